@@ -1,0 +1,20 @@
+from . import data, datasets, encoders, nn, transforms
+from .evaluate import evaluate
+from .nn import *  # noqa: F403
+from .nn import __all__ as _nn_all
+from .train import fit, train
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "data",
+    "datasets",
+    "encoders",
+    "evaluate",
+    "fit",
+    "nn",
+    "train",
+    "transforms",
+    *_nn_all,
+    "__version__",
+]
