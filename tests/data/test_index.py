@@ -1,0 +1,74 @@
+import pytest
+import torch
+
+from torch_imf.data import TripletIndex
+
+
+def random_triples(num_triples=300, num_nodes=20, num_relations=4):
+    return (
+        torch.randint(num_nodes, (num_triples,)),
+        torch.randint(num_relations, (num_triples,)),
+        torch.randint(num_nodes, (num_triples,)),
+    )
+
+
+def test_triplet_index_equals_dict_of_sets():
+    head, rel, tail = random_triples()
+    index = TripletIndex(head, rel, tail)
+    known = {}
+    for h, r, t in zip(head.tolist(), rel.tolist(), tail.tolist(), strict=True):
+        known.setdefault((h, r), set()).add(t)
+    assert str(index) == f"TripletIndex({sum(map(len, known.values()))}, num_queries={len(known)})"
+
+    h, r = torch.randint(25, (200,)), torch.randint(6, (200,))  # Some are unknown.
+    row, col = index(h, r)
+    assert torch.equal(row, row.sort().values)
+    count = index.count(h, r)
+    for i in range(200):
+        expected = known.get((int(h[i]), int(r[i])), set())
+        assert sorted(col[row == i].tolist()) == sorted(expected)
+        assert int(count[i]) == len(expected)
+
+    t = torch.randint(25, (200, 7))
+    out = index.contains(h[:, None], r[:, None], t)
+    for i in range(200):
+        expected = known.get((int(h[i]), int(r[i])), set())
+        assert out[i].tolist() == [x in expected for x in t[i].tolist()]
+    assert {(a, b) for a, b in zip(*map(torch.Tensor.tolist, index.queries()), strict=True)} == set(
+        known
+    )
+
+
+def test_triplet_index_empty_and_duplicates():
+    empty = torch.empty(0, dtype=torch.long)
+    index = TripletIndex(empty, empty, empty)
+    assert len(index) == 0
+    assert index(torch.tensor([0, 1]), torch.tensor([0, 0])).size() == (2, 0)
+    assert not index.contains(torch.tensor([0]), torch.tensor([0]), torch.tensor([0])).any()
+
+    x = torch.tensor([3, 3, 3])
+    index = TripletIndex(x, x, x)
+    assert len(index) == 1
+    assert index(x[:1], x[:1]).tolist() == [[0], [3]]
+
+
+def test_triplet_index_survives_keys_beyond_32_bits():
+    head = torch.tensor([3_000_000, 2_999_999])
+    rel = torch.tensor([5000, 4999])
+    index = TripletIndex(head, rel, head)
+    assert index(head, rel)[1].tolist() == head.tolist()
+    assert index.contains(head, rel, head.flip(0)).tolist() == [False, False]
+
+
+@pytest.mark.parametrize(
+    "triples, match",
+    [
+        (([0, 1], [0], [1, 2]), "same length"),
+        (([-1], [0], [0]), "outside"),
+        (([0.5], [0], [0]), "integer"),
+        (([[0]], [[0]], [[0]]), "one-dimensional"),
+    ],
+)
+def test_triplet_index_errors(triples, match):
+    with pytest.raises(ValueError, match=match):
+        TripletIndex(*(torch.tensor(x) for x in triples))

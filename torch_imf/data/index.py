@@ -1,0 +1,156 @@
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+class TripletIndex:
+    r"""An index over triples that answers, for a batch of queries
+    :math:`(h, r)`, which tails are known.
+
+    Triples are sorted once; every look-up is a :func:`torch.searchsorted`, on
+    the device of the triples. It serves the targets of 1-N training, the
+    filter of ranking and filtered negative sampling alike.
+
+    .. code-block:: python
+
+        index = TripletIndex(head_index, rel_type, tail_index)
+        row, col = index(head_index[:2], rel_type[:2])
+        score[row, col] = -math.inf
+
+    Args:
+        head_index (torch.Tensor): The head indices, of shape :obj:`[E]`.
+        rel_type (torch.Tensor): The relation types, of shape :obj:`[E]`.
+        tail_index (torch.Tensor): The tail indices, of shape :obj:`[E]`.
+
+    Raises:
+        ValueError: If the tensors are not integer vectors of one length, or
+            hold a negative id.
+    """
+
+    def __init__(self, head_index: Tensor, rel_type: Tensor, tail_index: Tensor) -> None:
+        check_triples(head_index, rel_type, tail_index)
+        size = (head_index, rel_type, tail_index)
+        self.num_relations, self.num_nodes = (
+            (int(rel_type.max()) + 1, max(int(head_index.max()), int(tail_index.max())) + 1)
+            if head_index.numel() > 0
+            else (1, 1)
+        )
+        # Two stable sorts order by (h, r, t) without a composed key of all three, which would
+        # overflow 64 bits on the largest graphs:
+        head_index, rel_type, tail_index = (x.long() for x in size)
+        key = head_index * self.num_relations + rel_type
+        perm = tail_index.argsort(stable=True)
+        perm = perm[key[perm].argsort(stable=True)]
+        key, tail_index = key[perm], tail_index[perm]
+
+        mask = torch.ones_like(key, dtype=torch.bool)
+        mask[1:] = (key[1:] != key[:-1]) | (tail_index[1:] != tail_index[:-1])
+        key, self.tail_index = key[mask], tail_index[mask]
+        self.key, count = key.unique_consecutive(return_counts=True)
+        # One range even if there is no query, so that look-ups need no special case:
+        self.ptr = F.pad(count.cumsum(0), (1, int(count.numel() == 0)))
+        self.triple_key = self._triple_key(
+            torch.arange(self.key.numel(), device=key.device).repeat_interleave(count),
+            self.tail_index,
+        )
+
+    @classmethod
+    def from_data(cls, edge_index: Tensor, edge_type: Tensor) -> "TripletIndex":
+        r"""Builds the index from PyG's :obj:`edge_index` and :obj:`edge_type`."""
+        return cls(edge_index[0], edge_type, edge_index[1])
+
+    @property
+    def device(self) -> torch.device:
+        return self.key.device
+
+    def queries(self) -> tuple[Tensor, Tensor]:
+        r"""The distinct queries :obj:`(head_index, rel_type)`, sorted."""
+        return self.key // self.num_relations, self.key % self.num_relations
+
+    def __len__(self) -> int:
+        return self.tail_index.numel()
+
+    def __call__(self, head_index: Tensor, rel_type: Tensor) -> Tensor:
+        r"""Returns the known tails of each query as :obj:`pos_index`, of shape
+        :obj:`[2, P]`: row is the position in the batch, column the entity.
+        Rows ascend; an unknown query has no entry.
+        """
+        pos, found = self._find(head_index, rel_type)
+        start = self.ptr[pos]
+        count = (self.ptr[pos + 1] - start) * found
+        row = torch.arange(pos.numel(), device=pos.device).repeat_interleave(count)
+        offset = torch.arange(row.numel(), device=pos.device) - (count.cumsum(0) - count)[row]
+        return torch.stack([row, self.tail_index[start[row] + offset]])
+
+    def count(self, head_index: Tensor, rel_type: Tensor) -> Tensor:
+        r"""The number of known tails of each query, of shape :obj:`[B]`."""
+        pos, found = self._find(head_index, rel_type)
+        return (self.ptr[pos + 1] - self.ptr[pos]) * found
+
+    def contains(self, head_index: Tensor, rel_type: Tensor, tail_index: Tensor) -> Tensor:
+        r"""Tells which triples are known. The arguments broadcast, so
+        :obj:`[B, 1], [B, 1], [B, K]` checks :obj:`K` negatives a row.
+        """
+        head_index, rel_type, tail_index = torch.broadcast_tensors(head_index, rel_type, tail_index)
+        if len(self) == 0:
+            return torch.zeros_like(tail_index, dtype=torch.bool)
+        pos, found = self._find(head_index.reshape(-1), rel_type.reshape(-1))
+        tail = tail_index.reshape(-1)
+        key = self._triple_key(pos, tail)
+        slot = torch.searchsorted(self.triple_key, key).clamp_(max=len(self) - 1)
+        found = found & (self.triple_key[slot] == key) & (tail >= 0) & (tail < self.num_nodes)
+        return found.view(tail_index.size())
+
+    def to(self, device: torch.device | str) -> "TripletIndex":
+        r"""Returns a copy of the index on :obj:`device`."""
+        out = object.__new__(TripletIndex)
+        for name, value in self.__dict__.items():
+            setattr(out, name, value.to(device) if isinstance(value, Tensor) else value)
+        return out
+
+    def _triple_key(self, pos: Tensor, tail_index: Tensor) -> Tensor:
+        return pos * self.num_nodes + tail_index
+
+    def _find(self, head_index: Tensor, rel_type: Tensor) -> tuple[Tensor, Tensor]:
+        if len(self) == 0:
+            zero = torch.zeros_like(head_index)
+            return zero, zero.bool()
+        key = head_index * self.num_relations + rel_type
+        pos = torch.searchsorted(self.key, key).clamp_(max=self.key.numel() - 1)
+        # A relation beyond the index would alias the next head's first one:
+        found = (self.key[pos] == key) & (rel_type >= 0) & (rel_type < self.num_relations)
+        return pos, found
+
+    def __repr__(self) -> str:
+        return f"{self.__class__.__name__}({len(self)}, num_queries={self.key.numel()})"
+
+
+def check_triples(
+    head_index: Tensor,
+    rel_type: Tensor,
+    tail_index: Tensor,
+    num_nodes: int | None = None,
+    num_relations: int | None = None,
+) -> None:
+    r"""Raises a :class:`ValueError` that names the first problem of a set of
+    triples: shape, type, or an id outside :obj:`[0, num)`.
+    """
+    triples = {"head_index": head_index, "rel_type": rel_type, "tail_index": tail_index}
+    for name, index in triples.items():
+        if index.dim() != 1 or index.is_floating_point() or index.dtype == torch.bool:
+            raise ValueError(
+                f"'{name}' needs to be a one-dimensional integer tensor "
+                f"(got shape {list(index.size())} of {index.dtype})"
+            )
+    sizes = [index.numel() for index in triples.values()]
+    if len(set(sizes)) > 1:
+        raise ValueError(
+            f"'head_index', 'rel_type' and 'tail_index' need to have the same length (got {sizes})"
+        )
+    for name, index in triples.items():
+        high = num_relations if name == "rel_type" else num_nodes
+        if index.numel() > 0 and (int(index.min()) < 0 or (high and int(index.max()) >= high)):
+            raise ValueError(
+                f"'{name}' holds ids outside [0, {high if high else 'inf'}) "
+                f"(got a range of [{int(index.min())}, {int(index.max())}])"
+            )

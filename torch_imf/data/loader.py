@@ -1,0 +1,67 @@
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from torch_imf.data.index import TripletIndex
+
+
+class QueryLoader:
+    r"""A mini-batch loader for 1-N training: each batch holds distinct queries
+    :math:`(h, r)` and all of their training tails.
+
+    It yields tuples :obj:`(head_index, rel_type, pos_index)` of shapes
+    :obj:`[B]`, :obj:`[B]` and :obj:`[2, P]` (row: position in the batch,
+    column: tail). Batches are built on the device of the triples; order comes
+    from PyTorch's global random state, as in
+    :class:`torch.utils.data.DataLoader`.
+
+    Args:
+        head_index (torch.Tensor): The head indices, of shape :obj:`[E]`.
+        rel_type (torch.Tensor): The relation types, of shape :obj:`[E]`.
+        tail_index (torch.Tensor): The tail indices, of shape :obj:`[E]`.
+        batch_size (int, optional): Number of queries per batch.
+            (default: :obj:`1024`)
+        shuffle (bool, optional): If set to :obj:`True`, visits the queries in
+            a new random order each epoch. (default: :obj:`False`)
+        drop_last (bool, optional): If set to :obj:`True`, drops the last
+            incomplete batch. (default: :obj:`False`)
+
+    Raises:
+        ValueError: If there are no triples, or :obj:`batch_size` is below one.
+    """
+
+    def __init__(
+        self,
+        head_index: Tensor,
+        rel_type: Tensor,
+        tail_index: Tensor,
+        batch_size: int = 1024,
+        shuffle: bool = False,
+        drop_last: bool = False,
+    ) -> None:
+        self.index = TripletIndex(head_index, rel_type, tail_index)
+        if len(self.index) == 0:
+            raise ValueError("Cannot load batches from an empty set of triples")
+        if batch_size < 1:
+            raise ValueError(f"'batch_size' needs to be positive (got {batch_size})")
+        self.head_index, self.rel_type = self.index.queries()
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.drop_last = drop_last
+
+    def __len__(self) -> int:
+        num_queries = self.head_index.numel()
+        if self.drop_last:
+            return num_queries // self.batch_size
+        return -(-num_queries // self.batch_size)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        num_queries, device = self.head_index.numel(), self.head_index.device
+        perm = torch.randperm(num_queries) if self.shuffle else torch.arange(num_queries)
+        for i in perm.to(device).split(self.batch_size)[: len(self)]:
+            head_index, rel_type = self.head_index[i], self.rel_type[i]
+            yield head_index, rel_type, self.index(head_index, rel_type)
+
+    def __repr__(self) -> str:
+        return f"{self.__class__.__name__}({self.index}, batch_size={self.batch_size})"

@@ -1,0 +1,47 @@
+import torch
+from torch_geometric.data import Data
+from torch_geometric.data.datapipes import functional_transform
+from torch_geometric.transforms import BaseTransform
+
+
+@functional_transform("drop_modality")
+class DropModality(BaseTransform):
+    r"""Takes a modality away from a random share of the entities that have it
+    (functional name: :obj:`drop_modality`), as in missing-modality
+    experiments: their mask becomes :obj:`False`, their features zero.
+
+    Args:
+        name (str): The modality, *e.g.*, :obj:`"visual"`.
+        ratio (float): The share of entities in :obj:`[0, 1]` to drop it from.
+        seed (int, optional): The seed of the draw. (default: :obj:`0`)
+
+    Raises:
+        ValueError: If the ratio is outside :obj:`[0, 1]` or the graph does
+            not hold the modality.
+    """
+
+    def __init__(self, name: str, ratio: float, seed: int = 0) -> None:
+        if not 0 <= ratio <= 1:
+            raise ValueError(f"'ratio' needs to be in [0, 1] (got {ratio})")
+        self.name = name
+        self.ratio = ratio
+        self.seed = seed
+
+    def forward(self, data: Data) -> Data:
+        if f"x_{self.name}" not in data:
+            known = sorted(key[2:] for key in data.keys() if key.startswith("x_"))
+            raise ValueError(f"The graph holds no modality '{self.name}' (got {known})")
+        x = data[f"x_{self.name}"]
+        mask = data.get(f"{self.name}_mask")
+        if mask is None:
+            mask = torch.ones(x.size(0), dtype=torch.bool, device=x.device)
+        generator = torch.Generator().manual_seed(self.seed)
+        index = mask.nonzero().view(-1)
+        perm = torch.randperm(index.numel(), generator=generator).to(index.device)
+        index = index[perm[: round(self.ratio * index.numel())]]
+        data[f"{self.name}_mask"] = mask.index_fill(0, index, False)
+        data[f"x_{self.name}"] = x.index_fill(0, index, 0.0)
+        return data
+
+    def __repr__(self) -> str:
+        return f"{self.__class__.__name__}({self.name!r}, ratio={self.ratio})"
