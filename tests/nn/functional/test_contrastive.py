@@ -1,0 +1,62 @@
+from itertools import combinations
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from torch_imf.nn.functional import contrastive_loss, info_nce_loss
+
+
+def naive(x_dict, mask_dict):
+    # Equation (6) with its two sums over entities.
+    pairs = list(combinations(x_dict, 2))
+    total = 0.0
+    for p, q in pairs:
+        both = [i for i in range(len(x_dict[p])) if mask_dict[p][i] and mask_dict[q][i]]
+        for i in both:
+            same = -F.cosine_similarity(x_dict[p][i], x_dict[q][i], dim=0)
+            for j in both:
+                other = -F.cosine_similarity(x_dict[p][i], x_dict[q][j], dim=0)
+                total += (same - other + 2) / (len(pairs) * len(both) ** 2)
+    return total
+
+
+def test_contrastive_loss_equals_equation_6():
+    x_dict = {name: torch.randn(6, 4, requires_grad=True) for name in "svt"}
+    full = {name: torch.ones(6, dtype=torch.bool) for name in "svt"}
+    out = contrastive_loss(x_dict)
+    assert torch.allclose(out, naive(x_dict, full), atol=1e-6)
+    grads = torch.autograd.grad(out, list(x_dict.values()))
+    expected = torch.autograd.grad(naive(x_dict, full), list(x_dict.values()))
+    for grad, other in zip(grads, expected, strict=True):
+        assert torch.allclose(grad, other, atol=1e-6)
+
+    masks = {"s": full["s"], "v": torch.arange(6) < 4, "t": torch.arange(6) > 1}
+    assert torch.allclose(contrastive_loss(x_dict, masks), naive(x_dict, masks), atol=1e-6)
+    assert torch.allclose(
+        contrastive_loss(x_dict, {"v": masks["v"]}),
+        naive(x_dict, {**full, "v": masks["v"]}),
+        atol=1e-6,
+    )
+
+
+def test_contrastive_loss_is_low_for_aligned_modalities():
+    x = torch.randn(50, 8)
+    aligned = contrastive_loss({"s": x, "t": x})
+    assert aligned < contrastive_loss({"s": x, "t": x[torch.randperm(50)]}) - 0.5
+    assert contrastive_loss({"s": x}) == 0
+
+
+def test_info_nce_loss():
+    x_dict = {name: torch.randn(6, 4) for name in "st"}
+    mask = torch.arange(6) < 5
+    out = info_nce_loss(x_dict, {"t": mask}, temperature=0.5)
+    u, v = (F.normalize(x_dict[name][:5], dim=-1) for name in "st")
+    score = (u @ v.t() / 0.5).exp()
+    rows = -(score.diag() / score.sum(1)).log().mean()
+    cols = -(score.diag() / score.sum(0)).log().mean()
+    assert torch.allclose(out, (rows + cols) / 2, atol=1e-6)
+
+    assert info_nce_loss(x_dict, {"t": mask & False}) == 0
+    with pytest.raises(ValueError, match="'temperature' needs to be positive"):
+        info_nce_loss(x_dict, temperature=0.0)

@@ -1,0 +1,113 @@
+import pytest
+import torch
+import torch.nn.functional as F
+
+from torch_imf import evaluate, fit
+from torch_imf.data import TripletIndex, modalities
+from torch_imf.nn import IMF, KGE, scorer
+from torch_imf.nn import models as models_module
+from torch_imf.nn.models import model_resolver
+from torch_imf.transforms import AddInverse
+
+
+def build(name, data, channels=16, **kwargs):
+    args = modalities(data) if name != "KGE" else ()
+    return model_resolver(name, data.num_nodes, data.num_relations, channels, *args, **kwargs)
+
+
+@pytest.mark.parametrize("name", models_module.classes)
+@pytest.mark.parametrize("scorer", scorer.classes)
+def test_scores_agree(fake, name, scorer):
+    model = build(name, fake, scorer=scorer).eval()
+    assert str(model) == (
+        f"{name}({fake.num_nodes}, num_relations={fake.num_relations}, hidden_channels=16)"
+    )
+    head, rel = fake.edge_index[0, :7], fake.edge_type[:7] + fake.num_relations
+    score = model.predict(head, rel)
+    assert score.size() == (7, fake.num_nodes)
+    tail = torch.randint(fake.num_nodes, (7, 5))
+    for i in range(5):
+        out = model(head, rel, tail[:, i])
+        assert torch.allclose(out, score.gather(1, tail[:, i : i + 1]).squeeze(1), atol=1e-5)
+    query = model.query(model.encode(head), rel)
+    out = model.similarity(query, model.key(model.encode(tail)))
+    assert torch.allclose(out, score.gather(1, tail), atol=1e-5)
+
+    fused, views = model.predict(head, rel, return_views=True)
+    assert torch.equal(fused, score)
+    assert list(views) == model.views
+
+
+@pytest.mark.parametrize("loss", ["bce", "ce"])
+@pytest.mark.parametrize("scorer", scorer.classes)
+def test_loss_equals_naive(fake, loss, scorer):
+    model = KGE(fake.num_nodes, fake.num_relations, 16, scorer, loss, label_smoothing=0.1)
+    index = TripletIndex.from_data(fake.edge_index, fake.edge_type)
+    head, rel = (x[:6] for x in index.queries())
+    row, col = index(head, rel)
+    target = torch.zeros(6, fake.num_nodes)
+    target[row, col] = 1.0
+    score = model.predict(head, rel)
+    if loss == "bce":
+        target = 0.9 * target + 0.1 / fake.num_nodes
+        expected = F.binary_cross_entropy_with_logits(score, target)
+    else:
+        expected = F.cross_entropy(score, target / target.sum(1, keepdim=True))
+    out = model.loss(head, rel, torch.stack([row, col]))
+    assert torch.allclose(out, expected, rtol=1e-4)
+    out.backward()
+    assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
+
+
+@pytest.mark.parametrize("name", models_module.classes)
+def test_every_model_beats_chance(fake, name):
+    model = build(name, fake, channels=32)
+    chance = evaluate(model, fake)["mrr"]
+    assert chance < 0.1
+    fit(model, fake, epochs=30, batch_size=128, lr=0.01, eval_every=5)
+    assert evaluate(model, fake)["mrr"] > 3 * chance
+
+
+def test_pyg_protocol(fake):
+    model = IMF(fake.num_nodes, fake.num_relations, 16, *modalities(fake))
+    data = AddInverse()(fake)
+    data = data.edge_subgraph(data.train_mask)
+    loader = model.loader(data.edge_index[0], data.edge_type, data.edge_index[1], batch_size=32)
+    loss = model.loss(*next(iter(loader)))
+    assert loss.dim() == 0 and loss.isfinite()
+    ((params, loss_fn),) = model.objectives()
+    assert loss_fn == model.loss and len(params) == len(list(model.parameters()))
+
+    triples = fake.edge_index[0, :20], fake.edge_type[:20], fake.edge_index[1, :20]
+    mr, mrr, hits = model.test(*triples, batch_size=6, k=3, log=False)
+    score = model.eval().predict(*triples[:2])
+    ranks = []
+    for i, t in enumerate(triples[2].tolist()):
+        same = (triples[0] == triples[0][i]) & (triples[1] == triples[1][i])
+        row = score[i].clone()
+        row[triples[2][same]] = -1.0
+        row[t] = score[i, t]
+        ranks.append(int((row > row[t]).sum()) + 1 + (int((row == row[t]).sum()) - 1) / 2)
+    ranks = torch.tensor(ranks, dtype=torch.double)
+    assert mr == pytest.approx(float(ranks.mean()))
+    assert mrr == pytest.approx(float((1 / ranks).mean()))
+    assert hits == pytest.approx(float((ranks <= 3).double().mean()))
+
+
+def test_errors(fake):
+    with pytest.raises(ValueError, match="need to be positive"):
+        KGE(0, 3, 16)
+    with pytest.raises(ValueError, match="Invalid 'loss' argument"):
+        KGE(10, 3, 16, loss="hinge")
+    with pytest.raises(ValueError, match=r"'label_smoothing' needs to be in \[0, 1\)"):
+        KGE(10, 3, 16, label_smoothing=1.0)
+    with pytest.raises(ValueError, match="Could not resolve 'kgee'"):
+        model_resolver("kgee", 10, 3, 16)
+    model = KGE(10, 3, 16)
+    ids = torch.tensor([0, 10])
+    with pytest.raises(ValueError, match=r"'head_index' holds ids outside \[0, 10\)"):
+        model.predict(ids, ids * 0)
+    with pytest.raises(ValueError, match=r"'rel_type' holds ids outside \[0, 6\)"):
+        model.predict(ids * 0, ids)
+    with pytest.raises(ValueError, match=r"'tail_index' holds ids outside \[0, 10\)"):
+        model.loader(ids * 0, ids * 0, ids)

@@ -1,0 +1,27 @@
+import torch
+
+from torch_imf.nn.models.features import FrozenFeatures
+
+
+def test_frozen_features():
+    x, mask = torch.randn(6, 4), torch.tensor([1, 0, 1, 1, 0, 1]).bool()
+    module = FrozenFeatures(x, mask, 3)
+    assert str(module) == "FrozenFeatures(4, 3, coverage=4/6)"
+    out = module()
+    assert torch.allclose(out[mask], module.lin(x[mask]))
+    assert torch.equal(out[~mask], module.missing.expand(2, 3))
+    index = torch.tensor([[4, 0], [5, 1]])
+    assert torch.allclose(module(index), out[index])
+    assert set(module.state_dict()) == {"lin.weight", "lin.bias", "missing"}  # No features.
+
+    module = FrozenFeatures(x, torch.ones(6, dtype=torch.bool), 3)
+    assert torch.allclose(module(), module.lin(x))
+    assert torch.allclose(module(index), module.lin(x)[index])
+
+
+def test_frozen_features_learn():
+    mask = torch.tensor([True, False])
+    module = FrozenFeatures(torch.randn(2, 4), mask, 3)
+    module().sum().backward()
+    assert module.lin.weight.grad.abs().sum() > 0
+    assert torch.equal(module.missing.grad, torch.ones(3))

@@ -1,0 +1,92 @@
+import pytest
+import torch
+
+from torch_imf.data import modalities
+from torch_imf.nn import IMF, ContextualRelationalScorer, contrastive_loss
+
+
+def test_imf_views(fake):
+    x_dict, mask_dict = modalities(fake)
+    size = (fake.num_nodes, fake.num_relations, 16)
+    model = IMF(*size, x_dict, mask_dict)
+    assert model.views == ["struct", *x_dict, "fused"]
+    assert len(model.scorers) == len(model.views)
+    assert model.rel_emb.weight.size() == (2 * fake.num_relations, 16)
+    assert "decision" in str(dict(model.named_children()))
+
+    model = IMF(*size, x_dict, mask_dict, views=["fused"])  # w/o DF
+    assert model.decision is None and len(model.scorers) == 1
+    model = IMF(*size, x_dict, mask_dict, views=["struct"])  # w/o MF
+    assert model.fusion is None and len(model.features) == 0
+    assert IMF(*size).views == ["struct"]
+    model = IMF(*size, x_dict, mask_dict, shared_relations=False)
+    assert set(model.rel_emb) == set(model.views)
+
+
+def test_any_modality_without_touching_the_model(fake):
+    data = fake.clone()
+    data.x_audio = torch.randn(data.num_nodes, 5)
+    model = IMF(data.num_nodes, data.num_relations, 16, *modalities(data))
+    assert "audio" in model.views and "audio" in model.fusion.in_channels
+
+
+def test_imf_loss_adds_its_parts(fake):
+    x_dict, mask_dict = modalities(fake)
+    args = (fake.num_nodes, fake.num_relations, 16, x_dict, mask_dict)
+    weight = dict.fromkeys(IMF(*args).views, 1.0)
+    model = IMF(*args, decision_weight=weight, contrastive_weight=0.5)
+    head, rel = fake.edge_index[0, :8], fake.edge_type[:8]
+    batch = (head, rel, torch.stack([torch.arange(8), fake.edge_index[1, :8]]))
+    total = model.loss(*batch)
+
+    z = model.encode()
+    expected = model.view_loss(z, *batch)
+    latent = model.fusion.latent({k: v for k, v in z.items() if k != "fused"})
+    expected = expected + 0.5 * contrastive_loss(latent, mask_dict)
+    assert torch.allclose(total, expected)
+
+    model.contrastive_temperature = 0.1
+    assert not torch.allclose(model.loss(*batch), expected)
+    model.contrastive_weight = 0.0
+    assert torch.allclose(model.loss(*batch), model.view_loss(z, *batch))
+
+
+def test_checkpoint_carries_no_features(fake):
+    x_dict, mask_dict = modalities(fake)
+    model = IMF(fake.num_nodes, fake.num_relations, 16, x_dict, mask_dict)
+    assert not any(key.endswith(("_mask", ".x", ".row")) for key in model.state_dict())
+    other = IMF(fake.num_nodes, fake.num_relations, 16, x_dict, mask_dict)
+    other.load_state_dict(model.state_dict())
+    head, rel = fake.edge_index[0, :8], fake.edge_type[:8]
+    assert torch.equal(model.eval().predict(head, rel), other.eval().predict(head, rel))
+
+
+def test_scorer_modules_are_copied(fake):
+    scorer = ContextualRelationalScorer(16, 8, similarity="dot", dropout=0.2)
+    model = IMF(fake.num_nodes, fake.num_relations, 16, *modalities(fake), scorer=scorer)
+    first, second = list(model.scorers.values())[:2]
+    assert first.dropout == second.dropout == 0.2
+    assert not torch.equal(first.weight, second.weight)
+    assert model.rel_emb.weight.size(1) == 8
+
+
+def test_errors(fake):
+    x_dict, mask_dict = modalities(fake)
+    size = (fake.num_nodes, fake.num_relations, 16)
+    with pytest.raises(ValueError, match="'views' need to be distinct ones of .*'fused'"):
+        IMF(*size, x_dict, mask_dict, views=["struct", "smell"])
+    with pytest.raises(ValueError, match="'views' need to be distinct"):
+        IMF(*size, views=["fused"])
+    with pytest.raises(ValueError, match="hold NaN or infinite values"):
+        IMF(*size, {"text": torch.full((fake.num_nodes, 3), float("nan"))})
+    with pytest.raises(ValueError, match=r"need to be floats of shape"):
+        IMF(*size, {"text": torch.zeros(3, 3)})
+    with pytest.raises(ValueError, match="missing for every entity"):
+        name = next(iter(x_dict))
+        IMF(*size, x_dict, {name: torch.zeros(fake.num_nodes, dtype=torch.bool)})
+    with pytest.raises(ValueError, match="Could not resolve 'nope'"):
+        IMF(*size, x_dict, mask_dict, scorer="nope")
+    with pytest.raises(ValueError, match="Could not resolve 'nope'"):
+        IMF(*size, x_dict, mask_dict, fusion="nope")
+    with pytest.raises(ValueError, match="need to equal 'hidden_channels'"):
+        IMF(*size, scorer=ContextualRelationalScorer(8))

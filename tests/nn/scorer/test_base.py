@@ -1,0 +1,62 @@
+import pytest
+import torch
+
+from torch_imf.nn import scorer as scorers
+from torch_imf.nn.scorer import scorer_resolver
+
+
+@pytest.fixture(params=scorers.classes)
+def scorer(request):
+    return getattr(scorers, request.param)(8).eval()
+
+
+def inputs(scorer, B=4, N=6):
+    rel = torch.empty(B, scorer.rel_channels)
+    scorer.reset_relations(rel)
+    return torch.randn(B, 8), rel, torch.randn(N, 8)
+
+
+def test_scores_agree(scorer):
+    head, rel, tail = inputs(scorer)
+    query, key = scorer.query(head, rel), scorer.key(tail)
+    score = scorer.similarity(query, key)
+    assert score.size() == (4, 6)
+    index = torch.randint(6, (4, 3))
+    assert torch.allclose(scorer.similarity(query, key[index]), score.gather(1, index), atol=1e-5)
+    for i in range(6):
+        out = scorer(head, rel, tail[i].expand(4, -1))
+        assert out.size() == (4,)
+        assert torch.allclose(out, score[:, i], atol=1e-5)
+    if scorer.linear:
+        bias = 0.0 if scorer.logit_bias is None else scorer.logit_bias
+        assert torch.allclose(query @ key.t() + bias, score)
+
+
+def test_inverse(scorer):
+    head, rel, tail = inputs(scorer, B=4, N=4)
+    try:
+        inverse = scorer.invert(rel)
+    except NotImplementedError as error:
+        assert type(scorer).__name__ in str(error)
+        assert isinstance(scorer, scorers.ContextualRelationalScorer)  # The one without.
+    else:
+        assert torch.allclose(scorer(head, rel, tail), scorer(tail, inverse, head), atol=1e-5)
+        assert torch.equal(scorer.invert(inverse), rel)
+
+
+def test_gradients_are_finite_at_a_perfect_match(scorer):
+    head, rel, _ = inputs(scorer)
+    key = scorer.key(scorer.query(head, rel).detach()).requires_grad_()
+    scorer.similarity(scorer.query(head, rel), key).sum().backward()
+    assert key.grad.isfinite().all()
+
+
+def test_scorer_resolver():
+    assert isinstance(scorer_resolver("rotate", 8), scorers.RotatE)
+    assert isinstance(scorer_resolver("contextual", 8, 4), scorers.ContextualRelationalScorer)
+    module = scorers.TransE(8)
+    assert scorer_resolver(module) is module
+    with pytest.raises(ValueError, match="Could not resolve 'transx' among choices .*TransE"):
+        scorer_resolver("transx", 8)
+    with pytest.raises(ValueError, match="need to be positive"):
+        scorers.TransE(0)

@@ -1,0 +1,44 @@
+import pytest
+import torch
+import torch.nn.functional as F
+
+from torch_imf.nn import ContextualRelationalScorer
+
+
+def test_contextual_scorer_equals_equations_7_and_8():
+    scorer = ContextualRelationalScorer(4, 3, scale=5.0, logit_bias=-2.0)
+    assert str(scorer) == "ContextualRelationalScorer(4, rel_channels=3, similarity='cosine')"
+    torch.nn.init.normal_(scorer.bias)
+    head, rel, tail = torch.randn(5, 4), torch.randn(5, 3), torch.randn(5, 4)
+    core = scorer.weight.view(4, 3, 4)  # W[i, r, j]
+    query = torch.einsum("bi,br,irj->bj", head, rel, core) + scorer.bias
+    expected = 5 * F.cosine_similarity(query, tail) - 2
+    assert torch.allclose(scorer(head, rel, tail), expected, atol=1e-5)
+
+    scorer = ContextualRelationalScorer(4, 3, similarity="dot")
+    core = scorer.weight.view(4, 3, 4)
+    query = torch.einsum("bi,br,irj->bj", head, rel, core)
+    assert torch.allclose(scorer(head, rel, tail), (query * tail).sum(-1), atol=1e-5)
+
+
+def test_contextual_scorer_in_the_papers_mode_is_bounded():
+    scorer = ContextualRelationalScorer(4, scale=1.0, learn_scale=False)
+    y = scorer(*10 * torch.randn(3, 50, 4)).sigmoid()
+    assert y.min() >= 0.2689 and y.max() <= 0.7311  # The reason for a scale.
+    assert not scorer.log_scale.requires_grad
+    assert scorer.logit_bias is None
+
+
+def test_contextual_scorer_batch_norm_and_dropout():
+    scorer = ContextualRelationalScorer(4, batch_norm=True, dropout=0.5, similarity="dot")
+    head, rel, tail = torch.randn(3, 64, 4)
+    assert not torch.equal(scorer(head, rel, tail), scorer(head, rel, tail))
+    scorer.eval()
+    assert torch.equal(scorer(head, rel, tail), scorer(head, rel, tail))
+    scorer.reset_parameters()
+    assert scorer.norms[0].running_mean.abs().max() == 0
+
+
+def test_contextual_scorer_errors():
+    with pytest.raises(ValueError, match="Invalid 'similarity' argument"):
+        ContextualRelationalScorer(4, similarity="euclid")

@@ -1,0 +1,14 @@
+import pytest
+import torch
+
+from torch_imf.nn import DistMult
+
+
+def test_distmult():
+    scorer = DistMult(4)
+    assert str(scorer) == "DistMult(4)"
+    head, rel, tail = torch.randn(3, 5, 4)
+    expected = torch.stack([h @ r.diag() @ t for h, r, t in zip(head, rel, tail, strict=True)])
+    assert torch.allclose(scorer(head, rel, tail), expected, atol=1e-6)
+    with pytest.raises(ValueError, match="'rel_channels' to be 4"):
+        DistMult(4, 3)

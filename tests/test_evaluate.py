@@ -1,0 +1,183 @@
+import pytest
+import torch
+from torch_geometric.data import Data
+from torch_geometric.nn.kge import DistMult
+
+from torch_imf import evaluate
+from torch_imf.data import TripletIndex, modalities
+from torch_imf.evaluate import rank_tails
+from torch_imf.nn import IMF, KGE
+from torch_imf.transforms import AddInverse
+
+
+class Table(torch.nn.Module):
+    # A model whose scores are given, few and thus often tied.
+    def __init__(self, data, values=4):
+        super().__init__()
+        self.num_nodes, self.num_relations = data.num_nodes, data.num_relations
+        size = (data.num_nodes, 2 * data.num_relations, data.num_nodes)
+        self.score = torch.randint(values, size).float()
+
+    def predict(self, head_index, rel_type):
+        return self.score[head_index, rel_type]
+
+
+def random_graph(num_nodes=12, num_relations=3, num_edges=90):
+    split = torch.rand(num_edges)
+    triples = torch.stack(
+        [
+            torch.randint(num_nodes, (num_edges,)),
+            torch.randint(num_relations, (num_edges,)),
+            torch.randint(num_nodes, (num_edges,)),
+        ]
+    )
+    return Data(
+        edge_index=triples[[0, 2]],
+        edge_type=triples[1],
+        train_mask=split < 0.6,
+        val_mask=(split >= 0.6) & (split < 0.8),
+        test_mask=split >= 0.8,
+        num_nodes=num_nodes,
+        num_relations=num_relations,
+    )
+
+
+def brute_force(predict, data, split, share):
+    # One fact, one candidate at a time.
+    (head, tail), rel = data.edge_index.tolist(), data.edge_type.tolist()
+    facts = set(zip(head, rel, tail, strict=True))
+    ranks = {"head": [], "tail": []}
+    for i in data[f"{split}_mask"].nonzero().view(-1).tolist():
+        h, r, t = head[i], rel[i], tail[i]
+        score = predict(torch.tensor([h]), torch.tensor([r]))[0].tolist()
+        others = [score[x] for x in range(data.num_nodes) if (h, r, x) not in facts]
+        ranks["tail"].append((score[t], others))
+        score = predict(torch.tensor([t]), torch.tensor([r + data.num_relations]))[0].tolist()
+        others = [score[x] for x in range(data.num_nodes) if (x, r, t) not in facts]
+        ranks["head"].append((score[h], others))
+    return {
+        side: [
+            1 + sum(x > true for x in others) + share * sum(x == true for x in others)
+            for true, others in rows
+        ]
+        for side, rows in ranks.items()
+    }
+
+
+@pytest.mark.parametrize("chunk_size, batch_size", [(100, 100), (5, 7), (1, 1)])
+@pytest.mark.parametrize("tie", ["realistic", "optimistic", "pessimistic"])
+def test_evaluate_equals_brute_force_with_ties(tie, chunk_size, batch_size):
+    data = random_graph()
+    model = Table(data)
+    share = {"optimistic": 0, "realistic": 0.5, "pessimistic": 1}[tie]
+    for split in ("train", "val", "test"):
+        out = evaluate(model, data, split, batch_size, chunk_size, tie)
+        ranks = brute_force(model.predict, data, split, share)
+        for part, rank in ((out, sum(ranks.values(), [])), *((out[k], ranks[k]) for k in ranks)):
+            rank = torch.tensor(rank, dtype=torch.double)
+            assert part["mr"] == pytest.approx(float(rank.mean()))
+            assert part["mrr"] == pytest.approx(float((1 / rank).mean()))
+            for k in (1, 3, 10):
+                assert part[f"hits@{k}"] == pytest.approx(float((rank <= k).double().mean()))
+    assert evaluate(model, AddInverse()(data), "test", tie=tie) == evaluate(model, data, tie=tie)
+
+
+def test_streamed_scores_equal_brute_force(fake):
+    model = IMF(fake.num_nodes, fake.num_relations, 8, *modalities(fake)).eval()
+    with torch.no_grad():  # Entities that are equal in every view, so that scores tie.
+        model.node_emb.weight[::2] = model.node_emb.weight[0]
+    data = fake.clone()
+    data.test_mask = data.test_mask & (data.test_mask.cumsum(0) <= 20)
+    ranks = brute_force(model.predict, data, "test", 0.5)
+    for chunk_size in (7, 1000):
+        out = evaluate(model, data, "test", chunk_size=chunk_size)
+        for side, rank in ranks.items():
+            assert out[side]["mr"] == pytest.approx(sum(rank) / len(rank))
+    assert not model.training
+
+
+def test_constant_scores_are_chance():
+    data = random_graph(num_nodes=40)
+    out = evaluate(Table(data, values=1), data)
+    assert out["mr"] > 15
+    assert out["mrr"] < 0.1 and out["hits@1"] == 0
+    assert evaluate(Table(data, values=1), data, tie="optimistic")["mrr"] == 1
+
+
+def test_models_of_pyg():
+    data = random_graph()
+    model = DistMult(data.num_nodes, data.num_relations, 8)
+
+    def predict(index, rel):
+        index, other = index.expand(12), torch.arange(12)
+        if rel < data.num_relations:
+            return model(index, rel.expand(12), other)[None]
+        return model(other, rel.expand(12) - data.num_relations, index)[None]
+
+    with torch.no_grad():
+        ranks = brute_force(predict, data, "test", 0.5)
+    out = evaluate(model, data)
+    for side, rank in ranks.items():
+        assert out[side]["mr"] == pytest.approx(sum(rank) / len(rank))
+    assert model.training
+
+
+def test_break_downs(fake):
+    model = KGE(fake.num_nodes, fake.num_relations, 8)
+    name = next(key[2:] for key in fake.keys() if key.startswith("x_"))
+    out = evaluate(model, fake, by=["relation", "category", "seen", name])
+    count = torch.bincount(fake.edge_type[fake.test_mask], minlength=fake.num_relations)
+    assert set(out["relation"]) == {r for r, n in zip(fake.rel_names, count, strict=True) if n > 0}
+    mean = sum(
+        out["relation"][r]["mrr"] * int(n)
+        for r, n in zip(fake.rel_names, count, strict=True)
+        if n > 0
+    )
+    assert out["mrr"] == pytest.approx(mean / int(count.sum()))
+    assert set(out["category"]) <= {"1-1", "1-N", "N-1", "N-N"}
+    assert set(out[name]) <= {"yes", "no"} and set(out["seen"]) <= {"yes", "no"}
+
+
+def test_relation_categories():
+    # Relation 0 has one head and many tails, relation 1 the other way round.
+    data = Data(
+        edge_index=torch.tensor([[0, 0, 0, 1, 2, 3], [1, 2, 3, 0, 0, 0]]),
+        edge_type=torch.tensor([0, 0, 0, 1, 1, 1]),
+        train_mask=torch.ones(6, dtype=torch.bool),
+        num_nodes=4,
+        num_relations=2,
+    )
+    out = evaluate(Table(data), data, "train", by=["category", "relation"])
+    assert set(out["category"]) == {"1-N", "N-1"}
+    assert out["category"]["1-N"] == out["relation"]["0"]
+
+
+def test_rank_tails_outside_of_the_filter():
+    data = random_graph()
+    model = Table(data, values=1)
+    empty = torch.empty(0, dtype=torch.long)
+    triples = data.edge_index[0, :5], data.edge_type[:5], data.edge_index[1, :5]
+    greater, equal = rank_tails(model, *triples, TripletIndex(empty, empty, empty))
+    assert greater.tolist() == [0] * 5
+    assert equal.tolist() == [data.num_nodes - 1] * 5
+
+
+def test_errors(fake):
+    model = KGE(fake.num_nodes, fake.num_relations, 8)
+    with pytest.raises(ValueError, match="Invalid 'split' argument"):
+        evaluate(model, fake, "valid")
+    with pytest.raises(ValueError, match="Invalid 'tie' argument"):
+        evaluate(model, fake, tie="random")
+    with pytest.raises(ValueError, match="Invalid 'by' argument .*'category'"):
+        evaluate(model, fake, by=["smell"])
+    empty = fake.clone()
+    empty.test_mask = torch.zeros_like(empty.test_mask)
+    with pytest.raises(ValueError, match="The 'test' split holds no facts"):
+        evaluate(model, empty)
+    small = KGE(5, fake.num_relations, 8)
+    with pytest.raises(ValueError, match="expects 5 entities"):
+        evaluate(small, fake)
+    with torch.no_grad():
+        model.node_emb.weight[3] = float("nan")
+    with pytest.raises(ValueError, match="NaN or infinite scores"):
+        evaluate(model, fake)

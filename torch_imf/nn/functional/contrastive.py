@@ -1,0 +1,102 @@
+from itertools import combinations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def contrastive_loss(
+    x_dict: dict[str, Tensor],
+    mask_dict: dict[str, Tensor] | None = None,
+) -> Tensor:
+    r"""The contrastive loss between the modalities of the `"IMF: Interactive
+    Multimodal Fusion Model for Link Prediction"
+    <https://arxiv.org/abs/2303.10816>`_ paper (Eq. 6), averaged over the
+    :math:`N` entities:
+
+    .. math::
+        \mathcal{L}_{CL} = \frac{1}{N} \sum_{i=1}^N \frac{1}{|\mathcal{M}| N}
+        \sum_{(p, q) \in \mathcal{M}} \sum_{j=1}^N d(e_i^p, e_i^q) -
+        d(e_i^p, e_j^q) + 2, \qquad
+        d(u, v) = - \frac{u^{\top} v}{\|u\| \|v\|}
+
+    with all pairs of modalities as :math:`\mathcal{M}`. As the loss is linear
+    in the similarities, their sum over all :math:`N^2` pairs is the product of
+    two sums, and the cost is :math:`O(N d)`:
+
+    .. math::
+        \frac{1}{|\mathcal{M}|} \sum_{(p, q)} 2 - \frac{1}{N} \sum_i
+        \hat{u}_i^p \cdot \hat{u}_i^q + \frac{1}{N^2} \Big( \sum_i \hat{u}_i^p
+        \Big) \cdot \Big( \sum_j \hat{u}_j^q \Big)
+
+    Args:
+        x_dict (dict[str, torch.Tensor]): The latent representations of the
+            same entities per modality, of shape :obj:`[N, C]` each.
+        mask_dict (dict[str, torch.Tensor], optional): Which entities have the
+            modality, of shape :obj:`[N]` each. A pair counts the entities that
+            have both. (default: :obj:`None`)
+
+    Returns:
+        A scalar in :obj:`[0, 4]`; zero if there are no two modalities.
+    """
+    x_dict = {name: F.normalize(x.float(), dim=-1) for name, x in x_dict.items()}
+    losses = []
+    for p, q in combinations(x_dict, 2):
+        u, v = x_dict[p], x_dict[q]
+        mask = _both(mask_dict, p, q)
+        if mask is not None:
+            u, v = u * mask.unsqueeze(-1), v * mask.unsqueeze(-1)
+        # An entity set that shares no entity gives 2 - 0 + 0, a constant:
+        size = u.size(0) if mask is None else mask.sum().clamp(min=1)
+        losses.append(2 - (u * v).sum() / size + u.sum(0) @ v.sum(0) / size**2)
+    return torch.stack(losses).mean() if losses else _zero(x_dict)
+
+
+def info_nce_loss(
+    x_dict: dict[str, Tensor],
+    mask_dict: dict[str, Tensor] | None = None,
+    temperature: float = 0.1,
+) -> Tensor:
+    r"""The InfoNCE loss between modalities, from the `"Representation Learning
+    with Contrastive Predictive Coding" <https://arxiv.org/abs/1807.03748>`_
+    paper, symmetric in each pair:
+
+    .. math::
+        \mathcal{L}_{pq} = - \frac{1}{N} \sum_{i=1}^N \log \frac{\exp(
+        \hat{u}_i^p \cdot \hat{u}_i^q / \tau)}{\sum_{j=1}^N \exp(\hat{u}_i^p
+        \cdot \hat{u}_j^q / \tau)}
+
+    Unlike Eq. 6 of IMF (:meth:`contrastive_loss`), it pushes hardest on the
+    negatives that are closest. It needs :math:`O(N^2)` memory.
+
+    Args:
+        x_dict (dict[str, torch.Tensor]): The latent representations of the
+            same entities per modality, of shape :obj:`[N, C]` each.
+        mask_dict (dict[str, torch.Tensor], optional): Which entities have the
+            modality, of shape :obj:`[N]` each. (default: :obj:`None`)
+        temperature (float, optional): The temperature :math:`\tau`, positive.
+            (default: :obj:`0.1`)
+    """
+    if temperature <= 0:
+        raise ValueError(f"'temperature' needs to be positive (got {temperature})")
+    x_dict = {name: F.normalize(x.float(), dim=-1) for name, x in x_dict.items()}
+    losses = []
+    for p, q in combinations(x_dict, 2):
+        u, v = x_dict[p], x_dict[q]
+        mask = _both(mask_dict, p, q)
+        if mask is not None:
+            u, v = u[mask], v[mask]
+        if u.size(0) > 0:
+            score = u @ v.t() / temperature
+            target = torch.arange(u.size(0), device=u.device)
+            losses += [F.cross_entropy(score, target), F.cross_entropy(score.t(), target)]
+    return torch.stack(losses).mean() if losses else _zero(x_dict)
+
+
+def _both(mask_dict: dict[str, Tensor] | None, p: str, q: str) -> Tensor | None:
+    masks = [mask_dict[name] for name in (p, q) if name in mask_dict] if mask_dict else []
+    return torch.stack(masks).all(dim=0) if masks else None
+
+
+def _zero(x_dict: dict[str, Tensor]) -> Tensor:
+    return next(iter(x_dict.values())).new_zeros(())

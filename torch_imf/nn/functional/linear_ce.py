@@ -1,0 +1,90 @@
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from torch_imf.nn.functional.chunk import chunk_positives, compute_dtype
+
+
+def linear_ce_loss(
+    query: Tensor,
+    key: Tensor,
+    pos_index: Tensor,
+    chunk_size: int | None = None,
+) -> Tensor:
+    r"""The 1-N softmax cross-entropy in which the positives of a query share
+    the target mass evenly, averaged over queries.
+
+    Computes
+
+    .. code-block:: python
+
+        target = torch.zeros(B, N)
+        target[pos_index[0], pos_index[1]] = 1.0
+        target = target / target.sum(dim=-1, keepdim=True)
+        F.cross_entropy((query @ key.t()).float(), target)
+
+    without allocating the logits or the target: keys are visited in chunks,
+    once for the normaliser and once for the gradient, in the forward pass.
+    Under :class:`torch.autocast`, the products run in its type and everything
+    else in :obj:`float32`.
+
+    Args:
+        query (torch.Tensor): The queries, of shape :obj:`[B, C]`.
+        key (torch.Tensor): All candidates, of shape :obj:`[N, C]`.
+        pos_index (torch.Tensor): The positives, of shape :obj:`[2, P]`
+            (row: query, column: candidate), without duplicates. A query
+            without any adds nothing to the loss.
+        chunk_size (int, optional): The number of candidates to visit at once.
+            If :obj:`None`, it is chosen from the batch size.
+            (default: :obj:`None`)
+
+    Returns:
+        A scalar in :obj:`float32` (:obj:`float64` for such inputs).
+    """
+    return _LinearCE.apply(query, key, pos_index, chunk_size)
+
+
+class _LinearCE(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        query: Tensor,
+        key: Tensor,
+        pos_index: Tensor,
+        chunk_size: int | None,
+    ) -> Tensor:
+        need_grad = any(ctx.needs_input_grad)
+        q, k, dtype = compute_dtype(query, key)
+        count = torch.bincount(pos_index[0], minlength=q.size(0)).to(dtype)
+        weight, some = count.clamp(min=1).reciprocal(), (count > 0).to(dtype)
+        chunks = list(chunk_positives(pos_index, q.size(0), k.size(0), chunk_size))
+
+        log_sum = torch.full((q.size(0),), -torch.inf, dtype=dtype, device=q.device)
+        pos_sum = torch.zeros_like(log_sum)
+        for start, end, row, col in chunks:
+            logit = (q @ k[start:end].t()).to(dtype)
+            log_sum = torch.logaddexp(log_sum, logit.logsumexp(dim=-1))
+            pos_sum.index_add_(0, row, logit[row, col])
+        loss = ((log_sum - pos_sum * weight) * some).sum() / q.size(0)
+
+        if need_grad:
+            grad_query = torch.zeros(q.size(), dtype=dtype, device=q.device)
+            grad_key = torch.empty_like(key)
+            shift = log_sum - (some / q.size(0)).log()  # A row without positives: exp(-inf).
+            for start, end, row, col in chunks:
+                if len(chunks) > 1:
+                    logit = (q @ k[start:end].t()).to(dtype)
+                grad = logit.sub_(shift.unsqueeze(-1)).exp_()
+                grad[row, col] -= weight[row] / q.size(0)
+                grad = grad.to(q.dtype)
+                grad_query += grad @ k[start:end]
+                grad_key[start:end] = grad.t() @ q
+            ctx.save_for_backward(grad_query.to(query.dtype), grad_key)
+        return loss
+
+    @staticmethod
+    def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        grad_query, grad_key = ctx.saved_tensors
+        grad_query = grad_query * grad_out.to(grad_query.dtype)
+        return grad_query, grad_key * grad_out.to(grad_key.dtype), None, None

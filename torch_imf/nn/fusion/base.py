@@ -1,0 +1,63 @@
+import torch
+from torch import Tensor
+
+
+class Fusion(torch.nn.Module):
+    r"""An abstract base class of fusions: they turn the representations of an
+    entity in each modality into one.
+    """
+
+    def reset_parameters(self) -> None:
+        r"""Resets all learnable parameters of the module."""
+        raise NotImplementedError
+
+    def forward(
+        self,
+        x_dict: dict[str, Tensor],
+        mask_dict: dict[str, Tensor] | None = None,
+    ) -> Tensor:
+        r"""Fuses modalities.
+
+        Args:
+            x_dict (dict[str, torch.Tensor]): The representations per modality,
+                of shape :obj:`[*, C_k]` each.
+            mask_dict (dict[str, torch.Tensor], optional): Which entities have
+                the modality, of shape :obj:`[*]` each. A missing modality has
+                no influence. (default: :obj:`None`)
+
+        Returns:
+            The fused representations, of shape :obj:`[*, C]`.
+        """
+        return self.fuse(self.latent(x_dict), mask_dict)
+
+    def latent(self, x_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+        r"""Returns what :meth:`fuse` joins, and a contrastive loss compares:
+        one latent representation per modality, of shape :obj:`[*, C']`.
+        """
+        return x_dict
+
+    def fuse(
+        self,
+        latent_dict: dict[str, Tensor],
+        mask_dict: dict[str, Tensor] | None = None,
+    ) -> Tensor:
+        r"""Joins latent representations, giving :obj:`[*, C]`."""
+        raise NotImplementedError
+
+
+def check_modalities(x_dict: dict[str, Tensor], expected: dict[str, int]) -> None:
+    r"""Raises a :class:`ValueError` if :obj:`x_dict` does not hold the modalities and sizes that
+    a fusion was made for.
+    """
+    got = {name: x.size(-1) for name, x in x_dict.items()}
+    if got != expected:
+        raise ValueError(
+            f"The fusion expects modalities of sizes {expected} (got {got}). Set the features of "
+            f"a missing modality to zero and mask it"
+        )
+    sizes = {x.size()[:-1] for x in x_dict.values()}
+    if len(sizes) > 1:
+        raise ValueError(
+            f"Modalities disagree on the number of entities (got "
+            f"{ {name: list(x.size()) for name, x in x_dict.items()} })"
+        )

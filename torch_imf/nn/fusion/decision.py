@@ -1,0 +1,87 @@
+import torch
+from torch import Tensor
+
+
+class DecisionFusion(torch.nn.Module):
+    r"""The decision fusion from the `"IMF: Interactive Multimodal Fusion Model
+    for Link Prediction" <https://arxiv.org/abs/2303.10816>`_ paper, which
+    weighs the losses (Eq. 10) and the predictions (Eq. 11) of all views:
+
+    .. math::
+        \mathcal{L} = \sum_k \gamma_k \mathcal{L}_k + s_k, \qquad
+        y = \frac{\sum_k \gamma_k y_k}{\sum_k \gamma_k}, \qquad
+        \gamma_k = e^{-s_k}
+
+    The paper learns :math:`\gamma_k` from :math:`\sum_k \gamma_k
+    \mathcal{L}_k` alone, which is linear in :math:`\gamma_k` and has no
+    minimum. The term :math:`s_k` is that of `"Multi-Task Learning Using
+    Uncertainty to Weigh Losses" <https://arxiv.org/abs/1705.07115>`_: the
+    optimum :math:`\gamma_k = 1 / \mathcal{L}_k` is finite and positive, so no
+    view can run away or be silenced.
+
+    Args:
+        views (list[str]): The names of the views.
+        weight (dict[str, float], optional): Fixed weights :math:`\gamma_k`. If
+            :obj:`None`, they are learned. (default: :obj:`None`)
+        sigmoid (bool, optional): If set to :obj:`False`, :math:`y_k` is the
+            score itself rather than its sigmoid, which pools the views of a
+            softmax loss as a product of experts. (default: :obj:`True`)
+
+    Raises:
+        ValueError: If fixed weights are not one positive number per view.
+    """
+
+    init: Tensor
+
+    def __init__(
+        self,
+        views: list[str],
+        weight: dict[str, float] | None = None,
+        sigmoid: bool = True,
+    ) -> None:
+        super().__init__()
+        if weight is not None and (
+            set(weight) != set(views) or any(not w > 0 for w in weight.values())
+        ):
+            raise ValueError(f"'weight' needs a positive number for each of {views} (got {weight})")
+        self.views = list(views)
+        self.learned = weight is None
+        self.sigmoid = sigmoid
+        init = (
+            torch.ones(len(views)) if weight is None else torch.tensor([weight[v] for v in views])
+        )
+        self.register_buffer("init", init, persistent=False)
+        self.log_var = torch.nn.Parameter(torch.empty(len(views)), requires_grad=self.learned)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        r"""Resets all learnable parameters of the module."""
+        with torch.no_grad():
+            self.log_var.copy_(-self.init.log())
+
+    def forward(self, score_dict: dict[str, Tensor]) -> Tensor:
+        r"""Averages the predictions of all views, of one shape each (Eq. 11).
+        The result is in :obj:`[0, 1]` if :obj:`sigmoid` is set.
+        """
+        alpha = self.weight()
+        out: Tensor | None = None
+        for i, view in enumerate(self.views):
+            y = score_dict[view].sigmoid() if self.sigmoid else score_dict[view]
+            out = alpha[i] * y if out is None else out + alpha[i] * y
+        assert out is not None
+        return out
+
+    def loss(self, loss_dict: dict[str, Tensor]) -> Tensor:
+        r"""Joins the losses of all views, scalars, into one (Eq. 10)."""
+        loss = torch.stack([loss_dict[view] for view in self.views])
+        joint = self.log_var.neg().exp() @ loss
+        return joint + self.log_var.sum() if self.learned else joint
+
+    def weight(self) -> Tensor:
+        r"""The weights :math:`\gamma_k / \sum_j \gamma_j` of the views, in
+        their order, of shape :obj:`[V]`.
+        """
+        return self.log_var.neg().softmax(dim=0)
+
+    def __repr__(self) -> str:
+        return f"{self.__class__.__name__}({self.views}, learned={self.learned})"

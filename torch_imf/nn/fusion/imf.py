@@ -1,0 +1,104 @@
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import Linear
+
+from torch_imf.nn.fusion.base import Fusion, check_modalities
+
+
+class IMFFusion(Fusion):
+    r"""The multimodal fusion from the `"IMF: Interactive Multimodal Fusion
+    Model for Link Prediction" <https://arxiv.org/abs/2303.10816>`_ paper
+    (Eq. 4), a Tucker decomposition of the bilinear map of all modalities whose
+    core tensor is decomposed in turn:
+
+    .. math::
+        \mathbf{e}_m = \sum_{\rho = 1}^{R} \prod_{k \in \mathcal{K}}
+        \tilde{\mathbf{e}}_k^{\top} \mathbf{M}_d^{k, \rho}, \qquad
+        \tilde{\mathbf{e}}_k = \mathrm{ReLU}(\mathbf{e}_k \mathbf{M}_k)
+
+    with the element-wise product. The paper has :math:`R = 1`; its released
+    code sums :math:`R = 2` such products, as MUTAN does. Affine maps let the
+    product reduce to any of its factors; a missing modality is the factor one.
+
+    Args:
+        in_channels (dict[str, int]): Size of each modality.
+        out_channels (int): Size of the fused representation.
+        rank (int, optional): The number :math:`R` of products to sum.
+            (default: :obj:`2`)
+        latent_channels (int, optional): Size of the latent representations
+            :math:`\tilde{\mathbf{e}}_k`. If :obj:`None`, it is
+            :obj:`out_channels`. (default: :obj:`None`)
+        dropout (float, optional): Dropout probability of the latent
+            representations. (default: :obj:`0.`)
+
+    Raises:
+        ValueError: If there is no modality, or sizes do not fit.
+    """
+
+    def __init__(
+        self,
+        in_channels: dict[str, int],
+        out_channels: int,
+        rank: int = 2,
+        latent_channels: int | None = None,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if len(in_channels) == 0 or rank < 1:
+            raise ValueError(
+                f"IMFFusion needs at least one modality and a positive rank "
+                f"(got {in_channels} and {rank})"
+            )
+        self.in_channels = dict(in_channels)
+        self.out_channels = out_channels
+        self.rank = rank
+        self.latent_channels = latent_channels or out_channels
+        self.dropout = dropout
+
+        self.lins = torch.nn.ModuleDict(
+            {name: Linear(size, self.latent_channels) for name, size in in_channels.items()}
+        )
+        self.out_lins = torch.nn.ModuleDict(
+            {name: Linear(self.latent_channels, rank * out_channels) for name in in_channels}
+        )
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        r"""Resets all learnable parameters of the module."""
+        lin: Any
+        for lin in self.lins.values():
+            torch.nn.init.xavier_uniform_(lin.weight)
+            torch.nn.init.zeros_(lin.bias)
+        for lin in self.out_lins.values():
+            torch.nn.init.xavier_uniform_(lin.weight)
+            torch.nn.init.ones_(lin.bias)
+
+    def latent(self, x_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+        r"""Returns the latent representations :math:`\tilde{\mathbf{e}}_k`
+        that the contrastive loss (Eq. 6) compares, of shape
+        :obj:`[*, latent_channels]` each.
+        """
+        check_modalities(x_dict, self.in_channels)
+        return {name: lin(x_dict[name]).relu() for name, lin in self.lins.items()}
+
+    def fuse(
+        self,
+        latent_dict: dict[str, Tensor],
+        mask_dict: dict[str, Tensor] | None = None,
+    ) -> Tensor:
+        r"""Multiplies latent representations, giving :obj:`[*, C]`."""
+        out: Tensor | None = None
+        for name, lin in self.out_lins.items():
+            factor = lin(torch.dropout(latent_dict[name], self.dropout, self.training))
+            if mask_dict is not None and name in mask_dict:
+                factor = factor.where(mask_dict[name].unsqueeze(-1), factor.new_ones(()))
+            out = factor if out is None else out * factor
+        assert out is not None
+        return out.unflatten(-1, (self.rank, self.out_channels)).sum(dim=-2)
+
+    def __repr__(self) -> str:
+        return (
+            f"{self.__class__.__name__}({self.in_channels}, {self.out_channels}, rank={self.rank})"
+        )

@@ -1,0 +1,278 @@
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn import Embedding, ModuleDict, Parameter
+from torch_geometric.nn.kge import KGEModel
+
+from torch_imf.data import QueryLoader, TripletIndex
+from torch_imf.data.index import check_triples
+from torch_imf.evaluate import metrics, rank_tails
+from torch_imf.nn.functional import linear_bce_loss, linear_ce_loss
+from torch_imf.nn.fusion import DecisionFusion
+from torch_imf.nn.scorer import Scorer
+
+Objective = tuple[list[Parameter], Callable[..., Tensor]]
+
+
+class MultimodalKGE(KGEModel):
+    r"""An abstract base class of knowledge graph embedding models that score
+    an entity in one or several *views* (:obj:`'struct'`, each modality,
+    :obj:`'fused'`), each with its own scorer. It is a drop-in for
+    :obj:`torch_geometric.nn.kge`, trained against all entities at once (1-N).
+
+    The scoring contract of :class:`~torch_imf.nn.scorer.Scorer` holds for
+    models too, with one entry per view: :meth:`query` and :meth:`key` encode
+    what :meth:`encode` returns, and :meth:`similarity` compares them, so that
+    every candidate is encoded once however many queries there are.
+
+    A sub-class implements :meth:`encode`.
+
+    Args:
+        num_nodes (int): The number of entities.
+        num_relations (int): The number of base relations. The inverse of
+            relation :obj:`r` is :obj:`r + num_relations`
+            (:class:`~torch_imf.transforms.AddInverse`).
+        hidden_channels (int): Size of entity embeddings.
+        scorers (dict[str, Scorer]): The scorer of each view.
+        decision (DecisionFusion, optional): The fusion of the predictions of
+            several views. (default: :obj:`None`)
+        shared_relations (bool, optional): If set to :obj:`False`, each view
+            has relation embeddings of its own. (default: :obj:`True`)
+        loss (str, optional): The 1-N loss of each view, :obj:`"bce"` or
+            :obj:`"ce"`. (default: :obj:`"bce"`)
+        label_smoothing (float, optional): Label smoothing of the
+            :obj:`"bce"` loss. (default: :obj:`0.`)
+    """
+
+    scorers: dict[str, Scorer]
+
+    def __init__(
+        self,
+        num_nodes: int,
+        num_relations: int,
+        hidden_channels: int,
+        scorers: dict[str, Scorer],
+        decision: DecisionFusion | None = None,
+        shared_relations: bool = True,
+        loss: str = "bce",
+        label_smoothing: float = 0.0,
+    ) -> None:
+        if min(num_nodes, num_relations, hidden_channels) < 1:
+            raise ValueError(
+                f"'num_nodes', 'num_relations' and 'hidden_channels' need to be positive "
+                f"(got {num_nodes}, {num_relations} and {hidden_channels})"
+            )
+        if loss not in {"bce", "ce"}:
+            raise ValueError(f"Invalid 'loss' argument (got '{loss}', choose 'bce' or 'ce')")
+        if not 0 <= label_smoothing < 1:
+            raise ValueError(f"'label_smoothing' needs to be in [0, 1) (got {label_smoothing})")
+        super().__init__(num_nodes, num_relations, hidden_channels)
+        self.views = list(scorers)
+        self.scorers = ModuleDict(scorers)  # type: ignore[assignment]
+        self.decision = decision
+        self.loss_type = loss
+        self.label_smoothing = label_smoothing
+        # One table serves all views, or one each; inverse relations have rows of their own:
+        rel_channels = next(iter(scorers.values())).rel_channels
+        self.rel_emb = (
+            Embedding(2 * num_relations, rel_channels)
+            if shared_relations
+            else ModuleDict({v: Embedding(2 * num_relations, rel_channels) for v in self.views})
+        )
+
+    def reset_parameters(self) -> None:
+        r"""Resets all learnable parameters of the module."""
+        torch.nn.init.xavier_normal_(self.node_emb.weight)
+        for view, scorer in self.scorers.items():
+            scorer.reset_parameters()
+            scorer.reset_relations(self._rel_emb(view).weight.data)
+        if self.decision is not None:
+            self.decision.reset_parameters()
+
+    # The scoring contract ########################################################################
+
+    def encode(self, index: Tensor | None = None) -> dict[str, Tensor]:
+        r"""Represents entities in every view.
+
+        Args:
+            index (torch.Tensor, optional): The entities, of any shape. If
+                :obj:`None`, all entities. (default: :obj:`None`)
+
+        Returns:
+            The representations, of shape :obj:`[*, C]` per view.
+        """
+        raise NotImplementedError
+
+    def query(self, head: dict[str, Tensor], rel_type: Tensor) -> dict[str, Tensor]:
+        r"""Encodes queries from the representations of their heads, of shape
+        :obj:`[B, C]` per view, and their relation types, of shape :obj:`[B]`.
+        """
+        return {
+            view: scorer.query(head[view], self._rel_emb(view)(rel_type))
+            for view, scorer in self.scorers.items()
+        }
+
+    def key(self, tail: dict[str, Tensor]) -> dict[str, Tensor]:
+        r"""Encodes candidates from their representations, of shape
+        :obj:`[*, C]` per view.
+        """
+        return {view: scorer.key(tail[view]) for view, scorer in self.scorers.items()}
+
+    def similarity(self, query: dict[str, Tensor], key: dict[str, Tensor]) -> Tensor:
+        r"""Scores queries, :obj:`[B, Q]` per view, against keys,
+        :obj:`[N, Q]` or :obj:`[B, K, Q]` per view, over all views: of shape
+        :obj:`[B, N]` or :obj:`[B, K]`.
+        """
+        return self.fuse(self.view_similarity(query, key))
+
+    def view_similarity(
+        self, query: dict[str, Tensor], key: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
+        r"""The scores of :meth:`similarity` in each view."""
+        return {v: scorer.similarity(query[v], key[v]) for v, scorer in self.scorers.items()}
+
+    def fuse(self, score_dict: dict[str, Tensor]) -> Tensor:
+        r"""Joins the scores of all views (Eq. 11 of IMF)."""
+        if self.decision is None:
+            return score_dict[self.views[0]]
+        return self.decision(score_dict)
+
+    # The protocol of torch_geometric.nn.kge ######################################################
+
+    def forward(self, head_index: Tensor, rel_type: Tensor, tail_index: Tensor) -> Tensor:
+        r"""Scores triples of shape :obj:`[B]` each, giving :obj:`[B]`."""
+        query = self.query(self.encode(head_index), rel_type)
+        key = self.key(self.encode(tail_index))
+        return self.similarity(query, {v: k.unsqueeze(1) for v, k in key.items()}).squeeze(1)
+
+    @torch.no_grad()
+    def predict(
+        self, head_index: Tensor, rel_type: Tensor, return_views: bool = False
+    ) -> Tensor | tuple[Tensor, dict[str, Tensor]]:
+        r"""Scores every entity as tail of each query.
+
+        Args:
+            head_index (torch.Tensor): The head indices, of shape :obj:`[B]`.
+            rel_type (torch.Tensor): The relation types, of shape :obj:`[B]`,
+                in :obj:`[0, 2 * num_relations)`.
+            return_views (bool, optional): If set to :obj:`True`, also returns
+                the scores of each view. (default: :obj:`False`)
+
+        Returns:
+            The scores, of shape :obj:`[B, N]`.
+        """
+        check_triples(head_index, rel_type, head_index, self.num_nodes, 2 * self.num_relations)
+        z = self.encode()
+        query = self.query({view: x[head_index] for view, x in z.items()}, rel_type)
+        score_dict = self.view_similarity(query, self.key(z))
+        score = self.fuse(score_dict)
+        return (score, score_dict) if return_views else score
+
+    def loss(self, head_index: Tensor, rel_type: Tensor, target: Tensor) -> Tensor:
+        r"""Computes the 1-N loss of a batch of queries.
+
+        Args:
+            head_index (torch.Tensor): The head indices, of shape :obj:`[B]`.
+            rel_type (torch.Tensor): The relation types, of shape :obj:`[B]`.
+            target (torch.Tensor): The positives :obj:`pos_index`, of shape
+                :obj:`[2, P]` (row: query, column: tail).
+        """
+        return self.view_loss(self.encode(), head_index, rel_type, target)
+
+    def view_loss(
+        self, z: dict[str, Tensor], head_index: Tensor, rel_type: Tensor, pos_index: Tensor
+    ) -> Tensor:
+        r"""The joint loss of all views (Eq. 9-10 of IMF), given the
+        representations :obj:`z` of all entities.
+        """
+        query = self.query({v: F.embedding(head_index, x) for v, x in z.items()}, rel_type)
+        key = self.key(z)
+        losses = {v: self._loss(self.scorers[v], query[v], key[v], pos_index) for v in self.views}
+        return losses[self.views[0]] if self.decision is None else self.decision.loss(losses)
+
+    def loader(
+        self, head_index: Tensor, rel_type: Tensor, tail_index: Tensor, **kwargs: Any
+    ) -> QueryLoader:
+        r"""Returns a mini-batch loader over the queries of the given triples,
+        which need to hold inverse triples too.
+
+        Args:
+            head_index (torch.Tensor): The head indices, of shape :obj:`[E]`.
+            rel_type (torch.Tensor): The relation types, of shape :obj:`[E]`.
+            tail_index (torch.Tensor): The tail indices, of shape :obj:`[E]`.
+            **kwargs (optional): Arguments of
+                :class:`~torch_imf.data.QueryLoader`, such as
+                :obj:`batch_size` or :obj:`shuffle`.
+
+        Raises:
+            ValueError: If an id is out of range.
+        """
+        check_triples(head_index, rel_type, tail_index, self.num_nodes, 2 * self.num_relations)
+        return QueryLoader(head_index, rel_type, tail_index, **kwargs)
+
+    @torch.no_grad()
+    def test(
+        self,
+        head_index: Tensor,
+        rel_type: Tensor,
+        tail_index: Tensor,
+        batch_size: int = 1024,
+        k: int = 10,
+        log: bool = True,
+        index: TripletIndex | None = None,
+    ) -> tuple[float, float, float]:
+        r"""Ranks the tails of the given triples among all entities, with
+        PyG's signature. :meth:`torch_imf.evaluate` ranks both sides and knows
+        what to filter by itself.
+
+        Args:
+            head_index (torch.Tensor): The head indices, of shape :obj:`[E]`.
+            rel_type (torch.Tensor): The relation types, of shape :obj:`[E]`.
+            tail_index (torch.Tensor): The tail indices, of shape :obj:`[E]`.
+            batch_size (int, optional): Number of triples to rank at once.
+                (default: :obj:`1024`)
+            k (int, optional): The :math:`k` in Hits@:math:`k`.
+                (default: :obj:`10`)
+            log (bool, optional): If set to :obj:`False`, shows no progress
+                bar. (default: :obj:`True`)
+            index (TripletIndex, optional): The known facts to filter by. If
+                :obj:`None`, the given triples. (default: :obj:`None`)
+
+        Returns:
+            Mean rank (from 1), mean reciprocal rank, and Hits@:math:`k`.
+        """
+        index = index or TripletIndex(head_index, rel_type, tail_index)
+        greater, equal = rank_tails(
+            self, head_index, rel_type, tail_index, index, batch_size=batch_size, progress=log
+        )
+        out = metrics(1 + greater + equal / 2, ks=(k,))
+        return out["mr"], out["mrr"], out[f"hits@{k}"]
+
+    def objectives(self) -> list[Objective]:
+        r"""The pairs of parameters and loss that one training step takes in
+        turn. A loss is called as :meth:`loss`.
+        """
+        return [([p for p in self.parameters() if p.requires_grad], self.loss)]
+
+    # Helpers #####################################################################################
+
+    def _rel_emb(self, view: str) -> Embedding:
+        emb: Any = self.rel_emb
+        return emb if isinstance(emb, Embedding) else emb[view]
+
+    def _loss(self, scorer: Scorer, query: Tensor, key: Tensor, pos_index: Tensor) -> Tensor:
+        if self.loss_type == "ce" and scorer.linear:
+            return linear_ce_loss(query, key, pos_index)
+        if scorer.linear:
+            bias = scorer.logit_bias
+            return linear_bce_loss(query, key, pos_index, self.label_smoothing, bias)
+        score = scorer.similarity(query, key).float()  # [B, N]
+        target = torch.zeros_like(score)
+        target[pos_index[0], pos_index[1]] = 1.0
+        if self.loss_type == "ce":
+            return F.cross_entropy(score, F.normalize(target, p=1.0, dim=-1))
+        target = target * (1 - self.label_smoothing) + self.label_smoothing / score.size(-1)
+        return F.binary_cross_entropy_with_logits(score, target)

@@ -1,0 +1,57 @@
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+class FrozenFeatures(torch.nn.Module):
+    r"""Frozen features of the entities that have a modality, projected to a
+    common size, and one learned vector for those without.
+
+    Features are non-persistent buffers: a checkpoint never carries them. Only
+    rows that exist are kept, and all of them are projected once per step.
+
+    Args:
+        x (torch.Tensor): The features, of shape :obj:`[N, D]`.
+        mask (torch.Tensor): Which entities have the modality, of shape
+            :obj:`[N]`.
+        out_channels (int): Size of the representations.
+    """
+
+    x: Tensor
+    row: Tensor
+
+    def __init__(self, x: Tensor, mask: Tensor, out_channels: int) -> None:
+        super().__init__()
+        row = mask.cumsum(0) - 1
+        self.register_buffer("x", x[mask].detach().float(), persistent=False)
+        self.register_buffer("row", row.where(mask, mask.sum()), persistent=False)
+        self.full = bool(mask.all())
+        self.lin = torch.nn.Linear(x.size(1), out_channels)
+        self.missing = torch.nn.Parameter(torch.empty(out_channels))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        r"""Resets all learnable parameters of the module."""
+        torch.nn.init.xavier_normal_(self.lin.weight)
+        torch.nn.init.zeros_(self.lin.bias)
+        torch.nn.init.normal_(self.missing, std=1 / self.missing.numel() ** 0.5)
+
+    def forward(self, index: Tensor | None = None) -> Tensor:
+        r"""Represents the entities :obj:`index` of any shape, or all of them,
+        giving :obj:`[*, C]`.
+        """
+        if index is None:
+            h = self.lin(self.x)
+            if self.full:
+                return h
+            return F.embedding(self.row, torch.cat([h, self.missing[None].to(h.dtype)]))
+        row = self.row[index]
+        missing = row == self.x.size(0)
+        h = self.lin(self.x[row.masked_fill(missing, 0)])
+        return h.where(~missing.unsqueeze(-1), self.missing.to(h.dtype))
+
+    def __repr__(self) -> str:
+        return (
+            f"{self.__class__.__name__}({self.x.size(1)}, {self.lin.out_features}, "
+            f"coverage={self.x.size(0)}/{self.row.numel()})"
+        )

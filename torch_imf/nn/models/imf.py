@@ -1,0 +1,193 @@
+import copy
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from torch_imf.data.features import check_features
+from torch_imf.nn.functional import contrastive_loss, info_nce_loss
+from torch_imf.nn.fusion import DecisionFusion, Fusion, fusion_resolver
+from torch_imf.nn.models.base import MultimodalKGE
+from torch_imf.nn.models.features import FrozenFeatures
+from torch_imf.nn.scorer import ContextualRelationalScorer, Scorer, scorer_resolver
+
+
+class IMF(MultimodalKGE):
+    r"""The Interactive Multimodal Fusion model from the `"IMF: Interactive
+    Multimodal Fusion Model for Link Prediction"
+    <https://arxiv.org/abs/2303.10816>`_ paper.
+
+    Entities have a view per modality, beside the learned structural one, and a
+    fused view (Eq. 4). Each view has its own scorer (Eq. 7-8) and loss (Eq. 9);
+    latent representations are aligned by a contrastive loss (Eq. 6), and
+    losses and predictions are joined by decision fusion (Eq. 10-11):
+
+    .. math::
+        \mathcal{L} = \sum_{k \in \mathcal{K}} \gamma_k \mathcal{L}_k +
+        \lambda \mathcal{L}_{CL}
+
+    .. code-block:: python
+
+        x_dict, mask_dict = modalities(data)
+        model = IMF(data.num_nodes, data.num_relations, 256, x_dict, mask_dict)
+        fit(model, data)
+
+    Args:
+        num_nodes (int): The number of entities :math:`N`.
+        num_relations (int): The number of base relations.
+        hidden_channels (int): Size of entity embeddings in every view.
+        x_dict (dict[str, torch.Tensor], optional): The frozen features per
+            modality, of shape :obj:`[N, D_k]` each. (default: :obj:`None`)
+        mask_dict (dict[str, torch.Tensor], optional): Which entities have the
+            modality, of shape :obj:`[N]` each. If :obj:`None`, all of them.
+            (default: :obj:`None`)
+        rel_channels (int, optional): Size of relation embeddings. If
+            :obj:`None`, the scorer decides. (default: :obj:`None`)
+        views (list[str], optional): The views to score, of :obj:`'struct'`,
+            the modalities and :obj:`'fused'`. If :obj:`None`, all of them; the
+            paper's *w/o DF* is :obj:`['fused']`, its *w/o MF*
+            :obj:`['struct']`. (default: :obj:`None`)
+        scorer (str or Scorer, optional): The scorer, by name or as a module
+            that is copied and reset for each view. The name
+            :obj:`"contextual"` starts at the log-odds of a random triple.
+            (default: :obj:`"contextual"`)
+        fusion (str or Fusion, optional): The fusion of modalities.
+            (default: :obj:`"imf"`)
+        loss (str, optional): The 1-N loss of each view: the paper's
+            :obj:`"bce"`, or :obj:`"ce"`, a softmax over all entities, which
+            learns faster per epoch on large graphs. With the latter,
+            predictions are pooled as a product of experts rather than as
+            averaged sigmoids. (default: :obj:`"bce"`)
+        label_smoothing (float, optional): Label smoothing of the
+            :obj:`"bce"` loss. (default: :obj:`0.`)
+        contrastive_weight (float, optional): The weight :math:`\lambda`. The
+            paper has one; zero is its *w/o CL*. (default: :obj:`1.`)
+        contrastive_temperature (float, optional): If given, the contrastive
+            loss is InfoNCE over the heads of a batch, with this temperature,
+            rather than Eq. 6 over all entities. (default: :obj:`None`)
+        decision_weight (dict[str, float], optional): Fixed weights
+            :math:`\gamma_k` per view. If :obj:`None`, they are learned.
+            (default: :obj:`None`)
+        shared_relations (bool, optional): If set to :obj:`False`, each view
+            has relation embeddings of its own, as in the released code; the
+            paper shares them. (default: :obj:`True`)
+
+    Raises:
+        ValueError: If features are of the wrong shape or not finite, a
+            modality is missing for every entity, or a view is unknown.
+    """
+
+    def __init__(
+        self,
+        num_nodes: int,
+        num_relations: int,
+        hidden_channels: int,
+        x_dict: dict[str, Tensor] | None = None,
+        mask_dict: dict[str, Tensor] | None = None,
+        rel_channels: int | None = None,
+        views: list[str] | None = None,
+        scorer: str | Scorer = "contextual",
+        fusion: str | Fusion = "imf",
+        loss: str = "bce",
+        label_smoothing: float = 0.0,
+        contrastive_weight: float = 1.0,
+        contrastive_temperature: float | None = None,
+        decision_weight: dict[str, float] | None = None,
+        shared_relations: bool = True,
+    ) -> None:
+        x_dict, mask_dict = x_dict or {}, mask_dict or {}
+        check_features(x_dict, mask_dict, num_nodes)
+        views = _check_views(views, x_dict, mask_dict)
+        if scorer == "contextual":
+            bias = -math.log(max(num_nodes, 2))
+            scorer = ContextualRelationalScorer(hidden_channels, rel_channels, logit_bias=bias)
+        scorer = scorer_resolver(scorer, hidden_channels, rel_channels)
+        if scorer.channels != hidden_channels:
+            raise ValueError(
+                f"The scorer's 'channels' need to equal 'hidden_channels' "
+                f"(got {scorer.channels} and {hidden_channels})"
+            )
+        decision = None
+        if len(views) > 1:
+            decision = DecisionFusion(views, decision_weight, sigmoid=loss == "bce")
+        super().__init__(
+            num_nodes,
+            num_relations,
+            hidden_channels,
+            scorers={view: copy.deepcopy(scorer) for view in views},
+            decision=decision,
+            shared_relations=shared_relations,
+            loss=loss,
+            label_smoothing=label_smoothing,
+        )
+        self.contrastive_weight = contrastive_weight
+        self.contrastive_temperature = contrastive_temperature
+        # Modalities that no view looks at are left out altogether:
+        names = [name for name in x_dict if "fused" in views or name in views]
+        self.features = torch.nn.ModuleDict()
+        for name in names:
+            mask = mask_dict.get(name)
+            mask = torch.ones(num_nodes, dtype=torch.bool) if mask is None else mask
+            self.features[name] = FrozenFeatures(x_dict[name], mask, hidden_channels)
+            self.register_buffer(f"{name}_mask", mask, persistent=False)
+        self.fusion = None
+        if "fused" in views:
+            in_channels = {name: hidden_channels for name in ["struct", *names]}
+            self.fusion = fusion_resolver(fusion, in_channels, hidden_channels)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        r"""Resets all learnable parameters of the module."""
+        super().reset_parameters()
+        modules: list[Any] = [*self.features.values(), *([self.fusion] if self.fusion else [])]
+        for module in modules:
+            module.reset_parameters()
+
+    def encode(self, index: Tensor | None = None) -> dict[str, Tensor]:
+        return self._encode(index)[0]
+
+    def loss(self, head_index: Tensor, rel_type: Tensor, target: Tensor) -> Tensor:
+        z, latent_dict = self._encode()
+        loss = self.view_loss(z, head_index, rel_type, target)
+        if len(latent_dict) < 2 or self.contrastive_weight == 0:
+            return loss
+        mask_dict = self._mask_dict()
+        if self.contrastive_temperature is None:
+            return loss + self.contrastive_weight * contrastive_loss(latent_dict, mask_dict)
+        index = head_index.unique()
+        return loss + self.contrastive_weight * info_nce_loss(
+            {name: x[index] for name, x in latent_dict.items()},
+            {name: mask[index] for name, mask in mask_dict.items()},
+            self.contrastive_temperature,
+        )
+
+    def _encode(self, index: Tensor | None = None) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        z = {"struct": self.node_emb.weight if index is None else self.node_emb(index)}
+        z.update({name: module(index) for name, module in self.features.items()})
+        latent_dict: dict[str, Tensor] = {}
+        if self.fusion is not None:
+            latent_dict = self.fusion.latent(z)
+            z["fused"] = self.fusion.fuse(latent_dict, self._mask_dict(index))
+        return {view: z[view] for view in self.views}, latent_dict
+
+    def _mask_dict(self, index: Tensor | None = None) -> dict[str, Tensor]:
+        masks = {name: getattr(self, f"{name}_mask") for name in self.features}
+        return masks if index is None else {name: mask[index] for name, mask in masks.items()}
+
+
+def _check_views(
+    views: list[str] | None,
+    x_dict: dict[str, Tensor],
+    mask_dict: dict[str, Tensor],
+) -> list[str]:
+    for name, mask in mask_dict.items():
+        if not bool(mask.any()):
+            raise ValueError(f"Modality '{name}' is missing for every entity. Leave it out")
+    choices = ["struct", *x_dict, *(["fused"] if x_dict else [])]
+    if views is None:
+        return choices
+    unknown = sorted(set(views) - set(choices))
+    if unknown or len(views) == 0 or len(set(views)) < len(views):
+        raise ValueError(f"'views' need to be distinct ones of {choices} (got {list(views)})")
+    return list(views)

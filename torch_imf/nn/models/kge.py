@@ -1,0 +1,42 @@
+from torch import Tensor
+
+from torch_imf.nn.models.base import MultimodalKGE
+from torch_imf.nn.scorer import Scorer, scorer_resolver
+
+
+class KGE(MultimodalKGE):
+    r"""A structure-only model: a scorer on plain embeddings.
+
+    Args:
+        num_nodes (int): The number of entities.
+        num_relations (int): The number of base relations.
+        hidden_channels (int): Size of entity embeddings.
+        scorer (str or Scorer, optional): The scorer, by name or as a module.
+            (default: :obj:`"distmult"`)
+        loss (str, optional): The 1-N loss, :obj:`"bce"` or :obj:`"ce"`.
+            (default: :obj:`"bce"`)
+        label_smoothing (float, optional): Label smoothing of the
+            :obj:`"bce"` loss. (default: :obj:`0.`)
+    """
+
+    def __init__(
+        self,
+        num_nodes: int,
+        num_relations: int,
+        hidden_channels: int,
+        scorer: str | Scorer = "distmult",
+        loss: str = "bce",
+        label_smoothing: float = 0.0,
+    ) -> None:
+        super().__init__(
+            num_nodes,
+            num_relations,
+            hidden_channels,
+            scorers={"struct": scorer_resolver(scorer, hidden_channels)},
+            loss=loss,
+            label_smoothing=label_smoothing,
+        )
+        self.reset_parameters()
+
+    def encode(self, index: Tensor | None = None) -> dict[str, Tensor]:
+        return {"struct": self.node_emb.weight if index is None else self.node_emb(index)}

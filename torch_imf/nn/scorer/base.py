@@ -1,0 +1,135 @@
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+#: The size of the largest difference of queries and keys to hold at once, in numbers.
+MAX_PAIRS = 2**23
+
+
+class Scorer(torch.nn.Module):
+    r"""An abstract base class of scoring functions: everything known about
+    :math:`(h, r)` is a *query*, everything about :math:`t` is a *key*, and the
+    score :math:`\psi(h, r, t)` is their similarity (higher is more likely).
+
+    Triple-wise, 1-N and 1-K scores all come from the same three methods. A
+    sub-class implements :meth:`query`, and, where they differ from the
+    defaults, :meth:`key`, :meth:`similarity` and :meth:`invert`.
+
+    Args:
+        channels (int): Size of entity embeddings.
+        rel_channels (int, optional): Size of relation embeddings. If
+            :obj:`None`, it is :obj:`channels`. (default: :obj:`None`)
+    """
+
+    #: Whether :meth:`similarity` is the plain product of query and key (plus :obj:`logit_bias`),
+    #: which the 1-N losses of :obj:`torch_imf.nn.functional` compute without storing the scores.
+    linear: bool = True
+    #: A scalar added to every score, or :obj:`None`.
+    logit_bias: Tensor | None
+
+    def __init__(self, channels: int, rel_channels: int | None = None) -> None:
+        super().__init__()
+        self.register_parameter("logit_bias", None)
+        self.channels = channels
+        self.rel_channels = channels if rel_channels is None else rel_channels
+        if self.channels < 1 or self.rel_channels < 1:
+            raise ValueError(
+                f"'channels' and 'rel_channels' need to be positive "
+                f"(got {self.channels} and {self.rel_channels})"
+            )
+
+    def reset_parameters(self) -> None:
+        r"""Resets all learnable parameters of the module."""
+
+    def reset_relations(self, weight: Tensor) -> None:
+        r"""Initialises a table of relation embeddings, of shape
+        :obj:`[R, rel_channels]`, in place.
+        """
+        torch.nn.init.xavier_normal_(weight)
+
+    def forward(self, head: Tensor, rel: Tensor, tail: Tensor) -> Tensor:
+        r"""Scores triples.
+
+        Args:
+            head (torch.Tensor): The head embeddings, of shape :obj:`[B, C]`.
+            rel (torch.Tensor): The relation embeddings, of shape
+                :obj:`[B, C_r]`.
+            tail (torch.Tensor): The tail embeddings, of shape :obj:`[B, C]`.
+
+        Returns:
+            The scores, of shape :obj:`[B]`.
+        """
+        return self.similarity(self.query(head, rel), self.key(tail).unsqueeze(1)).squeeze(1)
+
+    def query(self, head: Tensor, rel: Tensor) -> Tensor:
+        r"""Encodes :math:`(h, r)`: :obj:`[B, C], [B, C_r] -> [B, Q]`."""
+        raise NotImplementedError
+
+    def key(self, tail: Tensor) -> Tensor:
+        r"""Encodes :math:`t`: :obj:`[*, C] -> [*, Q]`."""
+        return tail
+
+    def similarity(self, query: Tensor, key: Tensor) -> Tensor:
+        r"""Scores queries :obj:`[B, Q]` against shared keys :obj:`[N, Q]`,
+        giving :obj:`[B, N]`, or each against its own keys :obj:`[B, K, Q]`,
+        giving :obj:`[B, K]`.
+        """
+        score = query @ key.t() if key.dim() == 2 else (query.unsqueeze(1) @ key.mT).squeeze(1)
+        return score if self.logit_bias is None else score + self.logit_bias
+
+    def invert(self, rel: Tensor) -> Tensor:
+        r"""Returns the embedding of the inverse relation, where there is one
+        with :math:`\psi(h, r, t) = \psi(t, r^{-1}, h)`.
+
+        Raises:
+            NotImplementedError: If the scorer ties no inverses.
+        """
+        raise NotImplementedError(f"'{self.__class__.__name__}' does not tie inverse relations")
+
+    def __repr__(self) -> str:
+        return f"{self.__class__.__name__}({self.channels})"
+
+
+class DistanceScorer(Scorer):
+    r"""An abstract base class of scorers with :math:`\psi(h, r, t) = \gamma -
+    \mathrm{dist}(q, k)`.
+
+    Args:
+        channels (int): Size of entity embeddings.
+        rel_channels (int, optional): Size of relation embeddings.
+            (default: :obj:`None`)
+        margin (float, optional): The margin :math:`\gamma`: the score of a
+            perfect match. (default: :obj:`6.`)
+    """
+
+    linear = False
+
+    def __init__(
+        self,
+        channels: int,
+        rel_channels: int | None = None,
+        margin: float = 6.0,
+    ) -> None:
+        super().__init__(channels, rel_channels)
+        self.margin = margin
+
+    def distance(self, query: Tensor, key: Tensor) -> Tensor:
+        r"""The distance along the last dimension of :obj:`[B, 1, Q]` and
+        :obj:`[B | 1, K, Q]`, of shape :obj:`[B, K]`.
+        """
+        raise NotImplementedError
+
+    def similarity(self, query: Tensor, key: Tensor) -> Tensor:
+        if key.dim() == 3:
+            return self.margin - self.distance(query.unsqueeze(1), key)
+        # The difference of all pairs is [B, N, Q]: visit keys in chunks, and recompute them in
+        # the backward pass.
+        chunk_size = max(1, MAX_PAIRS // max(query.numel(), 1))
+        out = []
+        for chunk in key.split(chunk_size):
+            args = (query.unsqueeze(1), chunk.unsqueeze(0))
+            if torch.is_grad_enabled() and chunk_size < key.size(0):
+                out.append(checkpoint(self.distance, *args, use_reentrant=False))
+            else:
+                out.append(self.distance(*args))
+        return self.margin - torch.cat(out, dim=1)

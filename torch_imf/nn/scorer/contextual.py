@@ -1,0 +1,110 @@
+import math
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from torch_imf.nn.scorer.base import Scorer
+
+
+class ContextualRelationalScorer(Scorer):
+    r"""The contextual relational scorer from the `"IMF: Interactive Multimodal
+    Fusion Model for Link Prediction" <https://arxiv.org/abs/2303.10816>`_
+    paper (Eq. 7-8), in which the relation gives the context of a bilinear
+    transformation of the head:
+
+    .. math::
+        \hat{\mathbf{e}} = \mathbf{e}_h^{\top} (\mathbf{W} \mathbf{e}_r) +
+        \mathbf{b}, \qquad
+        \psi(h, r, t) = \tau \cdot \cos(\hat{\mathbf{e}}, \mathbf{e}_t) + \beta
+
+    with a core tensor :math:`\mathbf{W} \in \mathbb{R}^{d \times d \times
+    d_r}`. The paper has :math:`\tau = 1` and :math:`\beta = 0`, which leaves
+    :math:`\sigma(\psi)` within :math:`[0.27, 0.73]`, so no cross-entropy can
+    come near zero; the default learns both. Its released code takes the dot
+    product, with batch normalisation and dropout.
+
+    Args:
+        channels (int): Size :math:`d` of entity embeddings.
+        rel_channels (int, optional): Size :math:`d_r` of relation embeddings.
+            If :obj:`None`, it is :obj:`channels`. (default: :obj:`None`)
+        similarity (str, optional): The similarity, :obj:`"cosine"` or
+            :obj:`"dot"`. (default: :obj:`"cosine"`)
+        scale (float, optional): The initial :math:`\tau` of the cosine.
+            (default: :obj:`20.`)
+        learn_scale (bool, optional): If set to :obj:`False`, :math:`\tau`
+            stays as it is. (default: :obj:`True`)
+        logit_bias (float, optional): The initial :math:`\beta`, learned. Best
+            near the log-odds of a random triple being true. If :obj:`None`,
+            there is none. (default: :obj:`None`)
+        dropout (float, optional): Dropout probability of the head and of the
+            contextual embedding. (default: :obj:`0.`)
+        batch_norm (bool, optional): If set to :obj:`True`, normalises the head
+            and the contextual embedding over the batch.
+            (default: :obj:`False`)
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        rel_channels: int | None = None,
+        similarity: str = "cosine",
+        scale: float = 20.0,
+        learn_scale: bool = True,
+        logit_bias: float | None = None,
+        dropout: float = 0.0,
+        batch_norm: bool = False,
+    ) -> None:
+        super().__init__(channels, rel_channels)
+        if similarity not in {"cosine", "dot"}:
+            raise ValueError(
+                f"Invalid 'similarity' argument (got '{similarity}', choose 'cosine' or 'dot')"
+            )
+        self.cosine = similarity == "cosine"
+        self.scale = scale
+        self.init_logit_bias = logit_bias
+        self.dropout = dropout
+
+        self.weight = torch.nn.Parameter(torch.empty(channels, self.rel_channels * channels))
+        self.bias = torch.nn.Parameter(torch.empty(channels))
+        self.log_scale = torch.nn.Parameter(torch.empty(()), requires_grad=learn_scale)
+        if logit_bias is not None:
+            self.logit_bias = torch.nn.Parameter(torch.empty(()))
+        self.norms = (
+            torch.nn.ModuleList([torch.nn.BatchNorm1d(channels) for _ in range(2)])
+            if batch_norm
+            else None
+        )
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        r"""Resets all learnable parameters of the module."""
+        torch.nn.init.normal_(self.weight, std=1 / math.sqrt(self.channels))
+        torch.nn.init.zeros_(self.bias)
+        torch.nn.init.constant_(self.log_scale, math.log(self.scale))
+        if self.logit_bias is not None and self.init_logit_bias is not None:
+            torch.nn.init.constant_(self.logit_bias, self.init_logit_bias)
+        norm: Any
+        for norm in self.norms or []:
+            norm.reset_parameters()
+
+    def query(self, head: Tensor, rel: Tensor) -> Tensor:
+        head = head if self.norms is None else self.norms[0](head)
+        head = F.dropout(head, self.dropout, self.training)
+        # One large product with the core tensor and a small batched one with the relation, and
+        # never a [B, C, C] matrix:
+        context = (head @ self.weight).view(-1, self.rel_channels, self.channels)
+        query = (rel.unsqueeze(1).to(context.dtype) @ context).squeeze(1) + self.bias  # [B, C]
+        query = query if self.norms is None else self.norms[1](query)
+        query = F.dropout(query, self.dropout, self.training)
+        return F.normalize(query, dim=-1) * self.log_scale.exp() if self.cosine else query
+
+    def key(self, tail: Tensor) -> Tensor:
+        return F.normalize(tail, dim=-1) if self.cosine else tail
+
+    def __repr__(self) -> str:
+        return (
+            f"{self.__class__.__name__}({self.channels}, rel_channels={self.rel_channels}, "
+            f"similarity='{'cosine' if self.cosine else 'dot'}')"
+        )

@@ -1,0 +1,56 @@
+import math
+
+import torch
+from torch import Tensor
+
+from torch_imf.nn.scorer.base import DistanceScorer
+
+
+class RotatE(DistanceScorer):
+    r"""The RotatE scorer from the `"RotatE: Knowledge Graph Embedding by
+    Relational Rotation in Complex Space" <https://arxiv.org/abs/1902.10197>`_
+    paper:
+
+    .. math::
+        \psi(h, r, t) = \gamma - \sum_i | (\mathbf{e}_h \circ
+        e^{i \boldsymbol{\theta}_r} - \mathbf{e}_t)_i |
+
+    Args:
+        channels (int): Size of entity embeddings, even: the first half holds
+            the real, the second the imaginary parts.
+        rel_channels (int, optional): Size of relation embeddings, the phases
+            :math:`\boldsymbol{\theta}_r` in radians: half of
+            :obj:`channels`. (default: :obj:`None`)
+        margin (float, optional): The margin :math:`\gamma`.
+            (default: :obj:`6.`)
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        rel_channels: int | None = None,
+        margin: float = 6.0,
+    ) -> None:
+        rel_channels = channels // 2 if rel_channels is None else rel_channels
+        super().__init__(channels, rel_channels, margin)
+        if channels != 2 * rel_channels:
+            raise ValueError(
+                f"RotatE needs an even number of 'channels', and 'rel_channels' to be half of it "
+                f"(got {channels} and {rel_channels})"
+            )
+        self.reset_parameters()
+
+    def reset_relations(self, weight: Tensor) -> None:
+        torch.nn.init.uniform_(weight, -math.pi, math.pi)
+
+    def query(self, head: Tensor, rel: Tensor) -> Tensor:
+        (h_re, h_im), r_re, r_im = head.chunk(2, dim=-1), rel.cos(), rel.sin()
+        return torch.cat([h_re * r_re - h_im * r_im, h_re * r_im + h_im * r_re], dim=-1)
+
+    def distance(self, query: Tensor, key: Tensor) -> Tensor:
+        re, im = (query - key).chunk(2, dim=-1)
+        # The gradient of a plain norm is undefined where both parts are zero:
+        return (re**2 + im**2).clamp(min=1e-18).sqrt().sum(dim=-1)
+
+    def invert(self, rel: Tensor) -> Tensor:
+        return -rel

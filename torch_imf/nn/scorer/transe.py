@@ -1,0 +1,51 @@
+import torch
+from torch import Tensor
+
+from torch_imf.nn.scorer.base import DistanceScorer
+
+
+class TransE(DistanceScorer):
+    r"""The TransE scorer from the `"Translating Embeddings for Modeling
+    Multi-Relational Data" <https://proceedings.neurips.cc/paper/2013/file/
+    1cecc7a77928ca8133fa24680a88d2f9-Paper.pdf>`_ paper, a translation:
+
+    .. math::
+        \psi(h, r, t) = \gamma - \| \mathbf{e}_h + \mathbf{e}_r - \mathbf{e}_t
+        \|_p
+
+    Args:
+        channels (int): Size of entity and relation embeddings.
+        margin (float, optional): The margin :math:`\gamma`.
+            (default: :obj:`6.`)
+        p_norm (float, optional): The order :math:`p` of the norm.
+            (default: :obj:`1.`)
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        rel_channels: int | None = None,
+        margin: float = 6.0,
+        p_norm: float = 1.0,
+    ) -> None:
+        super().__init__(channels, rel_channels, margin)
+        if self.rel_channels != channels:
+            raise ValueError(
+                f"TransE needs 'rel_channels' to be {channels} (got {self.rel_channels})"
+            )
+        self.p_norm = p_norm
+        self.reset_parameters()
+
+    def query(self, head: Tensor, rel: Tensor) -> Tensor:
+        return head + rel
+
+    def similarity(self, query: Tensor, key: Tensor) -> Tensor:
+        if key.dim() == 2:
+            return self.margin - torch.cdist(query, key.to(query.dtype), p=self.p_norm)
+        return super().similarity(query, key)
+
+    def distance(self, query: Tensor, key: Tensor) -> Tensor:
+        return (query - key).norm(p=self.p_norm, dim=-1)
+
+    def invert(self, rel: Tensor) -> Tensor:
+        return -rel
