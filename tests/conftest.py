@@ -1,0 +1,29 @@
+import os
+
+import pytest
+import torch
+from torch_geometric.data import Data
+
+from torch_imf.datasets import FakeMMKG
+
+
+def pytest_configure() -> None:
+    # Two busy thread pools make each other crawl:
+    torch.set_num_threads(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if "TORCH_IMF_MIRROR" not in os.environ:
+        for item in items:
+            if item.get_closest_marker("mirror"):
+                item.add_marker(pytest.mark.skip(reason="needs TORCH_IMF_MIRROR"))
+
+
+@pytest.fixture(autouse=True)
+def seed() -> None:
+    torch.manual_seed(12345)
+
+
+@pytest.fixture(scope="session")
+def fake(tmp_path_factory: pytest.TempPathFactory) -> Data:
+    return FakeMMKG(str(tmp_path_factory.mktemp("fake")))[0]

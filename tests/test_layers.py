@@ -1,0 +1,92 @@
+import ast
+from pathlib import Path
+
+import pytest
+
+import torch_imf
+
+ROOT = Path(torch_imf.__file__).parent
+
+# What each part may import from torch_imf, apart from itself. Nothing imports upward.
+LAYERS = {
+    "data": set(),
+    "transforms": set(),
+    "encoders": set(),
+    "datasets": {"data", "encoders"},
+    "evaluate": {"data"},
+    "predict": {"data"},
+    "nn.functional": set(),
+    "nn.fusion": set(),
+    "nn.scorer": set(),
+    "nn.models": {"nn.functional", "nn.fusion", "nn.scorer", "data", "evaluate"},
+    "train": {"data", "evaluate", "transforms"},
+    "resolver": {"datasets", "nn"},
+    "visualize": {"data", "evaluate", "predict", "nn"},
+}
+
+OPTIONAL = {"timm", "sentence_transformers", "h5py", "matplotlib", "sklearn", "PIL"}
+
+
+def layer(module: str) -> str:
+    parts = module.split(".")[1:]
+    return ".".join(parts[:2]) if parts[0] == "nn" else parts[0]
+
+
+def imports(tree: ast.AST, package: str) -> set[str]:
+    out = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            out |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = package.split(".")[: len(package.split(".")) - node.level + 1]
+            prefix = ".".join(base) if node.level else ""
+            module = ".".join(x for x in (prefix, node.module) if x)
+            if module in ("torch_imf", "torch_imf.nn"):
+                out |= {f"{module}.{alias.name}" for alias in node.names}
+            else:
+                out.add(module)
+    return out
+
+
+FILES = [
+    p
+    for p in ROOT.rglob("*.py")
+    if p.relative_to(ROOT).as_posix() not in {"__init__.py", "nn/__init__.py"}
+]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_layers(path):
+    module = ".".join(["torch_imf", *path.relative_to(ROOT).with_suffix("").parts])
+    package = module.rsplit(".", 1)[0]
+    tree = ast.parse(path.read_text())
+    own = layer(module)
+    assert own in LAYERS, f"'{own}' has no row in LAYERS"
+    for name in imports(tree, package):
+        if name.startswith("torch_imf."):
+            other = layer(name)
+            allowed = {own, *LAYERS[own]}
+            assert other in allowed or other.split(".")[0] in allowed, f"{module} imports {name}"
+
+    top: set[str] = set()
+    for node in tree.body:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            top |= {n.split(".")[0] for n in imports(ast.Module([node], []), package)}
+    assert not top & OPTIONAL, f"{module} imports an optional package at its top"
+    assert not any("torch_scatter" in name for name in imports(tree, package))
+
+
+def test_layers_have_no_cycle():
+    done: set[str] = set()
+    while len(done) < len(LAYERS):
+        ready = {
+            name
+            for name, deps in LAYERS.items()
+            if name not in done and all(dep in done for dep in expand(deps))
+        }
+        assert ready, f"A cycle among {set(LAYERS) - done}"
+        done |= ready
+
+
+def expand(deps: set[str]) -> set[str]:
+    return {name for name in LAYERS for dep in deps if name == dep or name.startswith(f"{dep}.")}

@@ -1,0 +1,175 @@
+import copy
+
+import pytest
+import torch
+
+from torch_imf import evaluate, fit, train
+from torch_imf.data import modalities
+from torch_imf.nn import IMF, KGE, ContextualRelationalScorer
+from torch_imf.transforms import AddInverse
+
+SETTINGS = {"batch_size": 64, "lr": 0.01, "lr_decay": 0.9, "patience": None}
+
+
+def build(data, channels=16):
+    torch.manual_seed(1)
+    scorer = ContextualRelationalScorer(channels, 4, dropout=0.1, batch_norm=True)
+    return IMF(
+        data.num_nodes,
+        data.num_relations,
+        channels,
+        *modalities(data),
+        rel_channels=4,
+        scorer=scorer,
+    )
+
+
+def test_fit_selects_on_validation(fake):
+    model = build(fake)
+    seen = []
+    history = fit(model, fake, epochs=6, callback=seen.append, **SETTINGS)
+    assert history == seen and [entry["epoch"] for entry in history] == [1, 2, 3, 4, 5, 6]
+    assert history[-1]["loss"] < history[0]["loss"]
+    best = max(history, key=lambda entry: entry["mrr"])
+    assert evaluate(model, fake, "val")["mrr"] == pytest.approx(best["mrr"], abs=1e-9)
+
+
+def test_fit_stops_early(fake):
+    model = build(fake)
+    history = fit(model, fake, epochs=50, batch_size=64, lr=1e-9, patience=2)
+    assert len(history) < 50
+    best = max(range(len(history)), key=lambda i: history[i]["mrr"])
+    assert len(history) == best + 3
+    history = fit(build(fake), fake, epochs=5, eval_every=3, **SETTINGS)
+    assert [entry["epoch"] for entry in history] == [3, 5]
+
+
+def test_resume_is_bit_exact(fake, tmp_path):
+    whole = build(fake)
+    history = fit(whole, fake, epochs=8, **SETTINGS)
+
+    path = tmp_path / "run" / "checkpoint.pt"
+    fit(build(fake), fake, epochs=4, checkpoint=path, **SETTINGS)
+    torch.manual_seed(999)  # A new process starts elsewhere, with other parameters.
+    model = build(fake)
+    model.reset_parameters()
+    resumed = fit(model, fake, epochs=8, checkpoint=path, **SETTINGS)
+    assert resumed == history
+    for (name, x), y in zip(whole.state_dict().items(), model.state_dict().values(), strict=True):
+        assert torch.equal(x, y), name
+    assert [p.name for p in path.parent.iterdir()] == ["checkpoint.pt"]  # No temporaries.
+
+    # A finished run only loads its best parameters:
+    model.reset_parameters()
+    assert fit(model, fake, epochs=8, checkpoint=path, **SETTINGS) == history
+    assert torch.equal(model.node_emb.weight, whole.node_emb.weight)
+
+
+def test_resume_keeps_the_best_epoch(fake, tmp_path):
+    path = tmp_path / "checkpoint.pt"
+    model = build(fake)
+    history = fit(model, fake, epochs=3, checkpoint=path, **{**SETTINGS, "lr": 0.02})
+    state = torch.load(path, weights_only=True)
+    best = max(range(3), key=lambda i: history[i]["mrr"])
+    for key, x in model.state_dict().items():
+        assert torch.equal(x, state["best"][key])
+        if best == 2:
+            assert torch.equal(x, state["model"][key])
+
+
+def test_checkpoint_errors(fake, tmp_path):
+    path = tmp_path / "checkpoint.pt"
+    fit(build(fake), fake, epochs=1, checkpoint=path, **SETTINGS)
+    content = path.read_bytes()
+    with pytest.raises(ValueError, match="belongs to another model"):
+        fit(build(fake, channels=8), fake, checkpoint=path, **SETTINGS)
+    with pytest.raises(ValueError, match="belongs to another model"):
+        fit(KGE(fake.num_nodes, fake.num_relations, 16), fake, checkpoint=path, **SETTINGS)
+    with pytest.raises(ValueError, match=r"other settings \{'lr': 0.01\} \(got \{'lr': 0.5\}\)"):
+        fit(build(fake), fake, checkpoint=path, **{**SETTINGS, "lr": 0.5})
+    assert path.read_bytes() == content
+
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(RuntimeError, match="cannot be read .* Delete it to start anew"):
+        fit(build(fake), fake, checkpoint=path, **SETTINGS)
+    torch.save([1, 2], path)
+    with pytest.raises(ValueError, match="is no checkpoint of 'fit'"):
+        fit(build(fake), fake, checkpoint=path, **SETTINGS)
+
+
+def test_a_failed_save_keeps_the_last_checkpoint(fake, tmp_path, monkeypatch):
+    path = tmp_path / "checkpoint.pt"
+    fit(build(fake), fake, epochs=1, checkpoint=path, **SETTINGS)
+    content = path.read_bytes()
+
+    def full(state, file):
+        file.write_bytes(b"half")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(OSError, match="No space left"):
+        fit(build(fake), fake, epochs=2, checkpoint=path, **SETTINGS)
+    assert path.read_bytes() == content
+    assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.pt"]
+
+
+def test_validation_and_test_facts_change_no_training_batch(fake):
+    # Replace every held-out fact by another: the trained parameters stay the same, bit for bit.
+    other = copy.copy(fake)
+    held_out = ~fake.train_mask
+    other.edge_index = fake.edge_index.clone()
+    other.edge_index[:, held_out] = torch.randint(fake.num_nodes, (2, int(held_out.sum())))
+    states = []
+    for data in (fake, other):
+        model = build(data)
+        torch.manual_seed(2)
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+        graph = AddInverse()(data)
+        graph = graph.edge_subgraph(graph.train_mask)
+        loader = model.loader(
+            graph.edge_index[0], graph.edge_type, graph.edge_index[1], batch_size=64, shuffle=True
+        )
+        train(model, loader, [optimizer])
+        states.append(model.state_dict())
+    assert all(torch.equal(x, states[1][key]) for key, x in states[0].items())
+
+    batches = []
+
+    class Spy(KGE):
+        def loss(self, *batch):
+            batches[-1].append(batch)
+            return super().loss(*batch)
+
+    for data in (fake, other):
+        batches.append([])
+        torch.manual_seed(3)
+        fit(Spy(data.num_nodes, data.num_relations, 8), data, epochs=1, **SETTINGS)
+    for first, second in zip(*batches, strict=True):
+        assert all(torch.equal(x, y) for x, y in zip(first, second, strict=True))
+
+
+def test_train_in_bf16(fake):
+    torch.manual_seed(1)
+    model = build(fake)
+    history = fit(model, fake, epochs=4, precision="bf16", **SETTINGS)
+    assert history[-1]["loss"] < history[0]["loss"]
+    assert all(p.dtype == torch.float for p in model.parameters())
+
+
+def test_errors(fake):
+    model = build(fake)
+    for name in ("epochs", "batch_size", "eval_every"):
+        with pytest.raises(ValueError, match=f"'{name}' needs to be positive"):
+            fit(model, fake, **{name: 0})
+    with pytest.raises(ValueError, match="Invalid 'precision' argument"):
+        fit(model, fake, precision="fp8")
+    with pytest.raises(ValueError, match="Invalid 'metric' argument .*'mrr'"):
+        fit(model, fake, metric="auc")
+    data = fake.clone()
+    data.val_mask = torch.zeros_like(data.val_mask)
+    with pytest.raises(ValueError, match="The 'val' split holds no facts"):
+        fit(model, data)
+    with torch.no_grad():
+        model.node_emb.weight.fill_(float("inf"))
+    with pytest.raises(RuntimeError, match="training has diverged"):
+        fit(model, fake)
