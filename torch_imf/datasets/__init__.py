@@ -1,0 +1,15 @@
+r"""Multimodal knowledge graphs, each one :class:`~torch_geometric.data.Data`
+with all facts and a mask per split.
+"""
+
+from .base import KGDataset
+from .countries import Countries
+from .fake import FakeMMKG
+from .fb15k237 import FB15K237
+
+__all__ = classes = [
+    "KGDataset",
+    "FB15K237",
+    "Countries",
+    "FakeMMKG",
+]

@@ -1,0 +1,106 @@
+import torch
+from torch import Tensor
+from torch_geometric.data import Data
+
+from torch_imf.data import modalities
+
+
+def build_graph(
+    splits: list[Tensor],
+    node_ids: list[str],
+    node_names: list[str],
+    rel_names: list[str],
+) -> Data:
+    r"""Puts the facts of all splits into one graph.
+
+    Args:
+        splits (list[torch.Tensor]): Head, relation and tail ids of the
+            training, validation and test facts, of shape :obj:`[3, E]` each.
+        node_ids (list[str]): The identifier of each entity.
+        node_names (list[str]): The name of each entity.
+        rel_names (list[str]): The name of each relation.
+
+    Raises:
+        ValueError: If the graph is not sound, see :meth:`validate`.
+    """
+    head_index, rel_type, tail_index = torch.cat(splits, dim=1)
+    split = torch.tensor([triple.size(1) for triple in splits])
+    split = torch.arange(len(splits)).repeat_interleave(split)
+    data = Data(
+        edge_index=torch.stack([head_index, tail_index]),
+        edge_type=rel_type.contiguous(),
+        train_mask=split == 0,
+        val_mask=split == 1,
+        test_mask=split == 2,
+        num_nodes=len(node_ids),
+        num_relations=len(rel_names),
+        node_ids=node_ids,
+        node_names=node_names,
+        rel_names=rel_names,
+    )
+    validate(data)  # Before encoders spend their time on it.
+    return data
+
+
+def validate(data: Data) -> None:
+    r"""Raises a :class:`ValueError` that says what is wrong with the data of
+    a :class:`KGDataset`, if anything is.
+
+    Args:
+        data (Data): The graph to look at.
+    """
+    num_edges = data.edge_index.size(-1)
+    if data.edge_index.size() != (2, num_edges) or data.edge_index.dtype != torch.long:
+        raise ValueError(
+            f"'edge_index' needs to be a long tensor of shape [2, E] (got "
+            f"{data.edge_index.dtype} of shape {list(data.edge_index.size())})"
+        )
+    check_shape(data, "edge_type", torch.long, num_edges)
+    for name in ["train_mask", "val_mask", "test_mask"]:
+        check_shape(data, name, torch.bool, num_edges)
+        if not data[name].any():
+            raise ValueError(f"The split of '{name}' is empty")
+
+    splits = torch.stack([data.train_mask, data.val_mask, data.test_mask]).sum(dim=0)
+    if not (splits == 1).all():
+        edge = int((splits != 1).nonzero()[0])
+        raise ValueError(f"Fact {edge} is in {int(splits[edge])} splits rather than in one")
+
+    check_range("edge_index", data.edge_index, data.num_nodes, "entities")
+    check_range("edge_type", data.edge_type, data.num_relations, "relations")
+    for name, size in [
+        ("node_ids", data.num_nodes),
+        ("node_names", data.num_nodes),
+        ("rel_names", data.num_relations),
+    ]:
+        if len(data[name]) != size:
+            raise ValueError(f"'{name}' needs {size} entries (got {len(data[name])})")
+    if len(set(data.node_ids)) != data.num_nodes:
+        raise ValueError("'node_ids' holds an identifier twice")
+
+    for modality, x in modalities(data)[0].items():
+        if x.dtype != torch.float32:
+            raise ValueError(f"'x_{modality}' needs to be of type float32 (got {x.dtype})")
+        if f"{modality}_mask" not in data:
+            raise ValueError(f"'x_{modality}' has no '{modality}_mask'")
+        rows = (x[~data[f"{modality}_mask"]] != 0).any(dim=-1)
+        if rows.any():
+            raise ValueError(f"'x_{modality}' is not zero in {int(rows.sum())} masked rows")
+
+
+def check_shape(data: Data, name: str, dtype: torch.dtype, size: int) -> None:
+    value = data[name]
+    if value.size() != (size,) or value.dtype != dtype:
+        raise ValueError(
+            f"'{name}' needs to be a {dtype} tensor of shape [{size}] (got {value.dtype} "
+            f"of shape {list(value.size())})"
+        )
+
+
+def check_range(name: str, index: Tensor, size: int, kind: str) -> None:
+    bad = (index < 0) | (index >= size)
+    if bad.any():
+        raise ValueError(
+            f"'{name}' holds ids out of range for {size} {kind} in {int(bad.sum())} places "
+            f"(first: {int(index[bad][0])})"
+        )
