@@ -21,6 +21,7 @@ def evaluate(
     chunk_size: int = 2**15,
     tie: str = "realistic",
     by: Sequence[str] = (),
+    view: str | None = None,
     progress: bool = False,
 ) -> dict[str, float | dict]:
     r"""Ranks the true head and the true tail of every fact of a split among
@@ -55,6 +56,8 @@ def evaluate(
             :obj:`N-N`), :obj:`"seen"` (whether both entities occur in
             training), or the name of a modality (whether both entities have
             it). (default: :obj:`()`)
+        view (str, optional): Ranks by the scores of one of the model's views
+            alone, *e.g.*, :obj:`"text"`. (default: :obj:`None`)
         progress (bool, optional): If set to :obj:`True`, shows a progress bar
             in a terminal. (default: :obj:`False`)
 
@@ -98,6 +101,7 @@ def evaluate(
         num_nodes=int(data.num_nodes),
         batch_size=batch_size,
         chunk_size=chunk_size,
+        view=view,
         progress=progress,
     )
     share = {"optimistic": 0.0, "realistic": 0.5, "pessimistic": 1.0}[tie]
@@ -121,6 +125,7 @@ def rank_tails(
     num_nodes: int | None = None,
     batch_size: int = 512,
     chunk_size: int = 2**15,
+    view: str | None = None,
     progress: bool = False,
 ) -> tuple[Tensor, Tensor]:
     r"""Counts, for the tail of each triple, the entities that score higher and
@@ -132,13 +137,16 @@ def rank_tails(
         which every kind of rank follows: :obj:`1 + greater + equal / 2` is
         the realistic one.
     """
+    views = getattr(model, "views", [])
+    if view is not None and view not in views:
+        raise ValueError(f"Invalid 'view' argument (got '{view}', the model has {views})")
     num_nodes = int(model.num_nodes) if num_nodes is None else num_nodes  # type: ignore[arg-type]
     check_triples(head_index, rel_type, tail_index, num_nodes)
     training = model.training
     model.eval()
     scorer: _Scores = _Dense(model, num_nodes)
     if hasattr(model, "similarity"):
-        scorer = _Streamed(model)
+        scorer = _Streamed(model, view)
     chunks = [(i, min(i + chunk_size, num_nodes)) for i in range(0, num_nodes, chunk_size)]
 
     # Sorted by query, so that each is scored once for all of its answers:
@@ -188,8 +196,9 @@ class _Scores(Protocol):
 
 class _Streamed:
     # A model with the scoring contract: every candidate is encoded once, before the first query.
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, view: str | None) -> None:
         self.model = model
+        self.view = view
         self.z: dict[str, Tensor] = model.encode()
         self.key: dict[str, Tensor] = model.key(self.z)
 
@@ -198,7 +207,9 @@ class _Streamed:
 
     def score(self, query: dict[str, Tensor], start: int, end: int) -> Tensor:
         key = {view: x[start:end] for view, x in self.key.items()}
-        return check_finite(self.model.similarity(query, key).float())
+        if self.view is None:
+            return check_finite(self.model.similarity(query, key).float())
+        return check_finite(self.model.view_similarity(query, key)[self.view].float())
 
 
 class _Dense:

@@ -19,7 +19,7 @@ def test_countries(monkeypatch, tmp_path):
     validate(data)
     assert str(dataset) == (
         f"Countries({data.num_nodes}, num_relations={data.num_relations}, "
-        f"text={TfidfEncoder(channels=64)}, visual={PixelEncoder()})"
+        f"text={TfidfEncoder(channels=512)}, visual={PixelEncoder()})"
     )
     assert os.listdir(tmp_path) == []
 
@@ -27,7 +27,7 @@ def test_countries(monkeypatch, tmp_path):
     assert int(countries.sum()) > 190
     assert torch.equal(data.visual_mask, countries)
     assert data.text_mask.all()
-    assert data.x_text.size() == (data.num_nodes, 64)
+    assert data.x_text.size() == (data.num_nodes, 512)
     assert data.x_visual.size() == (data.num_nodes, 3 * 16 * 24)
     assert data.x_visual[countries].unique(dim=0).size(0) > 185
     assert "x_numeric" not in data

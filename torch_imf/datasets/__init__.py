@@ -7,9 +7,6 @@ from .countries import Countries
 from .fake import FakeMMKG
 from .fb15k237 import FB15K237
 
-__all__ = classes = [
-    "KGDataset",
-    "FB15K237",
-    "Countries",
-    "FakeMMKG",
-]
+classes = ["Countries", "FB15K237", "FakeMMKG"]
+
+__all__ = [*classes, "KGDataset"]

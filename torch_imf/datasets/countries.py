@@ -33,7 +33,7 @@ class Countries(KGDataset):
             Without it, the graph is built in memory, in about a second.
             (default: :obj:`None`)
         text (callable or str, optional): The encoder of the texts (name and
-            description), :obj:`TfidfEncoder(channels=64)` for :obj:`"auto"`.
+            description), :obj:`TfidfEncoder(channels=512)` for :obj:`"auto"`.
             :obj:`None` leaves them out. (default: :obj:`"auto"`)
         visual (callable or str, optional): The encoder of the flags,
             :obj:`PixelEncoder()` for :obj:`"auto"`. It is given
@@ -77,7 +77,7 @@ class Countries(KGDataset):
         pre_transform: Callable | None = None,
         force_reload: bool = False,
     ) -> None:
-        text = resolve("text", text, lambda: TfidfEncoder(channels=64))
+        text = resolve("text", text, lambda: TfidfEncoder(channels=512))
         visual = resolve("visual", visual, PixelEncoder)
 
         # The bundled files change with the package, so they name the split:

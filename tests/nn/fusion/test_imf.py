@@ -4,31 +4,43 @@ import torch
 from torch_imf.nn import IMFFusion
 
 
-def test_imf_fusion_equals_equation_4():
-    fusion = IMFFusion({"s": 4, "v": 6, "t": 5}, 8, rank=1, latent_channels=3)
-    assert str(fusion) == "IMFFusion({'s': 4, 'v': 6, 't': 5}, 8, rank=1)"
-    for lin in [*fusion.lins.values(), *fusion.out_lins.values()]:
-        torch.nn.init.zeros_(lin.bias)  # The equation has none.
+@pytest.mark.parametrize("all_orders", [True, False])
+def test_imf_fusion_equals_equation_4(all_orders):
+    fusion = IMFFusion(
+        {"s": 4, "v": 6, "t": 5}, 8, rank=2, latent_channels=3, all_orders=all_orders
+    )
+    assert str(fusion) == "IMFFusion({'s': 4, 'v': 6, 't': 5}, 8, rank=2)"
     x_dict = {"s": torch.randn(7, 4), "v": torch.randn(7, 6), "t": torch.randn(7, 5)}
-    expected = torch.ones(7, 8)
-    for name, x in x_dict.items():
-        latent = (x @ fusion.lins[name].weight.t()).relu()
-        expected = expected * (latent @ fusion.out_lins[name].weight.t())
-    assert torch.allclose(fusion(x_dict), expected, atol=1e-6)
-
-
-def test_imf_fusion_sums_ranks():
-    fusion = IMFFusion({"s": 4, "t": 5}, 8, rank=3)
-    x_dict = {"s": torch.randn(7, 4), "t": torch.randn(7, 5)}
     latent = fusion.latent(x_dict)
-    assert all(x.size() == (7, 8) and x.min() >= 0 for x in latent.values())
-    factors = [fusion.out_lins[name](x).view(7, 3, 8) for name, x in latent.items()]
-    expected = sum(factors[0][:, i] * factors[1][:, i] for i in range(3))
+    expected = torch.zeros(7, 8)
+    for rho in range(2):
+        product = torch.ones(7, 8)
+        for name, x in x_dict.items():
+            assert torch.allclose(latent[name], (x @ fusion.lins[name].weight.t()).relu())
+            weight = fusion.out_lins[name].weight.view(2, 8, 3)[rho]
+            product = product * (float(all_orders) + latent[name] @ weight.t())
+        expected = expected + product - float(all_orders)
     assert torch.allclose(fusion(x_dict), expected, atol=1e-6)
 
-    # A missing modality is the factor one:
+
+@pytest.mark.parametrize("all_orders", [True, False])
+def test_imf_fusion_of_a_missing_modality(all_orders):
+    # As if the modality did not exist:
+    fusion = IMFFusion({"s": 4, "t": 5}, 8, all_orders=all_orders)
+    alone = IMFFusion({"s": 4}, 8, all_orders=all_orders)
+    alone.load_state_dict(fusion.state_dict(), strict=False)
+    x_dict = {"s": torch.randn(7, 4), "t": torch.randn(7, 5)}
     out = fusion(x_dict, {"t": torch.zeros(7, dtype=torch.bool)})
-    assert torch.allclose(out, factors[0].sum(1), atol=1e-6)
+    assert torch.allclose(out, alone({"s": x_dict["s"]}), atol=1e-6)
+
+
+def test_imf_fusion_keeps_small_signals_in_low_precision():
+    fusion = IMFFusion({"s": 32, "t": 32}, 16)
+    x_dict = {"s": 1e-3 * torch.randn(50, 32), "t": 1e-3 * torch.randn(50, 32)}
+    expected = fusion(x_dict)
+    with torch.autocast("cpu", torch.bfloat16):
+        out = fusion(x_dict).float()
+    assert (out - expected).norm() < 0.02 * expected.norm()
 
 
 def test_imf_fusion_errors():

@@ -8,15 +8,19 @@ def test_frozen_features():
     module = FrozenFeatures(x, mask, 3)
     assert str(module) == "FrozenFeatures(4, 3, coverage=4/6)"
     out = module()
-    assert torch.allclose(out[mask], module.lin(x[mask]))
+    centred = x[mask] - x[mask].mean(0)
+    assert torch.allclose(module.x, centred / centred.norm(dim=1).mean(), atol=1e-6)
+    assert torch.allclose(out[mask], module.lin(module.x))
     assert torch.equal(out[~mask], module.missing.expand(2, 3))
     index = torch.tensor([[4, 0], [5, 1]])
     assert torch.allclose(module(index), out[index])
     assert set(module.state_dict()) == {"lin.weight", "lin.bias", "missing"}  # No features.
 
     module = FrozenFeatures(x, torch.ones(6, dtype=torch.bool), 3)
-    assert torch.allclose(module(), module.lin(x))
-    assert torch.allclose(module(index), module.lin(x)[index])
+    assert torch.allclose(module(), module.lin(module.x))
+    assert torch.allclose(module(index), module()[index])
+    other = FrozenFeatures(100 * x + 7, torch.ones(6, dtype=torch.bool), 3)
+    assert torch.allclose(module.x, other.x, atol=1e-5)
 
 
 def test_frozen_features_learn():

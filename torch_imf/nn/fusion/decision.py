@@ -8,16 +8,18 @@ class DecisionFusion(torch.nn.Module):
     weighs the losses (Eq. 10) and the predictions (Eq. 11) of all views:
 
     .. math::
-        \mathcal{L} = \sum_k \gamma_k \mathcal{L}_k + s_k, \qquad
+        \mathcal{L} = \sum_k \gamma_k (1 + \mathcal{L}_k) + s_k, \qquad
         y = \frac{\sum_k \gamma_k y_k}{\sum_k \gamma_k}, \qquad
         \gamma_k = e^{-s_k}
 
     The paper learns :math:`\gamma_k` from :math:`\sum_k \gamma_k
     \mathcal{L}_k` alone, which is linear in :math:`\gamma_k` and has no
     minimum. The term :math:`s_k` is that of `"Multi-Task Learning Using
-    Uncertainty to Weigh Losses" <https://arxiv.org/abs/1705.07115>`_: the
-    optimum :math:`\gamma_k = 1 / \mathcal{L}_k` is finite and positive, so no
-    view can run away or be silenced.
+    Uncertainty to Weigh Losses" <https://arxiv.org/abs/1705.07115>`_; there,
+    however, :math:`\gamma_k = 1 / \mathcal{L}_k` grows without bound as a loss
+    is fitted, which memorises. With the one, the optimum :math:`\gamma_k = 1 /
+    (1 + \mathcal{L}_k)` stays in :math:`(0, 1]`: no view can run away or be
+    silenced, and one that is nearly fitted has its plain loss.
 
     Args:
         views (list[str]): The names of the views.
@@ -74,8 +76,8 @@ class DecisionFusion(torch.nn.Module):
     def loss(self, loss_dict: dict[str, Tensor]) -> Tensor:
         r"""Joins the losses of all views, scalars, into one (Eq. 10)."""
         loss = torch.stack([loss_dict[view] for view in self.views])
-        joint = self.log_var.neg().exp() @ loss
-        return joint + self.log_var.sum() if self.learned else joint
+        gamma = self.log_var.neg().exp()
+        return gamma @ (loss + 1) + self.log_var.sum() if self.learned else gamma @ loss
 
     def weight(self) -> Tensor:
         r"""The weights :math:`\gamma_k / \sum_j \gamma_j` of the views, in

@@ -19,8 +19,18 @@ class IMFFusion(Fusion):
         \tilde{\mathbf{e}}_k = \mathrm{ReLU}(\mathbf{e}_k \mathbf{M}_k)
 
     with the element-wise product. The paper has :math:`R = 1`; its released
-    code sums :math:`R = 2` such products, as MUTAN does. Affine maps let the
-    product reduce to any of its factors; a missing modality is the factor one.
+    code sums :math:`R = 2` such products, as MUTAN does.
+
+    A product of small factors vanishes, and with it every gradient. By
+    default, each factor is therefore one plus its map, and the one is taken
+    off again:
+
+    .. math::
+        \mathbf{e}_m = \sum_{\rho = 1}^{R} \Big( \prod_{k \in \mathcal{K}}
+        (1 + \tilde{\mathbf{e}}_k^{\top} \mathbf{M}_d^{k, \rho}) - 1 \Big)
+
+    which is the sum of the interactions of every order, from each modality
+    alone to Eq. 4 itself.
 
     Args:
         in_channels (dict[str, int]): Size of each modality.
@@ -32,6 +42,8 @@ class IMFFusion(Fusion):
             :obj:`out_channels`. (default: :obj:`None`)
         dropout (float, optional): Dropout probability of the latent
             representations. (default: :obj:`0.`)
+        all_orders (bool, optional): If set to :obj:`False`, computes Eq. 4 as
+            it is printed, with the highest order only. (default: :obj:`True`)
 
     Raises:
         ValueError: If there is no modality, or sizes do not fit.
@@ -44,6 +56,7 @@ class IMFFusion(Fusion):
         rank: int = 2,
         latent_channels: int | None = None,
         dropout: float = 0.0,
+        all_orders: bool = True,
     ) -> None:
         super().__init__()
         if len(in_channels) == 0 or rank < 1:
@@ -56,6 +69,7 @@ class IMFFusion(Fusion):
         self.rank = rank
         self.latent_channels = latent_channels or out_channels
         self.dropout = dropout
+        self.all_orders = all_orders
 
         self.lins = torch.nn.ModuleDict(
             {name: Linear(size, self.latent_channels) for name, size in in_channels.items()}
@@ -68,12 +82,9 @@ class IMFFusion(Fusion):
     def reset_parameters(self) -> None:
         r"""Resets all learnable parameters of the module."""
         lin: Any
-        for lin in self.lins.values():
+        for lin in [*self.lins.values(), *self.out_lins.values()]:
             torch.nn.init.xavier_uniform_(lin.weight)
             torch.nn.init.zeros_(lin.bias)
-        for lin in self.out_lins.values():
-            torch.nn.init.xavier_uniform_(lin.weight)
-            torch.nn.init.ones_(lin.bias)
 
     def latent(self, x_dict: dict[str, Tensor]) -> dict[str, Tensor]:
         r"""Returns the latent representations :math:`\tilde{\mathbf{e}}_k`
@@ -91,10 +102,15 @@ class IMFFusion(Fusion):
         r"""Multiplies latent representations, giving :obj:`[*, C]`."""
         out: Tensor | None = None
         for name, lin in self.out_lins.items():
-            factor = lin(torch.dropout(latent_dict[name], self.dropout, self.training))
-            if mask_dict is not None and name in mask_dict:
-                factor = factor.where(mask_dict[name].unsqueeze(-1), factor.new_ones(()))
-            out = factor if out is None else out * factor
+            x = lin(torch.dropout(latent_dict[name], self.dropout, self.training))
+            mask = None if mask_dict is None else mask_dict.get(name)
+            if self.all_orders:
+                # (1 + out) * (1 + x) - 1, without the ones, which would round the rest away:
+                x = x if mask is None else x * mask.unsqueeze(-1)
+                out = x if out is None else out + x + out * x
+            else:
+                x = x if mask is None else x.where(mask.unsqueeze(-1), x.new_ones(()))
+                out = x if out is None else out * x
         assert out is not None
         return out.unflatten(-1, (self.rank, self.out_channels)).sum(dim=-2)
 

@@ -264,15 +264,31 @@ class MultimodalKGE(KGEModel):
         return emb if isinstance(emb, Embedding) else emb[view]
 
     def _loss(self, scorer: Scorer, query: Tensor, key: Tensor, pos_index: Tensor) -> Tensor:
-        if self.loss_type == "ce" and scorer.linear:
-            return linear_ce_loss(query, key, pos_index)
-        if scorer.linear:
-            bias = scorer.logit_bias
-            return linear_bce_loss(query, key, pos_index, self.label_smoothing, bias)
-        score = scorer.similarity(query, key).float()  # [B, N]
-        target = torch.zeros_like(score)
-        target[pos_index[0], pos_index[1]] = 1.0
         if self.loss_type == "ce":
-            return F.cross_entropy(score, F.normalize(target, p=1.0, dim=-1))
-        target = target * (1 - self.label_smoothing) + self.label_smoothing / score.size(-1)
-        return F.binary_cross_entropy_with_logits(score, target)
+            return one_to_n_ce(scorer, query, key, pos_index)
+        # Summed over candidates: the mean has gradients near Adam's epsilon on large graphs, and
+        # is of another order than the contrastive loss. Learned weights absorb the factor.
+        loss = one_to_n_bce(scorer, query, key, pos_index, self.label_smoothing)
+        return loss * key.size(0)
+
+
+def one_to_n_bce(
+    scorer: Scorer, query: Tensor, key: Tensor, pos_index: Tensor, label_smoothing: float
+) -> Tensor:
+    r"""The loss of :meth:`linear_bce_loss` for any scorer."""
+    if scorer.linear:
+        return linear_bce_loss(query, key, pos_index, label_smoothing, scorer.logit_bias)
+    score = scorer.similarity(query, key).float()  # [B, N]
+    target = torch.full_like(score, label_smoothing / score.size(-1))
+    target[pos_index[0], pos_index[1]] += 1 - label_smoothing
+    return F.binary_cross_entropy_with_logits(score, target)
+
+
+def one_to_n_ce(scorer: Scorer, query: Tensor, key: Tensor, pos_index: Tensor) -> Tensor:
+    r"""The loss of :meth:`linear_ce_loss` for any scorer."""
+    if scorer.linear:
+        return linear_ce_loss(query, key, pos_index)
+    score = scorer.similarity(query, key).float()  # [B, N]
+    target = torch.zeros_like(score)
+    target[pos_index[0], pos_index[1]] = 1.0
+    return F.cross_entropy(score, F.normalize(target, p=1.0, dim=-1))

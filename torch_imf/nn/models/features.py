@@ -7,8 +7,10 @@ class FrozenFeatures(torch.nn.Module):
     r"""Frozen features of the entities that have a modality, projected to a
     common size, and one learned vector for those without.
 
-    Features are non-persistent buffers: a checkpoint never carries them. Only
-    rows that exist are kept, and all of them are projected once per step.
+    Features are centred and scaled to rows of norm one on average, so that
+    encoders of any scale start alike. They are non-persistent buffers: a
+    checkpoint never carries them. Only rows that exist are kept, and all of
+    them are projected once per step.
 
     Args:
         x (torch.Tensor): The features, of shape :obj:`[N, D]`.
@@ -23,7 +25,10 @@ class FrozenFeatures(torch.nn.Module):
     def __init__(self, x: Tensor, mask: Tensor, out_channels: int) -> None:
         super().__init__()
         row = mask.cumsum(0) - 1
-        self.register_buffer("x", x[mask].detach().float(), persistent=False)
+        x = x[mask].detach().float()
+        x = x - x.mean(dim=0)
+        x = x / x.norm(dim=-1).mean().clamp(min=1e-12)
+        self.register_buffer("x", x, persistent=False)
         self.register_buffer("row", row.where(mask, mask.sum()), persistent=False)
         self.full = bool(mask.all())
         self.lin = torch.nn.Linear(x.size(1), out_channels)
