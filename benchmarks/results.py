@@ -1,4 +1,4 @@
-"""Appends one line per run to `benchmarks/results/<name>.jsonl`, with all that is needed to repeat it."""
+"""Appends one line per run to `benchmarks/results/`, with all that is needed to repeat it."""
 
 import datetime
 import json

@@ -41,32 +41,17 @@ dataset = FB15K237(path, text=TfidfEncoder(512), transform=AddInverse())
 data = dataset[0].to(args.device)
 x_dict, mask_dict = modalities(data)
 
-scorer = ContextualRelationalScorer(
-    args.hidden_channels,
-    args.rel_channels,
-    similarity="dot",
-    dropout=args.dropout,
-    batch_norm=True,
-)
+C, R = args.hidden_channels, args.rel_channels
+scorer = ContextualRelationalScorer(C, R, "dot", dropout=args.dropout, batch_norm=True)
 model = IMF(
-    data.num_nodes,
-    data.num_relations,
-    args.hidden_channels,
-    x_dict,
-    mask_dict,
-    args.rel_channels,
-    views=args.views,
-    scorer=scorer,
+    *(data.num_nodes, data.num_relations, C, x_dict, mask_dict, R, args.views, scorer),
     loss=args.loss,
     contrastive_weight=args.contrastive_weight,
 ).to(args.device)
 
 train_data = data.edge_subgraph(data.train_mask)
-loader = model.loader(
-    *(train_data.edge_index[0], train_data.edge_type, train_data.edge_index[1]),
-    batch_size=args.batch_size,
-    shuffle=True,
-)
+(head_index, tail_index), rel_type = train_data.edge_index, train_data.edge_type
+loader = model.loader(head_index, rel_type, tail_index, batch_size=args.batch_size, shuffle=True)
 optimizer = torch.optim.Adam(model.parameters(), lr=args.lr, fused=True)
 scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, args.lr_decay)
 
