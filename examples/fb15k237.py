@@ -61,7 +61,9 @@ def train(epoch: int) -> float:
     total_loss = torch.zeros((), device=args.device)
     for batch in tqdm(loader, desc=f"Epoch {epoch:02d}/{args.epochs}", leave=False):
         optimizer.zero_grad()
-        with torch.autocast(data.x_text.device.type, torch.bfloat16, args.precision == "bf16"):
+        with torch.autocast(
+            torch.device(args.device).type, torch.bfloat16, args.precision == "bf16"
+        ):
             loss = model.loss(*batch)
         loss.backward()
         optimizer.step()
