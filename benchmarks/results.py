@@ -34,7 +34,7 @@ def append(name: str, seed: int, seconds: float, metrics: dict[str, Any], **info
     line = {
         "date": datetime.date.today().isoformat(),
         "command": f"python {shlex.join(command)}",
-        "commit": commit(),
+        "commit": COMMIT,
         "device": device(),
         "versions": {
             "python": platform.python_version(),
@@ -71,3 +71,6 @@ def device() -> str:
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
     return f"CPU, {torch.get_num_threads()} threads"
+
+
+COMMIT = commit()  # As the run begins: the tree may change while it lasts.

@@ -1,6 +1,7 @@
 # Trains IMF on the bundled `Countries` graph with several seeds, next to a structure-only model
 # trained the same way, and shows what the fused model answers. This is `make demo`.
 import argparse
+import os
 import os.path as osp
 import time
 
@@ -20,7 +21,9 @@ parser.add_argument("--dropout", type=float, default=0.4)
 parser.add_argument("--lr", type=float, default=0.003)
 parser.add_argument("--loss", choices=["bce", "ce"], default="ce")
 parser.add_argument("--contrastive_weight", type=float, default=0.1)
-parser.add_argument("--figure", default="countries.png", help="where to write the figure")
+parser.add_argument(
+    "--figure", default=osp.join("figures", "countries.png"), help="where to write the figure"
+)
 args = parser.parse_args()
 
 torch.set_num_threads(min(2, torch.get_num_threads()))
@@ -56,7 +59,6 @@ def train(seed: int, views: list[str] | None = None) -> IMF:
         args.hidden_channels,
         x_dict,
         mask_dict,
-        args.rel_channels,
         views=views,
         scorer=scorer,
         loss=args.loss,
@@ -125,6 +127,7 @@ else:
     title = f"{data.node_names[int(head[2])]}, {data.rel_names[int(rel[2])]}: ?  (* test fact)"
     plot_completions(answers[2][:8], right, title)
     fig.tight_layout()
+    os.makedirs(osp.dirname(osp.abspath(args.figure)), exist_ok=True)
     fig.savefig(args.figure, dpi=150)
     print(f"\nFigure: {osp.abspath(args.figure)}")
 print(f"{time.perf_counter() - start:.0f} s in all")

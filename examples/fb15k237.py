@@ -34,13 +34,13 @@ parser.add_argument("--seed", type=int, default=0)
 args = parser.parse_args()
 
 torch.manual_seed(args.seed)
+device_type = torch.device(args.device).type
 start = time.perf_counter()
 path = osp.join(osp.dirname(osp.realpath(__file__)), "..", "data", "FB15K-237")
 # TF-IDF takes seconds; `TextEncoder("all-MiniLM-L6-v2")` is there for those with a GPU:
 dataset = FB15K237(path, text=TfidfEncoder(512), transform=AddInverse())
 data = dataset[0].to(args.device)
 x_dict, mask_dict = modalities(data)
-
 C, R = args.hidden_channels, args.rel_channels
 scorer = ContextualRelationalScorer(C, R, "dot", dropout=args.dropout, batch_norm=True)
 model = IMF(
@@ -61,9 +61,7 @@ def train(epoch: int) -> float:
     total_loss = torch.zeros((), device=args.device)
     for batch in tqdm(loader, desc=f"Epoch {epoch:02d}/{args.epochs}", leave=False):
         optimizer.zero_grad()
-        with torch.autocast(
-            torch.device(args.device).type, torch.bfloat16, args.precision == "bf16"
-        ):
+        with torch.autocast(device_type, torch.bfloat16, args.precision == "bf16"):
             loss = model.loss(*batch)
         loss.backward()
         optimizer.step()

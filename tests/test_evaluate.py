@@ -4,8 +4,7 @@ from torch_geometric.data import Data
 from torch_geometric.nn.kge import DistMult
 
 from torch_imf import evaluate
-from torch_imf.data import TripletIndex, modalities
-from torch_imf.evaluate import rank_tails
+from torch_imf.data import modalities
 from torch_imf.nn import IMF, KGE
 from torch_imf.transforms import AddInverse
 
@@ -123,7 +122,7 @@ def test_models_of_pyg():
 
 
 def test_break_downs(fake):
-    model = KGE(fake.num_nodes, fake.num_relations, 8)
+    model = KGE(fake.num_nodes, fake.num_relations, 8).eval()
     name = next(key[2:] for key in fake.keys() if key.startswith("x_"))
     out = evaluate(model, fake, by=["relation", "category", "seen", name])
     count = torch.bincount(fake.edge_type[fake.test_mask], minlength=fake.num_relations)
@@ -134,8 +133,18 @@ def test_break_downs(fake):
         if n > 0
     )
     assert out["mrr"] == pytest.approx(mean / int(count.sum()))
-    assert set(out["category"]) <= {"1-1", "1-N", "N-1", "N-N"}
-    assert set(out[name]) <= {"yes", "no"} and set(out["seen"]) <= {"yes", "no"}
+    ranks = brute_force(model.predict, fake, "test", 0.5)
+    head, tail = fake.edge_index[:, fake.test_mask].tolist()
+    for label in ("yes", "no"):
+        pick = [
+            bool(fake[f"{name}_mask"][h] and fake[f"{name}_mask"][t]) == (label == "yes")
+            for h, t in zip(head, tail, strict=True)
+        ]
+        rank = [x for side in ranks.values() for x, keep in zip(side, pick, strict=True) if keep]
+        assert (label in out[name]) == (len(rank) > 0)
+        if rank:
+            assert out[name][label]["mr"] == pytest.approx(sum(rank) / len(rank))
+    assert out["seen"]["yes"]["mr"] == out["mr"]  # Of all entities, here.
 
 
 def test_relation_categories():
@@ -144,22 +153,14 @@ def test_relation_categories():
         edge_index=torch.tensor([[0, 0, 0, 1, 2, 3], [1, 2, 3, 0, 0, 0]]),
         edge_type=torch.tensor([0, 0, 0, 1, 1, 1]),
         train_mask=torch.ones(6, dtype=torch.bool),
+        val_mask=torch.zeros(6, dtype=torch.bool),
+        test_mask=torch.zeros(6, dtype=torch.bool),
         num_nodes=4,
         num_relations=2,
     )
     out = evaluate(Table(data), data, "train", by=["category", "relation"])
     assert set(out["category"]) == {"1-N", "N-1"}
     assert out["category"]["1-N"] == out["relation"]["0"]
-
-
-def test_rank_tails_outside_of_the_filter():
-    data = random_graph()
-    model = Table(data, values=1)
-    empty = torch.empty(0, dtype=torch.long)
-    triples = data.edge_index[0, :5], data.edge_type[:5], data.edge_index[1, :5]
-    greater, equal = rank_tails(model, *triples, TripletIndex(empty, empty, empty))
-    assert greater.tolist() == [0] * 5
-    assert equal.tolist() == [data.num_nodes - 1] * 5
 
 
 def test_errors(fake):
@@ -181,3 +182,17 @@ def test_errors(fake):
         model.node_emb.weight[3] = float("nan")
     with pytest.raises(ValueError, match="NaN or infinite scores"):
         evaluate(model, fake)
+    assert model.training
+    with pytest.raises(ValueError, match="expects 7 base relations"):
+        evaluate(KGE(fake.num_nodes, 7, 8), fake)
+    with pytest.raises(ValueError, match="Invalid 'view' argument .*'struct'"):
+        evaluate(model, fake, view="text")
+    with pytest.raises(ValueError, match="need to be positive"):
+        evaluate(model, fake, batch_size=0)
+    broken = fake.clone()
+    broken.edge_type[0] = 99
+    with pytest.raises(ValueError, match="'edge_type' holds ids out of range"):
+        evaluate(model, broken)
+    del broken.val_mask
+    with pytest.raises(ValueError, match=r"The graph lacks \['val_mask'\]"):
+        evaluate(model, broken)

@@ -10,18 +10,20 @@ ROOT = Path(torch_imf.__file__).parent
 # What each part may import from torch_imf, apart from itself. Nothing imports upward.
 LAYERS = {
     "data": set(),
-    "transforms": set(),
+    "transforms": {"data"},
     "encoders": set(),
     "datasets": {"data", "encoders"},
-    "evaluate": {"data"},
-    "predict": {"data"},
+    "ranking": {"data"},
+    "checkpoint": set(),
+    "evaluate": {"data", "ranking"},
+    "predict": {"data", "ranking"},
     "nn.functional": set(),
     "nn.fusion": set(),
     "nn.scorer": set(),
-    "nn.models": {"nn.functional", "nn.fusion", "nn.scorer", "data", "evaluate"},
-    "train": {"data", "evaluate", "transforms"},
+    "nn.models": {"nn.functional", "nn.fusion", "nn.scorer", "data", "ranking"},
+    "train": {"data", "transforms", "checkpoint", "evaluate"},
     "resolver": {"datasets", "nn"},
-    "visualize": {"data", "evaluate", "predict", "nn"},
+    "visualize": {"predict"},
 }
 
 OPTIONAL = {"timm", "sentence_transformers", "h5py", "matplotlib", "sklearn", "PIL"}

@@ -49,3 +49,8 @@ def test_errors(fake):
         predict(model, fake, 0, 0, k=0)
     with pytest.raises(ValueError, match="'head_index' holds ids outside"):
         predict(model, fake, fake.num_nodes, 0)
+    with torch.no_grad():
+        model.node_emb.weight[3] = float("nan")
+    with pytest.raises(ValueError, match="NaN or infinite scores"):
+        predict(model, fake, 0, 0)
+    assert model.training

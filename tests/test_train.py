@@ -1,12 +1,15 @@
 import copy
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
 
-from torch_imf import evaluate, fit, train
+from torch_imf import evaluate, fit
 from torch_imf.data import modalities
 from torch_imf.nn import IMF, KGE, ContextualRelationalScorer
-from torch_imf.transforms import AddInverse
 
 SETTINGS = {"batch_size": 64, "lr": 0.01, "lr_decay": 0.9, "patience": None}
 
@@ -44,40 +47,79 @@ def test_fit_stops_early(fake):
     assert [entry["epoch"] for entry in history] == [3, 5]
 
 
-def test_resume_is_bit_exact(fake, tmp_path):
+@pytest.mark.parametrize("eval_every", [1, 3])
+def test_resume_is_bit_exact(fake, tmp_path, eval_every):
+    settings = {**SETTINGS, "eval_every": eval_every}
     whole = build(fake)
-    history = fit(whole, fake, epochs=8, **SETTINGS)
+    history = fit(whole, fake, epochs=8, **settings)
 
     path = tmp_path / "run" / "checkpoint.pt"
-    fit(build(fake), fake, epochs=4, checkpoint=path, **SETTINGS)
+    fit(build(fake), fake, epochs=4, checkpoint=path, **settings)
     torch.manual_seed(999)  # A new process starts elsewhere, with other parameters.
     model = build(fake)
     model.reset_parameters()
-    resumed = fit(model, fake, epochs=8, checkpoint=path, **SETTINGS)
+    resumed = fit(model, fake, epochs=8, checkpoint=path, **settings)
     assert resumed == history
     for (name, x), y in zip(whole.state_dict().items(), model.state_dict().values(), strict=True):
         assert torch.equal(x, y), name
     assert [p.name for p in path.parent.iterdir()] == ["checkpoint.pt"]  # No temporaries.
 
-    # A finished run only loads its best parameters:
+    # A finished run goes on from its last checkpoint to the same end:
     model.reset_parameters()
-    assert fit(model, fake, epochs=8, checkpoint=path, **SETTINGS) == history
+    assert fit(model, fake, epochs=8, checkpoint=path, **settings) == history
     assert torch.equal(model.node_emb.weight, whole.node_emb.weight)
 
 
-def test_resume_keeps_the_best_epoch(fake, tmp_path):
+def test_resume_after_a_kill(fake, tmp_path):
+    # Killed in the middle of the sixth epoch, between two checkpoints.
+    script = f"""
+import os, signal, sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from test_train import SETTINGS, build
+from torch_imf import fit
+from torch_imf.datasets import FakeMMKG
+import torch
+torch.set_num_threads(1)
+data = FakeMMKG()[0]
+model = build(data)
+loss, steps = model.loss, []
+def dying(*batch):
+    steps.append(batch)
+    if len(steps) == {5 * 12 + 3}:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return loss(*batch)
+model.loss = dying
+fit(model, data, epochs=8, eval_every=2, checkpoint={str(tmp_path / "c.pt")!r}, **SETTINGS)
+"""
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert result.returncode == -signal.SIGKILL, result.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["c.pt"]
+    assert 0 < torch.load(tmp_path / "c.pt", weights_only=True)["epoch"] < 8
+    settings = {**SETTINGS, "eval_every": 2}
+    whole, model = build(fake), build(fake)
+    history = fit(whole, fake, epochs=8, **settings)
+    model = build(fake)
+    assert fit(model, fake, epochs=8, checkpoint=tmp_path / "c.pt", **settings) == history
+    for x, y in zip(whole.state_dict().values(), model.state_dict().values(), strict=True):
+        assert torch.equal(x, y)
+
+
+def test_checkpoint_holds_the_best_and_the_last_epoch(fake, tmp_path):
     path = tmp_path / "checkpoint.pt"
     model = build(fake)
-    history = fit(model, fake, epochs=3, checkpoint=path, **{**SETTINGS, "lr": 0.02})
+    values = iter([0.2, 0.9, 0.1])
+
+    def worsen(entry):  # The second epoch is the best one.
+        entry["mrr"] = next(values)
+
+    fit(model, fake, epochs=3, checkpoint=path, callback=worsen, **SETTINGS)
     state = torch.load(path, weights_only=True)
-    best = max(range(3), key=lambda i: history[i]["mrr"])
-    for key, x in model.state_dict().items():
-        assert torch.equal(x, state["best"][key])
-        if best == 2:
-            assert torch.equal(x, state["model"][key])
+    last = build(fake)
+    last.load_state_dict(state["model"])
+    assert not torch.equal(last.node_emb.weight, state["best"]["node_emb.weight"])
 
 
-def test_checkpoint_errors(fake, tmp_path):
+def test_checkpoint_of_another_run(fake, tmp_path):
     path = tmp_path / "checkpoint.pt"
     fit(build(fake), fake, epochs=1, checkpoint=path, **SETTINGS)
     content = path.read_bytes()
@@ -87,14 +129,37 @@ def test_checkpoint_errors(fake, tmp_path):
         fit(KGE(fake.num_nodes, fake.num_relations, 16), fake, checkpoint=path, **SETTINGS)
     with pytest.raises(ValueError, match=r"other settings \{'lr': 0.01\} \(got \{'lr': 0.5\}\)"):
         fit(build(fake), fake, checkpoint=path, **{**SETTINGS, "lr": 0.5})
+    data = fake.clone()
+    data.x_text = data.x_text.flip(1)
+    with pytest.raises(ValueError, match="features.text.x"):
+        fit(build(data), data, checkpoint=path, **SETTINGS)
+    data = fake.clone()
+    data.train_mask[0] = not data.train_mask[0]
+    with pytest.raises(ValueError, match="other training facts"):
+        fit(build(data), data, checkpoint=path, **SETTINGS)
     assert path.read_bytes() == content
 
+    # Models that differ in nothing but what they compute:
+    sizes = (fake.num_nodes, fake.num_relations, 16)
+    path = tmp_path / "kge.pt"
+    fit(KGE(*sizes, "distmult"), fake, epochs=1, checkpoint=path, **SETTINGS)
+    for other in (KGE(*sizes, "complex"), KGE(*sizes, "distmult", loss="ce")):
+        with pytest.raises(ValueError, match="belongs to another model"):
+            fit(other, fake, checkpoint=path, **SETTINGS)
+
+
+def test_checkpoint_errors(fake, tmp_path):
+    path = tmp_path / "checkpoint.pt"
+    fit(build(fake), fake, epochs=1, checkpoint=path, **SETTINGS)
+    content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
     with pytest.raises(RuntimeError, match="cannot be read .* Delete it to start anew"):
         fit(build(fake), fake, checkpoint=path, **SETTINGS)
     torch.save([1, 2], path)
     with pytest.raises(ValueError, match="is no checkpoint of 'fit'"):
         fit(build(fake), fake, checkpoint=path, **SETTINGS)
+    with pytest.raises(ValueError, match="cannot be written"):
+        fit(build(fake), fake, checkpoint=tmp_path, **SETTINGS)
 
 
 def test_a_failed_save_keeps_the_last_checkpoint(fake, tmp_path, monkeypatch):
@@ -114,25 +179,11 @@ def test_a_failed_save_keeps_the_last_checkpoint(fake, tmp_path, monkeypatch):
 
 
 def test_validation_and_test_facts_change_no_training_batch(fake):
-    # Replace every held-out fact by another: the trained parameters stay the same, bit for bit.
+    # Every held-out fact is replaced by another: not one training batch differs.
     other = copy.copy(fake)
     held_out = ~fake.train_mask
     other.edge_index = fake.edge_index.clone()
     other.edge_index[:, held_out] = torch.randint(fake.num_nodes, (2, int(held_out.sum())))
-    states = []
-    for data in (fake, other):
-        model = build(data)
-        torch.manual_seed(2)
-        optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
-        graph = AddInverse()(data)
-        graph = graph.edge_subgraph(graph.train_mask)
-        loader = model.loader(
-            graph.edge_index[0], graph.edge_type, graph.edge_index[1], batch_size=64, shuffle=True
-        )
-        train(model, loader, [optimizer])
-        states.append(model.state_dict())
-    assert all(torch.equal(x, states[1][key]) for key, x in states[0].items())
-
     batches = []
 
     class Spy(KGE):
@@ -144,6 +195,7 @@ def test_validation_and_test_facts_change_no_training_batch(fake):
         batches.append([])
         torch.manual_seed(3)
         fit(Spy(data.num_nodes, data.num_relations, 8), data, epochs=1, **SETTINGS)
+    assert len(batches[0]) > 5
     for first, second in zip(*batches, strict=True):
         assert all(torch.equal(x, y) for x, y in zip(first, second, strict=True))
 
@@ -158,7 +210,7 @@ def test_train_in_bf16(fake):
 
 def test_errors(fake):
     model = build(fake)
-    for name in ("epochs", "batch_size", "eval_every"):
+    for name in ("epochs", "batch_size", "eval_every", "patience"):
         with pytest.raises(ValueError, match=f"'{name}' needs to be positive"):
             fit(model, fake, **{name: 0})
     with pytest.raises(ValueError, match="Invalid 'precision' argument"):
@@ -169,7 +221,26 @@ def test_errors(fake):
     data.val_mask = torch.zeros_like(data.val_mask)
     with pytest.raises(ValueError, match="The 'val' split holds no facts"):
         fit(model, data)
+    data = fake.clone()
+    data.train_mask = torch.zeros_like(data.train_mask)
+    with pytest.raises(ValueError, match="The 'train' split holds no facts"):
+        fit(model, data)
     with torch.no_grad():
         model.node_emb.weight.fill_(float("inf"))
     with pytest.raises(RuntimeError, match="training has diverged"):
         fit(model, fake)
+
+
+def test_divergence_keeps_the_best_parameters(fake):
+    model = build(fake)
+    good = {}
+
+    def poison(entry):
+        if entry["epoch"] == 2:
+            good.update({key: x.clone() for key, x in model.state_dict().items()})
+            with torch.no_grad():
+                model.scorers["text"].weight.fill_(float("nan"))
+
+    with pytest.raises(RuntimeError, match="training has diverged"):
+        fit(model, fake, epochs=5, callback=poison, **SETTINGS)
+    assert all(x.isfinite().all() for x in model.state_dict().values())

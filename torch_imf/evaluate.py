@@ -1,18 +1,15 @@
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
-from tqdm import tqdm
 
 from torch_imf.data import TripletIndex
-from torch_imf.data.index import check_triples
+from torch_imf.data.graph import prepare
+from torch_imf.data.index import both_sides
+from torch_imf.ranking import metrics, rank_tails
 
-Metrics = dict[str, float]
 
-
-@torch.no_grad()
 def evaluate(
     model: torch.nn.Module,
     data: Data,
@@ -29,9 +26,10 @@ def evaluate(
     split (the filtered setting).
 
     The head of :math:`(h, r, t)` is ranked as the tail of its inverse
-    :math:`(t, r + |\mathcal{R}|, h)`. Candidates are scored in chunks and only
-    counts are kept, so memory does not grow with their number. Scores are
-    compared in :obj:`float32`.
+    :math:`(t, r + |\mathcal{R}|, h)`. Each distinct query is scored once for
+    all of its answers. Candidates are scored in chunks of which only counts
+    are kept, so there are never more than :obj:`batch_size * chunk_size`
+    scores. Scores are computed without autocast.
 
     Args:
         model (torch.nn.Module): Any model of this package; any other with
@@ -42,10 +40,11 @@ def evaluate(
             :obj:`test_mask` over edges, with or without inverse triples.
         split (str, optional): The split to rank: :obj:`"train"`,
             :obj:`"val"` or :obj:`"test"`. (default: :obj:`"test"`)
-        batch_size (int, optional): Number of facts to rank at once.
+        batch_size (int, optional): Number of queries to score at once.
             (default: :obj:`512`)
-        chunk_size (int, optional): Number of candidates to score at once.
-            (default: :obj:`32768`)
+        chunk_size (int, optional): Number of candidates to score at once. With
+            more candidates, each is scored twice: for the score to beat, and
+            to compare with it. (default: :obj:`32768`)
         tie (str, optional): Where a fact ranks among :math:`e` others of equal
             score, with :math:`g` better ones: :obj:`"realistic"` (:math:`1 + g
             + e / 2`), :obj:`"optimistic"` (:math:`1 + g`) or
@@ -69,8 +68,8 @@ def evaluate(
         names in :obj:`by`.
 
     Raises:
-        ValueError: If the split is unknown or empty, ids do not fit the model,
-            or a score is NaN or infinite.
+        ValueError: If the split is unknown or empty, the graph is not sound or
+            does not fit the model, or a score is NaN or infinite.
     """
     if split not in {"train", "val", "test"}:
         raise ValueError(f"Invalid 'split' argument (got '{split}', choose 'train', 'val', 'test')")
@@ -78,26 +77,17 @@ def evaluate(
         raise ValueError(
             f"Invalid 'tie' argument (got '{tie}', choose 'realistic', 'optimistic', 'pessimistic')"
         )
-    if getattr(model, "num_nodes", data.num_nodes) != data.num_nodes:
-        raise ValueError(
-            f"The model expects {model.num_nodes} entities, but the graph holds {data.num_nodes}"
-        )
+    data = prepare(model, data)
     base = data.edge_type < data.num_relations
     (head, tail), rel = data.edge_index[:, base], data.edge_type[base]
-    check_triples(head, rel, tail, data.num_nodes, data.num_relations)
     mask = data[f"{split}_mask"][base]
     if not bool(mask.any()):
         raise ValueError(f"The '{split}' split holds no facts")
 
-    # Both sides as tails: (h, r, t) and (t, r + R, h).
-    inv = rel + data.num_relations
-    index = TripletIndex(torch.cat([head, tail]), torch.cat([rel, inv]), torch.cat([tail, head]))
     greater, equal = rank_tails(
         model,
-        torch.cat([head[mask], tail[mask]]),
-        torch.cat([rel[mask], inv[mask]]),
-        torch.cat([tail[mask], head[mask]]),
-        index,
+        *both_sides(head[mask], rel[mask], tail[mask], data.num_relations),
+        TripletIndex.from_data(data),
         num_nodes=int(data.num_nodes),
         batch_size=batch_size,
         chunk_size=chunk_size,
@@ -113,143 +103,6 @@ def evaluate(
         groups = _groups(name, data, base, mask)
         out[name] = {key: metrics(rank[:, i].view(-1)) for key, i in groups}
     return out
-
-
-@torch.no_grad()
-def rank_tails(
-    model: torch.nn.Module,
-    head_index: Tensor,
-    rel_type: Tensor,
-    tail_index: Tensor,
-    index: TripletIndex,
-    num_nodes: int | None = None,
-    batch_size: int = 512,
-    chunk_size: int = 2**15,
-    view: str | None = None,
-    progress: bool = False,
-) -> tuple[Tensor, Tensor]:
-    r"""Counts, for the tail of each triple, the entities that score higher and
-    those that score the same, leaving out the known tails in :obj:`index` and
-    the tail itself.
-
-    Returns:
-        The counts :obj:`greater` and :obj:`equal`, of shape :obj:`[E]`, from
-        which every kind of rank follows: :obj:`1 + greater + equal / 2` is
-        the realistic one.
-    """
-    views = getattr(model, "views", [])
-    if view is not None and view not in views:
-        raise ValueError(f"Invalid 'view' argument (got '{view}', the model has {views})")
-    num_nodes = int(model.num_nodes) if num_nodes is None else num_nodes  # type: ignore[arg-type]
-    check_triples(head_index, rel_type, tail_index, num_nodes)
-    training = model.training
-    model.eval()
-    scorer: _Scores = _Dense(model, num_nodes)
-    if hasattr(model, "similarity"):
-        scorer = _Streamed(model, view)
-    chunks = [(i, min(i + chunk_size, num_nodes)) for i in range(0, num_nodes, chunk_size)]
-
-    # Sorted by query, so that each is scored once for all of its answers:
-    perm = (head_index * (int(rel_type.max()) + 1) + rel_type).argsort(stable=True)
-    greater = torch.zeros(perm.numel(), dtype=torch.float, device=perm.device)
-    equal = torch.zeros_like(greater)
-    batches = perm.split(batch_size)
-    for i in tqdm(batches, desc="Ranking", disable=None if progress else True, leave=False):
-        h, r, t = head_index[i], rel_type[i], tail_index[i]
-        pos_index = index(h, r)
-        # A tail that is no known fact does not leave by the filter, so it does by hand:
-        equal[i] -= (~index.contains(h, r, t)).to(equal.dtype)
-        (h, r), group = torch.stack([h, r]).unique_consecutive(dim=1, return_inverse=True)
-        query = scorer.query(h, r)
-
-        true = torch.zeros(i.numel(), device=i.device)
-        for start, end in chunks:  # The same product as below, so that equal scores are equal.
-            score = scorer.score(query, start, end)
-            row = ((t >= start) & (t < end)).nonzero().view(-1)
-            true[row] = score[group[row], t[row] - start]
-        for start, end in chunks:
-            if len(chunks) > 1:
-                score = scorer.score(query, start, end)
-            row, col = pos_index[:, (pos_index[1] >= start) & (pos_index[1] < end)]
-            known, score = score[group[row], col - start], score[group]
-            for count, compare in ((greater, torch.gt), (equal, torch.eq)):
-                total = compare(score, true.unsqueeze(-1)).sum(dim=-1).to(count.dtype)
-                minus = compare(known, true[row]).to(count.dtype)
-                count[i] += total.index_add_(0, row, minus, alpha=-1)
-    model.train(training)
-    return greater, equal
-
-
-def metrics(rank: Tensor, ks: Sequence[int] = (1, 3, 10)) -> Metrics:
-    r"""Summarises ranks: mean rank, mean reciprocal rank and Hits@:math:`k`."""
-    rank = rank.double()
-    out = {"mr": float(rank.mean()), "mrr": float(rank.reciprocal().mean())}
-    return {**out, **{f"hits@{k}": float((rank <= k).double().mean()) for k in ks}}
-
-
-class _Scores(Protocol):
-    # Scores of queries against a range of candidates; a query is whatever the model makes it.
-    def query(self, head_index: Tensor, rel_type: Tensor) -> Any: ...
-
-    def score(self, query: Any, start: int, end: int) -> Tensor: ...
-
-
-class _Streamed:
-    # A model with the scoring contract: every candidate is encoded once, before the first query.
-    def __init__(self, model: Any, view: str | None) -> None:
-        self.model = model
-        self.view = view
-        self.z: dict[str, Tensor] = model.encode()
-        self.key: dict[str, Tensor] = model.key(self.z)
-
-    def query(self, head_index: Tensor, rel_type: Tensor) -> dict[str, Tensor]:
-        return self.model.query({view: x[head_index] for view, x in self.z.items()}, rel_type)
-
-    def score(self, query: dict[str, Tensor], start: int, end: int) -> Tensor:
-        key = {view: x[start:end] for view, x in self.key.items()}
-        if self.view is None:
-            return check_finite(self.model.similarity(query, key).float())
-        return check_finite(self.model.view_similarity(query, key)[self.view].float())
-
-
-class _Dense:
-    # A model that scores all candidates at once, or single triples, of base relations only.
-    def __init__(self, model: Any, num_nodes: int) -> None:
-        self.model = model
-        self.num_nodes = num_nodes
-
-    def query(self, head_index: Tensor, rel_type: Tensor) -> Tensor:
-        if hasattr(self.model, "predict"):
-            return check_finite(self.model.predict(head_index, rel_type).float())
-        num_relations = self.model.num_relations
-        index = torch.arange(self.num_nodes, device=head_index.device)
-        index = index.repeat(head_index.numel())
-        given = head_index.repeat_interleave(self.num_nodes)
-        rel = rel_type.repeat_interleave(self.num_nodes)
-        inverse = rel >= num_relations
-        head, tail = given.where(~inverse, index), index.where(~inverse, given)
-        out = [
-            self.model(*triples)
-            for triples in zip(
-                *(x.split(2**18) for x in (head, rel % num_relations, tail)), strict=True
-            )
-        ]
-        return check_finite(torch.cat(out).view(-1, self.num_nodes).float())
-
-    def score(self, query: Tensor, start: int, end: int) -> Tensor:
-        return query[:, start:end]
-
-
-def check_finite(score: Tensor) -> Tensor:
-    r"""Returns :obj:`score`, or raises a :class:`ValueError` if it holds NaN
-    or infinite values.
-    """
-    if not bool(score.isfinite().all()):
-        raise ValueError(
-            f"The model yields {int((~score.isfinite()).sum())} NaN or infinite scores, which "
-            f"have no rank. Training may have diverged: lower the learning rate"
-        )
-    return score
 
 
 def _groups(name: str, data: Data, base: Tensor, mask: Tensor) -> Iterator[tuple[str, Tensor]]:
@@ -270,7 +123,7 @@ def _groups(name: str, data: Data, base: Tensor, mask: Tensor) -> Iterator[tuple
             has = torch.zeros(data.num_nodes, dtype=torch.bool, device=head.device)
             has[data.edge_index[:, data.train_mask].view(-1)] = True
         else:
-            has = data[f"{name}_mask"]
+            has = data[f"{name}_mask"].to(head.device)
         group = has[head[mask]] & has[tail[mask]]
         for label, part in (("yes", group), ("no", ~group)):
             if bool(part.any()):

@@ -5,6 +5,8 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from torch_imf.data import TripletIndex
+from torch_imf.data.graph import prepare
+from torch_imf.ranking import check_finite, inference
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,6 @@ class Completion:
     views: dict[str, float] = field(default_factory=dict)
 
 
-@torch.no_grad()
 def predict(
     model: torch.nn.Module,
     data: Data,
@@ -53,53 +54,47 @@ def predict(
             among new ones. If :obj:`None`, all known facts are kept.
             (default: :obj:`None`)
 
+    Returns:
+        A list of :class:`Completion` per query, best first. The score is an
+        average of probabilities in :obj:`[0, 1]` for several views with the
+        :obj:`"bce"` loss, and a logit otherwise; those of views are logits.
+
     Raises:
-        ValueError: If an id is out of range or :obj:`k` is not positive.
+        ValueError: If an id is out of range, :obj:`k` is not positive, the
+            graph does not fit the model, or a score is NaN or infinite.
     """
     if k < 1:
         raise ValueError(f"'k' needs to be positive (got {k})")
-    device = next(model.parameters()).device
-    head_index = torch.as_tensor(head_index, device=device).view(-1)
-    rel_type = torch.as_tensor(rel_type, device=device).view(-1)
-    training = model.training
-    model.eval()
-    score, views = model.predict(head_index, rel_type, return_views=True)  # type: ignore[operator]
-    model.train(training)
+    data = prepare(model, data)
+    head_index = torch.as_tensor(head_index, device=data.edge_index.device).view(-1)
+    rel_type = torch.as_tensor(rel_type, device=data.edge_index.device).view(-1)
+    with inference(model):
+        score, views = model.predict(head_index, rel_type, return_views=True)  # type: ignore[operator]
+    check_finite(score)
 
     known = torch.zeros_like(score, dtype=torch.bool)
-    row, col = _index(data)(head_index, rel_type)
+    row, col = TripletIndex.from_data(data)(head_index, rel_type)
     known[row, col] = True
     if keep is not None:
         hide = known.clone()
-        row, col = _index(data, keep)(head_index, rel_type)
+        row, col = TripletIndex.from_data(data, keep.to(known.device))(head_index, rel_type)
         hide[row, col] = False
         score = score.masked_fill(hide, -torch.inf)
 
-    out = []
-    for i, (value, index) in enumerate(zip(*score.topk(min(k, score.size(1))), strict=True)):
-        out.append(
-            [
-                Completion(
-                    index=j,
-                    name=data.node_names[j] if "node_names" in data else str(j),
-                    score=s,
-                    known=bool(known[i, j]),
-                    views={view: float(x[i, j]) for view, x in views.items()},
-                )
-                for s, j in zip(value.tolist(), index.tolist(), strict=True)
-                if s > -torch.inf
-            ]
-        )
-    return out
-
-
-def _index(data: Data, mask: Tensor | None = None) -> TripletIndex:
-    # Facts in both directions, whether or not the graph holds inverses.
-    base = data.edge_type < data.num_relations
-    base = base if mask is None else base & mask
-    (head, tail), rel = data.edge_index[:, base], data.edge_type[base]
-    return TripletIndex(
-        torch.cat([head, tail]),
-        torch.cat([rel, rel + data.num_relations]),
-        torch.cat([tail, head]),
-    )
+    value, index = score.topk(min(k, score.size(1)))
+    part = {view: x.gather(1, index).tolist() for view, x in views.items()}
+    known = known.gather(1, index)
+    return [
+        [
+            Completion(
+                index=entity,
+                name=data.node_names[entity] if "node_names" in data else str(entity),
+                score=score,
+                known=is_known,
+                views={view: x[i][j] for view, x in part.items()},
+            )
+            for j, (entity, score, is_known) in enumerate(zip(*row, strict=True))
+            if score > -torch.inf
+        ]
+        for i, row in enumerate(zip(index.tolist(), value.tolist(), known.tolist(), strict=True))
+    ]

@@ -1,7 +1,5 @@
 import os
 from collections.abc import Callable, Iterable
-from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -9,11 +7,10 @@ from torch.optim import Optimizer
 from torch_geometric.data import Data
 from tqdm import tqdm
 
+from torch_imf.checkpoint import History, TrainingState
+from torch_imf.data.graph import has_inverse, prepare
 from torch_imf.evaluate import evaluate
 from torch_imf.transforms import AddInverse
-from torch_imf.transforms.add_inverse import has_inverse
-
-History = list[dict[str, float]]
 
 METRICS = ("mr", "mrr", "hits@1", "hits@3", "hits@10")
 
@@ -42,7 +39,8 @@ def train(
         The loss of the first objective, averaged over batches.
 
     Raises:
-        RuntimeError: If a loss is NaN or infinite.
+        ValueError: If :obj:`precision` is invalid.
+        RuntimeError: If the loss is NaN or infinite.
     """
     if precision not in {"fp32", "bf16"}:
         raise ValueError(
@@ -91,9 +89,10 @@ def fit(
     metric stops improving, and leaves it with the parameters of its best
     epoch.
 
-    Given a :obj:`checkpoint` file, the state of training is kept there after
-    each validation, and the same call continues from it: the outcome equals
-    that of an uninterrupted run bit for bit on a CPU.
+    Given a :obj:`checkpoint` file, the state of training is kept there every
+    :obj:`eval_every` epochs, and the same call continues from it: the outcome
+    equals that of an uninterrupted run bit for bit on a CPU. If training is
+    interrupted or diverges, the model is left with its best parameters so far.
 
     Args:
         model (torch.nn.Module): The model.
@@ -103,7 +102,7 @@ def fit(
         epochs (int, optional): The number of epochs. (default: :obj:`100`)
         batch_size (int, optional): Number of queries per step.
             (default: :obj:`1024`)
-        lr (float, optional): The learning rate of Adam.
+        lr (float, optional): The learning rate of AdamW.
             (default: :obj:`1e-3`)
         lr_decay (float, optional): The factor of the learning rate per epoch.
             (default: :obj:`1.`)
@@ -134,40 +133,48 @@ def fit(
             checkpoint belongs to another model or other settings.
         RuntimeError: If training diverges, or the checkpoint cannot be read.
     """
-    for name, value in (("epochs", epochs), ("batch_size", batch_size), ("eval_every", eval_every)):
-        if value < 1:
+    sizes = {"epochs": epochs, "batch_size": batch_size, "eval_every": eval_every}
+    for name, value in {**sizes, "patience": patience}.items():
+        if value is not None and value < 1:
             raise ValueError(f"'{name}' needs to be positive (got {value})")
     if metric not in METRICS:
         raise ValueError(f"Invalid 'metric' argument (got '{metric}', choose of {METRICS})")
+    data = prepare(model, data)
+    data = data if has_inverse(data) else AddInverse()(data)
     for split in ("train", "val"):
         if not bool(data[f"{split}_mask"].any()):
             raise ValueError(f"The '{split}' split holds no facts")
-    if not has_inverse(data):
-        data = AddInverse()(data)
     # The only graph that the loader may see:
-    edge_index, edge_type = data.edge_index[:, data.train_mask], data.edge_type[data.train_mask]
+    (head_index, tail_index) = data.edge_index[:, data.train_mask]
+    rel_type = data.edge_type[data.train_mask]
     loader = model.loader(  # type: ignore[operator]
-        edge_index[0], edge_type, edge_index[1], batch_size=batch_size, shuffle=True
+        head_index, rel_type, tail_index, batch_size=batch_size, shuffle=True
     )
     optimizers: list[Optimizer] = [
         torch.optim.AdamW(params, lr=lr, weight_decay=weight_decay, fused=True)
         for params, _ in model.objectives()  # type: ignore[operator]
     ]
-    state = _TrainingState(
-        model,
-        optimizers,
-        settings={
-            "batch_size": batch_size,
-            "lr": lr,
-            "lr_decay": lr_decay,
-            "weight_decay": weight_decay,
-            "precision": precision,
-            "eval_every": eval_every,
-            "metric": metric,
-        },
-        path=None if checkpoint is None else Path(checkpoint),
-    )
+    settings = {
+        "batch_size": batch_size,
+        "lr": lr,
+        "lr_decay": lr_decay,
+        "weight_decay": weight_decay,
+        "precision": precision,
+        "eval_every": eval_every,
+        "metric": metric,
+    }
+    facts = (head_index, rel_type, tail_index)
+    state = TrainingState(model, optimizers, settings, checkpoint, facts)
     state.load()
+
+    def validate() -> None:
+        result = evaluate(model, data, split="val", progress=progress)
+        entry = {key: x for key, x in result.items() if not isinstance(x, dict)}
+        state.add({"epoch": state.epoch, "loss": loss, **entry})
+        bar.set_postfix(loss=f"{loss:.4f}", **{metric: f"{entry[metric]:.4f}"})
+        if callback is not None:
+            callback(state.history[-1])
+
     bar = tqdm(
         range(state.epoch + 1, epochs + 1),
         desc="Training",
@@ -175,126 +182,23 @@ def fit(
         total=epochs,
         disable=None if progress else True,
     )
-    for epoch in bar:
-        if patience is not None and state.stale >= patience:
-            break
-        for optimizer in optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = lr * lr_decay ** (epoch - 1)
-        loss = train(model, loader, optimizers, precision, progress)
-        state.epoch = epoch
-        if epoch % eval_every == 0 or epoch == epochs:
-            result = evaluate(model, data, split="val", progress=progress)
-            entry = {k: v for k, v in result.items() if not isinstance(v, dict)}
-            state.add({"epoch": epoch, "loss": loss, **entry})
-            state.save()
-            bar.set_postfix(loss=f"{loss:.4f}", **{metric: f"{entry[metric]:.4f}"})
-            if callback is not None:
-                callback(state.history[-1])
-    bar.close()
-    model.load_state_dict(state.best)
+    try:
+        for epoch in bar:
+            if patience is not None and state.stale >= patience:
+                break
+            for optimizer in optimizers:
+                for group in optimizer.param_groups:
+                    group["lr"] = lr * lr_decay ** (epoch - 1)
+            loss = train(model, loader, optimizers, precision, progress)
+            state.epoch = epoch
+            if epoch % eval_every == 0:
+                validate()
+                state.save()
+            elif epoch == epochs:
+                # Not saved: a longer run that goes on from here would not validate now.
+                validate()
+    finally:  # Also if training diverges or is interrupted.
+        bar.close()
+        if len(state.history) > 0:
+            model.load_state_dict(state.best)
     return state.history
-
-
-class _TrainingState:
-    # Everything a run needs to go on as if it had never stopped.
-
-    def __init__(
-        self,
-        model: torch.nn.Module,
-        optimizers: list[Optimizer],
-        settings: dict[str, Any],
-        path: Path | None,
-    ) -> None:
-        self.model = model
-        self.optimizers = optimizers
-        self.settings = settings
-        self.path = path
-        self.epoch = 0
-        self.history: History = []
-        self.best = {k: v.clone() for k, v in model.state_dict().items()}
-
-    @property
-    def stale(self) -> int:
-        # Validations since the best one.
-        if len(self.history) == 0:
-            return 0
-        return len(self.history) - 1 - self._argbest()
-
-    def add(self, entry: dict[str, float]) -> None:
-        self.history.append(entry)
-        if self.stale == 0:
-            self.best = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
-
-    def _argbest(self) -> int:
-        sign = -1 if self.settings["metric"] == "mr" else 1
-        values = [sign * entry[self.settings["metric"]] for entry in self.history]
-        return values.index(max(values))
-
-    def save(self) -> None:
-        if self.path is None:
-            return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.path.with_name(f"{self.path.name}.{os.getpid()}.tmp")
-        try:
-            torch.save(self._state(), temporary)
-            os.replace(temporary, self.path)
-        finally:
-            temporary.unlink(missing_ok=True)
-
-    def _state(self) -> dict[str, Any]:
-        return {
-            "version": 1,
-            "model_name": repr(self.model),
-            "model": self.model.state_dict(),
-            "best": self.best,
-            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
-            "settings": self.settings,
-            "epoch": self.epoch,
-            "history": self.history,
-            "rng": torch.get_rng_state(),
-            "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-        }
-
-    def load(self) -> None:
-        if self.path is None or not self.path.exists():
-            return
-        device = next(self.model.parameters()).device
-        try:
-            state = torch.load(self.path, map_location=device, weights_only=True)
-        except Exception as error:
-            raise RuntimeError(
-                f"The checkpoint '{self.path}' cannot be read ({error}). Delete it to start anew"
-            ) from error
-        self._check(state)
-        self.model.load_state_dict(state["model"])
-        for optimizer, value in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(value)
-        self.best = state["best"]
-        self.epoch, self.history = state["epoch"], state["history"]
-        torch.set_rng_state(state["rng"].cpu())
-        if state["cuda_rng"] and torch.cuda.is_available():
-            torch.cuda.set_rng_state_all([x.cpu() for x in state["cuda_rng"]])
-
-    def _check(self, state: Any) -> None:
-        if not isinstance(state, dict) or "model_name" not in state:
-            raise ValueError(f"'{self.path}' is no checkpoint of 'fit'")
-        own = {k: list(v.size()) for k, v in self.model.state_dict().items()}
-        other = {k: list(v.size()) for k, v in state["model"].items()}
-        if state["model_name"] != repr(self.model) or own != other:
-            raise ValueError(
-                f"The checkpoint '{self.path}' belongs to another model ({state['model_name']} "
-                f"instead of {self.model!r}, or parameters of other shapes). Choose another file"
-            )
-        changed = {
-            k: (state["settings"].get(k), v)
-            for k, v in self.settings.items()
-            if state["settings"].get(k) != v
-        }
-        if changed:
-            raise ValueError(
-                f"The checkpoint '{self.path}' was written with other settings "
-                f"{ {k: old for k, (old, _) in changed.items()} } (got "
-                f"{ {k: new for k, (_, new) in changed.items()} }). Choose another file, or the "
-                f"same settings"
-            )

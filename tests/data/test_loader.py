@@ -43,3 +43,5 @@ def test_query_loader_errors():
         QueryLoader(empty, empty, empty)
     with pytest.raises(ValueError, match="'batch_size' needs to be positive"):
         QueryLoader(*torch.zeros(3, 1).long(), batch_size=0)
+    with pytest.raises(ValueError, match="'drop_last' leaves no batch"):
+        QueryLoader(*torch.zeros(3, 1).long(), batch_size=2, drop_last=True)

@@ -22,5 +22,16 @@ def test_add_inverse():
     assert out.num_relations == 2
     assert data.edge_index.size(1) == 2  # The input stays as it is.
 
+    data.edge_weight = torch.tensor([0.1, 0.2])
+    data.num_nodes = 2  # As many as edges, when PyG takes masks for node attributes.
+    data.edge_index = torch.tensor([[0, 1], [1, 0]])
+    data.node_names = ["a", "b"]
+    small = transform(data)
+    assert small.train_mask.tolist() == [True, False, True, False]
+    assert small.edge_weight.numel() == 4 and small.node_names == ["a", "b"]
+    data.edge_type = torch.tensor([0, 5])
+    with pytest.raises(ValueError, match="out of range for 2 relations"):
+        transform(data)
+
     with pytest.raises(ValueError, match="already holds inverse triples"):
         transform(out)

@@ -1,6 +1,7 @@
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch_geometric.data import Data
 
 
 class TripletIndex:
@@ -29,7 +30,6 @@ class TripletIndex:
 
     def __init__(self, head_index: Tensor, rel_type: Tensor, tail_index: Tensor) -> None:
         check_triples(head_index, rel_type, tail_index)
-        size = (head_index, rel_type, tail_index)
         self.num_relations, self.num_nodes = (
             (int(rel_type.max()) + 1, max(int(head_index.max()), int(tail_index.max())) + 1)
             if head_index.numel() > 0
@@ -37,7 +37,7 @@ class TripletIndex:
         )
         # Two stable sorts order by (h, r, t) without a composed key of all three, which would
         # overflow 64 bits on the largest graphs:
-        head_index, rel_type, tail_index = (x.long() for x in size)
+        head_index, rel_type, tail_index = (x.long() for x in (head_index, rel_type, tail_index))
         key = head_index * self.num_relations + rel_type
         perm = tail_index.argsort(stable=True)
         perm = perm[key[perm].argsort(stable=True)]
@@ -55,13 +55,19 @@ class TripletIndex:
         )
 
     @classmethod
-    def from_data(cls, edge_index: Tensor, edge_type: Tensor) -> "TripletIndex":
-        r"""Builds the index from PyG's :obj:`edge_index` and :obj:`edge_type`."""
-        return cls(edge_index[0], edge_type, edge_index[1])
+    def from_data(cls, data: Data, mask: Tensor | None = None) -> "TripletIndex":
+        r"""Indexes the facts of a graph in both directions, whether or not it
+        holds inverse triples.
 
-    @property
-    def device(self) -> torch.device:
-        return self.key.device
+        Args:
+            data (Data): The graph.
+            mask (torch.Tensor, optional): Which of its edges to index. If
+                :obj:`None`, all of them. (default: :obj:`None`)
+        """
+        base = data.edge_type < data.num_relations
+        base = base if mask is None else base & mask
+        (head_index, tail_index), rel_type = data.edge_index[:, base], data.edge_type[base]
+        return cls(*both_sides(head_index, rel_type, tail_index, data.num_relations))
 
     def queries(self) -> tuple[Tensor, Tensor]:
         r"""The distinct queries :obj:`(head_index, rel_type)`, sorted."""
@@ -82,11 +88,6 @@ class TripletIndex:
         offset = torch.arange(row.numel(), device=pos.device) - (count.cumsum(0) - count)[row]
         return torch.stack([row, self.tail_index[start[row] + offset]])
 
-    def count(self, head_index: Tensor, rel_type: Tensor) -> Tensor:
-        r"""The number of known tails of each query, of shape :obj:`[B]`."""
-        pos, found = self._find(head_index, rel_type)
-        return (self.ptr[pos + 1] - self.ptr[pos]) * found
-
     def contains(self, head_index: Tensor, rel_type: Tensor, tail_index: Tensor) -> Tensor:
         r"""Tells which triples are known. The arguments broadcast, so
         :obj:`[B, 1], [B, 1], [B, K]` checks :obj:`K` negatives a row.
@@ -101,21 +102,14 @@ class TripletIndex:
         found = found & (self.triple_key[slot] == key) & (tail >= 0) & (tail < self.num_nodes)
         return found.view(tail_index.size())
 
-    def to(self, device: torch.device | str) -> "TripletIndex":
-        r"""Returns a copy of the index on :obj:`device`."""
-        out = object.__new__(TripletIndex)
-        for name, value in self.__dict__.items():
-            setattr(out, name, value.to(device) if isinstance(value, Tensor) else value)
-        return out
-
     def _triple_key(self, pos: Tensor, tail_index: Tensor) -> Tensor:
         return pos * self.num_nodes + tail_index
 
     def _find(self, head_index: Tensor, rel_type: Tensor) -> tuple[Tensor, Tensor]:
         if len(self) == 0:
-            zero = torch.zeros_like(head_index)
+            zero = torch.zeros_like(head_index, dtype=torch.long)
             return zero, zero.bool()
-        key = head_index * self.num_relations + rel_type
+        key = head_index.long() * self.num_relations + rel_type
         pos = torch.searchsorted(self.key, key).clamp_(max=self.key.numel() - 1)
         # A relation beyond the index would alias the next head's first one:
         found = (self.key[pos] == key) & (rel_type >= 0) & (rel_type < self.num_relations)
@@ -123,6 +117,19 @@ class TripletIndex:
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}({len(self)}, num_queries={self.key.numel()})"
+
+
+def both_sides(
+    head_index: Tensor, rel_type: Tensor, tail_index: Tensor, num_relations: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    r"""Returns the given triples, then their inverses, of shape :obj:`[2 E]`
+    each: the head of a fact is the tail of its inverse.
+    """
+    return (
+        torch.cat([head_index, tail_index]),
+        torch.cat([rel_type, rel_type + num_relations]),
+        torch.cat([tail_index, head_index]),
+    )
 
 
 def check_triples(

@@ -28,7 +28,8 @@ class QueryLoader:
             incomplete batch. (default: :obj:`False`)
 
     Raises:
-        ValueError: If there are no triples, or :obj:`batch_size` is below one.
+        ValueError: If there are no triples, :obj:`batch_size` is below one, or
+            :obj:`drop_last` leaves no batch.
     """
 
     def __init__(
@@ -46,6 +47,11 @@ class QueryLoader:
         if batch_size < 1:
             raise ValueError(f"'batch_size' needs to be positive (got {batch_size})")
         self.head_index, self.rel_type = self.index.queries()
+        if drop_last and self.head_index.numel() < batch_size:
+            raise ValueError(
+                f"'drop_last' leaves no batch: there are {self.head_index.numel()} queries for a "
+                f"'batch_size' of {batch_size}"
+            )
         self.batch_size = batch_size
         self.shuffle = shuffle
         self.drop_last = drop_last

@@ -3,6 +3,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from torch_imf.data import modalities
+from torch_imf.data.graph import MASKS, check_graph, check_range
 
 
 def build_graph(
@@ -49,15 +50,8 @@ def validate(data: Data) -> None:
     Args:
         data (Data): The graph to look at.
     """
-    num_edges = data.edge_index.size(-1)
-    if data.edge_index.size() != (2, num_edges) or data.edge_index.dtype != torch.long:
-        raise ValueError(
-            f"'edge_index' needs to be a long tensor of shape [2, E] (got "
-            f"{data.edge_index.dtype} of shape {list(data.edge_index.size())})"
-        )
-    check_shape(data, "edge_type", torch.long, num_edges)
-    for name in ["train_mask", "val_mask", "test_mask"]:
-        check_shape(data, name, torch.bool, num_edges)
+    check_graph(data)
+    for name in MASKS:
         if not data[name].any():
             raise ValueError(f"The split of '{name}' is empty")
 
@@ -66,7 +60,6 @@ def validate(data: Data) -> None:
         edge = int((splits != 1).nonzero()[0])
         raise ValueError(f"Fact {edge} is in {int(splits[edge])} splits rather than in one")
 
-    check_range("edge_index", data.edge_index, data.num_nodes, "entities")
     check_range("edge_type", data.edge_type, data.num_relations, "relations")
     for name, size in [
         ("node_ids", data.num_nodes),
@@ -86,21 +79,3 @@ def validate(data: Data) -> None:
         rows = (x[~data[f"{modality}_mask"]] != 0).any(dim=-1)
         if rows.any():
             raise ValueError(f"'x_{modality}' is not zero in {int(rows.sum())} masked rows")
-
-
-def check_shape(data: Data, name: str, dtype: torch.dtype, size: int) -> None:
-    value = data[name]
-    if value.size() != (size,) or value.dtype != dtype:
-        raise ValueError(
-            f"'{name}' needs to be a {dtype} tensor of shape [{size}] (got {value.dtype} "
-            f"of shape {list(value.size())})"
-        )
-
-
-def check_range(name: str, index: Tensor, size: int, kind: str) -> None:
-    bad = (index < 0) | (index >= size)
-    if bad.any():
-        raise ValueError(
-            f"'{name}' holds ids out of range for {size} {kind} in {int(bad.sum())} places "
-            f"(first: {int(index[bad][0])})"
-        )

@@ -58,5 +58,9 @@ def test_info_nce_loss():
     assert torch.allclose(out, (rows + cols) / 2, atol=1e-6)
 
     assert info_nce_loss(x_dict, {"t": mask & False}) == 0
+    with torch.autocast("cpu", torch.bfloat16):  # Which would round the logits.
+        assert torch.equal(info_nce_loss(x_dict, {"t": mask}, temperature=0.5), out)
+    with pytest.raises(ValueError, match="needs the representations"):
+        contrastive_loss({})
     with pytest.raises(ValueError, match="'temperature' needs to be positive"):
         info_nce_loss(x_dict, temperature=0.0)

@@ -62,3 +62,13 @@ def test_linear_bce_loss_without_grad():
     assert torch.allclose(out, naive(query, key, pos_index))
     with pytest.raises(ValueError, match="'chunk_size' needs to be positive"):
         linear_bce_loss(query, key, pos_index, chunk_size=0)
+    with pytest.raises(ValueError, match=r"needs queries and candidates \(got 0 and 23\)"):
+        linear_bce_loss(query[:0], key, pos_index[:, :0])
+
+
+def test_linear_bce_loss_refuses_second_derivatives():
+    query, key, pos_index = random_input()
+    loss = linear_bce_loss(query, key, pos_index)
+    (grad,) = torch.autograd.grad(loss, query, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable|does not require grad"):
+        grad.sum().backward()

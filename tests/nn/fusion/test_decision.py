@@ -13,6 +13,9 @@ def test_decision_fusion_with_fixed_weights():
     loss = {"s": torch.tensor(2.0), "t": torch.tensor(0.5)}
     assert torch.allclose(decision.loss(loss), torch.tensor(3.5))  # Eq. 10
     assert not decision.log_var.requires_grad
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = {"s": torch.tensor(7.301), "t": torch.tensor(0.5)}
+        assert torch.allclose(decision.loss(loss), torch.tensor(8.801), atol=1e-5)
 
     decision = DecisionFusion(["s", "t"], weight={"s": 1.0, "t": 3.0}, sigmoid=False)
     assert torch.allclose(decision(score), (score["s"] + 3 * score["t"]) / 4)

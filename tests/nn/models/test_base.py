@@ -42,7 +42,7 @@ def test_scores_agree(fake, name, scorer):
 @pytest.mark.parametrize("scorer", scorer.classes)
 def test_loss_equals_naive(fake, loss, scorer):
     model = KGE(fake.num_nodes, fake.num_relations, 16, scorer, loss, label_smoothing=0.1)
-    index = TripletIndex.from_data(fake.edge_index, fake.edge_type)
+    index = TripletIndex.from_data(fake)
     head, rel = (x[:6] for x in index.queries())
     row, col = index(head, rel)
     target = torch.zeros(6, fake.num_nodes)

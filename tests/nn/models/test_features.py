@@ -24,8 +24,8 @@ def test_frozen_features():
 
 
 def test_frozen_features_learn():
-    mask = torch.tensor([True, False])
-    module = FrozenFeatures(torch.randn(2, 4), mask, 3)
-    module().sum().backward()
+    mask = torch.tensor([True, False, True])
+    module = FrozenFeatures(torch.randn(3, 4), mask, 3)
+    module()[:2].sum().backward()
     assert module.lin.weight.grad.abs().sum() > 0
     assert torch.equal(module.missing.grad, torch.ones(3))

@@ -81,6 +81,12 @@ def test_errors(fake):
         IMF(*size, {"text": torch.full((fake.num_nodes, 3), float("nan"))})
     with pytest.raises(ValueError, match=r"need to be floats of shape"):
         IMF(*size, {"text": torch.zeros(3, 3)})
+    with pytest.raises(ValueError, match="cannot be called 'struct'. Rename 'x_struct'"):
+        IMF(*size, {"struct": torch.zeros(fake.num_nodes, 3)})
+    with pytest.raises(ValueError, match="cannot be called 'values'"):
+        IMF(*size, {"values": torch.zeros(fake.num_nodes, 3)})
+    with pytest.raises(ValueError, match="'contrastive_temperature' needs to be positive"):
+        IMF(*size, contrastive_temperature=0.0)
     with pytest.raises(ValueError, match="missing for every entity"):
         name = next(iter(x_dict))
         IMF(*size, x_dict, {name: torch.zeros(fake.num_nodes, dtype=torch.bool)})
@@ -88,5 +94,7 @@ def test_errors(fake):
         IMF(*size, x_dict, mask_dict, scorer="nope")
     with pytest.raises(ValueError, match="Could not resolve 'nope'"):
         IMF(*size, x_dict, mask_dict, fusion="nope")
-    with pytest.raises(ValueError, match="need to equal 'hidden_channels'"):
+    with pytest.raises(ValueError, match=r"need to equal .* \(got \(8, 8\) and \(16, 8\)\)"):
         IMF(*size, scorer=ContextualRelationalScorer(8))
+    with pytest.raises(ValueError, match=r"\(got \(16, 8\) and \(16, 4\)\)"):
+        IMF(*size, rel_channels=4, scorer=ContextualRelationalScorer(16, 8))

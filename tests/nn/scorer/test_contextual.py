@@ -33,6 +33,7 @@ def test_contextual_scorer_batch_norm_and_dropout():
     scorer = ContextualRelationalScorer(4, batch_norm=True, dropout=0.5, similarity="dot")
     head, rel, tail = torch.randn(3, 64, 4)
     assert not torch.equal(scorer(head, rel, tail), scorer(head, rel, tail))
+    assert scorer(head[:1], rel[:1], tail[:1]).isfinite()  # A last batch of one query.
     scorer.eval()
     assert torch.equal(scorer(head, rel, tail), scorer(head, rel, tail))
     scorer.reset_parameters()
@@ -42,3 +43,5 @@ def test_contextual_scorer_batch_norm_and_dropout():
 def test_contextual_scorer_errors():
     with pytest.raises(ValueError, match="Invalid 'similarity' argument"):
         ContextualRelationalScorer(4, similarity="euclid")
+    with pytest.raises(ValueError, match="'scale' needs to be positive"):
+        ContextualRelationalScorer(4, scale=0.0)

@@ -33,6 +33,10 @@ def compute_dtype(query: Tensor, key: Tensor) -> tuple[Tensor, Tensor, torch.dty
     r"""Returns the operands of the products, cast as autocast asks, and the
     type of everything else: :obj:`float32` or wider.
     """
+    if query.size(0) == 0 or key.size(0) == 0:
+        raise ValueError(
+            f"A 1-N loss needs queries and candidates (got {query.size(0)} and {key.size(0)})"
+        )
     device_type = query.device.type
     dtype = torch.promote_types(query.dtype, key.dtype)
     accumulate = torch.promote_types(dtype, torch.float32)

@@ -38,8 +38,11 @@ def contrastive_loss(
 
     Returns:
         A scalar in :obj:`[0, 4]`; zero if there are no two modalities.
+
+    Raises:
+        ValueError: If there are no modalities.
     """
-    x_dict = {name: F.normalize(x.float(), dim=-1) for name, x in x_dict.items()}
+    x_dict = _normalize(x_dict)
     losses = []
     for p, q in combinations(x_dict, 2):
         u, v = x_dict[p], x_dict[q]
@@ -48,7 +51,7 @@ def contrastive_loss(
             u, v = u * mask.unsqueeze(-1), v * mask.unsqueeze(-1)
         # An entity set that shares no entity gives 2 - 0 + 0, a constant:
         size = u.size(0) if mask is None else mask.sum().clamp(min=1)
-        losses.append(2 - (u * v).sum() / size + u.sum(0) @ v.sum(0) / size**2)
+        losses.append(2 - (u * v).sum() / size + (u.sum(0) * v.sum(0)).sum() / size**2)
     return torch.stack(losses).mean() if losses else _zero(x_dict)
 
 
@@ -76,10 +79,17 @@ def info_nce_loss(
             modality, of shape :obj:`[N]` each. (default: :obj:`None`)
         temperature (float, optional): The temperature :math:`\tau`, positive.
             (default: :obj:`0.1`)
+
+    Returns:
+        A scalar, at least zero; zero if there are no two modalities.
+
+    Raises:
+        ValueError: If there are no modalities, or :obj:`temperature` is not
+            positive.
     """
     if temperature <= 0:
         raise ValueError(f"'temperature' needs to be positive (got {temperature})")
-    x_dict = {name: F.normalize(x.float(), dim=-1) for name, x in x_dict.items()}
+    x_dict = _normalize(x_dict)
     losses = []
     for p, q in combinations(x_dict, 2):
         u, v = x_dict[p], x_dict[q]
@@ -87,10 +97,20 @@ def info_nce_loss(
         if mask is not None:
             u, v = u[mask], v[mask]
         if u.size(0) > 0:
-            score = u @ v.t() / temperature
+            with torch.autocast(u.device.type, enabled=False):
+                score = u @ v.t() / temperature
             target = torch.arange(u.size(0), device=u.device)
             losses += [F.cross_entropy(score, target), F.cross_entropy(score.t(), target)]
     return torch.stack(losses).mean() if losses else _zero(x_dict)
+
+
+def _normalize(x_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+    if len(x_dict) == 0:
+        raise ValueError("A contrastive loss needs the representations of a modality")
+    return {
+        name: F.normalize(x.to(torch.promote_types(x.dtype, torch.float32)), dim=-1)
+        for name, x in x_dict.items()
+    }
 
 
 def _both(mask_dict: dict[str, Tensor] | None, p: str, q: str) -> Tensor | None:

@@ -3,6 +3,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from torch_imf.nn.functional.chunk import chunk_positives, compute_dtype
 
@@ -47,7 +48,12 @@ def linear_bce_loss(
             (default: :obj:`None`)
 
     Returns:
-        A scalar in :obj:`float32` (:obj:`float64` for such inputs).
+        A scalar in :obj:`float32` (:obj:`float64` for such inputs). It can be
+        differentiated once.
+
+    Raises:
+        ValueError: If there are no queries or no candidates, or
+            :obj:`chunk_size` is not positive.
     """
     return _LinearBCE.apply(query, key, pos_index, label_smoothing, bias, chunk_size)
 
@@ -96,6 +102,7 @@ class _LinearBCE(torch.autograd.Function):
         return loss * scale
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         grad_query, grad_key, grad_bias = ctx.saved_tensors
         scale = grad_out * ctx.scale

@@ -2,6 +2,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from torch_imf.nn.functional.chunk import chunk_positives, compute_dtype
 
@@ -40,7 +41,12 @@ def linear_ce_loss(
             (default: :obj:`None`)
 
     Returns:
-        A scalar in :obj:`float32` (:obj:`float64` for such inputs).
+        A scalar in :obj:`float32` (:obj:`float64` for such inputs). It can be
+        differentiated once.
+
+    Raises:
+        ValueError: If there are no queries or no candidates, or
+            :obj:`chunk_size` is not positive.
     """
     return _LinearCE.apply(query, key, pos_index, chunk_size)
 
@@ -84,6 +90,7 @@ class _LinearCE(torch.autograd.Function):
         return loss
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         grad_query, grad_key = ctx.saved_tensors
         grad_query = grad_query * grad_out.to(grad_query.dtype)

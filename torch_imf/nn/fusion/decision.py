@@ -21,6 +21,9 @@ class DecisionFusion(torch.nn.Module):
     (1 + \mathcal{L}_k)` stays in :math:`(0, 1]`: no view can run away or be
     silenced, and one that is nearly fitted has its plain loss.
 
+    In :obj:`float32`, the sigmoid of a score above 17 is one, so that such
+    scores tie; a scorer that reaches them is overconfident.
+
     Args:
         views (list[str]): The names of the views.
         weight (dict[str, float], optional): Fixed weights :math:`\gamma_k`. If
@@ -76,8 +79,10 @@ class DecisionFusion(torch.nn.Module):
     def loss(self, loss_dict: dict[str, Tensor]) -> Tensor:
         r"""Joins the losses of all views, scalars, into one (Eq. 10)."""
         loss = torch.stack([loss_dict[view] for view in self.views])
-        gamma = self.log_var.neg().exp()
-        return gamma @ (loss + 1) + self.log_var.sum() if self.learned else gamma @ loss
+        gamma = self.log_var.neg().exp()  # Products by hand, as autocast would round a matmul.
+        if self.learned:
+            return (gamma * (loss + 1)).sum() + self.log_var.sum()
+        return (gamma * loss).sum()
 
     def weight(self) -> Tensor:
         r"""The weights :math:`\gamma_k / \sum_j \gamma_j` of the views, in

@@ -9,10 +9,10 @@ from torch_geometric.nn.kge import KGEModel
 
 from torch_imf.data import QueryLoader, TripletIndex
 from torch_imf.data.index import check_triples
-from torch_imf.evaluate import metrics, rank_tails
 from torch_imf.nn.functional import linear_bce_loss, linear_ce_loss
 from torch_imf.nn.fusion import DecisionFusion
 from torch_imf.nn.scorer import Scorer
+from torch_imf.ranking import metrics, rank_tails
 
 Objective = tuple[list[Parameter], Callable[..., Tensor]]
 
@@ -41,8 +41,8 @@ class MultimodalKGE(KGEModel):
             several views. (default: :obj:`None`)
         shared_relations (bool, optional): If set to :obj:`False`, each view
             has relation embeddings of its own. (default: :obj:`True`)
-        loss (str, optional): The 1-N loss of each view, :obj:`"bce"` or
-            :obj:`"ce"`. (default: :obj:`"bce"`)
+        loss (str, optional): The 1-N loss of each view, :obj:`"bce"` (summed
+            over candidates) or :obj:`"ce"`. (default: :obj:`"bce"`)
         label_smoothing (float, optional): Label smoothing of the
             :obj:`"bce"` loss. (default: :obj:`0.`)
     """
@@ -178,7 +178,8 @@ class MultimodalKGE(KGEModel):
             head_index (torch.Tensor): The head indices, of shape :obj:`[B]`.
             rel_type (torch.Tensor): The relation types, of shape :obj:`[B]`.
             target (torch.Tensor): The positives :obj:`pos_index`, of shape
-                :obj:`[2, P]` (row: query, column: tail).
+                :obj:`[2, P]` (row: query, column: tail), or one tail per
+                query, of shape :obj:`[B]`.
         """
         return self.view_loss(self.encode(), head_index, rel_type, target)
 
@@ -186,9 +187,13 @@ class MultimodalKGE(KGEModel):
         self, z: dict[str, Tensor], head_index: Tensor, rel_type: Tensor, pos_index: Tensor
     ) -> Tensor:
         r"""The joint loss of all views (Eq. 9-10 of IMF), given the
-        representations :obj:`z` of all entities.
+        representations :obj:`z` of all entities. The :obj:`"bce"` loss is
+        :math:`N` times that of Eq. 9: summed over candidates.
         """
         query = self.query({v: F.embedding(head_index, x) for v, x in z.items()}, rel_type)
+        if pos_index.dim() == 1:
+            row = torch.arange(pos_index.numel(), device=pos_index.device)
+            pos_index = torch.stack([row, pos_index])
         key = self.key(z)
         losses = {v: self._loss(self.scorers[v], query[v], key[v], pos_index) for v in self.views}
         return losses[self.views[0]] if self.decision is None else self.decision.loss(losses)
@@ -238,13 +243,14 @@ class MultimodalKGE(KGEModel):
                 (default: :obj:`10`)
             log (bool, optional): If set to :obj:`False`, shows no progress
                 bar. (default: :obj:`True`)
-            index (TripletIndex, optional): The known facts to filter by. If
-                :obj:`None`, the given triples. (default: :obj:`None`)
+            index (TripletIndex, optional): The known facts to filter by; an
+                empty one gives unfiltered ranks. If :obj:`None`, the given
+                triples. (default: :obj:`None`)
 
         Returns:
             Mean rank (from 1), mean reciprocal rank, and Hits@:math:`k`.
         """
-        index = index or TripletIndex(head_index, rel_type, tail_index)
+        index = TripletIndex(head_index, rel_type, tail_index) if index is None else index
         greater, equal = rank_tails(
             self, head_index, rel_type, tail_index, index, batch_size=batch_size, progress=log
         )

@@ -24,8 +24,13 @@ class IMF(MultimodalKGE):
     losses and predictions are joined by decision fusion (Eq. 10-11):
 
     .. math::
-        \mathcal{L} = \sum_{k \in \mathcal{K}} \gamma_k \mathcal{L}_k +
-        \lambda \mathcal{L}_{CL}
+        \mathcal{L} = \sum_{k \in \mathcal{K}} \big( \gamma_k (1 +
+        \mathcal{L}_k) - \log \gamma_k \big) + \lambda \mathcal{L}_{CL}
+
+    Two terms keep the learned weights from degenerating
+    (:class:`~torch_imf.nn.DecisionFusion`), and the binary cross-entropy
+    :math:`\mathcal{L}_k` is summed rather than averaged over candidates, so
+    that it is of the order of the other losses on graphs of any size.
 
     .. code-block:: python
 
@@ -61,8 +66,9 @@ class IMF(MultimodalKGE):
             averaged sigmoids. (default: :obj:`"bce"`)
         label_smoothing (float, optional): Label smoothing of the
             :obj:`"bce"` loss. (default: :obj:`0.`)
-        contrastive_weight (float, optional): The weight :math:`\lambda`. The
-            paper has one; zero is its *w/o CL*. (default: :obj:`1.`)
+        contrastive_weight (float, optional): The weight :math:`\lambda`, in
+            effect with the fused view, whose latent representations it aligns.
+            Zero is the paper's *w/o CL*. (default: :obj:`1.`)
         contrastive_temperature (float, optional): If given, the contrastive
             loss is InfoNCE over the heads of a batch, with this temperature,
             rather than Eq. 6 over all entities. (default: :obj:`None`)
@@ -75,7 +81,8 @@ class IMF(MultimodalKGE):
 
     Raises:
         ValueError: If features are of the wrong shape or not finite, a
-            modality is missing for every entity, or a view is unknown.
+            modality is missing for every entity or its name cannot be used, or
+            a view, scorer, fusion or temperature is invalid.
     """
 
     def __init__(
@@ -103,10 +110,11 @@ class IMF(MultimodalKGE):
             bias = -math.log(max(num_nodes, 2))
             scorer = ContextualRelationalScorer(hidden_channels, rel_channels, logit_bias=bias)
         scorer = scorer_resolver(scorer, hidden_channels, rel_channels)
-        if scorer.channels != hidden_channels:
+        sizes = (hidden_channels, scorer.rel_channels if rel_channels is None else rel_channels)
+        if (scorer.channels, scorer.rel_channels) != sizes:
             raise ValueError(
-                f"The scorer's 'channels' need to equal 'hidden_channels' "
-                f"(got {scorer.channels} and {hidden_channels})"
+                f"The scorer's 'channels' and 'rel_channels' need to equal 'hidden_channels' and "
+                f"'rel_channels' (got {(scorer.channels, scorer.rel_channels)} and {sizes})"
             )
         decision = None
         if len(views) > 1:
@@ -121,6 +129,10 @@ class IMF(MultimodalKGE):
             loss=loss,
             label_smoothing=label_smoothing,
         )
+        if contrastive_temperature is not None and contrastive_temperature <= 0:
+            raise ValueError(
+                f"'contrastive_temperature' needs to be positive (got {contrastive_temperature})"
+            )
         self.contrastive_weight = contrastive_weight
         self.contrastive_temperature = contrastive_temperature
         # Modalities that no view looks at are left out altogether:
@@ -181,6 +193,10 @@ def _check_views(
     x_dict: dict[str, Tensor],
     mask_dict: dict[str, Tensor],
 ) -> list[str]:
+    for name in x_dict:
+        # Names of views that are there anyway, and those that a ModuleDict cannot hold:
+        if name in ("struct", "fused") or "." in name or hasattr(torch.nn.ModuleDict, name):
+            raise ValueError(f"A modality cannot be called '{name}'. Rename 'x_{name}'")
     for name, mask in mask_dict.items():
         if not bool(mask.any()):
             raise ValueError(f"Modality '{name}' is missing for every entity. Leave it out")

@@ -31,8 +31,8 @@ class ContextualRelationalScorer(Scorer):
             If :obj:`None`, it is :obj:`channels`. (default: :obj:`None`)
         similarity (str, optional): The similarity, :obj:`"cosine"` or
             :obj:`"dot"`. (default: :obj:`"cosine"`)
-        scale (float, optional): The initial :math:`\tau` of the cosine.
-            (default: :obj:`20.`)
+        scale (float, optional): The initial :math:`\tau` of the cosine,
+            positive. The dot product has none. (default: :obj:`20.`)
         learn_scale (bool, optional): If set to :obj:`False`, :math:`\tau`
             stays as it is. (default: :obj:`True`)
         logit_bias (float, optional): The initial :math:`\beta`, learned. Best
@@ -61,6 +61,8 @@ class ContextualRelationalScorer(Scorer):
             raise ValueError(
                 f"Invalid 'similarity' argument (got '{similarity}', choose 'cosine' or 'dot')"
             )
+        if scale <= 0:
+            raise ValueError(f"'scale' needs to be positive (got {scale})")
         self.cosine = similarity == "cosine"
         self.scale = scale
         self.init_logit_bias = logit_bias
@@ -68,7 +70,9 @@ class ContextualRelationalScorer(Scorer):
 
         self.weight = torch.nn.Parameter(torch.empty(channels, self.rel_channels * channels))
         self.bias = torch.nn.Parameter(torch.empty(channels))
-        self.log_scale = torch.nn.Parameter(torch.empty(()), requires_grad=learn_scale)
+        self.log_scale: torch.nn.Parameter | None = None
+        if self.cosine:
+            self.log_scale = torch.nn.Parameter(torch.empty(()), requires_grad=learn_scale)
         if logit_bias is not None:
             self.logit_bias = torch.nn.Parameter(torch.empty(()))
         self.norms = (
@@ -82,7 +86,8 @@ class ContextualRelationalScorer(Scorer):
         r"""Resets all learnable parameters of the module."""
         torch.nn.init.normal_(self.weight, std=1 / math.sqrt(self.channels))
         torch.nn.init.zeros_(self.bias)
-        torch.nn.init.constant_(self.log_scale, math.log(self.scale))
+        if self.log_scale is not None:
+            torch.nn.init.constant_(self.log_scale, math.log(self.scale))
         if self.logit_bias is not None and self.init_logit_bias is not None:
             torch.nn.init.constant_(self.logit_bias, self.init_logit_bias)
         norm: Any
@@ -90,18 +95,29 @@ class ContextualRelationalScorer(Scorer):
             norm.reset_parameters()
 
     def query(self, head: Tensor, rel: Tensor) -> Tensor:
-        head = head if self.norms is None else self.norms[0](head)
+        head = self._norm(0, head)
         head = F.dropout(head, self.dropout, self.training)
         # One large product with the core tensor and a small batched one with the relation, and
         # never a [B, C, C] matrix:
         context = (head @ self.weight).view(-1, self.rel_channels, self.channels)
         query = (rel.unsqueeze(1).to(context.dtype) @ context).squeeze(1) + self.bias  # [B, C]
-        query = query if self.norms is None else self.norms[1](query)
+        query = self._norm(1, query)
         query = F.dropout(query, self.dropout, self.training)
-        return F.normalize(query, dim=-1) * self.log_scale.exp() if self.cosine else query
+        if self.log_scale is None:
+            return query
+        return F.normalize(query, dim=-1) * self.log_scale.exp()
 
     def key(self, tail: Tensor) -> Tensor:
         return F.normalize(tail, dim=-1) if self.cosine else tail
+
+    def _norm(self, i: int, x: Tensor) -> Tensor:
+        if self.norms is None:
+            return x
+        norm: Any = self.norms[i]
+        if x.size(0) > 1 or not self.training:
+            return norm(x)
+        # A batch of one has no statistics of its own:
+        return F.batch_norm(x, norm.running_mean, norm.running_var, norm.weight, norm.bias)
 
     def __repr__(self) -> str:
         return (

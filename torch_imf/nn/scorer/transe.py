@@ -41,7 +41,10 @@ class TransE(DistanceScorer):
 
     def similarity(self, query: Tensor, key: Tensor) -> Tensor:
         if key.dim() == 2:
-            return self.margin - torch.cdist(query, key.to(query.dtype), p=self.p_norm)
+            # The product formula of p = 2 cancels near a match, and would not agree with triples:
+            mode = "donot_use_mm_for_euclid_dist"
+            key = key.to(query.dtype)
+            return self.margin - torch.cdist(query, key, self.p_norm, compute_mode=mode)
         return super().similarity(query, key)
 
     def distance(self, query: Tensor, key: Tensor) -> Tensor:

@@ -1,0 +1,45 @@
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def run(script: str, *args: str, cwd: Path) -> str:
+    result = subprocess.run(
+        [sys.executable, str(ROOT / "examples" / script), *args],
+        cwd=cwd,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def test_countries(tmp_path):
+    pytest.importorskip("matplotlib")
+    out = run("countries.py", "--seeds", "2", "--epochs", "5", "--figure", "a/b.png", cwd=tmp_path)
+    for name in ("structure only", "best single view", "IMF"):
+        values = re.search(rf"^{name} +([\d.]+) ± ([\d.]+)", out, re.MULTILINE)
+        assert 0 < float(values[1]) < 1
+    answers = out.split("Ten test queries")[1].splitlines()
+    assert sum(line.count(": ") == 1 and "," in line for line in answers) >= 10
+    assert (tmp_path / "a" / "b.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.mirror
+def test_fb15k237(tmp_path):
+    args = ["--epochs", "1", "--hidden_channels", "16", "--rel_channels", "4"]
+    out = run("fb15k237.py", *args, "--batch_size", "4096", cwd=tmp_path)
+    mrr = re.search(r"^Test MRR: ([\d.]+), Hits@1: ", out, re.MULTILINE)
+    assert float(mrr[1]) > 0.01  # Chance is below 0.001.
+
+
+def test_every_example_is_tested():
+    tested = set(re.findall(r'run\("(\w+\.py)"', Path(__file__).read_text()))
+    assert {p.name for p in (ROOT / "examples").glob("*.py")} == tested

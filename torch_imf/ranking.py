@@ -1,0 +1,220 @@
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from torch_imf.data import TripletIndex
+from torch_imf.data.index import check_triples
+
+
+def rank_tails(
+    model: torch.nn.Module,
+    head_index: Tensor,
+    rel_type: Tensor,
+    tail_index: Tensor,
+    index: TripletIndex,
+    num_nodes: int | None = None,
+    batch_size: int = 512,
+    chunk_size: int = 2**15,
+    view: str | None = None,
+    progress: bool = False,
+) -> tuple[Tensor, Tensor]:
+    r"""Counts, for the tail of each triple, the entities that score higher and
+    those that score the same, leaving out the known tails in :obj:`index` and
+    the tail itself. It is the core of :meth:`torch_imf.evaluate`.
+
+    Args:
+        model (torch.nn.Module): The model, see :meth:`torch_imf.evaluate`.
+        head_index (torch.Tensor): The head indices, of shape :obj:`[E]`.
+        rel_type (torch.Tensor): The relation types, of shape :obj:`[E]`.
+        tail_index (torch.Tensor): The tail indices, of shape :obj:`[E]`.
+        index (TripletIndex): The known facts.
+        num_nodes (int, optional): The number of candidates. If :obj:`None`,
+            that of the model. (default: :obj:`None`)
+        batch_size (int, optional): Number of queries to score at once.
+            (default: :obj:`512`)
+        chunk_size (int, optional): Number of candidates to score at once.
+            (default: :obj:`32768`)
+        view (str, optional): The view of the model to rank by.
+            (default: :obj:`None`)
+        progress (bool, optional): If set to :obj:`True`, shows a progress bar
+            in a terminal. (default: :obj:`False`)
+
+    Returns:
+        The counts :obj:`greater` and :obj:`equal`, of shape :obj:`[E]`, from
+        which every kind of rank follows: :obj:`1 + greater + equal / 2` is
+        the realistic one.
+
+    Raises:
+        ValueError: If there are no triples, ids are out of range, an argument
+            is invalid, or a score is NaN or infinite.
+    """
+    if head_index.numel() == 0:
+        raise ValueError("There are no triples to rank")
+    if min(batch_size, chunk_size) < 1:
+        raise ValueError(
+            f"'batch_size' and 'chunk_size' need to be positive (got {batch_size}, {chunk_size})"
+        )
+    views = getattr(model, "views", [])
+    if view is not None and view not in views:
+        raise ValueError(f"Invalid 'view' argument (got '{view}', the model has {views})")
+    num_nodes = int(model.num_nodes) if num_nodes is None else num_nodes  # type: ignore[arg-type]
+    num_relations: Any = getattr(model, "num_relations", None)
+    check_triples(
+        head_index, rel_type, tail_index, num_nodes, num_relations and 2 * int(num_relations)
+    )
+
+    # Sorted by query, so that each is scored once for all of its answers:
+    pair = torch.stack([head_index, rel_type])
+    pair, group = pair.unique(dim=1, return_inverse=True)
+    perm = group.argsort(stable=True)
+    end = torch.bincount(group).cumsum(0)
+    greater = torch.zeros(perm.numel(), device=perm.device)
+    equal = torch.zeros_like(greater)
+    with inference(model):
+        scorer: _Scores = _Dense(model, num_nodes)
+        if hasattr(model, "similarity"):
+            scorer = _Streamed(model, view)
+        first, queries = 0, pair.split(batch_size, dim=1)
+        for h, r in tqdm(queries, desc="Ranking", disable=None if progress else True, leave=False):
+            # The facts of this batch of queries:
+            last = first + h.numel()
+            facts = perm[0 if first == 0 else int(end[first - 1]) : int(end[last - 1])]
+            greater[facts], equal[facts] = _count(
+                partial(scorer.score, scorer.query(h, r)),
+                group[facts] - first,
+                tail_index[facts],
+                index(head_index[facts], rel_type[facts]),
+                [(i, min(i + chunk_size, num_nodes)) for i in range(0, num_nodes, chunk_size)],
+                batch_size,
+            )
+            first = last
+    # A tail that is no known fact does not leave by the filter, so it does by hand:
+    equal -= (~index.contains(head_index, rel_type, tail_index)).to(equal.dtype)
+    return greater, equal
+
+
+def metrics(rank: Tensor, ks: Sequence[int] = (1, 3, 10)) -> dict[str, float]:
+    r"""Summarises ranks of any shape, which start at one: the mean rank
+    :obj:`'mr'`, the mean reciprocal rank :obj:`'mrr'`, and :obj:`'hits@k'`.
+    """
+    rank = rank.double()
+    out = {"mr": float(rank.mean()), "mrr": float(rank.reciprocal().mean())}
+    return {**out, **{f"hits@{k}": float((rank <= k).double().mean()) for k in ks}}
+
+
+@contextmanager
+def inference(model: torch.nn.Module) -> Iterator[None]:
+    r"""Puts a model in evaluation mode, without gradients and autocast, and
+    leaves it in the mode it was in.
+    """
+    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    training = model.training
+    model.eval()
+    try:
+        with torch.no_grad(), torch.autocast(device.type, enabled=False):
+            yield
+    finally:
+        model.train(training)
+
+
+def check_finite(score: Tensor) -> Tensor:
+    r"""Returns :obj:`score` in at least :obj:`float32`.
+
+    Raises:
+        ValueError: If a score is NaN or infinite.
+    """
+    if not bool(score.isfinite().all()):
+        raise ValueError(
+            f"The model yields {int((~score.isfinite()).sum())} NaN or infinite scores, which "
+            f"have no rank. Training may have diverged: lower the learning rate"
+        )
+    return score.to(torch.promote_types(score.dtype, torch.float32))
+
+
+class _Scores(Protocol):
+    # Scores of queries against a range of candidates; a query is whatever the model makes it.
+    def query(self, head_index: Tensor, rel_type: Tensor) -> Any: ...
+
+    def score(self, query: Any, start: int, end: int) -> Tensor: ...
+
+
+class _Streamed:
+    # A model with the scoring contract: every candidate is encoded once, before the first query.
+    def __init__(self, model: Any, view: str | None) -> None:
+        self.model = model
+        self.view = view
+        self.z: dict[str, Tensor] = model.encode()
+        self.key: dict[str, Tensor] = model.key(self.z)
+
+    def query(self, head_index: Tensor, rel_type: Tensor) -> dict[str, Tensor]:
+        return self.model.query({view: x[head_index] for view, x in self.z.items()}, rel_type)
+
+    def score(self, query: dict[str, Tensor], start: int, end: int) -> Tensor:
+        key = {view: x[start:end] for view, x in self.key.items()}
+        if self.view is None:
+            return check_finite(self.model.similarity(query, key))
+        return check_finite(self.model.view_similarity(query, key)[self.view])
+
+
+class _Dense:
+    # A model that scores all candidates at once, or single triples, of base relations only.
+    def __init__(self, model: Any, num_nodes: int) -> None:
+        self.model = model
+        self.num_nodes = num_nodes
+
+    def query(self, head_index: Tensor, rel_type: Tensor) -> Tensor:
+        if hasattr(self.model, "predict"):
+            return check_finite(self.model.predict(head_index, rel_type))
+        size = max(1, 2**20 // self.num_nodes)  # Queries to write out as triples at once.
+        parts = zip(head_index.split(size), rel_type.split(size), strict=True)
+        return check_finite(torch.cat([self._triples(h, r) for h, r in parts]))
+
+    def _triples(self, head_index: Tensor, rel_type: Tensor) -> Tensor:
+        index = torch.arange(self.num_nodes, device=head_index.device)
+        index = index.repeat(head_index.numel())
+        given = head_index.repeat_interleave(self.num_nodes)
+        rel = rel_type.repeat_interleave(self.num_nodes)
+        inverse = rel >= self.model.num_relations
+        head, tail = given.where(~inverse, index), index.where(~inverse, given)
+        score = self.model(head, rel % self.model.num_relations, tail)
+        return score.view(-1, self.num_nodes)
+
+    def score(self, query: Tensor, start: int, end: int) -> Tensor:
+        return query[:, start:end]
+
+
+def _count(
+    score_fn: Callable[[int, int], Tensor],
+    row: Tensor,
+    tail_index: Tensor,
+    pos_index: Tensor,
+    chunks: list[tuple[int, int]],
+    batch_size: int,
+) -> tuple[Tensor, Tensor]:
+    # The counts of some facts, given the row of their query in the scores of each chunk.
+    device = tail_index.device
+    true: Tensor | None = None
+    for start, end in chunks:  # The same product as below, so that equal scores are equal.
+        score = score_fn(start, end)
+        true = torch.zeros(row.numel(), dtype=score.dtype, device=device) if true is None else true
+        here = ((tail_index >= start) & (tail_index < end)).nonzero().view(-1)
+        true[here] = score[row[here], tail_index[here] - start]
+    assert true is not None
+    greater, equal = (
+        torch.zeros(row.numel(), device=device),
+        torch.zeros(row.numel(), device=device),
+    )
+    for start, end in chunks:
+        score = score_fn(start, end) if len(chunks) > 1 else score
+        fact, known = pos_index[:, (pos_index[1] >= start) & (pos_index[1] < end)]
+        known = score[row[fact], known - start]
+        for count, compare in ((greater, torch.gt), (equal, torch.eq)):
+            for part in torch.arange(row.numel(), device=device).split(batch_size):
+                count[part] += compare(score[row[part]], true[part, None]).sum(dim=-1)
+            count.index_add_(0, fact, compare(known, true[fact]).to(count.dtype), alpha=-1)
+    return greater, equal
