@@ -29,9 +29,10 @@ if process.wait() != 0:
 found = [text for text in lines if text.startswith("Test ")]
 if len(found) != 1:
     raise SystemExit(f"'{script}' printed {len(found)} lines that start with 'Test ', not one")
-pairs = re.findall(r"([\w@]+): ([\d.]+)", found[0])
+pairs = re.findall(r"([\w@]+): (-?[\d.]+)", found[0])
 metrics = {name.lower(): float(value) for name, value in pairs}
-log = [text.strip() for text in lines if text.startswith(("Epoch", "Best"))]
-seed = int(arguments[arguments.index("--seed") + 1]) if "--seed" in arguments else 0
+log = [text.strip() for text in lines if text.startswith(("Epoch", "Best", "Fusion"))]
+given = re.search(r"--seed[ =](\d+)", " ".join(arguments))
+seed = int(given[1]) if given else 0
 name = osp.splitext(osp.relpath(script, osp.join(ROOT, "examples")))[0]
 print(append(name, seed, time.perf_counter() - start, metrics, log=log))

@@ -32,6 +32,13 @@ def test_countries(tmp_path):
     assert (tmp_path / "a" / "b.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
+def test_fusion_beats_structure(tmp_path):
+    out = run("countries.py", cwd=tmp_path)
+    gain, std, seeds = re.search(r"^Fusion adds (\S+) ± (\S+) MRR.* (\d) of 5", out, re.M).groups()
+    assert float(gain) > 2 * float(std) / 5**0.5 and int(seeds) >= 4
+
+
 @pytest.mark.mirror
 def test_fb15k237(tmp_path):
     args = ["--epochs", "1", "--hidden_channels", "16", "--rel_channels", "4"]

@@ -2,6 +2,7 @@ from . import data, datasets, encoders, nn, transforms
 from .evaluate import evaluate
 from .nn import *  # noqa: F403
 from .nn import __all__ as _nn_all
+from .predict import predict
 from .train import fit, train
 
 __version__ = "0.1.0"
@@ -13,6 +14,7 @@ __all__ = [
     "evaluate",
     "fit",
     "nn",
+    "predict",
     "train",
     "transforms",
     *_nn_all,
