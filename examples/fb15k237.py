@@ -16,10 +16,10 @@ from torch_imf.predict import predict
 from torch_imf.transforms import AddInverse
 
 parser = argparse.ArgumentParser(formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-parser.add_argument("--epochs", type=int, default=15)
+parser.add_argument("--epochs", type=int, default=12)
 parser.add_argument("--batch_size", type=int, default=1024)
 parser.add_argument("--lr", type=float, default=0.001)
-parser.add_argument("--lr_decay", type=float, default=0.88)
+parser.add_argument("--lr_decay", type=float, default=0.85)
 parser.add_argument("--hidden_channels", type=int, default=256)
 parser.add_argument("--rel_channels", type=int, default=64)
 parser.add_argument("--dropout", type=float, default=0.4)

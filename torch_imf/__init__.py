@@ -4,10 +4,13 @@ from .nn import *  # noqa: F403
 from .nn import __all__ as _nn_all
 from .predict import predict
 from .train import fit, train
+from .transforms import AddInverse, DropModality
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "AddInverse",
+    "DropModality",
     "data",
     "datasets",
     "encoders",

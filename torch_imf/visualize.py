@@ -37,7 +37,8 @@ def plot_completions(
     views = list(completions[0].views)
     score = torch.tensor([[c.score, *c.views.values()] for c in completions])
     low, high = score.min(dim=0).values, score.max(dim=0).values
-    ax.imshow((score - low) / (high - low).clamp(min=1e-12), cmap="Blues", vmax=1.6, aspect="auto")
+    shade = (score - low) / (high - low).clamp(min=1e-12)
+    ax.imshow(shade.tolist(), cmap="Blues", vmax=1.6, aspect="auto")
     for i, row in enumerate(score.tolist()):
         for j, value in enumerate(row):
             ax.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=8)

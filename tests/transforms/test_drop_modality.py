@@ -9,7 +9,7 @@ def test_drop_modality():
     mask = torch.arange(20) < 10
     data = Data(num_nodes=20, x_text=torch.ones(20, 3) * mask[:, None], text_mask=mask)
     transform = DropModality("text", 0.3, seed=1)
-    assert str(transform) == "DropModality('text', ratio=0.3)"
+    assert str(transform) == "DropModality('text', ratio=0.3, seed=1)"
     out = transform(data)
     assert int(out.text_mask.sum()) == 7
     assert not (out.text_mask & ~mask).any()

@@ -44,4 +44,4 @@ class DropModality(BaseTransform):
         return data
 
     def __repr__(self) -> str:
-        return f"{self.__class__.__name__}({self.name!r}, ratio={self.ratio})"
+        return f"{self.__class__.__name__}({self.name!r}, ratio={self.ratio}, seed={self.seed})"

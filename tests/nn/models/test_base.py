@@ -94,6 +94,19 @@ def test_pyg_protocol(fake):
     assert hits == pytest.approx(float((ranks <= 3).double().mean()))
 
 
+def test_one_tail_per_query_and_unfiltered_ranks(fake):
+    model = KGE(fake.num_nodes, fake.num_relations, 16)
+    head, rel, tail = fake.edge_index[0, :9], fake.edge_type[:9], fake.edge_index[1, :9]
+    pos_index = torch.stack([torch.arange(9), tail])
+    assert torch.equal(model.loss(head, rel, tail), model.loss(head, rel, pos_index))
+
+    empty = TripletIndex(*torch.empty(3, 0, dtype=torch.long))
+    # Inverse relations lead to many tails:
+    triples = fake.edge_index[1], fake.edge_type + fake.num_relations, fake.edge_index[0]
+    unfiltered = model.test(*triples, log=False, index=empty)
+    assert unfiltered[0] > model.test(*triples, log=False)[0]
+
+
 def test_errors(fake):
     with pytest.raises(ValueError, match="need to be positive"):
         KGE(0, 3, 16)

@@ -284,7 +284,7 @@ def one_to_n_bce(
     r"""The loss of :meth:`linear_bce_loss` for any scorer."""
     if scorer.linear:
         return linear_bce_loss(query, key, pos_index, label_smoothing, scorer.logit_bias)
-    score = scorer.similarity(query, key).float()  # [B, N]
+    score = _similarity(scorer, query, key)
     target = torch.full_like(score, label_smoothing / score.size(-1))
     target[pos_index[0], pos_index[1]] += 1 - label_smoothing
     return F.binary_cross_entropy_with_logits(score, target)
@@ -294,7 +294,12 @@ def one_to_n_ce(scorer: Scorer, query: Tensor, key: Tensor, pos_index: Tensor) -
     r"""The loss of :meth:`linear_ce_loss` for any scorer."""
     if scorer.linear:
         return linear_ce_loss(query, key, pos_index)
-    score = scorer.similarity(query, key).float()  # [B, N]
+    score = _similarity(scorer, query, key)
     target = torch.zeros_like(score)
     target[pos_index[0], pos_index[1]] = 1.0
     return F.cross_entropy(score, F.normalize(target, p=1.0, dim=-1))
+
+
+def _similarity(scorer: Scorer, query: Tensor, key: Tensor) -> Tensor:
+    score = scorer.similarity(query, key)  # [B, N]
+    return score.to(torch.promote_types(score.dtype, torch.float32))

@@ -3,6 +3,7 @@ import math
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from torch_imf.data.features import check_features
@@ -70,8 +71,8 @@ class IMF(MultimodalKGE):
             effect with the fused view, whose latent representations it aligns.
             Zero is the paper's *w/o CL*. (default: :obj:`1.`)
         contrastive_temperature (float, optional): If given, the contrastive
-            loss is InfoNCE over the heads of a batch, with this temperature,
-            rather than Eq. 6 over all entities. (default: :obj:`None`)
+            loss over the heads of a batch is InfoNCE with this temperature,
+            rather than Eq. 6. (default: :obj:`None`)
         decision_weight (dict[str, float], optional): Fixed weights
             :math:`\gamma_k` per view. If :obj:`None`, they are learned.
             (default: :obj:`None`)
@@ -164,15 +165,14 @@ class IMF(MultimodalKGE):
         loss = self.view_loss(z, head_index, rel_type, target)
         if len(latent_dict) < 2 or self.contrastive_weight == 0:
             return loss
-        mask_dict = self._mask_dict()
-        if self.contrastive_temperature is None:
-            return loss + self.contrastive_weight * contrastive_loss(latent_dict, mask_dict)
+        # The heads of the batch are the paper's "minibatch of entities":
         index = head_index.unique()
-        return loss + self.contrastive_weight * info_nce_loss(
-            {name: x[index] for name, x in latent_dict.items()},
-            {name: mask[index] for name, mask in mask_dict.items()},
-            self.contrastive_temperature,
-        )
+        latent_dict = {name: F.embedding(index, x) for name, x in latent_dict.items()}
+        args = (latent_dict, self._mask_dict(index))
+        if self.contrastive_temperature is None:
+            return loss + self.contrastive_weight * contrastive_loss(*args)
+        contrastive = info_nce_loss(*args, self.contrastive_temperature)
+        return loss + self.contrastive_weight * contrastive
 
     def _encode(self, index: Tensor | None = None) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         z = {"struct": self.node_emb.weight if index is None else self.node_emb(index)}

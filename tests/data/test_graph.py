@@ -1,0 +1,61 @@
+import pytest
+import torch
+from torch_geometric.data import Data
+
+from torch_imf.data.graph import check_graph, has_inverse, prepare
+from torch_imf.nn import KGE
+from torch_imf.transforms import AddInverse
+
+
+def graph(**kwargs):
+    masks = {f"{split}_mask": torch.ones(3, dtype=torch.bool) for split in ("train", "val", "test")}
+    return Data(
+        **{
+            "edge_index": torch.tensor([[0, 1, 2], [1, 2, 0]]),
+            "edge_type": torch.tensor([0, 1, 1]),
+            "num_nodes": 3,
+            "num_relations": 2,
+            **masks,
+            **kwargs,
+        }
+    )
+
+
+def test_check_graph():
+    check_graph(graph())
+    assert not has_inverse(graph())
+    data = AddInverse()(graph())
+    check_graph(data)
+    assert has_inverse(data)
+
+
+@pytest.mark.parametrize(
+    "kwargs, match",
+    [
+        ({"num_relations": None}, r"lacks \['num_relations'\]"),
+        ({"val_mask": None}, r"lacks \['val_mask'\]"),
+        ({"edge_index": torch.zeros(2, 3)}, "'edge_index' needs to be a long tensor"),
+        ({"edge_type": torch.zeros(2, dtype=torch.long)}, r"'edge_type' needs .* of shape \[3\]"),
+        ({"test_mask": torch.ones(3)}, "'test_mask' needs to be a torch.bool tensor"),
+        ({"num_nodes": 2}, "'edge_index' holds ids out of range for 2 entities in 2 places"),
+        ({"num_relations": 1}, "'edge_type' holds ids out of range for 1 relations"),
+        ({"edge_type": torch.tensor([0, -1, 0])}, "'edge_type' holds ids out of range"),
+    ],
+)
+def test_check_graph_errors(kwargs, match):
+    with pytest.raises(ValueError, match=match):
+        check_graph(graph(**kwargs))
+
+
+def test_prepare():
+    data = graph(x_text=torch.randn(3, 2))
+    out = prepare(KGE(3, 2, 4), data)
+    assert out is not data and out.x_text is data.x_text
+    assert torch.equal(out.edge_index, data.edge_index)
+    assert prepare(torch.nn.Identity(), data).num_nodes == 3  # A model without sizes.
+    with pytest.raises(ValueError, match="expects 4 entities, but the graph holds 3"):
+        prepare(KGE(4, 2, 4), data)
+    with pytest.raises(ValueError, match="expects 5 base relations, but the graph holds 2"):
+        prepare(KGE(3, 5, 4), data)
+    meta = prepare(KGE(3, 2, 4).to("meta"), data)
+    assert meta.edge_index.is_meta and meta.test_mask.is_meta and not meta.x_text.is_meta

@@ -1,0 +1,59 @@
+import pytest
+import torch
+
+from torch_imf.checkpoint import TrainingState, fingerprint
+from torch_imf.nn import KGE, ContextualRelationalScorer
+
+
+def build(**kwargs):
+    return KGE(9, 2, 4, **{"scorer": ContextualRelationalScorer(4), **kwargs})
+
+
+def test_fingerprint():
+    first = fingerprint(build())
+    torch.manual_seed(1)
+    model = build().eval()
+    assert fingerprint(model) == first  # What it has learned, and its mode, do not matter.
+    others = [
+        build(scorer=ContextualRelationalScorer(4, dropout=0.1)),
+        build(scorer=ContextualRelationalScorer(4, similarity="dot")),
+        build(loss="ce"),
+        build(label_smoothing=0.1),
+        build(scorer="distmult"),
+    ]
+    for other in others:
+        assert fingerprint(other) != first
+    facts = torch.arange(3)
+    assert fingerprint(model, facts) != fingerprint(model, facts.flip(0))
+
+
+def test_training_state(tmp_path):
+    model = build()
+    optimizer = torch.optim.Adam(model.parameters())
+    state = TrainingState(model, [optimizer], {"metric": "mr"}, tmp_path / "a" / "c.pt")
+    assert state.stale == 0
+    for value in (5.0, 3.0, 4.0):
+        state.add({"mr": value})
+        torch.nn.init.constant_(model.node_emb.weight, value)
+    assert state.stale == 1  # The lowest mean rank is the best, the second one.
+    assert (state.best["node_emb.weight"] == 5).all()  # As it was then.
+    state.epoch = 7
+    state.save()
+
+    other = build()
+    state = TrainingState(
+        other, [torch.optim.Adam(other.parameters())], {"metric": "mr"}, tmp_path / "a" / "c.pt"
+    )
+    state.load()
+    assert state.epoch == 7 and state.stale == 1 and len(state.history) == 3
+    assert (other.node_emb.weight == 4).all()
+    state = TrainingState(other, [], {"metric": "mrr"}, tmp_path / "a" / "c.pt")
+    with pytest.raises(ValueError, match="other settings {'metric': 'mr'}"):
+        state.load()
+
+
+def test_without_a_file():
+    state = TrainingState(build(), [], {"metric": "mrr"})
+    state.load()
+    state.save()
+    assert state.epoch == 0

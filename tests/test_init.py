@@ -1,0 +1,50 @@
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+
+import torch_imf
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_names():
+    for name in torch_imf.__all__:
+        assert hasattr(torch_imf, name)
+    from torch_imf import IMF, AddInverse, ContextualRelationalScorer, IMFFusion
+
+    assert all(
+        isinstance(x, type) for x in (IMF, IMFFusion, ContextualRelationalScorer, AddInverse)
+    )
+
+
+def test_import_needs_no_optional_package():
+    names = [
+        "timm",
+        "sentence_transformers",
+        "matplotlib",
+        "h5py",
+        "PIL",
+        "torch_scatter",
+        "pykeen",
+    ]
+    script = f"""
+import sys
+for name in {names}:
+    sys.modules[name] = None  # Importing it raises an ImportError.
+import torch_imf
+torch_imf.nn.IMF(5, 2, 4)
+"""
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
+def test_readme_runs(capsys):
+    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert "epochs=60" in block
+    torch.manual_seed(0)
+    exec(block.replace("epochs=60", "epochs=2"), {})  # The same lines, for a shorter time.
+    lines = capsys.readouterr().out.splitlines()
+    assert 0 < float(lines[0]) < 1 and len(lines) == 11
