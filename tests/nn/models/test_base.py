@@ -1,6 +1,5 @@
 import pytest
 import torch
-import torch.nn.functional as F
 
 from torch_imf import evaluate, fit
 from torch_imf.data import TripletIndex, modalities
@@ -36,27 +35,6 @@ def test_scores_agree(fake, name, scorer):
     fused, views = model.predict(head, rel, return_views=True)
     assert torch.equal(fused, score)
     assert list(views) == model.views
-
-
-@pytest.mark.parametrize("loss", ["bce", "ce"])
-@pytest.mark.parametrize("scorer", scorer.classes)
-def test_loss_equals_naive(fake, loss, scorer):
-    model = KGE(fake.num_nodes, fake.num_relations, 16, scorer, loss, label_smoothing=0.1)
-    index = TripletIndex.from_data(fake)
-    head, rel = (x[:6] for x in index.queries())
-    row, col = index(head, rel)
-    target = torch.zeros(6, fake.num_nodes)
-    target[row, col] = 1.0
-    score = model.predict(head, rel)
-    if loss == "bce":
-        target = 0.9 * target + 0.1 / fake.num_nodes
-        expected = F.binary_cross_entropy_with_logits(score, target) * fake.num_nodes
-    else:
-        expected = F.cross_entropy(score, target / target.sum(1, keepdim=True))
-    out = model.loss(head, rel, torch.stack([row, col]))
-    assert torch.allclose(out, expected, rtol=1e-4)
-    out.backward()
-    assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
 
 
 @pytest.mark.parametrize("name", models_module.classes)

@@ -9,8 +9,8 @@ from torch_geometric.nn.kge import KGEModel
 
 from torch_imf.data import QueryLoader, TripletIndex
 from torch_imf.data.index import check_triples
-from torch_imf.nn.functional import linear_bce_loss, linear_ce_loss
 from torch_imf.nn.fusion import DecisionFusion
+from torch_imf.nn.models.one_to_n import OneToNLoss
 from torch_imf.nn.scorer import Scorer
 from torch_imf.ranking import metrics, rank_tails
 
@@ -65,16 +65,11 @@ class MultimodalKGE(KGEModel):
                 f"'num_nodes', 'num_relations' and 'hidden_channels' need to be positive "
                 f"(got {num_nodes}, {num_relations} and {hidden_channels})"
             )
-        if loss not in {"bce", "ce"}:
-            raise ValueError(f"Invalid 'loss' argument (got '{loss}', choose 'bce' or 'ce')")
-        if not 0 <= label_smoothing < 1:
-            raise ValueError(f"'label_smoothing' needs to be in [0, 1) (got {label_smoothing})")
         super().__init__(num_nodes, num_relations, hidden_channels)
         self.views = list(scorers)
         self.scorers = ModuleDict(scorers)  # type: ignore[assignment]
         self.decision = decision
-        self.loss_type = loss
-        self.label_smoothing = label_smoothing
+        self.loss_fn = OneToNLoss(loss, label_smoothing)
         # One table serves all views, or one each; inverse relations have rows of their own:
         rel_channels = next(iter(scorers.values())).rel_channels
         self.rel_emb = (
@@ -195,7 +190,10 @@ class MultimodalKGE(KGEModel):
             row = torch.arange(pos_index.numel(), device=pos_index.device)
             pos_index = torch.stack([row, pos_index])
         key = self.key(z)
-        losses = {v: self._loss(self.scorers[v], query[v], key[v], pos_index) for v in self.views}
+        losses = {
+            view: self.loss_fn(scorer, query[view], key[view], pos_index)
+            for view, scorer in self.scorers.items()
+        }
         return losses[self.views[0]] if self.decision is None else self.decision.loss(losses)
 
     def loader(
@@ -268,38 +266,3 @@ class MultimodalKGE(KGEModel):
     def _rel_emb(self, view: str) -> Embedding:
         emb: Any = self.rel_emb
         return emb if isinstance(emb, Embedding) else emb[view]
-
-    def _loss(self, scorer: Scorer, query: Tensor, key: Tensor, pos_index: Tensor) -> Tensor:
-        if self.loss_type == "ce":
-            return one_to_n_ce(scorer, query, key, pos_index)
-        # Summed over candidates: the mean has gradients near Adam's epsilon on large graphs, and
-        # is of another order than the contrastive loss. Learned weights absorb the factor.
-        loss = one_to_n_bce(scorer, query, key, pos_index, self.label_smoothing)
-        return loss * key.size(0)
-
-
-def one_to_n_bce(
-    scorer: Scorer, query: Tensor, key: Tensor, pos_index: Tensor, label_smoothing: float
-) -> Tensor:
-    r"""The loss of :meth:`linear_bce_loss` for any scorer."""
-    if scorer.linear:
-        return linear_bce_loss(query, key, pos_index, label_smoothing, scorer.logit_bias)
-    score = _similarity(scorer, query, key)
-    target = torch.full_like(score, label_smoothing / score.size(-1))
-    target[pos_index[0], pos_index[1]] += 1 - label_smoothing
-    return F.binary_cross_entropy_with_logits(score, target)
-
-
-def one_to_n_ce(scorer: Scorer, query: Tensor, key: Tensor, pos_index: Tensor) -> Tensor:
-    r"""The loss of :meth:`linear_ce_loss` for any scorer."""
-    if scorer.linear:
-        return linear_ce_loss(query, key, pos_index)
-    score = _similarity(scorer, query, key)
-    target = torch.zeros_like(score)
-    target[pos_index[0], pos_index[1]] = 1.0
-    return F.cross_entropy(score, F.normalize(target, p=1.0, dim=-1))
-
-
-def _similarity(scorer: Scorer, query: Tensor, key: Tensor) -> Tensor:
-    score = scorer.similarity(query, key)  # [B, N]
-    return score.to(torch.promote_types(score.dtype, torch.float32))
