@@ -31,7 +31,7 @@ if len(found) != 1:
     raise SystemExit(f"'{script}' printed {len(found)} lines that start with 'Test ', not one")
 pairs = re.findall(r"([\w@]+): (-?[\d.]+)", found[0])
 metrics = {name.lower(): float(value) for name, value in pairs}
-log = [text.strip() for text in lines if text.startswith(("Epoch", "Best", "Fusion"))]
+log = [text.strip() for text in lines if text.startswith(("Epoch", "Best")) or " ± " in text]
 given = re.search(r"--seed[ =](\d+)", " ".join(arguments))
 seed = int(given[1]) if given else 0
 name = osp.splitext(osp.relpath(script, osp.join(ROOT, "examples")))[0]
