@@ -71,28 +71,26 @@ def rank_tails(
     # Sorted by query, so that each is scored once for all of its answers:
     pair = torch.stack([head_index, rel_type])
     pair, group = pair.unique(dim=1, return_inverse=True)
-    perm = group.argsort(stable=True)
-    end = torch.bincount(group).cumsum(0)
-    greater = torch.zeros(perm.numel(), device=perm.device)
+    queries = pair.split(batch_size, dim=1)
+    num_facts = [int(count.sum()) for count in torch.bincount(group).split(batch_size)]
+    batches = group.argsort(stable=True).split(num_facts)
+    chunks = [(i, min(i + chunk_size, num_nodes)) for i in range(0, num_nodes, chunk_size)]
+    greater = torch.zeros(group.numel(), device=group.device)
     equal = torch.zeros_like(greater)
     with inference(model):
         scorer: _Scores = _Dense(model, num_nodes)
         if hasattr(model, "similarity"):
             scorer = _Streamed(model, view)
-        first, queries = 0, pair.split(batch_size, dim=1)
-        for h, r in tqdm(queries, desc="Ranking", disable=None if progress else True, leave=False):
-            # The facts of this batch of queries:
-            last = first + h.numel()
-            facts = perm[0 if first == 0 else int(end[first - 1]) : int(end[last - 1])]
+        bar = tqdm(batches, desc="Ranking", disable=None if progress else True, leave=False)
+        for i, facts in enumerate(bar):
             greater[facts], equal[facts] = _count(
-                partial(scorer.score, scorer.query(h, r)),
-                group[facts] - first,
+                partial(scorer.score, scorer.query(*queries[i])),
+                group[facts] - i * batch_size,
                 tail_index[facts],
                 index(head_index[facts], rel_type[facts]),
-                [(i, min(i + chunk_size, num_nodes)) for i in range(0, num_nodes, chunk_size)],
+                chunks,
                 batch_size,
             )
-            first = last
     # A tail that is no known fact does not leave by the filter, so it does by hand:
     equal -= (~index.contains(head_index, rel_type, tail_index)).to(equal.dtype)
     return greater, equal
@@ -213,8 +211,10 @@ def _count(
         score = score_fn(start, end) if len(chunks) > 1 else score
         fact, known = pos_index[:, (pos_index[1] >= start) & (pos_index[1] < end)]
         known = score[row[fact], known - start]
-        for count, compare in ((greater, torch.gt), (equal, torch.eq)):
-            for part in torch.arange(row.numel(), device=device).split(batch_size):
-                count[part] += compare(score[row[part]], true[part, None]).sum(dim=-1)
-            count.index_add_(0, fact, compare(known, true[fact]).to(count.dtype), alpha=-1)
+        for part in torch.arange(row.numel(), device=device).split(batch_size):
+            other, own = score[row[part]], true[part, None]
+            greater[part] += (other > own).sum(dim=-1)
+            equal[part] += (other == own).sum(dim=-1)
+        greater.index_add_(0, fact, (known > true[fact]).to(greater.dtype), alpha=-1)
+        equal.index_add_(0, fact, (known == true[fact]).to(equal.dtype), alpha=-1)
     return greater, equal

@@ -7,6 +7,7 @@ def test_frozen_features():
     x, mask = torch.randn(6, 4), torch.tensor([1, 0, 1, 1, 0, 1]).bool()
     module = FrozenFeatures(x, mask, 3)
     assert str(module) == "FrozenFeatures(4, 3, coverage=4/6)"
+    assert torch.equal(module.mask, mask)
     out = module()
     centred = x[mask] - x[mask].mean(0)
     assert torch.allclose(module.x, centred / centred.norm(dim=1).mean(), atol=1e-6)

@@ -41,6 +41,11 @@ class FrozenFeatures(torch.nn.Module):
         torch.nn.init.zeros_(self.lin.bias)
         torch.nn.init.normal_(self.missing, std=1 / self.missing.numel() ** 0.5)
 
+    @property
+    def mask(self) -> Tensor:
+        r"""Which entities have the modality, of shape :obj:`[N]`."""
+        return self.row < self.x.size(0)
+
     def forward(self, index: Tensor | None = None) -> Tensor:
         r"""Represents the entities :obj:`index` of any shape, or all of them,
         giving :obj:`[*, C]`.

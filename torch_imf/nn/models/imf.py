@@ -143,7 +143,6 @@ class IMF(MultimodalKGE):
             mask = mask_dict.get(name)
             mask = torch.ones(num_nodes, dtype=torch.bool) if mask is None else mask
             self.features[name] = FrozenFeatures(x_dict[name], mask, hidden_channels)
-            self.register_buffer(f"{name}_mask", mask, persistent=False)
         self.fusion = None
         if "fused" in views:
             in_channels = {name: hidden_channels for name in ["struct", *names]}
@@ -184,7 +183,8 @@ class IMF(MultimodalKGE):
         return {view: z[view] for view in self.views}, latent_dict
 
     def _mask_dict(self, index: Tensor | None = None) -> dict[str, Tensor]:
-        masks = {name: getattr(self, f"{name}_mask") for name in self.features}
+        modules: Any = self.features.items()
+        masks = {name: module.mask for name, module in modules}
         return masks if index is None else {name: mask[index] for name, mask in masks.items()}
 
 
