@@ -64,3 +64,14 @@ def test_info_nce_loss():
         contrastive_loss({})
     with pytest.raises(ValueError, match="'temperature' needs to be positive"):
         info_nce_loss(x_dict, temperature=0.0)
+
+
+def test_pairs():
+    x_dict = {name: torch.randn(6, 4) for name in "svt"}
+    for loss_fn in (contrastive_loss, info_nce_loss):
+        out = loss_fn(x_dict, pairs=[("s", "v"), ("t", "s")])
+        parts = [loss_fn({p: x_dict[p], q: x_dict[q]}) for p, q in ("sv", "st")]
+        assert torch.allclose(out, torch.stack(parts).mean())
+        for pair in (("s", "s"), ("s", "audio")):
+            with pytest.raises(ValueError, match="'pairs' need to be two of"):
+                loss_fn(x_dict, pairs=[pair])

@@ -5,27 +5,30 @@ import torch.nn.functional as F
 from torch_imf.nn.functional import linear_ce_loss
 
 
-def naive(query, key, pos_index):
+def naive(query, key, pos_index, weight=None):
     target = torch.zeros(query.size(0), key.size(0), dtype=torch.double)
     target[pos_index[0], pos_index[1]] = 1.0
     target = target / target.sum(dim=-1, keepdim=True).clamp(min=1)
-    return F.cross_entropy((query @ key.t()).double(), target)
+    loss = F.cross_entropy((query @ key.t()).double(), target, reduction="none")
+    weight = torch.ones_like(loss) if weight is None else weight.double()
+    return (weight * loss).sum() / weight.sum()
 
 
 @pytest.mark.parametrize("chunk_size", [None, 1, 7, 23, 100])
-def test_linear_ce_loss_equals_naive(chunk_size):
+@pytest.mark.parametrize("weight", [None, torch.tensor([0.5, 3.0, 0.0, 1.0, 2.0])])
+def test_linear_ce_loss_equals_naive(chunk_size, weight):
     query = torch.randn(5, 8, dtype=torch.double, requires_grad=True)
     key = torch.randn(23, 8, dtype=torch.double, requires_grad=True)
     pos_index = (torch.rand(4, 23) < 0.3).nonzero().t()  # The last query has none.
 
-    out = linear_ce_loss(query, key, pos_index, chunk_size)
-    expected = naive(query, key, pos_index)
+    out = linear_ce_loss(query, key, pos_index, weight, chunk_size)
+    expected = naive(query, key, pos_index, weight)
     assert torch.allclose(out, expected)
     grads = torch.autograd.grad(2 * out, [query, key])
     for grad, other in zip(grads, torch.autograd.grad(2 * expected, [query, key]), strict=True):
         assert torch.allclose(grad, other)
     with torch.no_grad():
-        assert torch.allclose(linear_ce_loss(query, key, pos_index, chunk_size), expected)
+        assert torch.allclose(linear_ce_loss(query, key, pos_index, weight, chunk_size), expected)
 
 
 def test_linear_ce_loss_in_low_precision():
@@ -40,3 +43,14 @@ def test_linear_ce_loss_in_low_precision():
     grad = torch.autograd.grad(truth, [query, key])
     for x, y in zip(torch.autograd.grad(out, [query, key]), grad, strict=True):
         assert F.cosine_similarity(x.flatten(), y.float().flatten(), dim=0) > 0.999
+
+
+def test_linear_ce_loss_over_facts():
+    # Weighed by the number of their positives, queries give the mean over facts:
+    query, key = torch.randn(5, 8), torch.randn(23, 8)
+    row, col = pos_index = (torch.rand(5, 23) < 0.3).nonzero().t()
+    out = linear_ce_loss(query, key, pos_index, torch.bincount(row))
+    assert torch.allclose(out, F.cross_entropy((query @ key.t())[row], col))
+
+    with pytest.raises(ValueError, match="one number for each of 5 queries"):
+        linear_ce_loss(query, key, pos_index, torch.ones(4))

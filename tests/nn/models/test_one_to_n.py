@@ -3,8 +3,18 @@ import torch
 import torch.nn.functional as F
 
 from torch_imf.data import TripletIndex
-from torch_imf.nn import KGE, scorer
+from torch_imf.nn import KGE, DistMult, RotatE, TransE, scorer
 from torch_imf.nn.models.one_to_n import OneToNLoss
+
+
+def naive(loss, score, pos_index, label_smoothing):
+    row, col = pos_index
+    if loss == "ce":
+        return F.cross_entropy(score[row], col)
+    target = torch.zeros_like(score)
+    target[row, col] = 1.0
+    target = (1 - label_smoothing) * target + label_smoothing / score.size(1)
+    return F.binary_cross_entropy_with_logits(score, target) * score.size(1)
 
 
 @pytest.mark.parametrize("loss", ["bce", "ce"])
@@ -12,21 +22,50 @@ from torch_imf.nn.models.one_to_n import OneToNLoss
 def test_loss_equals_naive(fake, loss, scorer):
     model = KGE(fake.num_nodes, fake.num_relations, 16, scorer, loss, label_smoothing=0.1)
     assert str(model.loss_fn) == f"OneToNLoss('{loss}')"
+    model.eval()  # No dropout.
     index = TripletIndex.from_data(fake)
     head, rel = (x[:6] for x in index.queries())
-    row, col = index(head, rel)
-    target = torch.zeros(6, fake.num_nodes)
-    target[row, col] = 1.0
-    score = model.predict(head, rel)
-    if loss == "bce":
-        target = 0.9 * target + 0.1 / fake.num_nodes
-        expected = F.binary_cross_entropy_with_logits(score, target) * fake.num_nodes
-    else:
-        expected = F.cross_entropy(score, target / target.sum(1, keepdim=True))
-    out = model.loss(head, rel, torch.stack([row, col]))
+    pos_index = index(head, rel)
+    out = model.loss(head, rel, pos_index)
+    expected = naive(loss, model.predict(head, rel), pos_index, label_smoothing=0.1)
     assert torch.allclose(out, expected, rtol=1e-4)
     out.backward()
     assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
+
+
+@pytest.mark.parametrize("loss", ["bce", "ce"])
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("scorer", [TransE(8), RotatE(8)])
+def test_loss_and_gradient_equal_naive_for_any_similarity(loss, label_smoothing, scorer):
+    query = torch.randn(5, 8, dtype=torch.double, requires_grad=True)
+    key = torch.randn(23, 8, dtype=torch.double, requires_grad=True)
+    pos_index = (torch.rand(4, 23) < 0.2).nonzero().t()  # The last query has none.
+    pos_index = pos_index[:, torch.randperm(pos_index.size(1))]
+    out = OneToNLoss(loss, label_smoothing)(scorer, query, key, pos_index)
+    expected = naive(loss, scorer.similarity(query, key), pos_index, label_smoothing)
+    assert torch.allclose(out, expected)
+    grads = torch.autograd.grad(out, [query, key])
+    for grad, other in zip(grads, torch.autograd.grad(expected, [query, key]), strict=True):
+        assert torch.allclose(grad, other)
+
+
+@pytest.mark.parametrize("scorer", [TransE(8), DistMult(8)])
+def test_regularization(scorer):
+    query, key = torch.randn(4, 8), torch.randn(9, 8)
+    row, col = pos_index = torch.tensor([[0, 1, 1, 2, 3], [8, 0, 3, 5, 2]])
+    out = OneToNLoss("ce", regularization=0.1)(scorer, query, key, pos_index)
+    norm = query[row].square().sum(-1) + key[col].square().sum(-1)
+    assert torch.allclose(out - OneToNLoss("ce")(scorer, query, key, pos_index), 0.1 * norm.mean())
+
+
+@pytest.mark.parametrize("loss", ["bce", "ce"])
+def test_loss_in_low_precision(loss):
+    query, key = 50 * torch.randn(4, 8), 50 * torch.randn(9, 8)  # Scores far from zero.
+    pos_index = torch.tensor([[0, 1, 1, 2, 3], [8, 0, 3, 5, 2]])
+    truth = OneToNLoss(loss)(RotatE(8), query.double(), key.double(), pos_index)
+    out = OneToNLoss(loss)(RotatE(8), query.bfloat16(), key.bfloat16(), pos_index)
+    assert out.dtype == torch.float
+    assert torch.allclose(out.double(), truth, rtol=0.02)
 
 
 def test_errors():
@@ -34,3 +73,6 @@ def test_errors():
         OneToNLoss("hinge")
     with pytest.raises(ValueError, match=r"'label_smoothing' needs to be in \[0, 1\)"):
         OneToNLoss("bce", label_smoothing=1.0)
+    for value in (-0.1, float("nan")):
+        with pytest.raises(ValueError, match="'regularization' cannot be negative"):
+            OneToNLoss("bce", regularization=value)

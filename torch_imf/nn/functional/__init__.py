@@ -1,9 +1,11 @@
 from .contrastive import contrastive_loss, info_nce_loss
+from .dura import dura_loss
 from .linear_bce import linear_bce_loss
 from .linear_ce import linear_ce_loss
 
 __all__ = classes = [
     "contrastive_loss",
+    "dura_loss",
     "info_nce_loss",
     "linear_bce_loss",
     "linear_ce_loss",

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from itertools import combinations
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor
 def contrastive_loss(
     x_dict: dict[str, Tensor],
     mask_dict: dict[str, Tensor] | None = None,
+    pairs: Sequence[tuple[str, str]] | None = None,
 ) -> Tensor:
     r"""The contrastive loss between the modalities of the `"IMF: Interactive
     Multimodal Fusion Model for Link Prediction"
@@ -20,7 +22,7 @@ def contrastive_loss(
         d(e_i^p, e_j^q) + 2, \qquad
         d(u, v) = - \frac{u^{\top} v}{\|u\| \|v\|}
 
-    with all pairs of modalities as :math:`\mathcal{M}`. As the loss is linear
+    with all pairs of modalities as :math:`\mathcal{M}`, or those given. As the loss is linear
     in the similarities, their sum over all :math:`N^2` pairs is the product of
     two sums, and the cost is :math:`O(N d)`:
 
@@ -35,16 +37,19 @@ def contrastive_loss(
         mask_dict (dict[str, torch.Tensor], optional): Which entities have the
             modality, of shape :obj:`[N]` each. A pair counts the entities that
             have both. (default: :obj:`None`)
+        pairs (list[tuple[str, str]], optional): The pairs to compare,
+            *e.g.*, :obj:`[("struct", "text")]`. If :obj:`None`, all of them.
+            (default: :obj:`None`)
 
     Returns:
         A scalar in :obj:`[0, 4]`; zero if there are no two modalities.
 
     Raises:
-        ValueError: If there are no modalities.
+        ValueError: If there are no modalities, or a pair is no two of them.
     """
     x_dict = _normalize(x_dict)
     losses = []
-    for p, q in combinations(x_dict, 2):
+    for p, q in _pairs(x_dict, pairs):
         u, v = x_dict[p], x_dict[q]
         mask = _both(mask_dict, p, q)
         if mask is not None:
@@ -59,6 +64,7 @@ def info_nce_loss(
     x_dict: dict[str, Tensor],
     mask_dict: dict[str, Tensor] | None = None,
     temperature: float = 0.1,
+    pairs: Sequence[tuple[str, str]] | None = None,
 ) -> Tensor:
     r"""The InfoNCE loss between modalities, from the `"Representation Learning
     with Contrastive Predictive Coding" <https://arxiv.org/abs/1807.03748>`_
@@ -79,19 +85,21 @@ def info_nce_loss(
             modality, of shape :obj:`[N]` each. (default: :obj:`None`)
         temperature (float, optional): The temperature :math:`\tau`, positive.
             (default: :obj:`0.1`)
+        pairs (list[tuple[str, str]], optional): The pairs to compare. If
+            :obj:`None`, all of them. (default: :obj:`None`)
 
     Returns:
         A scalar, at least zero; zero if there are no two modalities.
 
     Raises:
-        ValueError: If there are no modalities, or :obj:`temperature` is not
-            positive.
+        ValueError: If there are no modalities, a pair is no two of them, or
+            :obj:`temperature` is not positive.
     """
     if temperature <= 0:
         raise ValueError(f"'temperature' needs to be positive (got {temperature})")
     x_dict = _normalize(x_dict)
     losses = []
-    for p, q in combinations(x_dict, 2):
+    for p, q in _pairs(x_dict, pairs):
         u, v = x_dict[p], x_dict[q]
         mask = _both(mask_dict, p, q)
         if mask is not None:
@@ -111,6 +119,17 @@ def _normalize(x_dict: dict[str, Tensor]) -> dict[str, Tensor]:
         name: F.normalize(x.to(torch.promote_types(x.dtype, torch.float32)), dim=-1)
         for name, x in x_dict.items()
     }
+
+
+def _pairs(
+    x_dict: dict[str, Tensor], pairs: Sequence[tuple[str, str]] | None
+) -> Sequence[tuple[str, str]]:
+    if pairs is None:
+        return list(combinations(x_dict, 2))
+    for pair in pairs:
+        if len(set(pair)) != 2 or not set(pair) <= set(x_dict):
+            raise ValueError(f"'pairs' need to be two of {list(x_dict)} each (got {pair})")
+    return pairs
 
 
 def _both(mask_dict: dict[str, Tensor] | None, p: str, q: str) -> Tensor | None:

@@ -11,10 +11,14 @@ def linear_ce_loss(
     query: Tensor,
     key: Tensor,
     pos_index: Tensor,
+    weight: Tensor | None = None,
     chunk_size: int | None = None,
 ) -> Tensor:
     r"""The 1-N softmax cross-entropy in which the positives of a query share
     the target mass evenly, averaged over queries.
+
+    Weighed by the number of positives of each query, it is the average over
+    *facts* of a softmax each (*1vsAll*), at the cost of one per query.
 
     Computes
 
@@ -23,7 +27,8 @@ def linear_ce_loss(
         target = torch.zeros(B, N)
         target[pos_index[0], pos_index[1]] = 1.0
         target = target / target.sum(dim=-1, keepdim=True)
-        F.cross_entropy((query @ key.t()).float(), target)
+        loss = F.cross_entropy((query @ key.t()).float(), target, reduction="none")
+        (weight * loss).sum() / weight.sum()
 
     without allocating the logits or the target: keys are visited in chunks,
     once for the normaliser and once for the gradient, in the forward pass.
@@ -36,6 +41,9 @@ def linear_ce_loss(
         pos_index (torch.Tensor): The positives, of shape :obj:`[2, P]`
             (row: query, column: candidate), without duplicates. A query
             without any adds nothing to the loss.
+        weight (torch.Tensor, optional): The weight of each query, of shape
+            :obj:`[B]`, not negative. If :obj:`None`, one each.
+            (default: :obj:`None`)
         chunk_size (int, optional): The number of candidates to visit at once.
             If :obj:`None`, it is chosen from the batch size.
             (default: :obj:`None`)
@@ -45,10 +53,15 @@ def linear_ce_loss(
         differentiated once.
 
     Raises:
-        ValueError: If there are no queries or no candidates, or
-            :obj:`chunk_size` is not positive.
+        ValueError: If there are no queries or no candidates,
+            :obj:`chunk_size` is not positive, or weights do not fit.
     """
-    return _LinearCE.apply(query, key, pos_index, chunk_size)
+    if weight is not None and weight.size() != query.size()[:1]:
+        raise ValueError(
+            f"'weight' needs one number for each of {query.size(0)} queries "
+            f"(got shape {list(weight.size())})"
+        )
+    return _LinearCE.apply(query, key, pos_index, weight, chunk_size)
 
 
 class _LinearCE(torch.autograd.Function):
@@ -58,12 +71,16 @@ class _LinearCE(torch.autograd.Function):
         query: Tensor,
         key: Tensor,
         pos_index: Tensor,
+        weight: Tensor | None,
         chunk_size: int | None,
     ) -> Tensor:
         need_grad = any(ctx.needs_input_grad)
         q, k, dtype = compute_dtype(query, key)
         count = torch.bincount(pos_index[0], minlength=q.size(0)).to(dtype)
-        weight, some = count.clamp(min=1).reciprocal(), (count > 0).to(dtype)
+        share = torch.ones_like(count) if weight is None else weight.detach().to(dtype)
+        share = share / share.sum()
+        share = share * (count > 0)
+        fact = share / count.clamp(min=1)  # The share of each fact of a query.
         chunks = list(chunk_positives(pos_index, q.size(0), k.size(0), chunk_size))
 
         log_sum = torch.full((q.size(0),), -torch.inf, dtype=dtype, device=q.device)
@@ -72,17 +89,17 @@ class _LinearCE(torch.autograd.Function):
             logit = (q @ k[start:end].t()).to(dtype)
             log_sum = torch.logaddexp(log_sum, logit.logsumexp(dim=-1))
             pos_sum.index_add_(0, row, logit[row, col])
-        loss = ((log_sum - pos_sum * weight) * some).sum() / q.size(0)
+        loss = (log_sum * share - pos_sum * fact).sum()
 
         if need_grad:
             grad_query = torch.zeros(q.size(), dtype=dtype, device=q.device)
             grad_key = torch.empty_like(key)
-            shift = log_sum - (some / q.size(0)).log()  # A row without positives: exp(-inf).
+            shift = log_sum - share.log()  # A row without positives: exp(-inf).
             for start, end, row, col in chunks:
                 if len(chunks) > 1:
                     logit = (q @ k[start:end].t()).to(dtype)
                 grad = logit.sub_(shift.unsqueeze(-1)).exp_()
-                grad[row, col] -= weight[row] / q.size(0)
+                grad[row, col] -= fact[row]
                 grad = grad.to(q.dtype)
                 grad_query += grad @ k[start:end]
                 grad_key[start:end] = grad.t() @ q
@@ -94,4 +111,4 @@ class _LinearCE(torch.autograd.Function):
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         grad_query, grad_key = ctx.saved_tensors
         grad_query = grad_query * grad_out.to(grad_query.dtype)
-        return grad_query, grad_key * grad_out.to(grad_key.dtype), None, None
+        return grad_query, grad_key * grad_out.to(grad_key.dtype), None, None, None

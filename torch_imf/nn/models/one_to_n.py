@@ -2,7 +2,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from torch_imf.nn.functional import linear_bce_loss, linear_ce_loss
+from torch_imf.nn.functional import dura_loss, linear_bce_loss, linear_ce_loss
 from torch_imf.nn.scorer import Scorer
 
 
@@ -17,42 +17,59 @@ class OneToNLoss(torch.nn.Module):
             queries and **summed** over candidates: its mean has gradients near
             Adam's epsilon on large graphs, and is of another order than other
             losses. Or :obj:`"ce"`, the softmax cross-entropy, averaged over
-            queries.
+            facts.
         label_smoothing (float, optional): The label smoothing of
             :obj:`"bce"`, in :obj:`[0, 1)`. (default: :obj:`0.`)
+        regularization (float, optional): The weight of
+            :meth:`~torch_imf.nn.dura_loss` over facts. (default: :obj:`0.`)
 
     Raises:
-        ValueError: If the loss is unknown or the label smoothing out of range.
+        ValueError: If the loss is unknown, or another argument out of range.
     """
 
-    def __init__(self, loss: str, label_smoothing: float = 0.0) -> None:
+    def __init__(
+        self, loss: str, label_smoothing: float = 0.0, regularization: float = 0.0
+    ) -> None:
         super().__init__()
         if loss not in {"bce", "ce"}:
             raise ValueError(f"Invalid 'loss' argument (got '{loss}', choose 'bce' or 'ce')")
         if not 0 <= label_smoothing < 1:
             raise ValueError(f"'label_smoothing' needs to be in [0, 1) (got {label_smoothing})")
+        if not regularization >= 0:
+            raise ValueError(f"'regularization' cannot be negative (got {regularization})")
         self.loss = loss
         self.label_smoothing = label_smoothing
+        self.regularization = regularization
 
     def forward(self, scorer: Scorer, query: Tensor, key: Tensor, pos_index: Tensor) -> Tensor:
         r"""Computes the loss, a scalar, of queries :obj:`[B, Q]` against keys
         :obj:`[N, Q]` with the positives :obj:`pos_index` of shape
-        :obj:`[2, P]`.
+        :obj:`[2, P]`, without duplicates.
         """
+        count = torch.bincount(pos_index[0], minlength=query.size(0))
+        loss = self._loss(scorer, query, key, pos_index, count)
+        if self.regularization == 0:
+            return loss
+        return loss + self.regularization * dura_loss(query, key, pos_index, count)
+
+    def _loss(
+        self, scorer: Scorer, query: Tensor, key: Tensor, pos_index: Tensor, count: Tensor
+    ) -> Tensor:
         smoothing, size = self.label_smoothing, key.size(0)
         if scorer.linear:
             if self.loss == "ce":
-                return linear_ce_loss(query, key, pos_index)
+                return linear_ce_loss(query, key, pos_index, count)
             return size * linear_bce_loss(query, key, pos_index, smoothing, scorer.logit_bias)
 
         score = scorer.similarity(query, key)  # [B, N]
         score = score.to(torch.promote_types(score.dtype, torch.float32))
-        target = torch.zeros_like(score)
-        target[pos_index[0], pos_index[1]] = 1.0
+        row, col = pos_index
         if self.loss == "ce":
-            return F.cross_entropy(score, F.normalize(target, p=1.0, dim=-1))
-        target = (1 - smoothing) * target + smoothing / size
-        return size * F.binary_cross_entropy_with_logits(score, target)
+            return -score.log_softmax(dim=-1)[row, col].mean()
+        total = F.softplus(score).sum() - (1 - smoothing) * score[row, col].sum()
+        if smoothing > 0:
+            total = total - smoothing / size * score.sum()
+        return total / score.size(0)
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}('{self.loss}')"

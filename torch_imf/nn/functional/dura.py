@@ -1,0 +1,46 @@
+import torch
+from torch import Tensor
+
+
+def dura_loss(
+    query: Tensor,
+    key: Tensor,
+    pos_index: Tensor,
+    weight: Tensor | None = None,
+) -> Tensor:
+    r"""The regulariser of the `"Duality-Induced Regularizer for Tensor
+    Factorization Based Knowledge Graph Completion"
+    <https://arxiv.org/abs/2011.05816>`_ paper (DURA), for any scorer of this
+    package: the squared norms of the query and of the key of each fact, here
+    averaged over facts as the loss is:
+
+    .. math::
+        \mathcal{L}_{DURA} = \frac{1}{\sum_i w_i} \sum_i w_i \Big(
+        {\| \mathbf{q}_i \|}^2 + \frac{1}{|\mathcal{P}_i|} \sum_{j \in
+        \mathcal{P}_i} {\| \mathbf{k}_j \|}^2 \Big)
+
+    With inverse triples among the facts, this is the paper's form, which
+    takes both sides of a fact.
+
+    Args:
+        query (torch.Tensor): The queries, of shape :obj:`[B, C]`.
+        key (torch.Tensor): All candidates, of shape :obj:`[N, C]`.
+        pos_index (torch.Tensor): The positives, of shape :obj:`[2, P]`
+            (row: query, column: candidate).
+        weight (torch.Tensor, optional): The weight :math:`w_i` of each query,
+            of shape :obj:`[B]`. If :obj:`None`, one each.
+            (default: :obj:`None`)
+
+    Returns:
+        A scalar, at least zero. A query without positives adds nothing.
+    """
+    dtype = torch.promote_types(query.dtype, torch.float32)
+    row, col = pos_index
+    count = torch.bincount(row, minlength=query.size(0)).to(dtype)
+    share = torch.ones_like(count) if weight is None else weight.to(dtype)
+    share = share / share.sum() * (count > 0)
+    fact = (share / count.clamp(min=1))[row]
+    share_key = fact.new_zeros(key.size(0)).index_add_(0, col, fact)
+    with torch.autocast(query.device.type, enabled=False):
+        out = (query.to(dtype).square().sum(dim=-1) * share).sum()
+        return out + (key.to(dtype).square().sum(dim=-1) * share_key).sum()
