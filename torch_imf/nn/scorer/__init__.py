@@ -5,16 +5,20 @@ from torch_geometric.resolver import resolver
 from .base import DistanceScorer, Scorer
 from .complex import ComplEx
 from .contextual import ContextualRelationalScorer
+from .conve import ConvE
 from .distmult import DistMult
 from .rotate import RotatE
 from .transe import TransE
+from .tucker import TuckER
 
 classes = [
     "ComplEx",
     "ContextualRelationalScorer",
+    "ConvE",
     "DistMult",
     "RotatE",
     "TransE",
+    "TuckER",
 ]
 
 __all__ = [*classes, "DistanceScorer", "Scorer", "scorer_resolver"]

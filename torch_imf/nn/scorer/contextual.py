@@ -95,13 +95,12 @@ class ContextualRelationalScorer(Scorer):
             norm.reset_parameters()
 
     def query(self, head: Tensor, rel: Tensor) -> Tensor:
-        head = self._norm(0, head)
+        if self.norms is not None:
+            head = batch_norm(self.norms[0], head)
         head = F.dropout(head, self.dropout, self.training)
-        # One large product with the core tensor and a small batched one with the relation, and
-        # never a [B, C, C] matrix:
-        context = (head @ self.weight).view(-1, self.rel_channels, self.channels)
-        query = (rel.unsqueeze(1).to(context.dtype) @ context).squeeze(1) + self.bias  # [B, C]
-        query = self._norm(1, query)
+        query = contract(head, rel, self.weight) + self.bias
+        if self.norms is not None:
+            query = batch_norm(self.norms[1], query)
         query = F.dropout(query, self.dropout, self.training)
         if self.log_scale is None:
             return query
@@ -110,17 +109,32 @@ class ContextualRelationalScorer(Scorer):
     def key(self, tail: Tensor) -> Tensor:
         return F.normalize(tail, dim=-1) if self.cosine else tail
 
-    def _norm(self, i: int, x: Tensor) -> Tensor:
-        if self.norms is None:
-            return x
-        norm: Any = self.norms[i]
-        if x.size(0) > 1 or not self.training:
-            return norm(x)
-        # A batch of one has no statistics of its own:
-        return F.batch_norm(x, norm.running_mean, norm.running_var, norm.weight, norm.bias)
-
     def __repr__(self) -> str:
         return (
             f"{self.__class__.__name__}({self.channels}, rel_channels={self.rel_channels}, "
             f"similarity='{'cosine' if self.cosine else 'dot'}')"
         )
+
+
+def contract(
+    head: Tensor, rel: Tensor, weight: Tensor, dropout: torch.nn.Module | None = None
+) -> Tensor:
+    r"""Multiplies a core tensor :obj:`[C, C_r * C]` with heads :obj:`[B, C]`
+    and relations :obj:`[B, C_r]`, giving :obj:`[B, C]`.
+    """
+    # One large product with the core tensor and a small batched one with the relation, and never
+    # a [B, C, C] matrix:
+    context = (head @ weight).unflatten(-1, (-1, head.size(-1)))  # [B, C_r, C]
+    if dropout is not None:
+        context = dropout(context)
+    return (rel.unsqueeze(1).to(context.dtype) @ context).squeeze(1)
+
+
+def batch_norm(norm: Any, x: Tensor) -> Tensor:
+    r"""Applies a batch normalisation, in training to a batch of one too."""
+    if x.size(0) > 1 or not norm.training:
+        return norm(x)
+    # A batch of one has no statistics of its own:
+    return F.batch_norm(
+        x, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps
+    )

@@ -1,0 +1,95 @@
+import pytest
+import torch
+import torch.nn.functional as F
+
+from torch_imf.nn import ConvE
+
+
+def random_scorer():
+    scorer = ConvE(12, height=2, num_filters=5)
+    for norm in scorer.norms:
+        for x in (norm.running_mean, norm.bias.data):
+            torch.nn.init.normal_(x)
+        for x in (norm.running_var, norm.weight.data):
+            torch.nn.init.uniform_(x, 0.5, 2.0)
+    return scorer
+
+
+def normalize(x, norm):
+    return F.batch_norm(x, norm.running_mean, norm.running_var, norm.weight, norm.bias)
+
+
+def test_conve_equals_the_pipeline_of_the_paper():
+    scorer = random_scorer().eval()
+    assert str(scorer) == "ConvE(12, height=2, num_filters=5)"
+    head, rel, tail = torch.randn(6, 12), torch.randn(6, 12), torch.randn(7, 12)
+    image = torch.stack([head, rel], dim=1).view(6, 1, 4, 6)  # Head on top of relation.
+    x = F.conv2d(normalize(image, scorer.norms[0]), scorer.conv.weight)
+    assert x.size() == (6, 5, 2, 4)
+    x = normalize(x, scorer.norms[1]).clamp(min=0).view(6, -1) @ scorer.lin.weight.t()
+    x = normalize(x, scorer.norms[2]).clamp(min=0)
+    expected = x @ tail[:, :-1].t() + tail[:, -1]
+
+    query = scorer.query(head, rel)
+    assert query.size() == (6, 12)
+    assert torch.allclose(scorer.similarity(query, scorer.key(tail)), expected, atol=1e-5)
+    index = torch.randint(7, (6, 2))
+    out = scorer.similarity(query, scorer.key(tail)[index])
+    assert torch.allclose(out, expected.gather(1, index), atol=1e-5)
+    assert torch.allclose(scorer(head, rel, tail[:6]), expected[:, :6].diag(), atol=1e-5)
+
+
+def test_conve_default_height():
+    sizes = {8: 2, 16: 4, 32: 4, 64: 8, 200: 10, 256: 16}
+    assert {channels: ConvE(channels, num_filters=1).height for channels in sizes} == sizes
+    assert ConvE(36, num_filters=1, kernel_size=7).height == 4  # A square of 6 is too narrow.
+
+
+def test_conve_dropout():
+    scorer = ConvE(8, num_filters=64, input_dropout=0.0, feature_dropout=0.5, hidden_dropout=0.0)
+    head, rel, maps = torch.randn(40, 8), torch.randn(40, 8), []
+    scorer.feature_dropout.register_forward_hook(lambda module, args, x: maps.append((args[0], x)))
+    scorer.query(head, rel)
+    ((x, out),) = maps
+    dropped = (out == 0).flatten(2).all(dim=-1)
+    assert dropped.float().mean().sub(0.5).abs() < 0.1
+    assert torch.allclose(out[~dropped], 2 * x[~dropped])  # Whole maps, or nothing of them.
+    scorer.eval()
+    assert torch.equal(scorer.query(head, rel), scorer.query(head, rel))
+
+
+@pytest.mark.parametrize("num_queries", [1, 6])
+@pytest.mark.parametrize("autocast", [False, True])
+def test_conve_trains_on_any_batch(num_queries, autocast):
+    scorer = ConvE(9, kernel_size=3, hidden_dropout=0.0)
+    head, rel, tail = (torch.randn(n, 9, requires_grad=True) for n in (num_queries, num_queries, 7))
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        query = scorer.query(head, rel)
+        score = scorer.similarity(query, scorer.key(tail))
+    assert score.size() == (num_queries, 7)
+    assert score.dtype == (torch.bfloat16 if autocast else torch.float)
+    score.float().square().sum().backward()
+    for x in (head, rel, tail, *scorer.parameters()):
+        assert x.grad.dtype == torch.float and x.grad.isfinite().all()
+    scorer.reset_parameters()
+    assert scorer.norms[1].running_mean.abs().max() == 0
+
+
+def test_conve_with_a_map_of_one_pixel():
+    scorer = ConvE(2, kernel_size=2, height=1)  # Nothing to take statistics of, in a batch of one.
+    assert scorer.query(torch.randn(1, 2), torch.randn(1, 2)).isfinite().all()
+
+
+def test_conve_errors():
+    with pytest.raises(ValueError, match="'rel_channels' to be 8"):
+        ConvE(8, 4)
+    with pytest.raises(ValueError, match=r"\(got 3\). For 20 .* choose one of \[2, 4, 5\]"):
+        ConvE(20, height=3)
+    with pytest.raises(ValueError, match=r"\(got 1\). For 8 .* choose one of \[2\]"):
+        ConvE(8, height=1)
+    with pytest.raises(ValueError, match="No image of 7 'channels' .* would do is 8"):
+        ConvE(7)
+    with pytest.raises(ValueError, match="'num_filters' and 'kernel_size' need to be positive"):
+        ConvE(8, num_filters=0)
+    with pytest.raises(ValueError, match="dropout probability has to be between 0 and 1"):
+        ConvE(8, input_dropout=-0.1)

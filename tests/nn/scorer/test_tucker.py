@@ -1,0 +1,74 @@
+import pytest
+import torch
+import torch.nn.functional as F
+
+from torch_imf.nn import TuckER
+
+
+def normalize(x, norm):
+    return (x - norm.running_mean) / (norm.running_var + norm.eps).sqrt() * norm.weight + norm.bias
+
+
+def random_scorer():
+    scorer = TuckER(4, 3)
+    for norm in scorer.norms:
+        for x in (norm.running_mean, norm.bias.data):
+            torch.nn.init.normal_(x)
+        for x in (norm.running_var, norm.weight.data):
+            torch.nn.init.uniform_(x, 0.5, 2.0)
+    return scorer
+
+
+def test_tucker_equals_the_core_tensor_product():
+    scorer = random_scorer().eval()
+    assert str(scorer) == "TuckER(4, rel_channels=3)"
+    head, rel, tail = torch.randn(5, 4), torch.randn(5, 3), torch.randn(7, 4)
+    core = scorer.weight.view(4, 3, 4)  # W[i, r, j]
+    query = torch.einsum("irj,bi,br->bj", core, normalize(head, scorer.norms[0]), rel)
+    expected = torch.einsum("bj,nj->bn", normalize(query, scorer.norms[1]), tail)
+
+    query = scorer.query(head, rel)
+    assert query.size() == (5, 4)
+    assert torch.allclose(scorer.similarity(query, scorer.key(tail)), expected, atol=1e-5)
+    index = torch.randint(7, (5, 2))
+    out = scorer.similarity(query, scorer.key(tail)[index])
+    assert torch.allclose(out, expected.gather(1, index), atol=1e-5)
+    assert torch.allclose(scorer(head, rel, tail[:5]), expected[:, :5].diag(), atol=1e-5)
+
+
+def test_tucker_dropout():
+    # One relation channel leaves one term per entry of the product, kept with probability 0.75:
+    scorer = TuckER(4, 1, input_dropout=0.0, hidden_dropout=0.25, output_dropout=0.0)
+    scorer.norms[1] = torch.nn.Identity()
+    scorer.norms[1].register_forward_pre_hook(lambda _, args: out.append(args[0]))
+    head, rel, out = torch.randn(2000, 4), torch.ones(2000, 1), []
+    scorer.query(head, rel)
+    expected = F.batch_norm(head, None, None, training=True) @ scorer.weight
+    kept = out[0] != 0
+    assert kept.float().mean(dim=0).sub(0.75).abs().max() < 0.05
+    assert torch.allclose(out[0][kept], (expected / 0.75)[kept], atol=1e-5)
+
+    scorer = TuckER(4, input_dropout=0.0, hidden_dropout=0.0, output_dropout=0.5)
+    assert (scorer.query(head, head) == 0).float().mean().sub(0.5).abs() < 0.05
+    scorer.eval()
+    assert torch.equal(scorer.query(head, head), scorer.query(head, head))
+    with pytest.raises(ValueError, match="dropout probability has to be between 0 and 1"):
+        TuckER(4, hidden_dropout=1.5)
+
+
+@pytest.mark.parametrize("num_queries", [1, 6])
+@pytest.mark.parametrize("autocast", [False, True])
+def test_tucker_trains_on_any_batch(num_queries, autocast):
+    scorer = TuckER(8, 4)
+    head = torch.randn(num_queries, 8, requires_grad=True)
+    rel = torch.randn(num_queries, 4, requires_grad=True)
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        query = scorer.query(head, rel)
+        score = scorer.similarity(query, torch.randn(9, 8))
+    assert score.size() == (num_queries, 9)
+    assert score.dtype == (torch.bfloat16 if autocast else torch.float)
+    score.float().square().sum().backward()
+    for x in (head, rel, *scorer.parameters()):
+        assert x.grad.dtype == torch.float and x.grad.isfinite().all()
+    scorer.reset_parameters()
+    assert scorer.norms[0].running_mean.abs().max() == 0
