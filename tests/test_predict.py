@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -26,7 +28,9 @@ def test_predict(fake):
             assert answer.name == fake.node_names[answer.index]
             assert answer.score == pytest.approx(float(score[i, answer.index]))
             assert answer.known == ((int(head[i]), int(rel[i]), answer.index) in facts)
-            assert list(answer.views) == model.views
+            assert list(answer.views) == list(answer.weights) == model.views
+            parts = [answer.weights[v] / (1 + math.exp(-x)) for v, x in answer.views.items()]
+            assert answer.score == pytest.approx(sum(parts))
 
 
 def test_predict_hides_known_facts(fake):

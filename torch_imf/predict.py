@@ -19,6 +19,7 @@ class Completion:
         score (float): Its score over all views, which orders the answers.
         known (bool): Whether the graph holds this fact, in any split.
         views (dict[str, float]): Its score in each view.
+        weights (dict[str, float]): The weight of each view.
     """
 
     index: int
@@ -26,6 +27,7 @@ class Completion:
     score: float
     known: bool
     views: dict[str, float] = field(default_factory=dict)
+    weights: dict[str, float] = field(default_factory=dict)
 
 
 def predict(
@@ -69,7 +71,8 @@ def predict(
     head_index = torch.as_tensor(head_index, device=data.edge_index.device).view(-1)
     rel_type = torch.as_tensor(rel_type, device=data.edge_index.device).view(-1)
     with inference(model):
-        score, views = model.predict(head_index, rel_type, return_views=True)  # type: ignore[operator]
+        out = model.predict(head_index, rel_type, return_views=True)  # type: ignore[operator]
+    score, views, weights = out
     check_finite(score)
 
     known = torch.zeros_like(score, dtype=torch.bool)
@@ -92,6 +95,7 @@ def predict(
                 score=score,
                 known=is_known,
                 views={view: x[i][j] for view, x in part.items()},
+                weights=weights,
             )
             for j, (entity, score, is_known) in enumerate(zip(*row, strict=True))
             if score > -torch.inf

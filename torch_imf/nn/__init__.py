@@ -1,21 +1,40 @@
-from .functional import contrastive_loss, info_nce_loss, linear_bce_loss, linear_ce_loss
-from .fusion import DecisionFusion, IMFFusion
+from .functional import (
+    contrastive_loss,
+    dura_loss,
+    info_nce_loss,
+    linear_bce_loss,
+    linear_ce_loss,
+)
+from .fusion import DecisionFusion, IMFFusion, MutanFusion
 from .models import IMF, KGE, MultimodalKGE
-from .scorer import ComplEx, ContextualRelationalScorer, DistMult, RotatE, Scorer, TransE
+from .scorer import (
+    ComplEx,
+    ContextualRelationalScorer,
+    ConvE,
+    DistMult,
+    RotatE,
+    Scorer,
+    TransE,
+    TuckER,
+)
 
 __all__ = classes = [
     "ComplEx",
     "ContextualRelationalScorer",
+    "ConvE",
     "DecisionFusion",
     "DistMult",
     "IMF",
     "IMFFusion",
     "KGE",
     "MultimodalKGE",
+    "MutanFusion",
     "RotatE",
     "Scorer",
     "TransE",
+    "TuckER",
     "contrastive_loss",
+    "dura_loss",
     "info_nce_loss",
     "linear_bce_loss",
     "linear_ce_loss",

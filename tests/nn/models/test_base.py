@@ -32,9 +32,13 @@ def test_scores_agree(fake, name, scorer):
     out = model.similarity(query, model.key(model.encode(tail)))
     assert torch.allclose(out, score.gather(1, tail), atol=1e-5)
 
-    fused, views = model.predict(head, rel, return_views=True)
+    fused, views, weights = model.predict(head, rel, return_views=True)
     assert torch.equal(fused, score)
-    assert list(views) == model.views
+    assert list(views) == list(weights) == model.views
+    # The parts make up the whole (Eq. 11):
+    parts = [weights[v] * (x.sigmoid() if len(views) > 1 else x) for v, x in views.items()]
+    assert sum(weights.values()) == pytest.approx(1.0)
+    assert torch.allclose(torch.stack(parts).sum(0), score, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", models_module.classes)

@@ -88,6 +88,105 @@ def test_modalities_answer_what_structure_cannot(fake):
         assert scores["fused"][name]["mrr"] > scores["struct"][name]["mrr"] + 0.2
 
 
+def test_structure_from_embeddings(fake):
+    size = (fake.num_nodes, fake.num_relations, 16)
+    x_dict, mask_dict = modalities(fake)
+    struct, rel_emb = torch.randn(size[0], 16), torch.randn(2 * size[1], 16)
+    model = IMF(*size, x_dict, mask_dict, struct=struct, rel_emb=rel_emb)
+    assert torch.equal(model.encode()["struct"], struct)
+    assert torch.equal(model.rel_emb.weight, rel_emb)
+    fit(model, fake, epochs=1, batch_size=64)
+    assert not torch.equal(model.encode()["struct"], struct)
+    model.reset_parameters()
+    assert torch.equal(model.encode()["struct"], struct)
+    assert not any(key.startswith("init_") for key in model.state_dict())
+
+    frozen = IMF(*size, x_dict, mask_dict, struct=struct, freeze_struct=True)
+    fit(frozen, fake, epochs=1, batch_size=64)
+    assert torch.equal(frozen.encode()["struct"], struct)
+    own = IMF(*size, x_dict, mask_dict, rel_emb=rel_emb, shared_relations=False)
+    assert torch.equal(own.rel_emb["struct"].weight, rel_emb)
+    assert not torch.equal(own.rel_emb["text"].weight, rel_emb)
+
+
+def test_structure_from_a_module(fake):
+    class Table(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.randn(fake.num_nodes, 16))
+
+        def forward(self):
+            return 2 * self.weight
+
+    size = (fake.num_nodes, fake.num_relations, 16)
+    for freeze in (False, True):
+        module = Table()
+        before = module.weight.clone()
+        model = IMF(*size, *modalities(fake), struct=module, freeze_struct=freeze)
+        assert torch.equal(model.encode()["struct"], 2 * before)
+        index = torch.tensor([3, 1])
+        assert torch.equal(model.encode(index)["struct"], 2 * before[index])
+        fit(model, fake, epochs=1, batch_size=64)
+        assert torch.equal(module.weight, before) == freeze
+        assert not model.node_emb.weight.requires_grad
+
+
+def test_contrastive_pairs(fake):
+    size = (fake.num_nodes, fake.num_relations, 16)
+    args = (*size, *modalities(fake))
+    pairs = [("struct", "text")]
+    model = IMF(*args, contrastive_pairs=pairs)
+    head, rel = fake.edge_index[0, :8], fake.edge_type[:8]
+    batch = (head, rel, fake.edge_index[1, :8])
+    z = model.encode()
+    expected = model.view_loss(z, *batch)
+    index = head.unique()
+    latent = model.fusion.latent({k: v for k, v in z.items() if k != "fused"})
+    latent = {name: x[index] for name, x in latent.items()}
+    mask_dict = {name: mask[index] for name, mask in modalities(fake)[1].items()}
+    expected = expected + contrastive_loss(latent, mask_dict, pairs)
+    assert torch.allclose(model.loss(*batch), expected)
+    with pytest.raises(ValueError, match="'contrastive_pairs' need to be two of"):
+        IMF(*args, contrastive_pairs=[("struct", "smell")])
+
+
+def test_one_weight_for_all_views(fake):
+    args = (fake.num_nodes, fake.num_relations, 16, *modalities(fake))
+    model = IMF(*args, decision_weight=1.0)
+    weights = model.view_weights()
+    assert weights == pytest.approx(dict.fromkeys(model.views, 0.2))
+    assert not model.decision.log_var.requires_grad
+    assert not IMF(*args, decision_weight=1).decision.learned
+
+
+def test_an_entity_without_any_modality(fake):
+    # It has its structural embedding, and a vector per view that such entities share:
+    data = fake.clone()
+    for name in modalities(data)[0]:
+        data[f"{name}_mask"] = data[f"{name}_mask"].clone()
+        data[f"{name}_mask"][:2] = False
+    model = IMF(data.num_nodes, data.num_relations, 16, *modalities(data))
+    fit(model, data, epochs=2, batch_size=64)
+    z = model.eval().encode()
+    for name in modalities(data)[0]:
+        assert torch.equal(z[name][0], z[name][1])
+    assert not torch.equal(z["fused"][0], z["fused"][1])
+    score = model.predict(torch.tensor([0, 1]), torch.tensor([0, 0]))
+    assert score.isfinite().all()
+
+
+def test_a_relation_unseen_in_training(fake):
+    data = fake.clone()
+    data.num_relations += 1
+    data.rel_names = [*data.rel_names, "new"]
+    data.edge_type = data.edge_type.clone()
+    data.edge_type[data.test_mask.nonzero()[:3, 0]] = data.num_relations - 1
+    model = IMF(data.num_nodes, data.num_relations, 16, *modalities(data))
+    fit(model, data, epochs=2, batch_size=64)
+    out = evaluate(model, data, by=["relation"])
+    assert 0 < out["relation"]["new"]["mrr"] < 0.5
+
+
 def test_errors(fake):
     x_dict, mask_dict = modalities(fake)
     size = (fake.num_nodes, fake.num_relations, 16)
@@ -95,6 +194,16 @@ def test_errors(fake):
         IMF(*size, x_dict, mask_dict, views=["struct", "smell"])
     with pytest.raises(ValueError, match="'views' need to be distinct"):
         IMF(*size, views=["fused"])
+    with pytest.raises(ValueError, match=r"'node_emb' need to be finite and of shape \[\d+, 16\]"):
+        IMF(*size, struct=torch.zeros(fake.num_nodes, 8))
+    with pytest.raises(ValueError, match="'rel_emb' need to be finite and of shape"):
+        IMF(*size, rel_emb=torch.full((2 * fake.num_relations, 16), float("inf")))
+    with pytest.raises(ValueError, match="'freeze_struct' needs the embeddings"):
+        IMF(*size, freeze_struct=True)
+    with pytest.raises(ValueError, match="'regularization' cannot be negative"):
+        IMF(*size, regularization=-1.0)
+    with pytest.raises(ValueError, match="'weight' needs a positive number"):
+        IMF(*size, x_dict, mask_dict, decision_weight=0.0)
     with pytest.raises(ValueError, match="hold NaN or infinite values"):
         IMF(*size, {"text": torch.full((fake.num_nodes, 3), float("nan"))})
     with pytest.raises(ValueError, match=r"need to be floats of shape"):

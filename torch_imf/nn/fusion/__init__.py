@@ -5,8 +5,9 @@ from torch_geometric.resolver import resolver
 from .base import Fusion
 from .decision import DecisionFusion
 from .imf import IMFFusion
+from .mutan import MutanFusion
 
-classes = ["IMFFusion"]
+classes = ["IMFFusion", "MutanFusion"]
 
 __all__ = [*classes, "DecisionFusion", "Fusion", "fusion_resolver"]
 

@@ -45,6 +45,9 @@ class MultimodalKGE(KGEModel):
             over candidates) or :obj:`"ce"`. (default: :obj:`"bce"`)
         label_smoothing (float, optional): Label smoothing of the
             :obj:`"bce"` loss. (default: :obj:`0.`)
+        regularization (float, optional): The weight of the regulariser of
+            queries and keys (:meth:`~torch_imf.nn.dura_loss`).
+            (default: :obj:`0.`)
     """
 
     scorers: dict[str, Scorer]
@@ -59,6 +62,7 @@ class MultimodalKGE(KGEModel):
         shared_relations: bool = True,
         loss: str = "bce",
         label_smoothing: float = 0.0,
+        regularization: float = 0.0,
     ) -> None:
         if min(num_nodes, num_relations, hidden_channels) < 1:
             raise ValueError(
@@ -69,7 +73,7 @@ class MultimodalKGE(KGEModel):
         self.views = list(scorers)
         self.scorers = ModuleDict(scorers)  # type: ignore[assignment]
         self.decision = decision
-        self.loss_fn = OneToNLoss(loss, label_smoothing)
+        self.loss_fn = OneToNLoss(loss, label_smoothing, regularization)
         # One table serves all views, or one each; inverse relations have rows of their own:
         rel_channels = next(iter(scorers.values())).rel_channels
         self.rel_emb = (
@@ -135,6 +139,12 @@ class MultimodalKGE(KGEModel):
             return score_dict[self.views[0]]
         return self.decision(score_dict)
 
+    def view_weights(self) -> dict[str, float]:
+        r"""The weight of each view in :meth:`fuse`; they sum to one."""
+        if self.decision is None:
+            return {self.views[0]: 1.0}
+        return dict(zip(self.views, self.decision.weight().tolist(), strict=True))
+
     # The protocol of torch_geometric.nn.kge ######################################################
 
     def forward(self, head_index: Tensor, rel_type: Tensor, tail_index: Tensor) -> Tensor:
@@ -146,7 +156,7 @@ class MultimodalKGE(KGEModel):
     @torch.no_grad()
     def predict(
         self, head_index: Tensor, rel_type: Tensor, return_views: bool = False
-    ) -> Tensor | tuple[Tensor, dict[str, Tensor]]:
+    ) -> Tensor | tuple[Tensor, dict[str, Tensor], dict[str, float]]:
         r"""Scores every entity as tail of each query.
 
         Args:
@@ -154,7 +164,8 @@ class MultimodalKGE(KGEModel):
             rel_type (torch.Tensor): The relation types, of shape :obj:`[B]`,
                 in :obj:`[0, 2 * num_relations)`.
             return_views (bool, optional): If set to :obj:`True`, also returns
-                the scores of each view. (default: :obj:`False`)
+                the scores of each view, and its weight in decision fusion.
+                (default: :obj:`False`)
 
         Returns:
             The scores, of shape :obj:`[B, N]`.
@@ -164,7 +175,7 @@ class MultimodalKGE(KGEModel):
         query = self.query({view: x[head_index] for view, x in z.items()}, rel_type)
         score_dict = self.view_similarity(query, self.key(z))
         score = self.fuse(score_dict)
-        return (score, score_dict) if return_views else score
+        return (score, score_dict, self.view_weights()) if return_views else score
 
     def loss(self, head_index: Tensor, rel_type: Tensor, target: Tensor) -> Tensor:
         r"""Computes the 1-N loss of a batch of queries.

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import Module
 
 from torch_imf.data.features import check_features
 from torch_imf.nn.functional import contrastive_loss, info_nce_loss
@@ -73,18 +74,38 @@ class IMF(MultimodalKGE):
         contrastive_temperature (float, optional): If given, the contrastive
             loss over the heads of a batch is InfoNCE with this temperature,
             rather than Eq. 6. (default: :obj:`None`)
-        decision_weight (dict[str, float], optional): Fixed weights
-            :math:`\gamma_k` per view. If :obj:`None`, they are learned.
-            (default: :obj:`None`)
+        contrastive_pairs (list[tuple[str, str]], optional): The pairs of
+            modalities to align, with :obj:`'struct'` among them. If
+            :obj:`None`, all of them. (default: :obj:`None`)
+        decision_weight (dict[str, float] or float, optional): Fixed weights
+            :math:`\gamma_k` per view, or one for all: the released code takes
+            the mean. If :obj:`None`, they are learned. (default: :obj:`None`)
         shared_relations (bool, optional): If set to :obj:`False`, each view
             has relation embeddings of its own, as in the released code; the
             paper shares them. (default: :obj:`True`)
+        regularization (float, optional): The weight of the regulariser of
+            queries and keys in each view
+            (:meth:`~torch_imf.nn.dura_loss`). (default: :obj:`0.`)
+        struct (torch.Tensor or torch.nn.Module, optional): What the structural
+            view starts from: embeddings of shape :obj:`[N, C]`, such as those
+            of :class:`~torch_imf.encoders.StructuralEncoder`, or a module that
+            gives them when called without arguments, to be trained jointly.
+            If :obj:`None`, random embeddings. (default: :obj:`None`)
+        rel_emb (torch.Tensor, optional): The relation embeddings to start
+            from, of shape :obj:`[2 R, C_r]`, inverse relations included.
+            (default: :obj:`None`)
+        freeze_struct (bool, optional): If set to :obj:`True`, the structural
+            embeddings stay as given, as in the paper. (default: :obj:`False`)
 
     Raises:
         ValueError: If features are of the wrong shape or not finite, a
             modality is missing for every entity or its name cannot be used, or
-            a view, scorer, fusion or temperature is invalid.
+            a view, scorer, fusion, pair, temperature or initial embedding is
+            invalid.
     """
+
+    init_node_emb: Tensor | None
+    init_rel_emb: Tensor | None
 
     def __init__(
         self,
@@ -101,8 +122,13 @@ class IMF(MultimodalKGE):
         label_smoothing: float = 0.0,
         contrastive_weight: float = 1.0,
         contrastive_temperature: float | None = None,
-        decision_weight: dict[str, float] | None = None,
+        contrastive_pairs: list[tuple[str, str]] | None = None,
+        decision_weight: dict[str, float] | float | None = None,
         shared_relations: bool = True,
+        regularization: float = 0.0,
+        struct: Tensor | Module | None = None,
+        rel_emb: Tensor | None = None,
+        freeze_struct: bool = False,
     ) -> None:
         x_dict, mask_dict = x_dict or {}, mask_dict or {}
         check_features(x_dict, mask_dict, num_nodes)
@@ -118,6 +144,8 @@ class IMF(MultimodalKGE):
                 f"'rel_channels' (got {(scorer.channels, scorer.rel_channels)} and {sizes})"
             )
         decision = None
+        if isinstance(decision_weight, int | float):
+            decision_weight = dict.fromkeys(views, float(decision_weight))
         if len(views) > 1:
             decision = DecisionFusion(views, decision_weight, sigmoid=loss == "bce")
         super().__init__(
@@ -129,6 +157,7 @@ class IMF(MultimodalKGE):
             shared_relations=shared_relations,
             loss=loss,
             label_smoothing=label_smoothing,
+            regularization=regularization,
         )
         if contrastive_temperature is not None and contrastive_temperature <= 0:
             raise ValueError(
@@ -136,6 +165,8 @@ class IMF(MultimodalKGE):
             )
         self.contrastive_weight = contrastive_weight
         self.contrastive_temperature = contrastive_temperature
+        self.contrastive_pairs = contrastive_pairs
+        self._init_struct(struct, rel_emb, freeze_struct)
         # Modalities that no view looks at are left out altogether:
         names = [name for name in x_dict if "fused" in views or name in views]
         self.features = torch.nn.ModuleDict()
@@ -147,11 +178,48 @@ class IMF(MultimodalKGE):
         if "fused" in views:
             in_channels = {name: hidden_channels for name in ["struct", *names]}
             self.fusion = fusion_resolver(fusion, in_channels, hidden_channels)
+            for pair in contrastive_pairs or []:
+                if len(set(pair)) != 2 or not set(pair) <= set(in_channels):
+                    raise ValueError(
+                        f"'contrastive_pairs' need to be two of {list(in_channels)} (got {pair})"
+                    )
         self.reset_parameters()
 
+    def _init_struct(
+        self, struct: Tensor | Module | None, rel_emb: Tensor | None, freeze: bool
+    ) -> None:
+        # Non-persistent buffers: `reset_parameters` goes back to them.
+        self.struct = struct if isinstance(struct, Module) else None
+        node_emb = struct if isinstance(struct, Tensor) else None
+        tables = {"init_node_emb": (node_emb, self.node_emb.weight)}
+        tables["init_rel_emb"] = (rel_emb, self._rel_emb(self.views[0]).weight)
+        for name, (init, weight) in tables.items():
+            if init is not None and (
+                init.size() != weight.size() or not bool(init.isfinite().all())
+            ):
+                raise ValueError(
+                    f"Initial embeddings '{name[5:]}' need to be finite and of shape "
+                    f"{list(weight.size())} (got shape {list(init.size())})"
+                )
+            init = None if init is None else init.detach().float()
+            self.register_buffer(name, init, persistent=False)
+        if freeze and struct is None:
+            raise ValueError("'freeze_struct' needs the embeddings to freeze as 'struct'")
+        self.node_emb.weight.requires_grad_(struct is None or (node_emb is not None and not freeze))
+        if self.struct is not None:
+            self.struct.requires_grad_(not freeze)
+
     def reset_parameters(self) -> None:
-        r"""Resets all learnable parameters of the module."""
+        r"""Resets all learnable parameters of the module. Embeddings that were
+        given are taken up again, and a structural module stays as it is.
+        """
         super().reset_parameters()
+        with torch.no_grad():
+            if self.init_node_emb is not None:
+                self.node_emb.weight.copy_(self.init_node_emb)
+            if self.init_rel_emb is not None:
+                view = "struct" if "struct" in self.views else self.views[0]
+                self._rel_emb(view).weight.copy_(self.init_rel_emb)
         modules: list[Any] = [*self.features.values(), *([self.fusion] if self.fusion else [])]
         for module in modules:
             module.reset_parameters()
@@ -169,12 +237,18 @@ class IMF(MultimodalKGE):
         latent_dict = {name: F.embedding(index, x) for name, x in latent_dict.items()}
         args = (latent_dict, self._mask_dict(index))
         if self.contrastive_temperature is None:
-            return loss + self.contrastive_weight * contrastive_loss(*args)
-        contrastive = info_nce_loss(*args, self.contrastive_temperature)
+            contrastive = contrastive_loss(*args, self.contrastive_pairs)
+        else:
+            temperature = self.contrastive_temperature
+            contrastive = info_nce_loss(*args, temperature, self.contrastive_pairs)
         return loss + self.contrastive_weight * contrastive
 
     def _encode(self, index: Tensor | None = None) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        z = {"struct": self.node_emb.weight if index is None else self.node_emb(index)}
+        if self.struct is None:
+            z = {"struct": self.node_emb.weight if index is None else self.node_emb(index)}
+        else:
+            x = self.struct()
+            z = {"struct": x if index is None else F.embedding(index, x)}
         z.update({name: module(index) for name, module in self.features.items()})
         latent_dict: dict[str, Tensor] = {}
         if self.fusion is not None:

@@ -17,6 +17,11 @@ class KGE(MultimodalKGE):
             (default: :obj:`"bce"`)
         label_smoothing (float, optional): Label smoothing of the
             :obj:`"bce"` loss. (default: :obj:`0.`)
+        rel_channels (int, optional): Size of relation embeddings. If
+            :obj:`None`, the scorer decides. (default: :obj:`None`)
+        regularization (float, optional): The weight of the regulariser of
+            queries and keys (:meth:`~torch_imf.nn.dura_loss`).
+            (default: :obj:`0.`)
     """
 
     def __init__(
@@ -27,14 +32,17 @@ class KGE(MultimodalKGE):
         scorer: str | Scorer = "distmult",
         loss: str = "bce",
         label_smoothing: float = 0.0,
+        rel_channels: int | None = None,
+        regularization: float = 0.0,
     ) -> None:
         super().__init__(
             num_nodes,
             num_relations,
             hidden_channels,
-            scorers={"struct": scorer_resolver(scorer, hidden_channels)},
+            scorers={"struct": scorer_resolver(scorer, hidden_channels, rel_channels)},
             loss=loss,
             label_smoothing=label_smoothing,
+            regularization=regularization,
         )
         self.reset_parameters()
 
