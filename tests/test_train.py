@@ -47,9 +47,17 @@ def test_fit_stops_early(fake):
     assert [entry["epoch"] for entry in history] == [3, 5]
 
 
-@pytest.mark.parametrize("eval_every", [1, 3])
-def test_resume_is_bit_exact(fake, tmp_path, eval_every):
-    settings = {**SETTINGS, "eval_every": eval_every}
+def test_learning_rate_of_embeddings_and_of_the_rest(fake):
+    model = build(fake)
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    fit(model, fake, epochs=1, batch_size=64, lr=0.01, optimizer="adagrad", dense_lr=0.0)
+    for name, p in model.named_parameters():
+        assert torch.equal(p, before[name]) == ("_emb" not in name), name
+
+
+@pytest.mark.parametrize("eval_every, optimizer", [(1, "adamw"), (3, "adamw"), (1, "adagrad")])
+def test_resume_is_bit_exact(fake, tmp_path, eval_every, optimizer):
+    settings = {**SETTINGS, "eval_every": eval_every, "optimizer": optimizer}
     whole = build(fake)
     history = fit(whole, fake, epochs=8, **settings)
 

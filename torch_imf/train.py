@@ -1,10 +1,13 @@
 import os
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import Embedding, Parameter
 from torch.optim import Optimizer
 from torch_geometric.data import Data
+from torch_geometric.nn.resolver import optimizer_resolver
 from tqdm import tqdm
 
 from torch_imf.checkpoint import History, TrainingState
@@ -77,6 +80,8 @@ def fit(
     lr: float = 1e-3,
     lr_decay: float = 1.0,
     weight_decay: float = 0.0,
+    optimizer: str = "adamw",
+    dense_lr: float | None = None,
     precision: str = "fp32",
     eval_every: int = 1,
     patience: int | None = 10,
@@ -102,12 +107,17 @@ def fit(
         epochs (int, optional): The number of epochs. (default: :obj:`100`)
         batch_size (int, optional): Number of queries per step.
             (default: :obj:`1024`)
-        lr (float, optional): The learning rate of AdamW.
-            (default: :obj:`1e-3`)
+        lr (float, optional): The learning rate. (default: :obj:`1e-3`)
         lr_decay (float, optional): The factor of the learning rate per epoch.
             (default: :obj:`1.`)
-        weight_decay (float, optional): The decoupled weight decay.
+        weight_decay (float, optional): The weight decay, decoupled in AdamW.
             (default: :obj:`0.`)
+        optimizer (str, optional): The name of an optimizer of PyTorch:
+            :obj:`"adamw"`, or :obj:`"adagrad"`, which wants a learning rate
+            near 0.1 for embeddings. (default: :obj:`"adamw"`)
+        dense_lr (float, optional): The learning rate of all parameters that
+            are no embedding table, which Adagrad wants much lower. If
+            :obj:`None`, it is :obj:`lr`. (default: :obj:`None`)
         precision (str, optional): The type of matrix products in training,
             :obj:`"fp32"` or :obj:`"bf16"`. (default: :obj:`"fp32"`)
         eval_every (int, optional): Number of epochs between validations.
@@ -151,7 +161,9 @@ def fit(
         head_index, rel_type, tail_index, batch_size=batch_size, shuffle=True
     )
     optimizers: list[Optimizer] = [
-        torch.optim.AdamW(params, lr=lr, weight_decay=weight_decay, fused=True)
+        optimizer_resolver(
+            optimizer, _groups(model, params, lr, dense_lr), weight_decay=weight_decay, fused=True
+        )
         for params, _ in model.objectives()  # type: ignore[operator]
     ]
     settings = {
@@ -159,6 +171,8 @@ def fit(
         "lr": lr,
         "lr_decay": lr_decay,
         "weight_decay": weight_decay,
+        "optimizer": optimizer,
+        "dense_lr": dense_lr,
         "precision": precision,
         "eval_every": eval_every,
         "metric": metric,
@@ -186,9 +200,9 @@ def fit(
         for epoch in bar:
             if patience is not None and state.stale >= patience:
                 break
-            for optimizer in optimizers:
-                for group in optimizer.param_groups:
-                    group["lr"] = lr * lr_decay ** (epoch - 1)
+            for opt in optimizers:
+                for group in opt.param_groups:
+                    group["lr"] = group["base_lr"] * lr_decay ** (epoch - 1)
             loss = train(model, loader, optimizers, precision, progress)
             state.epoch = epoch
             if epoch % eval_every == 0:
@@ -202,3 +216,15 @@ def fit(
         if len(state.history) > 0:
             model.load_state_dict(state.best)
     return state.history
+
+
+def _groups(
+    model: torch.nn.Module, params: list[Parameter], lr: float, dense_lr: float | None
+) -> list[dict[str, Any]]:
+    # Parameters with their learning rate, embedding tables apart from all others.
+    tables = {id(m.weight) for m in model.modules() if isinstance(m, Embedding)}
+    groups = [
+        ([p for p in params if id(p) in tables], lr),
+        ([p for p in params if id(p) not in tables], lr if dense_lr is None else dense_lr),
+    ]
+    return [{"params": group, "lr": x, "base_lr": x} for group, x in groups if group]
