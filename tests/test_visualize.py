@@ -1,7 +1,8 @@
 import pytest
+import torch
 
 from torch_imf.predict import Completion
-from torch_imf.visualize import plot_completions, plot_metric
+from torch_imf.visualize import plot_completions, plot_metric, plot_tsne, silhouette
 
 plt = pytest.importorskip("matplotlib.pyplot")
 
@@ -29,3 +30,38 @@ def test_plot_metric():
     assert ax.get_ylabel() == "Hits@10"
     assert [t.get_text() for t in ax.get_xticklabels()] == ["A", "B"]
     plt.close()
+
+
+def test_plot_tsne():
+    x = torch.cat([torch.randn(10, 8), torch.randn(12, 8) + 9])
+    labels = ["a"] * 10 + ["b"] * 12
+    _, ax = plt.subplots()
+    plot_tsne(x, labels, ax, "under r", outline=torch.arange(22) < 3)
+    assert [t.get_text() for t in ax.get_legend().get_texts()] == ["a", "b"]
+    sizes = [len(points.get_offsets()) for points in ax.collections]
+    assert sizes == [10, 3, 12, 0]
+    # Classes far apart stay apart:
+    a, b = (ax.collections[i].get_offsets().mean(axis=0) for i in (0, 2))
+    spread = ax.collections[0].get_offsets().std(axis=0)
+    assert ((a - b) ** 2).sum() > (spread**2).sum()
+    plt.close()
+    with pytest.raises(ValueError, match="at least four embeddings and a label each"):
+        plot_tsne(x, ["a"], ax)
+
+
+def test_silhouette():
+    x = torch.randn(12, 4)
+    label = torch.arange(12) % 3
+    unit = torch.nn.functional.normalize(x, dim=-1)
+    distance = 1 - unit @ unit.t()
+    values = []
+    for i in range(12):
+        means = []
+        for c in range(3):
+            others = (label == c) & (torch.arange(12) != i)
+            means.append(float(distance[i, others].mean()))
+        a = means.pop(int(label[i]))
+        values.append((min(means) - a) / max(a, min(means)))
+    assert silhouette(x, label) == pytest.approx(sum(values) / 12, abs=1e-5)
+    with pytest.raises(ValueError, match="two classes or more"):
+        silhouette(x, label * 0)

@@ -2,6 +2,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
 from torch_imf.predict import Completion
 
@@ -71,3 +72,80 @@ def plot_metric(values: Mapping[str, Sequence[float]], ax: "Axes", label: str = 
     ax.set_xticks(range(len(values)), list(values))
     ax.set_ylabel(label)
     ax.spines[["top", "right"]].set_visible(False)
+
+
+def plot_tsne(
+    x: Tensor,
+    labels: Sequence[str],
+    ax: "Axes",
+    title: str = "",
+    outline: Tensor | None = None,
+    seed: int = 0,
+) -> None:
+    r"""Plots embeddings in two dimensions by t-SNE, as Figure 7 of the `"IMF:
+    Interactive Multimodal Fusion Model for Link Prediction"
+    <https://arxiv.org/abs/2303.10816>`_ paper: a dot per entity, a colour per
+    class.
+
+    Args:
+        x (torch.Tensor): The embeddings, of shape :obj:`[M, C]` with at least
+            four rows.
+        labels (list[str]): The class of each, of length :math:`M`.
+        ax (matplotlib.axes.Axes): Where to plot.
+        title (str, optional): The title. (default: :obj:`""`)
+        outline (torch.Tensor, optional): Which dots to outline, of shape
+            :obj:`[M]`. (default: :obj:`None`)
+        seed (int, optional): The seed of t-SNE. (default: :obj:`0`)
+
+    Raises:
+        ValueError: If there are fewer than four embeddings, or not one label
+            each.
+    """
+    from sklearn.manifold import TSNE
+
+    if x.size(0) < 4 or x.size(0) != len(labels):
+        raise ValueError(
+            f"t-SNE needs at least four embeddings and a label each (got {x.size(0)} embeddings "
+            f"and {len(labels)} labels)"
+        )
+    perplexity = min(30.0, (x.size(0) - 1) / 3)
+    tsne = TSNE(perplexity=perplexity, init="pca", random_state=seed)
+    position = torch.from_numpy(tsne.fit_transform(x.detach().cpu().float().numpy()))
+    edge = torch.zeros(x.size(0), dtype=torch.bool) if outline is None else outline.cpu()
+    for i, label in enumerate(sorted(set(labels))):
+        mask = torch.tensor([other == label for other in labels])
+        ax.scatter(*position[mask].t().tolist(), s=14, color=f"C{i}", label=label)
+        ax.scatter(
+            *position[mask & edge].t().tolist(),
+            s=45,
+            facecolors="none",
+            edgecolors="black",
+            linewidths=0.8,
+        )
+    ax.set_xticks([])
+    ax.set_yticks([])
+    ax.set_title(title, fontsize=9)
+    ax.legend(fontsize=7)
+
+
+def silhouette(x: Tensor, label: Tensor) -> float:
+    r"""The mean silhouette of classes of embeddings by cosine distance, in
+    :obj:`[-1, 1]`: one if classes are far apart and tight, zero if they
+    overlap.
+
+    Args:
+        x (torch.Tensor): The embeddings, of shape :obj:`[M, C]`.
+        label (torch.Tensor): The class of each, of shape :obj:`[M]`.
+
+    Raises:
+        ValueError: If there are no two classes, or as many as embeddings.
+    """
+    from sklearn.metrics import silhouette_score
+
+    count = label.unique().numel()
+    if not 2 <= count < label.numel():
+        raise ValueError(
+            f"A silhouette needs two classes or more, and fewer than embeddings "
+            f"(got {count} classes of {label.numel()} embeddings)"
+        )
+    return float(silhouette_score(x.detach().cpu().float(), label.cpu(), metric="cosine"))
