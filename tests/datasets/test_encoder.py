@@ -1,7 +1,14 @@
+import math
+
 import pytest
 import torch
+from torch_geometric.data import Data
 
-from torch_imf.datasets.encoder import check_encoder, resolve, tag
+from torch_imf.datasets import KGDataset
+from torch_imf.datasets.encoder import check_encoder, resolve, run_encoder, tag
+from torch_imf.datasets.graph import build_graph, validate
+from torch_imf.encoders import PixelEncoder
+from torch_imf.transforms import AddInverse
 
 
 class Encoder:
@@ -41,3 +48,83 @@ def test_tag():
     assert len(tag(Encoder(2))) == len("Encoder-") + 8
     assert tag(Encoder(2)) == tag(Encoder(2))
     assert tag(Encoder(2)) != tag(Encoder(3))
+
+
+def test_run_encoder():
+    x, mask = run_encoder("text", Encoder(2), [["a", "b"]], [True, False])
+    assert x.tolist() == [[1, 1], [0, 0]]
+    assert mask.tolist() == [True, False]
+
+    def encoder(texts):
+        x = torch.ones(len(texts), 2, dtype=torch.double, requires_grad=True)
+        return x, torch.tensor([text != "" for text in texts])
+
+    x, mask = run_encoder("text", encoder, [["a", "b", ""]], [True, False, True])
+    assert x.tolist() == [[1, 1], [0, 0], [0, 0]]
+    assert x.dtype == torch.float32
+    assert not x.requires_grad
+    assert mask.tolist() == [True, False, False]
+
+
+NAN = torch.tensor([[1.0], [math.nan]])
+
+
+@pytest.mark.parametrize(
+    "out, message",
+    [
+        (NAN, r"text encoder .* returned NaN or infinite features in 1 rows \(first: \[1\]\)"),
+        ((NAN, torch.ones(2, dtype=torch.bool)), "returned NaN"),
+        (torch.ones(3, 1), r"tensor of shape \[2, \*\] \(got \[3, 1\]\)"),
+        (torch.ones(2), r"\(got \[2\]\)"),
+        (None, r"\(got NoneType\)"),
+        ((torch.ones(2, 1), torch.ones(2)), r"boolean mask of shape \[2\] \(got torch.float32"),
+        ((torch.ones(2, 1), torch.ones(3) > 0), r"of shape \[3\]"),
+        ((torch.ones(2, 1), torch.ones(2) < 0), "found nothing .* of the 2 .*'text=None'"),
+        ((torch.ones(2, 1), torch.tensor([False, True])), "found nothing"),
+    ],
+)
+def test_run_encoder_bad_features(out, message):
+    with pytest.raises(ValueError, match=message):
+        run_encoder("text", lambda texts: out, [["a", None]], [True, False])
+
+
+class MyDataset(KGDataset):
+    """Two entities, the second of which has an image that cannot be read."""
+
+    images = [torch.zeros(3, 2, 2, dtype=torch.uint8), "missing.png"]
+
+    def read(self) -> Data:
+        splits = [torch.tensor([[0], [0], [1]])] * 3
+        data = build_graph(splits, ["a", "b"], ["A", "B"], ["r"])
+        self.encode(data, "text", ["a", "b"], mask=[True, True])
+        self.encode(data, "visual", self.images, mask=[True, True])
+        return data
+
+
+@pytest.mark.filterwarnings("ignore:1 images cannot be read")
+def test_encoders_are_part_of_the_data(tmp_path):
+    for _ in range(2):  # Built, then loaded.
+        data = MyDataset(str(tmp_path), text=Encoder(3), visual=PixelEncoder(1, 1))[0]
+        validate(data)
+        assert data.encoders == {
+            "text": "Encoder(3)",
+            "visual": "PixelEncoder(height=1, width=1)",
+        }
+        assert data.visual_mask.tolist() == [True, False]
+        assert data.x_visual.tolist() == [[-1, -1, -1], [0, 0, 0]]
+        assert AddInverse()(data.clone()).encoders == data.encoders
+        train = data.edge_subgraph(data.train_mask)
+        assert train.num_edges == 1
+        assert train.encoders == data.clone().to("cpu").encoders == data.encoders
+
+    path = MyDataset(str(tmp_path), Encoder(3), PixelEncoder(1, 1)).processed_paths[0]
+    torch.load(path, weights_only=True)
+    assert "encoders" not in MyDataset()[0]
+
+
+@pytest.mark.filterwarnings("ignore:1 images cannot be read")
+def test_nothing_is_kept_if_no_image_can_be_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(MyDataset, "images", [None, "missing.png"])
+    with pytest.raises(ValueError, match="visual encoder PixelEncoder.*found nothing to encode"):
+        MyDataset(str(tmp_path), visual=PixelEncoder())
+    assert list((tmp_path / "processed").iterdir()) == []

@@ -1,45 +1,219 @@
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 from torch_geometric.testing import withPackage
 
-from torch_imf.encoders import PixelEncoder
+from torch_imf.datasets.encoder import tag
+from torch_imf.encoders import VisualEncoder
+from torch_imf.encoders.visual import load_weights
+
+MODEL = "test_resnet"  # Half a million parameters.
 
 
-def test_pixel_encoder():
-    encoder = PixelEncoder(height=2, width=3)
-    assert str(encoder) == "PixelEncoder(height=2, width=3)"
+@pytest.fixture
+def weights(tmp_path):
+    import timm
 
-    image = torch.randint(0, 256, (3, 4, 6), dtype=torch.uint8)
-    x = encoder([image, None, torch.full((3, 1, 1), 255, dtype=torch.uint8)])
-    assert x.size() == (3, 18)
-    expected = image.float().view(3, 2, 2, 3, 2).mean(dim=(2, 4)) / 127.5 - 1
-    assert torch.allclose(x[0], expected.view(-1), atol=1e-6)
-    assert (x[1] == 0).all()
-    assert (x[2] == 1).all()
-    assert encoder([]).size() == (0, 18)
+    torch.manual_seed(1)
+    path = tmp_path / "weights.pth"
+    torch.save(timm.create_model(MODEL).state_dict(), path)
+    return path
 
 
-@withPackage("PIL")
-def test_pixel_encoder_files(tmp_path):
+@pytest.fixture
+def images(tmp_path):
     from PIL import Image
 
-    path = tmp_path / "image.png"
-    image = Image.new("RGBA", (6, 4), (0, 0, 0, 0))  # Transparent ...
-    image.paste((255, 0, 0, 255), (0, 0, 3, 4))  # ... with a red left half.
-    image.save(path)
-
-    x = PixelEncoder(height=1, width=2)([str(path)])
-    assert x.view(3, 2).t().tolist() == [[1, -1, -1], [1, 1, 1]]
-
-    path.write_bytes(path.read_bytes()[:40])
-    with pytest.raises(ValueError, match="Cannot read the image .*image.png"):
-        PixelEncoder()([path])
+    paths = [str(tmp_path / f"{i}.png") for i in range(5)]
+    for path in paths:
+        pixels = torch.randint(0, 256, (90, 120, 3), dtype=torch.uint8)
+        Image.fromarray(pixels.numpy()).save(path)
+    return paths
 
 
-def test_pixel_encoder_bad_input():
-    with pytest.raises(ValueError, match="Image 1 needs to be a uint8 tensor .* torch.float32"):
-        PixelEncoder()([None, torch.zeros(3, 4, 4)])
-    with pytest.raises(ValueError, match=r"Image 0 .*\[1, 4, 4\]"):
-        PixelEncoder()([torch.zeros(1, 4, 4, dtype=torch.uint8)])
-    with pytest.raises(ValueError, match="at least one cell"):
-        PixelEncoder(height=0)
+@withPackage("timm", "PIL")
+def test_visual_encoder(weights, images):
+    import timm
+    from PIL import Image
+
+    encoder = VisualEncoder(MODEL, weights, batch_size=2, device="cpu")
+    assert str(encoder).startswith(f"VisualEncoder('{MODEL}', weights=")
+    assert f"timm={timm.__version__}, torchvision=" in str(encoder)
+
+    x, mask = encoder([images[0], None, images[1:3], *images[3:]])
+    assert mask.tolist() == [True, False, True, True, True]
+
+    model = timm.create_model(MODEL)
+    model.load_state_dict(torch.load(weights))
+    model.eval().reset_classifier(0)
+    transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model))
+    with torch.no_grad():
+        expected = model(torch.stack([transform(Image.open(path)) for path in images]))
+    assert x.size() == (5, expected.size(-1))
+    assert torch.allclose(x[[0, 3, 4]], expected[[0, 3, 4]], atol=1e-5)
+    assert torch.allclose(x[2], expected[1:3].mean(dim=0), atol=1e-5)
+    assert (x[1] == 0).all()
+
+    pixels = torch.from_numpy(np.asarray(Image.open(images[0])).copy()).permute(2, 0, 1)
+    assert torch.allclose(encoder([pixels])[0], expected[:1], atol=1e-5)
+
+
+@withPackage("timm", "PIL")
+def test_visual_encoder_keeps_features(weights, images, cache, monkeypatch):
+    encoder = VisualEncoder(MODEL, weights, batch_size=2, device="cpu")
+    x, _ = encoder(images)
+    folder = next(cache.iterdir())
+    assert str(encoder) in (folder / "encoder.json").read_text()
+    assert len(list(folder.glob("*.npz"))) == 3
+
+    again = VisualEncoder(MODEL, weights, batch_size=4)
+    with monkeypatch.context() as context:
+        context.setattr(VisualEncoder, "load", lambda self: pytest.fail("loaded a model"))
+        assert torch.equal(again(images[::-1])[0], x.flip(0))
+        shutil.copy(images[0], images[0] + ".other name")
+        assert torch.equal(again([images[0] + ".other name"])[0], x[:1])
+
+    shutil.copy(images[1], images[0])  # Other content under the same name.
+    assert torch.equal(again(images[:1])[0], x[1:2])
+
+    shutil.rmtree(cache)
+    y, _ = VisualEncoder(MODEL, weights, device="cpu", cache=False)(images[1:])
+    assert torch.allclose(y, x[1:], atol=1e-5)
+    assert not cache.exists()
+
+
+@withPackage("timm", "PIL")
+def test_visual_encoder_tag(weights, tmp_path):
+    encoders = [
+        VisualEncoder(MODEL),
+        VisualEncoder("test_vit"),
+        VisualEncoder(MODEL, weights),
+        VisualEncoder(MODEL, weights, data_config={"crop_pct": 1.0}),
+        VisualEncoder(MODEL, weights, model_kwargs={"output_stride": 16}),
+    ]
+    assert len({tag(encoder) for encoder in encoders}) == len(encoders)
+
+    copy = shutil.copy(weights, tmp_path / "copy.pth")
+    other = VisualEncoder(MODEL, copy, batch_size=7, device="meta", cache=False)
+    assert tag(other) == tag(encoders[2])
+    Path(copy).write_bytes(b"other weights")
+    assert tag(other) != tag(encoders[2])
+
+
+@withPackage("timm", "PIL")
+def test_visual_encoder_all_unreadable(weights, tmp_path):
+    path = tmp_path / "zero.png"
+    path.touch()
+    with pytest.warns(UserWarning, match="1 images cannot be read .* 'zero.png'"):
+        x, mask = VisualEncoder(MODEL, weights)([path, None])
+    assert x.size() == (2, 0)
+    assert mask.tolist() == [False, False]
+
+
+@withPackage("timm", "safetensors")
+def test_load_weights(weights, tmp_path):
+    import timm
+    from safetensors.torch import save_file
+
+    state = torch.load(weights)
+    model = timm.create_model(MODEL, num_classes=0)
+    assert sorted(set(state) - set(model.state_dict())) == ["fc.bias", "fc.weight"]
+    path = tmp_path / "weights.safetensors"
+    save_file({key: value.half() for key, value in state.items() if "fc" not in key}, path)
+    load_weights(model, path)
+    name = "conv1.0.weight"
+    assert torch.equal(model.state_dict()[name], state[name].half().float())
+
+    torch.save({"state_dict": {key: x for key, x in state.items() if key != name}}, path)
+    path = path.rename(tmp_path / "less.pth")
+    with pytest.raises(ValueError, match=rf"less.pth' do not fit .* 1 are missing \(\['{name}"):
+        load_weights(model, path)
+    torch.save(state | {"fc2.weight": state[name]}, path)
+    with pytest.raises(ValueError, match=r"0 are missing .* and 1 unexpected \(\['fc2.weight'\]"):
+        load_weights(model, path)
+    torch.save(state | {name: state[name][:1]}, path)
+    with pytest.raises(ValueError, match=r"do not fit the model: [\s\S]*size mismatch"):
+        load_weights(model, path)
+
+
+@withPackage("timm")
+def test_vgg16():
+    import timm
+
+    with torch.device("meta"):
+        model = timm.create_model("vgg16", num_classes=0)
+        assert model(torch.empty(1, 3, 224, 224)).size() == (1, 4096)
+
+        # The names of torchvision's release:
+        state = timm.create_model("vgg16").state_dict()
+    names = [("pre_logits.fc1", "classifier.0"), ("pre_logits.fc2", "classifier.3")]
+    for new, old in [*names, ("head.fc", "classifier.6")]:
+        for kind in ("weight", "bias"):
+            value = state.pop(f"{new}.{kind}")
+            state[f"{old}.{kind}"] = value.flatten(start_dim=1) if value.dim() == 4 else value
+    with pytest.MonkeyPatch.context() as context:
+        context.setattr("timm.models.load_state_dict", lambda path: state)
+        load_weights(model, "vgg16.pth")
+
+
+@withPackage("timm", "PIL")
+def test_visual_encoder_without_weights(images, monkeypatch):
+    import timm
+
+    def create_model(*args, **kwargs):
+        raise FileNotFoundError("no network")
+
+    monkeypatch.setattr(timm, "create_model", create_model)
+    with pytest.raises(RuntimeError, match="weights of 'vgg16' are not on .*no network"):
+        VisualEncoder()(images)
+
+
+@withPackage("timm", "PIL")
+def test_visual_encoder_bad_input(weights, images, tmp_path, monkeypatch):
+    with pytest.raises(ValueError, match="no file of weights '.*none.pth'"):
+        VisualEncoder(MODEL, tmp_path / "none.pth")
+    with pytest.raises(ValueError, match="'batch_size' needs to be positive"):
+        VisualEncoder(batch_size=0)
+    with pytest.raises(ValueError, match=r"Unknown 'data_config' entries \['crop'\]"):
+        VisualEncoder(MODEL, weights, data_config={"crop": False})(images)
+    with pytest.raises(RuntimeError, match="Unknown model"):
+        VisualEncoder("vgg_none")(images)
+
+    monkeypatch.setitem(sys.modules, "timm", None)
+    monkeypatch.setattr("torch_imf.encoders.pretrained.find_spec", lambda _: None)
+    with pytest.raises(ImportError, match="'pip install timm', or use 'PixelEncoder'"):
+        VisualEncoder()
+
+
+@pytest.mark.mirror
+@withPackage("timm", "PIL")
+def test_visual_encoder_reproduces_published_features():
+    mirror = Path(os.environ["TORCH_IMF_MIRROR"])
+    with np.load(mirror / "Countries" / "visual_mobilenetv2.npz") as file:
+        expected = dict(zip(file["entity"].tolist(), file["feature"], strict=True))
+    lines = (mirror / "Countries" / "entity2image.tsv").read_text().splitlines()[1:]
+    pairs = [line.split("\t") for line in lines][::50]
+    assert len(pairs) == 5
+
+    encoder = VisualEncoder(
+        "mobilenetv2_100",
+        weights=mirror / "encoders" / "mobilenetv2_100_same.fp16.safetensors",
+        model_kwargs={"pad_type": "same"},
+        device="cpu",
+        data_config={
+            "mean": (0.5, 0.5, 0.5),
+            "std": (0.5, 0.5, 0.5),
+            "crop_mode": "squash",
+            "crop_pct": 1.0,
+        },
+    )
+    x, mask = encoder([mirror / "Countries" / path for _, path in pairs])
+    assert mask.all()
+    y = torch.from_numpy(np.stack([expected[node] for node, _ in pairs])).float()
+    assert torch.cosine_similarity(x, y).min() > 0.9999
+    assert torch.allclose(x, y, atol=5e-3)

@@ -4,13 +4,11 @@ import pickle
 import tempfile
 from collections.abc import Callable, Sequence
 
-import torch
-from torch import Tensor
 from torch_geometric.data import Data, InMemoryDataset
 from torch_geometric.data.dataset import MISSING
 
 from torch_imf.datasets.download import download
-from torch_imf.datasets.encoder import Encoder, check_encoder, tag
+from torch_imf.datasets.encoder import Encoder, check_encoder, run_encoder, tag
 from torch_imf.datasets.graph import validate
 
 
@@ -40,6 +38,8 @@ class KGDataset(InMemoryDataset):
     :obj:`numeric_mask`                whether an entity has this modality, \
                                        :math:`(|\mathcal{V}|)`; rows of those\
                                        without are zero
+    :obj:`encoders`                    the encoder of each modality in words, \
+                                       with the versions of its packages
     =================================  ========================================
 
     A subclass sets :attr:`files` and implements :meth:`read`. The encoders are
@@ -52,8 +52,10 @@ class KGDataset(InMemoryDataset):
             without raw files can do. (default: :obj:`None`)
         text (callable, optional): The encoder of the texts, a callable
             :obj:`list[str | None] -> Tensor[N, D]`, or :obj:`None` to leave
-            them out. Its :obj:`repr` needs to tell its settings.
-            (default: :obj:`None`)
+            them out. It may also return a mask, as in :obj:`(Tensor[N, D],
+            Tensor[N])`, that is :obj:`False` for entities that turned out to
+            have none. Its :obj:`repr` needs to tell all settings that shape
+            the features. (default: :obj:`None`)
         visual (callable, optional): The encoder of the images, a callable
             :obj:`list[path | Tensor | None] -> Tensor[N, D]`, as above.
             (default: :obj:`None`)
@@ -175,38 +177,25 @@ class KGDataset(InMemoryDataset):
         :obj:`data`, if there is an encoder.
 
         Args:
-            data (Data): The graph to add :obj:`x_<modality>` and
-                :obj:`<modality>_mask` to.
+            data (Data): The graph to add :obj:`x_<modality>`,
+                :obj:`<modality>_mask` and :obj:`encoders[<modality>]` to.
             modality (str): :obj:`"text"`, :obj:`"visual"` or
                 :obj:`"numeric"`.
             *inputs: What the encoder is called with.
             mask (list[bool]): Which entities have this modality.
 
         Raises:
-            ValueError: If the features do not have one finite row per entity.
+            ValueError: If the features do not have one finite row per entity,
+                or no entity is left that has this modality.
         """
         encoder = self.encoders[modality]
         if encoder is None:
             return
 
-        x = encoder(*inputs)
-        if not isinstance(x, Tensor) or x.dim() != 2 or x.size(0) != data.num_nodes:
-            shape = list(x.size()) if isinstance(x, Tensor) else type(x).__name__
-            raise ValueError(
-                f"The {modality} encoder {encoder} needs to return a tensor of shape "
-                f"[{data.num_nodes}, *] (got {shape})"
-            )
-        x = x.detach().float().cpu()
-        rows = (~x.isfinite().all(dim=-1)).nonzero().view(-1).tolist()
-        if len(rows) > 0:
-            raise ValueError(
-                f"The {modality} encoder {encoder} returned NaN or infinite features in "
-                f"{len(rows)} rows (first: {rows[:5]})"
-            )
-
-        keep = torch.tensor(mask, dtype=torch.bool)
-        data[f"x_{modality}"] = x.masked_fill(~keep.view(-1, 1), 0.0)
+        x, keep = run_encoder(modality, encoder, inputs, mask)
+        data[f"x_{modality}"] = x
         data[f"{modality}_mask"] = keep
+        data.encoders = {**data.get("encoders", {}), modality: repr(encoder)}
 
     def __repr__(self) -> str:
         encoders = [

@@ -1,10 +1,11 @@
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+import torch
 from torch import Tensor
 
-Encoder = Callable[..., Tensor]
+Encoder = Callable[..., Tensor | tuple[Tensor, Tensor]]
 
 
 def resolve(
@@ -40,9 +41,56 @@ def check_encoder(modality: str, encoder: Encoder | None) -> None:
         )
 
 
+def run_encoder(
+    modality: str,
+    encoder: Encoder,
+    inputs: Sequence[object],
+    mask: Sequence[bool],
+) -> tuple[Tensor, Tensor]:
+    r"""Runs an encoder and returns its features as floats, zero for entities
+    without this modality, and which entities have it: those of :obj:`mask`,
+    less those for which the encoder returns :obj:`False`.
+
+    Raises:
+        ValueError: If the features do not have one finite row per entity, or
+            no entity has this modality.
+    """
+    out = encoder(*inputs)
+    x, found = out if isinstance(out, tuple) else (out, None)
+    keep = torch.tensor(mask, dtype=torch.bool)
+    if not isinstance(x, Tensor) or x.dim() != 2 or x.size(0) != keep.numel():
+        shape = list(x.size()) if isinstance(x, Tensor) else type(x).__name__
+        raise ValueError(
+            f"The {modality} encoder {encoder} needs to return a tensor of shape "
+            f"[{keep.numel()}, *] (got {shape})"
+        )
+    x = x.detach().float().cpu()
+    rows = (~x.isfinite().all(dim=-1)).nonzero().view(-1).tolist()
+    if len(rows) > 0:
+        raise ValueError(
+            f"The {modality} encoder {encoder} returned NaN or infinite features in "
+            f"{len(rows)} rows (first: {rows[:5]})"
+        )
+
+    if found is not None:
+        if found.dtype != torch.bool or found.size() != keep.size():
+            raise ValueError(
+                f"The {modality} encoder {encoder} needs to return a boolean mask of shape "
+                f"[{keep.numel()}] (got {found.dtype} of shape {list(found.size())})"
+            )
+        keep &= found.cpu()
+    if not keep.any():
+        raise ValueError(
+            f"The {modality} encoder {encoder} found nothing to encode in any of the "
+            f"{keep.numel()} entities. Pass '{modality}=None' to leave this modality out"
+        )
+    return x.masked_fill(~keep.view(-1, 1), 0.0), keep
+
+
 def tag(encoder: Encoder | None) -> str:
     r"""Returns a name for the features of an encoder that is fit for a file:
-    its class, and a hash of its :obj:`repr`.
+    its class, and a hash of its :obj:`repr`. What does not shape the features,
+    such as a device, has no place in a :obj:`repr`.
     """
     if encoder is None:
         return "none"

