@@ -47,6 +47,15 @@ def test_fb15k237(tmp_path):
     assert float(mrr[1]) > 0.01  # Chance is below 0.001.
 
 
+def test_structural_encoder(tmp_path):
+    out = run("structural_encoder.py", "--epochs", "15", "--hidden_channels", "16", cwd=tmp_path)
+    mrr, chance = (
+        float(re.search(rf"^{x} MRR: ([\d.]+)", out, re.M)[1]) for x in ("Test", "Chance")
+    )
+    assert mrr > 10 * chance
+    assert out.split("Nearest neighbors")[1].count(": ") == 3
+
+
 def test_every_example_is_tested():
     tested = set(re.findall(r'run\("(\w+\.py)"', Path(__file__).read_text()))
     assert {p.name for p in (ROOT / "examples").glob("*.py")} == tested

@@ -11,7 +11,8 @@ ROOT = Path(torch_imf.__file__).parent
 LAYERS = {
     "data": set(),
     "transforms": {"data"},
-    "encoders": set(),
+    "sampler": {"data"},
+    "encoders": {"data", "sampler"},
     "datasets": {"data", "encoders"},
     "ranking": {"data"},
     "checkpoint": set(),

@@ -1,4 +1,4 @@
-from . import data, datasets, encoders, nn, transforms
+from . import data, datasets, encoders, nn, sampler, transforms
 from .evaluate import evaluate
 from .nn import *  # noqa: F403
 from .nn import __all__ as _nn_all
@@ -18,6 +18,7 @@ __all__ = [
     "fit",
     "nn",
     "predict",
+    "sampler",
     "train",
     "transforms",
     *_nn_all,

@@ -1,12 +1,17 @@
 r"""Encoders turn raw modalities into one vector per entity, once."""
 
 from .numeric import NumericEncoder
-from .textual import TextEncoder, TfidfEncoder
-from .visual import PixelEncoder
+from .pixel import PixelEncoder
+from .structural import StructuralEncoder
+from .textual import TextEncoder
+from .tfidf import TfidfEncoder
+from .visual import VisualEncoder
 
 __all__ = classes = [
+    "StructuralEncoder",
     "TextEncoder",
     "TfidfEncoder",
+    "VisualEncoder",
     "PixelEncoder",
     "NumericEncoder",
 ]

@@ -1,0 +1,87 @@
+import pytest
+import torch
+
+from torch_imf.data import TripletIndex
+from torch_imf.sampler import UniformSampler, sampler_resolver
+
+
+def random_triples(size: int, num_nodes: int, num_relations: int) -> list[torch.Tensor]:
+    return [torch.randint(high, (size,)) for high in (num_nodes, num_relations, num_nodes)]
+
+
+def test_uniform_sampler():
+    sampler = UniformSampler(5, num_negatives=3)
+    assert str(sampler) == "UniformSampler(5, num_negatives=3, index=None)"
+    assert sampler_resolver(sampler) is sampler
+    assert isinstance(sampler_resolver("uniform", 5), UniformSampler)
+
+    triples = random_triples(4, 5, 2)
+    torch.manual_seed(1)
+    neg_index = sampler(*triples)
+    assert neg_index.size() == (4, 3) and neg_index.dtype == torch.long
+    torch.manual_seed(1)
+    assert torch.equal(sampler(*triples), neg_index)
+    empty = torch.empty(0, dtype=torch.long)
+    assert sampler(empty, empty, empty).size() == (0, 3)
+
+
+@pytest.mark.parametrize("num_known", [None, 0, 5, 40])
+def test_uniform_sampler_draws_all_others_with_equal_probability(num_known):
+    num_nodes, size = 7, 1000
+    index, known = None, set()
+    if num_known is not None:
+        triples = random_triples(num_known, num_nodes, 2)
+        index, known = TripletIndex(*triples), set(zip(*[x.tolist() for x in triples], strict=True))
+    sampler = UniformSampler(num_nodes, index, size)
+    # Also queries and tails that are in no fact:
+    head_index, rel_type, tail_index = random_triples(30, num_nodes, 3)
+    neg_index = sampler(head_index, rel_type, tail_index)
+    for i, (h, r, t) in enumerate(
+        zip(head_index.tolist(), rel_type.tolist(), tail_index.tolist(), strict=True)
+    ):
+        others = [x for x in range(num_nodes) if x != t]
+        expected = [x for x in others if (h, r, x) not in known] or others
+        share = torch.bincount(neg_index[i], minlength=num_nodes) / size
+        p = 1 / len(expected)
+        assert set(neg_index[i].tolist()) == set(expected)
+        assert (share[expected] - p).abs().max() <= 5 * (p * (1 - p) / size) ** 0.5
+
+
+def test_uniform_sampler_of_a_graph(fake):
+    index = TripletIndex.from_data(fake, fake.train_mask)
+    sampler = UniformSampler(fake.num_nodes, index, num_negatives=50)
+    head_index, tail_index = fake.edge_index[:, fake.train_mask]
+    rel_type = fake.edge_type[fake.train_mask]
+    for head, rel, tail in (
+        (head_index, rel_type, tail_index),
+        (tail_index, rel_type + fake.num_relations, head_index),
+    ):
+        neg_index = sampler(head, rel, tail)
+        assert not index.contains(head.unsqueeze(1), rel.unsqueeze(1), neg_index).any()
+
+
+def test_uniform_sampler_if_all_are_known():
+    zero = torch.zeros(4, dtype=torch.long)
+    index = TripletIndex(zero, zero, torch.arange(4))
+    neg_index = UniformSampler(4, index, 100)(zero[:1], zero[:1], torch.tensor([2]))
+    assert set(neg_index[0].tolist()) == {0, 1, 3}
+    # The only unknown entity is the tail itself:
+    index = TripletIndex(zero[:3], zero[:3], torch.tensor([0, 1, 3]))
+    neg_index = UniformSampler(4, index, 100)(zero[:1], zero[:1], torch.tensor([2]))
+    assert set(neg_index[0].tolist()) == {0, 1, 3}
+
+
+def test_uniform_sampler_bad_input():
+    with pytest.raises(ValueError, match="'num_nodes' needs to be at least 2 .got 1"):
+        UniformSampler(1)
+    with pytest.raises(ValueError, match="'num_negatives' needs to be positive"):
+        UniformSampler(5, num_negatives=0)
+    five = torch.arange(5)
+    with pytest.raises(ValueError, match="ids of 5 entities .expected at most 4"):
+        UniformSampler(4, TripletIndex(five, five, five))
+    with pytest.raises(ValueError, match=r"one shape \[B\] .got \[5\], \[5\] and \[4\]"):
+        UniformSampler(5)(five, five, five[:4])
+    with pytest.raises(ValueError, match="one shape"):
+        UniformSampler(5)(five.view(5, 1), five.view(5, 1), five.view(5, 1))
+    with pytest.raises(ValueError, match="Could not resolve 'none'"):
+        sampler_resolver("none")

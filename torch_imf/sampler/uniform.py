@@ -1,0 +1,100 @@
+import torch
+from torch import Tensor
+
+from torch_imf.data import TripletIndex
+
+
+class UniformSampler:
+    r"""Corrupts the tail of each fact into entities drawn with equal
+    probability, as in Eq. (2) of the `"IMF: Interactive Multimodal Fusion
+    Model for Link Prediction" <https://arxiv.org/abs/2303.10816>`_ paper, but
+    never into a known answer:
+
+    .. math::
+        t^{\prime} \in \mathcal{E} \setminus \left( \{ t \} \cup \{ t^{\star} :
+        (h, r, t^{\star}) \in \mathcal{T} \} \right)
+
+    The head of a fact is corrupted by passing its inverse triple. Negatives
+    are drawn with replacement, from PyTorch's global random state.
+
+    Nothing is drawn twice to get there: with :math:`m` known answers, one of
+    the :math:`|\mathcal{E}| - m` ranks among all other entities is drawn and
+    then looked up, whatever :math:`m` is. Where every other entity is a known
+    answer, negatives are known answers too, each entity but the tail with
+    equal probability.
+
+    Args:
+        num_nodes (int): The number of entities.
+        index (TripletIndex, optional): The known facts, *i.e.*, the training
+            facts in both directions. If :obj:`None`, only the tail itself is
+            ruled out. (default: :obj:`None`)
+        num_negatives (int, optional): The number :math:`K` of negatives per
+            fact. (default: :obj:`1`)
+
+    Shapes:
+        - **input:** :obj:`head_index, rel_type, tail_index` :math:`(B)`, on
+          the device of the index
+        - **output:** :obj:`neg_index` :math:`(B, K)`
+
+    Raises:
+        ValueError: If there are fewer than two entities or one negative, the
+            index holds more entities, or a batch has a wrong shape.
+    """
+
+    def __init__(
+        self, num_nodes: int, index: TripletIndex | None = None, num_negatives: int = 1
+    ) -> None:
+        if num_nodes < 2:
+            raise ValueError(f"'num_nodes' needs to be at least 2 (got {num_nodes})")
+        if num_negatives < 1:
+            raise ValueError(f"'num_negatives' needs to be positive (got {num_negatives})")
+        if index is not None and index.num_nodes > num_nodes:
+            raise ValueError(
+                f"The index holds ids of {index.num_nodes} entities (expected at most {num_nodes})"
+            )
+        self.num_nodes = num_nodes
+        self.index = index
+        self.num_negatives = num_negatives
+        if index is not None:
+            # For each known fact, the rank of the next entity that is no known tail of its query:
+            self.count = index.ptr.diff()
+            row = torch.arange(self.count.numel(), device=self.count.device)
+            row = row.repeat_interleave(self.count)
+            offset = torch.arange(len(index), device=row.device) - index.ptr[row]
+            self.rank_key = row * num_nodes + index.tail_index - offset
+
+    def __call__(self, head_index: Tensor, rel_type: Tensor, tail_index: Tensor) -> Tensor:
+        size = head_index.size()
+        if len(size) != 1 or rel_type.size() != size or tail_index.size() != size:
+            raise ValueError(
+                f"'head_index', 'rel_type' and 'tail_index' need to have one shape [B] (got "
+                f"{list(size)}, {list(rel_type.size())} and {list(tail_index.size())})"
+            )
+        tail = tail_index.unsqueeze(1)
+        # Many more values than there are entities, so that the remainder is as good as uniform:
+        draw = torch.randint(2**62, (size[0], self.num_negatives), device=tail.device)
+        other = draw % (self.num_nodes - 1)
+        other += other >= tail
+        if self.index is None:
+            return other
+
+        pos, found = self.index._find(head_index, rel_type)
+        is_known = self.index.contains(head_index, rel_type, tail_index)
+        num_unknown = self.num_nodes - self.count[pos] * found
+        # A tail that is no known fact gives its place to the last unknown entity:
+        high = (num_unknown - ~is_known * 1).unsqueeze(1)
+        neg_index = self._unknown(draw % high.clamp(min=1), pos, found)
+        neg_index = neg_index.where(neg_index != tail, self._unknown(high, pos, found))
+        return neg_index.where(high > 0, other)
+
+    def _unknown(self, rank: Tensor, pos: Tensor, found: Tensor) -> Tensor:
+        # The unknown tail of each query that has so many others below it.
+        pos = pos.unsqueeze(1)
+        below = torch.searchsorted(self.rank_key, pos * self.num_nodes + rank, right=True)
+        return rank + (below - self.index.ptr[pos]) * found.unsqueeze(1)  # type: ignore[union-attr]
+
+    def __repr__(self) -> str:
+        return (
+            f"{self.__class__.__name__}({self.num_nodes}, num_negatives={self.num_negatives}, "
+            f"index={self.index})"
+        )
