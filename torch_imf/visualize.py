@@ -114,14 +114,10 @@ def plot_tsne(
     edge = torch.zeros(x.size(0), dtype=torch.bool) if outline is None else outline.cpu()
     for i, label in enumerate(sorted(set(labels))):
         mask = torch.tensor([other == label for other in labels])
-        ax.scatter(*position[mask].t().tolist(), s=14, color=f"C{i}", label=label)
-        ax.scatter(
-            *position[mask & edge].t().tolist(),
-            s=45,
-            facecolors="none",
-            edgecolors="black",
-            linewidths=0.8,
-        )
+        left, up = position[mask].t().tolist()
+        ax.scatter(left, up, s=14, color=f"C{i}", label=label)
+        left, up = position[mask & edge].t().tolist()
+        ax.scatter(left, up, s=45, facecolors="none", edgecolors="black", linewidths=0.8)
     ax.set_xticks([])
     ax.set_yticks([])
     ax.set_title(title, fontsize=9)
