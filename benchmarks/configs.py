@@ -1,0 +1,97 @@
+"""Tuned settings, chosen on validation, and published results."""
+
+import copy
+from typing import Any
+
+Settings = dict[str, Any]
+
+# The released code's choices, where they differ from the paper's equations, which are the defaults
+# of `IMF`: a product of rectified maps of rank 2, TuckER with batch norm and dropout in every view,
+# relations per view, the mean of the views, label smoothing and no contrastive loss.
+PAPER: Settings = {"loss": "bce", "contrastive_weight": 1.0, "scorer": {"name": "contextual"}}
+RELEASED: Settings = {
+    "loss": "bce",
+    "fusion": "mutan",
+    "scorer": {"name": "tucker"},
+    "shared_relations": False,
+    "decision_weight": 1.0,
+    "label_smoothing": 0.1,
+    "contrastive_weight": 0.0,
+}
+
+CONFIGS: dict[str, Settings] = {
+    "countries": {
+        "graph": "countries",
+        "model": {
+            "hidden_channels": 64,
+            "rel_channels": 16,
+            # Flags are there for 197 of 725 entities: no view of their own, part of the fused one.
+            "views": ["struct", "text", "fused"],
+            "scorer": {
+                "name": "contextual",
+                "similarity": "dot",
+                "dropout": 0.5,
+                "batch_norm": True,
+            },
+            "loss": "ce",
+            "contrastive_weight": 0.1,
+        },
+        "fit": {"epochs": 60, "batch_size": 128, "lr": 0.003, "lr_decay": 0.97, "eval_every": 5},
+        "struct": {
+            "use": "init",
+            "fit": {"epochs": 60, "batch_size": 512, "lr": 0.01, "eval_every": 5},
+        },
+    },
+}
+
+# Name -> arguments, and what differs in training, for `scorers.py`.
+SCORERS: dict[str, tuple[Settings, Settings]] = {
+    "contextual": ({"similarity": "dot", "dropout": 0.5, "batch_norm": True}, {}),
+    "tucker": ({}, {}),
+    "conve": ({}, {}),
+    "distmult": ({}, {}),
+    "complex": ({}, {}),
+    "transe": ({}, {}),
+    "rotate": ({}, {}),
+}
+
+# (benchmark, graph, label) -> MRR as printed in Tables 2-4 of the IMF paper, on the same split.
+PUBLISHED: dict[tuple[str, str, str], str] = {
+    ("link_prediction", "fb15k237", "IMF"): ".389 (with images)",
+    ("link_prediction", "fb15k237", "w/o MF"): ".324",
+}
+
+
+def config(graph: str) -> Settings:
+    """The settings of IMF on a graph."""
+    return copy.deepcopy(CONFIGS[graph])
+
+
+def variant(settings: Settings, **model: Any) -> Settings:
+    """The same settings with some arguments of the model changed."""
+    settings = copy.deepcopy(settings)
+    settings["model"].update(model)
+    return settings
+
+
+def settings_of(settings: Settings, model: Settings) -> Settings:
+    """The same graph, views, sizes and training with the model of a paper or of a release."""
+    keep = {"hidden_channels", "rel_channels", "views"}
+    kept = {key: value for key, value in settings["model"].items() if key in keep}
+    return {**copy.deepcopy(settings), "model": {**kept, **copy.deepcopy(model)}}
+
+
+def alone(settings: Settings) -> Settings:
+    """The scorer on plain embeddings, trained in the same way."""
+    keep = {
+        "hidden_channels",
+        "rel_channels",
+        "scorer",
+        "loss",
+        "label_smoothing",
+        "regularization",
+    }
+    model = {key: value for key, value in settings["model"].items() if key in keep}
+    out = {**copy.deepcopy(settings), "model": copy.deepcopy(model), "alone": True}
+    out.pop("struct", None)
+    return out

@@ -1,0 +1,180 @@
+"""Trains one model as its settings say, and appends a line to `benchmarks/results/`.
+
+An experiment is a benchmark, a label, settings and a seed. One that has a line already is not run
+again, and one that was interrupted goes on from its checkpoint: a benchmark is resumed by its own
+command. The epoch is selected on validation, and the test facts are ranked once.
+"""
+
+import argparse
+import copy
+import hashlib
+import json
+import os
+import os.path as osp
+import time
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import torch
+from graphs import DATA, graph
+from results import RESULTS, append, commit
+
+from torch_imf import IMF, KGE, MultimodalKGE, evaluate, fit
+from torch_imf.data import modalities
+from torch_imf.encoders import StructuralEncoder
+from torch_imf.nn.fusion import fusion_resolver
+from torch_imf.nn.scorer import scorer_resolver
+from torch_imf.transforms import DropModality
+
+Settings = dict[str, Any]
+load = cache(graph)
+ENCODERS: dict[str, StructuralEncoder] = {}
+
+
+def prepare(settings: Settings) -> Any:
+    """Returns the graph of an experiment, with `drop` (modality -> share) of features removed and
+    `modalities` alone left, if they are given.
+    """
+    data = copy.copy(load(settings["graph"]))
+    for name, ratio in settings.get("drop", {}).items():
+        data = DropModality(name, ratio)(data)
+    keep = settings.get("modalities")
+    for name in modalities(data)[0]:
+        if keep is not None and name not in keep:
+            del data[f"x_{name}"], data[f"{name}_mask"]
+    return data
+
+
+def structure(settings: Settings, data: Any, seed: int) -> Settings:
+    """Trains the structural encoder that `struct` describes, if it is given, and returns the
+    arguments of IMF that make it its structural view: as the embeddings to start from, `frozen` as
+    in the paper, or `joint`ly trained.
+    """
+    if "struct" not in settings:
+        return {}
+    struct = dict(settings["struct"])
+    use, channels = struct.pop("use"), settings["model"]["hidden_channels"]
+    name = json.dumps([settings["graph"], struct, channels, seed], sort_keys=True)
+    if name not in ENCODERS:  # One for all variants of a seed.
+        kwargs = struct.pop("fit")
+        torch.manual_seed(seed)
+        encoder = StructuralEncoder(data.num_nodes, data.num_relations, channels, **struct)
+        fit(encoder, data, patience=None, **kwargs)
+        ENCODERS[name] = encoder
+    encoder = copy.deepcopy(ENCODERS[name])
+    if use == "joint":
+        return {"struct": encoder.register_graph(data)}
+    return {"struct": encoder.encode(data), "freeze_struct": use == "frozen"}
+
+
+def build(settings: Settings, data: Any, seed: int) -> MultimodalKGE:
+    """Builds the model of an experiment: `IMF`, or `KGE` where settings say `alone`."""
+    struct = structure(settings, data, seed)
+    torch.manual_seed(seed)
+    kwargs = dict(settings["model"])
+    channels, rel_channels = kwargs.pop("hidden_channels"), kwargs.pop("rel_channels", None)
+    scorer = dict(kwargs.pop("scorer", {"name": "contextual"}))
+    name = scorer.pop("name")
+    # A name alone lets the model choose, which starts at the log-odds of a random triple:
+    kwargs["scorer"] = scorer_resolver(name, channels, rel_channels, **scorer) if scorer else name
+    size = (data.num_nodes, data.num_relations, channels)
+    if settings.get("alone", False):
+        return KGE(*size, rel_channels=rel_channels, **kwargs)
+    x_dict, mask_dict = modalities(data)
+    fusion = kwargs.get("fusion")
+    if isinstance(fusion, dict):
+        fusion = dict(fusion)
+        in_channels = dict.fromkeys(["struct", *x_dict], channels)
+        kwargs["fusion"] = fusion_resolver(fusion.pop("name"), in_channels, channels, **fusion)
+    return IMF(*size, x_dict, mask_dict, rel_channels=rel_channels, **kwargs, **struct)
+
+
+def key(label: str, settings: Settings, seed: int) -> str:
+    """What tells an experiment from others of its benchmark."""
+    return json.dumps([label, settings, seed], sort_keys=True)
+
+
+def lines(benchmark: str) -> list[dict[str, Any]]:
+    """The lines of a benchmark so far."""
+    path = osp.join(RESULTS, f"{benchmark}.jsonl")
+    if not osp.exists(path):
+        return []
+    with open(path) as f:
+        return [json.loads(line) for line in f]
+
+
+def run(
+    benchmark: str,
+    label: str,
+    settings: Settings,
+    seed: int,
+    extra: Callable[[MultimodalKGE, Any], Settings] | None = None,
+) -> dict[str, Any]:
+    """Returns the line of an experiment, which is run if there is none.
+
+    Args:
+        benchmark: The name of the file of results.
+        label: The row of the table.
+        settings: `graph`, `model`, `fit` and the options of `prepare` and `build`.
+        seed: The seed of parameters and batches.
+        extra: Called with the trained model and the graph, for further metrics.
+    """
+    settings = json.loads(json.dumps(settings))
+    for line in lines(benchmark):
+        if key(line.get("label", ""), line.get("settings", {}), line["seed"]) == key(
+            label, settings, seed
+        ):
+            return line
+    digest = hashlib.sha256(key(label, settings, seed).encode()).hexdigest()[:16]
+    checkpoint = osp.join(DATA, "checkpoints", f"{benchmark}-{digest}.pt")
+    code, data = commit(), prepare(settings)
+    print(f"{benchmark}: {settings['graph']}, {label}, seed {seed}", flush=True)
+    start = time.perf_counter()
+    model = build(settings, data, seed).to("cuda" if torch.cuda.is_available() else "cpu")
+
+    def report(entry: dict[str, float]) -> None:
+        minutes = (time.perf_counter() - start) / 60
+        print(
+            f"  epoch {entry['epoch']:3.0f}, loss {entry['loss']:.4f}, val MRR {entry['mrr']:.4f}, "
+            f"{minutes:.1f} min",
+            flush=True,
+        )
+
+    history = fit(
+        model, data, checkpoint=checkpoint, callback=report, patience=None, **settings["fit"]
+    )
+    seconds = time.perf_counter() - start
+    best = max(history, key=lambda entry: entry["mrr"])
+    out = evaluate(model, data)
+    metrics = {k: round(v, 5) for k, v in out.items() if not isinstance(v, dict)}
+    metrics["val_mrr"] = round(best["mrr"], 5)
+    line = append(
+        benchmark,
+        seed,
+        seconds,
+        metrics,
+        code=code,
+        label=label,
+        settings=settings,
+        epoch=best["epoch"],
+        curve=[[entry["epoch"], round(entry["mrr"], 4)] for entry in history],
+        num_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
+        weights={k: round(v, 4) for k, v in model.view_weights().items()},
+        **(extra(model, data) if extra is not None else {}),
+    )
+    if osp.exists(checkpoint):
+        os.remove(checkpoint)
+    print(f"  test MRR {metrics['mrr']:.4f}", flush=True)
+    return json.loads(line)
+
+
+def parser(description: str | None, seeds: int) -> argparse.ArgumentParser:
+    """The arguments that all benchmarks share."""
+    out = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    out.add_argument("--graph", default="countries", choices=["countries", "fb15k237-4k"])
+    out.add_argument("--seeds", type=int, default=seeds)
+    out.add_argument("--threads", type=int, default=min(2, torch.get_num_threads()))
+    return out

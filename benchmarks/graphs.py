@@ -1,0 +1,47 @@
+"""The graphs that the benchmarks run on, by name."""
+
+import os.path as osp
+
+import torch
+from torch_geometric.data import Data
+
+from torch_imf.datasets import FB15K237, Countries
+from torch_imf.encoders import TfidfEncoder
+
+DATA = osp.join(osp.dirname(osp.dirname(osp.realpath(__file__))), "data")
+
+
+def graph(name: str) -> Data:
+    """Returns a graph: `countries`, `fb15k237`, or `fb15k237-4k`, the facts among 4,000 entities of
+    FB15K-237 that are drawn at random with seed 0.
+    """
+    if name == "countries":
+        return Countries()[0]
+    if name in {"fb15k237", "fb15k237-4k"}:
+        data = FB15K237(osp.join(DATA, "FB15K-237"), text=TfidfEncoder(512))[0]
+        return data if name == "fb15k237" else subsample(data, 4000)
+    raise ValueError(f"Unknown graph '{name}' (choose 'countries', 'fb15k237', 'fb15k237-4k')")
+
+
+def subsample(data: Data, num_nodes: int, seed: int = 0) -> Data:
+    """Returns the facts among entities that are drawn at random, of those the ones with a training
+    fact left. Relations stay as they are.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    keep = torch.zeros(data.num_nodes, dtype=torch.bool)
+    keep[torch.randperm(data.num_nodes, generator=generator)[:num_nodes]] = True
+    inside = keep[data.edge_index].all(dim=0)
+    keep.fill_(False)
+    keep[data.edge_index[:, inside & data.train_mask].view(-1)] = True
+    inside = keep[data.edge_index].all(dim=0)
+
+    out = Data(num_nodes=int(keep.sum()), num_relations=data.num_relations)
+    out.edge_index = (keep.cumsum(0) - 1)[data.edge_index[:, inside]]
+    out.rel_names = data.rel_names
+    out.node_names = [name for name, k in zip(data.node_names, keep.tolist(), strict=True) if k]
+    for key in data.keys():
+        if key in {"edge_type", "train_mask", "val_mask", "test_mask"}:
+            out[key] = data[key][inside]
+        elif key.startswith("x_") or key.endswith("_mask"):
+            out[key] = data[key][keep]
+    return out

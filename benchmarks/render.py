@@ -1,0 +1,67 @@
+"""Writes the tables of `benchmarks/README.md` from the lines in `benchmarks/results/`.
+
+    python benchmarks/render.py            # writes
+    python benchmarks/render.py --check    # fails if the tables are not those of the lines
+
+A table stands between `<!-- name graph -->` and `<!-- end -->`, where `name` is a file of results.
+"""
+
+import argparse
+import os.path as osp
+import re
+import sys
+
+import torch
+from configs import PUBLISHED
+from experiment import lines
+
+README = osp.join(osp.dirname(osp.realpath(__file__)), "README.md")
+METRICS = {"mrr": "MRR", "hits@1": "H@1", "hits@3": "H@3", "hits@10": "H@10"}
+
+
+def mean_std(values: list[float]) -> str:
+    x = torch.tensor(values, dtype=torch.double)
+    out = f"{float(x.mean()):.3f}".lstrip("0")
+    return f"{out} ± {float(x.std()):.3f}".replace("± 0.", "± .") if len(values) > 1 else out
+
+
+def table(name: str, graph: str) -> str:
+    """One row per label, in the order of first appearance: means over seeds."""
+    groups: dict[str, list[dict]] = {}
+    for line in lines(name):
+        if line.get("settings", {}).get("graph") == graph:
+            groups.setdefault(line["label"], []).append(line)
+    published = any((name, graph, label) in PUBLISHED for label in groups)
+    head = ["", "val MRR", *METRICS.values(), "MR", "seeds", *(["published MRR"] * published)]
+    rows = [f"| {' | '.join(head)} |", "|---" + "|---:" * (len(head) - 1) + "|"]
+    for label, group in groups.items():
+        metrics = [line["metrics"] for line in group]
+        cells = [label, *(mean_std([m[k] for m in metrics]) for k in ("val_mrr", *METRICS))]
+        cells += [f"{sum(m['mr'] for m in metrics) / len(metrics):.0f}", str(len(group))]
+        if published:
+            cells.append(PUBLISHED.get((name, graph, label), "–"))
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def render(text: str) -> str:
+    """Returns the text with its tables written anew."""
+    return re.sub(
+        r"(<!-- (\w+) ([\w-]+) -->\n).*?(<!-- end -->)",
+        lambda m: f"{m[1]}{table(m[2], m[3])}\n{m[4]}",
+        text,
+        flags=re.DOTALL,
+    )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--check", action="store_true")
+    args = parser.parse_args()
+    with open(README, encoding="utf-8") as f:
+        old = f.read()
+    new = render(old)
+    if args.check and new != old:
+        sys.exit("The tables are not those of the results: run 'python benchmarks/render.py'")
+    with open(README, "w", encoding="utf-8") as f:
+        f.write(new)
