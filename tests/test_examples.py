@@ -24,7 +24,7 @@ def run(script: str, *args: str, cwd: Path) -> str:
 def test_countries(tmp_path):
     pytest.importorskip("matplotlib")
     out = run("countries.py", "--seeds", "2", "--epochs", "5", "--figure", "a/b.png", cwd=tmp_path)
-    for name in ("structure only", "best single view", "IMF"):
+    for name in ("structural encoder", "structure only", "best single view", "IMF"):
         values = re.search(rf"^{name} +([\d.]+) ± ([\d.]+)", out, re.MULTILINE)
         assert 0 < float(values[1]) < 1
     answers = out.split("Ten test queries")[1].splitlines()
@@ -41,7 +41,7 @@ def test_fusion_beats_structure(tmp_path):
 
 @pytest.mark.mirror
 def test_fb15k237(tmp_path):
-    args = ["--epochs", "1", "--hidden_channels", "16", "--rel_channels", "4"]
+    args = ["--epochs", "1", "--hidden_channels", "16", "--latent_channels", "8"]
     out = run("fb15k237.py", *args, "--batch_size", "4096", cwd=tmp_path)
     mrr = re.search(r"^Test MRR: ([\d.]+), Hits@1: ", out, re.MULTILINE)
     assert float(mrr[1]) > 0.01  # Chance is below 0.001.
