@@ -24,6 +24,12 @@ def seed() -> None:
     torch.manual_seed(12345)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    # Never that of the user, in sub-processes neither:
+    os.environ["TORCH_IMF_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture(scope="session")
 def fake(tmp_path_factory: pytest.TempPathFactory) -> Data:
     return FakeMMKG(str(tmp_path_factory.mktemp("fake")))[0]

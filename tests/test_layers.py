@@ -23,11 +23,22 @@ LAYERS = {
     "nn.scorer": set(),
     "nn.models": {"nn.functional", "nn.fusion", "nn.scorer", "data", "ranking"},
     "train": {"data", "transforms", "checkpoint", "evaluate"},
-    "resolver": {"datasets", "nn"},
+    "resolver": {"datasets", "nn", "sampler"},
     "visualize": {"predict"},
 }
 
-OPTIONAL = {"timm", "sentence_transformers", "h5py", "matplotlib", "sklearn", "PIL"}
+OPTIONAL = {
+    "timm",
+    "torchvision",
+    "sentence_transformers",
+    "transformers",
+    "safetensors",
+    "huggingface_hub",
+    "h5py",
+    "matplotlib",
+    "sklearn",
+    "PIL",
+}
 
 
 def layer(module: str) -> str:

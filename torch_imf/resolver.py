@@ -7,8 +7,15 @@ from torch_imf.datasets import KGDataset
 from torch_imf.nn.fusion import fusion_resolver
 from torch_imf.nn.models import model_resolver
 from torch_imf.nn.scorer import scorer_resolver
+from torch_imf.sampler import sampler_resolver
 
-__all__ = ["dataset_resolver", "fusion_resolver", "model_resolver", "scorer_resolver"]
+__all__ = [
+    "dataset_resolver",
+    "fusion_resolver",
+    "model_resolver",
+    "sampler_resolver",
+    "scorer_resolver",
+]
 
 
 def dataset_resolver(query: KGDataset | str, *args: Any, **kwargs: Any) -> KGDataset:

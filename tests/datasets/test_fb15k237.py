@@ -143,6 +143,18 @@ def test_fb15k237_images(small, tmp_path):
     assert data.x_visual.tolist() == [[0, 0, 0], [0, 0, 0], [1, -1, -1], [0, 0, 0]]
     assert data.visual_mask.tolist() == [False, False, True, False]
 
+    # Several images of one entity, and files that hold none:
+    folder = os.path.join(root, "raw", "images", "m.a")
+    os.makedirs(folder)
+    for name, colour in {"1.png": (0, 0, 255), "2.png": (255, 0, 255)}.items():
+        Image.new("RGB", (4, 4), colour).save(os.path.join(folder, name))
+    open(os.path.join(folder, "3.png"), "w").close()
+    open(os.path.join(root, "raw", "images", "m.b.png"), "w").close()
+    with pytest.warns(UserWarning, match="3.png"):
+        data = FB15K237(root, text=None, visual=PixelEncoder(1, 1), force_reload=True)[0]
+    assert data.x_visual.tolist() == [[0, -1, 1], [0, 0, 0], [1, -1, -1], [0, 0, 0]]
+    assert data.visual_mask.tolist() == [True, False, True, False]
+
 
 @pytest.mark.parametrize(
     "triples, message",

@@ -81,7 +81,7 @@ class TripletIndex:
         :obj:`[2, P]`: row is the position in the batch, column the entity.
         Rows ascend; an unknown query has no entry.
         """
-        pos, found = self._find(head_index, rel_type)
+        pos, found = self.find(head_index, rel_type)
         start = self.ptr[pos]
         count = (self.ptr[pos + 1] - start) * found
         row = torch.arange(pos.numel(), device=pos.device).repeat_interleave(count)
@@ -95,7 +95,7 @@ class TripletIndex:
         head_index, rel_type, tail_index = torch.broadcast_tensors(head_index, rel_type, tail_index)
         if len(self) == 0:
             return torch.zeros_like(tail_index, dtype=torch.bool)
-        pos, found = self._find(head_index.reshape(-1), rel_type.reshape(-1))
+        pos, found = self.find(head_index.reshape(-1), rel_type.reshape(-1))
         tail = tail_index.reshape(-1)
         key = self._triple_key(pos, tail)
         slot = torch.searchsorted(self.triple_key, key).clamp_(max=len(self) - 1)
@@ -105,7 +105,11 @@ class TripletIndex:
     def _triple_key(self, pos: Tensor, tail_index: Tensor) -> Tensor:
         return pos * self.num_nodes + tail_index
 
-    def _find(self, head_index: Tensor, rel_type: Tensor) -> tuple[Tensor, Tensor]:
+    def find(self, head_index: Tensor, rel_type: Tensor) -> tuple[Tensor, Tensor]:
+        r"""Returns the position of each query among :meth:`queries`, of shape
+        :obj:`[B]`, and whether it is there at all; where not, the position has
+        no meaning.
+        """
         if len(self) == 0:
             zero = torch.zeros_like(head_index, dtype=torch.long)
             return zero, zero.bool()

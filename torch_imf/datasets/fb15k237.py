@@ -1,5 +1,6 @@
 import glob
 import json
+import os
 import os.path as osp
 from collections.abc import Callable
 
@@ -93,9 +94,11 @@ class FB15K237(KGDataset):
             (default: :obj:`"auto"`)
         visual (callable or str, optional): The encoder of the images.
             :obj:`"auto"` takes the features of the mirror if it has them, and
-            leaves images out otherwise. A callable is given the images found
-            in :obj:`raw/images`, named by entity with a dot for each slash,
-            *e.g.*, :obj:`m.027rn.jpg`. :obj:`None` leaves images out.
+            leaves images out otherwise. A callable is given the list of images
+            of each entity found in :obj:`raw/images`, named by entity with a
+            dot for each slash: a file, as in :obj:`m.027rn.jpg`, a folder of
+            files, as in :obj:`m.027rn/1.jpg`, or both. :obj:`None` leaves
+            images out.
             (default: :obj:`"auto"`)
         numeric (callable or str, optional): The encoder of the numeric
             literals, :obj:`NumericEncoder()` for :obj:`"auto"`. :obj:`None`
@@ -217,9 +220,14 @@ class FB15K237(KGDataset):
             texts.append(". ".join(part for part in (name, short, sentence) if part))
         return texts
 
-    def _images(self, node_ids: list[str]) -> list[str | None]:
+    def _images(self, node_ids: list[str]) -> list[list[str] | None]:
         folder = osp.join(self.raw_dir, "images")
-        found = {osp.splitext(osp.basename(p))[0]: p for p in sorted(glob.glob(f"{folder}/m.*"))}
+        found: dict[str, list[str]] = {}
+        files = [*glob.glob(f"{folder}/m.*"), *glob.glob(f"{folder}/m.*/*")]
+        for path in sorted(path for path in files if osp.isfile(path)):
+            parts = osp.relpath(path, folder).split(os.sep)
+            name = parts[0] if len(parts) > 1 else osp.splitext(parts[0])[0]
+            found.setdefault(name, []).append(path)
         images = [found.get(node.strip("/").replace("/", ".")) for node in node_ids]
         if not any(images):
             raise ValueError(

@@ -78,7 +78,7 @@ class UniformSampler:
         if self.index is None:
             return other
 
-        pos, found = self.index._find(head_index, rel_type)
+        pos, found = self.index.find(head_index, rel_type)
         is_known = self.index.contains(head_index, rel_type, tail_index)
         num_unknown = self.num_nodes - self.count[pos] * found
         # A tail that is no known fact gives its place to the last unknown entity:
