@@ -121,15 +121,18 @@ def _normalize(x_dict: dict[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
+def check_pairs(name: str, pairs: Sequence[tuple[str, str]], choices: list[str]) -> None:
+    r"""Raises a :class:`ValueError` if a pair is no two of :obj:`choices`."""
+    for pair in pairs:
+        if len(set(pair)) != 2 or not set(pair) <= set(choices):
+            raise ValueError(f"'{name}' need to be two of {choices} each (got {pair})")
+
+
 def _pairs(
     x_dict: dict[str, Tensor], pairs: Sequence[tuple[str, str]] | None
 ) -> Sequence[tuple[str, str]]:
-    if pairs is None:
-        return list(combinations(x_dict, 2))
-    for pair in pairs:
-        if len(set(pair)) != 2 or not set(pair) <= set(x_dict):
-            raise ValueError(f"'pairs' need to be two of {list(x_dict)} each (got {pair})")
-    return pairs
+    check_pairs("pairs", pairs or [], list(x_dict))
+    return list(combinations(x_dict, 2)) if pairs is None else pairs
 
 
 def _both(mask_dict: dict[str, Tensor] | None, p: str, q: str) -> Tensor | None:

@@ -11,22 +11,18 @@ from torch_imf.data import QueryLoader, TripletIndex
 from torch_imf.data.index import check_triples
 from torch_imf.nn.fusion import DecisionFusion
 from torch_imf.nn.models.one_to_n import OneToNLoss
+from torch_imf.nn.models.views import ViewScoring
 from torch_imf.nn.scorer import Scorer
 from torch_imf.ranking import metrics, rank_tails
 
 Objective = tuple[list[Parameter], Callable[..., Tensor]]
 
 
-class MultimodalKGE(KGEModel):
+class MultimodalKGE(ViewScoring, KGEModel):
     r"""An abstract base class of knowledge graph embedding models that score
     an entity in one or several *views* (:obj:`'struct'`, each modality,
     :obj:`'fused'`), each with its own scorer. It is a drop-in for
     :obj:`torch_geometric.nn.kge`, trained against all entities at once (1-N).
-
-    The scoring contract of :class:`~torch_imf.nn.scorer.Scorer` holds for
-    models too, with one entry per view: :meth:`query` and :meth:`key` encode
-    what :meth:`encode` returns, and :meth:`similarity` compares them, so that
-    every candidate is encoded once however many queries there are.
 
     A sub-class implements :meth:`encode`.
 
@@ -49,8 +45,6 @@ class MultimodalKGE(KGEModel):
             queries and keys (:meth:`~torch_imf.nn.dura_loss`).
             (default: :obj:`0.`)
     """
-
-    scorers: dict[str, Scorer]
 
     def __init__(
         self,
@@ -90,60 +84,6 @@ class MultimodalKGE(KGEModel):
             scorer.reset_relations(self._rel_emb(view).weight.data)
         if self.decision is not None:
             self.decision.reset_parameters()
-
-    # The scoring contract ########################################################################
-
-    def encode(self, index: Tensor | None = None) -> dict[str, Tensor]:
-        r"""Represents entities in every view.
-
-        Args:
-            index (torch.Tensor, optional): The entities, of any shape. If
-                :obj:`None`, all entities. (default: :obj:`None`)
-
-        Returns:
-            The representations, of shape :obj:`[*, C]` per view.
-        """
-        raise NotImplementedError
-
-    def query(self, head: dict[str, Tensor], rel_type: Tensor) -> dict[str, Tensor]:
-        r"""Encodes queries from the representations of their heads, of shape
-        :obj:`[B, C]` per view, and their relation types, of shape :obj:`[B]`.
-        """
-        return {
-            view: scorer.query(head[view], self._rel_emb(view)(rel_type))
-            for view, scorer in self.scorers.items()
-        }
-
-    def key(self, tail: dict[str, Tensor]) -> dict[str, Tensor]:
-        r"""Encodes candidates from their representations, of shape
-        :obj:`[*, C]` per view.
-        """
-        return {view: scorer.key(tail[view]) for view, scorer in self.scorers.items()}
-
-    def similarity(self, query: dict[str, Tensor], key: dict[str, Tensor]) -> Tensor:
-        r"""Scores queries, :obj:`[B, Q]` per view, against keys,
-        :obj:`[N, Q]` or :obj:`[B, K, Q]` per view, over all views: of shape
-        :obj:`[B, N]` or :obj:`[B, K]`.
-        """
-        return self.fuse(self.view_similarity(query, key))
-
-    def view_similarity(
-        self, query: dict[str, Tensor], key: dict[str, Tensor]
-    ) -> dict[str, Tensor]:
-        r"""The scores of :meth:`similarity` in each view."""
-        return {v: scorer.similarity(query[v], key[v]) for v, scorer in self.scorers.items()}
-
-    def fuse(self, score_dict: dict[str, Tensor]) -> Tensor:
-        r"""Joins the scores of all views (Eq. 11 of IMF)."""
-        if self.decision is None:
-            return score_dict[self.views[0]]
-        return self.decision(score_dict)
-
-    def view_weights(self) -> dict[str, float]:
-        r"""The weight of each view in :meth:`fuse`; they sum to one."""
-        if self.decision is None:
-            return {self.views[0]: 1.0}
-        return dict(zip(self.views, self.decision.weight().tolist(), strict=True))
 
     # The protocol of torch_geometric.nn.kge ######################################################
 
@@ -271,9 +211,3 @@ class MultimodalKGE(KGEModel):
         turn. A loss is called as :meth:`loss`.
         """
         return [([p for p in self.parameters() if p.requires_grad], self.loss)]
-
-    # Helpers #####################################################################################
-
-    def _rel_emb(self, view: str) -> Embedding:
-        emb: Any = self.rel_emb
-        return emb if isinstance(emb, Embedding) else emb[view]

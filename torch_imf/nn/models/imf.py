@@ -9,8 +9,10 @@ from torch.nn import Module
 
 from torch_imf.data.features import check_features
 from torch_imf.nn.functional import contrastive_loss, info_nce_loss
+from torch_imf.nn.functional.contrastive import check_pairs
 from torch_imf.nn.fusion import DecisionFusion, Fusion, fusion_resolver
 from torch_imf.nn.models.base import MultimodalKGE
+from torch_imf.nn.models.checks import check_embedding, check_views
 from torch_imf.nn.models.features import FrozenFeatures
 from torch_imf.nn.scorer import ContextualRelationalScorer, Scorer, scorer_resolver
 
@@ -132,7 +134,7 @@ class IMF(MultimodalKGE):
     ) -> None:
         x_dict, mask_dict = x_dict or {}, mask_dict or {}
         check_features(x_dict, mask_dict, num_nodes)
-        views = _check_views(views, x_dict, mask_dict)
+        views = check_views(views, x_dict, mask_dict)
         if scorer == "contextual":
             bias = -math.log(max(num_nodes, 2))
             scorer = ContextualRelationalScorer(hidden_channels, rel_channels, logit_bias=bias)
@@ -178,11 +180,7 @@ class IMF(MultimodalKGE):
         if "fused" in views:
             in_channels = {name: hidden_channels for name in ["struct", *names]}
             self.fusion = fusion_resolver(fusion, in_channels, hidden_channels)
-            for pair in contrastive_pairs or []:
-                if len(set(pair)) != 2 or not set(pair) <= set(in_channels):
-                    raise ValueError(
-                        f"'contrastive_pairs' need to be two of {list(in_channels)} (got {pair})"
-                    )
+            check_pairs("contrastive_pairs", contrastive_pairs or [], list(in_channels))
         self.reset_parameters()
 
     def _init_struct(
@@ -194,14 +192,9 @@ class IMF(MultimodalKGE):
         tables = {"init_node_emb": (node_emb, self.node_emb.weight)}
         tables["init_rel_emb"] = (rel_emb, self._rel_emb(self.views[0]).weight)
         for name, (init, weight) in tables.items():
-            if init is not None and (
-                init.size() != weight.size() or not bool(init.isfinite().all())
-            ):
-                raise ValueError(
-                    f"Initial embeddings '{name[5:]}' need to be finite and of shape "
-                    f"{list(weight.size())} (got shape {list(init.size())})"
-                )
-            init = None if init is None else init.detach().float()
+            if init is not None:
+                check_embedding(name[5:], init, weight)
+                init = init.detach().float()
             self.register_buffer(name, init, persistent=False)
         if freeze and struct is None:
             raise ValueError("'freeze_struct' needs the embeddings to freeze as 'struct'")
@@ -260,24 +253,3 @@ class IMF(MultimodalKGE):
         modules: Any = self.features.items()
         masks = {name: module.mask for name, module in modules}
         return masks if index is None else {name: mask[index] for name, mask in masks.items()}
-
-
-def _check_views(
-    views: list[str] | None,
-    x_dict: dict[str, Tensor],
-    mask_dict: dict[str, Tensor],
-) -> list[str]:
-    for name in x_dict:
-        # Names of views that are there anyway, and those that a ModuleDict cannot hold:
-        if name in ("struct", "fused") or "." in name or hasattr(torch.nn.ModuleDict, name):
-            raise ValueError(f"A modality cannot be called '{name}'. Rename 'x_{name}'")
-    for name, mask in mask_dict.items():
-        if not bool(mask.any()):
-            raise ValueError(f"Modality '{name}' is missing for every entity. Leave it out")
-    choices = ["struct", *x_dict, *(["fused"] if x_dict else [])]
-    if views is None:
-        return choices
-    unknown = sorted(set(views) - set(choices))
-    if unknown or len(views) == 0 or len(set(views)) < len(views):
-        raise ValueError(f"'views' need to be distinct ones of {choices} (got {list(views)})")
-    return list(views)

@@ -1,0 +1,39 @@
+import torch
+from torch import Tensor
+
+
+def check_views(
+    views: list[str] | None,
+    x_dict: dict[str, Tensor],
+    mask_dict: dict[str, Tensor],
+) -> list[str]:
+    r"""Returns the views of a model, all of them by default.
+
+    Raises:
+        ValueError: If a view is unknown, or a modality cannot be one.
+    """
+    for name in x_dict:
+        # Names of views that are there anyway, and those that a ModuleDict cannot hold:
+        if name in ("struct", "fused") or "." in name or hasattr(torch.nn.ModuleDict, name):
+            raise ValueError(f"A modality cannot be called '{name}'. Rename 'x_{name}'")
+    for name, mask in mask_dict.items():
+        if not bool(mask.any()):
+            raise ValueError(f"Modality '{name}' is missing for every entity. Leave it out")
+    choices = ["struct", *x_dict, *(["fused"] if x_dict else [])]
+    if views is None:
+        return choices
+    unknown = sorted(set(views) - set(choices))
+    if unknown or len(views) == 0 or len(set(views)) < len(views):
+        raise ValueError(f"'views' need to be distinct ones of {choices} (got {list(views)})")
+    return list(views)
+
+
+def check_embedding(name: str, init: Tensor, weight: Tensor) -> None:
+    r"""Raises a :class:`ValueError` if embeddings to start from do not fit a
+    table.
+    """
+    if init.size() != weight.size() or not bool(init.isfinite().all()):
+        raise ValueError(
+            f"Initial embeddings '{name}' need to be finite and of shape {list(weight.size())} "
+            f"(got shape {list(init.size())})"
+        )

@@ -1,0 +1,76 @@
+from typing import Any
+
+from torch import Tensor
+from torch.nn import Embedding
+
+from torch_imf.nn.fusion import DecisionFusion
+from torch_imf.nn.scorer import Scorer
+
+
+class ViewScoring:
+    r"""The scoring contract of :class:`~torch_imf.nn.scorer.Scorer` for models,
+    with one entry per view: :meth:`query` and :meth:`key` encode what
+    :meth:`encode` returns, and :meth:`similarity` compares them, so that every
+    candidate is encoded once however many queries there are.
+    """
+
+    views: list[str]
+    scorers: dict[str, Scorer]
+    decision: DecisionFusion | None
+    rel_emb: Any
+
+    def encode(self, index: Tensor | None = None) -> dict[str, Tensor]:
+        r"""Represents entities in every view.
+
+        Args:
+            index (torch.Tensor, optional): The entities, of any shape. If
+                :obj:`None`, all entities. (default: :obj:`None`)
+
+        Returns:
+            The representations, of shape :obj:`[*, C]` per view.
+        """
+        raise NotImplementedError
+
+    def query(self, head: dict[str, Tensor], rel_type: Tensor) -> dict[str, Tensor]:
+        r"""Encodes queries from the representations of their heads, of shape
+        :obj:`[B, C]` per view, and their relation types, of shape :obj:`[B]`.
+        """
+        return {
+            view: scorer.query(head[view], self._rel_emb(view)(rel_type))
+            for view, scorer in self.scorers.items()
+        }
+
+    def key(self, tail: dict[str, Tensor]) -> dict[str, Tensor]:
+        r"""Encodes candidates from their representations, of shape
+        :obj:`[*, C]` per view.
+        """
+        return {view: scorer.key(tail[view]) for view, scorer in self.scorers.items()}
+
+    def similarity(self, query: dict[str, Tensor], key: dict[str, Tensor]) -> Tensor:
+        r"""Scores queries, :obj:`[B, Q]` per view, against keys,
+        :obj:`[N, Q]` or :obj:`[B, K, Q]` per view, over all views: of shape
+        :obj:`[B, N]` or :obj:`[B, K]`.
+        """
+        return self.fuse(self.view_similarity(query, key))
+
+    def view_similarity(
+        self, query: dict[str, Tensor], key: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
+        r"""The scores of :meth:`similarity` in each view."""
+        return {v: scorer.similarity(query[v], key[v]) for v, scorer in self.scorers.items()}
+
+    def fuse(self, score_dict: dict[str, Tensor]) -> Tensor:
+        r"""Joins the scores of all views (Eq. 11 of IMF)."""
+        if self.decision is None:
+            return score_dict[self.views[0]]
+        return self.decision(score_dict)
+
+    def view_weights(self) -> dict[str, float]:
+        r"""The weight of each view in :meth:`fuse`; they sum to one."""
+        if self.decision is None:
+            return {self.views[0]: 1.0}
+        return dict(zip(self.views, self.decision.weight().tolist(), strict=True))
+
+    def _rel_emb(self, view: str) -> Embedding:
+        emb: Any = self.rel_emb
+        return emb if isinstance(emb, Embedding) else emb[view]
