@@ -4,9 +4,12 @@
 
 All variants share their settings (`configs.py`) and differ in what their name says. Rows:
 
-- `IMF`: all views; `w/o MF`: structure alone; `w/o DF`: the fused view alone; `w/o CL`: no
-  contrastive loss; `w/o fused view`: decision fusion of the single views, without the paper's
-  multimodal fusion, which the paper does not measure.
+- `IMF`: the views of `configs.py`; `w/o MF`: structure alone; `w/o DF`: the fused view alone;
+  `w/o CL`: no contrastive loss.
+- `shuffled features`: every entity has the texts and images of another, so that what remains of the
+  gain is that of one more view, and not of what the features say.
+- `single views`: decision fusion of structure and texts, without the paper's multimodal fusion;
+  `all views`: with a vote for texts beside those of structure and the fused view.
 - `random structure`, `frozen structure`, `joint structure`: what becomes of the structural encoder,
   whose embeddings IMF starts from otherwise.
 - `paper`: the paper's equations, where they can be trained; `released code`: its choices.
@@ -28,13 +31,14 @@ set_num_threads(args.threads)
 base = config(args.graph)
 views = base["model"]["views"]
 names = [name for name in LETTERS if name in modalities(load(args.graph))[0]]
-single = [view for view in views if view != "fused"]
 rows = {
     "IMF": base,
     "w/o MF": variant(base, views=["struct"]),
     "w/o DF": variant(base, views=["fused"]),
     "w/o CL": variant(base, contrastive_weight=0.0),
-    "w/o fused view": variant(base, views=single),
+    "shuffled features": {**base, "shuffle": True},
+    "single views": variant(base, views=["struct", "text"]),
+    "all views": variant(base, views=["struct", "text", "fused"]),
 }
 if "struct" in base:
     rows["random structure"] = {k: v for k, v in base.items() if k != "struct"}

@@ -33,8 +33,9 @@ ENCODERS: dict[str, StructuralEncoder] = {}
 
 
 def prepare(settings: Settings) -> Any:
-    """Returns the graph of an experiment, with `drop` (modality -> share) of features removed and
-    `modalities` alone left, if they are given.
+    """Returns the graph of an experiment, with `drop` (modality -> share) of features removed,
+    `modalities` alone left, and features dealt anew among the entities that have them, if
+    `shuffle` is set.
     """
     data = copy.copy(load(settings["graph"]))
     for name, ratio in settings.get("drop", {}).items():
@@ -43,6 +44,11 @@ def prepare(settings: Settings) -> Any:
     for name in modalities(data)[0]:
         if keep is not None and name not in keep:
             del data[f"x_{name}"], data[f"{name}_mask"]
+        elif settings.get("shuffle", False):
+            index = data[f"{name}_mask"].nonzero().view(-1)
+            generator = torch.Generator().manual_seed(0)
+            perm = index[torch.randperm(index.numel(), generator=generator)]
+            data[f"x_{name}"] = data[f"x_{name}"].index_copy(0, index, data[f"x_{name}"][perm])
     return data
 
 

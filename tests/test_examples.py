@@ -24,7 +24,7 @@ def run(script: str, *args: str, cwd: Path) -> str:
 def test_countries(tmp_path):
     pytest.importorskip("matplotlib")
     out = run("countries.py", "--seeds", "2", "--epochs", "5", "--figure", "a/b.png", cwd=tmp_path)
-    for name in ("structural encoder", "structure only", "best single view", "IMF"):
+    for name in ("structural encoder", "structure only", "IMF"):
         values = re.search(rf"^{name} +([\d.]+) ± ([\d.]+)", out, re.MULTILINE)
         assert 0 < float(values[1]) < 1
     answers = out.split("Ten test queries")[1].splitlines()
