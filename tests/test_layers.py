@@ -18,6 +18,7 @@ LAYERS = {
     "checkpoint": set(),
     "evaluate": {"data", "ranking"},
     "predict": {"data", "ranking"},
+    "calibrate": {"data", "ranking"},
     "nn.functional": set(),
     "nn.fusion": set(),
     "nn.scorer": set(),

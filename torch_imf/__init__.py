@@ -1,4 +1,5 @@
 from . import data, datasets, encoders, nn, sampler, transforms
+from .calibrate import calibrate
 from .evaluate import evaluate
 from .nn import *  # noqa: F403
 from .nn import __all__ as _nn_all
@@ -11,6 +12,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AddInverse",
     "DropModality",
+    "calibrate",
     "data",
     "datasets",
     "encoders",
