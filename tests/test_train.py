@@ -9,6 +9,7 @@ import torch
 
 from torch_imf import evaluate, fit
 from torch_imf.data import modalities
+from torch_imf.encoders import StructuralEncoder
 from torch_imf.nn import IMF, KGE, ContextualRelationalScorer
 
 SETTINGS = {"batch_size": 64, "lr": 0.01, "lr_decay": 0.9, "patience": None}
@@ -45,6 +46,34 @@ def test_fit_stops_early(fake):
     assert len(history) == best + 3
     history = fit(build(fake), fake, epochs=5, eval_every=3, **SETTINGS)
     assert [entry["epoch"] for entry in history] == [3, 5]
+
+
+@pytest.mark.parametrize("optimizer", ["rmsprop", "SGD"])
+def test_any_optimizer(fake, optimizer):
+    history = fit(build(fake), fake, epochs=1, batch_size=64, lr=0.01, optimizer=optimizer)
+    assert len(history) == 1
+    with pytest.raises(ValueError, match="Could not resolve 'sgdd'"):
+        fit(build(fake), fake, epochs=1, optimizer="sgdd")
+
+
+def test_resume_with_a_structural_encoder(fake, tmp_path):
+    def imf(seed, **kwargs):
+        torch.manual_seed(seed)
+        encoder = StructuralEncoder(fake.num_nodes, fake.num_relations, 16, dropout=0.1)
+        encoder.register_graph(fake)
+        return IMF(fake.num_nodes, fake.num_relations, 16, struct=encoder, **kwargs)
+
+    path = tmp_path / "checkpoint.pt"
+    history = fit(imf(1), fake, epochs=3, batch_size=64)
+    fit(imf(1), fake, epochs=1, batch_size=64, checkpoint=path)
+    assert fit(imf(1), fake, epochs=3, batch_size=64, checkpoint=path) == history
+    with pytest.raises(ValueError, match="belongs to another model"):
+        fit(imf(1, freeze_struct=True), fake, epochs=3, batch_size=64, checkpoint=path)
+    # Frozen, what it is like is part of what a run is:
+    path = tmp_path / "frozen.pt"
+    fit(imf(1, freeze_struct=True), fake, epochs=1, batch_size=64, checkpoint=path)
+    with pytest.raises(ValueError, match="init_node_emb"):
+        fit(imf(2, freeze_struct=True), fake, epochs=3, batch_size=64, checkpoint=path)
 
 
 def test_learning_rate_of_embeddings_and_of_the_rest(fake):

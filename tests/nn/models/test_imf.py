@@ -128,7 +128,31 @@ def test_structure_from_a_module(fake):
         assert torch.equal(model.encode(index)["struct"], 2 * before[index])
         fit(model, fake, epochs=1, batch_size=64)
         assert torch.equal(module.weight, before) == freeze
+        assert torch.equal(model.encode()["struct"], 2 * before) == freeze
         assert not model.node_emb.weight.requires_grad
+
+
+def test_a_frozen_module_is_called_once(fake):
+    class Noisy(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.randn(fake.num_nodes, 16))
+
+        def forward(self):
+            return torch.nn.functional.dropout(self.weight, 0.5, self.training)
+
+    module = Noisy()
+    args = (fake.num_nodes, fake.num_relations, 16, *modalities(fake))
+    model = IMF(*args, struct=module, freeze_struct=True).train()
+    assert torch.equal(model.encode()["struct"], module.weight)
+    assert module.training and module.weight.requires_grad  # It is left as it was.
+    assert not model.node_emb.weight.requires_grad
+
+
+@pytest.mark.parametrize("fusion", ["imf", "mutan"])
+def test_the_contrastive_loss_compares_modalities(fake, fusion):
+    model = IMF(fake.num_nodes, fake.num_relations, 16, *modalities(fake), fusion=fusion)
+    assert list(model._encode()[1]) == ["struct", *modalities(fake)[0]]
 
 
 def test_contrastive_pairs(fake):
@@ -198,6 +222,8 @@ def test_errors(fake):
         IMF(*size, struct=torch.zeros(fake.num_nodes, 8))
     with pytest.raises(ValueError, match="'rel_emb' need to be finite and of shape"):
         IMF(*size, rel_emb=torch.full((2 * fake.num_relations, 16), float("inf")))
+    with pytest.raises(ValueError, match="'struct' needs to be a tensor or a module"):
+        IMF(*size, struct=torch.zeros(fake.num_nodes, 16).numpy())
     with pytest.raises(ValueError, match="'freeze_struct' needs the embeddings"):
         IMF(*size, freeze_struct=True)
     with pytest.raises(ValueError, match="'regularization' cannot be negative"):

@@ -68,6 +68,12 @@ def test_loss_in_low_precision(loss):
     assert torch.allclose(out.double(), truth, rtol=0.02)
 
 
+@pytest.mark.parametrize("scorer", [TransE(8), DistMult(8)])
+def test_no_positives_add_nothing(scorer):
+    args = (torch.randn(4, 8), torch.randn(9, 8), torch.empty(2, 0, dtype=torch.long))
+    assert OneToNLoss("ce", regularization=0.1)(scorer, *args) == 0
+
+
 def test_errors():
     with pytest.raises(ValueError, match="Invalid 'loss' argument"):
         OneToNLoss("hinge")

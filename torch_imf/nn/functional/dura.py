@@ -38,7 +38,7 @@ def dura_loss(
     row, col = pos_index
     count = torch.bincount(row, minlength=query.size(0)).to(dtype)
     share = torch.ones_like(count) if weight is None else weight.to(dtype)
-    share = share / share.sum() * (count > 0)
+    share = share / share.sum().clamp(min=torch.finfo(dtype).tiny) * (count > 0)
     fact = (share / count.clamp(min=1))[row]
     share_key = fact.new_zeros(key.size(0)).index_add_(0, col, fact)
     with torch.autocast(query.device.type, enabled=False):

@@ -78,7 +78,7 @@ class _LinearCE(torch.autograd.Function):
         q, k, dtype = compute_dtype(query, key)
         count = torch.bincount(pos_index[0], minlength=q.size(0)).to(dtype)
         share = torch.ones_like(count) if weight is None else weight.detach().to(dtype)
-        share = share / share.sum()
+        share = share / share.sum().clamp(min=torch.finfo(dtype).tiny)
         share = share * (count > 0)
         fact = share / count.clamp(min=1)  # The share of each fact of a query.
         chunks = list(chunk_positives(pos_index, q.size(0), k.size(0), chunk_size))

@@ -15,6 +15,7 @@ from torch_imf.nn.models.base import MultimodalKGE
 from torch_imf.nn.models.checks import check_embedding, check_views
 from torch_imf.nn.models.features import FrozenFeatures
 from torch_imf.nn.scorer import ContextualRelationalScorer, Scorer, scorer_resolver
+from torch_imf.ranking import inference
 
 
 class IMF(MultimodalKGE):
@@ -91,10 +92,11 @@ class IMF(MultimodalKGE):
         struct (torch.Tensor or torch.nn.Module, optional): What the structural
             view starts from: embeddings of shape :obj:`[N, C]`, such as those
             of :class:`~torch_imf.encoders.StructuralEncoder`, or a module that
-            gives them when called without arguments, to be trained jointly.
-            If :obj:`None`, random embeddings. (default: :obj:`None`)
+            gives them when called without arguments, to be trained jointly
+            (unless frozen, when it is called once). If :obj:`None`, random embeddings. (default: :obj:`None`)
         rel_emb (torch.Tensor, optional): The relation embeddings to start
-            from, of shape :obj:`[2 R, C_r]`, inverse relations included.
+            from, of shape :obj:`[2 R, C_r]`, inverse relations included: those
+            of all views, or of the structural one if views do not share them.
             (default: :obj:`None`)
         freeze_struct (bool, optional): If set to :obj:`True`, the structural
             embeddings stay as given, as in the paper. (default: :obj:`False`)
@@ -186,21 +188,24 @@ class IMF(MultimodalKGE):
     def _init_struct(
         self, struct: Tensor | Module | None, rel_emb: Tensor | None, freeze: bool
     ) -> None:
-        # Non-persistent buffers: `reset_parameters` goes back to them.
-        self.struct = struct if isinstance(struct, Module) else None
-        node_emb = struct if isinstance(struct, Tensor) else None
-        tables = {"init_node_emb": (node_emb, self.node_emb.weight)}
-        tables["init_rel_emb"] = (rel_emb, self._rel_emb(self.views[0]).weight)
-        for name, (init, weight) in tables.items():
-            if init is not None:
-                check_embedding(name[5:], init, weight)
-                init = init.detach().float()
-            self.register_buffer(name, init, persistent=False)
+        if struct is not None and not isinstance(struct, Tensor | Module):
+            raise ValueError(f"'struct' needs to be a tensor or a module (got {type(struct)})")
         if freeze and struct is None:
             raise ValueError("'freeze_struct' needs the embeddings to freeze as 'struct'")
-        self.node_emb.weight.requires_grad_(struct is None or (node_emb is not None and not freeze))
-        if self.struct is not None:
-            self.struct.requires_grad_(not freeze)
+        if freeze and isinstance(struct, Module):
+            with inference(struct):
+                struct = struct()
+        self.freeze_struct = freeze
+        self.struct = struct if isinstance(struct, Module) else None
+        self.node_emb.weight.requires_grad_(self.struct is None and not freeze)
+        # Non-persistent buffers: `reset_parameters` goes back to them.
+        tables = {"init_node_emb": (struct, self.node_emb.weight)}
+        tables["init_rel_emb"] = (rel_emb, self._rel_emb(self.views[0]).weight)
+        for name, (init, weight) in tables.items():
+            init = init.detach().float() if isinstance(init, Tensor) else None
+            if init is not None:
+                check_embedding(name[5:], init, weight)
+            self.register_buffer(name, init, persistent=False)
 
     def reset_parameters(self) -> None:
         r"""Resets all learnable parameters of the module. Embeddings that were
@@ -245,7 +250,7 @@ class IMF(MultimodalKGE):
         z.update({name: module(index) for name, module in self.features.items()})
         latent_dict: dict[str, Tensor] = {}
         if self.fusion is not None:
-            latent_dict = self.fusion.latent(z)
+            latent_dict = self.fusion.latent(dict(z))  # A copy: it may be its argument.
             z["fused"] = self.fusion.fuse(latent_dict, self._mask_dict(index))
         return {view: z[view] for view in self.views}, latent_dict
 

@@ -65,7 +65,7 @@ class OneToNLoss(torch.nn.Module):
         score = score.to(torch.promote_types(score.dtype, torch.float32))
         row, col = pos_index
         if self.loss == "ce":
-            return -score.log_softmax(dim=-1)[row, col].mean()
+            return -score.log_softmax(dim=-1)[row, col].sum() / max(row.numel(), 1)
         total = F.softplus(score).sum() - (1 - smoothing) * score[row, col].sum()
         if smoothing > 0:
             total = total - smoothing / size * score.sum()
