@@ -12,8 +12,9 @@ All variants share their settings (`configs.py`) and differ in what their name s
   `all views`: with a vote for texts beside those of structure and the fused view.
 - `random structure`, `frozen structure`, `joint structure`: what becomes of the structural encoder,
   whose embeddings IMF starts from otherwise.
-- `paper`: the paper's equations, where they can be trained; `released code`: its choices.
-- `S`, `S+V`, `S+T`, `S+V+T`, `S+V+T+N`: structure with images, texts, numeric literals.
+- `Eq. 4 as printed`: a plain product of the modalities; `paper`: the paper's equations, where they
+  can be trained; `released code`: its choices.
+- `S+V`, `S+T`, `S+V+T`, `S+V+T+N`: structure with images, texts, numeric literals.
 """
 
 from configs import PAPER, RELEASED, config, settings_of, variant
@@ -44,6 +45,8 @@ if "struct" in base:
     rows["random structure"] = {k: v for k, v in base.items() if k != "struct"}
     for use in ("frozen", "joint"):
         rows[f"{use} structure"] = {**base, "struct": {**base["struct"], "use": use}}
+printed = {"name": "imf", "rank": 1, "all_orders": False}
+rows["Eq. 4 as printed"] = variant(base, fusion=printed)
 rows["paper"] = settings_of(base, PAPER)
 rows["released code"] = settings_of(base, RELEASED)
 for chosen in [["visual"], ["text"], ["visual", "text"], ["visual", "text", "numeric"]]:
@@ -52,6 +55,9 @@ for chosen in [["visual"], ["text"], ["visual", "text"], ["visual", "text", "num
         kept = [v for v in views if v in {"struct", "fused", *chosen}]
         rows[label] = {**variant(base, views=kept), "modalities": chosen}
 
+unknown = sorted(set(args.rows or []) - set(rows))
+if unknown:
+    raise SystemExit(f"Unknown rows {unknown}, choose of {list(rows)}")
 for label, settings in rows.items():
     if args.rows is None or label in args.rows:
         for seed in range(args.seeds):

@@ -10,6 +10,7 @@ entities whose fact is held out says what a view knows.
 
 import os
 import os.path as osp
+from functools import partial
 
 import matplotlib
 import torch
@@ -30,7 +31,7 @@ args = args.parse_args()
 torch.set_num_threads(args.threads)
 
 
-def classes(model, data):
+def classes(model, data, draw):
     rel = data.rel_names.index(args.relation)
     mask = data.edge_type == rel
     (head, tail), train = data.edge_index[:, mask], data.train_mask[mask]
@@ -41,6 +42,8 @@ def classes(model, data):
     with inference(model):
         z = {view: x[head] for view, x in model.encode().items()}
         query = model.query(z, torch.full_like(head, rel))
+    if tail[~train].unique().numel() < 2:
+        raise SystemExit(f"'{args.relation}' has held-out facts of less than two classes")
     out = {
         view: {
             "held_out": silhouette(x[~train], tail[~train]),
@@ -48,16 +51,20 @@ def classes(model, data):
         }
         for view, x in query.items()
     }
+    found = {"silhouette": out, "num_entities": len(head), "num_held_out": int((~train).sum())}
+    if not draw:
+        return found
     fig, axes = plt.subplots(1, len(query), figsize=(4 * len(query), 3.6), squeeze=False)
     for ax, (view, x) in zip(axes[0], query.items(), strict=True):
         names = [data.node_names[i] for i in tail.tolist()]
         title = f"{view}: silhouette of held-out facts {out[view]['held_out']:.2f}"
-        plot_tsne(x, names, ax, title, outline=~train)
+        plot_tsne(x, names, ax, title, outline=~train.cpu())
     fig.tight_layout()
     os.makedirs(osp.dirname(osp.abspath(args.figure)), exist_ok=True)
     fig.savefig(args.figure, dpi=150)
-    return {"silhouette": out, "num_entities": head.numel(), "num_held_out": int((~train).sum())}
+    return found
 
 
 for seed in range(args.seeds):
-    run("contextual_tsne", f"IMF, {args.relation}", config(args.graph), seed, classes)
+    extra = partial(classes, draw=seed == 0)
+    run("contextual_tsne", f"IMF, {args.relation}", config(args.graph), seed, extra)

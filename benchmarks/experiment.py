@@ -22,6 +22,7 @@ from results import RESULTS, append, commit
 
 from torch_imf import IMF, KGE, MultimodalKGE, evaluate, fit
 from torch_imf.data import modalities
+from torch_imf.data.graph import prepare as to_device
 from torch_imf.encoders import StructuralEncoder
 from torch_imf.nn.fusion import fusion_resolver
 from torch_imf.nn.scorer import scorer_resolver
@@ -29,6 +30,7 @@ from torch_imf.transforms import DropModality
 
 Settings = dict[str, Any]
 load = cache(graph)
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 ENCODERS: dict[str, StructuralEncoder] = {}
 
 
@@ -66,12 +68,12 @@ def structure(settings: Settings, data: Any, seed: int) -> Settings:
         kwargs = struct.pop("fit")
         torch.manual_seed(seed)
         encoder = StructuralEncoder(data.num_nodes, data.num_relations, channels, **struct)
-        fit(encoder, data, patience=None, **kwargs)
+        fit(encoder.to(DEVICE), data, patience=None, **kwargs)
         ENCODERS[name] = encoder
     encoder = copy.deepcopy(ENCODERS[name])
     if use == "joint":
-        return {"struct": encoder.register_graph(data)}
-    return {"struct": encoder.encode(data), "freeze_struct": use == "frozen"}
+        return {"struct": encoder.cpu().register_graph(data)}
+    return {"struct": encoder.encode(data).cpu(), "freeze_struct": use == "frozen"}
 
 
 def build(settings: Settings, data: Any, seed: int) -> MultimodalKGE:
@@ -106,8 +108,14 @@ def lines(benchmark: str) -> list[dict[str, Any]]:
     path = osp.join(RESULTS, f"{benchmark}.jsonl")
     if not osp.exists(path):
         return []
+    out = []
     with open(path) as f:
-        return [json.loads(line) for line in f]
+        for number, line in enumerate(f, start=1):
+            try:
+                out.append(json.loads(line))
+            except json.JSONDecodeError as e:
+                raise SystemExit(f"'{path}', line {number} is no JSON, remove it ({e})") from e
+    return out
 
 
 def run(
@@ -134,23 +142,32 @@ def run(
             return line
     digest = hashlib.sha256(key(label, settings, seed).encode()).hexdigest()[:16]
     checkpoint = osp.join(DATA, "checkpoints", f"{benchmark}-{digest}.pt")
-    code, data = commit(), prepare(settings)
+    data = prepare(settings)
     print(f"{benchmark}: {settings['graph']}, {label}, seed {seed}", flush=True)
     start = time.perf_counter()
-    model = build(settings, data, seed).to("cuda" if torch.cuda.is_available() else "cpu")
+    # Kept beside the checkpoint, so that an interrupted run counts as a whole:
+    past = {"seconds": 0.0, "code": [commit()]}
+    if osp.exists(checkpoint) and osp.exists(f"{checkpoint}.json"):
+        with open(f"{checkpoint}.json") as f:
+            past = json.load(f)
+        past["code"] = list(dict.fromkeys([*past["code"], commit()]))
+    model = build(settings, data, seed).to(DEVICE)
+
+    def seconds() -> float:
+        return past["seconds"] + time.perf_counter() - start
 
     def report(entry: dict[str, float]) -> None:
-        minutes = (time.perf_counter() - start) / 60
+        with open(f"{checkpoint}.json", "w") as f:
+            json.dump({**past, "seconds": seconds()}, f)
         print(
             f"  epoch {entry['epoch']:3.0f}, loss {entry['loss']:.4f}, val MRR {entry['mrr']:.4f}, "
-            f"{minutes:.1f} min",
+            f"{seconds() / 60:.1f} min",
             flush=True,
         )
 
     history = fit(
         model, data, checkpoint=checkpoint, callback=report, patience=None, **settings["fit"]
     )
-    seconds = time.perf_counter() - start
     best = max(history, key=lambda entry: entry["mrr"])
     out = evaluate(model, data)
     metrics = {k: round(v, 5) for k, v in out.items() if not isinstance(v, dict)}
@@ -158,19 +175,21 @@ def run(
     line = append(
         benchmark,
         seed,
-        seconds,
+        seconds(),
         metrics,
-        code=code,
+        code=past["code"],
         label=label,
         settings=settings,
         epoch=best["epoch"],
         curve=[[entry["epoch"], round(entry["mrr"], 4)] for entry in history],
         num_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
         weights={k: round(v, 4) for k, v in model.view_weights().items()},
-        **(extra(model, data) if extra is not None else {}),
+        modalities={name: int(mask.sum()) for name, mask in modalities(data)[1].items()},
+        **(extra(model, to_device(model, data)) if extra is not None else {}),
     )
-    if osp.exists(checkpoint):
-        os.remove(checkpoint)
+    for path in (checkpoint, f"{checkpoint}.json"):
+        if osp.exists(path):
+            os.remove(path)
     print(f"  test MRR {metrics['mrr']:.4f}", flush=True)
     return json.loads(line)
 

@@ -30,7 +30,10 @@ def table(name: str, graph: str) -> str:
     groups: dict[str, list[dict]] = {}
     for line in lines(name):
         if line.get("settings", {}).get("graph") == graph:
-            groups.setdefault(line["label"], []).append(line)
+            group = groups.setdefault(line["label"], [])
+            group.append(line)
+            if line["settings"] != group[0]["settings"]:
+                sys.exit(f"'{name}', '{line['label']}': lines of two settings. Remove one of them")
     published = any((name, graph, label) in PUBLISHED for label in groups)
     head = ["", "val MRR", *METRICS.values(), "MR", "seeds", *(["published MRR"] * published)]
     rows = [f"| {' | '.join(head)} |", "|---" + "|---:" * (len(head) - 1) + "|"]
