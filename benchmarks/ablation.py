@@ -42,7 +42,10 @@ rows = {
     "all views": variant(base, views=["struct", "text", "fused"]),
 }
 if "struct" in base:
-    rows["random structure"] = {k: v for k, v in base.items() if k != "struct"}
+    plain = {k: v for k, v in base.items() if k != "struct"}
+    rows["random structure"] = plain
+    rows["random structure, w/o MF"] = variant(plain, views=["struct"])
+    rows["random structure, shuffled features"] = {**plain, "shuffle": True}
     for use in ("frozen", "joint"):
         rows[f"{use} structure"] = {**base, "struct": {**base["struct"], "use": use}}
 printed = {"name": "imf", "rank": 1, "all_orders": False}

@@ -74,7 +74,7 @@ CONFIGS["fb15k237"] = {
 CONFIGS["fb15k237-4k"] = copy.deepcopy(CONFIGS["fb15k237"])
 CONFIGS["fb15k237-4k"]["graph"] = "fb15k237-4k"
 CONFIGS["fb15k237-4k"]["model"]["hidden_channels"] = 256
-CONFIGS["fb15k237-4k"]["fit"].update(epochs=24, batch_size=256, dense_lr=0.03, eval_every=3)
+CONFIGS["fb15k237-4k"]["fit"].update(epochs=12, batch_size=256, dense_lr=0.03, eval_every=3)
 # For a GPU: more of everything, in single precision.
 CONFIGS["fb15k237-full"] = copy.deepcopy(CONFIGS["fb15k237"])
 CONFIGS["fb15k237-full"]["model"]["hidden_channels"] = 1024
