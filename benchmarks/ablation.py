@@ -1,6 +1,7 @@
 """What each ingredient and each modality adds to IMF (Tables 2-4 of the paper).
 
     python benchmarks/ablation.py --graph countries
+    python benchmarks/ablation.py --graph fb15k237-full    # for a GPU
 
 All variants share their settings (`configs.py`) and differ in what their name says. Rows:
 
@@ -31,7 +32,7 @@ set_num_threads(args.threads)
 
 base = config(args.graph)
 views = base["model"]["views"]
-names = [name for name in LETTERS if name in modalities(load(args.graph))[0]]
+names = [name for name in LETTERS if name in modalities(load(base["graph"]))[0]]
 rows = {
     "IMF": base,
     "w/o MF": variant(base, views=["struct"]),
@@ -64,4 +65,5 @@ if unknown:
 for label, settings in rows.items():
     if args.rows is None or label in args.rows:
         for seed in range(args.seeds):
-            run("ablation", label, settings, seed)
+            full = " (full)" if args.graph.endswith("-full") else ""
+            run("ablation", f"{label}{full}", settings, seed)

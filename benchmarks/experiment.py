@@ -17,6 +17,7 @@ from functools import cache
 from typing import Any
 
 import torch
+from configs import CONFIGS
 from graphs import DATA, graph
 from results import RESULTS, append, commit
 
@@ -199,7 +200,7 @@ def parser(description: str | None, seeds: int) -> argparse.ArgumentParser:
     out = argparse.ArgumentParser(
         description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    out.add_argument("--graph", default="countries", choices=["countries", "fb15k237-4k"])
+    out.add_argument("--graph", default="countries", choices=list(CONFIGS))
     out.add_argument("--seeds", type=int, default=seeds)
     out.add_argument("--threads", type=int, default=min(2, torch.get_num_threads()))
     return out
