@@ -41,14 +41,28 @@ def test_feature_cache(tmp_path):
     assert read(cache, ["other"]) == {}
 
 
-def flip(content):
-    middle = len(content) // 2
-    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+def flip(content, i, bits=1):
+    return content[:i] + bytes([content[i] ^ bits]) + content[i + 1 :]
+
+
+def flip_directory(offset, bits=1):
+    """Damages an entry of the directory of the archive."""
+    return lambda content: flip(content, content.index(b"PK\x01\x02") + offset, bits)
 
 
 @pytest.mark.parametrize(
     "damage",
-    [flip, lambda _: b"", lambda _: b"no archive", lambda content: content[:-100]],
+    [
+        lambda content: flip(content, len(content) // 2),
+        lambda _: b"",
+        lambda _: b"no archive",
+        lambda content: content[:-100],
+        flip_directory(6, 0x80),  # Needs a later version.
+        flip_directory(8),  # Is encrypted.
+        flip_directory(10),  # Is compressed by an unknown method.
+        flip_directory(10, 14),  # Is compressed by a known one.
+        flip_directory(16),  # Has another checksum.
+    ],
 )
 def test_damaged_files_are_removed(tmp_path, damage):
     cache = FeatureCache(tmp_path, PixelEncoder())
@@ -66,6 +80,44 @@ def test_damaged_files_are_removed(tmp_path, damage):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert len(read(cache)) == 4
+
+
+def test_any_damaged_byte(tmp_path):
+    cache = FeatureCache(tmp_path, PixelEncoder())
+    x = torch.randn(2, 3)
+    cache.write(["a", "b"], x)
+    path = next(cache.folder.glob("*.npz"))
+    content = path.read_bytes()
+    num_found = 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for i in range(len(content)):
+            path.write_bytes(flip(content, i, 1 << i % 8))
+            found = read(cache, ["a", "b"])
+            assert all(torch.equal(row, x["ab".index(key)]) for key, row in found.items())
+            num_found += len(found)
+    assert 0 < num_found < 2 * len(content)  # Some bytes, such as a date, do not matter.
+
+
+def test_array_that_is_shorter_than_its_file(tmp_path):
+    cache = FeatureCache(tmp_path, PixelEncoder())
+    cache.write(["a", "b"], torch.randn(2, 300))
+    path = next(cache.folder.glob("*.npz"))
+    path.write_bytes(path.read_bytes().replace(b"(2, 300)", b"(2, 100)"))
+    with pytest.warns(UserWarning, match="are damaged .*CRC"):
+        assert read(cache, ["a", "b"]) == {}
+
+
+def test_damaged_file_in_a_folder_that_is_read_only(tmp_path, monkeypatch):
+    def unlink(*args, **kwargs):
+        raise PermissionError
+
+    cache = FeatureCache(tmp_path, PixelEncoder())
+    cache.write(["a"], torch.ones(1, 2))
+    next(cache.folder.glob("*.npz")).write_bytes(b"")
+    monkeypatch.setattr(Path, "unlink", unlink)
+    with pytest.warns(UserWarning, match="are damaged"):
+        assert read(cache, ["a"]) == {}
 
 
 def test_interrupted_write_leaves_nothing(tmp_path, monkeypatch):

@@ -80,6 +80,47 @@ def test_text_encoder_without_weights(folder, monkeypatch):
         TextEncoder("no-such")(TEXTS)
 
 
+@pytest.mark.parametrize("model", ["/no/such/folder", "a/b/c", "no such", "glove.6B.300d"])
+@pytest.mark.parametrize("pooling", [None, "mean"])
+@withPackage("sentence_transformers")
+def test_text_encoder_no_such_model(model, pooling, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(RuntimeError, match=f"weights of '{model}' are not on this machine"):
+        TextEncoder(model, pooling, device="cpu")(TEXTS)
+
+
+def test_text_encoder_from_plain_snapshot(folder, monkeypatch):
+    def find_weights(model, pooling=None):
+        return None if pooling is None else str(folder)
+
+    monkeypatch.setattr(textual, "find_weights", find_weights)
+    monkeypatch.setattr(textual, "find_spec", lambda _: True)
+    assert isinstance(textual.default_text_encoder(), TfidfEncoder)
+    assert "weights=None" in str(TextEncoder("mini"))
+    with pytest.raises(RuntimeError, match="'mini' is not a sentence .* no 'modules.json'"):
+        TextEncoder("mini")(TEXTS)
+
+
+def test_text_encoder_bare_name(folder, monkeypatch):
+    names = []
+
+    def load(path, pooling, device):
+        names.append(path)
+        if path != "sentence-transformers/mini":
+            raise OSError(f"no {path}")
+        return Lengths(path, device)
+
+    monkeypatch.setattr(textual, "load_transformer", load)
+    monkeypatch.setattr(textual, "find_weights", lambda *args: None)
+    x, _ = TextEncoder("mini", pooling="mean")(TEXTS)
+    assert x[0].tolist() == [3, 1]
+    assert names == ["mini", "sentence-transformers/mini"]
+    for model in ("other", "some/other", str(folder)):
+        with pytest.raises(RuntimeError, match=rf"\(no {model}\)"):
+            TextEncoder(model, pooling="cls")(TEXTS)
+    assert names[2:] == ["other", "sentence-transformers/other", "some/other", str(folder)]
+
+
 def test_text_encoder_bad_input(folder):
     with pytest.raises(ValueError, match=r"Invalid 'pooling' argument \(got 'max'\)"):
         TextEncoder(pooling="max")

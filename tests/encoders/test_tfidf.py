@@ -19,11 +19,12 @@ def test_tfidf_encoder():
     encoder = TfidfEncoder(channels=3)
     assert str(encoder) == "TfidfEncoder(channels=3, ngrams=2, max_terms=50000, seed=0)"
 
-    x = encoder(TEXTS)
+    x, mask = encoder(TEXTS)
     assert x.size() == (6, 3)
+    assert mask.tolist() == [True, True, False, True, False, True]
     assert x.dtype == torch.float32
     assert torch.allclose(x.norm(dim=-1), torch.tensor([1.0, 1, 0, 1, 0, 1]))
-    assert torch.equal(x, encoder(TEXTS))
+    assert torch.equal(x, encoder(TEXTS)[0])
 
     similarity = x @ x.t()
     assert similarity[0, 1] > 0.3 > similarity[0, 3]
@@ -34,7 +35,7 @@ def test_tfidf_encoder():
 def test_tfidf_encoder_fewer_texts_than_channels():
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    x = TfidfEncoder(channels=8)(TEXTS)
+    x, _ = TfidfEncoder(channels=8)(TEXTS)
     assert x.size() == (6, 8)
     assert (x[:, 4:] == 0).all()
 
@@ -45,7 +46,16 @@ def test_tfidf_encoder_fewer_texts_than_channels():
     expected = torch.from_numpy((terms @ terms.T).toarray()).float()
     assert torch.allclose(x[[0, 1, 3, 5]] @ x[[0, 1, 3, 5]].t(), expected, atol=1e-5)
 
-    assert TfidfEncoder(channels=8)([None, "!"]).tolist() == [[0.0] * 8] * 2
+
+@withPackage("sklearn")
+def test_tfidf_encoder_without_terms():
+    x, mask = TfidfEncoder(channels=8)([None, "!"])
+    assert x.tolist() == [[0.0] * 8] * 2
+    assert mask.tolist() == [False, False]
+
+    x, mask = TfidfEncoder(channels=8, max_terms=1)(["river", "!!", "forest", "river"])
+    assert x.tolist() == [[float(i == 0 and j != 1 and j != 2) for i in range(8)] for j in range(4)]
+    assert mask.tolist() == [True, False, False, True]
 
 
 def test_tfidf_encoder_bad_input():

@@ -3,6 +3,7 @@ import torch
 from torch_geometric.testing import withPackage
 
 from torch_imf.encoders import TextEncoder
+from torch_imf.encoders.transformer import num_positions
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "rock", "band", "river", "deep"]
 TEXTS = ["a rock band", None, "deep river", "a deep deep river " * 20, "a rock band"]
@@ -49,6 +50,30 @@ def test_text_encoder_pooling(folder, pooling):
         hidden = out.last_hidden_state[0]
         expected = {"pooler": out.pooler_output[0], "mean": hidden.mean(dim=0), "cls": hidden[0]}
         assert torch.allclose(x[i], expected[pooling], atol=1e-5)
+
+
+@withPackage("transformers")
+def test_positions_behind_padding(folder):
+    from transformers import RobertaConfig, RobertaModel
+
+    config = RobertaConfig(
+        vocab_size=len(WORDS),
+        hidden_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+        max_position_embeddings=32,
+        pad_token_id=1,
+    )
+    model = RobertaModel(config).eval()
+    model.save_pretrained(folder)
+    assert num_positions(model, 512) == 30
+    with torch.no_grad():
+        model(torch.full((1, 30), 5))
+        with pytest.raises((IndexError, RuntimeError), match="index"):
+            model(torch.full((1, 31), 5))
+    x, mask = TextEncoder(folder, pooling="mean", device="cpu")(TEXTS)
+    assert mask.tolist() == [True, False, True, True, True]
 
 
 @withPackage("transformers")

@@ -142,6 +142,18 @@ def test_load_weights(weights, tmp_path):
 
 
 @withPackage("timm")
+def test_load_weights_only(weights, monkeypatch):
+    import timm
+
+    def load_state_dict(path, weights_only=False):
+        assert weights_only
+        return torch.load(path, weights_only=weights_only)
+
+    monkeypatch.setattr("timm.models.load_state_dict", load_state_dict)
+    load_weights(timm.create_model(MODEL, num_classes=0), weights)
+
+
+@withPackage("timm")
 def test_vgg16():
     import timm
 

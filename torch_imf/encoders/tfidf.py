@@ -26,8 +26,9 @@ class TfidfEncoder:
 
     Shapes:
         - **input:** a list of :math:`N` texts or :obj:`None`
-        - **output:** :math:`(N, channels)`, a zero row for :obj:`None` and for
-          texts without a single term
+        - **output:** features :math:`(N, channels)` and mask :math:`(N)`; rows
+          of :obj:`None` and of texts without a single term that is kept are
+          zero and :obj:`False`
     """
 
     def __init__(
@@ -46,8 +47,8 @@ class TfidfEncoder:
         self.max_terms = max_terms
         self.seed = seed
 
-    def __call__(self, texts: list[str | None]) -> Tensor:
-        r"""Returns the features of a list of texts.
+    def __call__(self, texts: list[str | None]) -> tuple[Tensor, Tensor]:
+        r"""Returns the features of a list of texts and which of them have any.
 
         Args:
             texts (list[str or None]): The texts, see above.
@@ -57,10 +58,11 @@ class TfidfEncoder:
         from threadpoolctl import threadpool_limits
 
         out = torch.zeros(len(texts), self.channels)
+        mask = torch.zeros(len(texts), dtype=torch.bool)
         tokenize = TfidfVectorizer(ngram_range=(1, self.ngrams)).build_analyzer()
         known = [i for i, text in enumerate(texts) if text is not None and tokenize(text)]
         if len(known) == 0:
-            return out
+            return out, mask
 
         vectorizer = TfidfVectorizer(
             ngram_range=(1, self.ngrams),
@@ -79,7 +81,8 @@ class TfidfEncoder:
             u, s, _ = torch.linalg.svd(torch.from_numpy(terms.toarray()), full_matrices=False)
             x = u * s
         out[known, :rank] = F.normalize(x, dim=-1)
-        return out
+        mask[known] = torch.from_numpy(terms.getnnz(axis=1) > 0)
+        return out.masked_fill(~mask.view(-1, 1), 0.0), mask
 
     def __repr__(self) -> str:
         return (

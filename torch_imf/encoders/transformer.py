@@ -1,7 +1,7 @@
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 POOLINGS = ("pooler", "mean", "cls")
 
@@ -35,10 +35,7 @@ def load_transformer(
         )
     model = model.to(device, torch.float).eval()
 
-    max_length = min(
-        tokenizer.model_max_length,
-        getattr(model.config, "max_position_embeddings", tokenizer.model_max_length),
-    )
+    max_length = min(tokenizer.model_max_length, num_positions(model, tokenizer.model_max_length))
 
     @torch.no_grad()
     def encode(texts: list[str]) -> Tensor:
@@ -60,3 +57,15 @@ def load_transformer(
         return (out.last_hidden_state * mask).sum(dim=1) / mask.sum(dim=1)
 
     return encode
+
+
+def num_positions(model: nn.Module, default: int) -> int:
+    r"""Returns the number of tokens a transformer has positions for. Models
+    such as RoBERTa count them from behind the one of padding.
+    """
+    size: int = getattr(model.config, "max_position_embeddings", default)
+    for name, module in model.named_modules():
+        padding_idx = getattr(module, "padding_idx", None)
+        if name.endswith("position_embeddings") and padding_idx is not None:
+            return size - padding_idx - 1
+    return size

@@ -136,7 +136,10 @@ def load_weights(model: torch.nn.Module, path: str | os.PathLike[str]) -> None:
     """
     from timm.models import load_state_dict
 
-    state = load_state_dict(os.fspath(path))
+    # Older releases of timm unpickle anything by default, or cannot be asked not to:
+    load: Callable[..., dict[str, Tensor]] = load_state_dict
+    safe = "weights_only" in inspect.signature(load).parameters
+    state = load(os.fspath(path), **({"weights_only": True} if safe else {}))
     # The conversion that timm applies to weights as they were released:
     module = sys.modules[type(model).__module__]
     convert = getattr(module, "checkpoint_filter_fn", getattr(module, "_filter_fn", None))
