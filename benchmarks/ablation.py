@@ -9,6 +9,8 @@ All variants share their settings (`configs.py`) and differ in what their name s
   `w/o CL`: no contrastive loss.
 - `shuffled features`: every entity has the texts and images of another, so that what remains of the
   gain is that of one more view, and not of what the features say.
+- `calibrated`: the weights of views are fitted to validation facts at last
+  (`torch_imf.calibrate`), where `configs.py` does not ask for it anyway.
 - `single views`: decision fusion of structure and texts, without the paper's multimodal fusion;
   `all views`: with a vote for texts beside those of structure and the fused view.
 - `random structure`, `frozen structure`, `joint structure`: what becomes of the structural encoder,
@@ -39,6 +41,7 @@ rows = {
     "w/o DF": variant(base, views=["fused"]),
     "w/o CL": variant(base, contrastive_weight=0.0),
     "shuffled features": {**base, "shuffle": True},
+    "calibrated": {**base, "calibrate": True},
     "single views": variant(base, views=["struct", "text"]),
     "all views": variant(base, views=["struct", "text", "fused"]),
 }

@@ -51,6 +51,7 @@ CONFIGS: dict[str, Settings] = {
 CONFIGS["fb15k237"] = {
     "graph": "fb15k237",
     "modalities": ["text", "numeric"],
+    "calibrate": True,
     "model": {
         "hidden_channels": 512,
         "views": ["struct", "text", "fused"],
@@ -61,7 +62,7 @@ CONFIGS["fb15k237"] = {
         "contrastive_weight": 0.1,
     },
     "fit": {
-        "epochs": 20,
+        "epochs": 16,
         "batch_size": 2048,
         "lr": 0.1,
         "optimizer": "adagrad",

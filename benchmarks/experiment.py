@@ -21,7 +21,7 @@ from configs import CONFIGS
 from graphs import DATA, graph
 from results import RESULTS, append, commit
 
-from torch_imf import IMF, KGE, MultimodalKGE, evaluate, fit
+from torch_imf import IMF, KGE, MultimodalKGE, calibrate, evaluate, fit
 from torch_imf.data import modalities
 from torch_imf.data.graph import prepare as to_device
 from torch_imf.encoders import StructuralEncoder
@@ -170,6 +170,9 @@ def run(
         model, data, checkpoint=checkpoint, callback=report, patience=None, **settings["fit"]
     )
     best = max(history, key=lambda entry: entry["mrr"])
+    if settings.get("calibrate", False):
+        calibrate(model, data)
+        best = {**best, "mrr": float(evaluate(model, data, "val")["mrr"])}  # type: ignore[arg-type]
     out = evaluate(model, data)
     metrics = {k: round(v, 5) for k, v in out.items() if not isinstance(v, dict)}
     metrics["val_mrr"] = round(best["mrr"], 5)

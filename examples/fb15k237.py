@@ -6,13 +6,13 @@ import time
 
 import torch
 
-from torch_imf import IMF, IMFFusion, evaluate, fit, predict
+from torch_imf import IMF, IMFFusion, calibrate, evaluate, fit, predict
 from torch_imf.data import modalities
 from torch_imf.datasets import FB15K237
 from torch_imf.encoders import TfidfEncoder
 
 parser = argparse.ArgumentParser(formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-parser.add_argument("--epochs", type=int, default=20)
+parser.add_argument("--epochs", type=int, default=16)
 parser.add_argument("--batch_size", type=int, default=2048)
 # ComplEx and Adagrad converge in far fewer epochs than the paper's contextual scorer and Adam:
 parser.add_argument("--scorer", default="complex")
@@ -74,6 +74,8 @@ history = fit(
     callback=report,
 )
 best = max(history, key=lambda entry: entry["mrr"])
+weights = calibrate(model, data)  # Of the views, on validation facts.
+print("Weights: " + ", ".join(f"{view}: {weight:.3f}" for view, weight in weights.items()))
 out = evaluate(model, data, "test", progress=True)
 names = {"mrr": "MRR", "hits@1": "Hits@1", "hits@3": "Hits@3", "hits@10": "Hits@10", "mr": "MR"}
 print(f"Best epoch: {best['epoch']:02.0f}, Val MRR: {best['mrr']:.4f}")
