@@ -13,6 +13,7 @@ All variants share their settings (`configs.py`) and differ in what their name s
   (`torch_imf.calibrate`), where `configs.py` does not ask for it anyway.
 - `single views`: decision fusion of structure and texts, without the paper's multimodal fusion;
   `all views`: with a vote for texts beside those of structure and the fused view.
+- `texts alone`: no structure at all, each entity is its text.
 - `random structure`, `frozen structure`, `joint structure`: what becomes of the structural encoder,
   whose embeddings IMF starts from otherwise.
 - `Eq. 4 as printed`: a plain product of the modalities; `paper`: the paper's equations, where they
@@ -45,6 +46,11 @@ rows = {
     "single views": variant(base, views=["struct", "text"]),
     "all views": variant(base, views=["struct", "text", "fused"]),
 }
+if "text" in names:
+    texts = variant({**base, "modalities": ["text"]}, views=["text"])
+    texts.pop("struct", None)
+    rows["texts alone"] = texts
+    rows["texts alone, shuffled"] = {**texts, "shuffle": True}
 if "struct" in base:
     plain = {k: v for k, v in base.items() if k != "struct"}
     rows["random structure"] = plain
