@@ -45,6 +45,36 @@ class Fusion(torch.nn.Module):
         raise NotImplementedError
 
 
+class LowRankFusion(Fusion):
+    r"""An abstract base class of fusions that sum a number of products of all
+    modalities.
+
+    Args:
+        in_channels (dict[str, int]): Size of each modality.
+        out_channels (int): Size of the fused representation.
+        rank (int): The number of products.
+
+    Raises:
+        ValueError: If there is no modality, or no product.
+    """
+
+    def __init__(self, in_channels: dict[str, int], out_channels: int, rank: int) -> None:
+        super().__init__()
+        if len(in_channels) == 0 or rank < 1:
+            raise ValueError(
+                f"{self.__class__.__name__} needs at least one modality and a positive rank "
+                f"(got {in_channels} and {rank})"
+            )
+        self.in_channels = dict(in_channels)
+        self.out_channels = out_channels
+        self.rank = rank
+
+    def __repr__(self) -> str:
+        return (
+            f"{self.__class__.__name__}({self.in_channels}, {self.out_channels}, rank={self.rank})"
+        )
+
+
 def check_modalities(x_dict: dict[str, Tensor], expected: dict[str, int]) -> None:
     r"""Raises a :class:`ValueError` if :obj:`x_dict` does not hold the modalities and sizes that
     a fusion was made for.

@@ -4,10 +4,10 @@ import torch
 from torch import Tensor
 from torch.nn import Linear
 
-from torch_imf.nn.fusion.base import Fusion, check_modalities
+from torch_imf.nn.fusion.base import LowRankFusion, check_modalities
 
 
-class IMFFusion(Fusion):
+class IMFFusion(LowRankFusion):
     r"""The multimodal fusion from the `"IMF: Interactive Multimodal Fusion
     Model for Link Prediction" <https://arxiv.org/abs/2303.10816>`_ paper
     (Eq. 4), a Tucker decomposition of the bilinear map of all modalities whose
@@ -58,15 +58,7 @@ class IMFFusion(Fusion):
         dropout: float = 0.0,
         all_orders: bool = True,
     ) -> None:
-        super().__init__()
-        if len(in_channels) == 0 or rank < 1:
-            raise ValueError(
-                f"IMFFusion needs at least one modality and a positive rank "
-                f"(got {in_channels} and {rank})"
-            )
-        self.in_channels = dict(in_channels)
-        self.out_channels = out_channels
-        self.rank = rank
+        super().__init__(in_channels, out_channels, rank)
         self.latent_channels = latent_channels or out_channels
         self.dropout = dropout
         self.all_orders = all_orders
@@ -113,8 +105,3 @@ class IMFFusion(Fusion):
                 out = x if out is None else out * x
         assert out is not None
         return out.unflatten(-1, (self.rank, self.out_channels)).sum(dim=-2)
-
-    def __repr__(self) -> str:
-        return (
-            f"{self.__class__.__name__}({self.in_channels}, {self.out_channels}, rank={self.rank})"
-        )

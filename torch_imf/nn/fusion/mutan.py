@@ -3,10 +3,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn import Linear
 
-from torch_imf.nn.fusion.base import Fusion, check_modalities
+from torch_imf.nn.fusion.base import LowRankFusion, check_modalities
 
 
-class MutanFusion(Fusion):
+class MutanFusion(LowRankFusion):
     r"""The fusion in the released code of the `"IMF: Interactive Multimodal
     Fusion Model for Link Prediction" <https://arxiv.org/abs/2303.10816>`_
     paper, after `"MUTAN: Multimodal Tucker Fusion for Visual Question
@@ -39,15 +39,7 @@ class MutanFusion(Fusion):
         rank: int = 2,
         dropout: float = 0.2,
     ) -> None:
-        super().__init__()
-        if len(in_channels) == 0 or rank < 1:
-            raise ValueError(
-                f"MutanFusion needs at least one modality and a positive rank "
-                f"(got {in_channels} and {rank})"
-            )
-        self.in_channels = dict(in_channels)
-        self.out_channels = out_channels
-        self.rank = rank
+        super().__init__(in_channels, out_channels, rank)
         self.dropout = dropout
         self.lins = torch.nn.ModuleDict(
             {name: Linear(size, rank * out_channels) for name, size in in_channels.items()}
@@ -75,8 +67,3 @@ class MutanFusion(Fusion):
             factors.append(x if mask is None else x.where(mask.unsqueeze(-1), x.new_ones(())))
         out = torch.stack(factors).prod(dim=0)
         return out.unflatten(-1, (self.rank, self.out_channels)).sum(dim=-2).relu()
-
-    def __repr__(self) -> str:
-        return (
-            f"{self.__class__.__name__}({self.in_channels}, {self.out_channels}, rank={self.rank})"
-        )

@@ -93,7 +93,8 @@ class IMF(MultimodalKGE):
             view starts from: embeddings of shape :obj:`[N, C]`, such as those
             of :class:`~torch_imf.encoders.StructuralEncoder`, or a module that
             gives them when called without arguments, to be trained jointly
-            (unless frozen, when it is called once). If :obj:`None`, random embeddings. (default: :obj:`None`)
+            (unless frozen, when it is called once). If :obj:`None`, random
+            embeddings. (default: :obj:`None`)
         rel_emb (torch.Tensor, optional): The relation embeddings to start
             from, of shape :obj:`[2 R, C_r]`, inverse relations included: those
             of all views, or of the structural one if views do not share them.
