@@ -6,7 +6,7 @@
 All variants share their settings (`configs.py`) and differ in what their name says. Rows:
 
 - `IMF`: the views of `configs.py`; `w/o MF`: structure alone; `w/o DF`: the fused view alone;
-  `w/o CL`: no contrastive loss.
+  `w/o CL`: no contrastive loss; `CL of weight 1`, `InfoNCE`: more of it, and another one.
 - `shuffled features`: every entity has the texts and images of another, so that what remains of the
   gain is that of one more view, and not of what the features say.
 - `calibrated`: the weights of views are fitted to validation facts at last
@@ -41,6 +41,8 @@ rows = {
     "w/o MF": variant(base, views=["struct"]),
     "w/o DF": variant(base, views=["fused"]),
     "w/o CL": variant(base, contrastive_weight=0.0),
+    "CL of weight 1": variant(base, contrastive_weight=1.0),
+    "InfoNCE": variant(base, contrastive_temperature=0.1),
     "shuffled features": {**base, "shuffle": True},
     "calibrated": {**base, "calibrate": True},
     "single views": variant(base, views=["struct", "text"]),
