@@ -25,6 +25,16 @@ def mean_std(values: list[float]) -> str:
     return f"{out} ± {float(x.std()):.3f}".replace("± 0.", "± .") if len(values) > 1 else out
 
 
+def difference(group: list[dict], base: list[dict]) -> str:
+    """The MRR of a row less that of IMF, over the seeds that both have."""
+    mrr = {line["seed"]: line["metrics"]["mrr"] for line in base}
+    x = [line["metrics"]["mrr"] - mrr[line["seed"]] for line in group if line["seed"] in mrr]
+    if len(x) == 0 or not any(x):
+        return ""
+    sign = "+" if sum(x) > 0 else "-"
+    return sign + mean_std([value if sum(x) > 0 else -value for value in x])
+
+
 def table(name: str, graph: str) -> str:
     """One row per label, in the order of first appearance: means over seeds."""
     groups: dict[str, list[dict]] = {}
@@ -35,12 +45,16 @@ def table(name: str, graph: str) -> str:
             if line["settings"] != group[0]["settings"]:
                 sys.exit(f"'{name}', '{line['label']}': lines of two settings. Remove one of them")
     published = any((name, graph, label) in PUBLISHED for label in groups)
-    head = ["", "val MRR", *METRICS.values(), "MR", "seeds", *(["published MRR"] * published)]
+    base = groups.get("IMF", [])
+    head = ["", "val MRR", *METRICS.values(), "MR", "seeds"]
+    head += ["MRR less IMF's"] * (len(base) > 0) + ["published MRR"] * published
     rows = [f"| {' | '.join(head)} |", "|---" + "|---:" * (len(head) - 1) + "|"]
     for label, group in groups.items():
         metrics = [line["metrics"] for line in group]
         cells = [label, *(mean_std([m[k] for m in metrics]) for k in ("val_mrr", *METRICS))]
         cells += [f"{sum(m['mr'] for m in metrics) / len(metrics):.0f}", str(len(group))]
+        if len(base) > 0:
+            cells.append(difference(group, base))
         if published:
             cells.append(PUBLISHED.get((name, graph, label), "–"))
         rows.append(f"| {' | '.join(cells)} |")
