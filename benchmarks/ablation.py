@@ -73,8 +73,8 @@ for chosen in [["visual"], ["text"], ["visual", "text"], ["visual", "text", "num
 unknown = sorted(set(args.rows or []) - set(rows))
 if unknown:
     raise SystemExit(f"Unknown rows {unknown}, choose of {list(rows)}")
+full = " (full)" if args.graph.endswith("-full") else ""
 for label, settings in rows.items():
     if args.rows is None or label in args.rows:
         for seed in range(args.seeds):
-            full = " (full)" if args.graph.endswith("-full") else ""
             run("ablation", f"{label}{full}", settings, seed)

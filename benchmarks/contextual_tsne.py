@@ -8,14 +8,13 @@ the fact. Training pulls the query of a known fact to its tail, so that only the
 entities whose fact is held out says what a view knows.
 """
 
-import os
 import os.path as osp
 from functools import partial
 
 import matplotlib
 import torch
 from configs import config
-from experiment import parser, run
+from experiment import parser, run, save_figure
 
 from torch_imf.ranking import inference
 from torch_imf.visualize import plot_tsne, silhouette
@@ -59,9 +58,7 @@ def classes(model, data, draw):
         names = [data.node_names[i] for i in tail.tolist()]
         title = f"{view}: silhouette of held-out facts {out[view]['held_out']:.2f}"
         plot_tsne(x, names, ax, title, outline=~train.cpu())
-    fig.tight_layout()
-    os.makedirs(osp.dirname(osp.abspath(args.figure)), exist_ok=True)
-    fig.savefig(args.figure, dpi=150)
+    save_figure(fig, args.figure)
     return found
 
 

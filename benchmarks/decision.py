@@ -7,14 +7,13 @@ Trains IMF, draws the first test query that all views together answer and none o
 counts such queries.
 """
 
-import os
 import os.path as osp
 from functools import partial
 
 import matplotlib
 import torch
 from configs import config
-from experiment import parser, run
+from experiment import parser, run, save_figure
 
 from torch_imf import predict
 from torch_imf.data import TripletIndex
@@ -50,9 +49,7 @@ def complement(model, data, draw):
         name += " (inverse)" if rel >= data.num_relations else ""
         fig, ax = plt.subplots(figsize=(7, 4))
         plot_completions(answers, ax, f"{data.node_names[head]}, {name}: ?  (* test fact)")
-        fig.tight_layout()
-        os.makedirs(osp.dirname(osp.abspath(args.figure)), exist_ok=True)
-        fig.savefig(args.figure, dpi=150)
+        save_figure(fig, args.figure)
         print(f"  figure: {args.figure}")
     return {
         "views": {

@@ -198,6 +198,13 @@ def run(
     return json.loads(line)
 
 
+def save_figure(fig: Any, path: str) -> None:
+    """Writes a figure of matplotlib, and the folders above it."""
+    fig.tight_layout()
+    os.makedirs(osp.dirname(osp.abspath(path)), exist_ok=True)
+    fig.savefig(path, dpi=150)
+
+
 def parser(description: str | None, seeds: int) -> argparse.ArgumentParser:
     """The arguments that all benchmarks share."""
     out = argparse.ArgumentParser(

@@ -1,6 +1,6 @@
 """IMF on FB15K-237, next to its structural view alone trained in the same way.
 
-    python benchmarks/link_prediction.py                   # about an hour on two CPU cores
+    python benchmarks/link_prediction.py                   # 80 minutes on one CPU core
     python benchmarks/link_prediction.py --setting full    # for a GPU
 
 An interrupted run goes on from its last validation by the same command.

@@ -8,7 +8,7 @@ from torch_geometric.data import Data
 from torch_imf.data import TripletIndex
 from torch_imf.data.graph import prepare
 from torch_imf.data.index import both_sides
-from torch_imf.ranking import check_finite, inference
+from torch_imf.ranking import StreamedScores, check_finite, inference
 
 
 def calibrate(
@@ -106,12 +106,10 @@ def _scores(model: Any, head_index: Tensor, rel_type: Tensor, batch_size: int) -
     # The score of every entity as tail of each query in each view, as decision fusion takes it.
     out = []
     with inference(model):
-        z = model.encode()
-        key = model.key(z)
+        scores = StreamedScores(model)
         batches = zip(head_index.split(batch_size), rel_type.split(batch_size), strict=True)
         for head, rel in batches:
-            query = model.query({view: x[head] for view, x in z.items()}, rel)
-            part = model.view_similarity(query, key)
+            part = model.view_similarity(scores.query(head, rel), scores.key)
             score = check_finite(torch.stack([part[view] for view in model.views]))
             out.append(score.sigmoid() if model.decision.sigmoid else score)
     return torch.cat(out, dim=1)

@@ -80,7 +80,7 @@ def rank_tails(
     with inference(model):
         scorer: _Scores = _Dense(model, num_nodes)
         if hasattr(model, "similarity"):
-            scorer = _Streamed(model, view)
+            scorer = StreamedScores(model, view)
         bar = tqdm(batches, desc="Ranking", disable=None if progress else True, leave=False)
         for i, facts in enumerate(bar):
             greater[facts], equal[facts] = _count(
@@ -141,9 +141,12 @@ class _Scores(Protocol):
     def score(self, query: Any, start: int, end: int) -> Tensor: ...
 
 
-class _Streamed:
-    # A model with the scoring contract: every candidate is encoded once, before the first query.
-    def __init__(self, model: Any, view: str | None) -> None:
+class StreamedScores:
+    r"""The scores of a model with the scoring contract: every candidate is
+    encoded once, before the first query.
+    """
+
+    def __init__(self, model: Any, view: str | None = None) -> None:
         self.model = model
         self.view = view
         self.z: dict[str, Tensor] = model.encode()

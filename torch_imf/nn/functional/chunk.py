@@ -29,6 +29,19 @@ def chunk_positives(
         yield j, min(j + chunk_size, num_keys), row[part], col[part] - j
 
 
+def fact_shares(
+    pos_index: Tensor, num_queries: int, weight: Tensor | None, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    r"""Returns the share of each query in a mean that is weighed by
+    :obj:`weight`, zero for a query without positives, and that of each of its
+    positives, of shape :obj:`[B]` each.
+    """
+    count = torch.bincount(pos_index[0], minlength=num_queries).to(dtype)
+    share = torch.ones_like(count) if weight is None else weight.to(dtype)
+    share = share / share.sum().clamp(min=torch.finfo(dtype).tiny) * (count > 0)
+    return share, share / count.clamp(min=1)
+
+
 def compute_dtype(query: Tensor, key: Tensor) -> tuple[Tensor, Tensor, torch.dtype]:
     r"""Returns the operands of the products, cast as autocast asks, and the
     type of everything else: :obj:`float32` or wider.

@@ -1,6 +1,8 @@
 import torch
 from torch import Tensor
 
+from torch_imf.nn.functional.chunk import fact_shares
+
 
 def dura_loss(
     query: Tensor,
@@ -36,11 +38,8 @@ def dura_loss(
     """
     dtype = torch.promote_types(query.dtype, torch.float32)
     row, col = pos_index
-    count = torch.bincount(row, minlength=query.size(0)).to(dtype)
-    share = torch.ones_like(count) if weight is None else weight.to(dtype)
-    share = share / share.sum().clamp(min=torch.finfo(dtype).tiny) * (count > 0)
-    fact = (share / count.clamp(min=1))[row]
-    share_key = fact.new_zeros(key.size(0)).index_add_(0, col, fact)
+    share, fact = fact_shares(pos_index, query.size(0), weight, dtype)
+    share_key = fact.new_zeros(key.size(0)).index_add_(0, col, fact[row])
     with torch.autocast(query.device.type, enabled=False):
         out = (query.to(dtype).square().sum(dim=-1) * share).sum()
         return out + (key.to(dtype).square().sum(dim=-1) * share_key).sum()

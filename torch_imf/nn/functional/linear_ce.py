@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from torch_imf.nn.functional.chunk import chunk_positives, compute_dtype
+from torch_imf.nn.functional.chunk import chunk_positives, compute_dtype, fact_shares
 
 
 def linear_ce_loss(
@@ -76,11 +76,7 @@ class _LinearCE(torch.autograd.Function):
     ) -> Tensor:
         need_grad = any(ctx.needs_input_grad)
         q, k, dtype = compute_dtype(query, key)
-        count = torch.bincount(pos_index[0], minlength=q.size(0)).to(dtype)
-        share = torch.ones_like(count) if weight is None else weight.detach().to(dtype)
-        share = share / share.sum().clamp(min=torch.finfo(dtype).tiny)
-        share = share * (count > 0)
-        fact = share / count.clamp(min=1)  # The share of each fact of a query.
+        share, fact = fact_shares(pos_index, q.size(0), weight, dtype)
         chunks = list(chunk_positives(pos_index, q.size(0), k.size(0), chunk_size))
 
         log_sum = torch.full((q.size(0),), -torch.inf, dtype=dtype, device=q.device)

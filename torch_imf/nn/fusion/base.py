@@ -1,5 +1,6 @@
 import torch
 from torch import Tensor
+from torch.nn import Linear
 
 
 class Fusion(torch.nn.Module):
@@ -46,8 +47,8 @@ class Fusion(torch.nn.Module):
 
 
 class LowRankFusion(Fusion):
-    r"""An abstract base class of fusions that sum a number of products of all
-    modalities.
+    r"""An abstract base class of fusions that sum a number of products of linear
+    maps of all modalities.
 
     Args:
         in_channels (dict[str, int]): Size of each modality.
@@ -68,6 +69,12 @@ class LowRankFusion(Fusion):
         self.in_channels = dict(in_channels)
         self.out_channels = out_channels
         self.rank = rank
+
+    def reset_parameters(self) -> None:
+        for module in self.modules():
+            if isinstance(module, Linear):
+                torch.nn.init.xavier_uniform_(module.weight)
+                torch.nn.init.zeros_(module.bias)
 
     def __repr__(self) -> str:
         return (

@@ -1,5 +1,3 @@
-from typing import Any
-
 import torch
 from torch import Tensor
 from torch.nn import Linear
@@ -70,13 +68,6 @@ class IMFFusion(LowRankFusion):
             {name: Linear(self.latent_channels, rank * out_channels) for name in in_channels}
         )
         self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        r"""Resets all learnable parameters of the module."""
-        lin: Any
-        for lin in [*self.lins.values(), *self.out_lins.values()]:
-            torch.nn.init.xavier_uniform_(lin.weight)
-            torch.nn.init.zeros_(lin.bias)
 
     def latent(self, x_dict: dict[str, Tensor]) -> dict[str, Tensor]:
         r"""Returns the latent representations :math:`\tilde{\mathbf{e}}_k`

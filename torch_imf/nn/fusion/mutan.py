@@ -46,13 +46,6 @@ class MutanFusion(LowRankFusion):
         )
         self.reset_parameters()
 
-    def reset_parameters(self) -> None:
-        r"""Resets all learnable parameters of the module."""
-        for lin in self.lins.values():
-            assert isinstance(lin, Linear)
-            torch.nn.init.xavier_uniform_(lin.weight)
-            torch.nn.init.zeros_(lin.bias)
-
     def fuse(
         self,
         latent_dict: dict[str, Tensor],

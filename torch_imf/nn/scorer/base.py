@@ -90,6 +90,17 @@ class Scorer(torch.nn.Module):
         return f"{self.__class__.__name__}({self.channels})"
 
 
+def check_same_size(scorer: Scorer) -> None:
+    r"""Raises a :class:`ValueError` if relation embeddings are not of the size
+    of entity embeddings.
+    """
+    if scorer.rel_channels != scorer.channels:
+        raise ValueError(
+            f"{scorer.__class__.__name__} needs 'rel_channels' to be {scorer.channels} "
+            f"(got {scorer.rel_channels})"
+        )
+
+
 class DistanceScorer(Scorer):
     r"""An abstract base class of scorers with :math:`\psi(h, r, t) = \gamma -
     \mathrm{dist}(q, k)`.

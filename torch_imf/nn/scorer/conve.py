@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from torch_imf.nn.scorer.base import Scorer
+from torch_imf.nn.scorer.base import Scorer, check_same_size
 from torch_imf.nn.scorer.contextual import batch_norm
 
 
@@ -61,10 +61,7 @@ class ConvE(Scorer):
         hidden_dropout: float = 0.3,
     ) -> None:
         super().__init__(channels, rel_channels)
-        if self.rel_channels != channels:
-            raise ValueError(
-                f"ConvE needs 'rel_channels' to be {channels} (got {self.rel_channels})"
-            )
+        check_same_size(self)
         if min(num_filters, kernel_size) < 1:
             raise ValueError(
                 f"'num_filters' and 'kernel_size' need to be positive "

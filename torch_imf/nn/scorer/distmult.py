@@ -1,6 +1,6 @@
 from torch import Tensor
 
-from torch_imf.nn.scorer.base import Scorer
+from torch_imf.nn.scorer.base import Scorer, check_same_size
 
 
 class DistMult(Scorer):
@@ -18,10 +18,7 @@ class DistMult(Scorer):
 
     def __init__(self, channels: int, rel_channels: int | None = None) -> None:
         super().__init__(channels, rel_channels)
-        if self.rel_channels != channels:
-            raise ValueError(
-                f"DistMult needs 'rel_channels' to be {channels} (got {self.rel_channels})"
-            )
+        check_same_size(self)
         self.reset_parameters()
 
     def query(self, head: Tensor, rel: Tensor) -> Tensor:

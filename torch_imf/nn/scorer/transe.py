@@ -1,7 +1,7 @@
 import torch
 from torch import Tensor
 
-from torch_imf.nn.scorer.base import DistanceScorer
+from torch_imf.nn.scorer.base import DistanceScorer, check_same_size
 
 
 class TransE(DistanceScorer):
@@ -29,10 +29,7 @@ class TransE(DistanceScorer):
         p_norm: float = 1.0,
     ) -> None:
         super().__init__(channels, rel_channels, margin)
-        if self.rel_channels != channels:
-            raise ValueError(
-                f"TransE needs 'rel_channels' to be {channels} (got {self.rel_channels})"
-            )
+        check_same_size(self)
         self.p_norm = p_norm
         self.reset_parameters()
 
