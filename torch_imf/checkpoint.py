@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from torch_imf.data.files import replacing
+
 History = list[dict[str, float]]
 
 
@@ -84,12 +86,8 @@ class TrainingState:
             "rng": torch.get_rng_state(),
             "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
         }
-        temporary = self.path.with_name(f"{self.path.name}.{os.getpid()}.tmp")
-        try:
-            torch.save(state, temporary)
-            os.replace(temporary, self.path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with replacing(self.path) as file:
+            torch.save(state, file)
 
     def load(self) -> None:
         r"""Continues from the file, if it is there.

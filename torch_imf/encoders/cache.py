@@ -2,17 +2,17 @@ import hashlib
 import io
 import json
 import os
-import tempfile
 import warnings
 import zipfile
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Container, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from torch_imf.data.files import replacing
 
 # RuntimeError is what zipfile raises for flags of encryption or of a newer version:
 DAMAGED = (ValueError, TypeError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile)
@@ -98,9 +98,11 @@ class FeatureCache:
             about = self.folder / "encoder.json"
             if not about.exists():
                 text = json.dumps({"encoder": self.encoder}, indent=2) + "\n"
-                replace(about, lambda file: file.write(text.encode()))
+                with replacing(about) as file:
+                    file.write(text.encode())
             path = self.folder / f"{hash_content(' '.join(keys))[:32]}.npz"
-            replace(path, lambda file: np.savez(file, key=np.array(keys), x=x.numpy()))
+            with replacing(path) as file:
+                np.savez(file, key=np.array(keys), x=x.numpy())
         except OSError as e:
             warnings.warn(
                 f"Features are not kept, as the cache '{self.folder}' cannot be written to ({e}). "
@@ -133,18 +135,6 @@ def read_array(file: zipfile.ZipFile, name: str) -> np.ndarray:
     if info.compress_type != zipfile.ZIP_STORED:
         raise ValueError(f"'{name}' is compressed")
     return np.load(io.BytesIO(file.read(info)), allow_pickle=False)
-
-
-def replace(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    r"""Writes a file in one step: afterwards, it is complete or as before."""
-    handle, temporary = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            write(file)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
 
 
 def hash_content(content: str | bytes) -> str:
