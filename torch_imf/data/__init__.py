@@ -1,5 +1,15 @@
+from .audit import audit
+from .clean import clean_split
 from .features import modalities
 from .index import TripletIndex
 from .loader import QueryLoader
+from .names import NameIndex
 
-__all__ = classes = ["QueryLoader", "TripletIndex", "modalities"]
+__all__ = classes = [
+    "NameIndex",
+    "QueryLoader",
+    "TripletIndex",
+    "audit",
+    "clean_split",
+    "modalities",
+]

@@ -43,7 +43,7 @@ def check_features(
                 f"Features of modality '{name}' need to be floats of shape [{num_nodes}, *] "
                 f"(got shape {list(x.size())} of {x.dtype})"
             )
-        bad = ~x.isfinite().all(dim=-1)
+        bad = ~finite_rows(x)
         if bool(bad.any()):
             raise ValueError(
                 f"Features of modality '{name}' hold NaN or infinite values in "
@@ -58,3 +58,16 @@ def check_features(
                 f"The mask of modality '{name}' needs to be boolean of shape [{num_nodes}] "
                 f"(got shape {list(mask.size())} of {mask.dtype})"
             )
+
+
+def finite_rows(x: Tensor) -> Tensor:
+    r"""Returns which rows of a matrix hold neither NaN nor infinity, of shape
+    :obj:`[N]`. As below, a few rows at a time, so that what is computed on the
+    way takes no memory to speak of.
+    """
+    return torch.cat([part.isfinite().all(dim=-1) for part in x.split(1024)])
+
+
+def nonzero_rows(x: Tensor) -> Tensor:
+    r"""Returns which rows of a matrix are not all zero, of shape :obj:`[N]`."""
+    return torch.cat([(part != 0).any(dim=-1) for part in x.split(1024)])

@@ -1,0 +1,166 @@
+import pytest
+import torch
+from torch_geometric.data import Data
+
+from torch_imf.data import audit
+from torch_imf.transforms import AddInverse
+
+SPLITS = ("train", "val", "test")
+
+
+def graph(rows, num_nodes, num_relations, **kwargs):
+    r"""A graph of rows :obj:`(head, rel, tail, split)`."""
+    head, rel, tail, split = torch.tensor(rows, dtype=torch.long).view(-1, 4).t()
+    masks = {f"{name}_mask": split == i for i, name in enumerate(SPLITS)}
+    return Data(
+        edge_index=torch.stack([head, tail]),
+        edge_type=rel,
+        num_nodes=num_nodes,
+        num_relations=num_relations,
+        **masks,
+        **kwargs,
+    )
+
+
+def random_rows(seed, num_nodes=12, num_relations=6):
+    r"""Rows with repetitions and leaks, and self-loops; relation 1 is the
+    inverse of 0, 3 a duplicate of 2, 4 symmetric, and 5 is rare.
+    """
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(high, size):
+        return torch.randint(high, (size,), generator=generator)
+
+    head, rel, tail = draw(num_nodes - 1, 60), draw(5, 60), draw(num_nodes - 1, 60)
+    swap = {0: 1, 1: 0, 2: 3, 3: 2, 4: 4}
+    facts = list(zip(head.tolist(), rel.tolist(), tail.tolist(), strict=True))
+    facts += [(h, swap[r], t) if r in (2, 3) else (t, swap[r], h) for h, r, t in facts[:55]]
+    facts += [facts[i] for i in draw(len(facts), 150)] + [(0, 5, 1)]
+    split = torch.tensor([0, 0, 0, 0, 1, 2, 3])[draw(7, len(facts))]  # 3: none.
+    rows = [(*fact, s) for fact, s in zip(facts, split.tolist(), strict=True)]
+    return [rows[i] for i in torch.randperm(len(rows), generator=generator)]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_audit(seed):
+    rows = random_rows(seed)
+    data = graph(rows, num_nodes=12, num_relations=6)
+    out = audit(data, threshold=0.6, min_facts=4)
+
+    lists = {name: [row[:3] for row in rows if row[3] == i] for i, name in enumerate(SPLITS)}
+    facts = {name: set(lists[name]) for name in SPLITS}
+    train, test = facts["train"], facts["test"]
+    nodes = {node for h, _, t in train for node in (h, t)}
+    rels = {r for _, r, _ in train}
+    for name in SPLITS:
+        split, others = out.splits[name], [other for other in SPLITS if other != name]
+        assert split.rows == len(lists[name])
+        assert split.facts == len(facts[name])
+        assert split.duplicate_rows == len(lists[name]) - len(facts[name]) > 0
+        assert split.exclusive_facts == len(facts[name].difference(*(facts[x] for x in others)))
+        for other in others:
+            assert split.shared_rows[other] == sum(x in facts[other] for x in lists[name])
+            assert split.shared_facts[other] == len(facts[name] & facts[other]) > 0
+        assert split.unseen_node_rows == sum(not {h, t} <= nodes for h, _, t in lists[name])
+        assert split.unseen_relation_rows == sum(r not in rels for _, r, _ in lists[name])
+        assert split.loop_rows == sum(h == t for h, _, t in lists[name])
+
+    assert (out.num_nodes, out.num_relations) == (12, 6)
+    assert out.num_isolated_nodes == 12 - len({x for h, _, t, _ in rows for x in (h, t)}) >= 1
+    assert out.test_reversed == sum(any((t, s, h) in train for s in range(6)) for h, _, t in test)
+    assert out.test_linked == sum(
+        any((h, s, t) in train and s != r for s in range(6)) for h, r, t in test
+    )
+
+    pairs = {kind: {(p.rel, p.other) for p in found} for kind, found in out.pairs.items()}
+    assert (0, 1) in pairs["inverse"] and (2, 3) in pairs["duplicate"]
+    assert (4, 4) in pairs["symmetric"]
+    implied = {kind: set() for kind in pairs}
+    for h, r, t in test:
+        for kind, found in pairs.items():
+            for x, y in found | {(y, x) for x, y in found}:
+                pair = (h, t) if kind == "duplicate" else (t, h)
+                if x == r and h != t and (pair[0], y, pair[1]) in train:
+                    implied[kind].add((h, r, t))
+    implied["any"] = set().union(*implied.values())
+    assert out.test_implied == {kind: len(x) for kind, x in implied.items()}
+    assert out.test_implied["any"] > 0
+
+    assert not out.is_clean and len(out.problems) == 7
+    inverse = AddInverse()(data.clone())
+    assert audit(inverse, threshold=0.6, min_facts=4) == out
+
+
+def test_audit_of_clean_graph(fake):
+    out = audit(fake)
+    assert out.is_clean and out.problems == []
+    for name in SPLITS:
+        split = out.splits[name]
+        assert split.rows == split.facts == split.exclusive_facts == int(fake[f"{name}_mask"].sum())
+        assert split.unseen_node_rows == 0 and set(split.shared_rows.values()) == {0}
+    ((rel, other, share, num_facts),) = out.pairs["inverse"]
+    assert (fake.rel_names[rel], fake.rel_names[other]) == ("next_to", "after")
+    assert share == 1 and num_facts == int((fake.edge_type == rel).sum())
+    is_after = fake.test_mask & (fake.edge_type == other)
+    assert out.test_implied["inverse"] == out.test_implied["any"] == int(is_after.sum())
+    assert str(out).endswith("- symmetric relations (0): 0 facts")
+
+
+def test_audit_str():
+    rows = [(0, 0, 1, 0), (0, 0, 1, 0), (1, 1, 0, 1), (0, 0, 1, 1), (1, 1, 0, 2), (2, 1, 2, 2)]
+    out = audit(graph(rows, 2000, 2, rel_names=["likes", "is_liked_by"]), min_facts=1)
+    assert (
+        str(out)
+        == """\
+2,000 entities (1,997 of them in no fact) and 2 relations
+
+                               train       val      test
+rows                               2         2         2
+repeated rows                      1         0         0
+rows also in train                 -         1         0
+rows also in val                   2         -         1
+rows also in test                  0         1         -
+rows with unseen entity            0         0         1
+rows with unseen relation          0         1         2
+rows of self-loops                 0         0         1
+distinct facts                     1         2         2
+facts also in train                -         1         0
+facts also in val                  1         -         1
+facts also in test                 0         1         -
+facts in no other split            0         0         1
+
+Of 2 distinct test facts, 1 have their entities linked the other way
+round in train, and 0 by another relation. 1 follow from train by
+- inverse relations (1): 1 facts
+  likes | is_liked_by: 100%, 1 facts
+- duplicate relations (0): 0 facts
+- symmetric relations (0): 0 facts
+
+1 of 2 train rows are repeated.
+1 of 2 val rows (1 distinct facts) are in train as well.
+1 of 2 val rows (1 distinct facts) are in test as well.
+0 of 2 val facts are in no other split."""
+    )
+
+    rows = [(h, r, h + 1, 0) for h in range(3) for r in range(5)]
+    lines = str(audit(graph(rows, 4, 5), min_facts=3)).split("\n")
+    assert lines[-6:-1] == [  # Names are numbers where there are none.
+        "- duplicate relations (10): 0 facts",
+        "  0 | 1: 100%, 3 facts",
+        "  0 | 2: 100%, 3 facts",
+        "  0 | 3: 100%, 3 facts",
+        "  and 7 more",
+    ]
+
+
+@pytest.mark.parametrize("num_relations", [0, 3])
+def test_audit_of_empty_graph(num_relations):
+    out = audit(graph([], 0, num_relations))
+    assert out.is_clean and out.test_implied["any"] == 0
+
+
+def test_audit_errors():
+    with pytest.raises(ValueError, match="'edge_index' holds ids out of range"):
+        audit(graph([(0, 0, 1, 0)], num_nodes=1, num_relations=1))
+    with pytest.raises(ValueError, match="lacks"):
+        audit(Data(num_nodes=1))

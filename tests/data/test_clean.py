@@ -1,0 +1,170 @@
+import pytest
+import torch
+from torch_geometric.data import Data
+
+from torch_imf.data import audit, clean_split
+from torch_imf.data.clean import VAL_SHARE
+from torch_imf.transforms import AddInverse
+
+SPLITS = ("train", "val", "test")
+NAMES = ("edge_index", "edge_type", "edge_row", "train_mask", "val_mask", "test_mask")
+
+
+def random_graph(seed, broken, num_nodes=30, num_relations=4):
+    r"""A graph that repeats facts in each split and between them, in order of
+    splits; most of its validation facts are in training or test if broken.
+    """
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(high, size):
+        return torch.randint(high, (size,), generator=generator)
+
+    fact = torch.stack([draw(num_nodes, 400), draw(num_relations, 400), draw(num_nodes, 400)])
+    known = fact[:, :300]
+    fact = torch.cat(
+        [fact, known[:, draw(300, 200 if broken else 5)], fact[:, draw(400, 30)]], dim=1
+    )
+    split = torch.cat(
+        [
+            torch.tensor([0, 0, 2])[draw(3, 300)],
+            torch.tensor([0, 1, 2])[draw(3, 100)],
+            torch.ones(200 if broken else 5, dtype=torch.long),
+            draw(4, 30),  # 3: none.
+        ]
+    )
+    split, perm = split.sort(stable=True)
+    return graph(fact[:, perm], split, num_nodes, num_relations)
+
+
+def graph(fact, split, num_nodes, num_relations):
+    return Data(
+        edge_index=fact[[0, 2]],
+        edge_type=fact[1],
+        num_nodes=num_nodes,
+        num_relations=num_relations,
+        edge_row=torch.arange(split.numel()),
+        weight=torch.arange(split.numel()).float(),
+        lines=[f"line {i}" for i in range(split.numel())],
+        x_text=torch.randn(num_nodes, 2),
+        node_names=[f"node {i}" for i in range(num_nodes)],
+        rel_names=[f"rel {i}" for i in range(num_relations)],
+        **{f"{name}_mask": split == i for i, name in enumerate(SPLITS)},
+    )
+
+
+def rows(data, split):
+    mask = data[f"{split}_mask"]
+    (head, tail), rel = data.edge_index[:, mask], data.edge_type[mask]
+    return list(zip(head.tolist(), rel.tolist(), tail.tolist(), strict=True))
+
+
+def equal(data, other):
+    return all(torch.equal(data[name], other[name]) for name in NAMES)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("broken", [False, True])
+def test_clean_split(seed, broken):
+    data = random_graph(seed, broken)
+    published = {split: rows(data, split) for split in SPLITS}
+    train, val, test = (set(published[split]) for split in SPLITS)
+    assert (2 * len(val - train - test) < len(val)) == broken and not audit(data).is_clean
+    before = data.clone()
+
+    out = clean_split(data)
+    assert equal(data, before)  # It is left as it was.
+    assert audit(out).is_clean
+    assert all(len(rows(out, split)) == len(set(rows(out, split))) for split in SPLITS)
+    assert set(rows(out, "test")) == test
+    if broken:
+        pool = train.union(val) - test
+        assert set(rows(out, "train")) | set(rows(out, "val")) == pool
+        assert len(rows(out, "val")) == round(VAL_SHARE * len(pool)) > 0
+        used = rows(out, "train")
+        for i in range(3):  # Every head, relation and tail of the pool.
+            seen = {x[i] for x in used} if i == 1 else {x[j] for x in used for j in (0, 2)}
+            assert {x[i] for x in pool} <= seen
+    else:
+        assert set(rows(out, "val")) == val - test
+        assert set(rows(out, "train")) == train - val - test
+
+    # Rows stay in order, split by split, and are the first of their fact:
+    order = torch.cat([out.edge_row[out[f"{split}_mask"]] for split in SPLITS])
+    assert torch.equal(order, out.edge_row)
+    for split in SPLITS:
+        first = {}
+        for source in ("train", "val") if broken and split != "test" else (split,):
+            for i, fact in zip(data[f"{source}_mask"].nonzero(), rows(data, source), strict=True):
+                first.setdefault(fact, int(i))
+        index = out.edge_row[out[f"{split}_mask"]].tolist()
+        assert index == sorted(index) == [first[fact] for fact in rows(out, split)]
+
+    # Attributes follow their rows, others are shared:
+    assert torch.equal(out.edge_index, data.edge_index[:, out.edge_row])
+    assert torch.equal(out.edge_type, data.edge_type[out.edge_row])
+    assert torch.equal(out.weight, out.edge_row.float())
+    assert out.lines == [f"line {i}" for i in out.edge_row.tolist()]
+    assert out.x_text is data.x_text and out.node_names is data.node_names
+    assert out.num_nodes == 30 and out.rel_names is data.rel_names
+
+    assert equal(clean_split(out), out)
+    assert equal(clean_split(out, seed=1), out)
+    assert equal(clean_split(data), out)
+
+
+def test_clean_split_draw():
+    data = random_graph(seed=0, broken=True)
+    out, other = clean_split(data, seed=0), clean_split(data, seed=1)
+    assert set(rows(out, "val")) != set(rows(other, "val"))
+    assert set(rows(out, "test")) == set(rows(other, "test"))
+
+    # The order of rows has no say:
+    perm = torch.randperm(data.num_edges)
+    split = data.val_mask.long() + 2 * data.test_mask.long()
+    split[~(data.train_mask | data.val_mask | data.test_mask)] = 3
+    fact = torch.stack([data.edge_index[0], data.edge_type, data.edge_index[1]])
+    other = clean_split(graph(fact[:, perm], split[perm], 30, 4))
+    for name in SPLITS:
+        assert set(rows(other, name)) == set(rows(out, name))
+    assert torch.equal(other.train_mask.nonzero().view(-1), torch.arange(len(rows(out, "train"))))
+
+
+def test_clean_split_of_small_pool():
+    # No validation fact if that takes an entity or relation from training:
+    fact = torch.tensor([[0, 2, 0], [0, 1, 0], [1, 3, 1]])
+    out = clean_split(graph(fact, torch.tensor([0, 0, 1]), num_nodes=4, num_relations=2))
+    assert rows(out, "train") == [(0, 0, 1), (2, 1, 3)] and not out.val_mask.any()
+
+    fact = torch.tensor([[0, 1, 0, 0], [0, 0, 0, 0], [1, 0, 0, 1]])
+    out = clean_split(graph(fact, torch.tensor([0, 0, 0, 1]), num_nodes=2, num_relations=1))
+    assert int(out.train_mask.sum()) == 2 and int(out.val_mask.sum()) == 1
+
+
+def test_clean_split_of_clean_graph(fake):
+    out = clean_split(fake)
+    assert out is not fake and set(out.keys()) == set(fake.keys())
+    for name, value in fake.to_dict().items():
+        assert torch.equal(out[name], value) if torch.is_tensor(value) else out[name] == value
+
+    # In any order of rows, and with as many rows as entities and relations:
+    fact, split = torch.tensor([[0, 1, 2], [0, 1, 2], [1, 2, 0]]), torch.tensor([2, 0, 1])
+    data = graph(fact, split, num_nodes=3, num_relations=3)
+    out = clean_split(data)
+    assert equal(out, data) and out.x_text is data.x_text and out.node_names is data.node_names
+
+
+def test_clean_split_as_many_rows_as_entities():
+    fact = torch.tensor([[0, 0, 1, 0], [0, 0, 1, 0], [1, 1, 2, 1]])
+    data = graph(fact, torch.tensor([0, 0, 1, 2]), num_nodes=4, num_relations=4)
+    out = clean_split(data)
+    assert out.edge_row.tolist() == [2, 3] and out.val_mask.tolist() == [True, False]
+    assert out.x_text is data.x_text
+    assert out.node_names is data.node_names and out.rel_names is data.rel_names
+
+
+def test_clean_split_errors():
+    data = random_graph(seed=0, broken=False)
+    with pytest.raises(ValueError, match="inverse triples. Clean its splits before 'AddInverse'"):
+        clean_split(AddInverse()(data))
+    with pytest.raises(ValueError, match="lacks"):
+        clean_split(Data(num_nodes=1))

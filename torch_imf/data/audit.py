@@ -1,0 +1,219 @@
+from dataclasses import dataclass, field
+
+import torch
+from torch_geometric.data import Data
+
+from torch_imf.data.graph import MASKS, check_graph
+from torch_imf.data.relations import (
+    RelationPair,
+    distinct_facts,
+    find_pairs,
+    implied_facts,
+    mark,
+    pair_index,
+)
+
+SPLITS = ("train", "val", "test")
+NUM_NAMED = 3  # Relation pairs of each kind that a report names.
+
+
+@dataclass(frozen=True)
+class SplitAudit:
+    r"""What there is in one split. A *row* is a line of the published file;
+    several rows may hold the same *fact*.
+    """
+
+    rows: int
+    """The number of rows."""
+    facts: int
+    """The number of distinct facts."""
+    exclusive_facts: int
+    """The number of distinct facts that are in no other split."""
+    shared_rows: dict[str, int]
+    """For each other split, the number of rows here whose fact is there too."""
+    shared_facts: dict[str, int]
+    """For each other split, the number of distinct facts that are in both."""
+    unseen_node_rows: int
+    """The number of rows with an entity that is in no training fact."""
+    unseen_relation_rows: int
+    """The number of rows of a relation that no training fact has."""
+    loop_rows: int
+    """The number of rows that lead from an entity to itself."""
+
+    @property
+    def duplicate_rows(self) -> int:
+        r"""The number of rows that repeat an earlier one of the split."""
+        return self.rows - self.facts
+
+
+@dataclass(frozen=True)
+class Audit:
+    r"""What :meth:`audit` finds; :obj:`print` shows it as a report."""
+
+    num_nodes: int
+    """The number of entities."""
+    num_isolated_nodes: int
+    """The number of entities that are in no fact."""
+    num_relations: int
+    """The number of base relations."""
+    splits: dict[str, SplitAudit]
+    """What there is in :obj:`"train"`, :obj:`"val"` and :obj:`"test"`."""
+    test_reversed: int
+    """The number of distinct test facts :math:`(h, r, t)` for which there is a
+    training fact :math:`(t, s, h)` of any relation :math:`s`."""
+    test_linked: int
+    """The number of distinct test facts :math:`(h, r, t)` for which there is a
+    training fact :math:`(h, s, t)` of another relation :math:`s`."""
+    pairs: dict[str, list[RelationPair]]
+    """The relations that repeat each other: :obj:`"inverse"`,
+    :obj:`"duplicate"` and :obj:`"symmetric"` ones, see
+    :meth:`~torch_imf.data.relations.find_pairs`."""
+    test_implied: dict[str, int]
+    """The number of distinct test facts that follow from a training fact by
+    relations of each kind, and of :obj:`"any"`."""
+    rel_names: list[str] = field(repr=False)
+    """The name of each relation."""
+
+    @property
+    def problems(self) -> list[str]:
+        r"""A sentence for everything that :meth:`~torch_imf.data.clean_split`
+        repairs: splits that repeat facts, or share them.
+        """
+        out = []
+        for name, split in self.splits.items():
+            if split.duplicate_rows > 0:
+                out.append(f"{split.duplicate_rows:,} of {split.rows:,} {name} rows are repeated.")
+        for name, other in (("val", "train"), ("test", "train"), ("val", "test")):
+            split = self.splits[name]
+            if split.shared_facts[other] > 0:
+                out.append(
+                    f"{split.shared_rows[other]:,} of {split.rows:,} {name} rows "
+                    f"({split.shared_facts[other]:,} distinct facts) are in {other} as well."
+                )
+        val = self.splits["val"]
+        if val.exclusive_facts < val.facts:
+            out.append(f"{val.exclusive_facts:,} of {val.facts:,} val facts are in no other split.")
+        return out
+
+    @property
+    def is_clean(self) -> bool:
+        r"""Whether no split repeats a fact or shares one with another."""
+        return len(self.problems) == 0
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.num_nodes:,} entities ({self.num_isolated_nodes:,} of them in no fact) and "
+            f"{self.num_relations:,} relations",
+            "",
+            f"{'':26}" + "".join(f"{name:>10}" for name in SPLITS),
+        ]
+        for label, key, other in ROWS:
+            values = [getattr(self.splits[name], key) for name in SPLITS]
+            if other is not None:
+                values = [value.get(other, "-") for value in values]
+            lines.append(f"{label:26}" + "".join(f"{x:>10{',' * (x != '-')}}" for x in values))
+        lines += [
+            "",
+            f"Of {self.splits['test'].facts:,} distinct test facts, {self.test_reversed:,} have "
+            f"their entities linked the other way",
+            f"round in train, and {self.test_linked:,} by another relation. "
+            f"{self.test_implied['any']:,} follow from train by",
+        ]
+        for kind, pairs in self.pairs.items():
+            lines.append(f"- {kind} relations ({len(pairs):,}): {self.test_implied[kind]:,} facts")
+            for pair in pairs[:NUM_NAMED]:
+                names = dict.fromkeys(self.rel_names[rel] for rel in (pair.rel, pair.other))
+                lines.append(f"  {' | '.join(names)}: {pair.share:.0%}, {pair.num_facts:,} facts")
+            if len(pairs) > NUM_NAMED:
+                lines.append(f"  and {len(pairs) - NUM_NAMED:,} more")
+        if not self.is_clean:
+            lines += ["", *self.problems]
+        return "\n".join(lines)
+
+
+# The rows of the table of a report: label, field, and key if it is a dictionary.
+ROWS = [
+    ("rows", "rows", None),
+    ("repeated rows", "duplicate_rows", None),
+    *((f"rows also in {other}", "shared_rows", other) for other in SPLITS),
+    ("rows with unseen entity", "unseen_node_rows", None),
+    ("rows with unseen relation", "unseen_relation_rows", None),
+    ("rows of self-loops", "loop_rows", None),
+    ("distinct facts", "facts", None),
+    *((f"facts also in {other}", "shared_facts", other) for other in SPLITS),
+    ("facts in no other split", "exclusive_facts", None),
+]
+
+
+def audit(data: Data, threshold: float = 0.8, min_facts: int = 5) -> Audit:
+    r"""Looks for what makes the splits of a graph unfit to compare models on:
+    rows that repeat a fact, held-out facts that training sees, and held-out
+    facts that follow from training because one relation repeats another.
+
+    .. code-block:: python
+
+        print(audit(dataset[0]))
+
+    Inverse triples, if there are any, are left out.
+
+    Args:
+        data (Data): The graph, with rows as they are published.
+        threshold (float, optional): The share of facts in common from which on
+            two relations repeat each other, see
+            :meth:`~torch_imf.data.relations.find_pairs`. It is taken over all
+            splits: of two exact inverses, a training set of 80 % has only
+            about 80 % in common. (default: :obj:`0.8`)
+        min_facts (int, optional): The number of facts that both need to have.
+            (default: :obj:`5`)
+
+    Raises:
+        ValueError: If the graph is not sound.
+    """
+    check_graph(data)
+    num_nodes, num_relations = int(data.num_nodes), int(data.num_relations)
+    base = data.edge_type < num_relations
+    fact, fact_index = distinct_facts(
+        data.edge_index[:, base], data.edge_type[base], num_nodes, num_relations
+    )
+    rows = {name: fact_index[data[m][base]] for name, m in zip(SPLITS, MASKS, strict=True)}
+    has = {name: mark(index, fact.size(1)) for name, index in rows.items()}
+    train, test = fact[:, has["train"]], fact[:, has["test"]]
+
+    exclusive = torch.stack(list(has.values())).sum(dim=0) == 1
+    seen = mark(train[[0, 2]].view(-1), num_nodes)
+    unseen_node = ~(seen[fact[0]] & seen[fact[2]])
+    unseen_relation = ~mark(train[1], num_relations)[fact[1]]
+    loop = fact[0] == fact[2]
+
+    splits = {
+        name: SplitAudit(
+            rows=index.numel(),
+            facts=int(has[name].sum()),
+            exclusive_facts=int((has[name] & exclusive).sum()),
+            shared_rows={s: int(has[s][index].sum()) for s in SPLITS if s != name},
+            shared_facts={s: int((has[s] & has[name]).sum()) for s in SPLITS if s != name},
+            unseen_node_rows=int(unseen_node[index].sum()),
+            unseen_relation_rows=int(unseen_relation[index].sum()),
+            loop_rows=int(loop[index].sum()),
+        )
+        for name, index in rows.items()
+    }
+
+    index = pair_index(train)
+    pos, found = index.find(test[0], test[2])
+    num_links = (index.ptr[pos + 1] - index.ptr[pos]) * found
+    leaked = has["train"][has["test"]]  # Their own link is none by another relation.
+    pairs = find_pairs(fact, num_relations, threshold, min_facts)
+    implied = implied_facts(test, train, pairs, num_relations)
+    implied["any"] = torch.stack(list(implied.values())).any(dim=0)
+    return Audit(
+        num_nodes=num_nodes,
+        num_isolated_nodes=num_nodes - int(mark(fact[[0, 2]].view(-1), num_nodes).sum()),
+        num_relations=num_relations,
+        splits=splits,
+        test_reversed=int(index.find(test[2], test[0])[1].sum()),
+        test_linked=int((num_links > leaked).sum()),
+        pairs=pairs,
+        test_implied={kind: int(mask.sum()) for kind, mask in implied.items()},
+        rel_names=data.get("rel_names", [str(rel) for rel in range(num_relations)]),
+    )

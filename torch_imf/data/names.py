@@ -1,0 +1,105 @@
+import re
+from collections.abc import Iterable
+
+import fsspec
+import torch
+from torch import Tensor
+
+ELSEWHERE = -2
+UNKNOWN = -1
+
+# HDF5 takes the slashes of a name for folders, and loses those that are doubled or come first:
+URI = re.compile(r"https?:/+[^/]+/(?:resource|entity|ontology|ns)/(?=.)", re.IGNORECASE)
+FREEBASE = re.compile(r"/?([mg])/(\w+)", re.ASCII)
+
+
+class NameIndex:
+    r"""An index that finds the entities of a graph by any name they go by.
+
+    Files of features, images and literals name entities in their own way: by
+    URI with or without brackets (:obj:`<http://dbpedia.org/resource/Paris>`),
+    by its last part (:obj:`Paris`), by Freebase id (:obj:`/m/05qtj`,
+    :obj:`m.05qtj`), or by a key that another file links to the entity
+    (:obj:`DBIMG00042`). Names are compared after :meth:`normalize`.
+
+    Args:
+        node_ids (list[str]): The identifier of each entity.
+        aliases (iterable[tuple[str, str]], optional): Pairs of an identifier
+            and another name of the same entity. An identifier that is not in
+            :obj:`node_ids` is one of another graph (*e.g.*, an entity of FB15K
+            that FB15K-237 leaves out), and so are its other names, unless an
+            entity of this graph has them as well. An identifier takes
+            precedence over another entity's alias, and an alias over those
+            that come later. (default: :obj:`()`)
+
+    Raises:
+        ValueError: If two entities have the same identifier.
+    """
+
+    def __init__(self, node_ids: list[str], aliases: Iterable[tuple[str, str]] = ()) -> None:
+        self.node_ids = node_ids
+        self.rows = {normalize(node): row for row, node in enumerate(node_ids)}
+        if len(self.rows) < len(node_ids):
+            seen: set[str] = set()
+            twice = [x for x in map(normalize, node_ids) if x in seen or seen.add(x)]  # type: ignore
+            raise ValueError(
+                f"{len(twice)} entities have an identifier that another one has (first: {twice[0]})"
+            )
+        own = dict(self.rows)
+        for node, alias in aliases:
+            row = own.get(normalize(node), ELSEWHERE)
+            for name in (normalize(alias), normalize(node)):
+                if self.rows.get(name, ELSEWHERE) == ELSEWHERE:
+                    self.rows[name] = row
+
+    def __call__(self, names: Iterable[str]) -> Tensor:
+        r"""Returns the row of each name, of shape :obj:`[len(names)]`:
+        :obj:`-1` for a name that nobody has, and :obj:`-2` for one of an
+        entity that is not in this graph.
+        """
+        rows = [self.rows.get(normalize(name), UNKNOWN) for name in names]
+        return torch.tensor(rows, dtype=torch.long)
+
+    def example(self) -> str:
+        r"""Returns how a file of the first entity may be named."""
+        return normalize(self.node_ids[0])
+
+    def __len__(self) -> int:
+        return len(self.node_ids)
+
+    def __repr__(self) -> str:
+        return f"{self.__class__.__name__}({len(self)}, names={len(self.rows)})"
+
+
+def normalize(name: str) -> str:
+    r"""Returns a name without what differs between files: brackets, the base
+    of a URI, and the slashes of a Freebase id.
+    """
+    name = name.strip()
+    if name.startswith("<") and name.endswith(">"):
+        name = name[1:-1]
+    name = URI.sub("", name, count=1) if URI.match(name) else name
+    match = FREEBASE.fullmatch(name)
+    return f"{match[1]}.{match[2]}" if match else name
+
+
+def read_ids(path: str) -> list[str]:
+    r"""Reads a list of names: one per line, or names and ids, in any order
+    and with or without their number at the top.
+    """
+    try:
+        with fsspec.open(path, "rb") as file:
+            text = file.read().decode("utf-8-sig")
+    except FileNotFoundError as e:
+        raise ValueError(f"There is no file of ids '{path}'") from e
+    except UnicodeDecodeError as e:
+        raise ValueError(f"The ids '{path}' are no text in UTF-8 ({e})") from e
+    lines = [line.strip() for line in text.split("\n") if line.strip()]
+    start = 1 if len(lines) > 0 and lines[0] == str(len(lines) - 1) else 0
+    pairs = [line.rsplit(None, 1) for line in lines[start:]]
+    if not all(len(pair) == 2 and pair[1].isdecimal() for pair in pairs):
+        return lines
+    names = {int(row): name for name, row in pairs}
+    if sorted(names) != list(range(len(pairs))):
+        raise ValueError(f"The ids '{path}' are not the numbers from 0 to {len(pairs) - 1}")
+    return [names[row] for row in range(len(pairs))]
