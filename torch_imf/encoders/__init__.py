@@ -1,5 +1,6 @@
 r"""Encoders turn raw modalities into one vector per entity, once."""
 
+from .feature_file import FeatureFile
 from .numeric import NumericEncoder
 from .pixel import PixelEncoder
 from .structural import StructuralEncoder
@@ -14,4 +15,5 @@ __all__ = classes = [
     "VisualEncoder",
     "PixelEncoder",
     "NumericEncoder",
+    "FeatureFile",
 ]
