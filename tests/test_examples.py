@@ -56,6 +56,20 @@ def test_structural_encoder(tmp_path):
     assert out.split("Nearest neighbors")[1].count(": ") == 3
 
 
+@pytest.mark.parametrize("source", ["bundled", pytest.param("mirror", marks=pytest.mark.mirror)])
+def test_encode_features(tmp_path, source):
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("timm")
+    args = ["--weights", "", "--images", ""] if source == "bundled" else []
+    out = run("encode_features.py", "--tfidf", "--figure", "a/b.png", *args, cwd=tmp_path)
+    assert ("VisualEncoder" if source == "mirror" else "PixelEncoder") in out
+    assert "197 entities (27.2%)" in out
+    france = re.search(r"^France, by visual: (.*)", out, re.MULTILINE)[1].split(", ")
+    # Three vertical bars, by pixels and by what a network sees:
+    assert len(france) == 6 and {"Italy", "Ireland"} <= set(france)
+    assert (tmp_path / "a" / "b.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_every_example_is_tested():
     tested = set(re.findall(r'run\("(\w+\.py)"', Path(__file__).read_text()))
     assert {p.name for p in (ROOT / "examples").glob("*.py")} == tested

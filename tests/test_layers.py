@@ -15,7 +15,7 @@ LAYERS = {
     "encoders": {"data", "sampler"},
     "datasets": {"data", "encoders"},
     "ranking": {"data"},
-    "checkpoint": set(),
+    "checkpoint": {"data"},
     "evaluate": {"data", "ranking"},
     "predict": {"data", "ranking"},
     "calibrate": {"data", "ranking"},
@@ -26,6 +26,8 @@ LAYERS = {
     "train": {"data", "transforms", "checkpoint", "evaluate"},
     "resolver": {"datasets", "nn", "sampler"},
     "visualize": {"predict"},
+    "cli": {"data", "datasets"},
+    "__main__": {"cli"},
 }
 
 OPTIONAL = {

@@ -1,15 +1,29 @@
 import hashlib
 import math
 import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import textwrap
+import time
 import warnings
+from uuid import uuid4
 
+import numpy as np
 import pytest
 import torch
 from torch_geometric.data import Data
+from torch_geometric.io import fs
 
+from torch_imf.data import audit
 from torch_imf.datasets import KGDataset
-from torch_imf.datasets.graph import build_graph
-from torch_imf.datasets.io import index_triples, read_text, split_rows
+from torch_imf.datasets.base import choose
+from torch_imf.datasets.graph import build_graph, validate
+from torch_imf.datasets.io import read_text, split_rows
+from torch_imf.datasets.sources import RawFile
+from torch_imf.datasets.triples import index_triples
+from torch_imf.encoders import FeatureFile, NumericEncoder
 
 
 class LengthEncoder:
@@ -35,23 +49,48 @@ class NaNEncoder(LengthEncoder):
         return x
 
 
+class SizeEncoder:
+    """The number of images of each entity, and the bytes of the first."""
+
+    def __call__(self, images):
+        return torch.tensor([[len(x), os.path.getsize(x[0])] if x else [0, 0] for x in images])
+
+    def __repr__(self):
+        return "SizeEncoder()"
+
+
 FACTS = b"a\tr\tb\ttrain\nb\ts\tc\tval\nc\tr\ta\ttest\n"
+SPLITS = ["train", "val", "test"]
+
+
+def raw_file(name, content):
+    return RawFile(f"My/{name}", hashlib.sha256(content).hexdigest())
+
+
+def read_rows(text, path):
+    rows = split_rows(text, path, columns=4)
+    index = {"a": 0, "b": 1, "c": 2}
+    triples = index_triples([row[:3] for row in rows], index, {"r": 0, "s": 1}, path)
+    splits = [triples[:, [row[3] == name for row in rows]] for name in SPLITS]
+    return build_graph(splits, list(index), ["A", "B", "C"], ["r", "s"])
 
 
 class MyDataset(KGDataset):
     """Three facts between three entities, two of which have a text."""
 
-    files = {"My/source/facts.tsv": (None, hashlib.sha256(FACTS).hexdigest())}
+    files = {"facts": [[raw_file("source/facts.tsv", FACTS)]]}
+    modalities = ("text", "visual")
 
     def read(self) -> Data:
-        path = self.raw_paths[0]
-        rows = split_rows(read_text(path), path, columns=4)
-        index = {"a": 0, "b": 1, "c": 2}
-        triples = index_triples([row[:3] for row in rows], index, {"r": 0, "s": 1}, path)
-        splits = [triples[:, [row[3] == name for row in rows]] for name in ["train", "val", "test"]]
-        data = build_graph(splits, list(index), ["A", "B", "C"], ["r", "s"])
-        self.encode(data, "text", ["one", None, "three"], mask=[True, False, True])
-        return data
+        (file,) = (file for file in self.raw.files if file.endswith("facts.tsv"))
+        path = self.raw.path(file)
+        return read_rows(read_text(path), path)
+
+    def read_texts(self, data):
+        return ["one", None, "three"]
+
+    def read_aliases(self):
+        return [("c", "third")]
 
 
 @pytest.fixture(autouse=True)
@@ -64,6 +103,25 @@ def mirror(tmp_path, monkeypatch):
     return folder
 
 
+@pytest.fixture
+def features(tmp_path):
+    np.save(tmp_path / "x.npy", np.array([[1.0, 2.0], [0.0, 0.0], [3.0, 4.0]]))
+    return str(tmp_path / "x.npy")
+
+
+def replace_facts(monkeypatch, mirror, facts):
+    (mirror / "facts.tsv").write_bytes(facts)
+    monkeypatch.setattr(MyDataset, "files", {"facts": [[raw_file("source/facts.tsv", facts)]]})
+
+
+def file_name(dataset):
+    return os.path.basename(dataset.processed_paths[0])
+
+
+def processed(root):
+    return sorted(name for name in os.listdir(root / "processed") if not name.startswith("pre_"))
+
+
 def test_kg_dataset(tmp_path):
     root = str(tmp_path / "data")
     dataset = MyDataset(root, text=LengthEncoder())
@@ -73,25 +131,38 @@ def test_kg_dataset(tmp_path):
     assert dataset.num_nodes == 3
     assert dataset.node_names == ["A", "B", "C"]
     assert dataset.rel_names == ["r", "s"]
+    assert dataset.version is None
+    assert dataset.split == "original"
 
     data = dataset[0]
+    validate(data)
     assert data.edge_index.tolist() == [[0, 1, 2], [1, 2, 0]]
     assert data.edge_type.tolist() == [0, 1, 0]
     assert data.x_text.tolist() == [[3], [0], [5]]
     assert data.x_text.dtype == torch.float32
     assert data.text_mask.tolist() == [True, False, True]
+    assert data.encoders == {"text": "LengthEncoder(1.0, None)"}
     assert "x_visual" not in data
     assert "x_numeric" not in data
     assert LengthEncoder.calls == 1
-    assert os.listdir(os.path.join(root, "raw")) == ["facts.tsv"]
+    assert os.listdir(os.path.join(root, "raw")) == ["source"]
+    assert os.listdir(os.path.join(root, "raw", "source")) == ["facts.tsv"]
+    assert dataset.raw_paths == [os.path.join(root, "raw", "source", "facts.tsv")]
+
+    assert dataset.texts() == ["one", None, "three"]
+    assert dataset.names()(["a", "third", "d"]).tolist() == [0, 2, -1]
+    assert LengthEncoder.calls == 1
 
 
-def test_kg_dataset_is_loaded_without_warnings(tmp_path):
+def test_kg_dataset_is_loaded_without_warnings(tmp_path, mirror):
     root = str(tmp_path / "data")
     expected = MyDataset(root, text=LengthEncoder())[0]
+    (mirror / "facts.tsv").unlink()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        start = time.perf_counter()
         data = MyDataset(root, text=LengthEncoder())[0]
+        assert time.perf_counter() - start < 1.0
         torch.load(MyDataset(root, text=LengthEncoder()).processed_paths[0], weights_only=True)
     assert LengthEncoder.calls == 1
     assert data.keys() == expected.keys()
@@ -113,9 +184,22 @@ def test_encoders_do_not_mix(tmp_path):
     assert len(paths) == 3
     assert LengthEncoder.calls == 2
 
-    name = os.path.basename(MyDataset(root).processed_paths[0])
+    name = file_name(MyDataset(root, text=None))
     assert name == "data_original_text=none_visual=none_numeric=none.pt"
     assert all(os.path.basename(path).startswith("data_original_text=") for path in paths)
+
+
+def test_default_encoders(tmp_path, monkeypatch):
+    monkeypatch.setattr(MyDataset, "default_encoder", lambda self, modality: None)
+    dataset = MyDataset(str(tmp_path / "data"))
+    assert file_name(dataset) == "data_original_text=none_visual=none_numeric=none.pt"
+    monkeypatch.undo()
+    assert str(dataset.default_encoder("text")).startswith("TfidfEncoder(")
+    assert dataset.default_encoder("visual") is None  # Without a mirror that has some.
+    assert dataset.default_encoder("numeric") is None
+    monkeypatch.setattr(MyDataset, "modalities", ("numeric",))
+    assert str(dataset.default_encoder("numeric")) == str(NumericEncoder())
+    assert dataset.default_encoder("text") is None
 
 
 def test_transforms(tmp_path):
@@ -123,9 +207,9 @@ def test_transforms(tmp_path):
         data.x_text = 2 * data.x_text
         return data
 
-    dataset = MyDataset(str(tmp_path / "a"), LengthEncoder(), transform=double)
+    dataset = MyDataset(str(tmp_path / "a"), text=LengthEncoder(), transform=double)
     assert dataset[0].x_text[2].item() == 10
-    dataset = MyDataset(str(tmp_path / "b"), LengthEncoder(), pre_transform=double)
+    dataset = MyDataset(str(tmp_path / "b"), text=LengthEncoder(), pre_transform=double)
     assert dataset[0].x_text[2].item() == 10
 
 
@@ -148,58 +232,452 @@ def test_bad_facts_are_found_before_encoding(tmp_path, mirror, monkeypatch):
         (FACTS + b"a\tr\td\ttest\n", "facts.tsv', line 4: unknown entity 'd'"),
         (FACTS[: FACTS.index(b"c\tr")], "split of 'test_mask' is empty"),
     ]:
-        (mirror / "facts.tsv").write_bytes(facts)
-        files = {"My/source/facts.tsv": (None, hashlib.sha256(facts).hexdigest())}
-        monkeypatch.setattr(MyDataset, "files", files)
+        replace_facts(monkeypatch, mirror, facts)
         with pytest.raises(ValueError, match=message):
             MyDataset(str(tmp_path / str(len(facts))), text=LengthEncoder())
     assert LengthEncoder.calls == 0
 
 
 def test_damaged_raw_file(tmp_path, mirror):
-    raw = tmp_path / "data" / "raw"
+    raw = tmp_path / "data" / "raw" / "source"
     raw.mkdir(parents=True)
     (raw / "facts.tsv").write_bytes(FACTS[:10])  # As if put there by hand.
     with pytest.warns(UserWarning, match="facts.tsv' is damaged"):
-        dataset = MyDataset(str(tmp_path / "data"))
+        dataset = MyDataset(str(tmp_path / "data"), text=None)
     assert dataset[0].num_edges == 3
 
     (mirror / "facts.tsv").unlink()
-    with pytest.raises(RuntimeError, match="Please download 'facts.tsv'"):
-        MyDataset(str(tmp_path / "other"))
+    with pytest.raises(RuntimeError) as error:
+        MyDataset(str(tmp_path / "other"), text=None)
+    assert str(error.value).startswith(
+        f"Dataset not found. Please download 'facts.tsv' from "
+        f"'$TORCH_IMF_MIRROR/My/source/facts.tsv' and move it to '{tmp_path}/other/raw/source' ("
+    )
 
 
 @pytest.mark.parametrize("size", [0, 100])
 def test_damaged_processed_file(tmp_path, size):
     root = str(tmp_path / "data")
-    path = MyDataset(root).processed_paths[0]
+    path = MyDataset(root, text=None).processed_paths[0]
     with open(path, "r+b") as f:
         f.truncate(size)
     with pytest.raises(RuntimeError, match="is damaged, pass 'force_reload=True'"):
-        MyDataset(root)
-    assert MyDataset(root, force_reload=True)[0].num_edges == 3
+        MyDataset(root, text=None)
+    assert MyDataset(root, text=None, force_reload=True)[0].num_edges == 3
 
 
-def test_interrupted_processing_leaves_nothing(tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", ["replace", "chmod"])
+def test_interrupted_processing_leaves_nothing(tmp_path, monkeypatch, name):
     def interrupt(*args):
         raise KeyboardInterrupt
 
     root = tmp_path / "data"
     with monkeypatch.context() as context:
-        context.setattr(os, "replace", interrupt)
-        (root / "raw").mkdir(parents=True)
-        (root / "raw" / "facts.tsv").write_bytes(FACTS)
+        context.setattr(os, name, interrupt)
+        (root / "raw" / "source").mkdir(parents=True)
+        (root / "raw" / "source" / "facts.tsv").write_bytes(FACTS)
         with pytest.raises(KeyboardInterrupt):
-            MyDataset(str(root))
+            MyDataset(str(root), text=None)
     assert os.listdir(root / "processed") == []
-    assert MyDataset(str(root))[0].num_edges == 3
+    assert MyDataset(str(root), text=None)[0].num_edges == 3
+
+    # A file that was there stays as it was:
+    path = MyDataset(str(root), text=LengthEncoder()).processed_paths[0]
+    content = open(path, "rb").read()
+    with monkeypatch.context() as context:
+        context.setattr(torch, "save", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            MyDataset(str(root), text=LengthEncoder(), force_reload=True)
+    assert open(path, "rb").read() == content
+    assert len(processed(root)) == 2
 
 
 def test_bad_arguments(tmp_path):
-    with pytest.raises(ValueError, match=r"Invalid 'text' argument \(got 'auto'\)"):
-        MyDataset(str(tmp_path), text="auto")
+    for text in ["bert", "missing.npy"]:
+        with pytest.raises(ValueError, match=rf"Invalid 'text' argument \(got '{text}'\)"):
+            MyDataset(str(tmp_path), text=text)
     with pytest.raises(ValueError, match="cannot be told from others"):
-        MyDataset(str(tmp_path), visual=lambda images: None)
+        MyDataset(str(tmp_path), text=None, visual=lambda images: None)
+    with pytest.raises(ValueError, match="'MyDataset' has no numeric literals. Pass 'numeric=No"):
+        MyDataset(str(tmp_path), text=None, numeric=NumericEncoder())
     with pytest.raises(ValueError, match="'MyDataset' needs a 'root'"):
         MyDataset()
-    assert os.listdir(tmp_path) == ["mirror"]
+    with pytest.raises(ValueError) as error:
+        MyDataset(str(tmp_path), split="cleaned")
+    assert str(error.value) == (
+        "Invalid 'split' argument (got 'cleaned'), expected one of ['original', 'clean']"
+    )
+    with pytest.raises(ValueError) as error:
+        MyDataset(str(tmp_path), version="v2")
+    assert str(error.value) == "Invalid 'version' argument (got 'v2'), as there is only one"
+    assert {"processed"}.isdisjoint(os.listdir(tmp_path))
+
+
+def test_choose():
+    assert choose("version", None, ("a", "b")) == "a"
+    assert choose("version", "b", ("a", "b")) == "b"
+    assert choose("version", None, ()) is None
+    with pytest.raises(ValueError, match=r"'version' argument \(got 'c'\), expected one of \['a'"):
+        choose("version", "c", ("a", "b"))
+    with pytest.raises(ValueError, match=r"'version' argument \(got 'a'\), as there is only one"):
+        choose("version", "a", ())
+
+
+class Versions(MyDataset):
+    """Facts in two versions, the first of which in two forms."""
+
+    versions = ("new", "old")
+    files = {
+        "new": [
+            [raw_file("best/facts.tsv", FACTS + b"b\tr\tb\ttrain\n")],
+            MyDataset.files["facts"][0],
+        ],
+        "old": MyDataset.files["facts"],
+        "text": [[raw_file("good/texts.tsv", b"")], [raw_file("source/texts.tsv", b"")]],
+    }
+
+    @property
+    def incomplete(self):
+        return "One fact is missing" if self.raw.taken.get("new") == 1 else None
+
+
+def test_versions(tmp_path, mirror):
+    best = tmp_path / "mirror" / "My" / "best"
+    best.mkdir()
+    (best / "facts.tsv").write_bytes(FACTS + b"b\tr\tb\ttrain\n")
+    root = str(tmp_path / "data")
+    new, old = (Versions(root, version, text=None) for version in [None, "old"])
+    assert (new.version, old.version) == ("new", "old")
+    assert (new[0].num_edges, old[0].num_edges) == (4, 3)
+    assert str(new) == "Versions(3, num_relations=2)"
+    assert str(old) == "Versions(3, num_relations=2, version='old')"
+    assert file_name(new) == "data_new_original_text=none_visual=none_numeric=none.pt"
+    assert file_name(old) == "data_old_original_text=none_visual=none_numeric=none.pt"
+    assert new.raw_file_names == ["best/facts.tsv"]
+    with pytest.raises(ValueError, match=r"\(got 'older'\), expected one of \['new', 'old'\]"):
+        Versions(root, "older")
+
+
+def test_incomplete_facts(tmp_path):
+    root = str(tmp_path / "data")
+    for _ in range(2):  # At each construction.
+        with pytest.warns(UserWarning, match="One fact is missing") as record:
+            dataset = Versions(root, text=None)
+        assert record[0].filename == __file__
+        assert str(dataset) == "Versions(3, num_relations=2, incomplete=True)"
+        assert dataset.summary().warning == "One fact is missing"
+    assert file_name(dataset) == "data_new_original_new.2_text=none_visual=none_numeric=none.pt"
+
+    # The whole, once it is there and was looked for:
+    best = tmp_path / "mirror" / "My" / "best"
+    best.mkdir()
+    (best / "facts.tsv").write_bytes(FACTS + b"b\tr\tb\ttrain\n")
+    with pytest.warns(UserWarning, match="One fact is missing"):
+        Versions(root, text=None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert Versions(root, text=None, force_reload=True)[0].num_edges == 4
+        assert Versions(root, text=None)[0].num_edges == 4
+    assert len(processed(tmp_path / "data")) == 2
+
+
+def test_second_choice_of_texts(tmp_path, mirror):
+    (mirror / "texts.tsv").write_bytes(b"")
+    dataset = Versions(str(tmp_path / "data"), "old", text=LengthEncoder())
+    assert file_name(dataset).startswith("data_old_original_text.2_text=LengthEncoder-")
+
+
+def test_other_content_does_not_rename_the_processed_file(tmp_path, mirror):
+    (mirror / "texts.tsv").write_bytes(b"")
+    dataset = Versions(str(tmp_path / "data"), "old", text=None)
+    path = dataset.processed_paths[0]
+    dataset.texts()
+    assert dataset.processed_paths[0] == path
+
+
+LEAKS = b"""\
+a\tr\tb\ttrain
+a\tr\tc\ttrain
+a\tr\tb\ttrain
+b\tr\tc\ttest
+c\ts\ta\ttrain
+b\ts\ta\tval
+b\ts\tc\tval
+b\tr\ta\tval
+a\tr\tc\tval
+b\tr\ta\ttest
+c\ts\ta\ttest
+"""
+
+
+def rows(data, split):
+    index = data[f"{split}_mask"].nonzero().view(-1)
+    (head, tail), rel = data.edge_index[:, index].tolist(), data.edge_type[index].tolist()
+    return ["abc"[h] + "rs"[r] + "abc"[t] for h, r, t in zip(head, rel, tail, strict=True)]
+
+
+def test_splits(tmp_path, mirror, monkeypatch):
+    replace_facts(monkeypatch, mirror, LEAKS)
+    root = str(tmp_path / "data")
+    original = MyDataset(root, text=LengthEncoder())
+    clean = MyDataset(root, split="clean", text=LengthEncoder())
+    assert (original.split, clean.split) == ("original", "clean")
+    assert str(original) == "MyDataset(3, num_relations=2, text=LengthEncoder(1.0, None))"
+    assert str(clean) == (
+        "MyDataset(3, num_relations=2, split='clean', text=LengthEncoder(1.0, None))"
+    )
+
+    # The original are the rows as they are:
+    expected = {split: [] for split in SPLITS}
+    for line in LEAKS.decode().splitlines():
+        head, rel, tail, split = line.split("\t")
+        expected[split].append(head + rel + tail)
+    assert {split: rows(original[0], split) for split in SPLITS} == expected
+    problems = audit(original[0]).problems
+    assert "1 of 4 train rows are repeated." in problems
+    assert "1 of 3 test rows (1 distinct facts) are in train as well." in problems
+
+    validate(clean[0])
+    assert audit(clean[0]).is_clean
+    expected |= {"train": ["arb"], "val": ["bsa", "bsc", "arc"]}  # Test is as it was.
+    assert {split: rows(clean[0], split) for split in SPLITS} == expected
+    assert clean[0].x_text.tolist() == original[0].x_text.tolist()
+
+    assert file_name(original).startswith("data_original_text=LengthEncoder-")
+    assert file_name(clean) == file_name(original).replace("original", "clean")
+    assert processed(tmp_path / "data") == sorted(map(file_name, [original, clean]))
+    assert MyDataset(root, text=LengthEncoder())[0].num_edges == 11
+    assert audit(MyDataset(root, split="clean", text=LengthEncoder())[0]).is_clean
+    assert LengthEncoder.calls == 2
+
+
+def test_features_from_a_file(tmp_path, features):
+    root = str(tmp_path / "data")
+    dataset = MyDataset(root, text=features, visual=None)
+    data = dataset[0]
+    assert data.x_text.tolist() == [[1, 2], [0, 0], [3, 4]]
+    assert data.text_mask.tolist() == [True, False, True]
+    assert data.encoders["text"].startswith("FeatureFile('x.npy', sha256=")
+    assert str(dataset).startswith("MyDataset(3, num_relations=2, text=FeatureFile('x.npy', sha")
+    assert "_text=FeatureFile-" in file_name(dataset)
+
+    # By its content, wherever it is:
+    os.makedirs(tmp_path / "other")
+    shutil.copy(features, tmp_path / "other" / "x.npy")
+    assert file_name(MyDataset(root, text=str(tmp_path / "other" / "x.npy"))) == file_name(dataset)
+    np.save(tmp_path / "other" / "x.npy", np.ones((3, 2)))
+    other = MyDataset(root, text=tmp_path / "other" / "x.npy")
+    assert file_name(other) != file_name(dataset)
+    assert other[0].x_text.tolist() == [[1, 1]] * 3
+
+    np.save(tmp_path / "other" / "x.npy", np.ones((4, 2)))
+    with pytest.raises(ValueError, match=r"other/x.npy' have 4 rows for 3 entities. Pass the name"):
+        MyDataset(root, text=str(tmp_path / "other" / "x.npy"))
+    assert len(processed(tmp_path / "data")) == 2
+
+
+def test_features_by_any_name(tmp_path, features):
+    np.savez(tmp_path / "x.npz", entity=["third", "a"], feature=np.array([[1.0], [2.0]]))
+    data = MyDataset(str(tmp_path / "data"), text=str(tmp_path / "x.npz"))[0]
+    assert data.x_text.tolist() == [[2], [0], [1]]
+    data = MyDataset(str(tmp_path / "data"), text=FeatureFile(features, ids=["c", "b", "a"]))[0]
+    assert data.x_text.tolist() == [[3, 4], [0, 0], [1, 2]]
+
+
+def test_numeric_features_of_a_dataset_without_literals(tmp_path, features):
+    dataset = MyDataset(str(tmp_path / "data"), text=None, numeric=features)
+    assert dataset[0].x_numeric.tolist() == [[1, 2], [0, 0], [3, 4]]
+    with pytest.raises(ValueError, match="'MyDataset' has no numeric literals"):
+        dataset.literals()
+
+
+def make_images(folder):
+    for name, size in {"a/1.png": 1, "a/2.png": 2, "third.jpg": 3}.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x" * size)
+    return str(folder)
+
+
+def test_images(tmp_path):
+    root, folder = tmp_path / "data", make_images(tmp_path / "images")
+    (tmp_path / "index.tsv").write_text("entity\timage\na\timages/a/2.png\n")
+    with tarfile.open(tmp_path / "archive.tgz", "w:gz") as archive:
+        archive.add(folder, "pictures")
+
+    expected = [[2, 1], [0, 0], [1, 3]]
+    dataset = MyDataset(str(root), text=None, visual=SizeEncoder(), images=folder)
+    assert dataset[0].x_visual.tolist() == expected
+    assert dataset[0].visual_mask.tolist() == [True, False, True]
+    assert dataset.images() == [
+        *([f"{folder}/a/1.png", f"{folder}/a/2.png"], None, [f"{folder}/third.jpg"])
+    ]
+    path = file_name(dataset)
+    assert path.startswith("data_original_text=none_visual=SizeEncoder-")
+
+    index = str(tmp_path / "index.tsv")
+    data = MyDataset(str(root), text=None, visual=SizeEncoder(), images=index)[0]
+    assert data.x_visual.tolist() == [[1, 2], [0, 0], [0, 0]]
+
+    archive = str(tmp_path / "archive.tgz")
+    dataset = MyDataset(str(root), text=None, visual=SizeEncoder(), images=archive)
+    assert dataset[0].x_visual.tolist() == expected
+    (unpacked,) = os.listdir(root / "raw" / "unpacked")
+    assert dataset.images()[2] == [str(root / "raw" / "unpacked" / unpacked / "pictures/third.jpg")]
+    assert len(processed(root)) == 3
+
+    # The same folder, said in another way:
+    for same in [folder + "/", os.path.relpath(folder), f"{folder}/../images"]:
+        dataset = MyDataset(str(root), text=None, visual=SizeEncoder(), images=same)
+        assert file_name(dataset) == path
+    assert len(processed(root)) == 3
+
+
+@pytest.mark.parametrize("root", [None, "memory://"])
+def test_images_of_an_archive_without_a_folder(tmp_path, monkeypatch, root):
+    folder = make_images(tmp_path / "images")
+    with tarfile.open(tmp_path / "archive.tar", "w") as archive:
+        archive.add(folder, "pictures")
+    monkeypatch.setattr(MyDataset, "files", {})
+    monkeypatch.setattr(MyDataset, "read", lambda self: read_rows(FACTS.decode(), "facts"))
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    root = root and f"{root}{uuid4().hex}"
+    kwargs = {"text": None, "visual": SizeEncoder(), "images": str(tmp_path / "archive.tar")}
+    data = MyDataset(root, **kwargs)[0]
+    assert data.x_visual.tolist() == [[2, 1], [0, 0], [1, 3]]
+    assert os.listdir(tmp_path / "empty") == []
+
+
+def test_images_without_an_encoder_of_images(tmp_path):
+    for visual in (None, "auto"):
+        with pytest.raises(ValueError, match="'images' needs an encoder of images as 'visual'"):
+            MyDataset(str(tmp_path / "data"), text=None, visual=visual, images=str(tmp_path))
+    assert not (tmp_path / "data").exists()
+
+
+def test_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    dataset = MyDataset("~/data/", text=None)
+    assert dataset.processed_dir == str(tmp_path / "data" / "processed")
+    assert os.listdir(tmp_path / "data" / "raw" / "source") == ["facts.tsv"]
+    assert len(processed(tmp_path / "data")) == 1
+
+
+def test_missing_images(tmp_path):
+    root = tmp_path / "data"
+    with pytest.raises(ValueError, match="There are no images at '.*missing'. Please pass a fold"):
+        MyDataset(
+            *(str(root), None, "original", LengthEncoder(), SizeEncoder(), None),
+            images=str(tmp_path / "missing"),
+        )
+    with pytest.raises(ValueError, match="There are no images of 'MyDataset'. Please pass the fol"):
+        MyDataset(str(root), text=LengthEncoder(), visual=SizeEncoder())
+    assert LengthEncoder.calls == 0
+    assert processed(root) == []
+
+    make_images(root / "raw" / "images")
+    data = MyDataset(str(root), text=None, visual=SizeEncoder())[0]
+    assert data.x_visual.tolist() == [[2, 1], [0, 0], [1, 3]]
+
+
+def test_memory_file_system(tmp_path, monkeypatch, mirror, features):
+    np.savez(mirror / "visual.npz", entity=["third"], feature=np.ones((1, 4)))
+    files = MyDataset.files | {
+        "visual": [[raw_file("source/visual.npz", (mirror / "visual.npz").read_bytes())]]
+    }
+    monkeypatch.setattr(MyDataset, "files", files)
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+
+    root = f"memory://{uuid4().hex}"
+    fs.makedirs(root)
+    fs.cp(features, f"{root}/x.npy")
+    for _ in range(2):
+        for split in ["original", "clean"]:
+            dataset = MyDataset(root, None, split, LengthEncoder(), numeric=f"{root}/x.npy")
+            data = dataset[0]
+            assert data.num_edges == 3
+            assert data.x_text.tolist() == [[3], [0], [5]]
+            assert data.x_visual.tolist() == [[0] * 4, [0] * 4, [1] * 4]
+            assert data.x_numeric.tolist() == [[1, 2], [0, 0], [3, 4]]
+            assert dataset.texts() == ["one", None, "three"]
+            assert dataset.processed_paths[0].startswith(f"{root}/processed/data_{split}_text=Le")
+            assert fs.exists(dataset.processed_paths[0])
+        monkeypatch.setenv("TORCH_IMF_MIRROR", "/nowhere")  # All is there.
+    assert LengthEncoder.calls == 2
+    assert fs.exists(f"{root}/raw/source/facts.tsv") and fs.exists(f"{root}/raw/source/visual.npz")
+    names = [os.path.basename(path) for path in fs.ls(f"{root}/processed")]
+    assert len([name for name in names if not name.startswith("pre_")]) == 2
+    assert os.listdir(tmp_path / "empty") == []
+
+    MyDataset(root, text=LengthEncoder(), numeric=None, force_reload=True)
+    with fs.get_fs(root).open(f"{root}/raw/source/facts.tsv", "wb") as file:
+        file.write(b"half")
+    monkeypatch.setenv("TORCH_IMF_MIRROR", str(tmp_path / "mirror"))
+    with pytest.warns(UserWarning, match="facts.tsv' is damaged"):
+        MyDataset(root, text=None, force_reload=True)
+
+
+def test_file_url(tmp_path, monkeypatch):
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    for _ in range(2):
+        assert MyDataset(f"file://{tmp_path}/data", text=LengthEncoder())[0].num_edges == 3
+    assert LengthEncoder.calls == 1
+    assert len(processed(tmp_path / "data")) == 1
+    assert os.listdir(tmp_path / "empty") == []
+
+
+MEMORY = """
+    import sys, time
+    import numpy as np
+    import torch
+    from torch_imf.datasets import KGDataset
+    from torch_imf.datasets.graph import build_graph
+    from torch_imf.encoders import TfidfEncoder
+
+    num_nodes = 15_000
+
+    class Large(KGDataset):
+        def read(self):
+            index = torch.arange(100_000) % num_nodes
+            triples = torch.stack([index, index % 300, index.roll(7)])
+            splits = list(triples.split([80_000, 10_000, 10_000], dim=1))
+            node_ids = [f"<http://dbpedia.org/resource/Entity_{i}>" for i in range(num_nodes)]
+            return build_graph(splits, node_ids, node_ids, [str(i) for i in range(300)])
+
+    def peak():  # As `ru_maxrss`, which a process takes over from the one that started it.
+        with open("/proc/self/status") as file:
+            return next(1024 * int(line.split()[1]) for line in file if line.startswith("VmHWM"))
+
+    torch.set_num_threads(1)
+    root = sys.argv[1]
+    x = np.lib.format.open_memmap(f"{root}/x.npy", "w+", "float32", (num_nodes, 2048))
+    x[0], x[-1] = 1, 2  # The rest takes no space.
+    x.flush()
+    del x
+    args = dict(root=f"{root}/data", text=None, numeric=None, visual=f"{root}/x.npy")
+    before = peak()
+    data = Large(**args)[0]
+    growth = peak() - before
+    size = sum(x.numel() * x.element_size() for _, x in data if isinstance(x, torch.Tensor))
+    assert data.visual_mask.sum() == 2 and data.x_visual[-1, -1] == 2
+    del data
+    start = time.perf_counter()
+    Large(**args)
+    print(growth, size, time.perf_counter() - start)
+"""
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="needs Linux")
+def test_peak_memory(tmp_path):
+    script = [sys.executable, "-c", textwrap.dedent(MEMORY), str(tmp_path)]
+    result = subprocess.run(script, capture_output=True, text=True)
+    shutil.rmtree(tmp_path / "data")
+    os.remove(tmp_path / "x.npy")
+    assert result.returncode == 0, result.stderr
+    growth, size, seconds = map(float, result.stdout.split())
+    assert size > 120e6
+    assert 0.9 * size < growth < 2 * size
+    assert seconds < 1.0

@@ -4,9 +4,11 @@ import pytest
 import torch
 from torch_geometric.testing import withPackage
 
+from torch_imf.data import audit
 from torch_imf.datasets import Countries
 from torch_imf.datasets.graph import validate
-from torch_imf.encoders import PixelEncoder, TfidfEncoder
+from torch_imf.datasets.stats import read_stats
+from torch_imf.encoders import NumericEncoder, PixelEncoder, TfidfEncoder
 
 
 @withPackage("sklearn")
@@ -19,18 +21,20 @@ def test_countries(monkeypatch, tmp_path):
     validate(data)
     assert str(dataset) == (
         f"Countries({data.num_nodes}, num_relations={data.num_relations}, "
-        f"text={TfidfEncoder(channels=512)}, visual={PixelEncoder()})"
+        f"text={TfidfEncoder(channels=512)}, visual={PixelEncoder()}, numeric={NumericEncoder()})"
     )
     assert os.listdir(tmp_path) == []
 
     countries = torch.tensor([node.startswith("country:") for node in data.node_ids])
+    cities = data.edge_index[1, data.edge_type == data.rel_ids.index("capital")].unique()
     assert int(countries.sum()) > 190
     assert torch.equal(data.visual_mask, countries)
+    assert torch.equal(data.numeric_mask, countries.index_fill(0, cities, True))
     assert data.text_mask.all()
     assert data.x_text.size() == (data.num_nodes, 512)
     assert data.x_visual.size() == (data.num_nodes, 3 * 16 * 24)
     assert data.x_visual[countries].unique(dim=0).size(0) > 185
-    assert "x_numeric" not in data
+    assert data.x_numeric.size() == (data.num_nodes, 8)
 
     # Every entity is seen in training, and no fact is there twice:
     assert data.edge_index[:, data.train_mask].unique().numel() == data.num_nodes
@@ -41,22 +45,45 @@ def test_countries(monkeypatch, tmp_path):
     paris = data.node_ids.index("city:paris")
     assert data.node_names[france] == "France"
     assert ((data.edge_index == torch.tensor([[france], [paris]])).all(dim=0)).any()
+    index, attributes, values = dataset.literals()
+    literals = zip(index.tolist(), attributes, values.tolist(), strict=True)
+    assert (paris, "latitude", 48.9) in literals
+    assert dataset.texts()[france].startswith("France. ")
+    assert dataset.images()[france].size() == (3, 24, 36)
+    assert dataset.images()[paris] is None
 
 
 def test_countries_docstring():
-    data = Countries(text=None, visual=None)[0]
+    dataset = Countries(text=None, visual=None)
+    data = dataset[0]
     masks = [data.train_mask, data.val_mask, data.test_mask]
+    described = sum(
+        len(text) > len(name) for text, name in zip(dataset.texts(), data.node_names, strict=True)
+    )
+    images = sum(image is not None for image in dataset.images())
     sizes = [data.num_nodes, data.num_relations, *(int(mask.sum()) for mask in masks)]
-    assert Countries.__doc__ is not None
-    stats = Countries.__doc__.split("* - ")[-1]
-    stats = [int(word.replace(",", "")) for word in stats.split() if word != "-"]
-    assert stats[:5] == sizes
+    sizes += [described, int(data.numeric_mask.sum()), images]
+    (stats,) = read_stats(Countries)
+    assert [int(size.replace(",", "")) for size in stats.values()] == sizes
+
+
+def test_countries_clean():
+    kwargs = {"text": None, "visual": None, "numeric": None}
+    original, clean = Countries(**kwargs), Countries(split="clean", **kwargs)
+    assert audit(original[0]).is_clean
+    for name in ("edge_index", "edge_type", "train_mask", "val_mask", "test_mask"):
+        assert torch.equal(clean[0][name], original[0][name])
+    assert str(clean) == "Countries(725, num_relations=9, split='clean')"
+    with pytest.raises(ValueError, match=r"Invalid 'split' argument \(got 'dedup'\)"):
+        Countries(split="dedup")
+    with pytest.raises(ValueError, match=r"Invalid 'version' argument .*as there is only one"):
+        Countries(version="imf")
 
 
 def test_countries_root(tmp_path):
     data = Countries(str(tmp_path), text=None)[0]
-    files = os.listdir(tmp_path / "processed")
-    assert any(file.startswith("data_original-") and "text=none" in file for file in files)
+    (file,) = (name for name in os.listdir(tmp_path / "processed") if name.startswith("data_"))
+    assert file.startswith("data_original_") and "text=none" in file
     assert torch.equal(Countries(str(tmp_path), text=None)[0].x_visual, data.x_visual)
     assert "x_text" not in data
 
@@ -64,3 +91,17 @@ def test_countries_root(tmp_path):
     assert data.x_visual.size(1) == 18
     with pytest.raises(ValueError, match=r"Invalid 'visual' argument \(got 'vgg'\)"):
         Countries(str(tmp_path), visual="vgg")
+
+
+@withPackage("PIL")
+def test_countries_images(tmp_path):
+    from PIL import Image
+
+    kwargs = {"text": None, "visual": PixelEncoder(1, 1), "numeric": None}
+    Image.new("RGB", (4, 4), (255, 0, 0)).save(tmp_path / "fr.png")
+    dataset = Countries(images=str(tmp_path), **kwargs)
+    assert dataset[0].visual_mask.nonzero().tolist() == [[dataset[0].node_ids.index("country:fr")]]
+    drawn = Countries(str(tmp_path / "data"), **kwargs)
+    other = Countries(str(tmp_path / "data"), images=str(tmp_path), **kwargs)
+    assert other.processed_paths != drawn.processed_paths
+    assert int(other[0].visual_mask.sum()) == 1 and int(drawn[0].visual_mask.sum()) == 197

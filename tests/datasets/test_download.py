@@ -1,15 +1,20 @@
 import hashlib
 import os
 import threading
+import warnings
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from uuid import uuid4
 
 import pytest
 
-from torch_imf.datasets.download import download, mirror
+from torch_imf.data.files import read_bytes, replacing
+from torch_imf.datasets.download import download, fetch, mirror, mismatch
+from torch_imf.datasets.sources import RawFile
 
 CONTENT = b"head\trelation\ttail\n" * 100
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
-FILE = "Set/source/facts.txt"
+GIT = hashlib.sha1(b"blob 1900\0" + CONTENT).hexdigest()
+NAME = "Set/source/facts.txt"
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -34,7 +39,7 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def server():
     server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
@@ -50,15 +55,40 @@ def no_mirror(monkeypatch):
     Handler.requests.clear()
 
 
-def test_download_upstream(server, tmp_path):
-    path = download(FILE, f"{server}/facts.txt", SHA256, str(tmp_path / "raw"))
-    assert path == str(tmp_path / "raw" / "facts.txt")
-    assert (tmp_path / "raw" / "facts.txt").read_bytes() == CONTENT
-    assert os.listdir(tmp_path / "raw") == ["facts.txt"]
+def raw_file(url=None, checksum=SHA256):
+    return RawFile(NAME, checksum, url)
+
+
+@pytest.mark.parametrize("checksum", [SHA256, GIT])
+def test_download_upstream(server, tmp_path, capsys, checksum):
+    file = raw_file(f"{server}/facts.txt", checksum)
+    path = download(file, str(tmp_path / "raw"))
+    assert path == str(tmp_path / "raw" / "source" / "facts.txt")
+    assert (tmp_path / "raw" / "source" / "facts.txt").read_bytes() == CONTENT
+    assert os.listdir(tmp_path / "raw" / "source") == ["facts.txt"]
+    assert capsys.readouterr() == ("", f"Downloading {server}/facts.txt\n")
 
     # A sound file is kept:
-    download(FILE, f"{server}/facts.txt", SHA256, str(tmp_path / "raw"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert download(file, str(tmp_path / "raw")) == path
     assert len(Handler.requests) == 1
+
+
+def test_download_to_memory(server):
+    folder = f"memory://{uuid4().hex}/raw"
+    file = raw_file(f"{server}/facts.txt")
+    path = download(file, folder)
+    assert path == f"{folder}/source/facts.txt"
+    assert read_bytes(path) == CONTENT
+    download(file, folder)
+    assert len(Handler.requests) == 1
+
+    with replacing(path) as other:
+        other.write(b"half")
+    with pytest.warns(UserWarning, match=f"'{path}' is damaged"):
+        download(file, folder)
+    assert read_bytes(path) == CONTENT
 
 
 @pytest.mark.parametrize("scheme", ["", "file://"])
@@ -69,64 +99,79 @@ def test_download_mirror_folder(server, tmp_path, monkeypatch, scheme):
     base = (tmp_path / "mi rror").as_uri() if scheme else str(tmp_path / "mi rror")
     monkeypatch.setenv("TORCH_IMF_MIRROR", base)
 
-    path = download(FILE, f"{server}/facts.txt", SHA256, str(tmp_path / "raw"))
+    file, folder = raw_file(f"{server}/facts.txt"), str(tmp_path / "raw")
+    path = download(file, folder)
     assert open(path, "rb").read() == CONTENT
     assert Handler.requests == []
 
     # What the mirror lacks or has wrong comes from upstream:
     (source / "facts.txt").write_bytes(CONTENT[:-1])
     os.remove(path)
-    download(FILE, f"{server}/facts.txt", SHA256, str(tmp_path / "raw"))
+    download(file, folder)
     (source / "facts.txt").unlink()
     os.remove(path)
-    download(FILE, f"{server}/facts.txt", SHA256, str(tmp_path / "raw"))
+    download(file, folder)
     assert open(path, "rb").read() == CONTENT
     assert len(Handler.requests) == 2
 
 
 def test_download_mirror_url(server, tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_IMF_MIRROR", f"{server}/base/")
-    download(FILE, None, SHA256, str(tmp_path))
+    download(raw_file(), str(tmp_path))
     assert Handler.requests == ["/base/Set/source/facts.txt"]
 
 
-def test_mirror(monkeypatch):
+def test_mirror(tmp_path, monkeypatch):
     assert mirror("a") is None
     monkeypatch.setenv("TORCH_IMF_MIRROR", "")
     assert mirror("a") is None
     monkeypatch.setenv("TORCH_IMF_MIRROR", "/data/")
     assert mirror("a/b.txt") == "file:///data/a/b.txt"
+    monkeypatch.setenv("TORCH_IMF_MIRROR", "https://host/data/")
+    assert mirror("a/b.txt") == "https://host/data/a/b.txt"
+
+    # As files may be called:
+    monkeypatch.setenv("TORCH_IMF_MIRROR", str(tmp_path))
+    for name in ["a b.png", "100%25.png", "C#?.png", "Côte_d'Ivoire.png"]:
+        (tmp_path / name).write_bytes(name.encode())
+        fetch(mirror(name), str(tmp_path / "copy"), digest=None)
+        assert (tmp_path / "copy").read_bytes() == name.encode()
 
 
-def test_download_damaged_file_is_replaced(server, tmp_path):
-    (tmp_path / "facts.txt").write_bytes(CONTENT[:7])
+@pytest.mark.parametrize("checksum", [SHA256, GIT])
+def test_download_damaged_file_is_replaced(server, tmp_path, checksum):
+    path = tmp_path / "source" / "facts.txt"
+    path.parent.mkdir()
+    path.write_bytes(CONTENT[:7])
     with pytest.warns(UserWarning, match="facts.txt' is damaged .* fetched anew"):
-        download(FILE, f"{server}/facts.txt", SHA256, str(tmp_path))
-    assert (tmp_path / "facts.txt").read_bytes() == CONTENT
+        download(raw_file(f"{server}/facts.txt", checksum), str(tmp_path))
+    assert path.read_bytes() == CONTENT
 
     # Unless there is no other copy, and then it is left as it was:
-    (tmp_path / "facts.txt").write_bytes(CONTENT[:7])
+    path.write_bytes(CONTENT[:7])
     with pytest.warns(UserWarning), pytest.raises(RuntimeError, match="404"):
-        download(FILE, f"{server}/missing", SHA256, str(tmp_path))
-    assert (tmp_path / "facts.txt").read_bytes() == CONTENT[:7]
-    assert os.listdir(tmp_path) == ["facts.txt"]
+        download(raw_file(f"{server}/missing", checksum), str(tmp_path))
+    assert path.read_bytes() == CONTENT[:7]
+    assert os.listdir(path.parent) == ["facts.txt"]
 
 
 @pytest.mark.parametrize(
-    "path, sha256, reason",
+    "path, checksum, reason",
     [
         ("missing", SHA256, "404"),
         ("truncated", SHA256, "broke off after 950 of 1900 bytes|IncompleteRead"),
         ("endless", SHA256, "has the SHA-256"),
+        ("endless", GIT, "has the Git hash"),
         ("facts.txt", "0" * 64, f"has the SHA-256 {SHA256} rather than 0000"),
+        ("facts.txt", "0" * 40, f"has the Git hash {GIT} rather than 0000"),
     ],
 )
-def test_download_leaves_nothing_behind(server, tmp_path, path, sha256, reason):
+def test_download_leaves_nothing_behind(server, tmp_path, path, checksum, reason):
     with pytest.raises(RuntimeError, match=reason) as error:
-        download(FILE, f"{server}/{path}", sha256, str(tmp_path))
+        download(raw_file(f"{server}/{path}", checksum), str(tmp_path))
     assert (
         f"Dataset not found. Please download 'facts.txt' from '{server}/{path}' and move it to "
-        f"'{tmp_path}'"
+        f"'{tmp_path}/source'"
     ) in str(error.value)
     assert os.listdir(tmp_path) == []
 
@@ -134,20 +179,42 @@ def test_download_leaves_nothing_behind(server, tmp_path, path, sha256, reason):
 def test_download_without_network(tmp_path):
     url = "http://127.0.0.1:9/facts.txt"  # Nobody listens there.
     with pytest.raises(RuntimeError, match=f"Please download 'facts.txt' from '{url}'"):
-        download(FILE, url, SHA256, str(tmp_path))
-    with pytest.raises(RuntimeError, match="TORCH_IMF_MIRROR is not set"):
-        download(FILE, None, SHA256, str(tmp_path))
+        download(raw_file(url), str(tmp_path))
+    with pytest.raises(RuntimeError, match="TORCH_IMF_MIRROR is not set") as error:
+        download(raw_file(), str(tmp_path))
+    assert f"from '$TORCH_IMF_MIRROR/{NAME}'" in str(error.value)
+    with pytest.raises(RuntimeError, match="'facts.txt' from 'the archive of somebody'"):
+        download(RawFile(NAME, SHA256, by_hand="the archive of somebody"), str(tmp_path))
     assert os.listdir(tmp_path) == []
+
+
+def test_download_names_all_sources(server, tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_IMF_MIRROR", str(tmp_path))
+    with pytest.raises(RuntimeError) as error:
+        download(raw_file(f"{server}/missing"), str(tmp_path / "raw"))
+    assert f"({tmp_path.as_uri()}/{NAME}: " in str(error.value)
+    assert f"; {server}/missing: HTTP Error 404" in str(error.value)
 
 
 def test_download_interrupted(server, tmp_path, monkeypatch):
     def interrupt(*args):
         raise KeyboardInterrupt
 
+    file = raw_file(f"{server}/facts.txt")
     with monkeypatch.context() as context:
         context.setattr(os, "replace", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            download(FILE, f"{server}/facts.txt", SHA256, str(tmp_path))
-    assert os.listdir(tmp_path) == []
-    download(FILE, f"{server}/facts.txt", SHA256, str(tmp_path))
-    assert os.listdir(tmp_path) == ["facts.txt"]
+            download(file, str(tmp_path))
+    assert os.listdir(tmp_path / "source") == []
+    download(file, str(tmp_path))
+    assert os.listdir(tmp_path / "source") == ["facts.txt"]
+
+
+def test_mismatch():
+    assert mismatch(CONTENT, SHA256) is None
+    assert mismatch(CONTENT, GIT) is None
+    # What `git hash-object` says of an empty file and of one line:
+    assert mismatch(b"", "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391") is None
+    assert mismatch(b"what is up, doc?", "bd9dbf5aae1a3862dd1526723246b20206e5fc37") is None
+    assert mismatch(b"", SHA256).startswith("has the SHA-256 e3b0c44298fc1c14")
+    assert mismatch(CONTENT[1:], GIT).endswith(f" rather than {GIT}")

@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch_geometric.data import Data
@@ -7,7 +8,7 @@ from torch_geometric.data import Data
 from torch_imf.datasets import KGDataset
 from torch_imf.datasets.encoder import check_encoder, resolve, run_encoder, tag
 from torch_imf.datasets.graph import build_graph, validate
-from torch_imf.encoders import PixelEncoder
+from torch_imf.encoders import FeatureFile, PixelEncoder
 from torch_imf.transforms import AddInverse
 
 
@@ -22,13 +23,33 @@ class Encoder:
         return f"Encoder({self.size})"
 
 
-def test_resolve():
+def test_resolve(tmp_path):
     encoder = Encoder(2)
-    assert resolve("text", encoder, lambda: None) is encoder
-    assert resolve("text", None, lambda: encoder) is None
-    assert resolve("text", "auto", lambda: encoder) is encoder
-    with pytest.raises(ValueError, match=r"Invalid 'text' argument \(got 'bert'\)"):
-        resolve("text", "bert", lambda: encoder)
+
+    def default(modality):
+        return None if modality == "visual" else encoder
+
+    assert resolve("text", encoder, default) is encoder
+    assert resolve("text", None, default) is None
+    assert resolve("text", "auto", default) is encoder
+    assert resolve("visual", "auto", default) is None
+
+    path = tmp_path / "features.npy"
+    np.save(path, np.ones((2, 3)))
+    for file in (path, str(path)):
+        features = resolve("text", file, default)
+        assert isinstance(features, FeatureFile)
+        assert features.paths == [str(path)]
+    for name, reason in [
+        ("bert", "Cannot tell the format of the features 'bert'"),
+        ("missing.npy", "There is no file of features 'missing.npy'"),
+    ]:
+        with pytest.raises(ValueError) as error:
+            resolve("text", name, default)
+        assert str(error.value).startswith(
+            f"Invalid 'text' argument (got '{name}'), expected 'auto', None, an encoder, or a file "
+            f"of features: {reason}"
+        )
 
 
 def test_check_encoder():
@@ -91,14 +112,21 @@ def test_run_encoder_bad_features(out, message):
 class MyDataset(KGDataset):
     """Two entities, the second of which has an image that cannot be read."""
 
-    images = [torch.zeros(3, 2, 2, dtype=torch.uint8), "missing.png"]
+    modalities = ("text", "visual")
+    pictures = [torch.zeros(3, 2, 2, dtype=torch.uint8), "missing.png"]
+
+    def default_encoder(self, modality):
+        return None
 
     def read(self) -> Data:
         splits = [torch.tensor([[0], [0], [1]])] * 3
-        data = build_graph(splits, ["a", "b"], ["A", "B"], ["r"])
-        self.encode(data, "text", ["a", "b"], mask=[True, True])
-        self.encode(data, "visual", self.images, mask=[True, True])
-        return data
+        return build_graph(splits, ["a", "b"], ["A", "B"], ["r"])
+
+    def read_texts(self, data):
+        return ["a", "b"]
+
+    def read_images(self, names):
+        return self.pictures
 
 
 @pytest.mark.filterwarnings("ignore:1 images cannot be read")
@@ -117,14 +145,14 @@ def test_encoders_are_part_of_the_data(tmp_path):
         assert train.num_edges == 1
         assert train.encoders == data.clone().to("cpu").encoders == data.encoders
 
-    path = MyDataset(str(tmp_path), Encoder(3), PixelEncoder(1, 1)).processed_paths[0]
+    path = MyDataset(str(tmp_path), text=Encoder(3), visual=PixelEncoder(1, 1)).processed_paths[0]
     torch.load(path, weights_only=True)
     assert "encoders" not in MyDataset()[0]
 
 
 @pytest.mark.filterwarnings("ignore:1 images cannot be read")
 def test_nothing_is_kept_if_no_image_can_be_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(MyDataset, "images", [None, "missing.png"])
+    monkeypatch.setattr(MyDataset, "pictures", [None, "missing.png"])
     with pytest.raises(ValueError, match="visual encoder PixelEncoder.*found nothing to encode"):
         MyDataset(str(tmp_path), visual=PixelEncoder())
     assert list((tmp_path / "processed").iterdir()) == []

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from torch_imf.data import audit
 from torch_imf.datasets import FakeMMKG
 from torch_imf.datasets.fake import MODALITIES
 from torch_imf.datasets.graph import validate
@@ -11,6 +12,8 @@ def test_fake_mmkg(tmp_path):
     assert str(dataset) == "FakeMMKG(150, num_relations=5)"
     assert dataset.rel_names == ["next_to", "after", "has_colour", "has_topic", "has_size"]
     assert dataset.node_names[0] == "thing 0"
+    assert (dataset.version, dataset.split) == (None, "original")
+    assert dataset.raw_file_names == []
     assert dataset.node_names[-1] == "size 3"
 
     data = dataset[0]
@@ -59,6 +62,26 @@ def test_fake_mmkg_is_learnable(num_nodes, seed):
             assert classes.numel() == num_classes
             nearest = classes[torch.cdist(x[head], x[classes]).argmin(dim=-1)]
             assert (nearest == tail).all()
+
+
+def test_fake_mmkg_settings_do_not_mix(tmp_path):
+    settings = [{}, {"num_nodes": 60}, {"missing": 0.1}, {"seed": 1}]
+    paths = [FakeMMKG(str(tmp_path), **kwargs).processed_paths[0] for kwargs in settings]
+    assert len(set(paths)) == 4
+    assert paths[0].endswith(
+        "/data_original_nodes=150_missing=0.2_seed=0_text=none_visual=none_numeric=none.pt"
+    )
+    assert FakeMMKG(str(tmp_path), num_nodes=60).num_nodes == 60
+
+
+def test_fake_mmkg_is_clean():
+    report = audit(FakeMMKG()[0])
+    assert report.is_clean and report.num_isolated_nodes == 0
+
+
+def test_fake_mmkg_holds_nothing_but_features():
+    with pytest.raises(ValueError, match="'FakeMMKG' has no texts"):
+        FakeMMKG().texts()
 
 
 def test_fake_mmkg_bad_arguments():

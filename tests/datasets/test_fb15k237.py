@@ -1,78 +1,30 @@
-import hashlib
-import io
-import json
 import os
-import tarfile
-import time
 import warnings
+from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from torch_geometric.testing import withPackage
 
-from torch_imf.datasets import FB15K237, fb15k237, mobilenet
-from torch_imf.datasets.graph import validate
-from torch_imf.encoders import NumericEncoder, PixelEncoder, TfidfEncoder
+from torch_imf.datasets import FB15K237
+from torch_imf.encoders import PixelEncoder
 
 TRIPLES = {
     "train.txt": "/m/a\t/film/actor\t/m/b\r\n/m/c\t/film/genre\t/m/a\r\n",
     "valid.txt": "/m/b\t/film/actor\t/m/a\r\n",
     "test.txt": "/m/c\t/film/actor\t/m/d\r\n",
 }
-
-
-def write(folder, file, content):
-    path = folder / file
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
-    return hashlib.sha256(content).hexdigest()
-
-
-def content_of(file, triples):
-    buffer = io.BytesIO()
-    if file.endswith(".tar.gz"):
-        with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
-            for name, text in triples.items():
-                info = tarfile.TarInfo(name)
-                info.size = len(text)
-                archive.addfile(info, io.BytesIO(text.encode()))
-    elif file.endswith(".npz"):
-        entity = ["/m/b"] if "rsme" in file else ["/m/a", "/m/z"]
-        np.savez(buffer, entity=entity, feature=np.ones((len(entity), 4), dtype=np.float16))
-    elif file.endswith(".json"):
-        texts = {"/m/a": {"label": "A", "description": "first"}}
-        texts["/m/b"] = {"label": "Bé", "description": None}
-        buffer.write(json.dumps(texts, ensure_ascii=False).encode())
-    elif file.endswith("mid2name.txt"):
-        buffer.write(b"/m/a\tAh\n/m/b\tBe\n/m/c\tMr_C\n/m/d\tMr_D\n")
-    elif file.endswith("text-new.txt"):
-        buffer.write(b'/m/a\tA -- A is "1\\".\n/m/b\tB -- B is two.\n/m/c\tC\n/m/d\tD -- No.\n')
-    else:
-        buffer.write(b"/m/a\t<height>\t1.5\n/m/c\t<height>\t1.9\n/m/z\t<born>\t1900\n")
-    return buffer.getvalue()
-
-
-@pytest.fixture
-def small(tmp_path, monkeypatch):
-    """Replaces the files of FB15K-237 by a mirror of tiny ones."""
-
-    def make(triples=None):
-        for module, name in [
-            (fb15k237, "FACTS"),
-            (fb15k237, "SENTENCES"),
-            (fb15k237, "LITERALS"),
-            (mobilenet, "FEATURES"),
-        ]:
-            files = {}
-            for file in getattr(module, name):
-                content = content_of(file, triples or TRIPLES)
-                files[file] = (None, write(tmp_path / "mirror", file, content))
-            monkeypatch.setattr(module, name, files)
-
-    monkeypatch.setenv("TORCH_IMF_MIRROR", str(tmp_path / "mirror"))
-    make()
-    return make
+FILES = {
+    "FB15K-237/ConvE/FB15k-237.tar.gz": TRIPLES,
+    "FB15K/kg-bert/FB15k_mid2name.txt": "/m/a\tAh\n/m/b\tBe\n/m/c\tMr_C\n/m/d\tMr_D\n/m/z\tZ\n",
+    "FB15K/MMKB/FB15K_NumericalTriples.txt": (
+        "/m/a\t<height>\t1.5\n/m/c\t<height>\t1.9\n/m/z\t<height>\t2\n/m/c\t<born>\t1900-7-1\n"
+    ),
+    "FB15K/MMKB/FB15K_ImageIndex.txt": "/m/c\tFBIMG1\n/m/a\tFBIMG2\n/m/z\tFBIMG3\n",
+    "FB15K/derived/visual_mobilenetv2.npz": {"/m/a": [1, 1, 1, 1], "/m/z": [2, 2, 2, 2]},
+    "FB15K/derived/visual_mobilenetv2_rsme_samples.npz": {"/m/b": [3, 3, 3, 3]},
+    "FB15K/derived/entity2image.tsv": "entity\timage\n/m/d\tflags/d.png\n/m/z\tflags/z.png\n",
+}
 
 
 class Texts:
@@ -84,76 +36,125 @@ class Texts:
         return "Texts()"
 
 
-def test_fb15k237_small(small, tmp_path):
+@pytest.fixture(autouse=True)
+def files(small):
+    small.put(FB15K237, FILES | small.TEXTS)
+
+
+def test_fb15k237(root):
     encoder = Texts()
-    dataset = FB15K237(str(tmp_path / "data"), text=encoder)
+    dataset = FB15K237(root, text=encoder)
     data = dataset[0]
     assert data.node_ids == ["/m/a", "/m/b", "/m/c", "/m/d"]
-    assert data.node_names == ["A", "Bé", "Mr C", "Mr D"]
-    assert data.rel_names == ["/film/actor", "/film/genre"]
+    assert data.node_names == dataset.node_names == ["A", "Bé", "Mr C", "Mr D"]
+    assert data.rel_ids == data.rel_names == ["/film/actor", "/film/genre"]
     assert data.edge_index.tolist() == [[0, 2, 1, 2], [1, 0, 0, 3]]
     assert data.edge_type.tolist() == [0, 1, 0, 0]
+    assert data.train_mask.tolist() == [True, True, False, False]
+    assert data.val_mask.tolist() == [False, False, True, False]
+
     assert encoder.texts == ['A. first. A is "1".', "Bé. B is two.", "Mr C", "Mr D. No."]
+    assert dataset.texts() == encoder.texts
+    assert data.text_mask.all()
     assert data.visual_mask.tolist() == [True, True, False, False]
-    assert data.x_visual.sum(dim=-1).tolist() == [4, 4, 0, 0]
+    assert data.x_visual.sum(dim=-1).tolist() == [4, 12, 0, 0]
     assert data.numeric_mask.tolist() == [True, False, True, False]
-    assert data.x_numeric.size() == (4, 2)
-    assert "text=Texts-" in dataset.processed_paths[0]
-    assert "visual=MobileNetFeatures-" in dataset.processed_paths[0]
-    assert "numeric=NumericEncoder-" in dataset.processed_paths[0]
+    assert not data.x_numeric[[1, 3]].any()
+
+    index, attributes, values = dataset.literals()
+    assert index.tolist() == [0, 2, 2]
+    assert attributes == ["<height>", "<height>", "<born>"]
+    assert values.tolist() == [1.5, 1.9, 1900.5]
+
+    name = os.path.basename(dataset.processed_paths[0])
+    assert name.startswith("data_original_text=Texts-")
+    assert "visual=FeatureFile-" in name and "numeric=NumericEncoder-" in name
+    assert str(dataset).startswith(
+        "FB15K237(4, num_relations=2, text=Texts(), visual=FeatureFile('visual_mobilenetv2.npz', "
+    )
+    assert str(dataset.summary()).startswith("FB15K237 ('original'): 4 entities, 2 relations")
 
 
-def test_fb15k237_leaves_modalities_out(small, tmp_path, monkeypatch):
-    root = str(tmp_path / "data")
+def test_fb15k237_leaves_modalities_out(root, monkeypatch):
     dataset = FB15K237(root, text=None, visual=None, numeric=None)
     assert str(dataset) == "FB15K237(4, num_relations=2)"
-    assert not any(key.startswith("x_") for key in dataset[0].keys())
-    assert len(os.listdir(tmp_path / "data" / "raw")) == 3
-
-    with pytest.raises(ValueError, match=r"Invalid 'numeric' argument \(got 'mean'\)"):
-        FB15K237(root, numeric="mean")
+    assert not any(key.startswith("x_") or key.endswith("encoders") for key in dataset[0].keys())
+    assert dataset.raw_file_names == [
+        "ConvE/FB15k-237.tar.gz",
+        "kg-bert/FB15k_mid2name.txt",
+        "villmow/entity2wikidata.json",
+    ]
+    assert sorted(os.listdir(dataset.raw_dir)) == ["ConvE", "kg-bert", "villmow"]
 
     monkeypatch.delenv("TORCH_IMF_MIRROR")  # Without a mirror, there are no images.
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert "x_visual" not in FB15K237(root, text=None, numeric=None)[0]
-
-
-def test_fb15k237_damaged_features(small, tmp_path):
-    file = next(iter(mobilenet.FEATURES))
-    write(tmp_path / "mirror", file, b"half")
-    with pytest.warns(UserWarning, match="without images: Dataset not found.*has the SHA-256"):
-        data = FB15K237(str(tmp_path / "data"), text=None, numeric=None)[0]
+        data = FB15K237(root, text=None, numeric=None)[0]
     assert "x_visual" not in data
 
 
+@pytest.mark.parametrize(
+    "kwargs, message",
+    [
+        ({"numeric": "mean"}, r"Invalid 'numeric' argument \(got 'mean'\)"),
+        ({"version": "imf"}, r"Invalid 'version' argument \(got 'imf'\), as there is only one"),
+        ({"split": "tidy"}, r"\(got 'tidy'\), expected one of \['original', 'clean'\]"),
+        ({"root": None}, "'FB15K237' needs a 'root'"),
+    ],
+)
+def test_fb15k237_invalid_argument(root, kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        FB15K237(**{"root": root, **kwargs})
+    assert not os.path.exists(os.path.join(root, "processed"))
+
+
+def test_fb15k237_damaged_features(small, root):
+    small.write("FB15K/derived/visual_mobilenetv2.npz", b"half")
+    with pytest.warns(UserWarning, match="without images: Dataset not found.*has the SHA-256"):
+        data = FB15K237(root, text=None, numeric=None)[0]
+    assert "x_visual" not in data
+
+
+def test_fb15k237_features_of_mmkb(root, write_h5):
+    path = write_h5("FB15K_ImageData.h5", {f"FBIMG{i}": [[i, i]] for i in (1, 2, 3)})
+    data = FB15K237(root, text=None, visual=path, numeric=None)[0]
+    assert data.x_visual.tolist() == [[2, 2], [0, 0], [1, 1], [0, 0]]
+    assert data.visual_mask.tolist() == [True, False, True, False]
+
+    path = write_h5("other.h5", {"FBIMG1": [[1, 1]], "FBIMG9": [[1, 1]]})
+    with pytest.raises(ValueError, match=r"1 of its 2 names belong to no entity .*FBIMG9"):
+        FB15K237(root, text=None, visual=path, numeric=None)
+
+
 @withPackage("PIL")
-def test_fb15k237_images(small, tmp_path):
+def test_fb15k237_images(small, root):
     from PIL import Image
 
-    root = str(tmp_path / "data")
+    def save(path, *colours):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (4, 4), colours).save(path)
+
+    red = [1, -1, -1]
+    for node in "dz":
+        save(small.folder / "flags" / f"{node}.png", 255, 0, 0)
     encoder = Texts()
-    with pytest.raises(ValueError, match="no images for the visual encoder PixelEncoder"):
-        FB15K237(root, text=encoder, visual=PixelEncoder(1, 1))
-    assert not hasattr(encoder, "texts")  # Found out before the texts were encoded.
+    dataset = FB15K237(root, text=encoder, visual=PixelEncoder(1, 1), numeric=None)
+    assert dataset[0].x_visual.tolist() == [[0, 0, 0], [0, 0, 0], [0, 0, 0], red]
+    assert dataset[0].visual_mask.tolist() == [False, False, False, True]
+    assert dataset.images() == [None] * 3 + [[dataset.raw.path("mirror/flags/d.png")]]
 
-    os.makedirs(os.path.join(root, "raw", "images"))
-    Image.new("RGB", (4, 4), (255, 0, 0)).save(os.path.join(root, "raw", "images", "m.c.png"))
-    data = FB15K237(root, text=None, visual=PixelEncoder(1, 1))[0]
-    assert data.x_visual.tolist() == [[0, 0, 0], [0, 0, 0], [1, -1, -1], [0, 0, 0]]
-    assert data.visual_mask.tolist() == [False, False, True, False]
+    folder = dataset.raw.path("images")
+    for name in ("m.c.png", "m.a/1.png", "FBIMG3.png"):  # The last is of another entity of FB15K.
+        save(Path(folder, name), 255, 0, 0)
+    data = FB15K237(root, text=None, visual=PixelEncoder(1, 1), numeric=None)[0]
+    assert data.x_visual.tolist() == [red, [0, 0, 0], red, [0, 0, 0]]
 
-    # Several images of one entity, and files that hold none:
-    folder = os.path.join(root, "raw", "images", "m.a")
-    os.makedirs(folder)
-    for name, colour in {"1.png": (0, 0, 255), "2.png": (255, 0, 255)}.items():
-        Image.new("RGB", (4, 4), colour).save(os.path.join(folder, name))
-    open(os.path.join(folder, "3.png"), "w").close()
-    open(os.path.join(root, "raw", "images", "m.b.png"), "w").close()
-    with pytest.warns(UserWarning, match="3.png"):
-        data = FB15K237(root, text=None, visual=PixelEncoder(1, 1), force_reload=True)[0]
-    assert data.x_visual.tolist() == [[0, -1, 1], [0, 0, 0], [1, -1, -1], [0, 0, 0]]
-    assert data.visual_mask.tolist() == [True, False, True, False]
+
+def test_fb15k237_without_images(root, monkeypatch):
+    FB15K237(root, text=None, visual=None, numeric=None).names()
+    monkeypatch.delenv("TORCH_IMF_MIRROR")
+    with pytest.raises(ValueError, match=r"no images of 'FB15K237'.*as in 'm.a.jpg'"):
+        FB15K237(root, text=None, visual=PixelEncoder(1, 1), numeric=None)
 
 
 @pytest.mark.parametrize(
@@ -163,56 +164,29 @@ def test_fb15k237_images(small, tmp_path):
         ({"test.txt": ""}, "split of 'test_mask' is empty"),
     ],
 )
-def test_fb15k237_malformed(small, tmp_path, triples, message):
-    small(TRIPLES | triples)
+def test_fb15k237_malformed(small, root, triples, message):
+    small.put(FB15K237, {"FB15K-237/ConvE/FB15k-237.tar.gz": TRIPLES | triples})
     encoder = Texts()
     with pytest.raises(ValueError, match=message):
-        FB15K237(str(tmp_path / "data"), text=encoder)
+        FB15K237(root, text=encoder)
     assert not hasattr(encoder, "texts")
 
 
-def test_fb15k237_without_network(tmp_path, monkeypatch):
-    def refuse(*args, **kwargs):
-        raise OSError("no network")
-
-    monkeypatch.delenv("TORCH_IMF_MIRROR", raising=False)
-    monkeypatch.setattr("urllib.request.urlopen", refuse)
+def test_fb15k237_without_mirror(small, root, monkeypatch):
+    monkeypatch.delenv("TORCH_IMF_MIRROR")
     with pytest.raises(RuntimeError) as error:
-        FB15K237(str(tmp_path), text=None)
-    assert "Dataset not found. Please download 'FB15k-237.tar.gz' from 'https://" in str(
+        FB15K237(root, text=None)
+    assert "Dataset not found. Please download 'FB15k-237.tar.gz' from 'https://raw.github" in str(
         error.value
     )
-    assert f"and move it to '{tmp_path}/raw'" in str(error.value)
-    assert os.listdir(tmp_path / "raw") == []
+    assert f"/FB15k-237.tar.gz' and move it to '{root}/raw/ConvE'" in str(error.value)
+    assert not os.path.exists(root) or not any(files for _, _, files in os.walk(root))
 
-
-@pytest.mark.mirror
-@withPackage("sklearn")
-def test_fb15k237_mirror(tmp_path):
-    root = str(tmp_path)
-    dataset = FB15K237(root, text=TfidfEncoder())
-    start = time.perf_counter()
-    dataset = FB15K237(root, text=TfidfEncoder())
-    assert time.perf_counter() - start < 1.0
-    assert str(dataset).startswith(
-        f"FB15K237(14541, num_relations=237, text={TfidfEncoder()}, visual=MobileNetFeatures("
-    )
-    assert str(dataset).endswith(f"numeric={NumericEncoder()})")
-
-    data = dataset[0]
-    validate(data)
-    masks = [data.train_mask, data.val_mask, data.test_mask]
-    assert [int(mask.sum()) for mask in masks] == [272115, 17535, 20466]
-    facts = torch.cat([data.edge_index, data.edge_type.view(1, -1)])
-    assert facts.unique(dim=1).size(1) == data.num_edges
-    assert data.text_mask.all()
-    assert int(data.visual_mask.sum()) == 280
-    assert int(data.numeric_mask.sum()) == 12402
-    assert data.x_numeric.abs().max() < 10
-
-    # Entities and relations are numbered as in OpenKE and IMF:
-    folder = os.path.join(os.environ["TORCH_IMF_MIRROR"], "FB15K-237", "IMF")
-    if os.path.isdir(folder):
-        for file, names in {"entity2id": data.node_ids, "relation2id": data.rel_names}.items():
-            lines = open(os.path.join(folder, f"{file}.txt")).read().splitlines()
-            assert lines == [f"{name} {i}" for i, name in enumerate(names)]
+    names = ["FB15K-237/ConvE/FB15k-237.tar.gz", "FB15K/kg-bert/FB15k_mid2name.txt"]
+    small.put(FB15K237, {name: FILES[name] for name in names}, upstream=True)
+    small.put(FB15K237, small.TEXTS, upstream=True)
+    dataset = FB15K237(root, text=None, numeric=None)
+    assert dataset.num_nodes == 4
+    assert len(small.requests) == 4  # The first of which failed.
+    dataset.texts()
+    assert len(small.requests) == 5

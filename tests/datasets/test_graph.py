@@ -12,7 +12,7 @@ def graph():
         torch.tensor([[2], [0], [0]]),
         torch.tensor([[1], [1], [0]]),
     ]
-    data = build_graph(splits, ["a", "b", "c"], ["A", "B", "B"], ["r", "s"])
+    data = build_graph(splits, ["a", "b", "c"], ["A", "B", "B"], ["r", "s"], ["R", "S"])
     data.x_text = torch.tensor([[1.0, 2.0], [0.0, 0.0], [3.0, 4.0]])
     data.text_mask = torch.tensor([True, False, True])
     return data
@@ -28,6 +28,11 @@ def test_build_graph():
     assert data.test_mask.tolist() == [False, False, False, True]
     assert data.num_nodes == 3
     assert data.num_relations == 2
+    assert data.node_ids == ["a", "b", "c"]
+    assert data.node_names == ["A", "B", "B"]
+    assert data.rel_ids == ["r", "s"]
+    assert data.rel_names == ["R", "S"]
+    assert data.edge_type.is_contiguous()
 
     train = data.edge_subgraph(data.train_mask)
     assert train.num_edges == 2
@@ -36,8 +41,9 @@ def test_build_graph():
 
     empty = torch.empty(3, 0, dtype=torch.long)
     some = torch.tensor([[0], [0], [0]])
+    assert build_graph([some] * 3, ["a"], ["A"], ["r"]).rel_names == ["r"]
     with pytest.raises(ValueError, match="split of 'val_mask' is empty"):
-        build_graph([some, empty, some], ["a"], ["a"], ["r"])
+        validate(build_graph([some, empty, some], ["a"], ["a"], ["r"]))
 
 
 @pytest.mark.parametrize(
@@ -55,6 +61,9 @@ def test_build_graph():
         ("train_mask", torch.tensor([True, False, False, False]), "Fact 1 is in 0 splits"),
         ("node_ids", ["a", "b"], r"'node_ids' needs 3 entries \(got 2\)"),
         ("node_ids", ["a", "b", "a"], "an identifier twice"),
+        ("node_names", ["A"], "'node_names' needs 3 entries"),
+        ("rel_ids", ["r"], "'rel_ids' needs 2 entries"),
+        ("rel_ids", ["r", "r"], "'rel_ids' holds an identifier twice"),
         ("rel_names", ["r"], "'rel_names' needs 2 entries"),
         ("x_text", torch.ones(2, 4), "'text'"),
         ("x_text", torch.tensor([[1.0], [0.0], [math.nan]]), "'text'.* NaN.* 1 rows"),
@@ -75,4 +84,7 @@ def test_validate_needs_masks():
     data = graph()
     del data.text_mask
     with pytest.raises(ValueError, match="'x_text' has no 'text_mask'"):
+        validate(data)
+    del data.x_text, data.val_mask
+    with pytest.raises(ValueError, match=r"The graph lacks \['val_mask'\]"):
         validate(data)

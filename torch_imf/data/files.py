@@ -61,3 +61,10 @@ def read_bytes(path: str) -> bytes:
     r"""Returns the content of a file on any file system."""
     with fsspec.open(path, "rb") as file:
         return file.read()
+
+
+def cache_folder() -> str:
+    r"""Returns the folder to keep what can be made again:
+    :obj:`$TORCH_IMF_CACHE` or, if not set, :obj:`~/.cache/torch_imf`.
+    """
+    return osp.expanduser(os.environ.get("TORCH_IMF_CACHE") or "~/.cache/torch_imf")

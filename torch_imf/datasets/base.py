@@ -1,15 +1,36 @@
-import os
+import hashlib
 import os.path as osp
 import pickle
-import tempfile
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Sequence
 
+import torch
+from torch import Tensor
 from torch_geometric.data import Data, InMemoryDataset
 from torch_geometric.data.dataset import MISSING
+from torch_geometric.io import fs
 
-from torch_imf.datasets.download import download
-from torch_imf.datasets.encoder import Encoder, check_encoder, run_encoder, tag
+from torch_imf.data.clean import clean_split
+from torch_imf.data.files import replacing
+from torch_imf.data.names import NameIndex
+from torch_imf.datasets.encoder import Encoder, check_encoder, resolve, tag
 from torch_imf.datasets.graph import validate
+from torch_imf.datasets.images import locate_images
+from torch_imf.datasets.inputs import (
+    add_features,
+    check_modality,
+    find_features,
+    find_images,
+    find_literals,
+    group_of,
+)
+from torch_imf.datasets.raw import RawFolder
+from torch_imf.datasets.sources import RawFile
+from torch_imf.datasets.summary import Summary
+from torch_imf.encoders import NumericEncoder, TfidfEncoder
+from torch_imf.encoders.feature_file import FeatureFile
+
+SPLITS = ("original", "clean")
 
 
 class KGDataset(InMemoryDataset):
@@ -28,7 +49,8 @@ class KGDataset(InMemoryDataset):
     :obj:`num_relations`               the number of relations, no inverses
     :obj:`node_ids`                    the identifier of each entity
     :obj:`node_names`                  its name for people, not unique
-    :obj:`rel_names`                   the name of each relation
+    :obj:`rel_ids`                     the identifier of each relation
+    :obj:`rel_names`                   its name for people, not unique
     :obj:`x_text`, :obj:`x_visual`, \
     :obj:`x_numeric`                   the features of each modality, \
                                        :math:`(|\mathcal{V}|, D)`, where there\
@@ -42,26 +64,53 @@ class KGDataset(InMemoryDataset):
                                        with the versions of its packages
     =================================  ========================================
 
-    A subclass sets :attr:`files` and implements :meth:`read`. The encoders are
-    part of the name of the processed file, so that features of two encoders
-    never mix; a change of the raw data by hand needs :obj:`force_reload`.
+    The texts, literals and images themselves are returned by :meth:`texts`,
+    :meth:`literals` and :meth:`images`. :meth:`summary` says how many entities
+    have what.
+
+    A subclass sets :attr:`files` and implements :meth:`read`, and what it has
+    of :meth:`read_texts`, :meth:`read_literals` and :meth:`read_aliases`.
+    Version, split and encoders are part of the name of
+    the processed file, so that two of them never mix; a change of the raw data
+    by hand needs :obj:`force_reload`.
 
     Args:
-        root (str, optional): The folder to keep the dataset in. If it is
-            :obj:`None`, the dataset is built in memory, which only datasets
+        root (str, optional): The folder to keep the dataset in, on disk or any
+            file system of :obj:`fsspec` (as in :obj:`"memory://DB15K"`). If it
+            is :obj:`None`, the dataset is built in memory, which only datasets
             without raw files can do. (default: :obj:`None`)
-        text (callable, optional): The encoder of the texts, a callable
+        version (str, optional): One of :attr:`versions`, the first of them by
+            default. (default: :obj:`None`)
+        split (str, optional): :obj:`"original"` are the published rows as they
+            are. :obj:`"clean"` holds each fact once and no held-out fact in
+            training, see :meth:`~torch_imf.data.clean_split`; models are to
+            be selected on its validation facts. (default: :obj:`"original"`)
+        text (callable or str, optional): The encoder of the texts, a callable
             :obj:`list[str | None] -> Tensor[N, D]`, or :obj:`None` to leave
             them out. It may also return a mask, as in :obj:`(Tensor[N, D],
             Tensor[N])`, that is :obj:`False` for entities that turned out to
             have none. Its :obj:`repr` needs to tell all settings that shape
-            the features. (default: :obj:`None`)
-        visual (callable, optional): The encoder of the images, a callable
-            :obj:`list[path | Tensor | None] -> Tensor[N, D]`, as above.
+            the features. The path of a file of features, as its authors
+            published it, is read by :class:`~torch_imf.encoders.FeatureFile`.
+            :obj:`"auto"` is :obj:`TfidfEncoder()`, which takes seconds.
+            (default: :obj:`"auto"`)
+        visual (callable or str, optional): The encoder of the images, a
+            callable :obj:`list[list[path] | None] -> Tensor[N, D]`, or a file
+            of features, as above. :obj:`"auto"` takes the MobileNetV2
+            features of a mirror that has them, and leaves images out
+            otherwise. (default: :obj:`"auto"`)
+        numeric (callable or str, optional): The encoder of the numeric
+            literals, a callable :obj:`(index, attributes, values, num_nodes)
+            -> Tensor[N, D]`, or a file of features, as above. :obj:`"auto"`
+            is :obj:`NumericEncoder()` where there are literals.
+            (default: :obj:`"auto"`)
+        images (str, optional): Where the images for :obj:`visual` are: a
+            folder (:obj:`<entity>.jpg`, or :obj:`<entity>/*.jpg` as in MMKB,
+            where an entity goes by any of its names, with a dot for each
+            slash of a Freebase id), an index file of entities and paths, or
+            an archive. By default, :obj:`raw/images` if it is there, and
+            otherwise the flags that a mirror may carry.
             (default: :obj:`None`)
-        numeric (callable, optional): The encoder of the numeric literals, a
-            callable :obj:`(index, attributes, values, num_nodes) ->
-            Tensor[N, D]`, as above. (default: :obj:`None`)
         transform (callable, optional): A function applied to the data at every
             access. (default: :obj:`None`)
         pre_transform (callable, optional): A function applied to the data
@@ -70,37 +119,70 @@ class KGDataset(InMemoryDataset):
             (default: :obj:`False`)
 
     Raises:
-        ValueError: If an encoder cannot be told apart by its :obj:`repr`, or
-            the data is not sound.
+        ValueError: If there is no such version or split, an encoder cannot be
+            told apart by its :obj:`repr`, a file is malformed, or the data is
+            not sound.
         RuntimeError: If a file cannot be fetched or the processed file is
             damaged.
     """
 
-    files: dict[str, tuple[str | None, str]] = {}
-    """The raw files: path in a mirror -> (address upstream, SHA-256)."""
+    versions: tuple[str, ...] = ()
+    """The published versions of the facts, the default first."""
 
-    split: str = "original"
-    """The name of the split, part of the name of the processed file."""
+    files: dict[str, list[list[RawFile]]] = {}
+    """The raw files by what they are for: a version or :obj:`"facts"`,
+    :obj:`"text"`, :obj:`"numeric"`, :obj:`"names"` (aliases), and what only a
+    mirror may have: :obj:`"visual"` (ready features) and :obj:`"images"` (an
+    index file). Each is a list of alternatives, the first to be had is
+    taken."""
+
+    modalities: tuple[str, ...] = ("text", "visual", "numeric")
+    """The modalities that the raw files hold something of."""
 
     def __init__(
         self,
         root: str | None = None,
-        text: Encoder | None = None,
-        visual: Encoder | None = None,
-        numeric: Encoder | None = None,
+        version: str | None = None,
+        split: str = "original",
+        text: Encoder | str | None = "auto",
+        visual: Encoder | str | None = "auto",
+        numeric: Encoder | str | None = "auto",
+        images: str | None = None,
         transform: Callable | None = None,
         pre_transform: Callable | None = None,
         force_reload: bool = False,
     ) -> None:
-        self.encoders = {"text": text, "visual": visual, "numeric": numeric}
-        for modality, encoder in self.encoders.items():
-            check_encoder(modality, encoder)
-
         if root is None and len(self.files) > 0:
             raise ValueError(f"'{self.__class__.__name__}' needs a 'root' to keep its files in")
+        self.version = choose("version", version, self.versions)
+        self.split = choose("split", split, SPLITS)
+        self.root = MISSING if root is None else osp.expanduser(fs.normpath(root))
+        self.raw = RawFolder(self.raw_dir, self.files, renew=force_reload)
+        self.images_source = images
+        self.encoders = {
+            modality: resolve(modality, encoder, self.default_encoder)
+            for modality, encoder in (("text", text), ("visual", visual), ("numeric", numeric))
+        }
+        visual = self.encoders["visual"]
+        if images is not None and (visual is None or isinstance(visual, FeatureFile)):
+            raise ValueError(
+                f"'images' needs an encoder of images as 'visual', such as VisualEncoder (got "
+                f"{visual})"
+            )
+        self.raw.fetch(self.version or "facts")
+        for modality, encoder in self.encoders.items():
+            if encoder is not None:
+                check_encoder(modality, encoder)
+                if not isinstance(encoder, FeatureFile):
+                    check_modality(self, modality)
+                self.raw.fetch(group_of(modality, encoder))
+
+        self.second_choices = self.raw.second_choices
 
         super().__init__(root, transform, pre_transform, force_reload=force_reload)
 
+        if self.incomplete is not None:
+            warnings.warn(self.incomplete, stacklevel=2)
         if root is None:
             self.data, self.slices = self.collate([self.build()])
             return
@@ -114,12 +196,16 @@ class KGDataset(InMemoryDataset):
 
     @property
     def raw_file_names(self) -> list[str]:
-        return [osp.basename(file) for file in self.files]
+        return self.raw.files
 
     @property
     def processed_file_names(self) -> str:
-        tags = [f"{modality}={tag(encoder)}" for modality, encoder in self.encoders.items()]
-        return "_".join(["data", self.split, *tags]) + ".pt"
+        parts = ["data", self.version, self.split, self.revision, *self.second_choices]
+        parts += [f"{modality}={tag(encoder)}" for modality, encoder in self.encoders.items()]
+        if self.images_source is not None:
+            source = osp.abspath(osp.expanduser(self.images_source))
+            parts.append(f"images={hashlib.sha256(source.encode()).hexdigest()[:8]}")
+        return "_".join(part for part in parts if part) + ".pt"
 
     @property
     def has_download(self) -> bool:
@@ -128,6 +214,16 @@ class KGDataset(InMemoryDataset):
     @property
     def has_process(self) -> bool:
         return self.root != MISSING
+
+    @property
+    def revision(self) -> str:
+        r"""What else the processed file depends on, fit for its name."""
+        return ""
+
+    @property
+    def incomplete(self) -> str | None:
+        r"""A warning, if facts that were published are not there."""
+        return None
 
     @property
     def num_relations(self) -> int:
@@ -141,65 +237,120 @@ class KGDataset(InMemoryDataset):
 
     @property
     def rel_names(self) -> list[str]:
-        r"""The name of each relation."""
+        r"""The name of each relation, for people."""
         return self._data.rel_names
 
+    def texts(self) -> list[str | None]:
+        r"""Returns the text of each entity, :obj:`None` for one without."""
+        check_modality(self, "text")
+        self.raw.fetch("text")
+        return self.read_texts(self._data)
+
+    def literals(self) -> tuple[Tensor, list[str], Tensor]:
+        r"""Returns the numeric literals of the entities of this graph: rows of
+        entities, attributes, and values.
+        """
+        check_modality(self, "numeric")
+        self.raw.fetch("numeric")
+        return find_literals(self, self.names())
+
+    def images(self) -> Sequence[object]:
+        r"""Returns the image files of each entity, :obj:`None` for one
+        without.
+        """
+        check_modality(self, "visual")
+        return self.read_images(self.names())
+
+    def names(self, data: Data | None = None) -> NameIndex:
+        r"""Returns the index that finds entities by all their names."""
+        self.raw.fetch("names")
+        return NameIndex((data or self._data).node_ids, self.read_aliases())
+
+    def summary(self) -> Summary:
+        r"""Returns how much of what there is: facts, and features of each
+        modality.
+        """
+        return Summary.of(self)
+
     def download(self) -> None:
-        for file, (url, sha256) in self.files.items():
-            download(file, url, sha256, self.raw_dir)
+        self.raw.check()
 
     def read(self) -> Data:
-        r"""Reads the raw files and runs the encoders. To be implemented."""
+        r"""Reads the facts. To be implemented."""
         raise NotImplementedError
 
+    def read_texts(self, data: Data) -> list[str | None]:
+        r"""Reads the text of each entity."""
+        raise NotImplementedError
+
+    def read_literals(self) -> tuple[list[str], list[str], list[float]]:
+        r"""Reads the numeric literals: entities (by any of their names),
+        attributes and values. Those of other entities are left out later.
+        """
+        raise NotImplementedError
+
+    def read_aliases(self) -> Iterable[tuple[str, str]]:
+        r"""Reads pairs of an identifier and another name, see
+        :class:`~torch_imf.data.NameIndex`.
+        """
+        return ()
+
+    def read_images(self, names: NameIndex) -> Sequence[object]:
+        r"""Finds the images of each entity."""
+        if self.images_source is not None:
+            return locate_images(self.images_source, names, self.raw.disk_path("unpacked"))
+        return find_images(self, names)
+
+    def default_encoder(self, modality: str) -> Encoder | None:
+        r"""Returns the encoder that :obj:`"auto"` stands for."""
+        if modality not in self.modalities:
+            return None
+        if modality == "visual":
+            return find_features(self.raw)
+        return TfidfEncoder() if modality == "text" else NumericEncoder()
+
     def build(self) -> Data:
-        r"""Returns the graph as it is saved: read, checked, transformed."""
+        r"""Returns the graph as it is saved: read, checked, encoded and
+        transformed.
+        """
         data = self.read()
+        if self.split == "clean":
+            data = clean_split(data)
+        validate(data)  # Before encoders spend their time on it.
+        add_features(self, data)
         validate(data)
         return data if self.pre_transform is None else self.pre_transform(data)
 
     def process(self) -> None:
         self.download()  # Checks files that were put in place by hand.
         data = self.build()
-        path = self.processed_paths[0]
-        handle, temporary = tempfile.mkstemp(prefix=".process-", dir=self.processed_dir)
-        os.close(handle)
-        try:
-            self.save([data], temporary)
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, path)
-        finally:
-            if osp.exists(temporary):
-                os.remove(temporary)
-
-    def encode(self, data: Data, modality: str, *inputs: object, mask: Sequence[bool]) -> None:
-        r"""Runs the encoder of a modality and adds its features to
-        :obj:`data`, if there is an encoder.
-
-        Args:
-            data (Data): The graph to add :obj:`x_<modality>`,
-                :obj:`<modality>_mask` and :obj:`encoders[<modality>]` to.
-            modality (str): :obj:`"text"`, :obj:`"visual"` or
-                :obj:`"numeric"`.
-            *inputs: What the encoder is called with.
-            mask (list[bool]): Which entities have this modality.
-
-        Raises:
-            ValueError: If the features do not have one finite row per entity,
-                or no entity is left that has this modality.
-        """
-        encoder = self.encoders[modality]
-        if encoder is None:
-            return
-
-        x, keep = run_encoder(modality, encoder, inputs, mask)
-        data[f"x_{modality}"] = x
-        data[f"{modality}_mask"] = keep
-        data.encoders = {**data.get("encoders", {}), modality: repr(encoder)}
+        with replacing(self.processed_paths[0]) as file:
+            # As `self.save()`, which holds two copies of all features on the way:
+            torch.save((data.to_dict(), None, data.__class__), file)
 
     def __repr__(self) -> str:
-        encoders = [
-            f"{key}={encoder}" for key, encoder in self.encoders.items() if encoder is not None
+        settings = [f"num_relations={self.num_relations}"]
+        if self.version is not None and self.version != self.versions[0]:
+            settings.append(f"version='{self.version}'")
+        if self.split != SPLITS[0]:
+            settings.append(f"split='{self.split}'")
+        if self.incomplete is not None:
+            settings.append("incomplete=True")
+        settings += [
+            f"{k}={encoder}" for k, encoder in self.encoders.items() if encoder is not None
         ]
-        sizes = [str(self._data.num_nodes), f"num_relations={self.num_relations}"]
-        return f"{self.__class__.__name__}({', '.join([*sizes, *encoders])})"
+        return f"{self.__class__.__name__}({self._data.num_nodes}, {', '.join(settings)})"
+
+
+def choose(name: str, value: str | None, choices: tuple[str, ...]) -> str | None:
+    r"""Returns one of some choices, the first of them for :obj:`None`.
+
+    Raises:
+        ValueError: If it is not one of them.
+    """
+    if value is None:
+        return choices[0] if choices else None
+    if value not in choices:
+        expected = f"expected one of {list(choices)}" if choices else "as there is only one"
+        raise ValueError(f"Invalid '{name}' argument (got '{value}'), {expected}")
+    return value

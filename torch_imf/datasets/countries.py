@@ -1,23 +1,25 @@
 import hashlib
 import os.path as osp
-from collections.abc import Callable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from torch_geometric.data import Data
 
+from torch_imf.data.names import NameIndex
 from torch_imf.datasets.base import KGDataset
-from torch_imf.datasets.encoder import Encoder, resolve
+from torch_imf.datasets.encoder import Encoder
 from torch_imf.datasets.flags import draw_flag
 from torch_imf.datasets.graph import build_graph
-from torch_imf.datasets.io import index_triples, read_text, split_rows
-from torch_imf.encoders import PixelEncoder, TfidfEncoder
+from torch_imf.datasets.io import read_literals, read_text, split_rows
+from torch_imf.datasets.triples import index_triples
+from torch_imf.encoders import NumericEncoder, PixelEncoder, TfidfEncoder
 
 FOLDER = osp.join(osp.dirname(osp.realpath(__file__)), "files", "countries")
 
 
 class Countries(KGDataset):
     r"""A small graph of the countries of the world, with a text for every
-    entity and a flag for every country, bundled with this package.
+    entity, a flag and numbers for every country, bundled with this package.
 
     Entities are countries, their capitals, regions, continents, currencies,
     languages and families of languages. The facts are real, the texts were
@@ -32,13 +34,23 @@ class Countries(KGDataset):
         root (str, optional): The folder to keep the processed file in.
             Without it, the graph is built in memory, in about a second.
             (default: :obj:`None`)
+        version (str, optional): There is only one. (default: :obj:`None`)
+        split (str, optional): :obj:`"original"` or :obj:`"clean"`, which are
+            the same facts. (default: :obj:`"original"`)
         text (callable or str, optional): The encoder of the texts (name and
             description), :obj:`TfidfEncoder(channels=512)` for :obj:`"auto"`.
             :obj:`None` leaves them out. (default: :obj:`"auto"`)
         visual (callable or str, optional): The encoder of the flags,
             :obj:`PixelEncoder()` for :obj:`"auto"`. It is given
-            :class:`torch.uint8` tensors of shape :obj:`[3, 24, 36]`.
-            :obj:`None` leaves them out. (default: :obj:`"auto"`)
+            :class:`torch.uint8` tensors of shape :obj:`[3, 24, 36]`, or the
+            files of :obj:`images`. :obj:`None` leaves them out.
+            (default: :obj:`"auto"`)
+        numeric (callable or str, optional): The encoder of the numeric
+            literals, :obj:`NumericEncoder()` for :obj:`"auto"`. :obj:`None`
+            leaves them out. (default: :obj:`"auto"`)
+        images (str, optional): A folder of flags to take instead of those
+            drawn here, named by country code (:obj:`fr.png`), see
+            :class:`KGDataset`. (default: :obj:`None`)
         transform (callable, optional): A function applied to the data at every
             access. (default: :obj:`None`)
         pre_transform (callable, optional): A function applied to the data
@@ -49,7 +61,7 @@ class Countries(KGDataset):
     **STATS:**
 
     .. list-table::
-        :widths: 10 10 10 10 10 10 10
+        :widths: 10 10 10 10 10 10 10 10
         :header-rows: 1
 
         * - #entities
@@ -57,60 +69,64 @@ class Countries(KGDataset):
           - #train
           - #val
           - #test
-          - with text
-          - with flag
+          - with description
+          - with numbers
+          - with images
         * - 725
           - 9
           - 1,663
           - 209
           - 209
           - 725
+          - 399
           - 197
     """
 
-    def __init__(
-        self,
-        root: str | None = None,
-        text: Encoder | str | None = "auto",
-        visual: Encoder | str | None = "auto",
-        transform: Callable | None = None,
-        pre_transform: Callable | None = None,
-        force_reload: bool = False,
-    ) -> None:
-        text = resolve("text", text, lambda: TfidfEncoder(channels=512))
-        visual = resolve("visual", visual, PixelEncoder)
-
-        # The bundled files change with the package, so they name the split:
+    @property
+    def revision(self) -> str:
+        # The bundled files change with the package:
         digest = hashlib.sha256()
         for path in [*sorted(Path(FOLDER).glob("*.tsv")), Path(__file__).with_name("flags.py")]:
             digest.update(path.read_bytes())
-        self.split = f"original-{digest.hexdigest()[:8]}"
+        return digest.hexdigest()[:8]
 
-        super().__init__(root, text, visual, None, transform, pre_transform, force_reload)
+    def default_encoder(self, modality: str) -> Encoder | None:
+        if modality == "visual":
+            return PixelEncoder()
+        return TfidfEncoder(channels=512) if modality == "text" else NumericEncoder()
 
     def read(self) -> Data:
-        path = osp.join(FOLDER, "entities.tsv")
-        node_ids, node_names, texts = map(
-            list, zip(*split_rows(read_text(path), path, columns=3, header=True), strict=True)
-        )
-        node_index = {node: i for i, node in enumerate(node_ids)}
-
+        nodes = self._read_entities()
+        node_index = {node: i for i, node in enumerate(nodes)}
         path = osp.join(FOLDER, "triples.tsv")
         rows = split_rows(read_text(path), path, columns=4, header=True)
-        rel_names = sorted({row[1] for row in rows})
-        rel_index = {rel: i for i, rel in enumerate(rel_names)}
+        rel_ids = sorted({row[1] for row in rows})
+        rel_index = {rel: i for i, rel in enumerate(rel_ids)}
         triples = index_triples([row[:3] for row in rows], node_index, rel_index, path, offset=2)
         splits = [
             triples[:, [row[3] == split for row in rows]] for split in ["train", "val", "test"]
         ]
-        data = build_graph(splits, node_ids, node_names, rel_names)
+        return build_graph(splits, list(nodes), [name for name, _ in nodes.values()], rel_ids)
 
-        if self.encoders["text"] is not None:
-            texts = [f"{name}. {text}" for name, text in zip(node_names, texts, strict=True)]
-            self.encode(data, "text", texts, mask=[True] * len(texts))
-        if self.encoders["visual"] is not None:
-            path = osp.join(FOLDER, "flags.tsv")
-            specs = dict(split_rows(read_text(path), path, columns=2, header=True))
-            images = [draw_flag(specs[node]) if node in specs else None for node in node_ids]
-            self.encode(data, "visual", images, mask=[image is not None for image in images])
-        return data
+    def read_texts(self, data: Data) -> list[str | None]:
+        return [f"{name}. {text}" for name, text in self._read_entities().values()]
+
+    def read_literals(self) -> tuple[list[str], list[str], list[float]]:
+        return read_literals(osp.join(FOLDER, "numbers.tsv"), header=True)
+
+    def read_images(self, names: NameIndex) -> Sequence[object]:
+        if self.images_source is not None:
+            return super().read_images(names)
+        path = osp.join(FOLDER, "flags.tsv")
+        specs = dict(split_rows(read_text(path), path, columns=2, header=True))
+        return [draw_flag(specs[node]) if node in specs else None for node in names.node_ids]
+
+    def read_aliases(self) -> Iterable[tuple[str, str]]:
+        r"""A country goes by its code, which files of flags are named by."""
+        nodes = self._read_entities()
+        return [(node, node[8:]) for node in nodes if node.startswith("country:")]
+
+    def _read_entities(self) -> dict[str, list[str]]:
+        path = osp.join(FOLDER, "entities.tsv")
+        rows = split_rows(read_text(path), path, columns=3, header=True)
+        return {node: texts for node, *texts in rows}

@@ -1,16 +1,20 @@
 import hashlib
 import os
 import os.path as osp
-import shutil
 import sys
-import tempfile
 import urllib.request
 import warnings
 from http.client import HTTPException
 from pathlib import Path
+from urllib.parse import quote
+
+from torch_geometric.io import fs
+
+from torch_imf.data.files import read_bytes, replacing
+from torch_imf.datasets.sources import RawFile
 
 
-def download(file: str, url: str | None, sha256: str, folder: str) -> str:
+def download(file: RawFile, folder: str) -> str:
     r"""Brings a raw file into a folder, unless a sound copy is already there.
 
     The file is looked for in the mirror that the environment variable
@@ -21,12 +25,8 @@ def download(file: str, url: str | None, sha256: str, folder: str) -> str:
     A copy that does not match its checksum is named in a warning and replaced.
 
     Args:
-        file (str): The path of the file inside a mirror,
-            :obj:`"<Dataset>/<source>/<name>"`.
-        url (str, optional): The address upstream, or :obj:`None` if only a
-            mirror has the file.
-        sha256 (str): The SHA-256 of its content, in hexadecimal.
-        folder (str): The folder to place it in, created if needed.
+        file (RawFile): The file.
+        folder (str): The folder of raw files, created if needed.
 
     Returns:
         The path of the file in :obj:`folder`.
@@ -35,30 +35,25 @@ def download(file: str, url: str | None, sha256: str, folder: str) -> str:
         RuntimeError: If no source has the file, a transfer breaks off, or
             what arrives does not match the checksum. Nothing is left behind.
     """
-    path = osp.join(folder, osp.basename(file))
-    if osp.exists(path):
-        found = checksum(path)
-        if found == sha256:
+    path = osp.join(folder, file.path)
+    if fs.exists(path):
+        problem = mismatch(read_bytes(path), file.checksum)
+        if problem is None:
             return path
-        warnings.warn(
-            f"'{path}' is damaged (its SHA-256 is {found} rather than {sha256}) "
-            f"and will be fetched anew",
-            stacklevel=2,
-        )
+        warnings.warn(f"'{path}' is damaged ({problem}) and will be fetched anew", stacklevel=2)
 
-    sources = [source for source in (mirror(file), url) if source is not None]
+    sources = [source for source in (mirror(file.name), file.url) if source is not None]
     problems = [] if sources else ["TORCH_IMF_MIRROR is not set, and there is no source upstream"]
     for source in sources:
         try:
-            fetch(source, path, sha256)
+            fetch(source, path, file.checksum)
             return path
         except (OSError, HTTPException, ValueError) as e:
             problems.append(f"{source}: {e}")
 
     raise RuntimeError(
-        f"Dataset not found. Please download '{osp.basename(file)}' from "
-        f"'{url or '$TORCH_IMF_MIRROR/' + file}' and move it to '{folder}' "
-        f"({'; '.join(problems)})"
+        f"Dataset not found. Please download '{osp.basename(path)}' from '{file.origin}' and move "
+        f"it to '{osp.dirname(path)}' ({'; '.join(problems)})"
     )
 
 
@@ -74,37 +69,44 @@ def mirror(file: str) -> str | None:
         return None
     if "://" not in base:
         base = Path(base).expanduser().resolve().as_uri()
-    return f"{base.rstrip('/')}/{file}"
+    return f"{base.rstrip('/')}/{quote(file)}"
 
 
-def fetch(source: str, path: str, sha256: str) -> None:
+def fetch(source: str, path: str, digest: str | None) -> None:
     r"""Copies an address to a path in one step: afterwards, :obj:`path` is
     either the complete file or as it was before.
+
+    Args:
+        source (str): The address.
+        path (str): The path.
+        digest (str, optional): The checksum of the content, see
+            :class:`RawFile`, or :obj:`None` if there is none to compare with.
+
+    Raises:
+        OSError: If the source cannot be read, or the transfer breaks off.
+        ValueError: If the content does not match its checksum.
     """
     if not source.startswith("file:"):
         print(f"Downloading {source}", file=sys.stderr)
-    os.makedirs(osp.dirname(path), exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=".download-", dir=osp.dirname(path))
-    try:
-        with os.fdopen(handle, "wb") as f, urllib.request.urlopen(source, timeout=30) as response:
-            shutil.copyfileobj(response, f, length=1 << 20)
-            expected = response.headers.get("Content-Length")
-            if expected is not None and f.tell() != int(expected):
-                raise OSError(f"broke off after {f.tell()} of {expected} bytes")
-        found = checksum(temporary)
-        if found != sha256:
-            raise ValueError(f"has the SHA-256 {found} rather than {sha256}")
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    finally:
-        if osp.exists(temporary):
-            os.remove(temporary)
+    with urllib.request.urlopen(source, timeout=30) as response:
+        content = response.read()
+        expected = response.headers.get("Content-Length")
+    if expected is not None and len(content) != int(expected):
+        raise OSError(f"broke off after {len(content)} of {expected} bytes")
+    problem = None if digest is None else mismatch(content, digest)
+    if problem is not None:
+        raise ValueError(problem)
+    with replacing(path) as file:
+        file.write(content)
 
 
-def checksum(path: str) -> str:
-    r"""Returns the SHA-256 of a file, in hexadecimal."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as f:
-        while chunk := f.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
+def mismatch(content: bytes, digest: str) -> str | None:
+    r"""Returns what is wrong with the content of a file, or :obj:`None` if it
+    matches its checksum.
+    """
+    if len(digest) == 40:
+        name = "Git hash"
+        found = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+    else:
+        name, found = "SHA-256", hashlib.sha256(content).hexdigest()
+    return None if found == digest else f"has the {name} {found} rather than {digest}"

@@ -1,28 +1,39 @@
 import hashlib
+import os
 import re
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
+from torch_imf.data.features import finite_rows, nonzero_rows
+from torch_imf.encoders.feature_file import FeatureFile
+
 Encoder = Callable[..., Tensor | tuple[Tensor, Tensor]]
 
 
 def resolve(
     modality: str,
-    encoder: Encoder | str | None,
-    default: Callable[[], Encoder | None],
+    encoder: Encoder | str | os.PathLike[str] | None,
+    default: Callable[[str], Encoder | None],
 ) -> Encoder | None:
-    r"""Returns an encoder as it is, and that of :obj:`default` for
-    :obj:`"auto"`.
+    r"""Returns an encoder as it is, that of :obj:`default(modality)` for
+    :obj:`"auto"`, and one that reads features from a file for its path.
+
+    Raises:
+        ValueError: If there is no such file.
     """
-    if not isinstance(encoder, str):
+    if not isinstance(encoder, str | os.PathLike):
         return encoder
     if encoder == "auto":
-        return default()
-    raise ValueError(
-        f"Invalid '{modality}' argument (got '{encoder}'), expected 'auto', None or an encoder"
-    )
+        return default(modality)
+    try:
+        return FeatureFile(encoder)
+    except ValueError as e:
+        raise ValueError(
+            f"Invalid '{modality}' argument (got '{encoder}'), expected 'auto', None, an encoder, "
+            f"or a file of features: {e}"
+        ) from e
 
 
 def check_encoder(modality: str, encoder: Encoder | None) -> None:
@@ -65,7 +76,7 @@ def run_encoder(
             f"[{keep.numel()}, *] (got {shape})"
         )
     x = x.detach().float().cpu()
-    rows = (~x.isfinite().all(dim=-1)).nonzero().view(-1).tolist()
+    rows = (~finite_rows(x)).nonzero().view(-1).tolist()
     if len(rows) > 0:
         raise ValueError(
             f"The {modality} encoder {encoder} returned NaN or infinite features in "
@@ -84,7 +95,9 @@ def run_encoder(
             f"The {modality} encoder {encoder} found nothing to encode in any of the "
             f"{keep.numel()} entities. Pass '{modality}=None' to leave this modality out"
         )
-    return x.masked_fill(~keep.view(-1, 1), 0.0), keep
+    if nonzero_rows(x)[~keep].any():
+        x = x.masked_fill(~keep.view(-1, 1), 0.0)
+    return x, keep
 
 
 def tag(encoder: Encoder | None) -> str:

@@ -59,6 +59,8 @@ class FakeMMKG(KGDataset):
             again. (default: :obj:`False`)
     """
 
+    modalities = ()
+
     def __init__(
         self,
         root: str | None = None,
@@ -75,8 +77,15 @@ class FakeMMKG(KGDataset):
             raise ValueError(f"'missing' needs to be in [0, 0.5] (got {missing})")
 
         self.sizes = (num_nodes, missing, seed)
-        self.split = f"nodes={num_nodes}_missing={missing}_seed={seed}"
-        super().__init__(root, None, None, None, transform, pre_transform, force_reload)
+        super().__init__(
+            *(root, None, "original", None, None, None, None),
+            *(transform, pre_transform, force_reload),
+        )
+
+    @property
+    def revision(self) -> str:
+        num_nodes, missing, seed = self.sizes
+        return f"nodes={num_nodes}_missing={missing}_seed={seed}"
 
     def read(self) -> Data:
         num_nodes, missing, seed = self.sizes

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from torch_imf.data.files import replacing
+from torch_imf.data.files import cache_folder, replacing
 
 # RuntimeError is what zipfile raises for flags of encryption or of a newer version:
 DAMAGED = (ValueError, TypeError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile)
@@ -55,14 +55,14 @@ class FeatureCache:
 
     @classmethod
     def open(cls, encoder: object, cache: bool | str | os.PathLike[str]) -> "FeatureCache | None":
-        r"""Returns the cache of an encoder in the folder :obj:`cache`. For
-        :obj:`True`, this is :obj:`$TORCH_IMF_CACHE` or, if not set,
-        :obj:`~/.cache/torch_imf`; for :obj:`False`, there is none.
+        r"""Returns the cache of an encoder in the folder :obj:`cache`, that of
+        :meth:`~torch_imf.data.files.cache_folder` for :obj:`True`, and none
+        for :obj:`False`.
         """
         if cache is False:
             return None
         if cache is True:
-            cache = os.environ.get("TORCH_IMF_CACHE") or "~/.cache/torch_imf"
+            cache = cache_folder()
         return cls(cache, encoder)
 
     def read(self, keys: Container[str]) -> Iterator[tuple[list[str], Tensor]]:

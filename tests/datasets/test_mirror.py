@@ -1,0 +1,264 @@
+import os
+import shutil
+import time
+import urllib.request
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch_geometric.testing import withPackage
+
+from torch_imf import datasets
+from torch_imf.data import audit
+from torch_imf.datasets.freebase import join, read_table
+from torch_imf.datasets.graph import nonzero_rows, validate
+from torch_imf.datasets.stats import read_stats
+from torch_imf.encoders import PixelEncoder, VisualEncoder
+
+pytestmark = [pytest.mark.mirror, pytest.mark.filterwarnings("ignore:YAGO15K holds only")]
+
+MIRROR = Path(os.environ.get("TORCH_IMF_MIRROR", "").removeprefix("file://"))
+MASKS = ("train_mask", "val_mask", "test_mask")
+FOLDERS = {
+    ("DB15K", "mmrns"): "DB15K",
+    ("DB15K", "imf"): "DB15K",
+    ("FB15K", "bordes"): "FB15K",
+    ("FB15K237", None): "FB15K-237",
+    ("MKGW", "mmrns"): "MKG-W",
+    ("MKGY", "mmrns"): "MKG-Y",
+    ("WN9IMG", "ikrl"): "WN9-IMG",
+    ("YAGO15K", "imf"): "YAGO15K",
+}
+# The releases that number entities and relations in the same way:
+ORDER = {"mmrns": ["AdaMF-MAT"], "imf": ["IMF"], "ikrl": ["IKRL"], "bordes": ["OpenKE"]}
+# The sizes of splits where cleaning changes them:
+CLEAN = {("DB15K", "mmrns"): [75330, 3965, 9902], ("DB15K", "imf"): [60559, 9363, 19275]}
+NUM_FLAGS = {"DB15K": 269, "FB15K": 270, "FB15K237": 270, "MKGW": 69, "MKGY": 17, "YAGO15K": 263}
+
+
+class Release:
+    r"""A version of a dataset in the mirror, and what its tests share."""
+
+    def __init__(self, name, version, root):
+        self.cls = getattr(datasets, name)
+        self.key = (name, version)
+        self.folder = MIRROR / FOLDERS[name, version]
+        # Default arguments, but no texts of a second version, which are the same:
+        self.first = version in (None, *self.cls.versions[:1])
+        self.args = {"root": str(root)}
+        if not self.first:
+            self.args.update(version=version, text=None)
+        self.dataset = self.cls(**self.args)
+        self.data = self.dataset[0]
+        self.bare = {**self.args, "text": None, "visual": None, "numeric": None}
+
+
+@pytest.fixture(scope="module")
+def roots(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("mirror")
+    yield folder
+    shutil.rmtree(folder)  # A gigabyte.
+
+
+@pytest.fixture(
+    scope="module", params=FOLDERS, ids=lambda param: "-".join(x for x in param if x is not None)
+)
+def release(request, roots):
+    asked, urlopen = [], urllib.request.urlopen
+
+    def open_file(url, *args, **kwargs):
+        if not url.startswith("file:"):
+            asked.append(url)
+            raise OSError("no network")
+        return urlopen(url, *args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as context, warnings.catch_warnings():
+        context.setattr("urllib.request.urlopen", open_file)
+        warnings.filterwarnings("ignore", "YAGO15K holds only")
+        yield Release(*request.param, roots / request.param[0])
+    # Nothing is asked for that the mirror has:
+    missing = {"YAGO15K": "/YAGO15K/train.txt", "FB15K": "/FB15K/train.txt"}
+    assert all(url.endswith(missing[request.param[0]]) for url in asked)
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    return VisualEncoder(
+        "mobilenetv2_100",
+        weights=MIRROR / "encoders" / "mobilenetv2_100_same.fp16.safetensors",
+        model_kwargs={"pad_type": "same"},
+        device="cpu",
+        data_config={
+            "mean": (0.5, 0.5, 0.5),
+            "std": (0.5, 0.5, 0.5),
+            "crop_mode": "squash",
+            "crop_pct": 1.0,
+        },
+    )
+
+
+def facts(data, split):
+    r"""Returns the distinct facts of a split in ascending order."""
+    edges = torch.stack([data.edge_index[0], data.edge_type, data.edge_index[1]])
+    return edges[:, data[f"{split}_mask"]].unique(dim=1)
+
+
+@withPackage("sklearn")
+def test_load(release):
+    name, data = release.key[0], release.data
+    validate(data)
+    assert str(release.dataset).startswith(f"{name}({data.num_nodes}, num_relations=")
+    assert ("incomplete=True" in str(release.dataset)) == (name == "YAGO15K")
+    found = {key[2:] for key in data.keys() if key.startswith("x_")}
+    assert found == set(release.cls.modalities) - ({"text"} if not release.first else set())
+    for modality in found:
+        x, mask = data[f"x_{modality}"], data[f"{modality}_mask"]
+        assert not nonzero_rows(x)[~mask].any()
+        if modality == "visual":
+            assert nonzero_rows(x)[mask].all()
+        if modality == "text":
+            assert mask.float().mean() > 0.97  # Words of some names are too rare.
+
+    start = time.perf_counter()
+    again = release.cls(**release.args)
+    assert time.perf_counter() - start < 1.5
+    assert torch.equal(again[0].x_visual, data.x_visual)
+
+
+def test_stats(release):
+    data, version = release.data, release.key[1]
+    texts = zip(release.dataset.texts(), data.node_names, strict=True)
+    expected = {
+        "#entities": data.num_nodes,
+        "#relations": data.num_relations,
+        **{f"#{name[:-5]}": int(data[name].sum()) for name in MASKS},
+        "with description": sum(len(text) > len(name) for text, name in texts),
+        "with images": int(data.visual_mask.sum()),
+    }
+    if "numeric" in release.cls.modalities:
+        expected["with numbers"] = int(data.numeric_mask.sum())
+        index, attributes, values = release.dataset.literals()
+        assert torch.equal(index.unique(), data.numeric_mask.nonzero().view(-1))
+        assert index.numel() == len(attributes) == values.numel()
+        assert values.isfinite().all()
+    if release.key[0] == "YAGO15K":
+        assert expected["#train"] == 29198  # Of those published:
+        expected["#train"] = 86020
+    (row,) = (row for row in read_stats(release.cls) if row.pop("version", None) == version)
+    assert {key: int(size.replace(",", "")) for key, size in row.items()} == expected
+
+
+def test_order_of_ids(release):
+    for source in ORDER.get(release.key[1], ["OpenKE", "IMF"]):
+        for file, names in (
+            ("entity2id", release.data.node_ids),
+            ("relation2id", release.data.rel_ids),
+        ):
+            text = (release.folder / source / f"{file}.txt").read_text("utf-8")
+            lines = text.splitlines()[text.split("\n", 1)[0].isdigit() :]
+            assert [line.rsplit(None, 1) for line in lines] == [
+                [name, str(i)] for i, name in enumerate(names)
+            ]
+
+
+def test_texts(release):
+    texts, path = release.dataset.texts(), release.folder / "derived" / "entity2text.tsv"
+    assert all(text == text.strip() for text in texts)
+    if path.exists():
+        table = read_table(str(path))
+        assert texts == [join(*table[node]) for node in release.data.node_ids]
+    else:  # Those of FB15K have no such table.
+        assert texts[0].startswith("Dominican Republic. country in the Caribbean. The Dominican R")
+
+
+def test_features(release):
+    r"""The features of an entity are those under its identifier."""
+    folder = release.folder.with_name(release.folder.name.removesuffix("-237"))
+    features = {}
+    for path in sorted((folder / "derived").glob("visual_*.npz"), reverse=True):
+        with np.load(path) as file:
+            features.update(zip(file["entity"].tolist(), file["feature"], strict=True))
+    index = [i for i, node in enumerate(release.data.node_ids) if node in features]
+    assert release.data.visual_mask.nonzero().view(-1).tolist() == index
+    x = np.stack([features[release.data.node_ids[i]] for i in index])
+    assert torch.equal(release.data.x_visual[index], torch.from_numpy(x).float())
+
+
+@withPackage("timm", "PIL")
+def test_flags(release, encoder):
+    r"""The flags in the mirror and its encoder give these features."""
+    name, data = release.key[0], release.data
+    if name not in NUM_FLAGS:
+        assert "images" not in release.cls.files
+        return
+    images = release.dataset.images()
+    index = torch.tensor([i for i, paths in enumerate(images) if paths is not None])
+    assert index.numel() == NUM_FLAGS[name]
+    assert data.visual_mask[index].all()
+
+    if name == "MKGY":  # All of them, of which it has the least.
+        x = release.cls(**{**release.bare, "visual": encoder})[0].x_visual[index]
+    else:
+        index = index[:: index.numel() // 3]
+        x, mask = encoder([images[i] for i in index])
+        assert mask.all()
+    assert torch.cosine_similarity(x, data.x_visual[index]).min() > 0.999
+
+
+def test_clean(release):
+    data = release.data
+    clean = release.cls(**release.bare, split="clean")[0]
+    validate(clean)
+    assert audit(clean).is_clean
+    assert torch.equal(facts(clean, "test"), facts(data, "test"))
+    assert facts(clean, "test").size(1) == int(clean.test_mask.sum())
+    if release.key in CLEAN:
+        assert [int(clean[mask].sum()) for mask in MASKS] == CLEAN[release.key]
+    else:
+        for name in ("edge_index", "edge_type", *MASKS):
+            assert torch.equal(clean[name], data[name])
+
+    if release.key == ("DB15K", "mmrns"):
+        # Validation is drawn from all other facts, such that all entities are known:
+        original, parts = (
+            [
+                set(map(tuple, facts(graph, split).t().tolist()))
+                for split in ("train", "val", "test")
+            ]
+            for graph in (data, clean)
+        )
+        pool = (original[0] | original[1]) - original[2]
+        assert parts[0] | parts[1] == pool
+        assert len(parts[1]) == round(0.05 * len(pool))
+        assert audit(clean).splits["val"].unseen_node_rows == 0
+        assert audit(clean).splits["val"].unseen_relation_rows == 0
+
+
+def test_incomplete(release):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        if release.key[0] != "YAGO15K":
+            assert release.cls(**release.args).summary().warning is None
+            return
+    for _ in range(2):
+        with pytest.warns(UserWarning, match="29,198 of its 86,020 training facts"):
+            dataset = release.cls(**release.args)
+    assert "29,198 train, 12,289 val, 24,577 test" in str(dataset.summary())
+    assert "WARNING  YAGO15K holds only" in str(dataset.summary())
+
+
+def test_versions(release):
+    if release.key[0] == "FB15K":
+        with pytest.raises(RuntimeError, match="download 'train.txt' from 'https://raw.*IMF-Pyt"):
+            release.cls(**{**release.bare, "version": "imf"})
+    else:
+        for version in release.cls.versions:
+            assert (release.key[0], version) in FOLDERS
+
+
+def test_flags_of_a_root_in_memory():
+    dataset = datasets.MKGY("memory://flags", text=None, visual=PixelEncoder(4, 4))
+    assert int(dataset[0].visual_mask.sum()) == 17
+    assert sum(images is not None for images in dataset.images()) == 17

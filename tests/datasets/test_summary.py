@@ -1,0 +1,105 @@
+import pytest
+import torch
+from torch_geometric.data import Data
+
+from torch_imf.datasets import Countries, FakeMMKG, KGDataset
+from torch_imf.datasets.graph import build_graph
+from torch_imf.datasets.stats import read_stats
+from torch_imf.datasets.summary import Summary
+from torch_imf.transforms import AddInverse
+
+
+class Encoder:
+    def __call__(self, texts):
+        return torch.ones(len(texts), 3)
+
+    def __repr__(self):
+        return "Encoder(3)"
+
+
+class Small(KGDataset):
+    """Three entities, two of which have a text."""
+
+    versions = ("new", "old")
+    modalities = ("text",)
+    warning = None
+
+    @property
+    def incomplete(self):
+        return self.warning
+
+    def read(self) -> Data:
+        train = torch.tensor([[0, 1, 1], [0, 0, 0], [1, 2, 2]])
+        splits = [train, train[:, :1].flip(0), train[:, :1]]
+        return build_graph(splits, ["a", "b", "c"], ["A", "B", "C"], ["r", "s"])
+
+    def read_texts(self, data):
+        return ["one", None, "three"]
+
+
+def test_summary():
+    summary = Small(text=Encoder()).summary()
+    assert summary == Summary(
+        name="Small ('new', 'original')",
+        num_nodes=3,
+        num_relations=2,
+        num_facts={"train": 3, "val": 1, "test": 1},
+        coverage={"text": pytest.approx(2 / 3)},
+        channels={"text": 3},
+        encoders={"text": "Encoder(3)"},
+    )
+    assert str(summary) == (
+        "Small ('new', 'original'): 3 entities, 2 relations\n"
+        "  facts    3 train, 1 val, 1 test\n"
+        "  text     2 entities (66.7%), 3 channels, Encoder(3)"
+    )
+
+    summary = Small(version="old", split="clean", text=None).summary()
+    assert summary.name == "Small ('old', 'clean')"
+    assert summary.num_facts == {"train": 1, "val": 1, "test": 1}
+    assert summary.coverage == summary.channels == summary.encoders == {}
+    assert str(summary).count("\n") == 1
+
+
+def test_summary_counts_no_inverses(tmp_path):
+    expected = Small(text=None).summary()
+    for root in [None, str(tmp_path)]:
+        dataset = Small(root, text=None, pre_transform=AddInverse())
+        assert dataset[0].num_edges == 10
+        assert dataset.summary() == expected
+    assert Small(text=None, transform=AddInverse()).summary() == expected
+
+
+def test_summary_warns(monkeypatch):
+    monkeypatch.setattr(Small, "warning", "A part is missing")
+    with pytest.warns(UserWarning, match="A part is missing"):
+        summary = Small(text=None).summary()
+    assert summary.warning == "A part is missing"
+    assert str(summary).endswith("\n  WARNING  A part is missing")
+
+
+def test_summary_of_ready_features():
+    summary = FakeMMKG(missing=0.0).summary()
+    assert summary.name == "FakeMMKG ('original')"
+    assert summary.num_facts == {"train": 458, "val": 102, "test": 100}
+    assert summary.coverage == {
+        "numeric": pytest.approx(136 / 150),
+        "text": pytest.approx(138 / 150),
+        "visual": pytest.approx(140 / 150),
+    }
+    assert summary.channels == {"numeric": 8, "text": 12, "visual": 16}
+    line = "  visual   140 entities (93.3%), 16 channels, ready features"
+    assert line in str(summary).split("\n")
+
+
+def test_summary_agrees_with_the_table():
+    summary = Countries(text=Encoder()).summary()
+    (stats,) = read_stats(Countries)
+    assert stats["#entities"] == f"{summary.num_nodes:,}"
+    assert stats["#relations"] == f"{summary.num_relations:,}"
+    for split, size in summary.num_facts.items():
+        assert stats[f"#{split}"] == f"{size:,}"
+    for name, column in [("visual", "with images"), ("numeric", "with numbers")]:
+        assert stats[column] == str(round(summary.coverage[name] * summary.num_nodes))
+    assert list(summary.encoders) == ["text", "numeric", "visual"]
+    assert "  visual   197 entities (27.2%), 1152 channels, PixelEncoder(" in str(summary)

@@ -1,0 +1,131 @@
+import os.path as osp
+from collections.abc import Iterable
+
+from torch_geometric.data import Data
+
+from torch_imf.datasets.base import KGDataset
+from torch_imf.datasets.freebase import TEXTS, FreebaseTexts, join, local_name
+from torch_imf.datasets.graph import build_graph
+from torch_imf.datasets.io import read_links, read_literals, read_pairs, read_text, split_rows
+from torch_imf.datasets.sources import raw_files
+from torch_imf.datasets.triples import IMF, OPENKE, read_named, read_openke
+
+
+class DB15K(KGDataset):
+    r"""The DB15K knowledge graph from the `"MMKB: Multi-Modal Knowledge
+    Graphs" <https://arxiv.org/abs/1903.05485>`_ paper, a part of DBpedia whose
+    entities are linked to those of FB15K.
+
+    Versions, both cut from MMKB's 99,028 lines, which hold 89,197 distinct
+    facts:
+
+    * :obj:`"mmrns"`: the split of the `"Relation-enhanced Negative Sampling for
+      Multimodal Knowledge Graph Completion"
+      <https://dl.acm.org/doi/10.1145/3503161.3548388>`_ paper, that of AdaMF-MAT,
+      MyGO, NativE and MoMoK, numbered as in the `AdaMF-MAT
+      <https://github.com/zjukg/AdaMF-MAT>`_ release. Training and test facts
+      are disjoint, but 8,719 of its 9,904 validation rows are training facts.
+    * :obj:`"imf"`: the split of the `"IMF: Interactive Multimodal Fusion Model
+      for Link Prediction" <https://arxiv.org/abs/2303.10816>`_ paper, numbered
+      as in `its release <https://github.com/HestiaSky/IMF-Pytorch>`_. 2,737 of
+      its 19,806 test rows are training facts, so that a part of the test score
+      is memory. The order of training rows may differ from the release.
+
+    Scores on one of them cannot be compared with scores on the other. Models
+    are to be selected on :obj:`split="clean"`, which is without repetitions:
+    its test facts are the distinct ones of the version, :obj:`"mmrns"` gets a
+    new set of validation facts.
+
+    * **Text**: names from DBpedia, and, for all but three entities, the
+      descriptions of the entity of FB15K that it is linked to, as in
+      :class:`FB15K237`.
+    * **Numeric literals** of MMKB, as processed by `Literal_KGs
+      <https://github.com/sapkotaruz11/Literal_KGs>`_.
+    * **Images** are not published in a form that can be fetched. MMKB's
+      features are read by :obj:`visual="DB15K_ImageData.h5"`, those of
+      AdaMF-MAT by :obj:`visual="DB15K-visual.pth"` (rows without names, in the
+      order of :obj:`"mmrns"`). A mirror may carry MobileNetV2 features of 269
+      flags, and the flags themselves.
+
+    Arguments are those of :class:`KGDataset`. Facts are from DBpedia
+    (CC BY-SA).
+
+    **STATS:**
+
+    .. list-table::
+        :widths: 10 10 10 10 10 10 10 10 10
+        :header-rows: 1
+
+        * - version
+          - #entities
+          - #relations
+          - #train
+          - #val
+          - #test
+          - with description
+          - with numbers
+          - with images
+        * - mmrns
+          - 12,842
+          - 279
+          - 79,222
+          - 9,904
+          - 9,902
+          - 12,839
+          - 10,971
+          - 269
+        * - imf
+          - 12,842
+          - 279
+          - 69,319
+          - 9,903
+          - 19,806
+          - 12,839
+          - 10,971
+          - 269
+    """
+
+    versions = ("mmrns", "imf")
+    files = {
+        "mmrns": [raw_files(*(f"DB15K/AdaMF-MAT/{file}.txt" for file in OPENKE))],
+        # The same training facts, in another order and in the release's own:
+        "imf": [
+            raw_files("DB15K/IMF/{entity2id.txt,relation2id.txt,train.txt.gz,val.txt,test.txt}"),
+            raw_files(*(f"DB15K/IMF/{file}.txt" for file in IMF)),
+        ],
+        "text": [[*TEXTS, *raw_files("DB15K/IMF/entity2fb.txt")]],
+        "numeric": [raw_files("DB15K/Literal_KGs/DB15k_Numeric_triples_processed.txt")],
+        "names": [raw_files("DB15K/MMKB/DB15K_{ImageIndex,SameAsLink}.txt")],
+        "visual": [raw_files("DB15K/derived/visual_mobilenetv2.npz")],
+        "images": [raw_files("DB15K/derived/entity2image.tsv")],
+    }
+
+    def read(self) -> Data:
+        if self.version == "mmrns":
+            node_ids, rel_ids, splits = read_openke(self.raw.path("AdaMF-MAT"))
+        else:
+            train = [file for file in self.raw.files if "train" in file]
+            node_ids, rel_ids, splits = read_named(self.raw.path("IMF"), osp.basename(train[0]))
+        names = [[local_name(x) for x in ids] for ids in (node_ids, rel_ids)]
+        return build_graph(splits, node_ids, names[0], rel_ids, names[1])
+
+    def read_texts(self, data: Data) -> list[str | None]:
+        texts = FreebaseTexts(self.raw)
+        path = self.raw.path("IMF/entity2fb.txt")
+        rows = split_rows(read_text(path), path, columns=3, sep=" ")
+        freebase = {node: mid for node, mid, _ in rows}
+        return [
+            join(name, *texts(freebase.get(node)))
+            for node, name in zip(data.node_ids, data.node_names, strict=True)
+        ]
+
+    def read_literals(self) -> tuple[list[str], list[str], list[float]]:
+        path = self.raw.path("Literal_KGs/DB15k_Numeric_triples_processed.txt")
+        nodes, attributes, values = read_literals(path)
+        # Written as CSV, where a name that holds quotes is quoted, and these are doubled:
+        nodes = [x[1:-1].replace('""', '"') if x.startswith('"') else x for x in nodes]
+        return nodes, attributes, values
+
+    def read_aliases(self) -> Iterable[tuple[str, str]]:
+        yield from read_pairs(self.raw.path("MMKB/DB15K_ImageIndex.txt")).items()
+        yield from read_links(self.raw.path("MMKB/DB15K_SameAsLink.txt")).items()

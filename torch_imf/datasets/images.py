@@ -1,0 +1,142 @@
+import glob
+import os
+import os.path as osp
+import re
+import unicodedata
+import warnings
+from urllib.parse import unquote
+
+import torch
+from torch import Tensor
+
+from torch_imf.data.names import UNKNOWN, NameIndex
+from torch_imf.datasets.archive import ARCHIVES, unpack
+from torch_imf.datasets.io import read_text, short, split_rows
+
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff")
+
+# Of ids that say nothing. The number of a title (Toy_Story_3) is its own:
+NUMBERED = re.compile(r"^([A-Za-z]+[0-9]+|[mg]\.\w+)_[0-9]+$")
+
+
+def locate_images(source: str, names: NameIndex, folder: str) -> list[list[str] | None]:
+    r"""Returns the image files of each entity, as :meth:`find_images` does,
+    from an archive as well.
+
+    Args:
+        source (str): The folder, index file, or archive (see :meth:`unpack`).
+        names (NameIndex): The names of the entities.
+        folder (str): The folder to unpack an archive in.
+
+    Returns:
+        The sorted paths of the images of each entity, or :obj:`None` if it has
+        none.
+
+    Raises:
+        ValueError: As in :meth:`find_images` and :meth:`unpack`.
+    """
+    path = osp.expanduser(source)
+    if osp.isfile(path) and path.lower().endswith(ARCHIVES):
+        path = unpack(path, folder)
+    return find_images(path, names)
+
+
+def find_images(source: str, names: NameIndex, base: str | None = None) -> list[list[str] | None]:
+    r"""Returns the image files of each entity.
+
+    * In a **folder**, they are named by entity: a file :obj:`m.027rn.jpg`, any
+      file below a folder :obj:`m.027rn`, or both. A slash in a name may be
+      written as :obj:`%2F`, and an id may be followed by a number, as in
+      :obj:`n02084071_1234.JPEG`. A folder around all of them does not matter,
+      hidden and other files are left out.
+    * An **index file** (:obj:`.tsv` or :obj:`.txt`) has an entity and a path
+      in each line, and perhaps a header :obj:`entity`, :obj:`image`.
+
+    Images of no entity are left out; one warning tells if they are the most.
+
+    Args:
+        source (str): The folder or the index file.
+        names (NameIndex): The names of the entities.
+        base (str, optional): The folder that paths in an index file start
+            from, its own by default. (default: :obj:`None`)
+
+    Returns:
+        The sorted paths of the images of each entity, or :obj:`None` if it has
+        none.
+
+    Raises:
+        ValueError: If the source is missing or of another kind, an image that
+            the index lists is missing, or no image belongs to an entity.
+    """
+    if osp.isdir(source):
+        keys, files = list_folder(source, names)
+    elif osp.isfile(source) and source.lower().endswith((".tsv", ".txt")):
+        keys, files = read_index(source, osp.dirname(source) if base is None else base)
+    else:
+        raise ValueError(
+            f"There are no images at '{source}'. Please pass a folder, an index file (.tsv, .txt) "
+            f"or an archive ({', '.join(ARCHIVES)})"
+        )
+
+    rows = match(keys, names)
+    if not (rows >= 0).any():
+        such = f" ('{files[0]}' is named {short(keys[0])})" if files else ""
+        example = names.example().replace("/", "%2F")
+        raise ValueError(
+            f"None of the {len(files)} images in '{source}' belongs to an entity{such}. Please "
+            f"name them by entity, as in '{example}.jpg' or '{example}/1.jpg'"
+        )
+    unknown = (rows == UNKNOWN).nonzero().view(-1).tolist()
+    if 2 * len(unknown) > len(files):
+        warnings.warn(
+            f"{len(unknown)} of the {len(files)} images in '{source}' belong to no entity "
+            f"('{files[unknown[0]]}' is named {short(keys[unknown[0]])})",
+            stacklevel=2,
+        )
+
+    images: dict[int, set[str]] = {}
+    for row, file in zip(rows.tolist(), files, strict=True):
+        images.setdefault(row, set()).add(file)
+    return [sorted(images[row]) if row in images else None for row in range(len(names))]
+
+
+def list_folder(folder: str, names: NameIndex) -> tuple[list[str], list[str]]:
+    r"""Returns the image files below a folder, after the name that each gives
+    to its entity.
+    """
+    found = glob.iglob(osp.join(glob.escape(folder), "**"), recursive=True)
+    files = sorted(x for x in found if x.lower().endswith(EXTENSIONS) and osp.isfile(x))
+    parts = [file.removeprefix(osp.join(folder, "")).split(os.sep) for file in files]
+    while len({part[0] for part in parts}) == 1 and min(map(len, parts)) > 1:
+        if match(parts[0][:1], names)[0] != UNKNOWN:
+            break
+        parts = [part[1:] for part in parts]  # A folder around all, as in archives.
+    return [part[0] if len(part) > 1 else osp.splitext(part[0])[0] for part in parts], files
+
+
+def read_index(path: str, base: str) -> tuple[list[str], list[str]]:
+    r"""Returns the image files that an index file lists, after the names of
+    their entities.
+    """
+    rows = split_rows(read_text(path), path, columns=2)
+    first = 2 if rows[:1] == [["entity", "image"]] else 1
+    keys = [name for name, _ in rows[first - 1 :]]
+    files = [osp.join(base, file) for _, file in rows[first - 1 :]]
+    missing = [i for i, file in enumerate(files) if not osp.isfile(file)]
+    if len(missing) > 0:
+        raise ValueError(
+            f"'{path}', line {missing[0] + first}: there is no file '{files[missing[0]]}' "
+            f"({len(missing)} of {len(files)} images are missing)"
+        )
+    return keys, files
+
+
+def match(keys: list[str], names: NameIndex) -> Tensor:
+    r"""Returns the row of each entity as :class:`NameIndex` does, by names that
+    may be quoted, decomposed (as on macOS) or numbered.
+    """
+    rows = names(keys)
+    plain = [unicodedata.normalize("NFC", unquote(key)) for key in keys]
+    for others in (plain, [NUMBERED.sub(r"\1", key) for key in plain]):
+        rows = torch.where(rows == UNKNOWN, names(others), rows)
+    return rows

@@ -1,0 +1,67 @@
+from urllib.parse import unquote
+
+from torch_geometric.data import Data
+
+from torch_imf.datasets.freebase import TEXTS, FreebaseTexts, join, local_name
+from torch_imf.datasets.graph import build_graph
+from torch_imf.datasets.mkg import MKG, mkg_files
+from torch_imf.datasets.triples import read_openke
+
+
+class MKGY(MKG):
+    r"""The MKG-Y knowledge graph, a part of YAGO, from the
+    `"Relation-enhanced Negative Sampling for Multimodal Knowledge Graph
+    Completion" <https://dl.acm.org/doi/10.1145/3503161.3548388>`_ paper, in the
+    split of that paper (:obj:`version="mmrns"`), numbered as in the `AdaMF-MAT
+    <https://github.com/zjukg/AdaMF-MAT>`_ release.
+
+    400 validation and 388 test facts have an entity that no training fact has.
+
+    * **Text**: the names of all entities in YAGO, and, for those that are
+      entities of FB15K as well (about 1,560, found by the title of their
+      article in Wikipedia), their descriptions as in :class:`FB15K237`.
+    * **Images** are not published in a form that can be fetched. Features are
+      read by :obj:`visual="MKG_Y_img_BEIT_16-224.h5"` (MMRNS) or
+      :obj:`visual="MKG-Y-visual.pth"` (AdaMF-MAT). A mirror may carry
+      MobileNetV2 features of 17 flags, and the flags themselves.
+
+    Arguments are those of :class:`KGDataset`. Facts are from YAGO (CC BY).
+
+    **STATS:**
+
+    .. list-table::
+        :widths: 10 10 10 10 10 10 10 10
+        :header-rows: 1
+
+        * - version
+          - #entities
+          - #relations
+          - #train
+          - #val
+          - #test
+          - with description
+          - with images
+        * - mmrns
+          - 15,000
+          - 28
+          - 21,310
+          - 2,665
+          - 2,663
+          - 1,564
+          - 17
+    """
+
+    files = {**mkg_files("MKG-Y"), "text": [TEXTS]}
+
+    def read(self) -> Data:
+        node_ids, rel_ids, splits = read_openke(self.raw.path("AdaMF-MAT"))
+        return build_graph(splits, node_ids, [local_name(node) for node in node_ids], rel_ids)
+
+    def read_texts(self, data: Data) -> list[str | None]:
+        texts = FreebaseTexts(self.raw)
+        titles = {unquote(title): mid for title, mid in texts.by("wikipedia").items()}
+        links = self.read_links()
+        return [
+            join(name, *texts(titles.get(unquote(links[node].partition("/resource/")[2]))))
+            for node, name in zip(data.node_ids, data.node_names, strict=True)
+        ]
