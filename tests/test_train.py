@@ -205,7 +205,7 @@ def test_a_failed_save_keeps_the_last_checkpoint(fake, tmp_path, monkeypatch):
     content = path.read_bytes()
 
     def full(state, file):
-        file.write_bytes(b"half")
+        file.write(b"half")
         raise OSError("No space left on device")
 
     monkeypatch.setattr(torch, "save", full)
