@@ -2,11 +2,8 @@ import argparse
 import os.path as osp
 from collections.abc import Sequence
 
-from torch_geometric.resolver import resolver
-
 from torch_imf import datasets
 from torch_imf.data import audit
-from torch_imf.datasets import KGDataset
 from torch_imf.datasets.stats import read_stats
 
 COLUMNS = ("version", "#entities", "#relations", "#train", "#val", "#test")
@@ -40,7 +37,7 @@ def main(args: Sequence[str] | None = None) -> int:
     options = parser.parse_args(args)
     try:
         options.run(options)
-    except (ValueError, RuntimeError) as e:
+    except (ValueError, RuntimeError, OSError) as e:
         parser.exit(1, f"{parser.prog}: {e}\n")
     return 0
 
@@ -65,16 +62,24 @@ def list_datasets() -> str:
             for i, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         lines.append("  ".join(cells).replace("#", " ").rstrip())
+    lines += [
+        "",
+        "Sizes are as published. Images, as in a mirror; of YAGO15K, a mirror may hold no more",
+        "than 29,198 of the training facts.",
+    ]
     return "\n".join(lines)
 
 
 def print_audit(options: argparse.Namespace) -> None:
     r"""Prints what :meth:`torch_imf.data.audit` finds in a dataset."""
-    classes = [getattr(datasets, name) for name in datasets.classes]
-    listed = [cls for cls in classes if read_stats(cls)]
-    dataset = resolver(
-        *(listed, {}, options.dataset, KGDataset, ""),
-        root=options.root or osp.join("data", options.dataset),
+    classes = {name.lower(): getattr(datasets, name) for name in datasets.classes}
+    cls = classes.get(options.dataset.lower().replace("-", "").replace("_", ""))
+    if cls is None or not read_stats(cls):
+        names = [name for name in datasets.classes if read_stats(getattr(datasets, name))]
+        raise ValueError(f"There is no dataset '{options.dataset}', expected one of {names}")
+    root = osp.join("data", cls.__name__) if cls.files else None
+    dataset = cls(
+        options.root or root,
         version=options.version,
         split=options.split,
         **dict.fromkeys(["text", "visual", "numeric"]),

@@ -112,7 +112,7 @@ def test_audit_str():
     assert (
         str(out)
         == """\
-2,000 entities (1,997 of them in no fact) and 2 relations
+2,000 entities (1,997 of them in no fact) and 2 relations, 6 rows of 3 facts
 
                                train       val      test
 rows                               2         2         2
@@ -164,3 +164,8 @@ def test_audit_errors():
         audit(graph([(0, 0, 1, 0)], num_nodes=1, num_relations=1))
     with pytest.raises(ValueError, match="lacks"):
         audit(Data(num_nodes=1))
+
+
+def test_audit_of_a_dataset():
+    with pytest.raises(ValueError, match=r"such as 'dataset\[0\]'"):
+        audit([1, 2])

@@ -12,7 +12,7 @@ SPLITS = ("train", "val", "test")
 # The sizes of splits, where every row is a fact that no other row holds:
 ROWS = {
     ("FB15K", "bordes"): (483142, 50000, 59071),
-    ("FB15K237", None): (272115, 17535, 20466),
+    ("FB15K237", "standard"): (272115, 17535, 20466),
     ("MKGW", "mmrns"): (34196, 4276, 4274),
     ("MKGY", "mmrns"): (21310, 2665, 2663),
     ("WN9IMG", "ikrl"): (11741, 1337, 1319),
@@ -23,7 +23,7 @@ UNSEEN = {
     ("DB15K", "mmrns"): ([3, 77], [1, 7]),
     ("DB15K", "imf"): ([105, 229], [5, 19]),
     ("FB15K", "bordes"): ([0, 0], [0, 0]),
-    ("FB15K237", None): ([9, 28], [0, 0]),
+    ("FB15K237", "standard"): ([9, 28], [0, 0]),
     ("MKGW", "mmrns"): ([333, 306], [1, 0]),
     ("MKGY", "mmrns"): ([400, 388], [0, 0]),
     ("WN9IMG", "ikrl"): ([0, 0], [0, 0]),
@@ -34,7 +34,7 @@ PAIRS = {
     ("DB15K", "mmrns"): [0, 2, 1],
     ("DB15K", "imf"): [0, 2, 1],
     ("FB15K", "bordes"): [501, 140, 43],
-    ("FB15K237", None): [0, 1, 21],
+    ("FB15K237", "standard"): [0, 1, 21],
     ("MKGW", "mmrns"): [2, 0, 5],
     ("MKGY", "mmrns"): [0, 1, 1],
     ("WN9IMG", "ikrl"): [4, 0, 1],
@@ -45,7 +45,7 @@ IMPLIED = {
     ("DB15K", "mmrns"): [0, 417, 3, 420],
     ("DB15K", "imf"): [0, 874, 7, 881],
     ("FB15K", "bordes"): [38082, 3173, 4304, 43616],
-    ("FB15K237", None): [0, 0, 0, 0],
+    ("FB15K237", "standard"): [0, 0, 0, 0],
     ("MKGW", "mmrns"): [135, 0, 57, 192],
     ("MKGY", "mmrns"): [0, 581, 36, 617],
     ("WN9IMG", "ikrl"): [1176, 0, 10, 1186],
@@ -56,7 +56,7 @@ LINKED = {
     ("DB15K", "mmrns"): (678, 2519),
     ("DB15K", "imf"): (1235, 4620),
     ("FB15K", "bordes"): (45817, 18486),
-    ("FB15K237", None): (0, 0),
+    ("FB15K237", "standard"): (0, 0),
     ("MKGW", "mmrns"): (224, 449),
     ("MKGY", "mmrns"): (50, 704),
     ("WN9IMG", "ikrl"): (1186, 0),
@@ -100,6 +100,7 @@ def test_leaks(found):
     key, out = found
     train, val, test = (out.splits[split] for split in SPLITS)
     if key == ("DB15K", "mmrns"):
+        assert (out.num_rows, out.num_facts) == (99028, 89197)
         assert (train.rows, train.facts) == (79222, 79222)
         assert (val.rows, val.facts, val.duplicate_rows) == (9904, 7481, 2423)
         assert val.shared_rows == {"train": 8719, "test": 1105}
@@ -108,6 +109,7 @@ def test_leaks(found):
         assert (test.rows, test.facts) == (9902, 9902)
         assert test.shared_rows == {"train": 0, "val": 824}
     if key == ("DB15K", "imf"):
+        assert (out.num_rows, out.num_facts) == (99028, 89197)
         assert (train.rows, train.facts) == (69319, 64099)
         assert (val.rows, val.facts) == (9903, 9774)
         assert val.shared_rows == {"train": 1304, "test": 444}

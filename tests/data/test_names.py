@@ -82,12 +82,18 @@ def test_read_ids_that_are_wrong(tmp_path):
     path = tmp_path / "entity2id.txt"
     with pytest.raises(ValueError, match=f"There is no file of ids '{path}'"):
         read_ids(str(path))
-    path.write_text("a 0\nb 2\n")
-    with pytest.raises(ValueError, match="are not the numbers from 0 to 1"):
-        read_ids(str(path))
-    path.write_text("a 0\nb 0\n")
-    with pytest.raises(ValueError, match="are not the numbers from 0 to 1"):
-        read_ids(str(path))
+    for text, message in [
+        ("2\na 0\nb 2\n", "are not the numbers from 0 to 1"),
+        ("2\na 0\nb 0\n", "are not the numbers from 0 to 1"),
+        ("3\na 0\nb 1\n", "holds 2 names rather than the 3 it announces"),
+        ("a 0\na 1\n", "hold a name twice"),
+        ("a\na\n", "hold a name twice"),
+    ]:
+        path.write_text(text)
+        with pytest.raises(ValueError, match=message):
+            read_ids(str(path))
+    path.write_text("Apollo 11\nApollo 13\n")
+    assert read_ids(str(path)) == ["Apollo 11", "Apollo 13"]
     path.write_bytes("é".encode("latin1"))
     with pytest.raises(ValueError, match=f"'{path}' are no text in UTF-8"):
         read_ids(str(path))

@@ -309,7 +309,7 @@ def test_bad_arguments(tmp_path):
     )
     with pytest.raises(ValueError) as error:
         MyDataset(str(tmp_path), version="v2")
-    assert str(error.value) == "Invalid 'version' argument (got 'v2'), as there is only one"
+    assert str(error.value) == "Invalid 'version' argument (got 'v2'), leave it out"
     assert {"processed"}.isdisjoint(os.listdir(tmp_path))
 
 
@@ -319,7 +319,7 @@ def test_choose():
     assert choose("version", None, ()) is None
     with pytest.raises(ValueError, match=r"'version' argument \(got 'c'\), expected one of \['a'"):
         choose("version", "c", ("a", "b"))
-    with pytest.raises(ValueError, match=r"'version' argument \(got 'a'\), as there is only one"):
+    with pytest.raises(ValueError, match=r"'version' argument \(got 'a'\), leave it out"):
         choose("version", "a", ())
 
 
@@ -547,6 +547,25 @@ def test_images_of_an_archive_without_a_folder(tmp_path, monkeypatch, root):
     data = MyDataset(root, **kwargs)[0]
     assert data.x_visual.tolist() == [[2, 1], [0, 0], [1, 3]]
     assert os.listdir(tmp_path / "empty") == []
+
+
+def test_other_images_under_the_same_name(tmp_path):
+    folder = make_images(tmp_path / "images")
+    kwargs = {"text": None, "visual": SizeEncoder()}
+    dataset = MyDataset(str(tmp_path / "data"), images=folder, **kwargs)
+    assert dataset[0].visual_mask.tolist() == [True, False, True]
+    for name in ("b.png", "a.png"):  # A file that is added to a folder, and an archive that grows.
+        (tmp_path / "images" / "b.png").write_bytes(b"1" * 5)
+        data = MyDataset(str(tmp_path / "data"), images=folder, **kwargs)[0]
+        assert data.visual_mask.all(), name
+    paths = set()
+    for _ in range(2):
+        with tarfile.open(tmp_path / "images.tar", "w") as archive:
+            archive.add(folder, "pictures")
+        (tmp_path / "images" / "a2.png").write_bytes(b"1" * 10_000)
+        archive = str(tmp_path / "images.tar")
+        paths.add(MyDataset(str(tmp_path / "data"), images=archive, **kwargs).processed_paths[0])
+    assert len(paths) == 2
 
 
 def test_images_without_an_encoder_of_images(tmp_path):

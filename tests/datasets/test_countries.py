@@ -76,7 +76,7 @@ def test_countries_clean():
     assert str(clean) == "Countries(725, num_relations=9, split='clean')"
     with pytest.raises(ValueError, match=r"Invalid 'split' argument \(got 'dedup'\)"):
         Countries(split="dedup")
-    with pytest.raises(ValueError, match=r"Invalid 'version' argument .*as there is only one"):
+    with pytest.raises(ValueError, match=r"Invalid 'version' argument .*leave it out"):
         Countries(version="imf")
 
 

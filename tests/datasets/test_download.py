@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from torch_imf.data.files import read_bytes, replacing
-from torch_imf.datasets.download import download, fetch, mirror, mismatch
+from torch_imf.datasets.download import download, mirror, mismatch, retrieve
 from torch_imf.datasets.sources import RawFile
 
 CONTENT = b"head\trelation\ttail\n" * 100
@@ -134,8 +134,13 @@ def test_mirror(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_IMF_MIRROR", str(tmp_path))
     for name in ["a b.png", "100%25.png", "C#?.png", "Côte_d'Ivoire.png"]:
         (tmp_path / name).write_bytes(name.encode())
-        fetch(mirror(name), str(tmp_path / "copy"), digest=None)
-        assert (tmp_path / "copy").read_bytes() == name.encode()
+        assert retrieve(mirror(name), digest=None) == name.encode()
+
+
+def test_a_folder_that_cannot_be_written_is_no_missing_source(server, tmp_path):
+    (tmp_path / "raw").write_text("a file")
+    with pytest.raises(OSError, match="raw"):
+        download(raw_file(f"{server}/facts.txt"), str(tmp_path / "raw"))
 
 
 @pytest.mark.parametrize("checksum", [SHA256, GIT])

@@ -47,8 +47,9 @@ def test_resolve(tmp_path):
         with pytest.raises(ValueError) as error:
             resolve("text", name, default)
         assert str(error.value).startswith(
-            f"Invalid 'text' argument (got '{name}'), expected 'auto', None, an encoder, or a file "
-            f"of features: {reason}"
+            f"Invalid 'text' argument (got '{name}'), expected 'auto', None, an encoder (for a "
+            f"model of this name, TextEncoder('{name}') or VisualEncoder('{name}')), or a file of "
+            f"features: {reason}"
         )
 
 
@@ -61,6 +62,13 @@ def test_check_encoder():
         check_encoder("text", lambda texts: None)
     with pytest.raises(ValueError, match="cannot be told from others"):
         check_encoder("visual", object.__new__(type("Plain", (), {"__call__": print})))
+
+
+def test_check_encoder_of_a_class():
+    with pytest.raises(
+        ValueError, match=r"got the class PixelEncoder\), .* as in 'PixelEncoder\(\)'"
+    ):
+        check_encoder("visual", PixelEncoder)
 
 
 def test_tag():

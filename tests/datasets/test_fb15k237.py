@@ -67,12 +67,14 @@ def test_fb15k237(root):
     assert values.tolist() == [1.5, 1.9, 1900.5]
 
     name = os.path.basename(dataset.processed_paths[0])
-    assert name.startswith("data_original_text=Texts-")
+    assert name.startswith("data_standard_original_text=Texts-")
     assert "visual=FeatureFile-" in name and "numeric=NumericEncoder-" in name
     assert str(dataset).startswith(
         "FB15K237(4, num_relations=2, text=Texts(), visual=FeatureFile('visual_mobilenetv2.npz', "
     )
-    assert str(dataset.summary()).startswith("FB15K237 ('original'): 4 entities, 2 relations")
+    assert str(dataset.summary()).startswith(
+        "FB15K237 ('standard', 'original'): 4 entities, 2 relations"
+    )
 
 
 def test_fb15k237_leaves_modalities_out(root, monkeypatch):
@@ -97,7 +99,10 @@ def test_fb15k237_leaves_modalities_out(root, monkeypatch):
     "kwargs, message",
     [
         ({"numeric": "mean"}, r"Invalid 'numeric' argument \(got 'mean'\)"),
-        ({"version": "imf"}, r"Invalid 'version' argument \(got 'imf'\), as there is only one"),
+        (
+            {"version": "imf"},
+            r"Invalid 'version' argument \(got 'imf'\), expected one of \['standard'\]",
+        ),
         ({"split": "tidy"}, r"\(got 'tidy'\), expected one of \['original', 'clean'\]"),
         ({"root": None}, "'FB15K237' needs a 'root'"),
     ],

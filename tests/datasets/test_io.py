@@ -145,7 +145,7 @@ def test_read_pairs(tmp_path):
 
 def test_read_links(tmp_path):
     path = write(tmp_path / "a.txt", "/m/06 <SameAs> <http://a/Paris> .\n/m/07 <SameAs> <b> .\n")
-    assert read_links(path) == {"<http://a/Paris>": "/m/06", "<b>": "/m/07"}
+    assert read_links(path) == [("<http://a/Paris>", "/m/06"), ("<b>", "/m/07")]
     write(tmp_path / "a.txt", "/m/06 <SameAs> <a> .\n/m/07 <SameAs> <b>\n")
     with pytest.raises(ValueError, match="a.txt', line 2: expected 4 fields separated by ' '"):
         read_links(path)

@@ -174,11 +174,9 @@ SMALL = {  # Of two entities and one relation: a fact for each split.
 
 
 @pytest.mark.parametrize("read, files", [(read_openke, OPENKE), (read_named, IMF)])
-@pytest.mark.parametrize("end", ["", "/"])
-def test_read_folder(tmp_path, read, files, end):
-    for file in files:
-        write(tmp_path / f"{file}.txt", SMALL[file])
-    node_ids, rel_ids, splits = read(str(tmp_path) + end)
+def test_read_graph(tmp_path, read, files):
+    paths = [write(tmp_path / f"{file}.txt", SMALL[file]) for file in files]
+    node_ids, rel_ids, splits = read([*paths, "another file"])
     assert node_ids == ["a", "b"]
     assert rel_ids == ["r"]
     assert [split.tolist() for split in splits] == [
@@ -189,17 +187,17 @@ def test_read_folder(tmp_path, read, files, end):
 
     write(tmp_path / f"{files[2]}.txt", "1\n0 1\n")
     with pytest.raises(ValueError, match=rf"{files[2]}.txt', line [12]: expected"):
-        read(str(tmp_path))
+        read(paths)
     (tmp_path / "entity2id.txt").unlink()
     with pytest.raises(FileNotFoundError, match="entity2id.txt"):
-        read(str(tmp_path))
+        read(paths)
 
 
-def test_read_named_with_other_files(tmp_path):
-    names = {"val": "valid", "train": "half"}
+def test_read_named_in_another_order(tmp_path):
+    paths = []
     for file in IMF:
         text = SMALL[file].replace("r ", "").replace(" .", " r")
-        write(tmp_path / f"{names.get(file, file)}.txt", text if "2" not in file else SMALL[file])
-    _, _, splits = read_named(str(tmp_path), "half.txt", "valid.txt", order=(0, 2, 1))
+        paths.append(write(tmp_path / file, text if "2" not in file else SMALL[file]))
+    _, _, splits = read_named(paths, order=(0, 2, 1))
     assert [split.size(1) for split in splits] == [1, 1, 2]
     assert splits[0].tolist() == [[0], [0], [1]]

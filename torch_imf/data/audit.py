@@ -56,6 +56,10 @@ class Audit:
     """The number of entities that are in no fact."""
     num_relations: int
     """The number of base relations."""
+    num_rows: int
+    """The number of rows of all splits."""
+    num_facts: int
+    """The number of distinct facts in all splits."""
     splits: dict[str, SplitAudit]
     """What there is in :obj:`"train"`, :obj:`"val"` and :obj:`"test"`."""
     test_reversed: int
@@ -103,7 +107,7 @@ class Audit:
     def __str__(self) -> str:
         lines = [
             f"{self.num_nodes:,} entities ({self.num_isolated_nodes:,} of them in no fact) and "
-            f"{self.num_relations:,} relations",
+            f"{self.num_relations:,} relations, {self.num_rows:,} rows of {self.num_facts:,} facts",
             "",
             f"{'':26}" + "".join(f"{name:>10}" for name in SPLITS),
         ]
@@ -169,6 +173,8 @@ def audit(data: Data, threshold: float = 0.8, min_facts: int = 5) -> Audit:
     Raises:
         ValueError: If the graph is not sound.
     """
+    if not isinstance(data, Data):
+        raise ValueError(f"Expected a graph (got {data!r}), such as 'dataset[0]'")
     check_graph(data)
     num_nodes, num_relations = int(data.num_nodes), int(data.num_relations)
     base = data.edge_type < num_relations
@@ -210,6 +216,8 @@ def audit(data: Data, threshold: float = 0.8, min_facts: int = 5) -> Audit:
         num_nodes=num_nodes,
         num_isolated_nodes=num_nodes - int(mark(fact[[0, 2]].view(-1), num_nodes).sum()),
         num_relations=num_relations,
+        num_rows=sum(split.rows for split in splits.values()),
+        num_facts=int(torch.stack(list(has.values())).any(dim=0).sum()),
         splits=splits,
         test_reversed=int(index.find(test[2], test[0])[1].sum()),
         test_linked=int((num_links > leaked).sum()),

@@ -95,11 +95,19 @@ def read_ids(path: str) -> list[str]:
     except UnicodeDecodeError as e:
         raise ValueError(f"The ids '{path}' are no text in UTF-8 ({e})") from e
     lines = [line.strip() for line in text.split("\n") if line.strip()]
-    start = 1 if len(lines) > 0 and lines[0] == str(len(lines) - 1) else 0
-    pairs = [line.rsplit(None, 1) for line in lines[start:]]
-    if not all(len(pair) == 2 and pair[1].isdecimal() for pair in pairs):
-        return lines
-    names = {int(row): name for name, row in pairs}
-    if sorted(names) != list(range(len(pairs))):
-        raise ValueError(f"The ids '{path}' are not the numbers from 0 to {len(pairs) - 1}")
-    return [names[row] for row in range(len(pairs))]
+    pairs = [line.rsplit(None, 1) for line in lines]
+    names = {int(x[1]): x[0] for x in pairs if len(x) == 2 and x[1].isdecimal()}
+    counted = len(pairs) > 1 and len(pairs[0]) == 1 and lines[0].isdecimal() and len(names) > 0
+    num_names = len(lines) - counted
+    if counted and int(lines[0]) != num_names:
+        raise ValueError(
+            f"'{path}' holds {num_names} names rather than the {lines[0]} it announces"
+        )
+    numbered = sorted(names) == list(range(num_names))
+    if counted and not numbered:
+        raise ValueError(f"The ids '{path}' are not the numbers from 0 to {num_names - 1}")
+    # Without a count, other numbers are those of names (Apollo 11):
+    out = [names[i] for i in range(num_names)] if numbered else lines
+    if len(set(out)) < len(out):
+        raise ValueError(f"The ids '{path}' hold a name twice")
+    return out

@@ -7,13 +7,13 @@ import stat
 import tarfile
 import tempfile
 import zipfile
-import zlib
 from pathlib import PureWindowsPath
 
+from torch_imf.datasets import io
 from torch_imf.datasets.io import short
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
-DAMAGED = (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error)
+DAMAGED = (*io.DAMAGED, zipfile.BadZipFile, lzma.LZMAError)
 
 
 def unpack(path: str, folder: str) -> str:

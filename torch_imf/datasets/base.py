@@ -1,4 +1,3 @@
-import hashlib
 import os.path as osp
 import pickle
 import warnings
@@ -15,12 +14,12 @@ from torch_imf.data.files import replacing
 from torch_imf.data.names import NameIndex
 from torch_imf.datasets.encoder import Encoder, check_encoder, resolve, tag
 from torch_imf.datasets.graph import validate
-from torch_imf.datasets.images import locate_images
+from torch_imf.datasets.images import locate_images, source_tag
 from torch_imf.datasets.inputs import (
     add_features,
     check_modality,
+    default_images,
     find_features,
-    find_images,
     find_literals,
     group_of,
 )
@@ -70,9 +69,10 @@ class KGDataset(InMemoryDataset):
 
     A subclass sets :attr:`files` and implements :meth:`read`, and what it has
     of :meth:`read_texts`, :meth:`read_literals` and :meth:`read_aliases`.
-    Version, split and encoders are part of the name of
-    the processed file, so that two of them never mix; a change of the raw data
-    by hand needs :obj:`force_reload`.
+    Version, split, encoders and the source of images are part of the name of
+    the processed file, so that two of them never mix. Raw files need to match
+    their checksums; a change of what is in :obj:`raw/images`, or inside of
+    image files, needs :obj:`force_reload`.
 
     Args:
         root (str, optional): The folder to keep the dataset in, on disk or any
@@ -127,7 +127,8 @@ class KGDataset(InMemoryDataset):
     """
 
     versions: tuple[str, ...] = ()
-    """The published versions of the facts, the default first."""
+    """The published versions of the facts, the default first, if there are
+    any."""
 
     files: dict[str, list[list[RawFile]]] = {}
     """The raw files by what they are for: a version or :obj:`"facts"`,
@@ -159,6 +160,7 @@ class KGDataset(InMemoryDataset):
         self.root = MISSING if root is None else osp.expanduser(fs.normpath(root))
         self.raw = RawFolder(self.raw_dir, self.files, renew=force_reload)
         self.images_source = images
+        self.images_tag = "" if images is None else source_tag(images)
         self.encoders = {
             modality: resolve(modality, encoder, self.default_encoder)
             for modality, encoder in (("text", text), ("visual", visual), ("numeric", numeric))
@@ -203,8 +205,7 @@ class KGDataset(InMemoryDataset):
         parts = ["data", self.version, self.split, self.revision, *self.second_choices]
         parts += [f"{modality}={tag(encoder)}" for modality, encoder in self.encoders.items()]
         if self.images_source is not None:
-            source = osp.abspath(osp.expanduser(self.images_source))
-            parts.append(f"images={hashlib.sha256(source.encode()).hexdigest()[:8]}")
+            parts.append(f"images={self.images_tag}")
         return "_".join(part for part in parts if part) + ".pt"
 
     @property
@@ -299,7 +300,7 @@ class KGDataset(InMemoryDataset):
         r"""Finds the images of each entity."""
         if self.images_source is not None:
             return locate_images(self.images_source, names, self.raw.disk_path("unpacked"))
-        return find_images(self, names)
+        return default_images(self, names)
 
     def default_encoder(self, modality: str) -> Encoder | None:
         r"""Returns the encoder that :obj:`"auto"` stands for."""
@@ -351,6 +352,6 @@ def choose(name: str, value: str | None, choices: tuple[str, ...]) -> str | None
     if value is None:
         return choices[0] if choices else None
     if value not in choices:
-        expected = f"expected one of {list(choices)}" if choices else "as there is only one"
+        expected = f"expected one of {list(choices)}" if choices else "leave it out"
         raise ValueError(f"Invalid '{name}' argument (got '{value}'), {expected}")
     return value

@@ -1,12 +1,11 @@
-import os.path as osp
 from collections.abc import Iterable
 
 from torch_geometric.data import Data
 
 from torch_imf.datasets.base import KGDataset
-from torch_imf.datasets.freebase import TEXTS, FreebaseTexts, join, local_name
+from torch_imf.datasets.freebase import TEXTS, FreebaseTexts, local_name, read_mmkb_names
 from torch_imf.datasets.graph import build_graph
-from torch_imf.datasets.io import read_links, read_literals, read_pairs, read_text, split_rows
+from torch_imf.datasets.io import read_literals, read_text, split_rows
 from torch_imf.datasets.sources import raw_files
 from torch_imf.datasets.triples import IMF, OPENKE, read_named, read_openke
 
@@ -44,7 +43,9 @@ class DB15K(KGDataset):
     * **Images** are not published in a form that can be fetched. MMKB's
       features are read by :obj:`visual="DB15K_ImageData.h5"`, those of
       AdaMF-MAT by :obj:`visual="DB15K-visual.pth"` (rows without names, in the
-      order of :obj:`"mmrns"`). A mirror may carry MobileNetV2 features of 269
+      order of :obj:`"mmrns"`; for :obj:`"imf"`, pass
+      :obj:`FeatureFile("DB15K-visual.pth", ids="AdaMF-MAT/entity2id.txt")`
+      with the ids of that release). A mirror may carry MobileNetV2 features of 269
       flags, and the flags themselves.
 
     Arguments are those of :class:`KGDataset`. Facts are from DBpedia
@@ -101,11 +102,8 @@ class DB15K(KGDataset):
     }
 
     def read(self) -> Data:
-        if self.version == "mmrns":
-            node_ids, rel_ids, splits = read_openke(self.raw.path("AdaMF-MAT"))
-        else:
-            train = [file for file in self.raw.files if "train" in file]
-            node_ids, rel_ids, splits = read_named(self.raw.path("IMF"), osp.basename(train[0]))
+        read = read_openke if self.version == "mmrns" else read_named
+        node_ids, rel_ids, splits = read(self.raw.fetch(str(self.version)))
         names = [[local_name(x) for x in ids] for ids in (node_ids, rel_ids)]
         return build_graph(splits, node_ids, names[0], rel_ids, names[1])
 
@@ -113,11 +111,8 @@ class DB15K(KGDataset):
         texts = FreebaseTexts(self.raw)
         path = self.raw.path("IMF/entity2fb.txt")
         rows = split_rows(read_text(path), path, columns=3, sep=" ")
-        freebase = {node: mid for node, mid, _ in rows}
-        return [
-            join(name, *texts(freebase.get(node)))
-            for node, name in zip(data.node_ids, data.node_names, strict=True)
-        ]
+        freebase = {node: other for node, other, _ in rows}
+        return texts.describe(data, map(freebase.get, data.node_ids))
 
     def read_literals(self) -> tuple[list[str], list[str], list[float]]:
         path = self.raw.path("Literal_KGs/DB15k_Numeric_triples_processed.txt")
@@ -127,5 +122,4 @@ class DB15K(KGDataset):
         return nodes, attributes, values
 
     def read_aliases(self) -> Iterable[tuple[str, str]]:
-        yield from read_pairs(self.raw.path("MMKB/DB15K_ImageIndex.txt")).items()
-        yield from read_links(self.raw.path("MMKB/DB15K_SameAsLink.txt")).items()
+        return read_mmkb_names(self.raw, "DB15K")

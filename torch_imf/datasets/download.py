@@ -46,10 +46,13 @@ def download(file: RawFile, folder: str) -> str:
     problems = [] if sources else ["TORCH_IMF_MIRROR is not set, and there is no source upstream"]
     for source in sources:
         try:
-            fetch(source, path, file.checksum)
-            return path
+            content = retrieve(source, file.checksum)
         except (OSError, HTTPException, ValueError) as e:
             problems.append(f"{source}: {e}")
+            continue
+        with replacing(path) as out:
+            out.write(content)
+        return path
 
     raise RuntimeError(
         f"Dataset not found. Please download '{osp.basename(path)}' from '{file.origin}' and move "
@@ -72,13 +75,11 @@ def mirror(file: str) -> str | None:
     return f"{base.rstrip('/')}/{quote(file)}"
 
 
-def fetch(source: str, path: str, digest: str | None) -> None:
-    r"""Copies an address to a path in one step: afterwards, :obj:`path` is
-    either the complete file or as it was before.
+def retrieve(source: str, digest: str | None) -> bytes:
+    r"""Returns the content of an address.
 
     Args:
         source (str): The address.
-        path (str): The path.
         digest (str, optional): The checksum of the content, see
             :class:`RawFile`, or :obj:`None` if there is none to compare with.
 
@@ -96,8 +97,7 @@ def fetch(source: str, path: str, digest: str | None) -> None:
     problem = None if digest is None else mismatch(content, digest)
     if problem is not None:
         raise ValueError(problem)
-    with replacing(path) as file:
-        file.write(content)
+    return content
 
 
 def mismatch(content: bytes, digest: str) -> str | None:

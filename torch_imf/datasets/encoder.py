@@ -31,7 +31,8 @@ def resolve(
         return FeatureFile(encoder)
     except ValueError as e:
         raise ValueError(
-            f"Invalid '{modality}' argument (got '{encoder}'), expected 'auto', None, an encoder, "
+            f"Invalid '{modality}' argument (got '{encoder}'), expected 'auto', None, an encoder "
+            f"(for a model of this name, TextEncoder('{encoder}') or VisualEncoder('{encoder}')), "
             f"or a file of features: {e}"
         ) from e
 
@@ -41,6 +42,11 @@ def check_encoder(modality: str, encoder: Encoder | None) -> None:
     :obj:`repr` is an address in memory, which says nothing about its settings
     and may be another encoder's tomorrow.
     """
+    if isinstance(encoder, type):
+        raise ValueError(
+            f"Invalid '{modality}' argument (got the class {encoder.__name__}), expected one of "
+            f"its objects, as in '{encoder.__name__}()'"
+        )
     if encoder is not None and not callable(encoder):
         raise ValueError(
             f"Invalid '{modality}' argument (got {encoder!r}), expected an encoder to call or None"

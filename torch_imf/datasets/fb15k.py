@@ -3,7 +3,7 @@ from collections.abc import Iterable
 from torch_geometric.data import Data
 
 from torch_imf.datasets.base import KGDataset
-from torch_imf.datasets.freebase import TEXTS, FreebaseTexts, join
+from torch_imf.datasets.freebase import TEXTS, FreebaseTexts
 from torch_imf.datasets.graph import build_graph
 from torch_imf.datasets.io import read_literals, read_pairs
 from torch_imf.datasets.sources import RawFile, raw_files
@@ -37,10 +37,7 @@ class FreebaseDataset(KGDataset):
 
     def read_texts(self, data: Data) -> list[str | None]:
         texts = FreebaseTexts(self.raw)
-        return [
-            join(name, *texts(node))
-            for node, name in zip(data.node_ids, data.node_names, strict=True)
-        ]
+        return texts.describe(data, data.node_ids)
 
     def read_literals(self) -> tuple[list[str], list[str], list[float]]:
         return read_literals(self.raw.path("MMKB/FB15K_NumericalTriples.txt"))
@@ -119,9 +116,6 @@ class FB15K(FreebaseDataset):
     }
 
     def read(self) -> Data:
-        node_ids, rel_ids, splits = (
-            read_openke(self.raw.path("OpenKE"))
-            if self.version == "bordes"
-            else read_named(self.raw.path("IMF"))
-        )
+        read = read_openke if self.version == "bordes" else read_named
+        node_ids, rel_ids, splits = read(self.raw.fetch(str(self.version)))
         return build_graph(splits, node_ids, self.read_names(node_ids), rel_ids)

@@ -44,10 +44,11 @@ class FB15K237(FreebaseDataset):
     **STATS:**
 
     .. list-table::
-        :widths: 10 10 10 10 10 10 10 10
+        :widths: 10 10 10 10 10 10 10 10 10
         :header-rows: 1
 
-        * - #entities
+        * - version
+          - #entities
           - #relations
           - #train
           - #val
@@ -55,7 +56,8 @@ class FB15K237(FreebaseDataset):
           - with description
           - with numbers
           - with images
-        * - 14,541
+        * - standard
+          - 14,541
           - 237
           - 272,115
           - 17,535
@@ -65,8 +67,9 @@ class FB15K237(FreebaseDataset):
           - 280
     """
 
+    versions = ("standard",)
     files = {
-        "facts": [[*raw_files("FB15K-237/ConvE/FB15k-237.tar.gz"), *LABELS]],
+        "standard": [[*raw_files("FB15K-237/ConvE/FB15k-237.tar.gz"), *LABELS]],
         **MODALITIES,
     }
 

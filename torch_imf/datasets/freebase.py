@@ -1,9 +1,12 @@
 import json
 import re
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from urllib.parse import unquote
 
-from torch_imf.datasets.io import read_pairs, read_text, split_rows
+from torch_geometric.data import Data
+
+from torch_imf.datasets.io import read_links, read_pairs, read_text, split_rows
 from torch_imf.datasets.raw import RawFolder
 from torch_imf.datasets.sources import raw_files
 
@@ -50,6 +53,12 @@ class FreebaseTexts:
         sentence = self.sentences.get(node, "").partition(" -- ")[2]
         return tidy(short), tidy(sentence)
 
+    def describe(self, data: Data, nodes: Iterable[str | None]) -> list[str | None]:
+        r"""Returns the text of each entity of a graph: its name there, and the
+        descriptions of the Freebase entity that it is linked to.
+        """
+        return [join(name, *self(x)) for name, x in zip(data.node_names, nodes, strict=True)]
+
     def by(self, key: str) -> dict[str, str]:
         r"""Returns the Freebase id of each entity by another name.
 
@@ -61,6 +70,15 @@ class FreebaseTexts:
             if entry.get(key):
                 found.setdefault(entry[key].rpartition("/wiki/")[2], node)
         return found
+
+
+def read_mmkb_names(raw: RawFolder, name: str) -> Iterator[tuple[str, str]]:
+    r"""Reads the keys of images and the Freebase ids that MMKB gives to the
+    entities of a graph. An entity may have several of either.
+    """
+    path = raw.path(f"MMKB/{name}_ImageIndex.txt")
+    yield from ((node, key) for node, key in split_rows(read_text(path), path, columns=2))
+    yield from read_links(raw.path(f"MMKB/{name}_SameAsLink.txt"))
 
 
 def read_table(path: str) -> dict[str, list[str]]:

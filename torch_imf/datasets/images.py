@@ -1,4 +1,5 @@
 import glob
+import hashlib
 import os
 import os.path as osp
 import re
@@ -39,6 +40,22 @@ def locate_images(source: str, names: NameIndex, folder: str) -> list[list[str] 
     if osp.isfile(path) and path.lower().endswith(ARCHIVES):
         path = unpack(path, folder)
     return find_images(path, names)
+
+
+def source_tag(source: str) -> str:
+    r"""Returns a name for a source of images that is fit for a file, and
+    changes with the names of its files, or with the file that it is.
+    """
+    path = osp.abspath(osp.expanduser(source))
+    digest = hashlib.sha256(path.encode())
+    if osp.isfile(path):
+        info = os.stat(path)
+        digest.update(f" {info.st_size} {info.st_mtime_ns}".encode())
+    for folder, folders, files in os.walk(path):
+        folders.sort()
+        names = sorted(file for file in files if file.lower().endswith(EXTENSIONS))
+        digest.update("\n".join(["", folder, *names] if names else []).encode(errors="replace"))
+    return digest.hexdigest()[:8]
 
 
 def find_images(source: str, names: NameIndex, base: str | None = None) -> list[list[str] | None]:

@@ -10,9 +10,9 @@ from torch_geometric.data import Data
 
 from torch_imf.data.files import read_bytes, replacing
 from torch_imf.data.names import NameIndex
-from torch_imf.datasets.download import fetch, mirror
+from torch_imf.datasets.download import mirror, retrieve
 from torch_imf.datasets.encoder import Encoder, run_encoder
-from torch_imf.datasets.images import find_images as search_images
+from torch_imf.datasets.images import find_images
 from torch_imf.datasets.io import read_text, split_rows
 from torch_imf.datasets.raw import RawFolder
 from torch_imf.encoders.feature_file import FeatureFile
@@ -77,7 +77,7 @@ def find_literals(dataset: "KGDataset", names: NameIndex) -> tuple[Tensor, list[
     return index[known], attributes, torch.tensor(values, dtype=torch.double)[known]
 
 
-def find_images(dataset: "KGDataset", names: NameIndex) -> list[list[str] | None]:
+def default_images(dataset: "KGDataset", names: NameIndex) -> list[list[str] | None]:
     r"""Returns the image files of each entity, in :obj:`raw/images` or in a
     mirror.
 
@@ -86,7 +86,7 @@ def find_images(dataset: "KGDataset", names: NameIndex) -> list[list[str] | None
     """
     folder = dataset.raw.path("images")
     if osp.isdir(folder):
-        return search_images(folder, names)
+        return find_images(folder, names)
     if dataset.raw.has("images") or ("images" in dataset.raw.groups and mirror("") is not None):
         return fetch_images(dataset.raw, names)
     on_disk = dataset.raw.disk_path("images") == folder
@@ -115,17 +115,19 @@ def fetch_images(raw: RawFolder, names: NameIndex) -> list[list[str] | None]:
                 f"mirror that has it, is not set"
             )
         try:
-            fetch(source, path, digest=None)
+            content = retrieve(source, digest=None)
         except (OSError, HTTPException, ValueError) as e:
             raise RuntimeError(
                 f"The image '{file}' could not be fetched from the mirror that TORCH_IMF_MIRROR "
                 f"names ({e})"
             ) from e
+        with replacing(path) as out:
+            out.write(content)
     if not osp.exists(index):  # On another file system.
         content, index = read_bytes(index), osp.join(base, osp.basename(index))
         with replacing(index) as out:
             out.write(content)
-    return search_images(index, names, base)
+    return find_images(index, names, base)
 
 
 def find_features(raw: RawFolder) -> FeatureFile | None:

@@ -102,15 +102,15 @@ def read_pairs(path: str) -> dict[str, str]:
     return {name: text for name, text in split_rows(read_text(path), path, columns=2)}
 
 
-def read_links(path: str) -> dict[str, str]:
+def read_links(path: str) -> list[tuple[str, str]]:
     r"""Reads the links of MMKB, :obj:`<Freebase id> <SameAs> <name> .` in each
-    line, as a dictionary from names to Freebase ids.
+    line, as pairs of a name and a Freebase id. An entity may have several.
 
     Raises:
         ValueError: If a line cannot be read.
     """
     rows = split_rows(read_text(path), path, columns=4, sep=" ")
-    return {name: mid for mid, _, name, _ in rows}
+    return [(name, node) for node, _, name, _ in rows]
 
 
 def read_literals(

@@ -58,7 +58,7 @@ class MKGW(MKG):
     }
 
     def read(self) -> Data:
-        node_ids, rel_ids, splits = read_openke(self.raw.path("AdaMF-MAT"))
+        node_ids, rel_ids, splits = read_openke(self.raw.fetch("mmrns"))
         links = self.read_links()
         node_names = [local_name(links[node]) for node in node_ids]
         rel_names = read_text(self.raw.path("K-ON/rel_links.txt")).splitlines()
@@ -73,7 +73,4 @@ class MKGW(MKG):
             ]
         texts = FreebaseTexts(self.raw)
         freebase = texts.by("wikidata_id")
-        return [
-            join(name, *texts(freebase.get(node.rpartition("/")[2])))
-            for node, name in zip(data.node_ids, data.node_names, strict=True)
-        ]
+        return texts.describe(data, (freebase.get(x.rpartition("/")[2]) for x in data.node_ids))

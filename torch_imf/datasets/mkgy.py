@@ -2,7 +2,7 @@ from urllib.parse import unquote
 
 from torch_geometric.data import Data
 
-from torch_imf.datasets.freebase import TEXTS, FreebaseTexts, join, local_name
+from torch_imf.datasets.freebase import TEXTS, FreebaseTexts, local_name
 from torch_imf.datasets.graph import build_graph
 from torch_imf.datasets.mkg import MKG, mkg_files
 from torch_imf.datasets.triples import read_openke
@@ -54,14 +54,12 @@ class MKGY(MKG):
     files = {**mkg_files("MKG-Y"), "text": [TEXTS]}
 
     def read(self) -> Data:
-        node_ids, rel_ids, splits = read_openke(self.raw.path("AdaMF-MAT"))
+        node_ids, rel_ids, splits = read_openke(self.raw.fetch("mmrns"))
         return build_graph(splits, node_ids, [local_name(node) for node in node_ids], rel_ids)
 
     def read_texts(self, data: Data) -> list[str | None]:
         texts = FreebaseTexts(self.raw)
-        titles = {unquote(title): mid for title, mid in texts.by("wikipedia").items()}
+        titles = {unquote(title): node for title, node in texts.by("wikipedia").items()}
         links = self.read_links()
-        return [
-            join(name, *texts(titles.get(unquote(links[node].partition("/resource/")[2]))))
-            for node, name in zip(data.node_ids, data.node_names, strict=True)
-        ]
+        articles = (unquote(links[node].partition("/resource/")[2]) for node in data.node_ids)
+        return texts.describe(data, map(titles.get, articles))

@@ -90,6 +90,7 @@ class RawFolder:
 
     def _download(self, alternatives: list[list[RawFile]]) -> int:
         problems = []
+        missing = [sum(not self._has([file]) for file in files) for files in alternatives]
         for i, files in enumerate(alternatives):
             for j, file in enumerate(files):
                 try:
@@ -99,11 +100,13 @@ class RawFolder:
                     more = [other for other in files[j + 1 :] if not self._has([other])]
                     names = ", ".join(f"'{other.path}' from '{other.origin}'" for other in more)
                     needed = f". Also needed: {names}" if more else ""
-                    problems.append((not all(map(can_be_had, files)), i, f"{e}{needed}"))
+                    published = all(map(can_be_had, files))
+                    problems.append((missing[i], not published, i, f"{e}{needed}"))
                     break
             else:
                 return i
-        raise RuntimeError(min(problems)[2])  # Of what a person can do something about.
+        # The least to do for a person, of what a person can do something about:
+        raise RuntimeError(min(problems)[-1])
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}('{self.folder}', {self.taken})"

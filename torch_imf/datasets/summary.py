@@ -16,8 +16,9 @@ class Summary:
         num_nodes (int): The number of entities.
         num_relations (int): The number of relations, without inverses.
         num_facts (dict[str, int]): The number of facts of each split.
-        coverage (dict[str, float]): The share of entities that have a
-            modality, in :math:`[0, 1]`.
+        coverage (dict[str, int]): The number of entities that have a modality.
+            Those whose text is no more than a name count, unless the encoder
+            finds nothing in it.
         channels (dict[str, int]): The size of the features of each modality.
         encoders (dict[str, str]): The encoder of each modality in words.
         warning (str, optional): What is not there that was published.
@@ -28,7 +29,7 @@ class Summary:
     num_nodes: int
     num_relations: int
     num_facts: dict[str, int]
-    coverage: dict[str, float] = field(default_factory=dict)
+    coverage: dict[str, int] = field(default_factory=dict)
     channels: dict[str, int] = field(default_factory=dict)
     encoders: dict[str, str] = field(default_factory=dict)
     warning: str | None = None
@@ -47,7 +48,7 @@ class Summary:
             num_facts={
                 split: int(data[f"{split}_mask"][base].sum()) for split in ("train", "val", "test")
             },
-            coverage={name: float(mask.float().mean()) for name, mask in mask_dict.items()},
+            coverage={name: int(mask.sum()) for name, mask in mask_dict.items()},
             channels={name: x.size(-1) for name, x in x_dict.items()},
             encoders=dict(data.get("encoders", {})),
             warning=dataset.incomplete,
@@ -59,12 +60,11 @@ class Summary:
             f"{self.name}: {self.num_nodes:,} entities, {self.num_relations:,} relations",
             f"  facts    {facts}",
         ]
-        for name, share in self.coverage.items():
-            count = f"{round(share * self.num_nodes):,}"
+        for name, count in self.coverage.items():
             encoder = self.encoders.get(name, "ready features")
             lines.append(
-                f"  {name:<8} {count} entities ({share:.1%}), {self.channels[name]} channels, "
-                f"{encoder}"
+                f"  {name:<8} {count:,} entities ({count / self.num_nodes:.1%}), "
+                f"{self.channels[name]} channels, {encoder}"
             )
         if self.warning is not None:
             lines.append(f"  WARNING  {self.warning}")

@@ -1,6 +1,6 @@
-import os.path as osp
 from array import array
 from collections import Counter
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -13,12 +13,13 @@ IMF = ("entity2id", "relation2id", "train", "val", "test")
 Facts = tuple[list[str], list[str], list[Tensor]]
 
 
-def read_openke(folder: str) -> Facts:
+def read_openke(paths: Sequence[str]) -> Facts:
     r"""Reads a graph in the layout of `OpenKE
     <https://github.com/thunlp/OpenKE>`_, ids under a line that counts them.
 
     Args:
-        folder (str): The folder of the files :obj:`OPENKE`.
+        paths (list[str]): The paths of the files :obj:`OPENKE`, in this order;
+            others may follow.
 
     Returns:
         The names of entities, those of relations, and the facts of each split,
@@ -27,25 +28,17 @@ def read_openke(folder: str) -> Facts:
     Raises:
         ValueError: If a file is malformed.
     """
-    nodes, rels, *splits = (osp.join(folder, f"{file}.txt") for file in OPENKE)
+    nodes, rels, *splits = paths[:5]
     return read_ids(nodes), read_ids(rels), [read_id_triples(split) for split in splits]
 
 
-def read_named(
-    folder: str,
-    train: str = "train.txt",
-    val: str = "val.txt",
-    order: tuple[int, int, int] = (0, 1, 2),
-) -> Facts:
+def read_named(paths: Sequence[str], order: tuple[int, int, int] = (0, 1, 2)) -> Facts:
     r"""Reads a graph whose facts are written with names, as in the release of
     `IMF <https://github.com/HestiaSky/IMF-Pytorch>`_.
 
     Args:
-        folder (str): The folder of the files :obj:`IMF`.
-        train (str, optional): The file of training facts.
-            (default: :obj:`"train.txt"`)
-        val (str, optional): The file of validation facts.
-            (default: :obj:`"val.txt"`)
+        paths (list[str]): The paths of the files :obj:`IMF`, in this order;
+            others may follow.
         order (tuple[int, int, int], optional): The columns of head, relation
             and tail. (default: :obj:`(0, 1, 2)`)
 
@@ -55,8 +48,7 @@ def read_named(
     Raises:
         ValueError: If a file is malformed, or a name has no id.
     """
-    files = ("entity2id.txt", "relation2id.txt", train, val, "test.txt")
-    nodes, rels, *splits = (osp.join(folder, file) for file in files)
+    nodes, rels, *splits = paths[:5]
     node_ids, rel_ids = read_ids(nodes), read_ids(rels)
     node_index = {node: i for i, node in enumerate(node_ids)}
     rel_index = {rel: i for i, rel in enumerate(rel_ids)}

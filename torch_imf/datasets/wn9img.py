@@ -71,9 +71,7 @@ class WN9IMG(KGDataset):
     }
 
     def read(self) -> Data:
-        node_ids, rel_ids, splits = read_named(
-            self.raw.path("IKRL"), val="valid.txt", order=(0, 2, 1)
-        )
+        node_ids, rel_ids, splits = read_named(self.raw.fetch("ikrl"), order=(0, 2, 1))
         names = {node: row[0] for node, row in self._read_glosses().items()}
         rel_names = [rel.strip("_").replace("_", " ") for rel in rel_ids]
         return build_graph(splits, node_ids, [names[x] for x in node_ids], rel_ids, rel_names)

@@ -3,11 +3,11 @@ from collections.abc import Iterable
 from torch_geometric.data import Data
 
 from torch_imf.datasets.base import KGDataset
-from torch_imf.datasets.freebase import TEXTS, FreebaseTexts, join, local_name
+from torch_imf.datasets.freebase import TEXTS, FreebaseTexts, local_name, read_mmkb_names
 from torch_imf.datasets.graph import build_graph
-from torch_imf.datasets.io import read_links, read_literals, read_pairs
+from torch_imf.datasets.io import read_links, read_literals
 from torch_imf.datasets.sources import raw_files
-from torch_imf.datasets.triples import IMF, read_ids, read_name_triples
+from torch_imf.datasets.triples import IMF, read_named
 
 
 class YAGO15K(KGDataset):
@@ -92,26 +92,18 @@ class YAGO15K(KGDataset):
         )
 
     def read(self) -> Data:
-        nodes, rels, *splits = self.raw.fetch("imf")
-        node_ids, rel_ids = read_ids(nodes), read_ids(rels)
-        node_index = {node: i for i, node in enumerate(node_ids)}
-        rel_index = {rel: i for i, rel in enumerate(rel_ids)}
-        triples = [read_name_triples(split, node_index, rel_index) for split in splits]
+        node_ids, rel_ids, splits = read_named(self.raw.fetch("imf"))
         names = [[local_name(x) for x in ids] for ids in (node_ids, rel_ids)]
-        return build_graph(triples, node_ids, names[0], rel_ids, names[1])
+        return build_graph(splits, node_ids, names[0], rel_ids, names[1])
 
     def read_texts(self, data: Data) -> list[str | None]:
         texts = FreebaseTexts(self.raw)
-        freebase = read_links(self.raw.path("MMKB/YAGO15K_SameAsLink.txt"))
-        return [
-            join(name, *texts(freebase.get(node)))
-            for node, name in zip(data.node_ids, data.node_names, strict=True)
-        ]
+        freebase = dict(read_links(self.raw.path("MMKB/YAGO15K_SameAsLink.txt")))
+        return texts.describe(data, map(freebase.get, data.node_ids))
 
     def read_literals(self) -> tuple[list[str], list[str], list[float]]:
         path = self.raw.path("Literal_KGs/YAGO15K_Numerical_handled_rdup.txt")
         return read_literals(path, sep=" ")
 
     def read_aliases(self) -> Iterable[tuple[str, str]]:
-        yield from read_pairs(self.raw.path("MMKB/YAGO15K_ImageIndex.txt")).items()
-        yield from read_links(self.raw.path("MMKB/YAGO15K_SameAsLink.txt")).items()
+        return read_mmkb_names(self.raw, "YAGO15K")

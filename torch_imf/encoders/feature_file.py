@@ -72,7 +72,7 @@ class FeatureFile:
         if len(paths) > 1 and ids is not None:
             raise ValueError(f"'ids' can name the rows of one file only (got {len(paths)} files)")
 
-        self.paths = [os.fspath(path) for path in paths]
+        self.paths = [osp.expanduser(os.fspath(path)) for path in paths]
         for path in self.paths:
             if suffix(path) not in READERS:
                 raise ValueError(
