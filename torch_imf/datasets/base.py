@@ -1,38 +1,32 @@
 import os.path as osp
 import pickle
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 
 import torch
-from torch import Tensor
 from torch_geometric.data import Data, InMemoryDataset
 from torch_geometric.data.dataset import MISSING
 from torch_geometric.io import fs
 
 from torch_imf.data.clean import clean_split
 from torch_imf.data.files import replacing
-from torch_imf.data.names import NameIndex
+from torch_imf.datasets.content import Content
 from torch_imf.datasets.encoder import Encoder, check_encoder, resolve, tag
 from torch_imf.datasets.graph import validate
-from torch_imf.datasets.images import locate_images, source_tag
+from torch_imf.datasets.images import source_tag
 from torch_imf.datasets.inputs import (
     add_features,
     check_modality,
-    default_images,
-    find_features,
-    find_literals,
     group_of,
 )
 from torch_imf.datasets.raw import RawFolder
 from torch_imf.datasets.sources import RawFile
-from torch_imf.datasets.summary import Summary
-from torch_imf.encoders import NumericEncoder, TfidfEncoder
 from torch_imf.encoders.feature_file import FeatureFile
 
 SPLITS = ("original", "clean")
 
 
-class KGDataset(InMemoryDataset):
+class KGDataset(Content, InMemoryDataset):
     r"""The base class of multimodal knowledge graphs.
 
     A dataset is one :class:`~torch_geometric.data.Data` object that holds all
@@ -137,9 +131,6 @@ class KGDataset(InMemoryDataset):
     index file). Each is a list of alternatives, the first to be had is
     taken."""
 
-    modalities: tuple[str, ...] = ("text", "visual", "numeric")
-    """The modalities that the raw files hold something of."""
-
     def __init__(
         self,
         root: str | None = None,
@@ -222,11 +213,6 @@ class KGDataset(InMemoryDataset):
         return ""
 
     @property
-    def incomplete(self) -> str | None:
-        r"""A warning, if facts that were published are not there."""
-        return None
-
-    @property
     def num_relations(self) -> int:
         r"""The number of relations, without inverses."""
         return self._data.num_relations
@@ -241,74 +227,8 @@ class KGDataset(InMemoryDataset):
         r"""The name of each relation, for people."""
         return self._data.rel_names
 
-    def texts(self) -> list[str | None]:
-        r"""Returns the text of each entity, :obj:`None` for one without."""
-        check_modality(self, "text")
-        self.raw.fetch("text")
-        return self.read_texts(self._data)
-
-    def literals(self) -> tuple[Tensor, list[str], Tensor]:
-        r"""Returns the numeric literals of the entities of this graph: rows of
-        entities, attributes, and values.
-        """
-        check_modality(self, "numeric")
-        self.raw.fetch("numeric")
-        return find_literals(self, self.names())
-
-    def images(self) -> Sequence[object]:
-        r"""Returns the image files of each entity, :obj:`None` for one
-        without.
-        """
-        check_modality(self, "visual")
-        return self.read_images(self.names())
-
-    def names(self, data: Data | None = None) -> NameIndex:
-        r"""Returns the index that finds entities by all their names."""
-        self.raw.fetch("names")
-        return NameIndex((data or self._data).node_ids, self.read_aliases())
-
-    def summary(self) -> Summary:
-        r"""Returns how much of what there is: facts, and features of each
-        modality.
-        """
-        return Summary.of(self)
-
     def download(self) -> None:
         self.raw.check()
-
-    def read(self) -> Data:
-        r"""Reads the facts. To be implemented."""
-        raise NotImplementedError
-
-    def read_texts(self, data: Data) -> list[str | None]:
-        r"""Reads the text of each entity."""
-        raise NotImplementedError
-
-    def read_literals(self) -> tuple[list[str], list[str], list[float]]:
-        r"""Reads the numeric literals: entities (by any of their names),
-        attributes and values. Those of other entities are left out later.
-        """
-        raise NotImplementedError
-
-    def read_aliases(self) -> Iterable[tuple[str, str]]:
-        r"""Reads pairs of an identifier and another name, see
-        :class:`~torch_imf.data.NameIndex`.
-        """
-        return ()
-
-    def read_images(self, names: NameIndex) -> Sequence[object]:
-        r"""Finds the images of each entity."""
-        if self.images_source is not None:
-            return locate_images(self.images_source, names, self.raw.disk_path("unpacked"))
-        return default_images(self, names)
-
-    def default_encoder(self, modality: str) -> Encoder | None:
-        r"""Returns the encoder that :obj:`"auto"` stands for."""
-        if modality not in self.modalities:
-            return None
-        if modality == "visual":
-            return find_features(self.raw)
-        return TfidfEncoder() if modality == "text" else NumericEncoder()
 
     def build(self) -> Data:
         r"""Returns the graph as it is saved: read, checked, encoded and

@@ -18,10 +18,10 @@ from torch_imf.datasets.raw import RawFolder
 from torch_imf.encoders.feature_file import FeatureFile
 
 if TYPE_CHECKING:
-    from torch_imf.datasets.base import KGDataset
+    from torch_imf.datasets.content import Content
 
 
-def add_features(dataset: "KGDataset", data: Data) -> None:
+def add_features(dataset: "Content", data: Data) -> None:
     r"""Runs the encoders of a dataset and adds :obj:`x_<modality>`,
     :obj:`<modality>_mask` and :obj:`encoders[<modality>]` to its graph.
 
@@ -45,7 +45,7 @@ def add_features(dataset: "KGDataset", data: Data) -> None:
 
 
 def read_inputs(
-    dataset: "KGDataset",
+    dataset: "Content",
     modality: str,
     data: Data,
 ) -> tuple[Sequence[object], list[bool]]:
@@ -66,7 +66,7 @@ def read_inputs(
     return [entries], [entry is not None for entry in entries]
 
 
-def find_literals(dataset: "KGDataset", names: NameIndex) -> tuple[Tensor, list[str], Tensor]:
+def find_literals(dataset: "Content", names: NameIndex) -> tuple[Tensor, list[str], Tensor]:
     r"""Returns the numeric literals of those entities that are in the graph:
     rows, attributes and values.
     """
@@ -77,7 +77,7 @@ def find_literals(dataset: "KGDataset", names: NameIndex) -> tuple[Tensor, list[
     return index[known], attributes, torch.tensor(values, dtype=torch.double)[known]
 
 
-def default_images(dataset: "KGDataset", names: NameIndex) -> list[list[str] | None]:
+def default_images(dataset: "Content", names: NameIndex) -> list[list[str] | None]:
     r"""Returns the image files of each entity, in :obj:`raw/images` or in a
     mirror.
 
@@ -148,7 +148,7 @@ def group_of(modality: str, encoder: Encoder) -> str:
     return "names" if modality == "visual" or isinstance(encoder, FeatureFile) else modality
 
 
-def check_modality(dataset: "KGDataset", modality: str) -> None:
+def check_modality(dataset: "Content", modality: str) -> None:
     r"""Raises a :class:`ValueError` if a dataset has nothing of a modality."""
     if modality not in dataset.modalities:
         content = {"text": "texts", "visual": "images", "numeric": "numeric literals"}[modality]

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 from torch_imf.data import modalities
 
 if TYPE_CHECKING:
-    from torch_imf.datasets.base import KGDataset
+    from torch_imf.datasets.content import Content
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Summary:
     warning: str | None = None
 
     @classmethod
-    def of(cls, dataset: "KGDataset") -> "Summary":
+    def of(cls, dataset: "Content") -> "Summary":
         r"""Returns the summary of a dataset."""
         data = dataset._data
         x_dict, mask_dict = modalities(data)
