@@ -6,17 +6,22 @@ from typing import Any
 
 from torch_geometric.resolver import resolver
 
+from .base import Sampler
 from .uniform import UniformSampler
 
 classes = [
     "UniformSampler",
 ]
 
-__all__ = [*classes, "sampler_resolver"]
+__all__ = [
+    *classes,
+    "Sampler",
+    "sampler_resolver",
+]
 
 
-def sampler_resolver(query: UniformSampler | str, *args: Any, **kwargs: Any) -> UniformSampler:
+def sampler_resolver(query: Sampler | str, *args: Any, **kwargs: Any) -> Sampler:
     r"""Returns the sampler named :obj:`query`, *e.g.*, :obj:`"uniform"`."""
     return resolver(
-        [globals()[name] for name in classes], {}, query, None, "Sampler", *args, **kwargs
+        [globals()[name] for name in classes], {}, query, Sampler, None, *args, **kwargs
     )

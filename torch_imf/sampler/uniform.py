@@ -2,9 +2,10 @@ import torch
 from torch import Tensor
 
 from torch_imf.data import TripletIndex
+from torch_imf.sampler.base import Sampler, check_batch
 
 
-class UniformSampler:
+class UniformSampler(Sampler):
     r"""Corrupts the tail of each fact into entities drawn with equal
     probability, as in Eq. (2) of the `"IMF: Interactive Multimodal Fusion
     Model for Link Prediction" <https://arxiv.org/abs/2303.10816>`_ paper, but
@@ -44,17 +45,7 @@ class UniformSampler:
     def __init__(
         self, num_nodes: int, index: TripletIndex | None = None, num_negatives: int = 1
     ) -> None:
-        if num_nodes < 2:
-            raise ValueError(f"'num_nodes' needs to be at least 2 (got {num_nodes})")
-        if num_negatives < 1:
-            raise ValueError(f"'num_negatives' needs to be positive (got {num_negatives})")
-        if index is not None and index.num_nodes > num_nodes:
-            raise ValueError(
-                f"The index holds ids of {index.num_nodes} entities (expected at most {num_nodes})"
-            )
-        self.num_nodes = num_nodes
-        self.index = index
-        self.num_negatives = num_negatives
+        super().__init__(num_nodes, index, num_negatives)
         if index is not None:
             # For each known fact, the rank of the next entity that is no known tail of its query:
             self.count = index.ptr.diff()
@@ -63,16 +54,11 @@ class UniformSampler:
             offset = torch.arange(len(index), device=row.device) - index.ptr[row]
             self.rank_key = row * num_nodes + index.tail_index - offset
 
-    def __call__(self, head_index: Tensor, rel_type: Tensor, tail_index: Tensor) -> Tensor:
-        size = head_index.size()
-        if len(size) != 1 or rel_type.size() != size or tail_index.size() != size:
-            raise ValueError(
-                f"'head_index', 'rel_type' and 'tail_index' need to have one shape [B] (got "
-                f"{list(size)}, {list(rel_type.size())} and {list(tail_index.size())})"
-            )
+    def forward(self, head_index: Tensor, rel_type: Tensor, tail_index: Tensor) -> Tensor:
+        check_batch(head_index, rel_type, tail_index)
         tail = tail_index.unsqueeze(1)
         # Many more values than there are entities, so that the remainder is as good as uniform:
-        draw = torch.randint(2**62, (size[0], self.num_negatives), device=tail.device)
+        draw = torch.randint(2**62, (tail.size(0), self.num_negatives), device=tail.device)
         other = draw % (self.num_nodes - 1)
         other += other >= tail
         if self.index is None:
@@ -92,9 +78,3 @@ class UniformSampler:
         pos = pos.unsqueeze(1)
         below = torch.searchsorted(self.rank_key, pos * self.num_nodes + rank, right=True)
         return rank + (below - self.index.ptr[pos]) * found.unsqueeze(1)  # type: ignore[union-attr]
-
-    def __repr__(self) -> str:
-        return (
-            f"{self.__class__.__name__}({self.num_nodes}, num_negatives={self.num_negatives}, "
-            f"index={self.index})"
-        )

@@ -1,0 +1,88 @@
+import torch
+from torch import Tensor
+
+from torch_imf.data import TripletIndex
+
+
+class Sampler(torch.nn.Module):
+    r"""An abstract base class of samplers: they corrupt the tail of each fact
+    of a batch into :math:`K` negatives. The head of a fact is corrupted by
+    passing its inverse triple :math:`(t, r^{-1}, h)`.
+
+    An entry of :obj:`-1` says that there is *no negative here*. It scores
+    nothing, so whoever scores negatives leaves such entries out:
+
+    .. code-block:: python
+
+        neg_index = sampler(head_index, rel_type, tail_index)
+        score = model.score(head_index, rel_type, neg_index.clamp(min=0))
+        loss = F.softplus(score)[neg_index >= 0].mean()
+
+    Everything is drawn from PyTorch's global random state of the device of
+    the inputs. A sampler moves to a device by :obj:`to`; its index does not.
+
+    A sub-class implements :meth:`forward`.
+
+    Args:
+        num_nodes (int): The number of entities.
+        index (TripletIndex, optional): The known facts, *i.e.*, the training
+            facts in both directions, none of which is returned as a negative.
+            If :obj:`None`, only the tail itself is ruled out (*unfiltered*).
+            (default: :obj:`None`)
+        num_negatives (int, optional): The number :math:`K` of negatives per
+            fact. (default: :obj:`1`)
+
+    Raises:
+        ValueError: If there are fewer than two entities or one negative, or
+            the index holds more entities.
+    """
+
+    def __init__(
+        self, num_nodes: int, index: TripletIndex | None = None, num_negatives: int = 1
+    ) -> None:
+        super().__init__()
+        if num_nodes < 2:
+            raise ValueError(f"'num_nodes' needs to be at least 2 (got {num_nodes})")
+        if num_negatives < 1:
+            raise ValueError(f"'num_negatives' needs to be positive (got {num_negatives})")
+        if index is not None and index.num_nodes > num_nodes:
+            raise ValueError(
+                f"The index holds ids of {index.num_nodes} entities (expected at most {num_nodes})"
+            )
+        self.num_nodes = num_nodes
+        self.index = index
+        self.num_negatives = num_negatives
+
+    def forward(self, head_index: Tensor, rel_type: Tensor, tail_index: Tensor) -> Tensor:
+        r"""Draws negatives.
+
+        Args:
+            head_index (torch.Tensor): The head indices, of shape :obj:`[B]`.
+            rel_type (torch.Tensor): The relation types, of shape :obj:`[B]`.
+            tail_index (torch.Tensor): The tail indices, of shape :obj:`[B]`.
+
+        Returns:
+            The negatives :obj:`neg_index`, of shape :obj:`[B, K]`.
+
+        Raises:
+            ValueError: If a batch has a wrong shape.
+        """
+        raise NotImplementedError
+
+    def extra_repr(self) -> str:
+        return f"{self.num_nodes}, num_negatives={self.num_negatives}, index={self.index}"
+
+    def __repr__(self) -> str:
+        return f"{self.__class__.__name__}({self.extra_repr()})"
+
+
+def check_batch(head_index: Tensor, rel_type: Tensor, tail_index: Tensor) -> None:
+    r"""Raises a :class:`ValueError` if the facts of a batch are not of one
+    shape :obj:`[B]`.
+    """
+    size = head_index.size()
+    if len(size) != 1 or rel_type.size() != size or tail_index.size() != size:
+        raise ValueError(
+            f"'head_index', 'rel_type' and 'tail_index' need to have one shape [B] (got "
+            f"{list(size)}, {list(rel_type.size())} and {list(tail_index.size())})"
+        )
