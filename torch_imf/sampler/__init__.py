@@ -7,9 +7,11 @@ from typing import Any
 from torch_geometric.resolver import resolver
 
 from .base import Sampler
+from .bernoulli import BernoulliSampler
 from .uniform import UniformSampler
 
 classes = [
+    "BernoulliSampler",
     "UniformSampler",
 ]
 
