@@ -8,10 +8,12 @@ from torch_geometric.resolver import resolver
 
 from .base import Sampler
 from .bernoulli import BernoulliSampler
+from .joint import JointSampler
 from .uniform import UniformSampler
 
 classes = [
     "BernoulliSampler",
+    "JointSampler",
     "UniformSampler",
 ]
 
