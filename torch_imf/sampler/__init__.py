@@ -9,6 +9,7 @@ from torch_geometric.resolver import resolver
 from .base import Sampler
 from .bernoulli import BernoulliSampler
 from .joint import JointSampler
+from .loader import NegativeLoader
 from .uniform import UniformSampler
 
 classes = [
@@ -19,6 +20,7 @@ classes = [
 
 __all__ = [
     *classes,
+    "NegativeLoader",
     "Sampler",
     "sampler_resolver",
 ]
