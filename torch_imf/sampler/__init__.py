@@ -9,12 +9,14 @@ from torch_geometric.resolver import resolver
 from .base import Sampler
 from .bernoulli import BernoulliSampler
 from .joint import JointSampler
+from .kbgan import KBGANSampler
 from .loader import NegativeLoader
 from .uniform import UniformSampler
 
 classes = [
     "BernoulliSampler",
     "JointSampler",
+    "KBGANSampler",
     "UniformSampler",
 ]
 

@@ -1,0 +1,182 @@
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+
+from torch_imf.data import TripletIndex
+from torch_imf.sampler.base import Sampler
+from torch_imf.sampler.uniform import UniformSampler
+
+
+class KBGANSampler(Sampler):
+    r"""Lets a knowledge graph embedding model, the generator :math:`G`, choose
+    negatives that another one, the discriminator :math:`D`, finds hard, from
+    the `"KBGAN: Adversarial Learning for Knowledge Graph Embeddings"
+    <https://arxiv.org/abs/1711.04071>`_ paper. Among :math:`K^{\prime}`
+    candidates :math:`\mathcal{C}` of the :class:`UniformSampler`, it draws
+
+    .. math::
+        p_G(t^{\prime} \mid h, r) = \frac{\exp \psi_G(h, r, t^{\prime})}
+        {\sum_{c \in \mathcal{C}} \exp \psi_G(h, r, c)}
+
+    The generator maximises the expected score :math:`\mathbb{E}_{t^{\prime}
+    \sim p_G} \, \psi_D(h, r, t^{\prime})` of its choices by the policy gradient
+    (REINFORCE) with a baseline :math:`b`:
+
+    .. math::
+        \nabla_G \, \mathbb{E} \left[ \psi_D \right] = \mathbb{E}_{t^{\prime}
+        \sim p_G} \left[ \left( \psi_D(h, r, t^{\prime}) - b \right) \nabla_G
+        \log p_G(t^{\prime} \mid h, r) \right]
+
+    In the paper :math:`K = 1`, and :math:`b` is the mean reward of the last
+    epoch; here it is an exponential moving average, from zero. Negatives
+    are drawn with replacement, so :math:`K` may exceed :math:`K^{\prime}`.
+
+    A model that holds the sampler trains both in turn:
+
+    .. code-block:: python
+
+        def objectives(self):
+            own = [*self.node_emb.parameters(), *self.rel_emb.parameters()]
+            return [(own, self.loss), self.sampler.objective(self.score)]
+
+    Args:
+        num_nodes (int): The number of entities.
+        generator (torch.nn.Module): The generator, already initialised or
+            pre-trained. If it has a method :obj:`score`, this is called on
+            :obj:`head_index, rel_type` of shape :obj:`[B]` and
+            :obj:`neg_index` of shape :obj:`[B, K']` and gives :obj:`[B, K']`;
+            otherwise it is called itself, on triples, as any
+            :class:`~torch_geometric.nn.kge.KGEModel` (whose relations need
+            to hold the inverse ones).
+        index (TripletIndex, optional): The known facts, *i.e.*, the training
+            facts in both directions. If :obj:`None`, only the tail itself is
+            ruled out. (default: :obj:`None`)
+        num_negatives (int, optional): The number :math:`K` of negatives per
+            fact. (default: :obj:`1`)
+        num_candidates (int, optional): The number :math:`K^{\prime}` of
+            candidates per fact. (default: :obj:`20`)
+        momentum (float, optional): The share of the old baseline in the new
+            one. (default: :obj:`0.9`)
+
+    Shapes:
+        - **input:** :obj:`head_index, rel_type, tail_index` :math:`(B)`, on
+          the device of the index and the generator
+        - **output:** :obj:`neg_index` :math:`(B, K)`
+
+    Raises:
+        ValueError: If there are fewer than two entities, one negative or one
+            candidate, the index holds more entities, :obj:`momentum` is not in
+            :obj:`[0, 1]`, or a batch has a wrong shape.
+    """
+
+    baseline: Tensor
+
+    def __init__(
+        self,
+        num_nodes: int,
+        generator: torch.nn.Module,
+        index: TripletIndex | None = None,
+        num_negatives: int = 1,
+        num_candidates: int = 20,
+        momentum: float = 0.9,
+    ) -> None:
+        super().__init__(num_nodes, index, num_negatives)
+        if num_candidates < 1:
+            raise ValueError(f"'num_candidates' needs to be positive (got {num_candidates})")
+        if not 0 <= momentum <= 1:
+            raise ValueError(f"'momentum' needs to be in [0, 1] (got {momentum})")
+        self.num_candidates = num_candidates
+        self.momentum = momentum
+        self.candidates = UniformSampler(num_nodes, index, num_candidates)
+        self.generator = generator
+        self.register_buffer("baseline", torch.zeros(()))
+        # No reset: the generator may be pre-trained, as in the paper.
+
+    def reset_parameters(self) -> None:
+        r"""Resets the generator and the baseline."""
+        self.generator.reset_parameters()  # type: ignore[operator]
+        self.baseline.zero_()
+
+    @torch.no_grad()
+    def forward(self, head_index: Tensor, rel_type: Tensor, tail_index: Tensor) -> Tensor:
+        return self.sample(head_index, rel_type, tail_index)[0]
+
+    def sample(
+        self, head_index: Tensor, rel_type: Tensor, tail_index: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        r"""Draws negatives as :meth:`forward`, and returns the logarithm of
+        their probability among the candidates too, with its gradient.
+
+        Args:
+            head_index (torch.Tensor): The head indices, of shape :obj:`[B]`.
+            rel_type (torch.Tensor): The relation types, of shape :obj:`[B]`.
+            tail_index (torch.Tensor): The tail indices, of shape :obj:`[B]`.
+
+        Returns:
+            Two tensors of shape :obj:`[B, K]`.
+        """
+        key_index = self.candidates(head_index, rel_type, tail_index)  # [B, K']
+        log_prob = self._score(head_index, rel_type, key_index).log_softmax(dim=-1)
+        slot = log_prob.detach().exp().multinomial(self.num_negatives, replacement=True)
+        return key_index.gather(1, slot), log_prob.gather(1, slot)
+
+    def loss(self, log_prob: Tensor, reward: Tensor) -> Tensor:
+        r"""The objective of the generator, whose gradient is minus the policy
+        gradient, averaged over negatives. Updates the baseline.
+
+        Args:
+            log_prob (torch.Tensor): The second output of :meth:`sample`.
+            reward (torch.Tensor): The score of its first output by the
+                discriminator, of the same shape.
+
+        Raises:
+            ValueError: If shapes differ.
+        """
+        if log_prob.size() != reward.size():
+            raise ValueError(
+                f"'log_prob' and 'reward' need to have the same shape (got "
+                f"{list(log_prob.size())} and {list(reward.size())})"
+            )
+        reward = reward.detach()
+        loss = -((reward - self.baseline) * log_prob).mean()
+        self.baseline.lerp_(reward.mean().to(self.baseline.dtype), 1 - self.momentum)
+        return loss
+
+    def objective(
+        self, score: Callable[[Tensor, Tensor, Tensor], Tensor]
+    ) -> tuple[list[Parameter], Callable[..., Tensor]]:
+        r"""The pair of the generator's parameters and its loss, for a model's
+        :obj:`objectives()`. The loss takes a batch :obj:`(head_index, rel_type,
+        tail_index, ...)` and draws negatives of its own.
+
+        Args:
+            score (Callable): The discriminator, called on :obj:`head_index`,
+                :obj:`rel_type` and :obj:`neg_index` without gradients, gives
+                :obj:`[B, K]`.
+        """
+
+        def loss(
+            head_index: Tensor, rel_type: Tensor, tail_index: Tensor, *others: Tensor
+        ) -> Tensor:
+            neg_index, log_prob = self.sample(head_index, rel_type, tail_index)
+            with torch.no_grad():
+                reward = score(head_index, rel_type, neg_index)
+            return self.loss(log_prob, reward)
+
+        return [p for p in self.generator.parameters() if p.requires_grad], loss
+
+    def _score(self, head_index: Tensor, rel_type: Tensor, key_index: Tensor) -> Tensor:
+        model: Any = self.generator
+        if hasattr(model, "score"):
+            return model.score(head_index, rel_type, key_index)
+        query = (x.repeat_interleave(key_index.size(1)) for x in (head_index, rel_type))
+        return model(*query, key_index.flatten()).view(key_index.size())
+
+    def extra_repr(self) -> str:
+        return (
+            f"{super().extra_repr()}, generator={self.generator}, "
+            f"num_candidates={self.num_candidates}"
+        )
