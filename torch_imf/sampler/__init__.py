@@ -11,12 +11,14 @@ from .bernoulli import BernoulliSampler
 from .joint import JointSampler
 from .kbgan import KBGANSampler
 from .loader import NegativeLoader
+from .mans import MANSSampler
 from .uniform import UniformSampler
 
 classes = [
     "BernoulliSampler",
     "JointSampler",
     "KBGANSampler",
+    "MANSSampler",
     "UniformSampler",
 ]
 

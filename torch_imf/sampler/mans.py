@@ -1,0 +1,166 @@
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from torch_imf.data import TripletIndex
+from torch_imf.sampler.uniform import UniformSampler
+
+
+class MANSSampler(UniformSampler):
+    r"""Corrupts an entity as a whole, or one of its modalities only, to align
+    modalities with structure, after the `"Modality-Aware Negative Sampling for
+    Multi-modal Knowledge Graph Embedding" <https://arxiv.org/abs/2304.11618>`_
+    paper (MANS).
+
+    It draws the :obj:`neg_index` :math:`t^{\prime}` of a
+    :class:`UniformSampler`. Given these, or those of any other sampler,
+    :meth:`mix` tells which entity each view of a negative is taken from. With
+    :math:`t = (t_s, t_v)` of structure and, *e.g.*, an image, it is
+
+    .. math::
+        \begin{cases}
+        (t_s, t^{\prime}_v) & \text{with probability } \beta
+        \text{ (a modality negative)} \\
+        (t^{\prime}_s, t^{\prime}_v) & \text{otherwise (an ordinary negative)}
+        \end{cases}
+
+    Of several modalities, one drawn with equal probability is replaced. The
+    schedule of :math:`\beta` gives the variants of the paper:
+
+    - *visual* (MANS-V): :obj:`share=1`.
+    - *two-stage* (MANS-T): :obj:`share=0, warmup=M`: modality negatives in the
+      first :math:`M` steps, ordinary ones ever after.
+    - *hybrid* (MANS-H): :obj:`share=beta`.
+    - *adaptive* (MANS-A): :meth:`adapt` after each step.
+
+    A step is a call of :meth:`mix` in training mode. Their number and
+    :math:`\beta` are part of the state dictionary; a model that holds the
+    sampler resumes with them.
+
+    .. code-block:: python
+
+        neg_dict = sampler.mix(tail_index, neg_index)
+        x_struct = node_emb(neg_dict["struct"])
+        x_visual = lin(x_dict["visual"][neg_dict["visual"]])
+
+    .. note::
+        The rule of :meth:`adapt` is ours. So are independent draws of each
+        negative, rather than a fixed number per batch.
+
+    Args:
+        num_nodes (int): The number of entities.
+        index (TripletIndex, optional): The known facts, *i.e.*, the training
+            facts in both directions. If :obj:`None`, only the tail itself is
+            ruled out. (default: :obj:`None`)
+        num_negatives (int, optional): The number :math:`K` of negatives per
+            fact. (default: :obj:`1`)
+        modalities (list[str], optional): The modalities to replace.
+            (default: :obj:`("visual",)`)
+        mask_dict (dict[str, torch.Tensor], optional): Which entities have the
+            modality, of shape :obj:`[N]` each. Where the tail or its
+            replacement lacks it, the negative is an ordinary one.
+            (default: :obj:`None`)
+        share (float, optional): The probability :math:`\beta` of a modality
+            negative. (default: :obj:`0.5`)
+        warmup (int, optional): The number of first steps in which all
+            negatives are modality negatives. (default: :obj:`0`)
+
+    Shapes:
+        - **input:** :obj:`head_index, rel_type, tail_index` :math:`(B)`, on
+          the device of the index
+        - **output:** :obj:`neg_index` :math:`(B, K)`
+
+    Raises:
+        ValueError: As :class:`UniformSampler`, or if there are no
+            modalities, one is :obj:`"struct"`, masks are of other modalities
+            or shapes, :obj:`share` is not in :obj:`[0, 1]`, or :obj:`warmup`
+            is negative.
+    """
+
+    mask: Tensor
+    share: Tensor
+    num_steps: Tensor
+
+    def __init__(
+        self,
+        num_nodes: int,
+        index: TripletIndex | None = None,
+        num_negatives: int = 1,
+        modalities: Sequence[str] = ("visual",),
+        mask_dict: dict[str, Tensor] | None = None,
+        share: float = 0.5,
+        warmup: int = 0,
+    ) -> None:
+        super().__init__(num_nodes, index, num_negatives)
+        mask_dict = {} if mask_dict is None else mask_dict
+        if len(modalities) == 0 or "struct" in modalities:
+            raise ValueError(
+                f"'modalities' need to be at least one other than 'struct' (got {modalities})"
+            )
+        if not 0 <= share <= 1 or warmup < 0:
+            raise ValueError(
+                f"'share' needs to be in [0, 1] and 'warmup' at least 0 (got {share} and {warmup})"
+            )
+        sizes = {name: list(mask.size()) for name, mask in mask_dict.items()}
+        if not set(sizes) <= set(modalities) or any(x != [num_nodes] for x in sizes.values()):
+            raise ValueError(
+                f"Expected masks of shape {[num_nodes]} of {list(modalities)} (got {sizes})"
+            )
+        self.modalities = list(modalities)
+        self.warmup = warmup
+        ones = torch.ones(num_nodes, dtype=torch.bool)
+        mask = torch.stack([mask_dict[m].cpu() if m in mask_dict else ones for m in modalities])
+        self.register_buffer("mask", mask, persistent=False)
+        self.register_buffer("share", torch.tensor(float(share)))
+        self.register_buffer("num_steps", torch.tensor(0))
+
+    def mix(self, tail_index: Tensor, neg_index: Tensor) -> dict[str, Tensor]:
+        r"""Tells which entity each view of a negative is taken from.
+
+        Args:
+            tail_index (torch.Tensor): The tail indices, of shape :obj:`[B]`.
+            neg_index (torch.Tensor): The entities to replace them or their
+                modalities by, of shape :obj:`[B, K]`. An entry of :obj:`-1`
+                remains one in every view.
+
+        Returns:
+            The entities of :obj:`"struct"` and of each modality, of shape
+            :obj:`[B, K]` each. A modality negative is one whose
+            :obj:`"struct"` is the tail.
+        """
+        share = self.share.masked_fill(self.num_steps < self.warmup, 1.0)
+        self.num_steps += int(self.training)
+        tail = tail_index.unsqueeze(1).expand_as(neg_index)
+        choice = torch.randint(len(self.modalities), neg_index.size(), device=tail.device)
+        is_mixed = torch.rand(neg_index.size(), device=tail.device) < share
+        is_mixed &= (neg_index >= 0) & self.mask[choice, tail] & self.mask[choice, neg_index]
+        views = {
+            name: neg_index.where(~is_mixed | (choice == i), tail)
+            for i, name in enumerate(self.modalities)
+        }
+        return {"struct": neg_index.where(~is_mixed, tail), **views}
+
+    @torch.no_grad()
+    def adapt(self, score: Tensor, neg_score: Tensor, mask: Tensor) -> None:
+        r"""Sets :math:`\beta` to the share of modality negatives that are not
+        yet told from their facts, so that there are many of them until
+        modalities are aligned, and few from then on:
+
+        .. math::
+            \beta = \frac{1 + | \{ (i, k) \in \mathcal{M} : \psi_{ik} \geq
+            \psi_i \} |}{2 + | \mathcal{M} |}
+
+        Args:
+            score (torch.Tensor): The scores :math:`\psi_i` of facts, of shape
+                :obj:`[B]`.
+            neg_score (torch.Tensor): The scores :math:`\psi_{ik}` of their
+                negatives, of shape :obj:`[B, K]`.
+            mask (torch.Tensor): Which are modality negatives
+                :math:`\mathcal{M}`, of shape :obj:`[B, K]`.
+        """
+        wrong = mask & (neg_score >= score.unsqueeze(1))
+        self.share.copy_((1 + wrong.sum()) / (2 + mask.sum()))
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, modalities={self.modalities}, warmup={self.warmup}"
