@@ -8,10 +8,13 @@ from torch_geometric.resolver import resolver
 
 from .base import Sampler
 from .bernoulli import BernoulliSampler
+from .cross_modal import CrossModalAttention
+from .gumbel import gumbel_top_k
 from .joint import JointSampler
 from .kbgan import KBGANSampler
 from .loader import NegativeLoader
 from .mans import MANSSampler
+from .mmrns import MMRNSSampler
 from .uniform import UniformSampler
 
 classes = [
@@ -19,13 +22,16 @@ classes = [
     "JointSampler",
     "KBGANSampler",
     "MANSSampler",
+    "MMRNSSampler",
     "UniformSampler",
 ]
 
 __all__ = [
     *classes,
+    "CrossModalAttention",
     "NegativeLoader",
     "Sampler",
+    "gumbel_top_k",
     "sampler_resolver",
 ]
 
