@@ -1,0 +1,132 @@
+# What every exported sampler has to obey. A new one is tested once it is exported.
+
+import pytest
+import torch
+from torch_geometric.nn.kge import TransE
+from torch_geometric.testing import withCUDA
+
+from torch_imf import sampler as module
+from torch_imf.data import TripletIndex
+from torch_imf.sampler import CrossModalAttention, Sampler, classes, sampler_resolver
+
+N, R, K = 12, 3, 4
+
+
+def arguments(name):
+    # What a sampler takes beyond 'num_nodes', 'index' and 'num_negatives':
+    x_dict = {"visual": torch.randn(N, 5), "text": torch.randn(N, 6)}
+    return {
+        "JointSampler": {"chunk_size": 5},
+        "KBGANSampler": {"generator": TransE(N, 2 * R, 8)},
+        "MMRNSSampler": {"attention": CrossModalAttention(R, x_dict, temperature=1.0)},
+    }.get(name, {})
+
+
+def facts(size, device=None):
+    triples = [torch.randint(high, (size,), device=device) for high in (N, R, N)]
+    head_index, rel_type, tail_index = triples
+    return (
+        torch.cat([head_index, tail_index]),
+        torch.cat([rel_type, rel_type + R]),
+        torch.cat([tail_index, head_index]),
+    )
+
+
+def build(name, index, num_negatives=K):
+    if index is None and name == "BernoulliSampler":
+        pytest.skip("needs an index")
+    return getattr(module, name)(
+        num_nodes=N, index=index, num_negatives=num_negatives, **arguments(name)
+    )
+
+
+@pytest.mark.parametrize("name", classes)
+def test_name(name):
+    index = TripletIndex(*facts(20))
+    sampler = sampler_resolver(
+        name.removesuffix("Sampler").lower(), num_nodes=N, index=index, **arguments(name)
+    )
+    assert type(sampler) is getattr(module, name) and isinstance(sampler, Sampler)
+    assert str(sampler).startswith(f"{name}(12, num_negatives=1, index={index}")
+    assert "\n" not in str(sampler)
+    for word in ("Args:", "Shapes:", "Raises:", "num_nodes (int)", "math::"):
+        assert word in type(sampler).__doc__
+
+
+@withCUDA
+@pytest.mark.parametrize("filtered", [False, True])
+@pytest.mark.parametrize("name", classes)
+def test_negatives(name, filtered, device):
+    head_index, rel_type, tail_index = triples = facts(20, device)
+    index = TripletIndex(*triples) if filtered else None
+    sampler = build(name, index).to(device)
+    neg_index = torch.cat([sampler(*triples) for _ in range(200)], dim=1)
+    assert neg_index.size() == (40, 200 * K) and neg_index.dtype == torch.long
+    assert neg_index.device == tail_index.device and not neg_index.requires_grad
+    assert neg_index.min() >= -1 and neg_index.max() < N
+    assert not (neg_index == tail_index.unsqueeze(1)).any()
+    known = TripletIndex(*triples).contains(head_index[:, None], rel_type[:, None], neg_index)
+    assert known.any() != filtered
+    # All that may be drawn are:
+    for i in range(40):
+        allowed = set(range(N)) - {int(tail_index[i])}
+        if index is not None:
+            allowed -= set(index(head_index[i : i + 1], rel_type[i : i + 1])[1].tolist())
+        assert set(neg_index[i].tolist()) - {-1} == allowed
+
+
+@pytest.mark.parametrize("name", classes)
+def test_same_seed_same_negatives(name):
+    triples = facts(20)
+    sampler = build(name, TripletIndex(*triples))
+    draws = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        draws.append(torch.cat([sampler(*triples), sampler(*triples)], dim=1))
+    assert torch.equal(draws[0], draws[1]) and not torch.equal(draws[0], draws[2])
+    assert not torch.equal(*draws[0].split(K, dim=1))
+
+
+@pytest.mark.parametrize("name", classes)
+def test_small_batches(name):
+    triples = facts(20)
+    sampler = build(name, TripletIndex(*triples))
+    for size in (0, 1):
+        assert sampler(*[x[:size] for x in triples]).size() == (size, K)
+    # An empty graph, and facts that it does not hold:
+    empty = TripletIndex(*[x[:0] for x in triples])
+    neg_index = build(name, empty)(*triples)
+    assert neg_index.size() == (40, K)
+    assert not (neg_index == triples[2].unsqueeze(1)).any()
+
+
+@pytest.mark.parametrize("name", classes)
+def test_more_negatives_than_entities(name):
+    triples = facts(20)
+    index = TripletIndex(*triples)
+    if name == "MMRNSSampler":
+        with pytest.raises(ValueError, match="Cannot draw 50 negatives without replacement"):
+            build(name, index, 50)
+        return
+    neg_index = build(name, index, 50)(*triples)
+    assert neg_index.size() == (40, 50)
+    known = index.contains(triples[0].unsqueeze(1), triples[1].unsqueeze(1), neg_index)
+    assert not known.any()
+
+
+@pytest.mark.parametrize("name", classes)
+def test_bad_input(name):
+    triples = facts(20)
+    index = TripletIndex(*triples)
+    with pytest.raises(ValueError, match="'num_nodes' needs to be at least 2"):
+        getattr(module, name)(num_nodes=1, index=index, **arguments(name))
+    with pytest.raises(ValueError, match="'num_negatives' needs to be positive"):
+        build(name, index, 0)
+    five = torch.arange(N + 1)
+    with pytest.raises(ValueError, match=f"ids of {N + 1} entities"):
+        build(name, TripletIndex(five, five % R, five))
+    sampler = build(name, index)
+    with pytest.raises(ValueError, match=r"one shape \[B\] .got \[5\], \[5\] and \[4\]"):
+        sampler(five[:5], five[:5] % R, five[:4])
+    with pytest.raises(ValueError, match="one shape"):
+        sampler(*[x.view(-1, 1) for x in triples])
