@@ -1,4 +1,4 @@
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch_geometric.typing
@@ -8,7 +8,7 @@ from torch_geometric.loader import LinkNeighborLoader
 from torch_geometric.sampler import BaseSampler, NeighborSampler
 
 from torch_imf.data import TripletIndex
-from torch_imf.sampler import UniformSampler
+from torch_imf.sampler import NegativeLoader, UniformSampler
 
 
 class StructuralLoader:
@@ -55,38 +55,25 @@ class StructuralLoader:
         num_neighbors: list[int] | None = None,
         neighbor_sampler: BaseSampler | None = None,
     ) -> None:
-        if data.num_edges == 0:
-            raise ValueError("Cannot load batches from an empty set of triples")
-        if batch_size < 1:
-            raise ValueError(f"'batch_size' needs to be positive (got {batch_size})")
         self.device = data.edge_index.device
         self.batch_size = batch_size
-        self.shuffle = shuffle
         self.num_neighbors = num_neighbors
         if num_neighbors is not None:
             data = data.cpu()  # Where neighbors are sampled.
             neighbor_sampler = neighbor_sampler or _neighbor_sampler(data, num_neighbors)
         self.data = data
         self.neighbor_sampler = neighbor_sampler
-        index = TripletIndex(data.edge_index[0], data.edge_type, data.edge_index[1])
-        self.sampler = UniformSampler(int(data.num_nodes or 0), index, num_negatives)
+        fact = data.edge_index[0], data.edge_type, data.edge_index[1]
+        sampler = UniformSampler(int(data.num_nodes or 0), TripletIndex(*fact), num_negatives)
+        self.loader = NegativeLoader(*fact, sampler, batch_size, shuffle)
 
     def __len__(self) -> int:
-        return -(-self.data.num_edges // self.batch_size)
+        return len(self.loader)
 
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
-        num_facts, device = self.data.num_edges, self.data.edge_index.device
-        perm = torch.randperm(num_facts) if self.shuffle else torch.arange(num_facts)
-        perm = perm.to(device)
-        (head_index, tail_index), rel_type = (
-            self.data.edge_index[:, perm],
-            self.data.edge_type[perm],
-        )
-        facts = [x.split(self.batch_size) for x in (head_index, rel_type, tail_index)]
-        batches = ((*fact, self.sampler(*fact)) for fact in zip(*facts, strict=True))
-        yield from batches if self.num_neighbors is None else self._sample(list(batches))
+        yield from self.loader if self.num_neighbors is None else self._sample(list(self.loader))
 
-    def _sample(self, batches: list[tuple[Tensor, ...]]) -> Iterator[tuple[Tensor, ...]]:
+    def _sample(self, batches: Sequence[tuple[Tensor, ...]]) -> Iterator[tuple[Tensor, ...]]:
         # The pairs of each head with its tail and its negatives, fact by fact:
         head_index, _, tail_index, neg_index = map(torch.cat, zip(*batches, strict=True))
         key_index = torch.cat([tail_index.unsqueeze(1), neg_index], dim=1)  # [E, 1 + K]
