@@ -4,8 +4,10 @@ from .functional import (
     info_nce_loss,
     linear_bce_loss,
     linear_ce_loss,
+    self_adversarial_loss,
 )
-from .fusion import DecisionFusion, IMFFusion, MutanFusion
+from .fusion import AdaMFFusion, DecisionFusion, IMFFusion, MutanFusion
+from .generator import ModalityGenerator
 from .models import IMF, KGE, MultimodalKGE
 from .scorer import (
     ComplEx,
@@ -19,6 +21,7 @@ from .scorer import (
 )
 
 __all__ = classes = [
+    "AdaMFFusion",
     "ComplEx",
     "ContextualRelationalScorer",
     "ConvE",
@@ -27,6 +30,7 @@ __all__ = classes = [
     "IMF",
     "IMFFusion",
     "KGE",
+    "ModalityGenerator",
     "MultimodalKGE",
     "MutanFusion",
     "RotatE",
@@ -38,4 +42,5 @@ __all__ = classes = [
     "info_nce_loss",
     "linear_bce_loss",
     "linear_ce_loss",
+    "self_adversarial_loss",
 ]

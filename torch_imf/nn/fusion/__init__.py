@@ -2,12 +2,13 @@ from typing import Any
 
 from torch_geometric.resolver import resolver
 
+from .adamf import AdaMFFusion
 from .base import Fusion
 from .decision import DecisionFusion
 from .imf import IMFFusion
 from .mutan import MutanFusion
 
-classes = ["IMFFusion", "MutanFusion"]
+classes = ["AdaMFFusion", "IMFFusion", "MutanFusion"]
 
 __all__ = [*classes, "DecisionFusion", "Fusion", "fusion_resolver"]
 

@@ -1,0 +1,70 @@
+import pytest
+import torch
+
+from torch_imf.nn import AdaMFFusion
+
+SIZES = {"struct": 6, "visual": 6, "text": 4}
+
+
+def reference(fusion, x_dict, mask_dict, i):
+    """Eq. 4-5 for one entity, modality by modality in double precision."""
+    names, e, weight = list(SIZES), {}, {}
+    for k, name in enumerate(names):
+        e[name] = x_dict[name][i].double()
+        if name in fusion.lins:
+            lin = fusion.lins[name]
+            e[name] = lin.weight.double() @ e[name] + lin.bias.double()
+        product = torch.zeros(6).double()
+        if fusion.adaptive:
+            product = fusion.att[0 if fusion.shared else k].double() * e[name].tanh()
+        weight[name] = (product if fusion.elementwise else product.sum().expand(6)).exp()
+        if name in mask_dict and not mask_dict[name][i]:
+            weight[name] = torch.zeros(6).double()
+    total = sum(weight.values())
+    alpha = torch.stack([weight[name] / total for name in names])
+    return sum(alpha[k] * e[name] for k, name in enumerate(names)), alpha
+
+
+@pytest.mark.parametrize("elementwise", [False, True])
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("adaptive", [False, True])
+def test_adamf_fusion(elementwise, shared, adaptive):
+    fusion = AdaMFFusion(SIZES, 6, elementwise, shared, adaptive)
+    for parameter in fusion.parameters():
+        torch.nn.init.normal_(parameter)
+    x_dict = {name: torch.randn(5, size) for name, size in SIZES.items()}
+    mask_dict = {
+        "visual": torch.tensor([True, False, True, False, True]),
+        "text": torch.tensor([True, True, False, False, True]),
+    }
+    out, alpha = fusion(x_dict, mask_dict, return_attention_weights=True)
+    assert out.size() == (5, 6) and alpha.size() == ((5, 3, 6) if elementwise else (5, 3))
+    assert torch.allclose(alpha.sum(dim=1), torch.ones(()))
+    assert torch.equal(fusion(x_dict, mask_dict), out)
+    for i in range(5):
+        expected, weight = reference(fusion, x_dict, mask_dict, i)
+        assert torch.allclose(out[i].double(), expected, atol=1e-6)
+        weight = weight if elementwise else weight[:, 0]
+        assert torch.allclose(alpha[i].double(), weight, atol=1e-6)
+    if not adaptive:  # The mean of what is there.
+        assert torch.allclose(alpha[3].flatten(1 - alpha[3].dim())[0].max(), torch.ones(()))
+
+
+def test_adamf_fusion_without_any_modality():
+    fusion = AdaMFFusion({"visual": 4, "text": 4}, 4)
+    x_dict = {name: torch.randn(3, 4, requires_grad=True) for name in ("visual", "text")}
+    mask = torch.tensor([True, False, True])
+    out, alpha = fusion(x_dict, {"visual": mask, "text": mask}, return_attention_weights=True)
+    assert out[1].tolist() == [0, 0, 0, 0] and alpha[1].tolist() == [0, 0]
+    out.sum().backward()
+    assert all(x.grad.isfinite().all() and (x.grad[1] == 0).all() for x in x_dict.values())
+    assert fusion.att.grad.isfinite().all()
+
+
+def test_adamf_fusion_repr():
+    fusion = AdaMFFusion({"struct": 4, "text": 4}, 4, shared=True)
+    assert str(fusion) == "AdaMFFusion({'struct': 4, 'text': 4}, 4, shared=True)"
+    assert fusion.att.size() == (1, 4) and len(fusion.lins) == 0
+    assert AdaMFFusion({"struct": 4}, 4, adaptive=False).att is None
+    with pytest.raises(ValueError, match="needs at least one modality"):
+        AdaMFFusion({}, 4)

@@ -1,0 +1,85 @@
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+#: How many numbers of gathered keys to hold at once, which is about what a cache does.
+CHUNK = 2**20
+
+Similarity = Callable[[Tensor, Tensor], Tensor]
+
+
+def gather_similarity(
+    similarity: Similarity,
+    query: Tensor,
+    key: Tensor,
+    index: Tensor,
+    parameters: tuple[Tensor, ...] = (),
+) -> Tensor:
+    r"""Computes :obj:`similarity(query, key[index])` without storing
+    :obj:`key[index]` or anything of its size, neither forward nor for the
+    backward pass, which computes it again.
+
+    Args:
+        similarity (Callable): A function of queries :obj:`[b, Q]` and keys
+            :obj:`[b, K, Q]` that gives :obj:`[b, K]`, row by row, and is the
+            same when called again.
+        query (torch.Tensor): The queries, of shape :obj:`[B, Q]`.
+        key (torch.Tensor): All keys, of shape :obj:`[N, Q]`.
+        index (torch.Tensor): The keys to compare each query with, of shape
+            :obj:`[B, K]`.
+        parameters (tuple[torch.Tensor], optional): What else the function
+            depends on and needs gradients for. (default: :obj:`()`)
+
+    Returns:
+        The similarities, of shape :obj:`[B, K]`.
+    """
+    return GatherSimilarity.apply(similarity, query, key, index, *parameters)
+
+
+class GatherSimilarity(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        similarity: Similarity,
+        query: Tensor,
+        key: Tensor,
+        index: Tensor,
+        *parameters: Tensor,
+    ) -> Tensor:
+        ctx.similarity = similarity
+        ctx.save_for_backward(query, key, index, *parameters)
+        parts = split(index, key.size(-1))
+        out = [similarity(query[rows], key[index[rows]]) for rows in parts]
+        return torch.cat(out) if out else query.new_empty(index.size())
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        query, key, index, *parameters = ctx.saved_tensors
+        grad_query, grad_key = torch.zeros_like(query), torch.zeros_like(key)
+        grads = [torch.zeros_like(parameter) for parameter in parameters]
+        for rows in split(index, key.size(-1)):
+            with torch.enable_grad():
+                q = query[rows].detach().requires_grad_()
+                k = key[index[rows]].detach().requires_grad_()
+                out = ctx.similarity(q, k)
+            found = torch.autograd.grad(out, (q, k, *parameters), grad[rows], allow_unused=True)
+            if found[0] is not None:
+                grad_query[rows] = found[0]
+            if found[1] is not None:
+                grad_key.index_add_(0, index[rows].view(-1), found[1].flatten(0, 1))
+            for total, part in zip(grads, found[2:], strict=True):
+                if part is not None:
+                    total += part
+        return None, grad_query, grad_key, None, *grads
+
+
+def split(index: Tensor, channels: int) -> list[slice]:
+    r"""Returns the rows of :obj:`index` in parts of up to :obj:`CHUNK` numbers
+    of keys.
+    """
+    step = max(1, CHUNK // max(index.size(1) * channels, 1))
+    return [slice(start, start + step) for start in range(0, index.size(0), step)]

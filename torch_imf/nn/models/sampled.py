@@ -1,0 +1,85 @@
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from torch_imf.data import TripletIndex
+from torch_imf.nn.functional import gather_similarity, self_adversarial_loss
+from torch_imf.nn.scorer import Scorer
+from torch_imf.sampler import NegativeLoader, Sampler, sampler_resolver
+
+
+class SampledLoss(torch.nn.Module):
+    r"""The loss of facts against sampled negatives, by
+    :meth:`~torch_imf.nn.self_adversarial_loss`. A model trained with it loads
+    facts with negatives, both of which change from epoch to epoch.
+
+    Args:
+        num_negatives (int, optional): The number :math:`K` of negatives per
+            fact. (default: :obj:`64`)
+        temperature (float, optional): The temperature :math:`\beta` of
+            self-adversarial weights. (default: :obj:`1.`)
+        sampler (str or Sampler, optional): The sampler, by name
+            (:obj:`"uniform"`, :obj:`"bernoulli"`, :obj:`"joint"`), which draws
+            no training fact, or as an object. (default: :obj:`"uniform"`)
+
+    Raises:
+        ValueError: If an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        num_negatives: int = 64,
+        temperature: float = 1.0,
+        sampler: str | Sampler = "uniform",
+    ) -> None:
+        super().__init__()
+        if num_negatives < 1:
+            raise ValueError(f"'num_negatives' needs to be positive (got {num_negatives})")
+        if not temperature >= 0:
+            raise ValueError(f"'temperature' cannot be negative (got {temperature})")
+        self.num_negatives = num_negatives
+        self.temperature = temperature
+        self.sampler = sampler
+
+    def forward(
+        self,
+        scorer: Scorer,
+        query: Tensor,
+        key: Tensor,
+        tail_index: Tensor,
+        neg_index: Tensor,
+    ) -> Tensor:
+        r"""Computes the loss, a scalar, of queries :obj:`[B, Q]` whose tail is
+        :obj:`tail_index`, of shape :obj:`[B]`, against negatives
+        :obj:`neg_index`, of shape :obj:`[B, K]` (:obj:`-1` for none), given
+        all keys :obj:`[N, Q]`.
+        """
+        pos_score = scorer.similarity(query, key[tail_index].unsqueeze(1)).squeeze(1)
+        parameters = tuple(p for p in scorer.parameters() if p.requires_grad)
+        neg_score = gather_similarity(
+            scorer.similarity, query, key, neg_index.clamp(min=0), parameters
+        )
+        mask = neg_index >= 0
+        return self_adversarial_loss(pos_score, neg_score, self.temperature, mask)
+
+    def loader(
+        self,
+        head_index: Tensor,
+        rel_type: Tensor,
+        tail_index: Tensor,
+        num_nodes: int,
+        **kwargs: Any,
+    ) -> NegativeLoader:
+        r"""Returns the loader of facts and negatives."""
+        sampler = self.sampler
+        if isinstance(sampler, str):
+            index = TripletIndex(head_index, rel_type, tail_index)
+            sampler = sampler_resolver(sampler, num_nodes, index, self.num_negatives)
+        return NegativeLoader(head_index, rel_type, tail_index, sampler, **kwargs)
+
+    def __repr__(self) -> str:
+        return (
+            f"{self.__class__.__name__}(num_negatives={self.num_negatives}, "
+            f"temperature={self.temperature}, sampler={self.sampler!r})"
+        )
