@@ -22,7 +22,11 @@ LAYERS = {
     "nn.functional": set(),
     "nn.fusion": set(),
     "nn.scorer": set(),
-    "nn.models": {"nn.functional", "nn.fusion", "nn.scorer", "data", "ranking"},
+    "nn.generator": set(),
+    "nn.models": {
+        *("nn.functional", "nn.fusion", "nn.generator", "nn.scorer"),
+        *("data", "ranking", "sampler"),
+    },
     "train": {"data", "transforms", "checkpoint", "evaluate"},
     "resolver": {"datasets", "nn", "sampler"},
     "visualize": {"predict"},

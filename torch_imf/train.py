@@ -1,5 +1,6 @@
+import math
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -52,7 +53,7 @@ def train(
     model.train()
     device = next(model.parameters()).device
     objectives = model.objectives()  # type: ignore[operator]
-    total, num_batches = torch.zeros((), device=device), 0
+    total, num_batches = torch.zeros(len(objectives), device=device), 0
     bar = tqdm(loader, desc="Epoch", disable=None if progress else True, leave=False)
     for batch in bar:
         for i, ((_, loss_fn), optimizer) in enumerate(zip(objectives, optimizers, strict=True)):
@@ -61,15 +62,17 @@ def train(
                 loss = loss_fn(*batch)
             loss.backward()
             optimizer.step()
-            if i == 0:
-                total += loss.detach()
+            total[i] += loss.detach()
         num_batches += 1
-    mean = float(total) / max(num_batches, 1)
-    if mean != mean or mean in {float("inf"), float("-inf")}:
-        raise RuntimeError(
-            f"The loss is {mean} after an epoch: training has diverged. Lower the learning rate"
-        )
-    return mean
+    means = (total / max(num_batches, 1)).tolist()
+    for (_, loss_fn), mean in zip(objectives, means, strict=True):
+        if not math.isfinite(mean):
+            name = getattr(loss_fn, "__name__", "loss").replace("_", " ")
+            raise RuntimeError(
+                f"The {name} is {mean} after an epoch: training has diverged. Lower the learning "
+                f"rate"
+            )
+    return means[0]
 
 
 def fit(
@@ -77,7 +80,7 @@ def fit(
     data: Data,
     epochs: int = 100,
     batch_size: int = 1024,
-    lr: float = 1e-3,
+    lr: float | Sequence[float] = 1e-3,
     lr_decay: float = 1.0,
     weight_decay: float = 0.0,
     optimizer: str = "adamw",
@@ -107,7 +110,8 @@ def fit(
         epochs (int, optional): The number of epochs. (default: :obj:`100`)
         batch_size (int, optional): Number of queries per step.
             (default: :obj:`1024`)
-        lr (float, optional): The learning rate. (default: :obj:`1e-3`)
+        lr (float or list[float], optional): The learning rate, or that of each
+            objective (such as model and generators). (default: :obj:`1e-3`)
         lr_decay (float, optional): The factor of the learning rate per epoch.
             (default: :obj:`1.`)
         weight_decay (float, optional): The weight decay, decoupled in AdamW.
@@ -160,14 +164,18 @@ def fit(
     loader = model.loader(  # type: ignore[operator]
         head_index, rel_type, tail_index, batch_size=batch_size, shuffle=True
     )
+    objectives = model.objectives()  # type: ignore[operator]
+    rates = [lr] * len(objectives) if isinstance(lr, int | float) else list(lr)
+    if len(rates) != len(objectives):
+        raise ValueError(f"'lr' needs one rate for each of {len(objectives)} objectives (got {lr})")
     optimizers: list[Optimizer] = [
         optimizer_resolver(
             optimizer,
-            _groups(model, params, lr, dense_lr),
+            _groups(model, params, rate, dense_lr),
             weight_decay=weight_decay,
             **_fused(optimizer, params[0].device),
         )
-        for params, _ in model.objectives()  # type: ignore[operator]
+        for (params, _), rate in zip(objectives, rates, strict=True)
     ]
     settings = {
         "batch_size": batch_size,

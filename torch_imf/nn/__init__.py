@@ -8,7 +8,7 @@ from .functional import (
 )
 from .fusion import AdaMFFusion, DecisionFusion, IMFFusion, MutanFusion
 from .generator import ModalityGenerator
-from .models import IMF, KGE, MultimodalKGE
+from .models import IMF, KGE, AdaMF, Adversary, MultimodalKGE, SampledLoss
 from .scorer import (
     ComplEx,
     ContextualRelationalScorer,
@@ -21,7 +21,9 @@ from .scorer import (
 )
 
 __all__ = classes = [
+    "AdaMF",
     "AdaMFFusion",
+    "Adversary",
     "ComplEx",
     "ContextualRelationalScorer",
     "ConvE",
@@ -34,6 +36,7 @@ __all__ = classes = [
     "MultimodalKGE",
     "MutanFusion",
     "RotatE",
+    "SampledLoss",
     "Scorer",
     "TransE",
     "TuckER",

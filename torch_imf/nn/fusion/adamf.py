@@ -74,6 +74,7 @@ class AdaMFFusion(Fusion):
             bound = 1 / self.out_channels**0.5
             torch.nn.init.uniform_(self.att, -bound, bound)
         for lin in self.lins.values():
+            assert isinstance(lin, Linear)
             torch.nn.init.xavier_uniform_(lin.weight)
             torch.nn.init.zeros_(lin.bias)
 

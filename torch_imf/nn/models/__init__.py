@@ -2,13 +2,16 @@ from typing import Any
 
 from torch_geometric.resolver import resolver
 
+from .adamf import AdaMF
+from .adversary import Adversary
 from .base import MultimodalKGE
 from .imf import IMF
 from .kge import KGE
+from .sampled import SampledLoss
 
-classes = ["IMF", "KGE"]
+classes = ["AdaMF", "IMF", "KGE"]
 
-__all__ = [*classes, "MultimodalKGE", "model_resolver"]
+__all__ = [*classes, "Adversary", "MultimodalKGE", "SampledLoss", "model_resolver"]
 
 
 def model_resolver(query: MultimodalKGE | str, *args: Any, **kwargs: Any) -> MultimodalKGE:

@@ -11,9 +11,11 @@ from torch_imf.data import QueryLoader, TripletIndex
 from torch_imf.data.index import check_triples
 from torch_imf.nn.fusion import DecisionFusion
 from torch_imf.nn.models.one_to_n import OneToNLoss
+from torch_imf.nn.models.sampled import SampledLoss
 from torch_imf.nn.models.views import ViewScoring
 from torch_imf.nn.scorer import Scorer
 from torch_imf.ranking import metrics, rank_tails
+from torch_imf.sampler import NegativeLoader
 
 Objective = tuple[list[Parameter], Callable[..., Tensor]]
 
@@ -37,8 +39,9 @@ class MultimodalKGE(ViewScoring, KGEModel):
             several views. (default: :obj:`None`)
         shared_relations (bool, optional): If set to :obj:`False`, each view
             has relation embeddings of its own. (default: :obj:`True`)
-        loss (str, optional): The 1-N loss of each view, :obj:`"bce"` (summed
-            over candidates) or :obj:`"ce"`. (default: :obj:`"bce"`)
+        loss (str or SampledLoss, optional): The 1-N loss of each view,
+            :obj:`"bce"` (summed over candidates) or :obj:`"ce"`, or a loss
+            against sampled negatives. (default: :obj:`"bce"`)
         label_smoothing (float, optional): Label smoothing of the
             :obj:`"bce"` loss. (default: :obj:`0.`)
         regularization (float, optional): The weight of the regulariser of
@@ -54,7 +57,7 @@ class MultimodalKGE(ViewScoring, KGEModel):
         scorers: dict[str, Scorer],
         decision: DecisionFusion | None = None,
         shared_relations: bool = True,
-        loss: str = "bce",
+        loss: str | SampledLoss = "bce",
         label_smoothing: float = 0.0,
         regularization: float = 0.0,
     ) -> None:
@@ -67,7 +70,11 @@ class MultimodalKGE(ViewScoring, KGEModel):
         self.views = list(scorers)
         self.scorers = ModuleDict(scorers)  # type: ignore[assignment]
         self.decision = decision
-        self.loss_fn = OneToNLoss(loss, label_smoothing, regularization)
+        self.loss_fn = (
+            loss
+            if isinstance(loss, SampledLoss)
+            else OneToNLoss(loss, label_smoothing, regularization)
+        )
         # One table serves all views, or one each; inverse relations have rows of their own:
         rel_channels = next(iter(scorers.values())).rel_channels
         self.rel_emb = (
@@ -117,54 +124,60 @@ class MultimodalKGE(ViewScoring, KGEModel):
         score = self.fuse(score_dict)
         return (score, score_dict, self.view_weights()) if return_views else score
 
-    def loss(self, head_index: Tensor, rel_type: Tensor, target: Tensor) -> Tensor:
-        r"""Computes the 1-N loss of a batch of queries.
+    def loss(self, head_index: Tensor, rel_type: Tensor, *target: Tensor) -> Tensor:
+        r"""Computes the loss of a batch of queries.
 
         Args:
             head_index (torch.Tensor): The head indices, of shape :obj:`[B]`.
             rel_type (torch.Tensor): The relation types, of shape :obj:`[B]`.
-            target (torch.Tensor): The positives :obj:`pos_index`, of shape
-                :obj:`[2, P]` (row: query, column: tail), or one tail per
-                query, of shape :obj:`[B]`.
+            *target (torch.Tensor): For a 1-N loss, the positives
+                :obj:`pos_index`, of shape :obj:`[2, P]` (row: query, column:
+                tail), or one tail per query, of shape :obj:`[B]`. For a
+                sampled one, :obj:`tail_index`, of shape :obj:`[B]`, and
+                :obj:`neg_index`, of shape :obj:`[B, K]`.
         """
-        return self.view_loss(self.encode(), head_index, rel_type, target)
+        return self.view_loss(self.encode(), head_index, rel_type, *target)
 
     def view_loss(
-        self, z: dict[str, Tensor], head_index: Tensor, rel_type: Tensor, pos_index: Tensor
+        self, z: dict[str, Tensor], head_index: Tensor, rel_type: Tensor, *target: Tensor
     ) -> Tensor:
         r"""The joint loss of all views (Eq. 9-10 of IMF), given the
         representations :obj:`z` of all entities. The :obj:`"bce"` loss is
         :math:`N` times that of Eq. 9: summed over candidates.
         """
         query = self.query({v: F.embedding(head_index, x) for v, x in z.items()}, rel_type)
-        if pos_index.dim() == 1:
-            row = torch.arange(pos_index.numel(), device=pos_index.device)
-            pos_index = torch.stack([row, pos_index])
+        if len(target) == 1 and target[0].dim() == 1:
+            row = torch.arange(target[0].numel(), device=target[0].device)
+            target = (torch.stack([row, target[0]]),)
         key = self.key(z)
         losses = {
-            view: self.loss_fn(scorer, query[view], key[view], pos_index)
+            view: self.loss_fn(scorer, query[view], key[view], *target)
             for view, scorer in self.scorers.items()
         }
         return losses[self.views[0]] if self.decision is None else self.decision.loss(losses)
 
     def loader(
         self, head_index: Tensor, rel_type: Tensor, tail_index: Tensor, **kwargs: Any
-    ) -> QueryLoader:
-        r"""Returns a mini-batch loader over the queries of the given triples,
-        which need to hold inverse triples too.
+    ) -> QueryLoader | NegativeLoader:
+        r"""Returns a mini-batch loader over the given triples, which need to
+        hold inverse triples too: over their queries, or over triples with
+        negatives, as the loss needs.
 
         Args:
             head_index (torch.Tensor): The head indices, of shape :obj:`[E]`.
             rel_type (torch.Tensor): The relation types, of shape :obj:`[E]`.
             tail_index (torch.Tensor): The tail indices, of shape :obj:`[E]`.
             **kwargs (optional): Arguments of
-                :class:`~torch_imf.data.QueryLoader`, such as
+                :class:`~torch_imf.data.QueryLoader` or
+                :class:`~torch_imf.sampler.NegativeLoader`, such as
                 :obj:`batch_size` or :obj:`shuffle`.
 
         Raises:
             ValueError: If an id is out of range.
         """
         check_triples(head_index, rel_type, tail_index, self.num_nodes, 2 * self.num_relations)
+        if isinstance(self.loss_fn, SampledLoss):
+            return self.loss_fn.loader(head_index, rel_type, tail_index, self.num_nodes, **kwargs)
         return QueryLoader(head_index, rel_type, tail_index, **kwargs)
 
     @torch.no_grad()

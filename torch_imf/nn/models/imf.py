@@ -14,6 +14,7 @@ from torch_imf.nn.fusion import DecisionFusion, Fusion, fusion_resolver
 from torch_imf.nn.models.base import MultimodalKGE
 from torch_imf.nn.models.checks import check_embedding, check_views
 from torch_imf.nn.models.features import FrozenFeatures
+from torch_imf.nn.models.sampled import SampledLoss
 from torch_imf.nn.scorer import ContextualRelationalScorer, Scorer, scorer_resolver
 from torch_imf.ranking import inference
 
@@ -123,7 +124,7 @@ class IMF(MultimodalKGE):
         views: list[str] | None = None,
         scorer: str | Scorer = "contextual",
         fusion: str | Fusion = "imf",
-        loss: str = "bce",
+        loss: str | SampledLoss = "bce",
         label_smoothing: float = 0.0,
         contrastive_weight: float = 1.0,
         contrastive_temperature: float | None = None,
@@ -226,9 +227,9 @@ class IMF(MultimodalKGE):
     def encode(self, index: Tensor | None = None) -> dict[str, Tensor]:
         return self._encode(index)[0]
 
-    def loss(self, head_index: Tensor, rel_type: Tensor, target: Tensor) -> Tensor:
+    def loss(self, head_index: Tensor, rel_type: Tensor, *target: Tensor) -> Tensor:
         z, latent_dict = self._encode()
-        loss = self.view_loss(z, head_index, rel_type, target)
+        loss = self.view_loss(z, head_index, rel_type, *target)
         if len(latent_dict) < 2 or self.contrastive_weight == 0:
             return loss
         # The heads of the batch are the paper's "minibatch of entities":

@@ -1,6 +1,7 @@
 from torch import Tensor
 
 from torch_imf.nn.models.base import MultimodalKGE
+from torch_imf.nn.models.sampled import SampledLoss
 from torch_imf.nn.scorer import Scorer, scorer_resolver
 
 
@@ -13,7 +14,8 @@ class KGE(MultimodalKGE):
         hidden_channels (int): Size of entity embeddings.
         scorer (str or Scorer, optional): The scorer, by name or as a module.
             (default: :obj:`"distmult"`)
-        loss (str, optional): The 1-N loss, :obj:`"bce"` or :obj:`"ce"`.
+        loss (str or SampledLoss, optional): The 1-N loss, :obj:`"bce"` or
+            :obj:`"ce"`, or a loss against sampled negatives.
             (default: :obj:`"bce"`)
         label_smoothing (float, optional): Label smoothing of the
             :obj:`"bce"` loss. (default: :obj:`0.`)
@@ -30,7 +32,7 @@ class KGE(MultimodalKGE):
         num_relations: int,
         hidden_channels: int,
         scorer: str | Scorer = "distmult",
-        loss: str = "bce",
+        loss: str | SampledLoss = "bce",
         label_smoothing: float = 0.0,
         rel_channels: int | None = None,
         regularization: float = 0.0,

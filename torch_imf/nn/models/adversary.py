@@ -1,0 +1,171 @@
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from torch_imf.nn.generator import ModalityGenerator
+
+KINDS = ("head", "tail", "both")
+
+
+class Adversarial(Protocol):
+    r"""What a model needs to have for an :class:`Adversary`: embeddings per
+    modality that are joined into what it scores.
+    """
+
+    def embed(self, index: Tensor) -> dict[str, Tensor]: ...
+
+    def join(self, e_dict: dict[str, Tensor]) -> dict[str, Tensor]: ...
+
+    def query(self, head: dict[str, Tensor], rel_type: Tensor) -> dict[str, Tensor]: ...
+
+    def key(self, tail: dict[str, Tensor]) -> dict[str, Tensor]: ...
+
+    def similarity(self, query: dict[str, Tensor], key: dict[str, Tensor]) -> Tensor: ...
+
+
+class Adversary(torch.nn.Module):
+    r"""Modality adversarial training (MAT) from the `"Unleashing the Power of
+    Imbalanced Modality Information for Multi-modal Knowledge Graph Completion"
+    <https://arxiv.org/abs/2402.15444>`_ paper (Eq. 9-11, Algorithm 1), for any
+    model that joins embeddings of modalities.
+
+    A generator per modality turns structural embeddings and noise into
+    synthetic embeddings. With them, a fact :math:`(h, r, t)` gives synthetic
+    triples :math:`\mathcal{S} = \{ (h^{*}, r, t), (h, r, t^{*}), (h^{*}, r,
+    t^{*}) \}`, :math:`L` groups of which the model (the discriminator) learns
+    to tell from facts, while the generators learn to pass them off as facts:
+
+    .. math::
+        \mathcal{L}_{adv} = - \log \sigma(s(h, r, t)) - \frac{1}{|\mathcal{S}|}
+        \sum_{\mathcal{S}} \log \sigma(- s(h^{*}, r, t^{*})), \qquad
+        \mathcal{L}_{gen} = - \frac{1}{|\mathcal{S}|} \sum_{\mathcal{S}} \log
+        \sigma(s(h^{*}, r, t^{*}))
+
+    The generators minimise :math:`\mathcal{L}_{gen}` rather than maximise
+    :math:`\mathcal{L}_{adv}`, as in the released code: it has gradients where
+    synthetic triples are told apart with ease. Synthetic embeddings are
+    constants to the discriminator, and its embeddings are to the generators.
+
+    Args:
+        weight (float, optional): The weight :math:`\lambda` of
+            :math:`\mathcal{L}_{adv}` in the loss of the model. Zero is a model
+            without an adversary. (default: :obj:`0.1`)
+        num_groups (int, optional): The number :math:`L` of groups per fact.
+            (default: :obj:`1`)
+        noise_channels (int, optional): Size of the noise.
+            (default: :obj:`64`)
+        kinds (list[str], optional): The kinds of synthetic triples, of
+            :obj:`"head"`, :obj:`"tail"` and :obj:`"both"`.
+            (default: all of them)
+
+    Raises:
+        ValueError: If an argument is out of range, or a model has no modality
+            to generate.
+    """
+
+    def __init__(
+        self,
+        weight: float = 0.1,
+        num_groups: int = 1,
+        noise_channels: int = 64,
+        kinds: Sequence[str] = KINDS,
+    ) -> None:
+        super().__init__()
+        if not weight >= 0 or num_groups < 1 or noise_channels < 1:
+            raise ValueError(
+                f"'weight' cannot be negative, and 'num_groups' and 'noise_channels' need to be "
+                f"positive (got {weight}, {num_groups} and {noise_channels})"
+            )
+        if len(kinds) == 0 or not set(kinds) <= set(KINDS):
+            raise ValueError(f"'kinds' need to be of {list(KINDS)} (got {list(kinds)})")
+        self.weight = weight
+        self.num_groups = num_groups
+        self.noise_channels = noise_channels
+        self.kinds = tuple(kinds)
+        self.generators = torch.nn.ModuleDict()
+
+    def build(self, channels: int, modalities: Sequence[str]) -> None:
+        r"""Makes a generator of each modality, whose embeddings have the size
+        of structural ones.
+        """
+        if len(modalities) == 0:
+            raise ValueError("There is no modality to generate. Leave the adversary out")
+        self.generators = torch.nn.ModuleDict(
+            {
+                name: ModalityGenerator(channels, channels, self.noise_channels)
+                for name in modalities
+            }
+        )
+
+    def reset_parameters(self) -> None:
+        r"""Resets all learnable parameters of the module."""
+        generators: Any = self.generators.values()
+        for generator in generators:
+            generator.reset_parameters()
+
+    def loss(
+        self, model: Adversarial, head_index: Tensor, rel_type: Tensor, tail_index: Tensor
+    ) -> Tensor:
+        r"""Computes :math:`\mathcal{L}_{adv}` (Eq. 10) of a batch of facts, of
+        shape :obj:`[B]` each.
+        """
+        head, tail = model.embed(head_index), model.embed(tail_index)
+        query = model.query(model.join(head), rel_type)
+        pos_score = similarity(model, query, model.join(tail))
+        with torch.no_grad():
+            fakes = [(self.fake(head), self.fake(tail)) for _ in range(self.num_groups)]
+        fake_score = self._score(model, head, tail, rel_type, fakes)
+        return F.softplus(-pos_score.float()).mean() + F.softplus(fake_score.float()).mean()
+
+    def generator_loss(
+        self, model: Adversarial, head_index: Tensor, rel_type: Tensor, tail_index: Tensor
+    ) -> Tensor:
+        r"""Computes :math:`\mathcal{L}_{gen}` of a batch of facts."""
+        with torch.no_grad():
+            head, tail = model.embed(head_index), model.embed(tail_index)
+        fakes = [(self.fake(head), self.fake(tail)) for _ in range(self.num_groups)]
+        fake_score = self._score(model, head, tail, rel_type, fakes)
+        return F.softplus(-fake_score.float()).mean()
+
+    def fake(self, e_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+        r"""Returns embeddings with those of modalities generated from the
+        structural ones.
+        """
+        struct = e_dict["struct"]
+        return {"struct": struct} | {name: g(struct) for name, g in self.generators.items()}
+
+    def _score(
+        self,
+        model: Adversarial,
+        head: dict[str, Tensor],
+        tail: dict[str, Tensor],
+        rel_type: Tensor,
+        fakes: list[tuple[dict[str, Tensor], dict[str, Tensor]]],
+    ) -> Tensor:
+        # The scores of all synthetic triples, of shape [S, B].
+        real_query, real_key = model.query(model.join(head), rel_type), model.join(tail)
+        out = []
+        for fake_head, fake_tail in fakes:
+            query, key = model.query(model.join(fake_head), rel_type), model.join(fake_tail)
+            pairs = {
+                "head": (query, real_key),
+                "tail": (real_query, key),
+                "both": (query, key),
+            }
+            out += [similarity(model, *pairs[kind]) for kind in self.kinds]
+        return torch.stack(out)
+
+    def __repr__(self) -> str:
+        return (
+            f"{self.__class__.__name__}(weight={self.weight}, num_groups={self.num_groups}, "
+            f"kinds={list(self.kinds)})"
+        )
+
+
+def similarity(model: Adversarial, query: dict[str, Tensor], tail: dict[str, Tensor]) -> Tensor:
+    r"""Scores queries against one tail each, giving :obj:`[B]`."""
+    key = {view: x.unsqueeze(1) for view, x in model.key(tail).items()}
+    return model.similarity(query, key).squeeze(1)
