@@ -98,8 +98,9 @@ class AdaMFFusion(Fusion):
                 (default: :obj:`False`)
         """
         latent_dict = self.latent(x_dict)
-        out = self.fuse(latent_dict, mask_dict)
-        return (out, self.attention(latent_dict, mask_dict)) if return_attention_weights else out
+        alpha = self.attention(latent_dict, mask_dict)
+        out = self._sum(latent_dict, alpha)
+        return (out, alpha) if return_attention_weights else out
 
     def latent(self, x_dict: dict[str, Tensor]) -> dict[str, Tensor]:
         r"""Returns the embeddings :math:`\mathbf{e}_m`, of shape
@@ -147,7 +148,9 @@ class AdaMFFusion(Fusion):
         mask_dict: dict[str, Tensor] | None = None,
     ) -> Tensor:
         r"""Sums embeddings by their weights (Eq. 5), giving :obj:`[*, C]`."""
-        alpha = self.attention(latent_dict, mask_dict)
+        return self._sum(latent_dict, self.attention(latent_dict, mask_dict))
+
+    def _sum(self, latent_dict: dict[str, Tensor], alpha: Tensor) -> Tensor:
         if not self.elementwise:
             alpha = alpha.unsqueeze(-1)
         out: Tensor | None = None

@@ -113,11 +113,11 @@ class Adversary(torch.nn.Module):
         shape :obj:`[B]` each.
         """
         head, tail = model.embed(head_index), model.embed(tail_index)
-        query = model.query(model.join(head), rel_type)
-        pos_score = similarity(model, query, model.join(tail))
+        query, key = model.query(model.join(head), rel_type), model.join(tail)
+        pos_score = similarity(model, query, key)
         with torch.no_grad():
             fakes = [(self.fake(head), self.fake(tail)) for _ in range(self.num_groups)]
-        fake_score = self._score(model, head, tail, rel_type, fakes)
+        fake_score = self._score(model, query, key, rel_type, fakes)
         return F.softplus(-pos_score.float()).mean() + F.softplus(fake_score.float()).mean()
 
     def generator_loss(
@@ -127,7 +127,8 @@ class Adversary(torch.nn.Module):
         with torch.no_grad():
             head, tail = model.embed(head_index), model.embed(tail_index)
         fakes = [(self.fake(head), self.fake(tail)) for _ in range(self.num_groups)]
-        fake_score = self._score(model, head, tail, rel_type, fakes)
+        query, key = model.query(model.join(head), rel_type), model.join(tail)
+        fake_score = self._score(model, query, key, rel_type, fakes)
         return F.softplus(-fake_score.float()).mean()
 
     def fake(self, e_dict: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -140,13 +141,12 @@ class Adversary(torch.nn.Module):
     def _score(
         self,
         model: Adversarial,
-        head: dict[str, Tensor],
-        tail: dict[str, Tensor],
+        real_query: dict[str, Tensor],
+        real_key: dict[str, Tensor],
         rel_type: Tensor,
         fakes: list[tuple[dict[str, Tensor], dict[str, Tensor]]],
     ) -> Tensor:
         # The scores of all synthetic triples, of shape [S, B].
-        real_query, real_key = model.query(model.join(head), rel_type), model.join(tail)
         out = []
         for fake_head, fake_tail in fakes:
             query, key = model.query(model.join(fake_head), rel_type), model.join(fake_tail)
