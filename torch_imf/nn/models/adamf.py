@@ -8,7 +8,7 @@ from torch_imf.nn.fusion import Fusion, fusion_resolver
 from torch_imf.nn.models.adversary import Adversary
 from torch_imf.nn.models.base import MultimodalKGE, Objective
 from torch_imf.nn.models.checks import check_views
-from torch_imf.nn.models.features import FrozenFeatures
+from torch_imf.nn.models.features import FrozenFeatures, find_masks
 from torch_imf.nn.models.sampled import SampledLoss
 from torch_imf.nn.scorer import Scorer, scorer_resolver
 
@@ -113,11 +113,7 @@ class AdaMF(MultimodalKGE):
             module.reset_parameters()
 
     def encode(self, index: Tensor | None = None) -> dict[str, Tensor]:
-        modules: Any = self.features.items()
-        mask_dict = {
-            name: module.mask if index is None else module.mask[index] for name, module in modules
-        }
-        return self.join(self.embed(index), mask_dict)
+        return self.join(self.embed(index), find_masks(self.features, index))
 
     def embed(self, index: Tensor | None = None) -> dict[str, Tensor]:
         r"""Returns the embeddings :math:`\mathbf{e}_m` of entities, or of all

@@ -1,6 +1,9 @@
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import ModuleDict
 
 
 class FrozenFeatures(torch.nn.Module):
@@ -65,3 +68,12 @@ class FrozenFeatures(torch.nn.Module):
             f"{self.__class__.__name__}({self.x.size(1)}, {self.lin.out_features}, "
             f"coverage={self.x.size(0)}/{self.row.numel()})"
         )
+
+
+def find_masks(features: ModuleDict, index: Tensor | None = None) -> dict[str, Tensor]:
+    r"""Returns which of the entities :obj:`index` of any shape, or of all of
+    them, have each modality.
+    """
+    modules: Any = features.items()
+    masks = {name: module.mask for name, module in modules}
+    return masks if index is None else {name: mask[index] for name, mask in masks.items()}

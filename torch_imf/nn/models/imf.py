@@ -13,7 +13,7 @@ from torch_imf.nn.functional.contrastive import check_pairs
 from torch_imf.nn.fusion import DecisionFusion, Fusion, fusion_resolver
 from torch_imf.nn.models.base import MultimodalKGE
 from torch_imf.nn.models.checks import check_embedding, check_views
-from torch_imf.nn.models.features import FrozenFeatures
+from torch_imf.nn.models.features import FrozenFeatures, find_masks
 from torch_imf.nn.models.sampled import SampledLoss
 from torch_imf.nn.scorer import ContextualRelationalScorer, Scorer, scorer_resolver
 from torch_imf.ranking import inference
@@ -235,7 +235,7 @@ class IMF(MultimodalKGE):
         # The heads of the batch are the paper's "minibatch of entities":
         index = head_index.unique()
         latent_dict = {name: F.embedding(index, x) for name, x in latent_dict.items()}
-        args = (latent_dict, self._mask_dict(index))
+        args = (latent_dict, find_masks(self.features, index))
         if self.contrastive_temperature is None:
             contrastive = contrastive_loss(*args, self.contrastive_pairs)
         else:
@@ -253,10 +253,5 @@ class IMF(MultimodalKGE):
         latent_dict: dict[str, Tensor] = {}
         if self.fusion is not None:
             latent_dict = self.fusion.latent(dict(z))  # A copy: it may be its argument.
-            z["fused"] = self.fusion.fuse(latent_dict, self._mask_dict(index))
+            z["fused"] = self.fusion.fuse(latent_dict, find_masks(self.features, index))
         return {view: z[view] for view in self.views}, latent_dict
-
-    def _mask_dict(self, index: Tensor | None = None) -> dict[str, Tensor]:
-        modules: Any = self.features.items()
-        masks = {name: module.mask for name, module in modules}
-        return masks if index is None else {name: mask[index] for name, mask in masks.items()}
