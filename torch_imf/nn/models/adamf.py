@@ -1,19 +1,13 @@
-from typing import Any
-
-import torch
 from torch import Tensor
 
-from torch_imf.data.features import check_features
-from torch_imf.nn.fusion import Fusion, fusion_resolver
+from torch_imf.nn.fusion import Fusion
 from torch_imf.nn.models.adversary import Adversary
-from torch_imf.nn.models.base import MultimodalKGE, Objective
-from torch_imf.nn.models.checks import check_views
-from torch_imf.nn.models.features import FrozenFeatures, find_masks
+from torch_imf.nn.models.joint import JointKGE
 from torch_imf.nn.models.sampled import SampledLoss
 from torch_imf.nn.scorer import Scorer, scorer_resolver
 
 
-class AdaMF(MultimodalKGE):
+class AdaMF(JointKGE):
     r"""The AdaMF-MAT model from the `"Unleashing the Power of Imbalanced
     Modality Information for Multi-modal Knowledge Graph Completion"
     <https://arxiv.org/abs/2402.15444>`_ paper: entities are the adaptive
@@ -77,85 +71,16 @@ class AdaMF(MultimodalKGE):
         adversary: Adversary | None = None,
         regularization: float = 0.0,
     ) -> None:
-        x_dict, mask_dict = x_dict or {}, mask_dict or {}
-        check_features(x_dict, mask_dict, num_nodes)
-        check_views(None, x_dict, mask_dict)
-        names = [*(["struct"] if struct else []), *x_dict]
-        if len(names) == 0 or (adversary is not None and not struct):
-            raise ValueError(
-                "AdaMF needs structure or a modality to fuse, and structure for an adversary, "
-                "which generates modalities from it"
-            )
         super().__init__(
             num_nodes,
             num_relations,
             hidden_channels,
-            scorers={"fused": scorer_resolver(scorer, hidden_channels, rel_channels)},
-            loss=SampledLoss() if loss is None else loss,
+            x_dict or {},
+            mask_dict or {},
+            scorer=scorer_resolver(scorer, hidden_channels, rel_channels),
+            fusion=fusion,
+            struct=struct,
+            loss=loss,
+            adversary=adversary,
             regularization=regularization,
         )
-        self.struct = struct
-        self.features = torch.nn.ModuleDict()
-        for name, x in x_dict.items():
-            mask = mask_dict.get(name, torch.ones(num_nodes, dtype=torch.bool))
-            self.features[name] = FrozenFeatures(x, mask, hidden_channels)
-        in_channels = dict.fromkeys(names, hidden_channels)
-        self.fusion = fusion_resolver(fusion, in_channels, hidden_channels)
-        self.adversary = adversary
-        if adversary is not None:
-            adversary.build(hidden_channels, list(x_dict))
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        super().reset_parameters()
-        modules: list[Any] = [*self.features.values(), self.fusion]
-        for module in modules if self.adversary is None else [*modules, self.adversary]:
-            module.reset_parameters()
-
-    def encode(self, index: Tensor | None = None) -> dict[str, Tensor]:
-        return self.join(self.embed(index), find_masks(self.features, index))
-
-    def embed(self, index: Tensor | None = None) -> dict[str, Tensor]:
-        r"""Returns the embeddings :math:`\mathbf{e}_m` of entities, or of all
-        of them, of shape :obj:`[*, C]` per modality (Eq. 2-3).
-        """
-        out = {}
-        if self.struct:
-            out["struct"] = self.node_emb.weight if index is None else self.node_emb(index)
-        return out | {name: module(index) for name, module in self.features.items()}
-
-    def join(
-        self, e_dict: dict[str, Tensor], mask_dict: dict[str, Tensor] | None = None
-    ) -> dict[str, Tensor]:
-        r"""Returns the joint embeddings of entities (Eq. 4-5), of shape
-        :obj:`[*, C]`.
-        """
-        return {"fused": self.fusion(e_dict, mask_dict)}
-
-    def loss(self, head_index: Tensor, rel_type: Tensor, *target: Tensor) -> Tensor:
-        loss = super().loss(head_index, rel_type, *target)
-        if self.adversary is None or self.adversary.weight == 0:
-            return loss
-        facts = self._facts(head_index, rel_type, *target)
-        return loss + self.adversary.weight * self.adversary.loss(self, *facts)
-
-    def generator_loss(self, head_index: Tensor, rel_type: Tensor, *target: Tensor) -> Tensor:
-        r"""Computes the loss of the generators of the adversary, called as
-        :meth:`loss`.
-        """
-        assert self.adversary is not None
-        facts = self._facts(head_index, rel_type, *target)
-        return self.adversary.generator_loss(self, *facts)
-
-    def objectives(self) -> list[Objective]:
-        if self.adversary is None or self.adversary.weight == 0:
-            return super().objectives()
-        generators = {id(p) for p in self.adversary.parameters()}
-        own = [p for p in self.parameters() if p.requires_grad and id(p) not in generators]
-        return [(own, self.loss), (list(self.adversary.parameters()), self.generator_loss)]
-
-    def _facts(self, head_index: Tensor, rel_type: Tensor, *target: Tensor) -> tuple[Tensor, ...]:
-        if isinstance(self.loss_fn, SampledLoss) or target[0].dim() == 1:
-            return head_index, rel_type, target[0]
-        row, tail_index = target[0]  # All facts of each query.
-        return head_index[row], rel_type[row], tail_index

@@ -17,7 +17,11 @@ class Adversarial(Protocol):
 
     def embed(self, index: Tensor) -> dict[str, Tensor]: ...
 
-    def join(self, e_dict: dict[str, Tensor]) -> dict[str, Tensor]: ...
+    def masks(self, index: Tensor) -> dict[str, Tensor]: ...
+
+    def join(
+        self, e_dict: dict[str, Tensor], mask_dict: dict[str, Tensor] | None = None
+    ) -> dict[str, Tensor]: ...
 
     def query(self, head: dict[str, Tensor], rel_type: Tensor) -> dict[str, Tensor]: ...
 
@@ -113,7 +117,7 @@ class Adversary(torch.nn.Module):
         shape :obj:`[B]` each.
         """
         head, tail = model.embed(head_index), model.embed(tail_index)
-        query, key = model.query(model.join(head), rel_type), model.join(tail)
+        query, key = self._encode(model, head, head_index, rel_type, tail, tail_index)
         pos_score = similarity(model, query, key)
         with torch.no_grad():
             fakes = [(self.fake(head), self.fake(tail)) for _ in range(self.num_groups)]
@@ -127,7 +131,7 @@ class Adversary(torch.nn.Module):
         with torch.no_grad():
             head, tail = model.embed(head_index), model.embed(tail_index)
         fakes = [(self.fake(head), self.fake(tail)) for _ in range(self.num_groups)]
-        query, key = model.query(model.join(head), rel_type), model.join(tail)
+        query, key = self._encode(model, head, head_index, rel_type, tail, tail_index)
         fake_score = self._score(model, query, key, rel_type, fakes)
         return F.softplus(-fake_score.float()).mean()
 
@@ -137,6 +141,19 @@ class Adversary(torch.nn.Module):
         """
         struct = e_dict["struct"]
         return {"struct": struct} | {name: g(struct) for name, g in self.generators.items()}
+
+    def _encode(
+        self,
+        model: Adversarial,
+        head: dict[str, Tensor],
+        head_index: Tensor,
+        rel_type: Tensor,
+        tail: dict[str, Tensor],
+        tail_index: Tensor,
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        # The queries and joint embeddings of real entities, without modalities they lack.
+        query = model.query(model.join(head, model.masks(head_index)), rel_type)
+        return query, model.join(tail, model.masks(tail_index))
 
     def _score(
         self,
