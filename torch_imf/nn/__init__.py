@@ -6,7 +6,7 @@ from .functional import (
     linear_ce_loss,
     self_adversarial_loss,
 )
-from .fusion import AdaMFFusion, DecisionFusion, IMFFusion, MutanFusion
+from .fusion import AdaMFFusion, DecisionFusion, IMFFusion, MutanFusion, StackFusion
 from .generator import ModalityGenerator
 from .models import IMF, KGE, AdaMF, Adversary, MultimodalKGE, SampledLoss
 from .scorer import (
@@ -38,6 +38,7 @@ __all__ = classes = [
     "RotatE",
     "SampledLoss",
     "Scorer",
+    "StackFusion",
     "TransE",
     "TuckER",
     "contrastive_loss",

@@ -7,10 +7,11 @@ from .base import Fusion
 from .decision import DecisionFusion
 from .imf import IMFFusion
 from .mutan import MutanFusion
+from .stack import StackFusion
 
 classes = ["AdaMFFusion", "IMFFusion", "MutanFusion"]
 
-__all__ = [*classes, "DecisionFusion", "Fusion", "fusion_resolver"]
+__all__ = [*classes, "DecisionFusion", "Fusion", "StackFusion", "fusion_resolver"]
 
 
 def fusion_resolver(query: Fusion | str, *args: Any, **kwargs: Any) -> Fusion:
