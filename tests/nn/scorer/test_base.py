@@ -5,8 +5,12 @@ from torch_imf.nn import scorer as scorers
 from torch_imf.nn.scorer import scorer_resolver
 
 
-@pytest.fixture(params=scorers.classes)
+@pytest.fixture(params=[*scorers.classes, "CrossModal", "CrossModal of sums"])
 def scorer(request):
+    if request.param == "CrossModal":
+        return scorers.CrossModal(scorers.TransE(4))
+    if request.param == "CrossModal of sums":
+        return scorers.CrossModal(scorers.RotatE(4), total=True)
     return getattr(scorers, request.param)(8).eval()
 
 
@@ -48,7 +52,9 @@ def test_inverse(scorer):
 
 def test_gradients_are_finite_at_a_perfect_match(scorer):
     head, rel, _ = inputs(scorer)
-    key = scorer.key(scorer.query(head, rel).detach()).requires_grad_()
+    key = scorer.query(head, rel).detach()
+    key = key if isinstance(scorer, scorers.CrossModal) else scorer.key(key)
+    key.requires_grad_()
     scorer.similarity(scorer.query(head, rel), key).sum().backward()
     assert key.grad.isfinite().all()
 

@@ -6,6 +6,7 @@ from .base import DistanceScorer, Scorer
 from .complex import ComplEx
 from .contextual import ContextualRelationalScorer
 from .conve import ConvE
+from .cross_modal import CrossModal
 from .distmult import DistMult
 from .rotate import RotatE
 from .transe import TransE
@@ -21,7 +22,7 @@ classes = [
     "TuckER",
 ]
 
-__all__ = [*classes, "DistanceScorer", "Scorer", "scorer_resolver"]
+__all__ = [*classes, "CrossModal", "DistanceScorer", "Scorer", "scorer_resolver"]
 
 
 def scorer_resolver(query: Scorer | str, *args: Any, **kwargs: Any) -> Scorer:
