@@ -8,7 +8,7 @@ from .functional import (
 )
 from .fusion import AdaMFFusion, DecisionFusion, IMFFusion, MutanFusion, StackFusion
 from .generator import ModalityGenerator
-from .models import IMF, KGE, AdaMF, Adversary, MultimodalKGE, SampledLoss
+from .models import IKRL, IMF, KGE, TBKGC, AdaMF, Adversary, MultimodalKGE, SampledLoss
 from .scorer import (
     ComplEx,
     ContextualRelationalScorer,
@@ -31,6 +31,7 @@ __all__ = classes = [
     "CrossModal",
     "DecisionFusion",
     "DistMult",
+    "IKRL",
     "IMF",
     "IMFFusion",
     "KGE",
@@ -41,6 +42,7 @@ __all__ = classes = [
     "SampledLoss",
     "Scorer",
     "StackFusion",
+    "TBKGC",
     "TransE",
     "TuckER",
     "contrastive_loss",

@@ -1,3 +1,5 @@
+from inspect import signature
+
 import pytest
 import torch
 
@@ -14,10 +16,17 @@ def build(name, data, channels=16, **kwargs):
     return model_resolver(name, data.num_nodes, data.num_relations, channels, *args, **kwargs)
 
 
-@pytest.mark.parametrize("name", models_module.classes)
-@pytest.mark.parametrize("scorer", scorer.classes)
-def test_scores_agree(fake, name, scorer):
-    model = build(name, fake, scorer=scorer).eval()
+def takes_scorer(name):
+    return "scorer" in signature(getattr(models_module, name)).parameters
+
+
+@pytest.mark.parametrize(
+    ("name", "kwargs"),
+    [(x, {"scorer": y}) for x in models_module.classes for y in scorer.classes if takes_scorer(x)]
+    + [(x, {}) for x in models_module.classes if not takes_scorer(x)],
+)
+def test_scores_agree(fake, name, kwargs):
+    model = build(name, fake, **kwargs).eval()
     assert str(model) == (
         f"{name}({fake.num_nodes}, num_relations={fake.num_relations}, hidden_channels=16)"
     )
@@ -44,10 +53,11 @@ def test_scores_agree(fake, name, scorer):
 @pytest.mark.parametrize("name", models_module.classes)
 def test_every_model_beats_chance(fake, name):
     model = build(name, fake, channels=32)
-    chance = evaluate(model, fake)["mrr"]
+    # A model may know something of similar features before it learns, but not a structural one:
+    chance, before = (evaluate(x, fake)["mrr"] for x in (build("KGE", fake, channels=32), model))
     assert chance < 0.1
     fit(model, fake, epochs=30, batch_size=128, lr=0.01, eval_every=5)
-    assert evaluate(model, fake)["mrr"] > 3 * chance
+    assert evaluate(model, fake)["mrr"] > max(3 * chance, before + 0.1)
 
 
 def test_pyg_protocol(fake):

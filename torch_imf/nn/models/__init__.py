@@ -5,11 +5,13 @@ from torch_geometric.resolver import resolver
 from .adamf import AdaMF
 from .adversary import Adversary
 from .base import MultimodalKGE
+from .ikrl import IKRL
 from .imf import IMF
 from .kge import KGE
 from .sampled import SampledLoss
+from .tbkgc import TBKGC
 
-classes = ["AdaMF", "IMF", "KGE"]
+classes = ["AdaMF", "IKRL", "IMF", "KGE", "TBKGC"]
 
 __all__ = [*classes, "Adversary", "MultimodalKGE", "SampledLoss", "model_resolver"]
 
