@@ -4,6 +4,7 @@ from .features import modalities
 from .index import TripletIndex
 from .loader import QueryLoader
 from .names import NameIndex
+from .percentile import mean_rank_percentile
 
 __all__ = classes = [
     "NameIndex",
@@ -11,5 +12,6 @@ __all__ = classes = [
     "TripletIndex",
     "audit",
     "clean_split",
+    "mean_rank_percentile",
     "modalities",
 ]
