@@ -8,7 +8,7 @@ from .functional import (
 )
 from .fusion import AdaMFFusion, DecisionFusion, IMFFusion, MutanFusion, StackFusion
 from .generator import ModalityGenerator
-from .models import IKRL, IMF, KGE, TBKGC, AdaMF, Adversary, MultimodalKGE, SampledLoss
+from .models import IKRL, IMF, KGE, RSME, TBKGC, AdaMF, Adversary, MultimodalKGE, SampledLoss
 from .scorer import (
     ComplEx,
     ContextualRelationalScorer,
@@ -38,6 +38,7 @@ __all__ = classes = [
     "ModalityGenerator",
     "MultimodalKGE",
     "MutanFusion",
+    "RSME",
     "RotatE",
     "SampledLoss",
     "Scorer",

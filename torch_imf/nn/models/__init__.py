@@ -8,10 +8,11 @@ from .base import MultimodalKGE
 from .ikrl import IKRL
 from .imf import IMF
 from .kge import KGE
+from .rsme import RSME
 from .sampled import SampledLoss
 from .tbkgc import TBKGC
 
-classes = ["AdaMF", "IKRL", "IMF", "KGE", "TBKGC"]
+classes = ["AdaMF", "IKRL", "IMF", "KGE", "RSME", "TBKGC"]
 
 __all__ = [*classes, "Adversary", "MultimodalKGE", "SampledLoss", "model_resolver"]
 
