@@ -47,6 +47,16 @@ def test_fb15k237(tmp_path):
     assert float(mrr[1]) > 0.01  # Chance is below 0.001.
 
 
+@pytest.mark.mirror
+def test_adamf_mat(tmp_path):
+    args = ["--epochs", "1", "--hidden_channels", "16", "--batch_size", "4096"]
+    out = run("adamf_mat.py", *args, cwd=tmp_path)
+    mrr = re.search(r"^Test MRR: ([\d.]+), Hits@1: ", out, re.MULTILINE)
+    assert float(mrr[1]) > 0.002  # Chance is below 0.001.
+    weights = re.search(r"^Mean weights: struct: ([\d.]+), text: ([\d.]+)$", out, re.MULTILINE)
+    assert sum(map(float, weights.groups())) == pytest.approx(1, abs=2e-3)
+
+
 def test_structural_encoder(tmp_path):
     out = run("structural_encoder.py", "--epochs", "15", "--hidden_channels", "16", cwd=tmp_path)
     mrr, chance = (

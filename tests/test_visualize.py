@@ -2,7 +2,13 @@ import pytest
 import torch
 
 from torch_imf.predict import Completion
-from torch_imf.visualize import plot_completions, plot_metric, plot_tsne, silhouette
+from torch_imf.visualize import (
+    plot_completions,
+    plot_metric,
+    plot_modality_weights,
+    plot_tsne,
+    silhouette,
+)
 
 plt = pytest.importorskip("matplotlib.pyplot")
 
@@ -29,6 +35,20 @@ def test_plot_metric():
     assert [bar.get_height() for bar in ax.patches] == pytest.approx([0.2, 0.5])
     assert ax.get_ylabel() == "Hits@10"
     assert [t.get_text() for t in ax.get_xticklabels()] == ["A", "B"]
+    plt.close()
+
+
+def test_plot_modality_weights():
+    _, ax = plt.subplots()
+    rows = {"born in": {"struct": 0.7, "text": 0.3}, "plays for": {"struct": 0.4, "text": 0.6}}
+    plot_modality_weights(rows, ax, "AdaMF", labels={"text": "Text"})
+    assert [bar.get_width() for bar in ax.patches] == pytest.approx([0.7, 0.4, 0.3, 0.6])
+    assert [bar.get_x() for bar in ax.patches] == pytest.approx([0, 0, 0.7, 0.4])
+    assert [t.get_text() for t in ax.get_yticklabels()] == list(rows)
+    assert [t.get_text() for t in ax.get_legend().get_texts()] == ["struct", "Text"]
+    for wrong in ({}, {"a": {"struct": 1.0}, "b": {"text": 1.0}}):
+        with pytest.raises(ValueError, match="rows of the same modalities"):
+            plot_modality_weights(wrong, ax)
     plt.close()
 
 

@@ -74,6 +74,48 @@ def plot_metric(values: Mapping[str, Sequence[float]], ax: "Axes", label: str = 
     ax.spines[["top", "right"]].set_visible(False)
 
 
+def plot_modality_weights(
+    weights: Mapping[str, Mapping[str, float]],
+    ax: "Axes",
+    title: str = "",
+    labels: Mapping[str, str] | None = None,
+) -> None:
+    r"""Plots the weight of each modality, as Figure 5 of the `"Unleashing the
+    Power of Imbalanced Modality Information for Multi-modal Knowledge Graph
+    Completion" <https://arxiv.org/abs/2402.15444>`_ paper: one bar per row,
+    such as a relation, divided by weights.
+
+    Args:
+        weights (dict[str, dict[str, float]]): The weight of each modality, in
+            each row; the same modalities in all of them.
+        ax (matplotlib.axes.Axes): Where to plot.
+        title (str, optional): The title. (default: :obj:`""`)
+        labels (dict[str, str], optional): Names of modalities to show instead
+            of their own. (default: :obj:`None`)
+
+    Raises:
+        ValueError: If there are no rows, or they differ in modalities.
+    """
+    names = [list(row) for row in weights.values()]
+    if len(names) == 0 or any(name != names[0] for name in names):
+        raise ValueError(f"Expected rows of the same modalities, and at least one (got {names})")
+    left = [0.0] * len(weights)
+    for i, name in enumerate(names[0]):
+        width = [row[name] for row in weights.values()]
+        label = (labels or {}).get(name, name)
+        ax.barh(range(len(width)), width, left=left, color=f"C{i}", alpha=0.7, label=label)
+        for row, (start, size) in enumerate(zip(left, width, strict=True)):
+            ax.text(start + size / 2, row, f"{size:.2f}", ha="center", va="center", fontsize=8)
+        left = [start + size for start, size in zip(left, width, strict=True)]
+    ax.set_yticks(range(len(weights)), list(weights))
+    ax.invert_yaxis()
+    ax.set_xlim(0, max(left))
+    ax.set_xticks([])
+    ax.set_title(title, fontsize=10)
+    ax.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, 0), ncol=len(names[0]))
+    ax.spines[["top", "right", "bottom"]].set_visible(False)
+
+
 def plot_tsne(
     x: Tensor,
     labels: Sequence[str],
