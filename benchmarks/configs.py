@@ -217,7 +217,7 @@ def adamf_rows(graph: str) -> dict[str, Settings]:
     rotate = changed(sampled, model={"hidden_channels": 400, "scorer": {"name": "rotate"}})
     structure = changed(adamf, alone=True)
     del structure["class"]
-    rsme = changed(adamf, **{"class": "RSME"})
+    rsme = changed(adamf, model={"gate": 0.2}, **{"class": "RSME"})
     del rsme["model"]["scorer"]
     ikrl, tbkgc = (changed(sampled, **{"class": name}) for name in ("IKRL", "TBKGC"))
     rotated = changed(rotate, **{"class": "AdaMF"})

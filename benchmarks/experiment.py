@@ -22,7 +22,7 @@ from graphs import DATA, graph
 from results import RESULTS, append, commit
 
 from torch_imf import IMF, KGE, MultimodalKGE, calibrate, evaluate, fit
-from torch_imf.data import modalities
+from torch_imf.data import mean_rank_percentile, modalities
 from torch_imf.data.graph import prepare as to_device
 from torch_imf.encoders import StructuralEncoder
 from torch_imf.nn import Adversary, SampledLoss
@@ -101,6 +101,12 @@ def build(settings: Settings, data: Any, seed: int) -> MultimodalKGE:
         kwargs["loss"] = SampledLoss(**kwargs["loss"])
     if "adversary" in kwargs:
         kwargs["adversary"] = Adversary(**kwargs["adversary"])
+    if "gate" in kwargs:  # The share of relations that RSME keeps.
+        (head, tail), rel = data.edge_index[:, data.train_mask], data.edge_type[data.train_mask]
+        name = next(iter(x_dict))
+        features = (x_dict[name], mask_dict[name], data.num_relations)
+        percentile = mean_rank_percentile(head, rel, tail, *features)
+        kwargs["gate"] = (percentile <= percentile.quantile(kwargs["gate"])).float()
     if rel_channels is not None:
         kwargs["rel_channels"] = rel_channels
     size = (data.num_nodes, data.num_relations, channels)
