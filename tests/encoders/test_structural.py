@@ -102,6 +102,39 @@ def test_energy_and_loss_by_a_loop(fake):
     assert torch.allclose(score[torch.arange(20), tail_index], expected, atol=1e-5)
 
 
+def test_negatives_that_are_none_add_nothing(fake):
+    encoder = make(fake).register_graph(fake)
+    *facts, neg_index = next(iter(encoder.loader(*train_facts(fake), batch_size=20)))
+    for row, col in ((3, 2), (5, slice(None))):
+        neg_index[row, col] = -1
+    loss = encoder.loss(*facts, neg_index)
+    pos, *neg = (encoder.energy(encoder(), *facts[:2], t) for t in (facts[2], *neg_index.t()))
+    hinge = (encoder.margin + pos.unsqueeze(1) - torch.stack(neg, dim=1)).relu()
+    assert torch.isclose(loss, hinge[neg_index >= 0].sum() / neg_index.numel())
+    loss = encoder.loss(*facts, torch.full_like(neg_index, -1))
+    loss.backward()
+    assert loss == 0 and all((p.grad == 0).all() for p in encoder.parameters())
+
+
+def test_graph_without_negatives():
+    # Every entity is an answer of (0, 0), but not of its inverse.
+    zero = torch.zeros(6, dtype=torch.long)
+    data = Data(edge_index=torch.stack([zero, torch.arange(6)]), edge_type=zero, num_nodes=6)
+    data.num_relations, data.train_mask = 1, zero == 0
+    data.val_mask = data.test_mask = zero != 0
+    index = make(data).register_graph(data).edge_index
+    sampler = FullSampler(Data(edge_index=index, num_nodes=6))
+    encoder = make(data, num_neighbors=[-1, -1], edge_attention=True)
+    loader = encoder.loader(*train_facts(data), batch_size=4, neighbor_sampler=sampler)
+    batches = list(loader)
+    for head_index, rel_type, tail_index, neg_index, *graph, n_id in batches:
+        assert torch.equal(neg_index == -1, (rel_type == 0).unsqueeze(1).expand(-1, 4))
+        loss = encoder.loss(head_index, rel_type, tail_index, neg_index, *graph, n_id)
+        loss.backward()
+    assert all(p.grad.isfinite().all() for p in encoder.parameters())
+    sampled_equals_full(data, neighbor_sampler=sampler)
+
+
 def test_loader_visits_each_fact_in_both_directions(fake):
     encoder = make(fake)
     facts = train_facts(fake)

@@ -154,6 +154,38 @@ def test_adversaries_train_in_turn(fake):
         assert all(p.grad is None for p in others)
 
 
+def test_facts_without_candidates():
+    # The first fact has none, the second two of three.
+    zero = torch.zeros(2, dtype=torch.long)
+    key_index = torch.tensor([[-1, -1, -1], [1, -1, 4]])
+    sampler = fixed(KBGANSampler(5, Table(5), num_negatives=1000, momentum=0.5), key_index)
+    weight, reward = sampler.generator.weight, torch.randn(5)
+    neg_index, log_prob = sampler.sample(zero, zero, zero)
+    assert set(neg_index[0].tolist()) == {-1} and set(neg_index[1].tolist()) == {1, 4}
+    prob = dict(zip([1, 4], weight[[1, 4]].log_softmax(dim=0).tolist(), strict=True))
+    expected = torch.tensor([prob[t] for t in neg_index[1].tolist()])
+    assert torch.allclose(log_prob[1], expected, atol=1e-6)
+
+    def score(head_index, rel_type, neg_index):
+        assert neg_index.min() >= 0
+        return reward[neg_index]
+
+    _, loss_fn = sampler.objective(score)
+    torch.manual_seed(1)
+    loss = loss_fn(zero, zero, zero)
+    torch.manual_seed(1)
+    neg_index, log_prob = sampler.sample(zero, zero, zero)
+    assert torch.isclose(loss, -(reward[neg_index[1]] * log_prob[1]).sum() / 2000)
+    (grad,) = torch.autograd.grad(loss, weight)
+    assert grad.isfinite().all() and grad[[1, 4]].abs().sum() > 0 and grad[[0, 2, 3]].sum() == 0
+    # If no fact has any, nothing is learned:
+    sampler.baseline.fill_(3.0)
+    sampler.candidates.forward = lambda *fact: torch.full((2, 3), -1)
+    loss = loss_fn(zero, zero, zero)
+    assert loss == 0 and sampler.baseline == 3
+    assert (torch.autograd.grad(loss, weight)[0] == 0).all()
+
+
 @pytest.mark.parametrize("generator", [TransE(6, 4, 8), KGE(6, 2, 8, scorer="tucker")])
 def test_any_model_generates(generator):
     triples = torch.randint(6, (10,)), torch.randint(4, (10,)), torch.randint(6, (10,))

@@ -2,11 +2,14 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch_geometric.nn.kge import TransE
 from torch_geometric.testing import withCUDA
 
+from torch_imf import KGE, train
 from torch_imf import sampler as module
 from torch_imf.data import TripletIndex
+from torch_imf.nn import SampledLoss
 from torch_imf.sampler import CrossModalAttention, Sampler, classes, sampler_resolver
 
 N, R, K = 12, 3, 4
@@ -115,13 +118,61 @@ def test_more_negatives_than_entities(name):
 
 
 @pytest.mark.parametrize("name", classes)
+def test_no_candidate_left(name):
+    # Query (0, 0) has all answers but entity 5, and so has its fact that is not known. Query
+    # (1, 0) has one answer.
+    head_index, zero = torch.arange(N) // (N - 1), torch.zeros(N, dtype=torch.long)
+    tail_index = torch.cat([torch.arange(N)[torch.arange(N) != 5], torch.tensor([4])])
+    index = TripletIndex(head_index, zero, tail_index)
+    sampler = build(name, index, 1)
+    batch = torch.tensor([[0, 0, 1], [0, 0, 0], [2, 5, 4]]).repeat(1, 1000)
+    drawn = sampler(*batch).view(1000, 3).t()
+    assert set(drawn[0].tolist()) - {-1} == {5}
+    assert set(drawn[1].tolist()) == {-1}
+    assert set(drawn[2].tolist()) - {-1} == set(range(N)) - {4}
+
+    # All are known:
+    full = TripletIndex(zero, zero, torch.arange(N))
+    if name == "MMRNSSampler":  # Nothing could ever be drawn for this query.
+        with pytest.raises(ValueError, match="Cannot draw 1 negatives"):
+            build(name, full, 1)
+    else:
+        sampler = build(name, full)
+        assert (sampler(zero, zero, torch.arange(N)) == -1).all()
+
+    # What has no negative is learned from as a fact alone:
+    model = KGE(N, R, 8, "rotate", loss=SampledLoss(sampler=sampler))
+    batch = zero[:1], zero[:1], torch.tensor([5])
+    ((*facts, neg_index),) = model.loader(*batch)
+    assert (neg_index == -1).all()
+    loss = model.loss(*facts, neg_index)
+    loss.backward()
+    assert torch.isclose(loss, F.softplus(-model(*facts)).mean())
+    grads = [p.grad for p in model.parameters() if p.grad is not None]
+    assert len(grads) == 2 and all(x.isfinite().all() and x.abs().sum() > 0 for x in grads)
+
+
+@pytest.mark.parametrize("name", classes)
+def test_training_by_single_facts(name):
+    triples = facts(5)
+    sampler = build(name, TripletIndex(*triples))
+    model = KGE(N, R, 8, "rotate", loss=SampledLoss(sampler=sampler))
+    loader = model.loader(*triples, batch_size=1)
+    assert len(loader) == 10 and all(x.size(0) == 1 for batch in loader for x in batch)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    losses = [train(model, loader, [optimizer]) for _ in range(20)]
+    assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize("name", classes)
 def test_bad_input(name):
     triples = facts(20)
     index = TripletIndex(*triples)
     with pytest.raises(ValueError, match="'num_nodes' needs to be at least 2"):
         getattr(module, name)(num_nodes=1, index=index, **arguments(name))
-    with pytest.raises(ValueError, match="'num_negatives' needs to be positive"):
-        build(name, index, 0)
+    for num_negatives in (0, -1):
+        with pytest.raises(ValueError, match="'num_negatives' needs to be positive"):
+            build(name, index, num_negatives)
     five = torch.arange(N + 1)
     with pytest.raises(ValueError, match=f"ids of {N + 1} entities"):
         build(name, TripletIndex(five, five % R, five))

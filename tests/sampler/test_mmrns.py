@@ -113,6 +113,17 @@ def test_contrastive_loss():
     assert len(params) == len(list(att.parameters()))
 
 
+def test_facts_without_candidates():
+    # All entities but the tail are answers, and it is none that is known.
+    zero = torch.zeros(N, dtype=torch.long)
+    sampler = MMRNSSampler(N, attention(), TripletIndex(zero[1:], zero[1:], torch.arange(1, N)))
+    neg_index, weight = sampler.sample(zero[:1], zero[:1], zero[:1])
+    assert neg_index.tolist() == [[-1]] and weight.tolist() == [[0.0]]
+    loss = weight.sum() + sampler.loss(zero[:1], zero[:1], zero[:1])
+    loss.backward()
+    assert loss == 0 and all((p.grad == 0).all() for p in sampler.parameters())
+
+
 def test_bad_input():
     with pytest.raises(ValueError, match="Cannot draw 5 .*: there are 6 candidates, and 4 ent"):
         MMRNSSampler(N, attention(), index(), num_negatives=5)

@@ -20,7 +20,7 @@ class StructuralLoader:
     :obj:`(head_index, rel_type, tail_index, neg_index)` of shapes :obj:`[B]`,
     :obj:`[B]`, :obj:`[B]` and :obj:`[B, K]`. If neighbors are sampled, the
     graph of the batch follows, :obj:`(edge_index, edge_type, n_id)`, and
-    entities are positions in :obj:`n_id`.
+    entities are positions in :obj:`n_id`. A negative of :obj:`-1` is none.
 
     Args:
         data (Data): The training facts in both directions:
@@ -74,9 +74,11 @@ class StructuralLoader:
         yield from self.loader if self.num_neighbors is None else self._sample(list(self.loader))
 
     def _sample(self, batches: Sequence[tuple[Tensor, ...]]) -> Iterator[tuple[Tensor, ...]]:
-        # The pairs of each head with its tail and its negatives, fact by fact:
+        # The pairs of each head with its tail and its negatives (the tail again where there is
+        # none), fact by fact:
         head_index, _, tail_index, neg_index = map(torch.cat, zip(*batches, strict=True))
-        key_index = torch.cat([tail_index.unsqueeze(1), neg_index], dim=1)  # [E, 1 + K]
+        tail = tail_index.unsqueeze(1)
+        key_index = torch.cat([tail, neg_index.where(neg_index >= 0, tail)], dim=1)  # [E, 1 + K]
         pair_index = torch.stack([head_index.unsqueeze(1).expand_as(key_index), key_index])
         loader = LinkNeighborLoader(
             self.data,
@@ -85,11 +87,12 @@ class StructuralLoader:
             neighbor_sampler=self.neighbor_sampler,
             batch_size=self.batch_size * key_index.size(1),
         )
-        for batch, (_, rel_type, _, _) in zip(loader, batches, strict=True):
-            batch = batch.to(self.device)
+        for batch, (_, rel_type, _, neg_index) in zip(loader, batches, strict=True):
+            batch, is_none = batch.to(self.device), (neg_index < 0).to(self.device)
             head_index, key_index = batch.edge_label_index.view(2, rel_type.numel(), -1)
             fact = head_index[:, 0], rel_type.to(self.device), key_index[:, 0]
-            yield *fact, key_index[:, 1:], batch.edge_index, batch.edge_type, batch.n_id
+            neg_index = key_index[:, 1:].masked_fill(is_none, -1)
+            yield *fact, neg_index, batch.edge_index, batch.edge_type, batch.n_id
 
     def __repr__(self) -> str:
         return (

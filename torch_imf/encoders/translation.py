@@ -1,3 +1,4 @@
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -176,7 +177,7 @@ class TranslationalEncoder(torch.nn.Module):
             rel_type (torch.Tensor): The relation types, of shape :obj:`[B]`.
             tail_index (torch.Tensor): The tail indices, of shape :obj:`[B]`.
             neg_index (torch.Tensor): What to replace the tails by, of shape
-                :obj:`[B, K]`.
+                :obj:`[B, K]`. An entry of :obj:`-1` adds nothing.
             *graph (torch.Tensor, optional): The arguments of :meth:`forward`.
 
         Raises:
@@ -187,7 +188,9 @@ class TranslationalEncoder(torch.nn.Module):
             raise ValueError(f"Expected indices of shape [B], [B], [B] and [B, K] (got {sizes})")
         x = self(*graph)
         pos = self.energy(x, head_index, rel_type, tail_index).unsqueeze(1)
-        neg = self.energy(x, head_index.unsqueeze(1), rel_type.unsqueeze(1), neg_index)
+        query = head_index.unsqueeze(1), rel_type.unsqueeze(1)
+        neg = self.energy(x, *query, neg_index.clamp(min=0))
+        neg = neg.masked_fill(neg_index < 0, math.inf)  # Beyond any margin.
         return F.margin_ranking_loss(neg, pos.expand_as(neg), torch.ones_like(neg), self.margin)
 
     def loader(

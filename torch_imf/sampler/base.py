@@ -9,7 +9,10 @@ class Sampler(torch.nn.Module):
     of a batch into :math:`K` negatives. The head of a fact is corrupted by
     passing its inverse triple :math:`(t, r^{-1}, h)`.
 
-    An entry of :obj:`-1` says that there is *no negative here*. It scores
+    A negative is neither the tail nor a known answer of its query, whatever
+    :math:`K` is: samplers that draw with replacement may repeat one, and where
+    none is left, as every other entity is a known answer, none is returned. An
+    entry of :obj:`-1` says that there is *no negative here*. It scores
     nothing, so whoever scores negatives leaves such entries out:
 
     .. code-block:: python

@@ -64,7 +64,8 @@ class KBGANSampler(Sampler):
     Shapes:
         - **input:** :obj:`head_index, rel_type, tail_index` :math:`(B)`, on
           the device of the index and the generator
-        - **output:** :obj:`neg_index` :math:`(B, K)`
+        - **output:** :obj:`neg_index` :math:`(B, K)`, with rows of :obj:`-1`
+          where every other entity is a known answer
 
     Raises:
         ValueError: If there are fewer than two entities, one negative or one
@@ -108,7 +109,8 @@ class KBGANSampler(Sampler):
         self, head_index: Tensor, rel_type: Tensor, tail_index: Tensor
     ) -> tuple[Tensor, Tensor]:
         r"""Draws negatives as :meth:`forward`, and returns the logarithm of
-        their probability among the candidates too, with its gradient.
+        their probability among the candidates too, with its gradient: zero
+        where there is no negative.
 
         Args:
             head_index (torch.Tensor): The head indices, of shape :obj:`[B]`.
@@ -119,7 +121,10 @@ class KBGANSampler(Sampler):
             Two tensors of shape :obj:`[B, K]`.
         """
         key_index = self.candidates(head_index, rel_type, tail_index)  # [B, K']
-        log_prob = self._score(head_index, rel_type, key_index).log_softmax(dim=-1)
+        score = self._score(head_index, rel_type, key_index.clamp(min=0))
+        # Finite, so that a row without any candidate has no NaN:
+        score = score.masked_fill(key_index < 0, torch.finfo(score.dtype).min)
+        log_prob = score.log_softmax(dim=-1)
         slot = log_prob.detach().exp().multinomial(self.num_negatives, replacement=True)
         return key_index.gather(1, slot), log_prob.gather(1, slot)
 
@@ -163,8 +168,9 @@ class KBGANSampler(Sampler):
         ) -> Tensor:
             neg_index, log_prob = self.sample(head_index, rel_type, tail_index)
             with torch.no_grad():
-                reward = score(head_index, rel_type, neg_index)
-            return self.loss(log_prob, reward)
+                reward = score(head_index, rel_type, neg_index.clamp(min=0))
+            # The baseline is a reward that teaches nothing, where there is no negative:
+            return self.loss(log_prob, reward.where(neg_index >= 0, self.baseline))
 
         return [p for p in self.generator.parameters() if p.requires_grad], loss
 

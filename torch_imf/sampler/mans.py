@@ -40,7 +40,7 @@ class MANSSampler(UniformSampler):
 
     .. code-block:: python
 
-        neg_dict = sampler.mix(tail_index, neg_index)
+        neg_dict = sampler.mix(tail_index, neg_index.clamp(min=0))
         x_struct = node_emb(neg_dict["struct"])
         x_visual = lin(x_dict["visual"][neg_dict["visual"]])
 
@@ -69,7 +69,8 @@ class MANSSampler(UniformSampler):
     Shapes:
         - **input:** :obj:`head_index, rel_type, tail_index` :math:`(B)`, on
           the device of the index
-        - **output:** :obj:`neg_index` :math:`(B, K)`
+        - **output:** :obj:`neg_index` :math:`(B, K)`, with rows of :obj:`-1`
+          where every other entity is a known answer
 
     Raises:
         ValueError: As :class:`UniformSampler`, or if there are no

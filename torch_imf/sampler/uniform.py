@@ -21,8 +21,7 @@ class UniformSampler(Sampler):
     Nothing is drawn twice to get there: with :math:`m` known answers, one of
     the :math:`|\mathcal{E}| - m` ranks among all other entities is drawn and
     then looked up, whatever :math:`m` is. Where every other entity is a known
-    answer, negatives are known answers too, each entity but the tail with
-    equal probability.
+    answer, there is no negative.
 
     Args:
         num_nodes (int): The number of entities.
@@ -35,7 +34,8 @@ class UniformSampler(Sampler):
     Shapes:
         - **input:** :obj:`head_index, rel_type, tail_index` :math:`(B)`, on
           the device of the index
-        - **output:** :obj:`neg_index` :math:`(B, K)`
+        - **output:** :obj:`neg_index` :math:`(B, K)`, with rows of :obj:`-1`
+          where every other entity is a known answer
 
     Raises:
         ValueError: If there are fewer than two entities or one negative, the
@@ -59,10 +59,9 @@ class UniformSampler(Sampler):
         tail = tail_index.unsqueeze(1)
         # Many more values than there are entities, so that the remainder is as good as uniform:
         draw = torch.randint(2**62, (tail.size(0), self.num_negatives), device=tail.device)
-        other = draw % (self.num_nodes - 1)
-        other += other >= tail
         if self.index is None:
-            return other
+            other = draw % (self.num_nodes - 1)
+            return other + (other >= tail)
 
         pos, found = self.index.find(head_index, rel_type)
         is_known = self.index.contains(head_index, rel_type, tail_index)
@@ -71,7 +70,7 @@ class UniformSampler(Sampler):
         high = (num_unknown - ~is_known * 1).unsqueeze(1)
         neg_index = self._unknown(draw % high.clamp(min=1), pos, found)
         neg_index = neg_index.where(neg_index != tail, self._unknown(high, pos, found))
-        return neg_index.where(high > 0, other)
+        return neg_index.where(high > 0, -1)
 
     def _unknown(self, rank: Tensor, pos: Tensor, found: Tensor) -> Tensor:
         # The unknown tail of each query that has so many others below it.
