@@ -10,7 +10,7 @@ import torch
 from torch_imf import evaluate, fit
 from torch_imf.data import modalities
 from torch_imf.encoders import StructuralEncoder
-from torch_imf.nn import IMF, KGE, ContextualRelationalScorer
+from torch_imf.nn import IMF, KGE, AdaMF, Adversary, ContextualRelationalScorer, SampledLoss
 
 SETTINGS = {"batch_size": 64, "lr": 0.01, "lr_decay": 0.9, "patience": None}
 
@@ -281,3 +281,90 @@ def test_divergence_keeps_the_best_parameters(fake):
     with pytest.raises(RuntimeError, match="training has diverged"):
         fit(model, fake, epochs=5, callback=poison, **SETTINGS)
     assert all(x.isfinite().all() for x in model.state_dict().values())
+
+
+def with_adversary(data):
+    torch.manual_seed(1)
+    args = data.num_nodes, data.num_relations, 8, *modalities(data)
+    return AdaMF(*args, loss=SampledLoss(4), adversary=Adversary())
+
+
+def equal(state, other):
+    return all(torch.equal(x, y) for x, y in zip(state.values(), other.values(), strict=True))
+
+
+@pytest.mark.parametrize(
+    "lr, batch_size, message",
+    [
+        # The generator loss grows first, as fakes are too far away to be taken for facts:
+        (1e10, 64, r"The generator loss is inf from batch \d+ on: "),
+        # Fakes are NaN, and both losses at once:
+        (1e20, 64, "The loss is nan from batch 2 on, the generator loss is nan from batch 2 on: "),
+        # There is no other batch to tell:
+        (1e45, 9999, "The generator loss has left parameters NaN or infinite: "),
+    ],
+)
+def test_generator_explodes_in_the_first_epoch(fake, tmp_path, lr, batch_size, message):
+    model, path = with_adversary(fake), tmp_path / "checkpoint.pt"
+    before = copy.deepcopy(model.state_dict())
+    with pytest.raises(RuntimeError, match=f"^{message}training has diverged in epoch 1. Lower"):
+        fit(model, fake, batch_size=batch_size, lr=[0.01, lr], checkpoint=path, progress=False)
+    assert equal(model.state_dict(), before)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_generator_explodes_later(fake, tmp_path):
+    # With its learning rate: 0.1, 1e4, and 1e9 in the third epoch. That of the model is fine.
+    settings = {"batch_size": 64, "lr": [1e-12, 0.1], "lr_decay": 1e5, "progress": False}
+    model, path, seen = with_adversary(fake), tmp_path / "checkpoint.pt", []
+
+    def keep(entry):
+        seen.append((entry["mrr"], copy.deepcopy(model.state_dict())))
+
+    for _ in range(2):  # What goes on from the checkpoint ends the same way.
+        with pytest.raises(
+            RuntimeError, match="[Tt]he generator loss is .* has diverged in epoch 3. "
+        ):
+            fit(model, fake, 9, checkpoint=path, callback=keep, **settings)
+        assert len(seen) == 2 and not equal(seen[0][1], seen[1][1])
+        best = max(seen, key=lambda entry: entry[0])[1]
+        assert equal(model.state_dict(), best)
+        state = torch.load(path, weights_only=True)
+        assert state["epoch"] == 2
+        assert equal(state["model"], seen[-1][1]) and equal(state["best"], best)
+        assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.pt"]
+
+
+@pytest.mark.parametrize(
+    "lr, error, message",
+    [
+        (1e30, RuntimeError, "The loss is nan from batch 2 on: training has diverged in epoch 1"),
+        # Found by validation: parameters are finite, scores are not.
+        (1e15, ValueError, "NaN or infinite scores"),
+    ],
+)
+def test_model_explodes_in_the_first_epoch(fake, lr, error, message):
+    torch.manual_seed(1)
+    model = KGE(fake.num_nodes, fake.num_relations, 8)
+    before = copy.deepcopy(model.state_dict())
+    with pytest.raises(error, match=message):
+        fit(model, fake, batch_size=9999 if lr < 1e20 else 64, lr=lr, progress=False)
+    assert equal(model.state_dict(), before)
+
+
+def test_interrupted_before_the_first_validation(fake):
+    # Nobody knows whether what has been learned is better, but it is all there is.
+    model = with_adversary(fake)
+    before, loss = copy.deepcopy(model.state_dict()), model.loss
+    steps = iter(range(5))
+
+    def interrupted(*batch):
+        if next(steps, None) is None:
+            raise KeyboardInterrupt
+        return loss(*batch)
+
+    model.loss = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, fake, batch_size=64, lr=0.01, progress=False)
+    state = model.state_dict()
+    assert not equal(state, before) and all(x.isfinite().all() for x in state.values())

@@ -1,4 +1,3 @@
-import math
 import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -25,6 +24,7 @@ def train(
     optimizers: list[Optimizer],
     precision: str = "fp32",
     progress: bool = False,
+    epoch: int = 1,
 ) -> float:
     r"""Trains a model for one epoch: for each batch, one step on each of its
     :obj:`objectives()`.
@@ -38,13 +38,15 @@ def train(
             hardware has it). (default: :obj:`"fp32"`)
         progress (bool, optional): If set to :obj:`True`, shows a progress bar
             in a terminal. (default: :obj:`False`)
+        epoch (int, optional): The number of the epoch, for messages.
+            (default: :obj:`1`)
 
     Returns:
         The loss of the first objective, averaged over batches.
 
     Raises:
         ValueError: If :obj:`precision` is invalid.
-        RuntimeError: If the loss is NaN or infinite.
+        RuntimeError: If a loss or a parameter is NaN or infinite.
     """
     if precision not in {"fp32", "bf16"}:
         raise ValueError(
@@ -54,6 +56,7 @@ def train(
     device = next(model.parameters()).device
     objectives = model.objectives()  # type: ignore[operator]
     total, num_batches = torch.zeros(len(objectives), device=device), 0
+    num_finite = torch.zeros_like(total, dtype=torch.long)  # Batches before one that is not.
     bar = tqdm(loader, desc="Epoch", disable=None if progress else True, leave=False)
     for batch in bar:
         for i, ((_, loss_fn), optimizer) in enumerate(zip(objectives, optimizers, strict=True)):
@@ -63,15 +66,22 @@ def train(
             loss.backward()
             optimizer.step()
             total[i] += loss.detach()
+        num_finite += total.isfinite()
         num_batches += 1
     means = (total / max(num_batches, 1)).tolist()
-    for (_, loss_fn), mean in zip(objectives, means, strict=True):
-        if not math.isfinite(mean):
-            name = getattr(loss_fn, "__name__", "loss").replace("_", " ")
-            raise RuntimeError(
-                f"The {name} is {mean} after an epoch: training has diverged. Lower the learning "
-                f"rate"
-            )
+    problems = []
+    for (params, loss_fn), mean, count in zip(objectives, means, num_finite.tolist(), strict=True):
+        name = getattr(loss_fn, "__name__", "loss").replace("_", " ")
+        if count < num_batches:
+            problems.append((count, f"{name} is {mean} from batch {count + 1} on"))
+        elif not all(bool(p.isfinite().all()) for p in params):  # By the last step.
+            problems.append((count, f"{name} has left parameters NaN or infinite"))
+    if problems:
+        problems.sort(key=lambda problem: problem[0])  # The first one first.
+        raise RuntimeError(
+            f"The {', the '.join(text for _, text in problems)}: training has diverged in epoch "
+            f"{epoch}. Lower the learning rate"
+        )
     return means[0]
 
 
@@ -100,7 +110,8 @@ def fit(
     Given a :obj:`checkpoint` file, the state of training is kept there every
     :obj:`eval_every` epochs, and the same call continues from it: the outcome
     equals that of an uninterrupted run bit for bit on a CPU. If training is
-    interrupted or diverges, the model is left with its best parameters so far.
+    interrupted or diverges, the model is left with its best parameters so far:
+    if it diverges before the first validation, with those it had at the start.
 
     Args:
         model (torch.nn.Module): The model.
@@ -214,7 +225,7 @@ def fit(
             for opt in optimizers:
                 for group in opt.param_groups:
                     group["lr"] = group["base_lr"] * lr_decay ** (epoch - 1)
-            loss = train(model, loader, optimizers, precision, progress)
+            loss = train(model, loader, optimizers, precision, progress, epoch)
             state.epoch = epoch
             if epoch % eval_every == 0:
                 validate()
@@ -222,7 +233,10 @@ def fit(
             elif epoch == epochs:
                 # Not saved: a longer run that goes on from here would not validate now.
                 validate()
-    finally:  # Also if training diverges or is interrupted.
+    except Exception:  # Training has diverged, maybe before there was a best epoch.
+        model.load_state_dict(state.best)
+        raise
+    finally:  # Also if training is interrupted.
         bar.close()
         if len(state.history) > 0:
             model.load_state_dict(state.best)

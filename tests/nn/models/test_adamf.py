@@ -135,18 +135,6 @@ def test_adamf_trains(fake):
         fit(model, fake, 1, lr=[0.1])
 
 
-def test_exploding_generator_keeps_the_best_model(fake):
-    model = build(fake, adversary=Adversary(), loss=SampledLoss(4))
-    fit(model, fake, 2, 256, lr=0.01, progress=False)
-    best = {key: x.clone() for key, x in model.state_dict().items()}
-    with torch.no_grad():
-        for p in model.adversary.parameters():
-            p.fill_(float("inf"))
-    with pytest.raises(RuntimeError, match="generator loss is (nan|inf)|The loss is (nan|inf)"):
-        fit(model, fake, 2, 256, lr=0.01, progress=False)
-    assert all(x.isfinite().all() for k, x in best.items())
-
-
 def test_adamf_errors(fake):
     with pytest.raises(ValueError, match="structure for an adversary"):
         build(fake, struct=False, adversary=Adversary())
