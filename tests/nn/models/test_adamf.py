@@ -1,10 +1,8 @@
-import copy
-
 import pytest
 import torch
 import torch.nn.functional as F
 
-from torch_imf import evaluate, fit
+from torch_imf import evaluate, fit, train
 from torch_imf.data import modalities
 from torch_imf.nn import AdaMF, Adversary, SampledLoss
 
@@ -69,63 +67,6 @@ def test_adamf(fake):
     assert loss_fn == model.loss and len(params) == len(list(model.parameters()))
 
 
-def test_adversary_of_weight_zero_is_plain_adamf(fake):
-    args = batch(fake)
-    plain, none = build(fake), build(fake, adversary=Adversary(weight=0.0))
-    none.load_state_dict(plain.state_dict(), strict=False)
-    assert torch.equal(plain.loss(*args), none.loss(*args))
-    assert len(none.objectives()) == 1
-
-
-@pytest.mark.parametrize("kinds", [["head"], ["tail", "both"], ["head", "tail", "both"]])
-def test_mat(fake, kinds):
-    model = build(fake, adversary=Adversary(weight=0.3, num_groups=2, kinds=kinds))
-    *facts, neg_index = args = batch(fake)
-    (own, loss), (generators, generator_loss) = model.objectives()
-    assert not {id(p) for p in own} & {id(p) for p in generators}
-    assert len(own) + len(generators) == len(list(model.parameters()))
-
-    # Eq. 10, entity by entity, with the same noise:
-    torch.manual_seed(1)
-    total = loss(*args)
-    torch.manual_seed(1)
-    head, tail = model.embed(facts[0]), model.embed(facts[2])
-    fakes = [(model.adversary.fake(head), model.adversary.fake(tail)) for _ in range(2)]
-    real_head, real_tail = (model.encode(index)["fused"] for index in (facts[0], facts[2]))
-    scores = []
-    for fake_head, fake_tail in fakes:
-        fake_head, fake_tail = (model.join(x)["fused"] for x in (fake_head, fake_tail))
-        pairs = {
-            "head": (fake_head, real_tail),
-            "tail": (real_head, fake_tail),
-            "both": (fake_head, fake_tail),
-        }
-        for kind in kinds:
-            h, t = (x.double() for x in pairs[kind])
-            for b, r in enumerate(facts[1]):
-                scores.append(model.scorers["fused"].margin - distance(model, h[b], r, t[b]))
-    fake_score = torch.stack(scores)
-    query = model.query({"fused": real_head}, facts[1])
-    key = {"fused": real_tail.unsqueeze(1)}
-    pos = model.similarity(query, key).squeeze(1)
-    adversarial = F.softplus(-pos).mean() + F.softplus(fake_score).mean()
-    plain = copy.deepcopy(model)
-    plain.adversary = None
-    expected = plain.loss(*args) + 0.3 * adversarial
-    assert torch.allclose(total.double(), expected.double(), atol=1e-5)
-
-    # What each objective moves:
-    model.zero_grad()
-    total.backward()
-    assert all(p.grad is None for p in generators)
-    assert model.node_emb.weight.grad.abs().sum() > 0
-    torch.manual_seed(1)
-    out = generator_loss(*args)
-    assert torch.allclose(out.double(), F.softplus(-fake_score).mean(), atol=1e-5)
-    grads = torch.autograd.grad(out, generators)
-    assert all(grad.abs().sum() > 0 for grad in grads)
-
-
 def test_adamf_trains(fake):
     model = build(fake, adversary=Adversary(), loss=SampledLoss(16, sampler="joint"))
     history = fit(model, fake, 45, 128, lr=[0.02, 0.001], eval_every=15, progress=False)
@@ -135,16 +76,56 @@ def test_adamf_trains(fake):
         fit(model, fake, 1, lr=[0.1])
 
 
+@pytest.mark.parametrize("weight", [0.0, 0.3])
+def test_modality_that_the_whole_batch_lacks(fake, weight):
+    # Without an adversary, it is as if there were no such modality.
+    x_dict, mask_dict = modalities(fake)
+    model = build(fake, adversary=Adversary(weight), loss=SampledLoss(5))
+    lacking = (~mask_dict["visual"]).nonzero().view(-1)
+    head_index, tail_index, *_ = lacking.split(8)
+    neg_index = lacking[torch.randint(lacking.numel(), (8, 5))]
+    args = (head_index, fake.edge_type[:8], tail_index, neg_index)
+    _, alpha = model.fusion(model.embed(lacking), model.masks(lacking), True)
+    visual = list(model.fusion.in_channels).index("visual")
+    assert (alpha[:, visual] == 0).all() and torch.allclose(alpha.sum(dim=-1), torch.ones(1))
+
+    for params, loss_fn in model.objectives():
+        model.zero_grad()
+        loss = loss_fn(*args)
+        loss.backward()
+        assert loss.isfinite()
+        assert all(p.grad.isfinite().all() for p in params if p.grad is not None)
+        assert weight == 0 or any(p.grad.abs().sum() > 0 for p in params if p.grad is not None)
+    if weight > 0:
+        return
+
+    assert all((p.grad == 0).all() for p in model.features["visual"].parameters())
+    assert (model.fusion.att.grad[visual] == 0).all()
+    x_dict, mask_dict = ({k: v for k, v in x.items() if k != "visual"} for x in (x_dict, mask_dict))
+    sizes = (fake.num_nodes, fake.num_relations, 8)
+    other = AdaMF(*sizes, x_dict, mask_dict, loss=SampledLoss(5))
+    state = {k: x for k, x in model.state_dict().items() if k in other.state_dict()}
+    keep = [i for i in range(len(model.fusion.in_channels)) if i != visual]
+    other.load_state_dict(state | {"fusion.att": model.fusion.att[keep]})
+    assert torch.allclose(other.loss(*args), loss, atol=1e-6)
+    assert torch.allclose(other(*args[:3]), model(*args[:3]), atol=1e-6)
+
+
+@pytest.mark.parametrize("adversary", [None, Adversary(num_groups=2)])
+def test_single_facts(fake, adversary):
+    model = build(fake, adversary=adversary, loss=SampledLoss(5))
+    args = batch(fake)
+    batches = [[x[i : i + 1] for x in args] for i in range(6)]
+    if adversary is None:  # Which draws noise.
+        losses = torch.stack([model.loss(*single) for single in batches])
+        assert torch.allclose(losses.mean(), model.loss(*args), atol=1e-5)
+    before = {name: p.clone() for name, p in model.named_parameters()}
+    optimizers = [torch.optim.Adam(params, lr=0.01) for params, _ in model.objectives()]
+    train(model, batches, optimizers)
+    for name, p in model.named_parameters():  # What stands in for a modality is masked.
+        assert p.isfinite().all() and torch.equal(p, before[name]) == ("missing" in name), name
+
+
 def test_adamf_errors(fake):
     with pytest.raises(ValueError, match="structure for an adversary"):
         build(fake, struct=False, adversary=Adversary())
-    with pytest.raises(ValueError, match="no modality to generate"):
-        AdaMF(5, 2, 4, adversary=Adversary())
-    for kwargs in ({"weight": -1.0}, {"num_groups": 0}, {"noise_channels": 0}):
-        with pytest.raises(ValueError, match="'weight' cannot be negative"):
-            Adversary(**kwargs)
-    with pytest.raises(ValueError, match=r"'kinds' need to be of .* \(got \['tails'\]\)"):
-        Adversary(kinds=["tails"])
-    assert (
-        str(Adversary(0.2)) == "Adversary(weight=0.2, num_groups=1, kinds=['head', 'tail', 'both'])"
-    )

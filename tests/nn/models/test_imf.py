@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from torch_imf import evaluate, fit
+from torch_imf import evaluate, fit, train
 from torch_imf.data import modalities
 from torch_imf.nn import IMF, ContextualRelationalScorer, contrastive_loss, info_nce_loss
 
@@ -197,6 +197,20 @@ def test_an_entity_without_any_modality(fake):
     assert not torch.equal(z["fused"][0], z["fused"][1])
     score = model.predict(torch.tensor([0, 1]), torch.tensor([0, 0]))
     assert score.isfinite().all()
+
+
+@pytest.mark.parametrize("temperature", [None, 0.1])
+@pytest.mark.parametrize("scorer", ["contextual", "conve"])
+def test_single_facts(fake, scorer, temperature):
+    # Of entities with and without each modality.
+    args = (fake.num_nodes, fake.num_relations, 12, *modalities(fake))
+    model = IMF(*args, scorer=scorer, contrastive_temperature=temperature)
+    facts = fake.edge_index[0, :10], fake.edge_type[:10], fake.edge_index[1, :10]
+    loader = model.loader(*facts, batch_size=1)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    losses = [train(model, loader, [optimizer]) for _ in range(5)]
+    assert losses[-1] < losses[0]
+    assert all(p.isfinite().all() for p in model.parameters())
 
 
 def test_a_relation_unseen_in_training(fake):

@@ -1,0 +1,106 @@
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from torch_imf.data import modalities
+from torch_imf.nn import AdaMF, Adversary
+
+
+def build(data, **kwargs):
+    x_dict, mask_dict = modalities(data)
+    torch.manual_seed(0)
+    return AdaMF(data.num_nodes, data.num_relations, 8, x_dict, mask_dict, **kwargs)
+
+
+def batch(data, size=6, num_negatives=5):
+    facts = [data.edge_index[0, :size], data.edge_type[:size], data.edge_index[1, :size]]
+    neg_index = torch.randint(data.num_nodes, (size, num_negatives))
+    neg_index[0, 1:3] = -1
+    return [*facts, neg_index]
+
+
+def distance(model, h, r, t):
+    """Eq. 6: RotatE, with complex numbers."""
+    h, t = (torch.complex(*x.chunk(2)) for x in (h, t))
+    phase = model.rel_emb.weight[r].double()
+    return (h * torch.polar(torch.ones_like(phase), phase) - t).abs().sum()
+
+
+def test_adversary_of_weight_zero_is_plain_adamf(fake):
+    args = batch(fake)
+    plain, none = build(fake), build(fake, adversary=Adversary(weight=0.0))
+    none.load_state_dict(plain.state_dict(), strict=False)
+    assert torch.equal(plain.loss(*args), none.loss(*args))
+    assert len(none.objectives()) == 1
+
+
+@pytest.mark.parametrize("kinds", [["head"], ["tail", "both"], ["head", "tail", "both"]])
+def test_mat(fake, kinds):
+    model = build(fake, adversary=Adversary(weight=0.3, num_groups=2, kinds=kinds))
+    *facts, neg_index = args = batch(fake)
+    (own, loss), (generators, generator_loss) = model.objectives()
+    assert not {id(p) for p in own} & {id(p) for p in generators}
+    assert len(own) + len(generators) == len(list(model.parameters()))
+
+    # Eq. 10, entity by entity, with the same noise:
+    torch.manual_seed(1)
+    total = loss(*args)
+    torch.manual_seed(1)
+    head, tail = model.embed(facts[0]), model.embed(facts[2])
+    fakes = [(model.adversary.fake(head), model.adversary.fake(tail)) for _ in range(2)]
+    real_head, real_tail = (model.encode(index)["fused"] for index in (facts[0], facts[2]))
+    scores = []
+    for fake_head, fake_tail in fakes:
+        fake_head, fake_tail = (model.join(x)["fused"] for x in (fake_head, fake_tail))
+        pairs = {
+            "head": (fake_head, real_tail),
+            "tail": (real_head, fake_tail),
+            "both": (fake_head, fake_tail),
+        }
+        for kind in kinds:
+            h, t = (x.double() for x in pairs[kind])
+            for b, r in enumerate(facts[1]):
+                scores.append(model.scorers["fused"].margin - distance(model, h[b], r, t[b]))
+    fake_score = torch.stack(scores)
+    query = model.query({"fused": real_head}, facts[1])
+    key = {"fused": real_tail.unsqueeze(1)}
+    pos = model.similarity(query, key).squeeze(1)
+    adversarial = F.softplus(-pos).mean() + F.softplus(fake_score).mean()
+    plain = copy.deepcopy(model)
+    plain.adversary = None
+    expected = plain.loss(*args) + 0.3 * adversarial
+    assert torch.allclose(total.double(), expected.double(), atol=1e-5)
+
+    # What each objective moves:
+    model.zero_grad()
+    total.backward()
+    assert all(p.grad is None for p in generators)
+    assert model.node_emb.weight.grad.abs().sum() > 0
+    torch.manual_seed(1)
+    out = generator_loss(*args)
+    assert torch.allclose(out.double(), F.softplus(-fake_score).mean(), atol=1e-5)
+    grads = torch.autograd.grad(out, generators)
+    assert all(grad.abs().sum() > 0 for grad in grads)
+
+
+def test_adversary_errors():
+    with pytest.raises(ValueError, match="no modality to generate"):
+        AdaMF(5, 2, 4, adversary=Adversary())
+    with pytest.raises(ValueError, match="no modality to generate"):
+        Adversary().build(4, [])
+    for kwargs in (
+        *({"weight": -1.0}, {"weight": float("nan")}, {"num_groups": 0}, {"num_groups": -1}),
+        *({"noise_channels": 0}, {"noise_channels": -1}),
+    ):
+        with pytest.raises(ValueError, match="'weight' cannot be negative"):
+            Adversary(**kwargs)
+    for kinds in ([], ["head", "tails"], "head"):
+        with pytest.raises(ValueError, match="'kinds' need to be of"):
+            Adversary(kinds=kinds)
+    with pytest.raises(ValueError, match=r"'kinds' need to be of .* \(got \['tails'\]\)"):
+        Adversary(kinds=["tails"])
+    assert (
+        str(Adversary(0.2)) == "Adversary(weight=0.2, num_groups=1, kinds=['head', 'tail', 'both'])"
+    )
