@@ -85,6 +85,25 @@ def test_mat(fake, kinds):
     assert all(grad.abs().sum() > 0 for grad in grads)
 
 
+@pytest.mark.parametrize("loss", ["ce", "bce"])
+def test_mat_against_all_entities(fake, loss):
+    # The adversary sees each fact of each query once.
+    model = build(fake, adversary=Adversary(weight=0.3), loss=loss)
+    head_index, rel_type = fake.edge_index[0, :3], fake.edge_type[:3]
+    pos_index = torch.tensor([[0, 0, 2], [5, 7, 1]])
+    facts = head_index[[0, 0, 2]], rel_type[[0, 0, 2]], pos_index[1]
+    torch.manual_seed(1)
+    total = model.loss(head_index, rel_type, pos_index)
+    torch.manual_seed(1)
+    adversarial = model.adversary.loss(model, *facts)
+    plain = model.view_loss(model.encode(), head_index, rel_type, pos_index)
+    assert torch.isclose(total, plain + 0.3 * adversarial)
+    torch.manual_seed(1)
+    out = model.generator_loss(head_index, rel_type, pos_index)
+    torch.manual_seed(1)
+    assert torch.isclose(out, model.adversary.generator_loss(model, *facts))
+
+
 def test_adversary_errors():
     with pytest.raises(ValueError, match="no modality to generate"):
         AdaMF(5, 2, 4, adversary=Adversary())

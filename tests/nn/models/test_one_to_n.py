@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from torch_imf.data import TripletIndex
+from torch_imf.data import QueryLoader, TripletIndex
 from torch_imf.nn import KGE, DistMult, RotatE, TransE, scorer
 from torch_imf.nn.models.one_to_n import OneToNLoss
 
@@ -72,6 +72,19 @@ def test_loss_in_low_precision(loss):
 def test_no_positives_add_nothing(scorer):
     args = (torch.randn(4, 8), torch.randn(9, 8), torch.empty(2, 0, dtype=torch.long))
     assert OneToNLoss("ce", regularization=0.1)(scorer, *args) == 0
+
+
+def test_facts_of_a_batch(fake):
+    model = KGE(fake.num_nodes, fake.num_relations, 8)
+    facts = fake.edge_index[0], fake.edge_type, fake.edge_index[1]
+    loader = model.loader(*facts, batch_size=100, drop_last=False)
+    assert isinstance(loader, QueryLoader) and loader.batch_size == 100
+    found = [torch.stack(model.loss_fn.facts(*batch)) for batch in loader]
+    expected = torch.stack(facts).unique(dim=1)
+    assert torch.equal(torch.cat(found, dim=1).unique(dim=1), expected)
+    assert sum(x.size(1) for x in found) == expected.size(1)
+    # One tail per query:
+    assert all(torch.equal(x, y) for x, y in zip(model.loss_fn.facts(*facts), facts, strict=True))
 
 
 def test_errors():

@@ -27,6 +27,10 @@ def test_sampled_loss(fake):
     out = model.loss(head_index, rel_type, tail_index, neg_index)
     assert torch.allclose(out, expected, atol=1e-6)
 
+    facts = loader.head_index, loader.rel_type, loader.tail_index
+    batch = model.loss_fn.facts(head_index, rel_type, tail_index, neg_index)
+    assert all(torch.equal(x, y[:64]) for x, y in zip(batch, facts, strict=True))
+
     for kwargs in ({"num_negatives": 0}, {"temperature": -1.0}):
         with pytest.raises(ValueError, match=next(iter(kwargs))):
             SampledLoss(**kwargs)

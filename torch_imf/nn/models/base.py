@@ -72,7 +72,7 @@ class MultimodalKGE(ViewScoring, KGEModel):
         self.decision = decision
         self.loss_fn = (
             loss
-            if isinstance(loss, SampledLoss)
+            if isinstance(loss, torch.nn.Module)
             else OneToNLoss(loss, label_smoothing, regularization)
         )
         # One table serves all views, or one each; inverse relations have rows of their own:
@@ -176,9 +176,7 @@ class MultimodalKGE(ViewScoring, KGEModel):
             ValueError: If an id is out of range.
         """
         check_triples(head_index, rel_type, tail_index, self.num_nodes, 2 * self.num_relations)
-        if isinstance(self.loss_fn, SampledLoss):
-            return self.loss_fn.loader(head_index, rel_type, tail_index, self.num_nodes, **kwargs)
-        return QueryLoader(head_index, rel_type, tail_index, **kwargs)
+        return self.loss_fn.loader(head_index, rel_type, tail_index, self.num_nodes, **kwargs)
 
     @torch.no_grad()
     def test(

@@ -122,7 +122,7 @@ class JointKGE(MultimodalKGE):
         loss = super().loss(head_index, rel_type, *target)
         if self.adversary is None or self.adversary.weight == 0:
             return loss
-        facts = self._facts(head_index, rel_type, *target)
+        facts = self.loss_fn.facts(head_index, rel_type, *target)
         return loss + self.adversary.weight * self.adversary.loss(self, *facts)
 
     def generator_loss(self, head_index: Tensor, rel_type: Tensor, *target: Tensor) -> Tensor:
@@ -130,7 +130,7 @@ class JointKGE(MultimodalKGE):
         :meth:`loss`.
         """
         assert self.adversary is not None
-        facts = self._facts(head_index, rel_type, *target)
+        facts = self.loss_fn.facts(head_index, rel_type, *target)
         return self.adversary.generator_loss(self, *facts)
 
     def objectives(self) -> list[Objective]:
@@ -139,9 +139,3 @@ class JointKGE(MultimodalKGE):
         generators = {id(p) for p in self.adversary.parameters()}
         own = [p for p in self.parameters() if p.requires_grad and id(p) not in generators]
         return [(own, self.loss), (list(self.adversary.parameters()), self.generator_loss)]
-
-    def _facts(self, head_index: Tensor, rel_type: Tensor, *target: Tensor) -> tuple[Tensor, ...]:
-        if isinstance(self.loss_fn, SampledLoss) or target[0].dim() == 1:
-            return head_index, rel_type, target[0]
-        row, tail_index = target[0]  # All facts of each query.
-        return head_index[row], rel_type[row], tail_index

@@ -1,7 +1,10 @@
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from torch_imf.data import QueryLoader
 from torch_imf.nn.functional import dura_loss, linear_bce_loss, linear_ce_loss
 from torch_imf.nn.scorer import Scorer
 
@@ -51,6 +54,28 @@ class OneToNLoss(torch.nn.Module):
         if self.regularization == 0:
             return loss
         return loss + self.regularization * dura_loss(query, key, pos_index, count)
+
+    def loader(
+        self,
+        head_index: Tensor,
+        rel_type: Tensor,
+        tail_index: Tensor,
+        num_nodes: int,
+        **kwargs: Any,
+    ) -> QueryLoader:
+        r"""Returns the loader of queries with all of their tails."""
+        return QueryLoader(head_index, rel_type, tail_index, **kwargs)
+
+    def facts(
+        self, head_index: Tensor, rel_type: Tensor, target: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        r"""Returns the facts of a batch of :meth:`loader`, or of queries with
+        one tail each, of one shape :obj:`[P]`.
+        """
+        if target.dim() == 1:
+            return head_index, rel_type, target
+        row, tail_index = target
+        return head_index[row], rel_type[row], tail_index
 
     def _loss(
         self, scorer: Scorer, query: Tensor, key: Tensor, pos_index: Tensor, count: Tensor

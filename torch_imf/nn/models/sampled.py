@@ -78,6 +78,12 @@ class SampledLoss(torch.nn.Module):
             sampler = sampler_resolver(sampler, num_nodes, index, self.num_negatives)
         return NegativeLoader(head_index, rel_type, tail_index, sampler, **kwargs)
 
+    def facts(
+        self, head_index: Tensor, rel_type: Tensor, tail_index: Tensor, *others: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        r"""Returns the facts of a batch of :meth:`loader`."""
+        return head_index, rel_type, tail_index
+
     def __repr__(self) -> str:
         return (
             f"{self.__class__.__name__}(num_negatives={self.num_negatives}, "
