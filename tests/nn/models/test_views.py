@@ -1,7 +1,9 @@
+import pytest
 import torch
 
+from torch_imf import fit
 from torch_imf.data import modalities
-from torch_imf.nn import IMF
+from torch_imf.nn import IMF, KGE, AdaMF, scorer
 
 
 def test_every_view_scores_by_its_own_scorer(fake):
@@ -19,3 +21,30 @@ def test_every_view_scores_by_its_own_scorer(fake):
     weights = model.view_weights()
     expected = sum(weights[view] * scores[view].sigmoid() for view in views)
     assert torch.allclose(model.similarity(query, model.key(z)), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", scorer.classes)
+def test_tied_inverses(fake, name):
+    sizes = fake.num_nodes, fake.num_relations, 12
+    if name not in ("ComplEx", "DistMult", "RotatE", "TransE"):
+        with pytest.raises(NotImplementedError, match="does not tie inverse relations"):
+            KGE(*sizes, name, tie_inverses=True)
+        return
+    head_index, tail_index = fake.edge_index[:, :20]
+    rel_type, inverse = fake.edge_type[:20], fake.edge_type[:20] + fake.num_relations
+    for cls, args in ((KGE, sizes), (AdaMF, (*sizes, *modalities(fake)))):
+        model = cls(*args, scorer=name, tie_inverses=True)
+        assert model.rel_emb.weight.size(0) == fake.num_relations
+        before = model.rel_emb.weight.clone()
+        fit(model, fake, 1, lr=0.01, progress=False)
+        assert not (model.rel_emb.weight == before).all(dim=1).any()
+        score = model(head_index, rel_type, tail_index)
+        assert torch.allclose(score, model(tail_index, inverse, head_index), atol=1e-5)
+        out = model.predict(tail_index, inverse)[range(20), head_index]
+        assert torch.allclose(score, out, atol=1e-5)
+        # As with rows for inverses that say the same:
+        other, rel = cls(*args, scorer=name), model.rel_emb.weight
+        rel = torch.cat([rel, model.scorers[model.views[0]].invert(rel)])
+        other.load_state_dict(model.state_dict() | {"rel_emb.weight": rel})
+        for batch in ((head_index, rel_type, tail_index), (tail_index, inverse, head_index)):
+            assert torch.equal(other(*batch), model(*batch))

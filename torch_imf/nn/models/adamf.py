@@ -50,6 +50,9 @@ class AdaMF(JointKGE):
         regularization (float, optional): The weight of the regulariser of
             queries and keys, for losses against all entities.
             (default: :obj:`0.`)
+        tie_inverses (bool, optional): If set to :obj:`True`, inverse relations
+            are those of the scorer, without embeddings of their own.
+            (default: :obj:`False`)
 
     Raises:
         ValueError: If features are of the wrong shape or not finite, a
@@ -70,6 +73,7 @@ class AdaMF(JointKGE):
         loss: str | SampledLoss | None = None,
         adversary: Adversary | None = None,
         regularization: float = 0.0,
+        tie_inverses: bool = False,
     ) -> None:
         super().__init__(
             num_nodes,
@@ -83,4 +87,5 @@ class AdaMF(JointKGE):
             loss=loss,
             adversary=adversary,
             regularization=regularization,
+            tie_inverses=tie_inverses,
         )

@@ -47,6 +47,13 @@ class MultimodalKGE(ViewScoring, KGEModel):
         regularization (float, optional): The weight of the regulariser of
             queries and keys (:meth:`~torch_imf.nn.dura_loss`).
             (default: :obj:`0.`)
+        tie_inverses (bool, optional): If set to :obj:`True`, inverse relations
+            are those of the scorer, without embeddings of their own.
+            (default: :obj:`False`)
+
+    Raises:
+        ValueError: If a size is not positive, or the loss invalid.
+        NotImplementedError: If a scorer does not tie inverse relations.
     """
 
     def __init__(
@@ -60,6 +67,7 @@ class MultimodalKGE(ViewScoring, KGEModel):
         loss: str | SampledLoss = "bce",
         label_smoothing: float = 0.0,
         regularization: float = 0.0,
+        tie_inverses: bool = False,
     ) -> None:
         if min(num_nodes, num_relations, hidden_channels) < 1:
             raise ValueError(
@@ -75,13 +83,17 @@ class MultimodalKGE(ViewScoring, KGEModel):
             if isinstance(loss, torch.nn.Module)
             else OneToNLoss(loss, label_smoothing, regularization)
         )
-        # One table serves all views, or one each; inverse relations have rows of their own:
+        # One table serves all views, or one each; inverse relations have rows of their own, or the
+        # scorer gives them:
+        size = (1 if tie_inverses else 2) * num_relations
         rel_channels = next(iter(scorers.values())).rel_channels
         self.rel_emb = (
-            Embedding(2 * num_relations, rel_channels)
+            Embedding(size, rel_channels)
             if shared_relations
-            else ModuleDict({v: Embedding(2 * num_relations, rel_channels) for v in self.views})
+            else ModuleDict({view: Embedding(size, rel_channels) for view in self.views})
         )
+        for scorer in scorers.values() if tie_inverses else []:
+            scorer.invert(torch.zeros(1, rel_channels))  # Raises, if there are none.
 
     def reset_parameters(self) -> None:
         r"""Resets all learnable parameters of the module."""

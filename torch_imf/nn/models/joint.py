@@ -42,6 +42,9 @@ class JointKGE(MultimodalKGE):
         regularization (float, optional): The weight of the regulariser of
             queries and keys, for losses against all entities.
             (default: :obj:`0.`)
+        tie_inverses (bool, optional): If set to :obj:`True`, inverse relations
+            are those of the scorer, without embeddings of their own.
+            (default: :obj:`False`)
 
     Raises:
         ValueError: If features are of the wrong shape or not finite, a
@@ -61,6 +64,7 @@ class JointKGE(MultimodalKGE):
         loss: str | SampledLoss | None = None,
         adversary: Adversary | None = None,
         regularization: float = 0.0,
+        tie_inverses: bool = False,
     ) -> None:
         check_features(x_dict, mask_dict, num_nodes)
         check_views(None, x_dict, mask_dict)
@@ -77,6 +81,7 @@ class JointKGE(MultimodalKGE):
             scorers={"fused": scorer},
             loss=SampledLoss() if loss is None else loss,
             regularization=regularization,
+            tie_inverses=tie_inverses,
         )
         self.struct = struct
         self.features = torch.nn.ModuleDict()

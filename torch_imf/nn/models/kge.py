@@ -24,6 +24,9 @@ class KGE(MultimodalKGE):
         regularization (float, optional): The weight of the regulariser of
             queries and keys (:meth:`~torch_imf.nn.dura_loss`).
             (default: :obj:`0.`)
+        tie_inverses (bool, optional): If set to :obj:`True`, inverse relations
+            are those of the scorer, without embeddings of their own.
+            (default: :obj:`False`)
     """
 
     def __init__(
@@ -36,6 +39,7 @@ class KGE(MultimodalKGE):
         label_smoothing: float = 0.0,
         rel_channels: int | None = None,
         regularization: float = 0.0,
+        tie_inverses: bool = False,
     ) -> None:
         super().__init__(
             num_nodes,
@@ -45,6 +49,7 @@ class KGE(MultimodalKGE):
             loss=loss,
             label_smoothing=label_smoothing,
             regularization=regularization,
+            tie_inverses=tie_inverses,
         )
         self.reset_parameters()
 

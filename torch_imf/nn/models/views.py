@@ -18,6 +18,7 @@ class ViewScoring:
     scorers: dict[str, Scorer]
     decision: DecisionFusion | None
     rel_emb: Any
+    num_relations: int
 
     def encode(self, index: Tensor | None = None) -> dict[str, Tensor]:
         r"""Represents entities in every view.
@@ -36,9 +37,20 @@ class ViewScoring:
         :obj:`[B, C]` per view, and their relation types, of shape :obj:`[B]`.
         """
         return {
-            view: scorer.query(head[view], self._rel_emb(view)(rel_type))
+            view: scorer.query(head[view], self.relation(view, rel_type))
             for view, scorer in self.scorers.items()
         }
+
+    def relation(self, view: str, rel_type: Tensor) -> Tensor:
+        r"""Embeds relation types, of shape :obj:`[B]`, in a view, giving
+        :obj:`[B, C_r]`. Inverses that have no embeddings are the scorer's.
+        """
+        emb = self._rel_emb(view)
+        if emb.num_embeddings > self.num_relations:
+            return emb(rel_type)
+        rel = emb(rel_type % self.num_relations)
+        is_inverse = (rel_type >= self.num_relations).unsqueeze(-1)
+        return self.scorers[view].invert(rel).where(is_inverse, rel)
 
     def key(self, tail: dict[str, Tensor]) -> dict[str, Tensor]:
         r"""Encodes candidates from their representations, of shape
