@@ -73,6 +73,17 @@ def only(**encoders):
     return dict.fromkeys(["text", "visual", "numeric"]) | encoders
 
 
+def test_names_are_read_once_if_at_all(mirror, tmp_path, monkeypatch):
+    calls = []
+    monkeypatch.setattr(Small, "read_aliases", lambda self: calls.append(self) or [("/m/c", "CC")])
+    Small(str(tmp_path / "a"), **only(text=Recorder()))
+    assert len(calls) == 0
+    features = FeatureFile(str(mirror / "derived" / "visual.npz"), strict=False)
+    encoders = only(text=features, visual=features, numeric=Recorder())
+    Small(str(tmp_path / "b"), **encoders)
+    assert len(calls) == 1
+
+
 def test_inputs_of_encoders():
     text, numeric = Recorder("text"), Recorder("numeric")
     dataset = Small(**only(text=text, numeric=numeric))

@@ -1,6 +1,7 @@
 import os.path as osp
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from http.client import HTTPException
 from typing import TYPE_CHECKING
 
@@ -36,7 +37,8 @@ def add_features(dataset: "Content", data: Data) -> None:
         for modality in ("text", "numeric", "visual")
         if (encoder := dataset.encoders[modality]) is not None
     }
-    inputs = {modality: read_inputs(dataset, modality, data) for modality in encoders}
+    names = cache(lambda: dataset.names(data))  # Read once, and only if entities go by names.
+    inputs = {modality: read_inputs(dataset, modality, data, names) for modality in encoders}
     for modality, encoder in encoders.items():
         x, keep = run_encoder(modality, encoder, *inputs[modality])
         data[f"x_{modality}"] = x
@@ -48,20 +50,21 @@ def read_inputs(
     dataset: "Content",
     modality: str,
     data: Data,
+    names: Callable[[], NameIndex],
 ) -> tuple[Sequence[object], list[bool]]:
     r"""Returns what the encoder of a modality is called with, and which
     entities have this modality.
     """
     num_nodes = len(data.node_ids)
     if isinstance(dataset.encoders[modality], FeatureFile):
-        return [dataset.names(data)], [True] * num_nodes
+        return [names()], [True] * num_nodes
     if modality == "numeric":
-        index, attributes, values = find_literals(dataset, dataset.names(data))
+        index, attributes, values = find_literals(dataset, names())
         mask = torch.zeros(num_nodes, dtype=torch.bool)
         mask[index] = True
         return [index, attributes, values, num_nodes], mask.tolist()
     entries: Sequence[object] = (
-        dataset.read_texts(data) if modality == "text" else dataset.read_images(dataset.names(data))
+        dataset.read_texts(data) if modality == "text" else dataset.read_images(names())
     )
     return [entries], [entry is not None for entry in entries]
 
