@@ -1,7 +1,9 @@
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from torch_imf.nn.scorer.base import DistanceScorer
 
@@ -48,9 +50,34 @@ class RotatE(DistanceScorer):
         return torch.cat([h_re * r_re - h_im * r_im, h_re * r_im + h_im * r_re], dim=-1)
 
     def distance(self, query: Tensor, key: Tensor) -> Tensor:
-        re, im = (query - key).chunk(2, dim=-1)
-        # The gradient of a plain norm is undefined where both parts are zero:
-        return (re**2 + im**2).clamp(min=1e-18).sqrt().sum(dim=-1)
+        return ComplexDistance.apply(query, key)
 
     def invert(self, rel: Tensor) -> Tensor:
         return -rel
+
+
+class ComplexDistance(torch.autograd.Function):
+    r"""The sum of the moduli of :obj:`query - key`, with a third of the memory
+    traffic of autograd's backward pass.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, query: Tensor, key: Tensor) -> Tensor:
+        diff = query - key
+        re, im = diff.chunk(2, dim=-1)
+        # The gradient of a plain norm is undefined where both parts are zero:
+        modulus = (re * re).addcmul_(im, im).clamp_(min=1e-18).sqrt_()
+        ctx.save_for_backward(diff, modulus)
+        ctx.sizes = query.size(), key.size()
+        return modulus.sum(dim=-1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
+        diff, modulus = ctx.saved_tensors
+        query_size, key_size = ctx.sizes
+        scale = -grad.unsqueeze(-1) / modulus
+        out = torch.empty_like(diff)  # The gradient of keys, the larger part.
+        for x, y in zip(diff.chunk(2, dim=-1), out.chunk(2, dim=-1), strict=True):
+            torch.mul(x, scale, out=y)
+        return -out.sum_to_size(query_size), out.sum_to_size(key_size)
