@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -51,8 +51,7 @@ class GatherSimilarity(torch.autograd.Function):
     ) -> Tensor:
         ctx.similarity = similarity
         ctx.save_for_backward(query, key, index, *parameters)
-        parts = split(index, key.size(-1))
-        out = [similarity(query[rows], key[index[rows]]) for rows in parts]
+        out = [similarity(query[rows], k) for rows, k in gather(key, index)]
         return torch.cat(out) if out else query.new_empty(index.size())
 
     @staticmethod
@@ -61,25 +60,31 @@ class GatherSimilarity(torch.autograd.Function):
         query, key, index, *parameters = ctx.saved_tensors
         grad_query, grad_key = torch.zeros_like(query), torch.zeros_like(key)
         grads = [torch.zeros_like(parameter) for parameter in parameters]
-        for rows in split(index, key.size(-1)):
+        for rows, k in gather(key, index):
             with torch.enable_grad():
-                q = query[rows].detach().requires_grad_()
-                k = key[index[rows]].detach().requires_grad_()
+                q, k = query[rows].detach().requires_grad_(), k.detach().requires_grad_()
                 out = ctx.similarity(q, k)
             found = torch.autograd.grad(out, (q, k, *parameters), grad[rows], allow_unused=True)
             if found[0] is not None:
                 grad_query[rows] = found[0]
             if found[1] is not None:
-                grad_key.index_add_(0, index[rows].view(-1), found[1].flatten(0, 1))
+                grad_key.index_add_(0, index[rows].reshape(-1), found[1].flatten(0, 1))
             for total, part in zip(grads, found[2:], strict=True):
                 if part is not None:
                     total += part
         return None, grad_query, grad_key, None, *grads
 
 
-def split(index: Tensor, channels: int) -> list[slice]:
-    r"""Returns the rows of :obj:`index` in parts of up to :obj:`CHUNK` numbers
-    of keys.
+def gather(key: Tensor, index: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    r"""Yields rows of :obj:`index` with their keys, in parts of up to
+    :obj:`CHUNK` numbers, which all take the same place in memory: fresh memory
+    takes longer to come by than all arithmetic.
     """
-    step = max(1, CHUNK // max(index.size(1) * channels, 1))
-    return [slice(start, start + step) for start in range(0, index.size(0), step)]
+    num_rows, num_keys = index.size()
+    step = max(1, CHUNK // max(num_keys * key.size(-1), 1))
+    buffer = key.new_empty(min(step, num_rows) * num_keys, key.size(-1))
+    for start in range(0, num_rows, step):
+        part = index[start : start + step]
+        out = buffer[: part.numel()]
+        torch.index_select(key, 0, part.reshape(-1), out=out)
+        yield slice(start, start + step), out.view(*part.size(), -1)
