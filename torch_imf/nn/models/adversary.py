@@ -111,13 +111,21 @@ class Adversary(torch.nn.Module):
             generator.reset_parameters()
 
     def loss(
-        self, model: Adversarial, head_index: Tensor, rel_type: Tensor, tail_index: Tensor
+        self,
+        model: Adversarial,
+        struct: Tensor,
+        z: dict[str, Tensor],
+        head_index: Tensor,
+        rel_type: Tensor,
+        tail_index: Tensor,
     ) -> Tensor:
         r"""Computes :math:`\mathcal{L}_{adv}` (Eq. 10) of a batch of facts, of
-        shape :obj:`[B]` each.
+        shape :obj:`[B]` each, given the structural and the joint embeddings of
+        all entities.
         """
-        head, tail = model.embed(head_index), model.embed(tail_index)
-        query, key = self._encode(model, head, head_index, rel_type, tail, tail_index)
+        head, tail = ({"struct": F.embedding(i, struct)} for i in (head_index, tail_index))
+        query = model.query({v: F.embedding(head_index, x) for v, x in z.items()}, rel_type)
+        key = {v: F.embedding(tail_index, x) for v, x in z.items()}
         pos_score = similarity(model, query, key)
         with torch.no_grad():
             fakes = [(self.fake(head), self.fake(tail)) for _ in range(self.num_groups)]
@@ -131,7 +139,9 @@ class Adversary(torch.nn.Module):
         with torch.no_grad():
             head, tail = model.embed(head_index), model.embed(tail_index)
         fakes = [(self.fake(head), self.fake(tail)) for _ in range(self.num_groups)]
-        query, key = self._encode(model, head, head_index, rel_type, tail, tail_index)
+        # Of real entities, without modalities they lack:
+        query = model.query(model.join(head, model.masks(head_index)), rel_type)
+        key = model.join(tail, model.masks(tail_index))
         fake_score = self._score(model, query, key, rel_type, fakes)
         return F.softplus(-fake_score.float()).mean()
 
@@ -141,19 +151,6 @@ class Adversary(torch.nn.Module):
         """
         struct = e_dict["struct"]
         return {"struct": struct} | {name: g(struct) for name, g in self.generators.items()}
-
-    def _encode(
-        self,
-        model: Adversarial,
-        head: dict[str, Tensor],
-        head_index: Tensor,
-        rel_type: Tensor,
-        tail: dict[str, Tensor],
-        tail_index: Tensor,
-    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        # The queries and joint embeddings of real entities, without modalities they lack.
-        query = model.query(model.join(head, model.masks(head_index)), rel_type)
-        return query, model.join(tail, model.masks(tail_index))
 
     def _score(
         self,

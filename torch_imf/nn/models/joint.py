@@ -124,11 +124,13 @@ class JointKGE(MultimodalKGE):
         return {"fused": self.fusion(e_dict, mask_dict)}
 
     def loss(self, head_index: Tensor, rel_type: Tensor, *target: Tensor) -> Tensor:
-        loss = super().loss(head_index, rel_type, *target)
+        z = self.encode()
+        loss = self.view_loss(z, head_index, rel_type, *target)
         if self.adversary is None or self.adversary.weight == 0:
             return loss
         facts = self.loss_fn.facts(head_index, rel_type, *target)
-        return loss + self.adversary.weight * self.adversary.loss(self, *facts)
+        adv_loss = self.adversary.loss(self, self.node_emb.weight, z, *facts)
+        return loss + self.adversary.weight * adv_loss
 
     def generator_loss(self, head_index: Tensor, rel_type: Tensor, *target: Tensor) -> Tensor:
         r"""Computes the loss of the generators of the adversary, called as
