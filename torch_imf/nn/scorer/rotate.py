@@ -57,8 +57,8 @@ class RotatE(DistanceScorer):
 
 
 class ComplexDistance(torch.autograd.Function):
-    r"""The sum of the moduli of :obj:`query - key`, with a third of the memory
-    traffic of autograd's backward pass.
+    r"""The sum of the moduli of :obj:`query - key`, whose backward pass visits
+    memory less often than autograd's.
     """
 
     @staticmethod
