@@ -130,7 +130,7 @@ class Adversary(torch.nn.Module):
         with torch.no_grad():
             fakes = [(self.fake(head), self.fake(tail)) for _ in range(self.num_groups)]
         fake_score = self._score(model, query, key, rel_type, fakes)
-        return F.softplus(-pos_score.float()).mean() + F.softplus(fake_score.float()).mean()
+        return log_loss(pos_score) + log_loss(-fake_score)
 
     def generator_loss(
         self, model: Adversarial, head_index: Tensor, rel_type: Tensor, tail_index: Tensor
@@ -143,7 +143,7 @@ class Adversary(torch.nn.Module):
         query = model.query(model.join(head, model.masks(head_index)), rel_type)
         key = model.join(tail, model.masks(tail_index))
         fake_score = self._score(model, query, key, rel_type, fakes)
-        return F.softplus(-fake_score.float()).mean()
+        return log_loss(fake_score)
 
     def fake(self, e_dict: dict[str, Tensor]) -> dict[str, Tensor]:
         r"""Returns embeddings with those of modalities generated from the
@@ -177,6 +177,11 @@ class Adversary(torch.nn.Module):
             f"{self.__class__.__name__}(weight={self.weight}, num_groups={self.num_groups}, "
             f"kinds={list(self.kinds)})"
         )
+
+
+def log_loss(score: Tensor) -> Tensor:
+    r"""The mean of :math:`- \log \sigma(s)`, in single precision at least."""
+    return F.softplus(-(score if score.dtype.itemsize >= 4 else score.float())).mean()
 
 
 def similarity(model: Adversarial, query: dict[str, Tensor], tail: dict[str, Tensor]) -> Tensor:
