@@ -133,7 +133,7 @@ SAMPLED: Settings = {
         "loss": {"num_negatives": 64, "sampler": "joint"},
     },
     "fit": {
-        "epochs": 40,
+        "epochs": 16,
         "batch_size": 1024,
         "lr": 0.003,
         "precision": "bf16",
