@@ -12,7 +12,7 @@ import re
 import sys
 
 import torch
-from configs import PUBLISHED
+from configs import PUBLISHED, adamf_rows
 from experiment import lines
 
 README = osp.join(osp.dirname(osp.realpath(__file__)), "README.md")
@@ -26,7 +26,7 @@ def mean_std(values: list[float]) -> str:
 
 
 def difference(group: list[dict], base: list[dict]) -> str:
-    """The MRR of a row less that of IMF, over the seeds that both have."""
+    """The MRR of a row less that of another, over the seeds that both have."""
     mrr = {line["seed"]: line["metrics"]["mrr"] for line in base}
     x = [line["metrics"]["mrr"] - mrr[line["seed"]] for line in group if line["seed"] in mrr]
     if len(x) == 0 or not any(x):
@@ -36,7 +36,7 @@ def difference(group: list[dict], base: list[dict]) -> str:
 
 
 def table(name: str, graph: str) -> str:
-    """One row per label, in the order of first appearance: means over seeds."""
+    """One row per label, in the order of the benchmark or of first appearance: means over seeds."""
     groups: dict[str, list[dict]] = {}
     for line in lines(name):
         if line.get("settings", {}).get("graph") == graph:
@@ -45,11 +45,13 @@ def table(name: str, graph: str) -> str:
             if line["settings"] != group[0]["settings"]:
                 sys.exit(f"'{name}', '{line['label']}': lines of two settings. Remove one of them")
     published = any((name, graph, label) in PUBLISHED for label in groups)
-    base = groups.get("IMF", [])
+    order = list(adamf_rows(graph)) if name == "adamf" else list(groups)
+    first = next((label for label in ("IMF", "AdaMF") if label in groups), "")
+    base = groups.get(first, [])
     head = ["", "val MRR", *METRICS.values(), "MR", "seeds"]
-    head += ["MRR less IMF's"] * (len(base) > 0) + ["published MRR"] * published
+    head += [f"MRR less {first}'s"] * (len(base) > 0) + ["published MRR"] * published
     rows = [f"| {' | '.join(head)} |", "|---" + "|---:" * (len(head) - 1) + "|"]
-    for label, group in groups.items():
+    for label, group in sorted(groups.items(), key=lambda item: order.index(item[0])):
         metrics = [line["metrics"] for line in group]
         cells = [label, *(mean_std([m[k] for m in metrics]) for k in ("val_mrr", *METRICS))]
         cells += [f"{sum(m['mr'] for m in metrics) / len(metrics):.0f}", str(len(group))]
