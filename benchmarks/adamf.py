@@ -1,65 +1,61 @@
-"""AdaMF on MKG-Y and MKG-W (Table 2 of the AdaMF-MAT paper): ComplEx on the adaptive fusion of
-structure and texts, trained by the softmax over facts, selected on validation.
+"""Link prediction with AdaMF-MAT and what it is compared with (Tables 2-3 and Figure 4 of its
+paper).
 
-Texts are names and the descriptions at hand, by TF-IDF; images are left out, as few entities have
-one here. `--no_text` fuses nothing but structure.
+    python benchmarks/adamf.py --graph mkgy --seeds 3 --rows AdaMF AdaMF-MAT mean "w/o T"
+    python benchmarks/adamf.py --graph db15k --rows TransE IKRL
+
+Rows:
+
+- `TransE`, `RotatE` against sampled negatives, `DistMult`, `ComplEx`, `TuckER` against all:
+  structure alone.
+- `IKRL`, `TBKGC`, `RSME`: with texts in place of images; `IKRL-MAT`, `TBKGC-MAT`: with
+  the adversary as well.
+- `AdaMF`, `AdaMF-MAT`: adaptive fusion, without and with the adversary, under ComplEx against all
+  entities; `AdaMF, RotatE`, `AdaMF-MAT, RotatE`: the paper's Eq. 6-8.
+- `mean`: mean fusion; `w/o T`: structure in the same fusion; `w/o S`: texts alone;
+  `element-wise`, `shared vector`: other readings of Eq. 4.
+- `w/o (h*, r, t)` and so on: AdaMF-MAT without one kind of synthetic triples; `L = 4`: with more
+  groups of them; `weight 0.1`: a larger lambda.
 """
 
-import argparse
-import os.path as osp
-import time
-
 import torch
-from graphs import DATA
-from results import append
+from configs import GRAPHS, Settings, adamf_rows
+from experiment import parser, run
+from torch import set_num_threads
+from torch_geometric.data import Data
 
-from torch_imf import AdaMF, evaluate, fit
-from torch_imf.data import modalities
-from torch_imf.resolver import dataset_resolver
+from torch_imf import AdaMF, MultimodalKGE
 
-parser = argparse.ArgumentParser(formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-parser.add_argument("--dataset", default="MKGY", choices=["MKGY", "MKGW"])
-parser.add_argument("--hidden_channels", type=int, default=400)
-parser.add_argument("--epochs", type=int, default=20)
-parser.add_argument("--batch_size", type=int, default=1024)
-parser.add_argument("--lr", type=float, default=0.1)
-parser.add_argument("--dense_lr", type=float, default=0.015)
-parser.add_argument("--regularization", type=float, default=0.1)
-parser.add_argument("--eval_every", type=int, default=2)
-parser.add_argument("--precision", choices=["bf16", "fp32"], default="bf16")
-parser.add_argument("--no_text", action="store_true")
-parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-parser.add_argument("--seed", type=int, default=0)
-args = parser.parse_args()
+args = parser(__doc__, seeds=1, graphs=GRAPHS)
+args.add_argument("--rows", nargs="+", help="the rows to run, all of them by default")
+args = args.parse_args()
+set_num_threads(args.threads)
 
-start = time.perf_counter()
-root = osp.join(DATA, args.dataset)
-text = None if args.no_text else "auto"
-data = dataset_resolver(args.dataset, root, split="clean", text=text, visual=None)[0]
-x_dict, mask_dict = modalities(data)
-torch.manual_seed(args.seed)
-model = AdaMF(
-    *(data.num_nodes, data.num_relations, args.hidden_channels, x_dict, mask_dict),
-    scorer="complex",
-    loss="ce",
-    regularization=args.regularization,
-).to(args.device)
-history = fit(
-    model,
-    data,
-    args.epochs,
-    args.batch_size,
-    lr=args.lr,
-    dense_lr=args.dense_lr,
-    optimizer="adagrad",
-    precision=args.precision,
-    eval_every=args.eval_every,
-    callback=lambda entry: print(f"{entry['epoch']:.0f}: val MRR {entry['mrr']:.4f}", flush=True),
-)
-out = evaluate(model, data, "test")
-metrics = {key: round(value, 4) for key, value in out.items() if not isinstance(value, dict)}
-best = max(history, key=lambda entry: entry["mrr"])
-print(f"Epoch {best['epoch']:.0f}, val MRR {best['mrr']:.4f}, test {metrics}")
-curve = [[entry["epoch"], round(entry["mrr"], 4)] for entry in history]
-info = {"settings": vars(args), "val_mrr": round(best["mrr"], 4), "curve": curve}
-append("adamf", args.seed, time.perf_counter() - start, metrics, **info)
+
+@torch.no_grad()
+def weights(model: MultimodalKGE, data: Data) -> Settings:
+    """The mean weight of each modality over the entities of test facts of a relation, for the ten
+    relations that have most of them (Figure 5, `modality_weights.py`).
+    """
+    if not isinstance(model, AdaMF) or len(model.fusion.in_channels) < 2:
+        return {}
+    names = list(model.fusion.in_channels)
+    args = (model.embed(), model.masks())
+    alpha = model.fusion(*args, return_attention_weights=True)[1]  # [N, M] or [N, M, C]
+    alpha = alpha.flatten(2).mean(dim=-1) if alpha.dim() == 3 else alpha
+    rel_type = data.edge_type[data.test_mask]
+    edge_index = data.edge_index[:, data.test_mask]
+    out = {}
+    for r in rel_type.bincount(minlength=data.num_relations).topk(10).indices.tolist():
+        mean = alpha[edge_index[:, rel_type == r].view(-1)].mean(dim=0).tolist()
+        out[data.rel_names[r]] = dict(zip(names, (round(x, 4) for x in mean), strict=True))
+    return {"modality_weights": out}
+
+
+rows = adamf_rows(args.graph)
+unknown = sorted(set(args.rows or []) - set(rows))
+if unknown:
+    raise SystemExit(f"Unknown rows {unknown}, choose of {list(rows)}")
+for seed in range(args.seeds):
+    for label in args.rows or rows:
+        run("adamf", label, rows[label], seed, extra=weights)

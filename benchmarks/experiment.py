@@ -12,7 +12,7 @@ import json
 import os
 import os.path as osp
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
@@ -25,8 +25,8 @@ from torch_imf import IMF, KGE, MultimodalKGE, calibrate, evaluate, fit
 from torch_imf.data import modalities
 from torch_imf.data.graph import prepare as to_device
 from torch_imf.encoders import StructuralEncoder
-from torch_imf.nn.fusion import fusion_resolver
-from torch_imf.nn.scorer import scorer_resolver
+from torch_imf.nn import Adversary, SampledLoss
+from torch_imf.resolver import fusion_resolver, model_resolver, scorer_resolver
 from torch_imf.transforms import DropModality
 
 Settings = dict[str, Any]
@@ -78,25 +78,37 @@ def structure(settings: Settings, data: Any, seed: int) -> Settings:
 
 
 def build(settings: Settings, data: Any, seed: int) -> MultimodalKGE:
-    """Builds the model of an experiment: `IMF`, or `KGE` where settings say `alone`."""
+    """Builds the model of an experiment: `IMF`, `KGE` where settings say `alone`, or the `class`
+    that they name.
+    """
     struct = structure(settings, data, seed)
     torch.manual_seed(seed)
     kwargs = dict(settings["model"])
     channels, rel_channels = kwargs.pop("hidden_channels"), kwargs.pop("rel_channels", None)
-    scorer = dict(kwargs.pop("scorer", {"name": "contextual"}))
-    name = scorer.pop("name")
-    # A name alone lets the model choose, which starts at the log-odds of a random triple:
-    kwargs["scorer"] = scorer_resolver(name, channels, rel_channels, **scorer) if scorer else name
-    size = (data.num_nodes, data.num_relations, channels)
-    if settings.get("alone", False):
-        return KGE(*size, rel_channels=rel_channels, **kwargs)
     x_dict, mask_dict = modalities(data)
-    fusion = kwargs.get("fusion")
-    if isinstance(fusion, dict):
-        fusion = dict(fusion)
+    # Modules are given by the arguments of their constructors:
+    if "scorer" in kwargs or "class" not in settings:
+        scorer = dict(kwargs.pop("scorer", {"name": "contextual"}))
+        name = scorer.pop("name")
+        # A name alone lets the model choose, which starts at the log-odds of a random triple:
+        args = (channels, rel_channels)
+        kwargs["scorer"] = scorer_resolver(name, *args, **scorer) if scorer else name
+    if isinstance(kwargs.get("fusion"), dict):
+        fusion = dict(kwargs["fusion"])
         in_channels = dict.fromkeys(["struct", *x_dict], channels)
         kwargs["fusion"] = fusion_resolver(fusion.pop("name"), in_channels, channels, **fusion)
-    return IMF(*size, x_dict, mask_dict, rel_channels=rel_channels, **kwargs, **struct)
+    if isinstance(kwargs.get("loss"), dict):
+        kwargs["loss"] = SampledLoss(**kwargs["loss"])
+    if "adversary" in kwargs:
+        kwargs["adversary"] = Adversary(**kwargs["adversary"])
+    if rel_channels is not None:
+        kwargs["rel_channels"] = rel_channels
+    size = (data.num_nodes, data.num_relations, channels)
+    if settings.get("alone", False):
+        return KGE(*size, **kwargs)
+    if "class" in settings:
+        return model_resolver(settings["class"], *size, x_dict, mask_dict, **kwargs)
+    return IMF(*size, x_dict, mask_dict, **kwargs, **struct)
 
 
 def key(label: str, settings: Settings, seed: int) -> str:
@@ -205,12 +217,14 @@ def save_figure(fig: Any, path: str) -> None:
     fig.savefig(path, dpi=150)
 
 
-def parser(description: str | None, seeds: int) -> argparse.ArgumentParser:
-    """The arguments that all benchmarks share."""
+def parser(
+    description: str | None, seeds: int, graphs: Sequence[str] = tuple(CONFIGS)
+) -> argparse.ArgumentParser:
+    """The arguments that all benchmarks share. The first graph is the default."""
     out = argparse.ArgumentParser(
         description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    out.add_argument("--graph", default="countries", choices=list(CONFIGS))
+    out.add_argument("--graph", default=graphs[0], choices=graphs)
     out.add_argument("--seeds", type=int, default=seeds)
     out.add_argument("--threads", type=int, default=min(2, torch.get_num_threads()))
     return out
