@@ -238,7 +238,9 @@ def adamf_rows(graph: str) -> dict[str, Settings]:
     rotate = changed(sampled, model={"hidden_channels": 400, "scorer": {"name": "rotate"}})
     structure = changed(adamf, alone=True)
     del structure["class"]
-    rsme = changed(adamf, model={"gate": 0.2}, **{"class": "RSME"})
+    # A small share of each product is left to structure, which needs less regularisation:
+    rsme = changed(adamf, model={"gate": 0.2, "beta": 0.95, "regularization": 0.02})
+    rsme["class"] = "RSME"
     del rsme["model"]["scorer"]
     ikrl, tbkgc = (changed(sampled, **{"class": name}) for name in ("IKRL", "TBKGC"))
     rotated = changed(rotate, **{"class": "AdaMF"})
