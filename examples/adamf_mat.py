@@ -14,7 +14,7 @@ parser = argparse.ArgumentParser(formatter_class=argparse.ArgumentDefaultsHelpFo
 parser.add_argument("--epochs", type=int, default=12)
 parser.add_argument("--batch_size", type=int, default=1024)
 # ComplEx against all entities converges in far fewer epochs than the paper's RotatE against
-# negatives, which is `--scorer rotate --loss sampled --optimizer adamw --lr 0.003 --epochs 40`:
+# negatives: `--scorer rotate --loss sampled --optimizer adamw --lr 0.003 --dense_lr 0.003`.
 parser.add_argument("--scorer", default="complex")
 parser.add_argument("--loss", choices=["ce", "bce", "sampled"], default="ce")
 parser.add_argument("--num_negatives", type=int, default=64, help="of the sampled loss")
