@@ -56,12 +56,8 @@ class SampledLoss(torch.nn.Module):
         all keys :obj:`[N, Q]`.
         """
         pos_score = scorer.similarity(query, key[tail_index].unsqueeze(1)).squeeze(1)
-        parameters = tuple(p for p in scorer.parameters() if p.requires_grad)
-        neg_score = gather_similarity(
-            scorer.similarity, query, key, neg_index.clamp(min=0), parameters
-        )
-        mask = neg_index >= 0
-        return self_adversarial_loss(pos_score, neg_score, self.temperature, mask)
+        neg_score = gather_scores(scorer, query, key, neg_index.clamp(min=0))
+        return self_adversarial_loss(pos_score, neg_score, self.temperature, neg_index >= 0)
 
     def loader(
         self,
@@ -89,3 +85,11 @@ class SampledLoss(torch.nn.Module):
             f"{self.__class__.__name__}(num_negatives={self.num_negatives}, "
             f"temperature={self.temperature}, sampler={self.sampler!r})"
         )
+
+
+def gather_scores(scorer: Scorer, query: Tensor, key: Tensor, key_index: Tensor) -> Tensor:
+    r"""Scores queries :obj:`[B, Q]` against the keys :obj:`key_index`, of
+    shape :obj:`[B, K]`, among all keys :obj:`[N, Q]`.
+    """
+    parameters = tuple(p for p in scorer.parameters() if p.requires_grad)
+    return gather_similarity(scorer.similarity, query, key, key_index, parameters)
