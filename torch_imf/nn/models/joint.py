@@ -6,11 +6,12 @@ from torch import Tensor
 from torch_imf.data.features import check_features
 from torch_imf.nn.fusion import Fusion, fusion_resolver
 from torch_imf.nn.models.adversary import Adversary
-from torch_imf.nn.models.base import MultimodalKGE, Objective
+from torch_imf.nn.models.base import MultimodalKGE
 from torch_imf.nn.models.checks import check_views
 from torch_imf.nn.models.features import FrozenFeatures, find_masks
 from torch_imf.nn.models.sampled import SampledLoss
 from torch_imf.nn.scorer import Scorer
+from torch_imf.sampler.base import Objective
 
 
 class JointKGE(MultimodalKGE):
@@ -140,9 +141,11 @@ class JointKGE(MultimodalKGE):
         facts = self.loss_fn.facts(head_index, rel_type, *target)
         return self.adversary.generator_loss(self, *facts)
 
-    def objectives(self) -> list[Objective]:
+    def other_objectives(self) -> list[Objective]:
+        r"""The pairs of what is trained beside the model: a sampler that
+        learns, and the generators of the adversary.
+        """
+        others = super().other_objectives()
         if self.adversary is None or self.adversary.weight == 0:
-            return super().objectives()
-        generators = {id(p) for p in self.adversary.parameters()}
-        own = [p for p in self.parameters() if p.requires_grad and id(p) not in generators]
-        return [(own, self.loss), (list(self.adversary.parameters()), self.generator_loss)]
+            return others
+        return [*others, (list(self.adversary.parameters()), self.generator_loss)]
