@@ -122,7 +122,8 @@ def fit(
         batch_size (int, optional): Number of queries per step.
             (default: :obj:`1024`)
         lr (float or list[float], optional): The learning rate, or that of each
-            objective (such as model and generators). (default: :obj:`1e-3`)
+            objective (such as model, sampler and generators).
+            (default: :obj:`1e-3`)
         lr_decay (float, optional): The factor of the learning rate per epoch.
             (default: :obj:`1.`)
         weight_decay (float, optional): The weight decay, decoupled in AdamW.

@@ -159,8 +159,8 @@ def test_training_by_single_facts(name):
     model = KGE(N, R, 8, "rotate", loss=SampledLoss(sampler=sampler))
     loader = model.loader(*triples, batch_size=1)
     assert len(loader) == 10 and all(x.size(0) == 1 for batch in loader for x in batch)
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
-    losses = [train(model, loader, [optimizer]) for _ in range(20)]
+    optimizers = [torch.optim.Adam(params, lr=0.01) for params, _ in model.objectives()]
+    losses = [train(model, loader, optimizers) for _ in range(20)]
     assert losses[-1] < losses[0]
 
 

@@ -1,7 +1,16 @@
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
+from torch.nn import Parameter
 
 from torch_imf.data import TripletIndex
+
+#: What is trained, and its loss.
+Objective = tuple[list[Parameter], Callable[..., Tensor]]
+
+#: Called on :obj:`head_index`, :obj:`rel_type` and :obj:`key_index`, gives :obj:`[B, K]`.
+Score = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 class Sampler(torch.nn.Module):
@@ -24,7 +33,7 @@ class Sampler(torch.nn.Module):
     Everything is drawn from PyTorch's global random state of the device of
     the inputs. A sampler moves to a device by :obj:`to`; its index does not.
 
-    A sub-class implements :meth:`forward`.
+    A sub-class implements :meth:`forward`, and :meth:`objective` if it learns.
 
     Args:
         num_nodes (int): The number of entities.
@@ -71,6 +80,19 @@ class Sampler(torch.nn.Module):
             ValueError: If a batch has a wrong shape.
         """
         raise NotImplementedError
+
+    def objective(self, score: Score) -> Objective | None:
+        r"""What the sampler learns, if anything: the pair of its parameters and
+        their loss, which takes a batch :obj:`(head_index, rel_type, tail_index,
+        ...)`. It is one of the :obj:`objectives()` of a model whose loss holds
+        the sampler, and leaves the parameters of the model alone.
+
+        Args:
+            score (Callable): The score of the model, called on
+                :obj:`head_index` and :obj:`rel_type` of shape :obj:`[B]` and
+                :obj:`key_index` of shape :obj:`[B, K]`, gives :obj:`[B, K]`.
+        """
+        return None
 
     def extra_repr(self) -> str:
         return f"{self.num_nodes}, num_negatives={self.num_negatives}, index={self.index}"

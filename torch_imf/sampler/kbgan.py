@@ -1,12 +1,10 @@
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import Parameter
 
 from torch_imf.data import TripletIndex
-from torch_imf.sampler.base import Sampler
+from torch_imf.sampler.base import Objective, Sampler, Score
 from torch_imf.sampler.uniform import UniformSampler
 
 
@@ -34,21 +32,23 @@ class KBGANSampler(Sampler):
     epoch; here it is an exponential moving average, from zero. Negatives
     are drawn with replacement, so :math:`K` may exceed :math:`K^{\prime}`.
 
-    A model that holds the sampler trains both in turn:
+    A model whose loss holds the sampler is the discriminator, and trains both
+    in turn; generator and baseline are part of its state dictionary:
 
     .. code-block:: python
 
-        def objectives(self):
-            own = [*self.node_emb.parameters(), *self.rel_emb.parameters()]
-            return [(own, self.loss), self.sampler.objective(self.score)]
+        generator = KGE(num_nodes, num_relations, 32, scorer="distmult")
+        sampler = KBGANSampler(num_nodes, generator, index, num_negatives=16)
+        model = AdaMF(..., loss=SampledLoss(sampler=sampler))
+        fit(model, data, lr=[1e-2, 1e-3])  # Of the model and the generator.
 
     Args:
         num_nodes (int): The number of entities.
         generator (torch.nn.Module): The generator, already initialised or
-            pre-trained. If it has a method :obj:`score`, this is called on
-            :obj:`head_index, rel_type` of shape :obj:`[B]` and
-            :obj:`neg_index` of shape :obj:`[B, K']` and gives :obj:`[B, K']`;
-            otherwise it is called itself, on triples, as any
+            pre-trained. If it has a method :obj:`score`, as the models of this
+            package, this is called on :obj:`head_index, rel_type` of shape
+            :obj:`[B]` and candidates of shape :obj:`[B, K']` and gives
+            :obj:`[B, K']`; otherwise it is called itself, on triples, as any
             :class:`~torch_geometric.nn.kge.KGEModel` (whose relations need
             to hold the inverse ones).
         index (TripletIndex, optional): The known facts, *i.e.*, the training
@@ -150,20 +150,16 @@ class KBGANSampler(Sampler):
         self.baseline.lerp_(reward.mean().to(self.baseline.dtype), 1 - self.momentum)
         return loss
 
-    def objective(
-        self, score: Callable[[Tensor, Tensor, Tensor], Tensor]
-    ) -> tuple[list[Parameter], Callable[..., Tensor]]:
-        r"""The pair of the generator's parameters and its loss, for a model's
-        :obj:`objectives()`. The loss takes a batch :obj:`(head_index, rel_type,
-        tail_index, ...)` and draws negatives of its own.
+    def objective(self, score: Score) -> Objective | None:
+        r"""The pair of the generator's parameters and its loss, which draws
+        negatives of its own, or :obj:`None` for a frozen generator.
 
         Args:
-            score (Callable): The discriminator, called on :obj:`head_index`,
-                :obj:`rel_type` and :obj:`neg_index` without gradients, gives
-                :obj:`[B, K]`.
+            score (Callable): The score of the discriminator, called without
+                gradients.
         """
 
-        def loss(
+        def sampler_loss(
             head_index: Tensor, rel_type: Tensor, tail_index: Tensor, *others: Tensor
         ) -> Tensor:
             neg_index, log_prob = self.sample(head_index, rel_type, tail_index)
@@ -172,7 +168,8 @@ class KBGANSampler(Sampler):
             # The baseline is a reward that teaches nothing, where there is no negative:
             return self.loss(log_prob, reward.where(neg_index >= 0, self.baseline))
 
-        return [p for p in self.generator.parameters() if p.requires_grad], loss
+        params = [p for p in self.generator.parameters() if p.requires_grad]
+        return (params, sampler_loss) if params else None
 
     def _score(self, head_index: Tensor, rel_type: Tensor, key_index: Tensor) -> Tensor:
         model: Any = self.generator

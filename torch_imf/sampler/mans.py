@@ -32,17 +32,23 @@ class MANSSampler(UniformSampler):
     - *two-stage* (MANS-T): :obj:`share=0, warmup=M`: modality negatives in the
       first :math:`M` steps, ordinary ones ever after.
     - *hybrid* (MANS-H): :obj:`share=beta`.
-    - *adaptive* (MANS-A): :meth:`adapt` after each step.
+    - *adaptive* (MANS-A): :obj:`adaptive=True`, :meth:`adapt` in each step.
 
     A step is a call of :meth:`mix` in training mode. Their number and
     :math:`\beta` are part of the state dictionary; a model that holds the
     sampler resumes with them.
 
+    Models of joint embeddings, such as :class:`~torch_imf.nn.AdaMF` and
+    :class:`~torch_imf.nn.IKRL`, mix in their loss. Modalities that are not to
+    be replaced stay with the structure. To a model without modalities, this is
+    the :class:`UniformSampler`.
+
     .. code-block:: python
 
-        neg_dict = sampler.mix(tail_index, neg_index.clamp(min=0))
-        x_struct = node_emb(neg_dict["struct"])
-        x_visual = lin(x_dict["visual"][neg_dict["visual"]])
+        sampler = MANSSampler(
+            num_nodes, index, 16, list(x_dict), mask_dict, adaptive=True
+        )
+        model = AdaMF(..., loss=SampledLoss(sampler=sampler))
 
     .. note::
         The rule of :meth:`adapt` is ours. So are independent draws of each
@@ -65,6 +71,8 @@ class MANSSampler(UniformSampler):
             negative. (default: :obj:`0.5`)
         warmup (int, optional): The number of first steps in which all
             negatives are modality negatives. (default: :obj:`0`)
+        adaptive (bool, optional): If set to :obj:`True`, a model adapts
+            :math:`\beta` in each step. (default: :obj:`False`)
 
     Shapes:
         - **input:** :obj:`head_index, rel_type, tail_index` :math:`(B)`, on
@@ -92,6 +100,7 @@ class MANSSampler(UniformSampler):
         mask_dict: dict[str, Tensor] | None = None,
         share: float = 0.5,
         warmup: int = 0,
+        adaptive: bool = False,
     ) -> None:
         super().__init__(num_nodes, index, num_negatives)
         mask_dict = {} if mask_dict is None else mask_dict
@@ -110,6 +119,7 @@ class MANSSampler(UniformSampler):
             )
         self.modalities = list(modalities)
         self.warmup = warmup
+        self.adaptive = adaptive
         ones = torch.ones(num_nodes, dtype=torch.bool)
         mask = torch.stack([mask_dict[m].cpu() if m in mask_dict else ones for m in modalities])
         self.register_buffer("mask", mask, persistent=False)
@@ -164,4 +174,5 @@ class MANSSampler(UniformSampler):
         self.share.copy_((1 + wrong.sum()) / (2 + mask.sum()))
 
     def extra_repr(self) -> str:
-        return f"{super().extra_repr()}, modalities={self.modalities}, warmup={self.warmup}"
+        out = f"{super().extra_repr()}, modalities={self.modalities}, warmup={self.warmup}"
+        return f"{out}, adaptive=True" if self.adaptive else out

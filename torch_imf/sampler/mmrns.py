@@ -1,12 +1,9 @@
-from collections.abc import Callable
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.nn import Parameter
 
 from torch_imf.data import TripletIndex
-from torch_imf.sampler.base import Sampler, check_batch
+from torch_imf.sampler.base import Objective, Sampler, Score, check_batch
 from torch_imf.sampler.cross_modal import CrossModalAttention
 from torch_imf.sampler.gumbel import gumbel_top_k
 
@@ -25,7 +22,9 @@ class MMRNSSampler(Sampler):
     where :math:`s_r` is the :class:`CrossModalAttention` of the tail over
     candidates. A Gumbel top-:math:`K` draws them and lets gradients through
     (:meth:`sample`). The contrastive loss (:meth:`loss`) draws together the
-    answers of a query and parts them from entities that are none.
+    answers of a query and parts them from entities that are none. It is what
+    trains the attention beside a model whose loss holds the sampler
+    (:meth:`objective`).
 
     .. note::
         The paper attends over several regions of an image and sentences of a
@@ -149,12 +148,17 @@ class MMRNSSampler(Sampler):
         score = torch.cat([pos, logits.masked_fill(mask, -torch.inf)], dim=1)
         return F.cross_entropy(score, torch.zeros_like(tail_index))
 
-    def objective(self) -> tuple[list[Parameter], Callable[..., Tensor]]:
-        r"""The pair of parameters and contrastive loss, for a model's
-        :obj:`objectives()`. The loss takes a batch :obj:`(head_index,
-        rel_type, tail_index, ...)`.
+    def objective(self, score: Score | None = None) -> Objective | None:
+        r"""The pair of the attention's parameters and the contrastive loss, to
+        which scores of the model do not matter, or :obj:`None` for a frozen
+        attention.
         """
-        return list(self.parameters()), self.loss
+
+        def sampler_loss(*batch: Tensor) -> Tensor:
+            return self.loss(*batch)
+
+        params = [p for p in self.parameters() if p.requires_grad]
+        return (params, sampler_loss) if params else None
 
     def _logits(
         self, head_index: Tensor, rel_type: Tensor, tail_index: Tensor

@@ -40,6 +40,7 @@ def test_scores_agree(fake, name, kwargs):
     query = model.query(model.encode(head), rel)
     out = model.similarity(query, model.key(model.encode(tail)))
     assert torch.allclose(out, score.gather(1, tail), atol=1e-5)
+    assert torch.allclose(model.score(head, rel, tail), score.gather(1, tail), atol=1e-5)
 
     fused, views, weights = model.predict(head, rel, return_views=True)
     assert torch.equal(fused, score)

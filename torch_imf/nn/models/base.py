@@ -1,10 +1,9 @@
-from collections.abc import Callable
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.nn import Embedding, ModuleDict, Parameter
+from torch.nn import Embedding, ModuleDict
 from torch_geometric.nn.kge import KGEModel
 
 from torch_imf.data import QueryLoader, TripletIndex
@@ -15,9 +14,8 @@ from torch_imf.nn.models.sampled import SampledLoss
 from torch_imf.nn.models.views import ViewScoring
 from torch_imf.nn.scorer import Scorer
 from torch_imf.ranking import metrics, rank_tails
-from torch_imf.sampler import NegativeLoader
-
-Objective = tuple[list[Parameter], Callable[..., Tensor]]
+from torch_imf.sampler import NegativeLoader, Sampler
+from torch_imf.sampler.base import Objective
 
 
 class MultimodalKGE(ViewScoring, KGEModel):
@@ -229,8 +227,25 @@ class MultimodalKGE(ViewScoring, KGEModel):
         out = metrics(1 + greater + equal / 2, ks=(k,))
         return out["mr"], out["mrr"], out[f"hits@{k}"]
 
+    @property
+    def sampler(self) -> Sampler | None:
+        r"""The sampler of the loss, if it was given as an object."""
+        sampler = getattr(self.loss_fn, "sampler", None)
+        return sampler if isinstance(sampler, Sampler) else None
+
     def objectives(self) -> list[Objective]:
         r"""The pairs of parameters and loss that one training step takes in
-        turn. A loss is called as :meth:`loss`.
+        turn: the model's own, then :meth:`other_objectives`. A loss is called
+        as :meth:`loss`.
         """
-        return [([p for p in self.parameters() if p.requires_grad], self.loss)]
+        others = self.other_objectives()
+        taken = {id(p) for params, _ in others for p in params}
+        own = [p for p in self.parameters() if p.requires_grad and id(p) not in taken]
+        return [(own, self.loss), *others]
+
+    def other_objectives(self) -> list[Objective]:
+        r"""The pairs of what is trained beside the model: a sampler that
+        learns.
+        """
+        objective = None if self.sampler is None else self.sampler.objective(self.score)
+        return [] if objective is None else [objective]

@@ -1,6 +1,8 @@
 import torch
 from torch import Tensor
 
+from torch_imf.sampler import MANSSampler, Sampler
+
 
 def check_views(
     views: list[str] | None,
@@ -37,3 +39,23 @@ def check_embedding(name: str, init: Tensor, weight: Tensor) -> None:
             f"Initial embeddings '{name}' need to be finite and of shape {list(weight.size())} "
             f"(got shape {list(init.size())})"
         )
+
+
+def check_mix(sampler: Sampler | None, mask_dict: dict[str, Tensor]) -> None:
+    r"""Raises a :class:`ValueError` if a sampler replaces modalities that a
+    model does not join, or that its entities lack.
+    """
+    if not isinstance(sampler, MANSSampler):
+        return
+    if not set(sampler.modalities) <= set(mask_dict):
+        raise ValueError(
+            f"MANSSampler replaces {sampler.modalities} in joint embeddings (the model joins "
+            f"{list(mask_dict)})"
+        )
+    for name, mask in zip(sampler.modalities, sampler.mask, strict=True):
+        # Entities that both lack it would not differ:
+        if bool((mask.cpu() & ~mask_dict[name].cpu()).any()):
+            raise ValueError(
+                f"Some entities lack modality '{name}'. MANSSampler needs the 'mask_dict' of the "
+                f"model"
+            )

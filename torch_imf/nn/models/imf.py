@@ -12,7 +12,7 @@ from torch_imf.nn.functional import contrastive_loss, info_nce_loss
 from torch_imf.nn.functional.contrastive import check_pairs
 from torch_imf.nn.fusion import DecisionFusion, Fusion, fusion_resolver
 from torch_imf.nn.models.base import MultimodalKGE
-from torch_imf.nn.models.checks import check_embedding, check_views
+from torch_imf.nn.models.checks import check_embedding, check_mix, check_views
 from torch_imf.nn.models.features import FrozenFeatures, find_masks
 from torch_imf.nn.models.sampled import SampledLoss
 from torch_imf.nn.scorer import ContextualRelationalScorer, Scorer, scorer_resolver
@@ -165,6 +165,7 @@ class IMF(MultimodalKGE):
             label_smoothing=label_smoothing,
             regularization=regularization,
         )
+        check_mix(self.sampler, {})  # Views are scored apart: there is nothing to mix.
         if contrastive_temperature is not None and contrastive_temperature <= 0:
             raise ValueError(
                 f"'contrastive_temperature' needs to be positive (got {contrastive_temperature})"

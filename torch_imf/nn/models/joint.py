@@ -1,16 +1,24 @@
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from torch_imf.data.features import check_features
+from torch_imf.nn.functional import self_adversarial_loss
 from torch_imf.nn.fusion import Fusion, fusion_resolver
-from torch_imf.nn.models.adversary import Adversary
-from torch_imf.nn.models.base import MultimodalKGE, Objective
-from torch_imf.nn.models.checks import check_views
+from torch_imf.nn.models.adversary import Adversary, similarity
+from torch_imf.nn.models.base import MultimodalKGE
+from torch_imf.nn.models.checks import check_mix, check_views
 from torch_imf.nn.models.features import FrozenFeatures, find_masks
 from torch_imf.nn.models.sampled import SampledLoss
 from torch_imf.nn.scorer import Scorer
+from torch_imf.sampler import MANSSampler
+from torch_imf.sampler.base import Objective
+
+#: How many numbers of mixed entities to hold at once.
+CHUNK = 2**22
 
 
 class JointKGE(MultimodalKGE):
@@ -19,7 +27,8 @@ class JointKGE(MultimodalKGE):
     projected to the same size.
 
     An :class:`Adversary` may train any such model against synthetic modality
-    embeddings.
+    embeddings, and a :class:`~torch_imf.sampler.MANSSampler` against entities
+    of which one modality is replaced (:meth:`mixed`).
 
     Args:
         num_nodes (int): The number of entities.
@@ -48,7 +57,8 @@ class JointKGE(MultimodalKGE):
 
     Raises:
         ValueError: If features are of the wrong shape or not finite, a
-            modality is missing for every entity, or nothing is left to fuse.
+            modality is missing for every entity, nothing is left to fuse, or
+            a sampler replaces what entities lack.
     """
 
     def __init__(
@@ -88,6 +98,7 @@ class JointKGE(MultimodalKGE):
         for name, x in x_dict.items():
             mask = mask_dict.get(name, torch.ones(num_nodes, dtype=torch.bool))
             self.features[name] = FrozenFeatures(x, mask, hidden_channels)
+        check_mix(self.sampler, self.masks())
         in_channels = dict.fromkeys(names, hidden_channels)
         self.fusion = fusion_resolver(fusion, in_channels, hidden_channels)
         self.adversary = adversary
@@ -123,6 +134,62 @@ class JointKGE(MultimodalKGE):
         r"""Returns the joint embeddings of entities, of shape :obj:`[*, C]`."""
         return {"fused": self.fusion(e_dict, mask_dict)}
 
+    def mixed(self, e_dict: dict[str, Tensor], index_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+        r"""Represents entities that have each modality of another entity.
+
+        Args:
+            e_dict (dict[str, torch.Tensor]): The embeddings of all entities in
+                each modality (:meth:`embed`).
+            index_dict (dict[str, torch.Tensor]): The entity to take each
+                modality from, of one shape.
+
+        Returns:
+            Joint embeddings, of shape :obj:`[*, C]`.
+        """
+        e_dict = {name: F.embedding(index_dict[name], x) for name, x in e_dict.items()}
+        masks = {name: mask[index_dict[name]] for name, mask in self.masks().items()}
+        return self.join(e_dict, masks)
+
+    def view_loss(
+        self, z: dict[str, Tensor], head_index: Tensor, rel_type: Tensor, *target: Tensor
+    ) -> Tensor:
+        if not isinstance(self.sampler, MANSSampler):
+            return super().view_loss(z, head_index, rel_type, *target)
+        assert isinstance(self.loss_fn, SampledLoss)
+        tail_index, neg_index = target
+        query = self.query({v: F.embedding(head_index, x) for v, x in z.items()}, rel_type)
+        score = similarity(self, query, {v: F.embedding(tail_index, x) for v, x in z.items()})
+        index_dict = self.sampler.mix(tail_index, neg_index)
+        neg_score = self._mixed_score(query, index_dict)
+        if self.sampler.adaptive and self.training:
+            is_mixed = index_dict["struct"] == tail_index.unsqueeze(1)
+            self.sampler.adapt(score, neg_score, is_mixed)
+        return self_adversarial_loss(score, neg_score, self.loss_fn.temperature, neg_index >= 0)
+
+    def _mixed_score(self, query: dict[str, Tensor], index_dict: dict[str, Tensor]) -> Tensor:
+        # Scores queries against mixed entities, of shape [B, K], some rows at a time. Nothing of
+        # the size [B, K, C] is stored: the backward pass computes it again.
+        e_dict = self.embed()
+        struct = index_dict["struct"].clamp(min=0)
+        index_dict = {name: index_dict.get(name, struct).clamp(min=0) for name in e_dict}
+
+        def score(query: dict[str, Tensor], index_dict: dict[str, Tensor]) -> Tensor:
+            return self.similarity(query, self.key(self.mixed(e_dict, index_dict)))
+
+        size = struct.size(1) * self.hidden_channels * len(e_dict)
+        rows = torch.arange(struct.size(0), device=struct.device).split(max(1, CHUNK // size))
+        return torch.cat(
+            [
+                checkpoint(
+                    score,
+                    {view: x[i] for view, x in query.items()},
+                    {name: x[i] for name, x in index_dict.items()},
+                    use_reentrant=False,
+                )
+                for i in rows
+            ]
+        )
+
     def loss(self, head_index: Tensor, rel_type: Tensor, *target: Tensor) -> Tensor:
         z = self.encode()
         loss = self.view_loss(z, head_index, rel_type, *target)
@@ -140,9 +207,11 @@ class JointKGE(MultimodalKGE):
         facts = self.loss_fn.facts(head_index, rel_type, *target)
         return self.adversary.generator_loss(self, *facts)
 
-    def objectives(self) -> list[Objective]:
+    def other_objectives(self) -> list[Objective]:
+        r"""The pairs of what is trained beside the model: a sampler that
+        learns, and the generators of the adversary.
+        """
+        others = super().other_objectives()
         if self.adversary is None or self.adversary.weight == 0:
-            return super().objectives()
-        generators = {id(p) for p in self.adversary.parameters()}
-        own = [p for p in self.parameters() if p.requires_grad and id(p) not in generators]
-        return [(own, self.loss), (list(self.adversary.parameters()), self.generator_loss)]
+            return others
+        return [*others, (list(self.adversary.parameters()), self.generator_loss)]

@@ -108,13 +108,11 @@ class RSME(JointKGE):
         self.register_buffer("gate", per_relation("gate", gate, num_relations))
 
     def encode(self, index: Tensor | None = None) -> dict[str, Tensor]:
-        z = [super().encode(index)["fused"]]
-        modules: Any = self.features.values()
-        for module in modules:
-            row = module.row if index is None else module.row[index]
-            x = F.pad(module.x, (0, 0, 0, 1))[row]  # Zero where there are none.
-            z.append(F.normalize(x, dim=-1) / len(modules) ** 0.5)  # The mean of products.
-        return {"fused": torch.cat(z, dim=-1)}  # [*, 2 * C + D]
+        rows = {name: slice(None) if index is None else index for name in self.features}
+        return self._with_features(super().encode(index), rows)
+
+    def mixed(self, e_dict: dict[str, Tensor], index_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+        return self._with_features(super().mixed(e_dict, index_dict), index_dict)
 
     def query(self, head: dict[str, Tensor], rel_type: Tensor) -> dict[str, Tensor]:
         # Weights of relations are all in the query, so that keys are those of any relation:
@@ -125,6 +123,15 @@ class RSME(JointKGE):
         q = self.beta * super().query(fused, rel_type)["fused"]
         x = (1 - self.beta) * gate * x
         return {"fused": torch.cat([(1 - alpha) * q, alpha * q, x], dim=-1)}
+
+    def _with_features(self, z: dict[str, Tensor], index_dict: dict[str, Any]) -> dict[str, Tensor]:
+        parts = [z["fused"]]
+        modules: Any = self.features.items()
+        for name, module in modules:
+            row = module.row[index_dict[name]]
+            x = F.pad(module.x, (0, 0, 0, 1))[row]  # Zero where there are none.
+            parts.append(F.normalize(x, dim=-1) / len(modules) ** 0.5)  # The mean of products.
+        return {"fused": torch.cat(parts, dim=-1)}  # [*, 2 * C + D]
 
 
 def per_relation(name: str, value: float | Tensor, num_relations: int) -> Tensor:

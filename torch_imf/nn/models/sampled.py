@@ -16,15 +16,18 @@ class SampledLoss(torch.nn.Module):
 
     Args:
         num_negatives (int, optional): The number :math:`K` of negatives per
-            fact. (default: :obj:`64`)
+            fact, of a sampler given by name. (default: :obj:`64`)
         temperature (float, optional): The temperature :math:`\beta` of
             self-adversarial weights. (default: :obj:`1.`)
         sampler (str or Sampler, optional): The sampler, by name
             (:obj:`"uniform"`, :obj:`"bernoulli"`, :obj:`"joint"`), which draws
-            no training fact, or as an object. (default: :obj:`"uniform"`)
+            no training fact, or as an object, with an index and a number of
+            negatives of its own. One that learns or adapts needs to be an
+            object, and is part of the model. (default: :obj:`"uniform"`)
 
     Raises:
-        ValueError: If an argument is out of range.
+        ValueError: If an argument is out of range, a sampler given by name
+            learns or adapts, or one is of other entities than the model.
     """
 
     def __init__(
@@ -56,12 +59,8 @@ class SampledLoss(torch.nn.Module):
         all keys :obj:`[N, Q]`.
         """
         pos_score = scorer.similarity(query, key[tail_index].unsqueeze(1)).squeeze(1)
-        parameters = tuple(p for p in scorer.parameters() if p.requires_grad)
-        neg_score = gather_similarity(
-            scorer.similarity, query, key, neg_index.clamp(min=0), parameters
-        )
-        mask = neg_index >= 0
-        return self_adversarial_loss(pos_score, neg_score, self.temperature, mask)
+        neg_score = gather_scores(scorer, query, key, neg_index.clamp(min=0))
+        return self_adversarial_loss(pos_score, neg_score, self.temperature, neg_index >= 0)
 
     def loader(
         self,
@@ -75,7 +74,17 @@ class SampledLoss(torch.nn.Module):
         sampler = self.sampler
         if isinstance(sampler, str):
             index = TripletIndex(head_index, rel_type, tail_index)
-            sampler = sampler_resolver(sampler, num_nodes, index, self.num_negatives)
+            sampler = sampler_resolver(
+                sampler, num_nodes=num_nodes, index=index, num_negatives=self.num_negatives
+            )
+            if sampler.state_dict():
+                raise ValueError(
+                    f"A sampler that learns or adapts needs to be an object (got '{self.sampler}')"
+                )
+        if sampler.num_nodes != num_nodes:
+            raise ValueError(
+                f"The sampler draws of {sampler.num_nodes} entities (expected {num_nodes})"
+            )
         return NegativeLoader(head_index, rel_type, tail_index, sampler, **kwargs)
 
     def facts(
@@ -89,3 +98,11 @@ class SampledLoss(torch.nn.Module):
             f"{self.__class__.__name__}(num_negatives={self.num_negatives}, "
             f"temperature={self.temperature}, sampler={self.sampler!r})"
         )
+
+
+def gather_scores(scorer: Scorer, query: Tensor, key: Tensor, key_index: Tensor) -> Tensor:
+    r"""Scores queries :obj:`[B, Q]` against the keys :obj:`key_index`, of
+    shape :obj:`[B, K]`, among all keys :obj:`[N, Q]`.
+    """
+    parameters = tuple(p for p in scorer.parameters() if p.requires_grad)
+    return gather_similarity(scorer.similarity, query, key, key_index, parameters)

@@ -1,9 +1,11 @@
 from typing import Any
 
+import torch.nn.functional as F
 from torch import Tensor
 from torch.nn import Embedding
 
 from torch_imf.nn.fusion import DecisionFusion
+from torch_imf.nn.models.sampled import gather_scores
 from torch_imf.nn.scorer import Scorer
 
 
@@ -70,6 +72,26 @@ class ViewScoring:
     ) -> dict[str, Tensor]:
         r"""The scores of :meth:`similarity` in each view."""
         return {v: scorer.similarity(query[v], key[v]) for v, scorer in self.scorers.items()}
+
+    def score(self, head_index: Tensor, rel_type: Tensor, key_index: Tensor) -> Tensor:
+        r"""Scores candidates of their own for each query. All entities are
+        encoded once, so this is for many candidates in all, as of a batch of
+        negatives; keys of candidates are never stored.
+
+        Args:
+            head_index (torch.Tensor): The head indices, of shape :obj:`[B]`.
+            rel_type (torch.Tensor): The relation types, of shape :obj:`[B]`.
+            key_index (torch.Tensor): The candidates, of shape :obj:`[B, K]`.
+
+        Returns:
+            The scores, of shape :obj:`[B, K]`.
+        """
+        z = self.encode()
+        query = self.query({v: F.embedding(head_index, x) for v, x in z.items()}, rel_type)
+        key = self.key(z)
+        return self.fuse(
+            {v: gather_scores(x, query[v], key[v], key_index) for v, x in self.scorers.items()}
+        )
 
     def fuse(self, score_dict: dict[str, Tensor]) -> Tensor:
         r"""Joins the scores of all views (Eq. 11 of IMF)."""
