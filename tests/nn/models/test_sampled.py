@@ -6,6 +6,8 @@ from torch_imf import KGE, evaluate, fit
 from torch_imf import sampler as module
 from torch_imf.data import TripletIndex, modalities
 from torch_imf.nn import IKRL, AdaMF, Adversary, SampledLoss, self_adversarial_loss
+from torch_imf.nn.models.sampled import shared_negatives
+from torch_imf.nn.scorer import scorer_resolver
 from torch_imf.sampler import BernoulliSampler, CrossModalAttention, NegativeLoader, classes
 
 
@@ -156,3 +158,37 @@ def test_samplers_of_a_loader(fake):
     model = KGE(fake.num_nodes + 1, 5, 8, loss=build(KGE, fake, "UniformSampler").loss_fn)
     with pytest.raises(ValueError, match="draws of 150 entities .expected 151"):
         model.loader(*facts)
+
+
+@pytest.mark.parametrize("name", ["transe", "rotate", "distmult", "conve"])
+def test_facts_that_share_negatives(name):
+    # The last chunk is a part, and some negatives are none for a fact, or for all of a chunk.
+    torch.manual_seed(0)
+    scorer = scorer_resolver(name, 8).eval()
+    x, rel = torch.randn(30, 8), torch.randn(10, scorer.rel_channels)
+    shared = torch.randint(30, (3, 5))
+    neg_index = shared.repeat_interleave(4, dim=0)[:10]
+    neg_index = neg_index.masked_fill(torch.rand(10, 5) < 0.3, -1)
+    neg_index[:4, 2] = -1
+    tail_index = torch.randint(30, (10,))
+    outs = []
+    for chunk_size in (1, 4):
+        loss_fn = SampledLoss(5)
+        loss_fn.chunk_size = chunk_size
+        node = x.clone().requires_grad_()
+        query, key = scorer.query(node[:10], rel), scorer.key(node)
+        loss = loss_fn(scorer, query, key, tail_index, neg_index)
+        outs.append((loss, *torch.autograd.grad(loss, node)))
+    assert all(torch.allclose(*pair, atol=1e-6) for pair in zip(*outs, strict=True))
+    assert shared_negatives(neg_index, 4) is not None
+    neg_index[:2, 0] = torch.tensor([3, 4])
+    assert shared_negatives(neg_index, 4) is None  # Not shared after all: scored one by one.
+
+
+def test_the_loader_tells_what_is_shared():
+    facts = [torch.randint(9, (20,)), torch.randint(2, (20,)), torch.randint(9, (20,))]
+    for sampler, size in (("joint", 128), ("uniform", 1)):
+        loss_fn = SampledLoss(4, sampler=sampler)
+        loader = loss_fn.loader(*facts, num_nodes=9, batch_size=20)
+        assert loss_fn.chunk_size == size
+        assert (shared_negatives(next(iter(loader))[-1], size) is not None) == (size > 1)

@@ -2,6 +2,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from torch_imf.data import TripletIndex
 from torch_imf.nn.functional import gather_similarity, self_adversarial_loss
@@ -44,6 +45,7 @@ class SampledLoss(torch.nn.Module):
         self.num_negatives = num_negatives
         self.temperature = temperature
         self.sampler = sampler
+        self.chunk_size = 1  # How many facts share their negatives, as the loader finds.
 
     def forward(
         self,
@@ -59,7 +61,11 @@ class SampledLoss(torch.nn.Module):
         all keys :obj:`[N, Q]`.
         """
         pos_score = scorer.similarity(query, key[tail_index].unsqueeze(1)).squeeze(1)
-        neg_score = gather_scores(scorer, query, key, neg_index.clamp(min=0))
+        shared = shared_negatives(neg_index, self.chunk_size)
+        if shared is None:
+            neg_score = gather_scores(scorer, query, key, neg_index.clamp(min=0))
+        else:
+            neg_score = chunk_scores(scorer, query, key, shared, self.chunk_size)
         return self_adversarial_loss(pos_score, neg_score, self.temperature, neg_index >= 0)
 
     def loader(
@@ -85,6 +91,7 @@ class SampledLoss(torch.nn.Module):
             raise ValueError(
                 f"The sampler draws of {sampler.num_nodes} entities (expected {num_nodes})"
             )
+        self.chunk_size = getattr(sampler, "chunk_size", 1)
         return NegativeLoader(head_index, rel_type, tail_index, sampler, **kwargs)
 
     def facts(
@@ -106,3 +113,35 @@ def gather_scores(scorer: Scorer, query: Tensor, key: Tensor, key_index: Tensor)
     """
     parameters = tuple(p for p in scorer.parameters() if p.requires_grad)
     return gather_similarity(scorer.similarity, query, key, key_index, parameters)
+
+
+def shared_negatives(neg_index: Tensor, chunk_size: int) -> Tensor | None:
+    r"""Returns the negatives that the facts of each chunk share, of shape
+    :obj:`[ceil(B / C), K]`, given those of each fact, of shape :obj:`[B, K]`
+    (:obj:`-1` for none), or :obj:`None` if they share none.
+    """
+    if chunk_size == 1 or neg_index.numel() == 0:
+        return None
+    chunks = neg_index.split(chunk_size)
+    shared = torch.stack([chunk.max(dim=0).values for chunk in chunks]).clamp(min=0)
+    row = torch.arange(neg_index.size(0), device=neg_index.device) // chunk_size
+    is_shared = (neg_index < 0) | (neg_index == shared[row])
+    return shared if bool(is_shared.all()) else None
+
+
+def chunk_scores(
+    scorer: Scorer, query: Tensor, key: Tensor, shared: Tensor, chunk_size: int
+) -> Tensor:
+    r"""Scores queries :obj:`[B, Q]` against the keys :obj:`shared`, of shape
+    :obj:`[ceil(B / C), K]`, that those of a chunk have in common: the backward
+    pass computes the scores of a chunk again, rather than to store differences.
+    """
+    out = []
+    for rows, index in zip(query.split(chunk_size), shared, strict=True):
+        args = rows, key[index]
+        out.append(
+            scorer.similarity(*args)
+            if scorer.linear
+            else checkpoint(scorer.similarity, *args, use_reentrant=False)
+        )
+    return torch.cat(out)
