@@ -49,10 +49,15 @@ class GatherSimilarity(torch.autograd.Function):
         index: Tensor,
         *parameters: Tensor,
     ) -> Tensor:
-        ctx.similarity = similarity
         ctx.save_for_backward(query, key, index, *parameters)
-        out = [similarity(query[rows], k) for rows, k in gather(key, index)]
-        return torch.cat(out) if out else query.new_empty(index.size())
+        ctx.similarity = similarity = as_in_forward(similarity, query.device.type)
+        out = None
+        for rows, k in gather(key, index):
+            part = similarity(query[rows], k)
+            # Copied, as it may be a view of keys that make room for the next ones:
+            out = part.new_empty(index.size()) if out is None else out
+            out[rows] = part
+        return query.new_empty(index.size()) if out is None else out
 
     @staticmethod
     @once_differentiable
@@ -75,6 +80,20 @@ class GatherSimilarity(torch.autograd.Function):
         return None, grad_query, grad_key, None, *grads
 
 
+def as_in_forward(similarity: Similarity, device_type: str) -> Similarity:
+    r"""Returns the function under autocast as it is now, as a backward pass
+    runs outside of it.
+    """
+    dtype, enabled = torch.get_autocast_dtype(device_type), torch.is_autocast_enabled(device_type)
+
+    def out(query: Tensor, key: Tensor) -> Tensor:
+        # Not cached, as parameters that are cast without gradients would stay without them:
+        with torch.autocast(device_type, dtype, enabled, cache_enabled=False):
+            return similarity(query, key)
+
+    return out
+
+
 def gather(key: Tensor, index: Tensor) -> Iterator[tuple[slice, Tensor]]:
     r"""Yields rows of :obj:`index` with their keys, in parts of up to
     :obj:`CHUNK` numbers, which all take the same place in memory. To select rows
@@ -87,4 +106,4 @@ def gather(key: Tensor, index: Tensor) -> Iterator[tuple[slice, Tensor]]:
         part = index[start : start + step]
         out = buffer[: part.numel()]
         torch.index_select(key, 0, part.reshape(-1), out=out)
-        yield slice(start, start + step), out.view(*part.size(), -1)
+        yield slice(start, start + step), out.view(*part.size(), key.size(-1))
