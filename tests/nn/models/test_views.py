@@ -48,3 +48,12 @@ def test_tied_inverses(fake, name):
         other.load_state_dict(model.state_dict() | {"rel_emb.weight": rel})
         for batch in ((head_index, rel_type, tail_index), (tail_index, inverse, head_index)):
             assert torch.equal(other(*batch), model(*batch))
+
+
+def test_tied_inverses_of_no_relation(fake):
+    model = KGE(fake.num_nodes, 5, 12, "transe", tie_inverses=True)
+    node = torch.zeros(1, dtype=torch.long)
+    for rel_type in (-1, 10, 11):
+        with pytest.raises(IndexError):
+            model(node, torch.tensor([rel_type]), node)
+    assert model(node, torch.tensor([9]), node).size() == (1,)

@@ -50,9 +50,10 @@ class ViewScoring:
         emb = self._rel_emb(view)
         if emb.num_embeddings > self.num_relations:
             return emb(rel_type)
-        rel = emb(rel_type % self.num_relations)
-        is_inverse = (rel_type >= self.num_relations).unsqueeze(-1)
-        return self.scorers[view].invert(rel).where(is_inverse, rel)
+        is_inverse = rel_type >= self.num_relations
+        # No modulo, so that the table raises for a relation that is not there:
+        rel = emb((rel_type - self.num_relations).where(is_inverse, rel_type))
+        return self.scorers[view].invert(rel).where(is_inverse.unsqueeze(-1), rel)
 
     def key(self, tail: dict[str, Tensor]) -> dict[str, Tensor]:
         r"""Encodes candidates from their representations, of shape
