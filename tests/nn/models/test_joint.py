@@ -4,6 +4,7 @@ import torch
 from torch_imf.data import modalities
 from torch_imf.nn import IKRL, IMF, RSME, AdaMF, SampledLoss, self_adversarial_loss
 from torch_imf.nn.models import joint
+from torch_imf.nn.models.rsme import unit_features
 from torch_imf.sampler import MANSSampler
 
 
@@ -69,6 +70,8 @@ def test_modality_negatives(fake, monkeypatch, cls, chunk_size, struct):
                 assert fake[f"{name}_mask"][t] and fake[f"{name}_mask"][c]
                 features = other.features[name]
                 features.x[features.row[t]] = features.x[features.row[c]]
+                if cls is RSME:
+                    other.x = unit_features(other.features)
         tail = t if is_mixed[b, k] else c
         # What the head is like does not change:
         query = model.query(model.encode(head_index[b : b + 1]), rel_type[b : b + 1])

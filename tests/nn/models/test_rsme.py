@@ -2,6 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from torch_imf import fit
 from torch_imf.data import modalities
 from torch_imf.nn import RSME, ComplEx
 
@@ -61,6 +62,23 @@ def test_rsme_without_modalities_is_complex(fake):
     assert torch.allclose(model(head, rel, tail), expected, atol=1e-6)
     model.loss(head, rel, tail).backward()
     assert all(p.grad.abs().sum() == 0 for p in model.features.parameters())
+
+
+def test_resume_with_other_weights(fake, tmp_path):
+    settings = {"batch_size": 64, "lr": 0.01, "checkpoint": tmp_path / "run.pt", "progress": False}
+    gate = torch.tensor([1, 0, 1, 1, 0])
+    fit(build(fake, alpha=0.3, gate=gate), fake, 1, **settings)
+    for kwargs, name in (
+        ({"alpha": 0.7, "gate": gate}, "alpha"),
+        ({"alpha": 0.3}, "gate"),
+        ({"alpha": 0.3, "gate": gate, "beta": 0.9}, "model"),
+    ):
+        with pytest.raises(ValueError, match=rf"belongs to another model.*\['{name}"):
+            fit(build(fake, **kwargs), fake, 2, **settings)
+    model = build(fake, alpha=0.3, gate=gate)
+    assert len(fit(model, fake, 2, **settings)) == 2
+    names = {name for name, _ in model.named_parameters()}
+    assert set(model.state_dict()) == names  # Without weights and features.
 
 
 def test_rsme_errors(fake):

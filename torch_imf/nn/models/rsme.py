@@ -3,6 +3,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import ModuleDict
 
 from torch_imf.nn.fusion import StackFusion
 from torch_imf.nn.models.joint import JointKGE
@@ -75,6 +76,7 @@ class RSME(JointKGE):
 
     alpha: Tensor
     gate: Tensor
+    x: Tensor
 
     def __init__(
         self,
@@ -103,9 +105,12 @@ class RSME(JointKGE):
             regularization=regularization,
         )
         self.beta = beta
-        self.register_buffer("alpha", per_relation("alpha", alpha, num_relations))
+        # Not persistent, so that a checkpoint of other weights does not fit, as of other features:
+        alpha = per_relation("alpha", alpha, num_relations)
+        self.register_buffer("alpha", alpha, persistent=False)
         gate = torch.ones(num_relations) if gate is None else gate
-        self.register_buffer("gate", per_relation("gate", gate, num_relations))
+        self.register_buffer("gate", per_relation("gate", gate, num_relations), persistent=False)
+        self.register_buffer("x", unit_features(self.features), persistent=False)
 
     def encode(self, index: Tensor | None = None) -> dict[str, Tensor]:
         rows = {name: slice(None) if index is None else index for name in self.features}
@@ -125,13 +130,22 @@ class RSME(JointKGE):
         return {"fused": torch.cat([(1 - alpha) * q, alpha * q, x], dim=-1)}
 
     def _with_features(self, z: dict[str, Tensor], index_dict: dict[str, Any]) -> dict[str, Tensor]:
-        parts = [z["fused"]]
-        modules: Any = self.features.items()
-        for name, module in modules:
-            row = module.row[index_dict[name]]
-            x = F.pad(module.x, (0, 0, 0, 1))[row]  # Zero where there are none.
-            parts.append(F.normalize(x, dim=-1) / len(modules) ** 0.5)  # The mean of products.
-        return {"fused": torch.cat(parts, dim=-1)}  # [*, 2 * C + D]
+        modules: Any = self.features.values()
+        parts = self.x.split([module.x.size(1) for module in modules], dim=-1)
+        x = [part[index_dict[name]] for name, part in zip(self.features, parts, strict=True)]
+        return {"fused": torch.cat([z["fused"], *x], dim=-1)}  # [*, 2 * C + D]
+
+
+def unit_features(features: ModuleDict) -> Tensor:
+    r"""Returns the features of all modalities side by side, of shape
+    :obj:`[N, D]`, so that their product is the mean of all cosines.
+    """
+    modules: Any = features.values()
+    out = []
+    for module in modules:
+        x = F.pad(module.x, (0, 0, 0, 1))[module.row]  # Zero where there are none.
+        out.append(F.normalize(x, dim=-1) / len(modules) ** 0.5)
+    return torch.cat(out, dim=-1)
 
 
 def per_relation(name: str, value: float | Tensor, num_relations: int) -> Tensor:
