@@ -111,8 +111,9 @@ def test_modality_that_the_whole_batch_lacks(fake, weight):
     assert torch.allclose(other(*args[:3]), model(*args[:3]), atol=1e-6)
 
 
-@pytest.mark.parametrize("adversary", [None, Adversary(num_groups=2)])
-def test_single_facts(fake, adversary):
+@pytest.mark.parametrize("num_groups", [0, 2])
+def test_single_facts(fake, num_groups):
+    adversary = Adversary(num_groups=num_groups) if num_groups > 0 else None
     model = build(fake, adversary=adversary, loss=SampledLoss(5))
     args = batch(fake)
     batches = [[x[i : i + 1] for x in args] for i in range(6)]

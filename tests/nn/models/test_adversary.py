@@ -104,14 +104,38 @@ def test_mat_against_all_entities(fake, loss):
     assert torch.isclose(out, model.adversary.generator_loss(model, *facts))
 
 
+@pytest.mark.parametrize("loss", [None, "ce"])
+def test_the_model_is_constant_to_generators(fake, loss):
+    model = build(fake, adversary=Adversary(num_groups=2), loss=loss)
+    *facts, neg_index = batch(fake)
+    target = (facts[2], neg_index) if loss is None else (facts[2],)
+    (own, _), (generators, generator_loss) = model.objectives()
+    generator_loss(*facts[:2], *target).backward()
+    assert all(p.grad is None and p.requires_grad for p in own)
+    assert all(p.grad.abs().sum() > 0 for p in generators)
+    # Frozen parameters stay so, also if there is an error:
+    model.rel_emb.requires_grad_(False)
+    with pytest.raises(IndexError):
+        generator_loss(facts[0], facts[1] + 99, *target)
+    assert [p for p in model.parameters() if not p.requires_grad] == [model.rel_emb.weight]
+
+
+def test_one_adversary_per_model(fake):
+    adversary = Adversary()
+    model = build(fake, adversary=adversary)
+    with pytest.raises(ValueError, match="belongs to another model"):
+        build(fake, adversary=adversary)
+    assert {id(p) for p in adversary.parameters()} <= {id(p) for p in model.parameters()}
+
+
 def test_adversary_errors():
     with pytest.raises(ValueError, match="no modality to generate"):
         AdaMF(5, 2, 4, adversary=Adversary())
     with pytest.raises(ValueError, match="no modality to generate"):
         Adversary().build(4, [])
     for kwargs in (
-        *({"weight": -1.0}, {"weight": float("nan")}, {"num_groups": 0}, {"num_groups": -1}),
-        *({"noise_channels": 0}, {"noise_channels": -1}),
+        *({"weight": value} for value in (-1.0, float("nan"), float("inf"))),
+        *({"num_groups": 0}, {"num_groups": -1}, {"noise_channels": 0}, {"noise_channels": -1}),
     ):
         with pytest.raises(ValueError, match="'weight' cannot be negative"):
             Adversary(**kwargs)

@@ -1,9 +1,12 @@
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import Parameter
 
 from torch_imf.nn.generator import ModalityGenerator
 
@@ -14,6 +17,8 @@ class Adversarial(Protocol):
     r"""What a model needs to have for an :class:`Adversary`: embeddings per
     modality that are joined into what it scores.
     """
+
+    def parameters(self) -> Iterator[Parameter]: ...
 
     def embed(self, index: Tensor) -> dict[str, Tensor]: ...
 
@@ -51,7 +56,10 @@ class Adversary(torch.nn.Module):
     The generators minimise :math:`\mathcal{L}_{gen}` rather than maximise
     :math:`\mathcal{L}_{adv}`, as in the released code: it has gradients where
     synthetic triples are told apart with ease. Synthetic embeddings are
-    constants to the discriminator, and its embeddings are to the generators.
+    constants to the discriminator, and all of its parameters are to the
+    generators.
+
+    An adversary belongs to the model that it is given to.
 
     Args:
         weight (float, optional): The weight :math:`\lambda` of
@@ -66,8 +74,8 @@ class Adversary(torch.nn.Module):
             (default: all of them)
 
     Raises:
-        ValueError: If an argument is out of range, or a model has no modality
-            to generate.
+        ValueError: If an argument is out of range, a model has no modality to
+            generate, or another model has the adversary already.
     """
 
     def __init__(
@@ -78,10 +86,10 @@ class Adversary(torch.nn.Module):
         kinds: Sequence[str] = KINDS,
     ) -> None:
         super().__init__()
-        if not weight >= 0 or num_groups < 1 or noise_channels < 1:
+        if not 0 <= weight < math.inf or num_groups < 1 or noise_channels < 1:
             raise ValueError(
-                f"'weight' cannot be negative, and 'num_groups' and 'noise_channels' need to be "
-                f"positive (got {weight}, {num_groups} and {noise_channels})"
+                f"'weight' cannot be negative or infinite, and 'num_groups' and 'noise_channels' "
+                f"need to be positive (got {weight}, {num_groups} and {noise_channels})"
             )
         if len(kinds) == 0 or not set(kinds) <= set(KINDS):
             raise ValueError(f"'kinds' need to be of {list(KINDS)} (got {list(kinds)})")
@@ -97,6 +105,8 @@ class Adversary(torch.nn.Module):
         """
         if len(modalities) == 0:
             raise ValueError("There is no modality to generate. Leave the adversary out")
+        if len(self.generators) > 0:
+            raise ValueError("This adversary belongs to another model. Make one for each model")
         self.generators = torch.nn.ModuleDict(
             {
                 name: ModalityGenerator(channels, channels, self.noise_channels)
@@ -136,13 +146,13 @@ class Adversary(torch.nn.Module):
         self, model: Adversarial, head_index: Tensor, rel_type: Tensor, tail_index: Tensor
     ) -> Tensor:
         r"""Computes :math:`\mathcal{L}_{gen}` of a batch of facts."""
-        with torch.no_grad():
+        with constant(model, self):
             head, tail = model.embed(head_index), model.embed(tail_index)
-        fakes = [(self.fake(head), self.fake(tail)) for _ in range(self.num_groups)]
-        # Of real entities, without modalities they lack:
-        query = model.query(model.join(head, model.masks(head_index)), rel_type)
-        key = model.join(tail, model.masks(tail_index))
-        fake_score = self._score(model, query, key, rel_type, fakes)
+            fakes = [(self.fake(head), self.fake(tail)) for _ in range(self.num_groups)]
+            # Of real entities, without modalities they lack:
+            query = model.query(model.join(head, model.masks(head_index)), rel_type)
+            key = model.join(tail, model.masks(tail_index))
+            fake_score = self._score(model, query, key, rel_type, fakes)
         return log_loss(fake_score)
 
     def fake(self, e_dict: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -177,6 +187,22 @@ class Adversary(torch.nn.Module):
             f"{self.__class__.__name__}(weight={self.weight}, num_groups={self.num_groups}, "
             f"kinds={list(self.kinds)})"
         )
+
+
+@contextmanager
+def constant(model: Adversarial, adversary: Adversary) -> Iterator[None]:
+    r"""Makes constants of the parameters of a model, other than those of its
+    adversary, for all that is computed meanwhile.
+    """
+    generators = {id(p) for p in adversary.parameters()}
+    params = [p for p in model.parameters() if p.requires_grad and id(p) not in generators]
+    for param in params:
+        param.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for param in params:
+            param.requires_grad_(True)
 
 
 def log_loss(score: Tensor) -> Tensor:
