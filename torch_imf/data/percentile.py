@@ -23,7 +23,10 @@ def mean_rank_percentile(
     For each fact, all tails are ranked by the cosine of their (centred)
     features with those of the head, and the rank of the true tail is divided
     by their number; ties share their mean rank. The closer to zero, the more
-    the features help; chance is about one half.
+    the features help; chance is about one half. The average is over all facts
+    that are given. Candidates are all of their tails: among them the head
+    itself, the closest of all, where it is the tail of another fact, which
+    adds one to the ranks of its tails.
 
     Args:
         head_index (torch.Tensor): The head indices, of shape :obj:`[E]`.

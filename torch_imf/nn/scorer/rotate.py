@@ -58,7 +58,8 @@ class RotatE(DistanceScorer):
 
 class ComplexDistance(torch.autograd.Function):
     r"""The sum of the moduli of :obj:`query - key`, whose backward pass visits
-    memory less often than autograd's.
+    memory less often than autograd's. It can be differentiated once: there are
+    no gradients of its gradients, such as penalties on them need.
     """
 
     @staticmethod
