@@ -27,7 +27,7 @@ LAYERS = {
         *("nn.functional", "nn.fusion", "nn.generator", "nn.scorer"),
         *("data", "ranking", "sampler"),
     },
-    "train": {"data", "transforms", "checkpoint", "evaluate"},
+    "train": {"data", "transforms", "checkpoint", "evaluate", "ranking"},
     "resolver": {"datasets", "nn", "sampler"},
     "visualize": {"predict"},
     "cli": {"data", "datasets"},

@@ -352,7 +352,8 @@ def test_model_explodes_in_the_first_epoch(fake, lr, error, message):
     assert equal(model.state_dict(), before)
 
 
-def test_interrupted_before_the_first_validation(fake):
+@pytest.mark.parametrize("error", [KeyboardInterrupt, torch.OutOfMemoryError, RuntimeError])
+def test_interrupted_before_the_first_validation(fake, error):
     # Nobody knows whether what has been learned is better, but it is all there is.
     model = with_adversary(fake)
     before, loss = copy.deepcopy(model.state_dict()), model.loss
@@ -360,11 +361,31 @@ def test_interrupted_before_the_first_validation(fake):
 
     def interrupted(*batch):
         if next(steps, None) is None:
-            raise KeyboardInterrupt
+            raise error
         return loss(*batch)
 
     model.loss = interrupted
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(error):
         fit(model, fake, batch_size=64, lr=0.01, progress=False)
     state = model.state_dict()
     assert not equal(state, before) and all(x.isfinite().all() for x in state.values())
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+def test_interrupted_after_a_validation(fake, error):
+    model, seen = build(fake), []
+
+    def stop(entry):
+        seen.append((entry["mrr"], copy.deepcopy(model.state_dict())))
+        if len(seen) == 3:
+            raise error
+
+    with pytest.raises(error):
+        fit(model, fake, 9, callback=stop, progress=False, **SETTINGS)
+    assert equal(model.state_dict(), max(seen, key=lambda entry: entry[0])[1])
+
+
+def test_nothing_to_train(fake):
+    model = KGE(fake.num_nodes, fake.num_relations, 8).requires_grad_(False)
+    with pytest.raises(ValueError, match="without parameters to train"):
+        fit(model, fake, 1, progress=False)

@@ -120,14 +120,18 @@ def inference(model: torch.nn.Module) -> Iterator[None]:
         model.train(training)
 
 
+class NotFinite(ValueError):
+    r"""Scores are NaN or infinite, by which entities cannot be ranked."""
+
+
 def check_finite(score: Tensor) -> Tensor:
     r"""Returns :obj:`score` in at least :obj:`float32`.
 
     Raises:
-        ValueError: If a score is NaN or infinite.
+        NotFinite: If a score is NaN or infinite.
     """
     if not bool(score.isfinite().all()):
-        raise ValueError(
+        raise NotFinite(
             f"The model yields {int((~score.isfinite()).sum())} NaN or infinite scores, which "
             f"have no rank. Training may have diverged: lower the learning rate"
         )

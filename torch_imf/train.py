@@ -13,9 +13,14 @@ from tqdm import tqdm
 from torch_imf.checkpoint import History, TrainingState
 from torch_imf.data.graph import has_inverse, prepare
 from torch_imf.evaluate import evaluate
+from torch_imf.ranking import NotFinite
 from torch_imf.transforms import AddInverse
 
 METRICS = ("mr", "mrr", "hits@1", "hits@3", "hits@10")
+
+
+class Diverged(RuntimeError):
+    r"""A loss or a parameter is NaN or infinite."""
 
 
 def train(
@@ -78,7 +83,7 @@ def train(
             problems.append((count, f"{name} has left parameters NaN or infinite"))
     if problems:
         problems.sort(key=lambda problem: problem[0])  # The first one first.
-        raise RuntimeError(
+        raise Diverged(
             f"The {', the '.join(text for _, text in problems)}: training has diverged in epoch "
             f"{epoch}. Lower the learning rate"
         )
@@ -109,9 +114,10 @@ def fit(
 
     Given a :obj:`checkpoint` file, the state of training is kept there every
     :obj:`eval_every` epochs, and the same call continues from it: the outcome
-    equals that of an uninterrupted run bit for bit on a CPU. If training is
-    interrupted or diverges, the model is left with its best parameters so far:
-    if it diverges before the first validation, with those it had at the start.
+    equals that of an uninterrupted run bit for bit on a CPU. However training
+    ends, the model is left with its best parameters so far. Before the first
+    validation, these are those it had at the start if training diverges, and
+    what it has learned if training is interrupted or fails otherwise.
 
     Args:
         model (torch.nn.Module): The model.
@@ -155,8 +161,9 @@ def fit(
         the metrics of :meth:`evaluate`.
 
     Raises:
-        ValueError: If arguments are invalid, a split is empty, or the
-            checkpoint belongs to another model or other settings.
+        ValueError: If arguments are invalid, a split is empty, there is
+            nothing to train, or the checkpoint belongs to another model or
+            other settings.
         RuntimeError: If training diverges, or the checkpoint cannot be read.
     """
     sizes = {"epochs": epochs, "batch_size": batch_size, "eval_every": eval_every}
@@ -180,6 +187,8 @@ def fit(
     rates = [lr] * len(objectives) if isinstance(lr, int | float) else list(lr)
     if len(rates) != len(objectives):
         raise ValueError(f"'lr' needs one rate for each of {len(objectives)} objectives (got {lr})")
+    if not all(params for params, _ in objectives):
+        raise ValueError("There is an objective without parameters to train. Are they frozen?")
     optimizers: list[Optimizer] = [
         optimizer_resolver(
             optimizer,
@@ -219,6 +228,7 @@ def fit(
         total=epochs,
         disable=None if progress else True,
     )
+    diverged = False
     try:
         for epoch in bar:
             if patience is not None and state.stale >= patience:
@@ -234,12 +244,12 @@ def fit(
             elif epoch == epochs:
                 # Not saved: a longer run that goes on from here would not validate now.
                 validate()
-    except Exception:  # Training has diverged, maybe before there was a best epoch.
-        model.load_state_dict(state.best)
+    except (Diverged, NotFinite):
+        diverged = True
         raise
-    finally:  # Also if training is interrupted.
+    finally:
         bar.close()
-        if len(state.history) > 0:
+        if diverged or len(state.history) > 0:
             model.load_state_dict(state.best)
     return state.history
 
