@@ -8,7 +8,18 @@ from .functional import (
 )
 from .fusion import AdaMFFusion, DecisionFusion, IMFFusion, MutanFusion, StackFusion
 from .generator import ModalityGenerator
-from .models import IKRL, IMF, KGE, RSME, TBKGC, AdaMF, Adversary, MultimodalKGE, SampledLoss
+from .models import (
+    IKRL,
+    IMF,
+    KGE,
+    RSME,
+    TBKGC,
+    AdaMF,
+    Adversary,
+    JointKGE,
+    MultimodalKGE,
+    SampledLoss,
+)
 from .scorer import (
     ComplEx,
     ContextualRelationalScorer,
@@ -34,6 +45,7 @@ __all__ = classes = [
     "IKRL",
     "IMF",
     "IMFFusion",
+    "JointKGE",
     "KGE",
     "ModalityGenerator",
     "MultimodalKGE",

@@ -7,6 +7,7 @@ from .adversary import Adversary
 from .base import MultimodalKGE
 from .ikrl import IKRL
 from .imf import IMF
+from .joint import JointKGE
 from .kge import KGE
 from .rsme import RSME
 from .sampled import SampledLoss
@@ -14,7 +15,7 @@ from .tbkgc import TBKGC
 
 classes = ["AdaMF", "IKRL", "IMF", "KGE", "RSME", "TBKGC"]
 
-__all__ = [*classes, "Adversary", "MultimodalKGE", "SampledLoss", "model_resolver"]
+__all__ = [*classes, "Adversary", "JointKGE", "MultimodalKGE", "SampledLoss", "model_resolver"]
 
 
 def model_resolver(query: MultimodalKGE | str, *args: Any, **kwargs: Any) -> MultimodalKGE:
