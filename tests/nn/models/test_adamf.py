@@ -4,7 +4,7 @@ import torch.nn.functional as F
 
 from torch_imf import evaluate, fit, train
 from torch_imf.data import modalities
-from torch_imf.nn import AdaMF, Adversary, SampledLoss
+from torch_imf.nn import AdaMF, AdaMFFusion, Adversary, ComplEx, SampledLoss
 
 
 def build(data, **kwargs):
@@ -125,6 +125,30 @@ def test_single_facts(fake, num_groups):
     train(model, batches, optimizers)
     for name, p in model.named_parameters():  # What stands in for a modality is masked.
         assert p.isfinite().all() and torch.equal(p, before[name]) == ("missing" in name), name
+
+
+def test_structure_that_is_left_out_is_not_trained(fake, tmp_path):
+    model = build(fake, struct=False, loss="ce")
+    before = model.node_emb.weight.clone()
+    ((params, loss_fn),) = model.objectives()
+    loss_fn(*batch(fake)[:3]).backward()
+    assert all(p.grad is not None for p in params)
+    settings = {"lr": 0.01, "checkpoint": tmp_path / "run.pt", "progress": False}
+    fit(model, fake, 1, **settings)
+    assert torch.equal(model.node_emb.weight, before)
+    other = build(fake, struct=False, loss="ce")
+    assert [entry["epoch"] for entry in fit(other, fake, 2, **settings)] == [1, 2]
+
+
+def test_scorer_of_the_size_of_the_fusion(fake):
+    sizes = dict.fromkeys(["struct", *modalities(fake)[0]], 8)
+    match = "fusion yields embeddings of size {}, but the scorer takes those of size {}"
+    with pytest.raises(ValueError, match=match.format(12, 8)):
+        build(fake, fusion=AdaMFFusion(sizes, 12))
+    with pytest.raises(ValueError, match=match.format(8, 16)):
+        build(fake, scorer=ComplEx(16))
+    model = build(fake, scorer=ComplEx(12), fusion=AdaMFFusion(sizes, 12))
+    assert model.loss(*batch(fake)).isfinite()
 
 
 def test_adamf_errors(fake):

@@ -36,7 +36,8 @@ class AdaMF(JointKGE):
         rel_channels (int, optional): Size of relation embeddings. If
             :obj:`None`, the scorer decides. (default: :obj:`None`)
         struct (bool, optional): If set to :obj:`False`, leaves the structural
-            embeddings out of the fusion. (default: :obj:`True`)
+            embeddings out of the fusion, which are not trained then.
+            (default: :obj:`True`)
         scorer (str or Scorer, optional): The scorer, by name or as a module.
             (default: :obj:`"rotate"`)
         fusion (str or Fusion, optional): The fusion, by name or as a module of
@@ -56,7 +57,9 @@ class AdaMF(JointKGE):
 
     Raises:
         ValueError: If features are of the wrong shape or not finite, a
-            modality is missing for every entity, or nothing is left to fuse.
+            modality is missing for every entity, nothing is left to fuse, or
+            the scorer is for embeddings of another size than those of the
+            fusion.
     """
 
     def __init__(
@@ -75,13 +78,20 @@ class AdaMF(JointKGE):
         regularization: float = 0.0,
         tie_inverses: bool = False,
     ) -> None:
+        scorer = scorer_resolver(scorer, hidden_channels, rel_channels)
+        out_channels = getattr(fusion, "out_channels", hidden_channels)
+        if out_channels != scorer.channels:
+            raise ValueError(
+                f"The fusion yields embeddings of size {out_channels}, but the scorer takes those "
+                f"of size {scorer.channels}"
+            )
         super().__init__(
             num_nodes,
             num_relations,
             hidden_channels,
             x_dict or {},
             mask_dict or {},
-            scorer=scorer_resolver(scorer, hidden_channels, rel_channels),
+            scorer=scorer,
             fusion=fusion,
             struct=struct,
             loss=loss,

@@ -42,7 +42,8 @@ class JointKGE(MultimodalKGE):
         fusion (str or Fusion): The fusion, by name or as a module, of
             modalities of size :obj:`hidden_channels`.
         struct (bool, optional): If set to :obj:`False`, leaves the structural
-            embeddings out of the fusion. (default: :obj:`True`)
+            embeddings out of the fusion, which are not trained then.
+            (default: :obj:`True`)
         loss (str or SampledLoss, optional): The loss, :class:`SampledLoss` by
             default; :obj:`"ce"` or :obj:`"bce"` train against all entities.
             (default: :obj:`None`)
@@ -94,6 +95,7 @@ class JointKGE(MultimodalKGE):
             tie_inverses=tie_inverses,
         )
         self.struct = struct
+        self.node_emb.requires_grad_(struct)
         self.features = torch.nn.ModuleDict()
         for name, x in x_dict.items():
             mask = mask_dict.get(name, torch.ones(num_nodes, dtype=torch.bool))
