@@ -23,11 +23,12 @@ args = args.parse_args()
 found = {
     line["label"]: line["modality_weights"]
     for line in lines("adamf")
+    if "modality_weights" in line  # Which the rows of other models lack.
     if line["settings"]["graph"] == args.graph and line["seed"] == 0
 }
 absent = [row for row in args.rows if row not in found]
 if absent:
-    raise SystemExit(f"There is no result of {absent} on '{args.graph}' yet, run 'adamf.py'")
+    raise SystemExit(f"There are no weights of {absent} on '{args.graph}' yet, run 'adamf.py'")
 size = {"figsize": (5 * len(args.rows), 4), "sharey": True, "squeeze": False}
 fig, axes = plt.subplots(1, len(args.rows), **size)
 for ax, row in zip(axes[0], args.rows, strict=True):

@@ -46,6 +46,9 @@ def table(name: str, graph: str) -> str:
                 sys.exit(f"'{name}', '{line['label']}': lines of two settings. Remove one of them")
     published = any((name, graph, label) in PUBLISHED for label in groups)
     order = list(adamf_rows(graph)) if name == "adamf" else list(groups)
+    unknown = sorted(set(groups) - set(order))
+    if unknown:
+        sys.exit(f"'{name}': there are lines of {unknown}, which are no rows of it. Remove them")
     first = next((label for label in ("IMF", "AdaMF") if label in groups), "")
     base = groups.get(first, [])
     head = ["", "val MRR", *METRICS.values(), "MR", "seeds"]

@@ -1,5 +1,6 @@
 import json
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -85,6 +86,77 @@ def test_settings_shape_the_graph_and_the_model(experiment):
     }
     fusion = {"name": "imf", "rank": 1, "latent_channels": 4}
     assert experiment.build(variant(base, fusion=fusion), data, 0).fusion.latent_channels == 4
+
+
+def test_every_row_of_adamf_is_built_as_it_says(experiment, monkeypatch, fake):
+    from configs import adamf_rows
+
+    data = fake.clone()
+    for name in ("visual", "numeric"):  # What the graphs of this benchmark lack.
+        del data[f"x_{name}"], data[f"{name}_mask"]
+    monkeypatch.setattr(experiment, "load", lambda graph: data)
+    rows = adamf_rows("mkgy")
+    assert {"TransE", "RSME", "IKRL-MAT", "AdaMF", "w/o T", "w/o S", "L = 8"} <= set(rows)
+    for label, row in rows.items():
+        sizes = {"hidden_channels": 8}
+        if "rel_channels" in row["model"]:
+            sizes["rel_channels"] = 4
+        # As they are kept in the results:
+        row = json.loads(json.dumps({**row, "model": {**row["model"], **sizes}}))
+        model = experiment.build(row, experiment.prepare(row), 0)
+        assert type(model).__name__ == ("KGE" if row.get("alone") else row["class"]), label
+        settings = row["model"]
+        (scorer,) = model.scorers.values()
+        if "scorer" in settings:
+            assert type(scorer).__name__.lower() == settings["scorer"]["name"], label
+        if isinstance(settings["loss"], dict):
+            assert model.loss_fn.num_negatives == settings["loss"]["num_negatives"], label
+
+        adversary = getattr(model, "adversary", None)
+        assert (adversary is not None) == ("adversary" in settings), label
+        for name, value in settings.get("adversary", {}).items():
+            found = getattr(adversary, name)
+            assert (list(found) if name == "kinds" else found) == value, label
+        # One rate per objective:
+        rates = row["fit"]["lr"] if isinstance(row["fit"]["lr"], list) else [row["fit"]["lr"]]
+        assert len(model.objectives()) == len(rates), label
+        if label == "RSME":
+            # The relation of topics is the one that texts tell most of.
+            assert model.gate.view(2, -1).sum(dim=1).tolist() == [1, 1] and model.beta == 0.95
+        if label in ("w/o T", "w/o S"):
+            assert list(model.fusion.in_channels) == [{"T": "struct", "S": "text"}[label[-1]]]
+
+
+def test_lines_without_modality_weights_are_no_part_of_the_figure(experiment, monkeypatch):
+    pytest.importorskip("matplotlib")
+    results = Path(experiment.RESULTS)
+    results.mkdir()
+    weights = {"next_to": {"struct": 0.6, "text": 0.4}}
+    line = {"settings": {"graph": "mkgy"}, "seed": 0}
+    lines = [
+        {**line, "label": "ComplEx"},
+        *({**line, "label": x, "modality_weights": weights} for x in ("AdaMF", "AdaMF-MAT")),
+    ]
+    (results / "adamf.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    figure = results / "figure.png"
+    script = str(ROOT / "modality_weights.py")
+    monkeypatch.setattr(sys, "argv", [script, "--figure", str(figure)])
+    runpy.run_path(script)
+    assert figure.exists()
+    monkeypatch.setattr(sys, "argv", [script, "--rows", "ComplEx"])
+    with pytest.raises(SystemExit, match=r"no weights of \['ComplEx'\] on 'mkgy'"):
+        runpy.run_path(script)
+
+
+def test_a_line_of_no_row_is_named(experiment):
+    from render import table
+
+    results = Path(experiment.RESULTS)
+    results.mkdir()
+    line = {"settings": {"graph": "mkgy"}, "seed": 0, "label": "AdaMF, old"}
+    (results / "adamf.jsonl").write_text(f"{json.dumps(line)}\n")
+    with pytest.raises(SystemExit, match=r"'adamf': there are lines of \['AdaMF, old'\]"):
+        table("adamf", "mkgy")
 
 
 def test_tables_are_those_of_the_results():
