@@ -3,6 +3,7 @@ paper).
 
     python benchmarks/adamf.py --graph mkgy --seeds 3 --rows AdaMF AdaMF-MAT mean "w/o T"
     python benchmarks/adamf.py --graph db15k --rows TransE IKRL
+    python benchmarks/adamf.py --graph countries --seeds 5
 
 Rows:
 
@@ -12,7 +13,8 @@ Rows:
   the adversary as well.
 - `AdaMF`, `AdaMF-MAT`: adaptive fusion, without and with the adversary, under ComplEx against all
   entities; `AdaMF, RotatE`, `AdaMF-MAT, RotatE`: the paper's Eq. 6-8.
-- `mean`: mean fusion; `w/o T`: structure in the same fusion; `w/o S`: texts alone;
+- `mean`: mean fusion; `w/o T`: without texts, `w/o S`: without structure; on `countries` also `w/o V`:
+  without images, of which the other graphs have none;
   `element-wise`, `shared vector`: other readings of Eq. 4.
 - `w/o (h*, r, t)` and so on: AdaMF-MAT without one kind of synthetic triples; `L = 4`: with more
   groups of them; `weight 0.1`: a larger lambda.
