@@ -13,9 +13,9 @@ Rows:
   the adversary as well.
 - `AdaMF`, `AdaMF-MAT`: adaptive fusion, without and with the adversary, under ComplEx against all
   entities; `AdaMF, RotatE`, `AdaMF-MAT, RotatE`: the paper's Eq. 6-8.
-- `mean`: mean fusion; `w/o T`: without texts, `w/o S`: without structure; on `countries` also `w/o V`:
-  without images, of which the other graphs have none;
-  `element-wise`, `shared vector`: other readings of Eq. 4.
+- `mean`: mean fusion; `w/o T`: without texts; `w/o S`: without structure; `w/o V`: without images,
+  on `countries`, as the other graphs have none; `element-wise`, `shared vector`: other readings of
+  Eq. 4.
 - `w/o (h*, r, t)` and so on: AdaMF-MAT without one kind of synthetic triples; `L = 4`: with more
   groups of them; `weight 0.1`: a larger lambda.
 """
@@ -48,7 +48,7 @@ def weights(model: MultimodalKGE, data: Data) -> Settings:
     rel_type = data.edge_type[data.test_mask]
     edge_index = data.edge_index[:, data.test_mask]
     out = {}
-    for r in rel_type.bincount(minlength=data.num_relations).topk(10).indices.tolist():
+    for r in rel_type.bincount().topk(min(10, rel_type.unique().numel())).indices.tolist():
         mean = alpha[edge_index[:, rel_type == r].view(-1)].mean(dim=0).tolist()
         out[data.rel_names[r]] = dict(zip(names, (round(x, 4) for x in mean), strict=True))
     return {"modality_weights": out}

@@ -233,7 +233,7 @@ def adamf_rows(graph: str) -> dict[str, Settings]:
     if graph == "countries":
         for settings in (adamf, sampled):
             settings["model"]["hidden_channels"] = 64
-            settings["fit"].update(epochs=60, batch_size=128, precision="fp32", eval_every=5)
+            settings["fit"].update(epochs=30, batch_size=128, precision="fp32", eval_every=5)
     channels = adamf["model"]["hidden_channels"]
     rotate = changed(sampled, model={"hidden_channels": channels, "scorer": {"name": "rotate"}})
     structure = changed(adamf, alone=True)
