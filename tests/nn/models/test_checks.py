@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from torch_imf.nn.models.checks import check_embedding, check_views
+from torch_imf.nn import SampledLoss
+from torch_imf.nn.models.checks import check_embedding, check_views, make_loss
 
 
 def test_check_views():
@@ -22,3 +23,16 @@ def test_check_embedding():
     for init in (torch.ones(3), torch.ones(2, 2), torch.full((3, 2), float("nan"))):
         with pytest.raises(ValueError, match="'node_emb' need to be finite and of shape"):
             check_embedding("node_emb", init, weight)
+
+
+def test_make_loss():
+    loss = SampledLoss(4)
+    assert make_loss(loss, 0.0, 0.0) is loss
+    made = make_loss("bce", 0.1, 0.2)
+    assert (made.loss, made.label_smoothing, made.regularization) == ("bce", 0.1, 0.2)
+    assert make_loss(made, 0.0, 0.0) is made
+    for args in ((loss, 0.1, 0.0), (loss, 0.0, 0.1)):
+        with pytest.raises(ValueError, match="are of the losses 'bce' and 'ce'"):
+            make_loss(*args)
+    with pytest.raises(ValueError, match="choose 'bce', 'ce' or a loss"):
+        make_loss(torch.nn.BCELoss(), 0.0, 0.0)

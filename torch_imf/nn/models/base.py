@@ -9,7 +9,7 @@ from torch_geometric.nn.kge import KGEModel
 from torch_imf.data import QueryLoader, TripletIndex
 from torch_imf.data.index import check_triples
 from torch_imf.nn.fusion import DecisionFusion
-from torch_imf.nn.models.one_to_n import OneToNLoss
+from torch_imf.nn.models.checks import make_loss
 from torch_imf.nn.models.sampled import SampledLoss
 from torch_imf.nn.models.views import ViewScoring
 from torch_imf.nn.scorer import Scorer
@@ -76,11 +76,7 @@ class MultimodalKGE(ViewScoring, KGEModel):
         self.views = list(scorers)
         self.scorers = ModuleDict(scorers)  # type: ignore[assignment]
         self.decision = decision
-        self.loss_fn = (
-            loss
-            if isinstance(loss, torch.nn.Module)
-            else OneToNLoss(loss, label_smoothing, regularization)
-        )
+        self.loss_fn = make_loss(loss, label_smoothing, regularization)
         # One table serves all views, or one each; inverse relations have rows of their own, or the
         # scorer gives them:
         size = (1 if tie_inverses else 2) * num_relations

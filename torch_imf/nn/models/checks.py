@@ -1,6 +1,8 @@
 import torch
 from torch import Tensor
 
+from torch_imf.nn.models.one_to_n import OneToNLoss
+from torch_imf.nn.models.sampled import SampledLoss
 from torch_imf.sampler import MANSSampler, Sampler
 
 
@@ -59,3 +61,23 @@ def check_mix(sampler: Sampler | None, mask_dict: dict[str, Tensor]) -> None:
                 f"Some entities lack modality '{name}'. MANSSampler needs the 'mask_dict' of the "
                 f"model"
             )
+
+
+def make_loss(
+    loss: str | OneToNLoss | SampledLoss, label_smoothing: float, regularization: float
+) -> OneToNLoss | SampledLoss:
+    r"""Returns a loss of a model, a 1-N loss where it is given by name.
+
+    Raises:
+        ValueError: If the loss is none, or would leave an argument unused.
+    """
+    if isinstance(loss, str):
+        return OneToNLoss(loss, label_smoothing, regularization)
+    if not isinstance(loss, OneToNLoss | SampledLoss):
+        raise ValueError(f"Invalid 'loss' argument (got '{loss}', choose 'bce', 'ce' or a loss)")
+    if label_smoothing != 0 or regularization != 0:
+        raise ValueError(
+            f"'label_smoothing' and 'regularization' are of the losses 'bce' and 'ce' (got "
+            f"{label_smoothing} and {regularization} with {loss})"
+        )
+    return loss
