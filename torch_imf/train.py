@@ -138,8 +138,9 @@ def fit(
             :obj:`"adamw"`, or :obj:`"adagrad"`, which wants a learning rate
             near 0.1 for embeddings. (default: :obj:`"adamw"`)
         dense_lr (float, optional): The learning rate of all parameters that
-            are no embedding table, which Adagrad wants much lower. If
-            :obj:`None`, it is :obj:`lr`. (default: :obj:`None`)
+            are no embedding table, which Adagrad wants much lower; of the first
+            objective only, if :obj:`lr` gives one for each. If :obj:`None`, it
+            is :obj:`lr`. (default: :obj:`None`)
         precision (str, optional): The type of matrix products in training,
             :obj:`"fp32"` or :obj:`"bf16"`. (default: :obj:`"fp32"`)
         eval_every (int, optional): Number of epochs between validations.
@@ -189,14 +190,17 @@ def fit(
         raise ValueError(f"'lr' needs one rate for each of {len(objectives)} objectives (got {lr})")
     if not all(params for params, _ in objectives):
         raise ValueError("There is an objective without parameters to train. Are they frozen?")
+    # Rates that are given for each objective are those of its parameters, beside the first:
+    others = dense_lr if isinstance(lr, int | float) else None
+    dense_rates = [dense_lr, *[others] * (len(objectives) - 1)]
     optimizers: list[Optimizer] = [
         optimizer_resolver(
             optimizer,
-            _groups(model, params, rate, dense_lr),
+            _groups(model, params, rate, dense_rate),
             weight_decay=weight_decay,
             **_fused(optimizer, params[0].device),
         )
-        for (params, _), rate in zip(objectives, rates, strict=True)
+        for (params, _), rate, dense_rate in zip(objectives, rates, dense_rates, strict=True)
     ]
     settings = {
         "batch_size": batch_size,

@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from torch_imf import fit
 from torch_imf.data import modalities
 from torch_imf.nn import AdaMF, Adversary
 
@@ -147,3 +148,17 @@ def test_adversary_errors():
     assert (
         str(Adversary(0.2)) == "Adversary(weight=0.2, num_groups=1, kinds=['head', 'tail', 'both'])"
     )
+
+
+def test_generators_have_a_rate_of_their_own(fake):
+    def moved(lr, dense_lr):
+        model = build(fake, adversary=Adversary(), loss="ce")
+        before = copy.deepcopy(model.state_dict())
+        fit(model, fake, 1, 256, lr=lr, dense_lr=dense_lr, optimizer="adagrad", progress=False)
+        after = model.state_dict()
+        names = ("node_emb.weight", "fusion.att", "adversary.generators.text.lin1.weight")
+        return [not torch.equal(before[name], after[name]) for name in names]
+
+    assert moved([0.1, 0.0], 0.01) == [True, True, False]
+    assert moved([0.1, 0.01], 0.0) == [True, False, True]
+    assert moved(0.1, 0.0) == [True, False, False]
