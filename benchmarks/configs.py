@@ -241,6 +241,8 @@ def adamf_rows(graph: str) -> dict[str, Settings]:
     # A small share of each product is left to structure, which needs less regularisation:
     rsme = changed(adamf, model={"gate": 0.2, "beta": 0.95, "regularization": 0.02})
     rsme["class"] = "RSME"
+    if graph == "db15k":
+        rsme["fit"]["epochs"] = 4
     del rsme["model"]["scorer"]
     ikrl, tbkgc = (changed(sampled, **{"class": name}) for name in ("IKRL", "TBKGC"))
     rotated = changed(rotate, **{"class": "AdaMF"})
