@@ -42,8 +42,8 @@ def weights(model: MultimodalKGE, data: Data) -> Settings:
     if not isinstance(model, AdaMF) or len(model.fusion.in_channels) < 2:
         return {}
     names = list(model.fusion.in_channels)
-    args = (model.embed(), model.masks())
-    alpha = model.fusion(*args, return_attention_weights=True)[1]  # [N, M] or [N, M, C]
+    fused = model.fusion(model.embed(), model.masks(), return_attention_weights=True)
+    alpha = fused[1]  # [N, M] or [N, M, C]
     alpha = alpha.flatten(2).mean(dim=-1) if alpha.dim() == 3 else alpha
     rel_type = data.edge_type[data.test_mask]
     edge_index = data.edge_index[:, data.test_mask]

@@ -96,8 +96,8 @@ def as_in_forward(similarity: Similarity, device_type: str) -> Similarity:
 
 def gather(key: Tensor, index: Tensor) -> Iterator[tuple[slice, Tensor]]:
     r"""Yields rows of :obj:`index` with their keys, in parts of up to
-    :obj:`CHUNK` numbers, which all take the same place in memory. To select rows
-    takes half the time of advanced indexing.
+    :obj:`CHUNK` numbers, which all take the same place in memory. Rows are
+    selected, which is faster than advanced indexing.
     """
     num_rows, num_keys = index.size()
     step = max(1, CHUNK // max(num_keys * key.size(-1), 1))
