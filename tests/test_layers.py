@@ -21,7 +21,7 @@ LAYERS = {
     "calibrate": {"data", "ranking"},
     "nn.functional": set(),
     "nn.fusion": set(),
-    "nn.scorer": set(),
+    "nn.scorer": {"nn.functional"},
     "nn.generator": set(),
     "nn.models": {
         *("nn.functional", "nn.fusion", "nn.generator", "nn.scorer"),

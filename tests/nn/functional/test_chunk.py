@@ -1,7 +1,12 @@
 import pytest
 import torch
 
-from torch_imf.nn.functional.chunk import chunk_positives, compute_dtype
+from torch_imf.nn.functional.chunk import (
+    Chunks,
+    Gradients,
+    chunk_positives,
+    compute_dtype,
+)
 
 
 @pytest.mark.parametrize("chunk_size", [1, 4, 10, 99, None])
@@ -18,10 +23,33 @@ def test_chunk_positives(chunk_size):
 
 def test_compute_dtype():
     x = torch.randn(2, 3)
-    assert compute_dtype(x, x)[2] == torch.float
-    assert compute_dtype(x, x.double())[0].dtype == torch.double
+    assert compute_dtype(x, x) == (torch.float, torch.float)
+    assert compute_dtype(x, x.double()) == (torch.double, torch.double)
     with torch.autocast("cpu", torch.bfloat16):
-        query, key, dtype = compute_dtype(x, x)
-    assert query.dtype == key.dtype == torch.bfloat16 and dtype == torch.float
+        assert compute_dtype(x, x) == (torch.bfloat16, torch.float)
     with pytest.raises(ValueError, match="needs queries and candidates"):
         compute_dtype(x, x[:0])
+
+
+@pytest.mark.parametrize("precision", [torch.float, torch.bfloat16])
+def test_chunks(precision):
+    query, key = torch.randn(6, 4), torch.randn(10, 4)
+    pos_index = (torch.rand(6, 10) < 0.3).nonzero().t()
+    with torch.autocast("cpu", torch.bfloat16, enabled=precision == torch.bfloat16):
+        chunks = Chunks(query, key, pos_index, chunk_size=4)
+        logits, places = [], set()
+        for chunk in chunks:
+            assert torch.equal(chunk.key, key[chunk.start : chunk.end].to(precision))
+            logits.append(chunk.logit.clone())
+            places.add(chunk.logit.data_ptr())
+            assert chunks.lower(chunk.logit).dtype == precision
+    expected = (query.to(precision) @ key.to(precision).t()).float()
+    assert torch.allclose(torch.cat(logits, dim=1), expected)
+    assert len(places) == 1  # All chunks take the same place.
+
+
+def test_gradients_come_once():
+    gradients = Gradients(torch.ones(2), torch.ones(3))
+    assert [x.tolist() for x in gradients(torch.tensor(2.0))] == [[2, 2], [2, 2, 2]]
+    with pytest.raises(RuntimeError, match="Compute it again"):
+        gradients(torch.tensor(2.0))

@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from torch_imf.nn.functional import linear_ce_loss
+from torch_imf.nn.functional import linear_ce, linear_ce_loss
 
 
 def naive(query, key, pos_index, weight=None):
@@ -16,7 +16,9 @@ def naive(query, key, pos_index, weight=None):
 
 @pytest.mark.parametrize("chunk_size", [None, 1, 7, 23, 100])
 @pytest.mark.parametrize("weight", [None, torch.tensor([0.5, 3.0, 0.0, 1.0, 2.0])])
-def test_linear_ce_loss_equals_naive(chunk_size, weight):
+@pytest.mark.parametrize("max_kept", [0, linear_ce.MAX_KEPT])
+def test_linear_ce_loss_equals_naive(monkeypatch, chunk_size, weight, max_kept):
+    monkeypatch.setattr(linear_ce, "MAX_KEPT", max_kept)  # Computes again, or keeps.
     query = torch.randn(5, 8, dtype=torch.double, requires_grad=True)
     key = torch.randn(23, 8, dtype=torch.double, requires_grad=True)
     pos_index = (torch.rand(4, 23) < 0.3).nonzero().t()  # The last query has none.
@@ -31,7 +33,9 @@ def test_linear_ce_loss_equals_naive(chunk_size, weight):
         assert torch.allclose(linear_ce_loss(query, key, pos_index, weight, chunk_size), expected)
 
 
-def test_linear_ce_loss_in_low_precision():
+@pytest.mark.parametrize("max_kept", [0, linear_ce.MAX_KEPT])
+def test_linear_ce_loss_in_low_precision(monkeypatch, max_kept):
+    monkeypatch.setattr(linear_ce, "MAX_KEPT", max_kept)
     query = torch.randn(64, 32, requires_grad=True)
     key = torch.randn(500, 32, requires_grad=True)
     pos_index = torch.stack([torch.arange(64), torch.randint(500, (64,))])
@@ -54,3 +58,19 @@ def test_linear_ce_loss_over_facts():
 
     with pytest.raises(ValueError, match="one number for each of 5 queries"):
         linear_ce_loss(query, key, pos_index, torch.ones(4))
+
+
+def test_linear_ce_loss_of_large_scores():
+    # No power overflows, whichever chunk the largest score of a query is in:
+    query = torch.tensor([[300.0, 1.0], [-300.0, 1.0]], requires_grad=True)
+    key = torch.randn(40, 2, requires_grad=True)
+    pos_index = torch.tensor([[0, 1], [3, 30]])
+    out = linear_ce_loss(query, key, pos_index, chunk_size=8)
+    expected = naive(query, key, pos_index)
+    assert out.item() == pytest.approx(expected.item(), rel=1e-5)
+    for x, y in zip(
+        torch.autograd.grad(out, [query, key]),
+        torch.autograd.grad(expected, [query, key]),
+        strict=True,
+    ):
+        assert torch.allclose(x, y, atol=1e-4)

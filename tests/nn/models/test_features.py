@@ -30,3 +30,16 @@ def test_frozen_features_learn():
     module()[:2].sum().backward()
     assert module.lin.weight.grad.abs().sum() > 0
     assert torch.equal(module.missing.grad, torch.ones(3))
+
+
+def test_frozen_features_are_cast_once():
+    module = FrozenFeatures(torch.randn(5, 4), torch.ones(5, dtype=torch.bool), 3)
+    with torch.autocast("cpu", torch.bfloat16):
+        out = module()
+        assert out.dtype == torch.bfloat16
+        assert torch.equal(out, module.lin(module.x))
+        low = module.low
+        module()
+        assert module.low is low
+    assert torch.equal(module(), module.lin(module.x))  # Not in place of the features.
+    assert set(module.state_dict()) == {"lin.weight", "lin.bias", "missing"}

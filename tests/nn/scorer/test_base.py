@@ -36,6 +36,13 @@ def test_scores_agree(scorer):
         assert torch.allclose(query @ key.t() + bias, score)
 
 
+def test_grouped_queries_equal_single_ones(scorer):
+    head, rel, _ = inputs(scorer, B=6)
+    group = torch.tensor([2, 0, 2, 2, 1, 0])
+    out = scorer.grouped_query(head, rel[:3], group)
+    assert torch.allclose(out, scorer.query(head, rel[:3][group]), atol=1e-5)
+
+
 def test_inverse(scorer):
     head, rel, tail = inputs(scorer, B=4, N=4)
     try:

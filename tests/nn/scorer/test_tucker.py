@@ -1,6 +1,5 @@
 import pytest
 import torch
-import torch.nn.functional as F
 
 from torch_imf.nn import TuckER
 
@@ -37,16 +36,21 @@ def test_tucker_equals_the_core_tensor_product():
 
 
 def test_tucker_dropout():
-    # One relation channel leaves one term per entry of the product, kept with probability 0.75:
+    # With one-hot heads, the query is a row of the relation's matrix, whose entries are kept with
+    # probability 0.75:
     scorer = TuckER(4, 1, input_dropout=0.0, hidden_dropout=0.25, output_dropout=0.0)
-    scorer.norms[1] = torch.nn.Identity()
-    scorer.norms[1].register_forward_pre_hook(lambda _, args: out.append(args[0]))
-    head, rel, out = torch.randn(2000, 4), torch.ones(2000, 1), []
-    scorer.query(head, rel)
-    expected = F.batch_norm(head, None, None, training=True) @ scorer.weight
-    kept = out[0] != 0
+    scorer.norms = torch.nn.ModuleList([torch.nn.Identity(), torch.nn.Identity()])
+    head, rel = torch.eye(4).repeat(500, 1), torch.ones(2000, 1)
+    out = scorer.query(head, rel)
+    kept = out != 0
     assert kept.float().mean(dim=0).sub(0.75).abs().max() < 0.05
-    assert torch.allclose(out[0][kept], (expected / 0.75)[kept], atol=1e-5)
+    assert torch.allclose(out[kept], (head @ scorer.weight / 0.75)[kept], atol=1e-5)
+    # Queries of one relation share what is dropped:
+    out = scorer.grouped_query(head, rel[:2], torch.arange(2).repeat_interleave(1000)).view(
+        2, -1, 4
+    )
+    assert torch.equal(out[0, :4].repeat(250, 1), out[0])
+    assert not torch.equal(out[0], out[1])
 
     scorer = TuckER(4, input_dropout=0.0, hidden_dropout=0.0, output_dropout=0.5)
     assert (scorer.query(head, head) == 0).float().mean().sub(0.5).abs() < 0.05

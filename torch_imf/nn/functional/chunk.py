@@ -1,7 +1,74 @@
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+
+class Chunk(NamedTuple):
+    r"""Candidates :obj:`start` to :obj:`end` of a 1-N loss: their keys
+    :obj:`[c, C]`, the logits :obj:`[B, c]` of all queries, and the positives
+    among them (:obj:`row`: query, :obj:`col`: position in the chunk).
+    """
+
+    start: int
+    end: int
+    key: Tensor
+    logit: Tensor
+    row: Tensor
+    col: Tensor
+
+
+class Chunks:
+    r"""The logits of a 1-N loss, chunk by chunk. All chunks take the same place
+    in memory, so that none is asked of the system anew, which costs more than
+    what is computed in it.
+
+    Products run in the type that autocast asks for, everything else in
+    :obj:`dtype`, :obj:`float32` or wider.
+
+    Args:
+        query (torch.Tensor): The queries, of shape :obj:`[B, C]`.
+        key (torch.Tensor): All candidates, of shape :obj:`[N, C]`.
+        pos_index (torch.Tensor): The positives, of shape :obj:`[2, P]`.
+        chunk_size (int, optional): The number of candidates to visit at once.
+            If :obj:`None`, it is chosen from the batch size.
+            (default: :obj:`None`)
+
+    Raises:
+        ValueError: If there are no queries or no candidates, or
+            :obj:`chunk_size` is not positive.
+    """
+
+    def __init__(
+        self, query: Tensor, key: Tensor, pos_index: Tensor, chunk_size: int | None = None
+    ) -> None:
+        self.low, self.dtype = compute_dtype(query, key)
+        self.query = query.detach().to(self.low)
+        self.all_keys = key.detach()
+        self.size = (query.size(0), key.size(0))
+        self.parts = list(chunk_positives(pos_index, *self.size, chunk_size))
+        numel = query.size(0) * self.parts[0][1]
+        self.buffer = query.new_empty(numel, dtype=self.dtype)
+        self.low_buffer = self.buffer
+        if self.low != self.dtype:
+            self.low_buffer = query.new_empty(numel, dtype=self.low)
+
+    def __iter__(self) -> Iterator[Chunk]:
+        for start, end, row, col in self.parts:
+            key = self.all_keys[start:end].to(self.low)
+            logit = self._view(self.low_buffer, end - start)
+            torch.mm(self.query, key.t(), out=logit)
+            if self.low != self.dtype:
+                logit = self._view(self.buffer, end - start).copy_(logit)
+            yield Chunk(start, end, key, logit, row, col)
+
+    def lower(self, x: Tensor) -> Tensor:
+        r"""Casts what the logits of a chunk have become, for products."""
+        return x if self.low == self.dtype else self._view(self.low_buffer, x.size(1)).copy_(x)
+
+    def _view(self, buffer: Tensor, num_keys: int) -> Tensor:
+        return buffer[: self.size[0] * num_keys].view(-1, num_keys)
 
 
 def chunk_positives(
@@ -42,9 +109,9 @@ def fact_shares(
     return share, share / count.clamp(min=1)
 
 
-def compute_dtype(query: Tensor, key: Tensor) -> tuple[Tensor, Tensor, torch.dtype]:
-    r"""Returns the operands of the products, cast as autocast asks, and the
-    type of everything else: :obj:`float32` or wider.
+def compute_dtype(query: Tensor, key: Tensor) -> tuple[torch.dtype, torch.dtype]:
+    r"""Returns the type of the products, as autocast asks, and the type of
+    everything else: :obj:`float32` or wider.
     """
     if query.size(0) == 0 or key.size(0) == 0:
         raise ValueError(
@@ -55,4 +122,19 @@ def compute_dtype(query: Tensor, key: Tensor) -> tuple[Tensor, Tensor, torch.dty
     accumulate = torch.promote_types(dtype, torch.float32)
     if torch.is_autocast_enabled(device_type):
         dtype = torch.get_autocast_dtype(device_type)
-    return query.detach().to(dtype), key.detach().to(dtype), accumulate
+    return dtype, accumulate
+
+
+class Gradients:
+    r"""Gradients that a forward pass has found, which a backward pass scales by
+    that of the loss, in place: it comes once.
+    """
+
+    def __init__(self, *grads: Tensor) -> None:
+        self.grads: tuple[Tensor, ...] | None = grads
+
+    def __call__(self, grad_out: Tensor) -> list[Tensor]:
+        if self.grads is None:
+            raise RuntimeError("A 1-N loss is differentiated once. Compute it again")
+        grads, self.grads = self.grads, None
+        return [grad.mul_(grad_out) for grad in grads]

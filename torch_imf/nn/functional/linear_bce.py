@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from torch_imf.nn.functional.chunk import chunk_positives, compute_dtype
+from torch_imf.nn.functional.chunk import Chunks, Gradients
 
 
 def linear_bce_loss(
@@ -70,47 +70,46 @@ class _LinearBCE(torch.autograd.Function):
         chunk_size: int | None,
     ) -> Tensor:
         need_grad = any(ctx.needs_input_grad)
-        q, k, dtype = compute_dtype(query, key)
-        scale = 1.0 / (q.size(0) * k.size(0))
-        smooth, hit = label_smoothing / k.size(0), 1.0 - label_smoothing
+        chunks = Chunks(query, key, pos_index, chunk_size)
+        (num_queries, num_keys), dtype = chunks.size, chunks.dtype
+        scale = 1.0 / (num_queries * num_keys)
+        smooth, hit = label_smoothing / num_keys, 1.0 - label_smoothing
 
-        loss = torch.zeros((), dtype=dtype, device=q.device)
-        grad_query = torch.zeros(q.size(), dtype=dtype, device=q.device)
-        grad_key = torch.empty(k.size() if need_grad else 0, dtype=key.dtype, device=q.device)
-        grad_bias = torch.zeros((), dtype=dtype, device=q.device)
-        for start, end, row, col in chunk_positives(pos_index, q.size(0), k.size(0), chunk_size):
-            logit = (q @ k[start:end].t()).to(dtype)
+        loss = query.new_zeros((), dtype=dtype)
+        grad_bias = torch.zeros_like(loss)
+        grad_query = query.new_zeros(query.size(), dtype=dtype)
+        grad_key = key.new_empty(key.size() if need_grad else 0)
+        query_sum = chunks.query.sum(dim=0, dtype=dtype)
+        key_sum = torch.zeros_like(query_sum)
+        for start, end, k, logit, row, col in chunks:
             if bias is not None:
                 logit += bias
             loss += F.softplus(logit).sum() - hit * logit[row, col].sum()
-            if smooth > 0:
-                loss -= smooth * logit.sum()
+            key_sum += k.sum(dim=0, dtype=dtype)
             if need_grad:
                 grad = logit.sigmoid_()
-                if smooth > 0:
-                    grad -= smooth
                 grad[row, col] -= hit
                 if bias is not None:
                     grad_bias += grad.sum()
-                grad = grad.to(q.dtype)
-                grad_query += grad @ k[start:end]
-                grad_key[start:end] = grad.t() @ q
+                grad = chunks.lower(grad)
+                grad_query += grad @ k
+                grad_key[start:end] = grad.t() @ chunks.query
 
+        if smooth > 0:  # Every logit has this share in the loss, so their sums are enough:
+            total = (query_sum * key_sum).sum()
+            loss -= smooth * (total if bias is None else total + bias / scale)
+            grad_query -= smooth * key_sum
+            grad_key -= (smooth * query_sum).to(grad_key.dtype)
+            grad_bias -= smooth / scale
         if need_grad:
-            ctx.save_for_backward(grad_query.to(query.dtype), grad_key, grad_bias)
+            ctx.gradients = Gradients(grad_query.to(query.dtype), grad_key, grad_bias)
             ctx.scale, ctx.bias = scale, bias
         return loss * scale
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        grad_query, grad_key, grad_bias = ctx.saved_tensors
-        scale = grad_out * ctx.scale
-        return (
-            grad_query * scale.to(grad_query.dtype),
-            grad_key * scale.to(grad_key.dtype),
-            None,
-            None,
-            None if ctx.bias is None else (grad_bias * scale).to(ctx.bias.dtype).view_as(ctx.bias),
-            None,
-        )
+        grad_query, grad_key, grad_bias = ctx.gradients(grad_out * ctx.scale)
+        if ctx.bias is not None:
+            grad_bias = grad_bias.to(ctx.bias.dtype).view_as(ctx.bias)
+        return grad_query, grad_key, None, None, None if ctx.bias is None else grad_bias, None

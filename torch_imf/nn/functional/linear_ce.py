@@ -1,10 +1,17 @@
+import math
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from torch_imf.nn.functional.chunk import chunk_positives, compute_dtype, fact_shares
+from torch_imf.nn.functional.chunk import Chunks, Gradients, fact_shares
+
+LOG2E = 1 / math.log(2)
+
+#: How many bytes of what the backward pass needs to keep, rather than compute again.
+MAX_KEPT = 2**28
 
 
 def linear_ce_loss(
@@ -75,36 +82,52 @@ class _LinearCE(torch.autograd.Function):
         chunk_size: int | None,
     ) -> Tensor:
         need_grad = any(ctx.needs_input_grad)
-        q, k, dtype = compute_dtype(query, key)
-        share, fact = fact_shares(pos_index, q.size(0), weight, dtype)
-        chunks = list(chunk_positives(pos_index, q.size(0), k.size(0), chunk_size))
+        chunks = Chunks(query, key, pos_index, chunk_size)
+        share, fact = fact_shares(pos_index, query.size(0), weight, chunks.dtype)
+        keep = need_grad and math.prod(chunks.size) * chunks.low.itemsize <= MAX_KEPT
+        kept: list[tuple[Tensor, Tensor]] = []
 
-        log_sum = torch.full((q.size(0),), -torch.inf, dtype=dtype, device=q.device)
-        pos_sum = torch.zeros_like(log_sum)
-        for start, end, row, col in chunks:
-            logit = (q @ k[start:end].t()).to(dtype)
-            log_sum = torch.logaddexp(log_sum, logit.logsumexp(dim=-1))
+        # Normalised by the largest logit so far (with 2 as the base, whose powers are fastest),
+        # sums of before are scaled when there is a larger one:
+        top = query.new_full((query.size(0), 1), -torch.inf, dtype=chunks.dtype)
+        total, pos_sum = torch.zeros_like(top), torch.zeros_like(share)
+        grad_query = query.new_zeros(query.size(), dtype=chunks.dtype)
+        for _, _, k, logit, row, col in chunks:
             pos_sum.index_add_(0, row, logit[row, col])
+            logit.mul_(LOG2E)
+            before, top = top, torch.maximum(top, logit.amax(dim=-1, keepdim=True))
+            ratio = (before - top).exp2_()
+            power = logit.sub_(top).exp2_()
+            total = total * ratio + power.sum(dim=-1, keepdim=True)
+            if need_grad:
+                power = power.to(chunks.low, copy=True) if keep else chunks.lower(power)
+                grad_query.mul_(ratio).add_(power @ k)
+            if keep:
+                kept.append((power, top))
+        log_sum = (top + total.log2()).squeeze(-1) / LOG2E
         loss = (log_sum * share - pos_sum * fact).sum()
 
         if need_grad:
-            grad_query = torch.zeros(q.size(), dtype=dtype, device=q.device)
+            scale = share.unsqueeze(-1) / total
+            grad_query *= scale
             grad_key = torch.empty_like(key)
-            shift = log_sum - share.log()  # A row without positives: exp(-inf).
-            for start, end, row, col in chunks:
-                if len(chunks) > 1:
-                    logit = (q @ k[start:end].t()).to(dtype)
-                grad = logit.sub_(shift.unsqueeze(-1)).exp_()
-                grad[row, col] -= fact[row]
-                grad = grad.to(q.dtype)
-                grad_query += grad @ k[start:end]
-                grad_key[start:end] = grad.t() @ q
-            ctx.save_for_backward(grad_query.to(query.dtype), grad_key)
+            powers: Iterable[tuple[Tensor, Tensor]] = kept if keep else _again(chunks, top)
+            for (start, end, row, col), (power, base) in zip(chunks.parts, powers, strict=True):
+                q = chunks.query * (scale * (base - top).exp2())
+                grad_key[start:end] = power.t() @ q.to(chunks.low)
+                hit = fact[row].unsqueeze(-1)
+                grad_key[start:end].index_add_(0, col, (hit * query[row]).to(key.dtype), alpha=-1)
+                grad_query.index_add_(0, row, hit * key[start + col], alpha=-1)
+            ctx.gradients = Gradients(grad_query.to(query.dtype), grad_key)
         return loss
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        grad_query, grad_key = ctx.saved_tensors
-        grad_query = grad_query * grad_out.to(grad_query.dtype)
-        return grad_query, grad_key * grad_out.to(grad_key.dtype), None, None, None
+        return *ctx.gradients(grad_out), None, None, None
+
+
+def _again(chunks: Chunks, top: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    # What was not kept of each chunk.
+    for chunk in chunks:
+        yield chunks.lower(chunk.logit.mul_(LOG2E).sub_(top).exp2_()), top

@@ -32,6 +32,7 @@ class FrozenFeatures(torch.nn.Module):
         x = x - x.mean(dim=0)
         x = x / x.norm(dim=-1).mean().clamp(min=1e-12)
         self.register_buffer("x", x, persistent=False)
+        self.low: Tensor | None = None
         self.register_buffer("row", row.where(mask, mask.sum()), persistent=False)
         self.full = bool(mask.all())
         self.lin = torch.nn.Linear(x.size(1), out_channels)
@@ -54,7 +55,7 @@ class FrozenFeatures(torch.nn.Module):
         giving :obj:`[*, C]`.
         """
         if index is None:
-            h = self.lin(self.x)
+            h = self.lin(self._cast())
             if self.full:
                 return h
             return F.embedding(self.row, torch.cat([h, self.missing[None].to(h.dtype)]))
@@ -62,6 +63,16 @@ class FrozenFeatures(torch.nn.Module):
         missing = row == self.x.size(0)
         h = self.lin(self.x[row.masked_fill(missing, 0)])
         return h.where(~missing.unsqueeze(-1), self.missing.to(h.dtype))
+
+    def _cast(self) -> Tensor:
+        # Features in the type that autocast asks for, kept from one step to the next.
+        x, device = self.x, self.x.device.type
+        if not torch.is_autocast_enabled(device):
+            return x
+        dtype = torch.get_autocast_dtype(device)
+        if self.low is None or self.low.dtype != dtype or self.low.device != x.device:
+            self.low = x.to(dtype)
+        return self.low
 
     def __repr__(self) -> str:
         return (

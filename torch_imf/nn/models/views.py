@@ -4,6 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn import Embedding
 
+from torch_imf.nn.functional.grouped_mm import group_by_size
 from torch_imf.nn.fusion import DecisionFusion
 from torch_imf.nn.models.sampled import gather_scores
 from torch_imf.nn.scorer import Scorer
@@ -38,8 +39,9 @@ class ViewScoring:
         r"""Encodes queries from the representations of their heads, of shape
         :obj:`[B, C]` per view, and their relation types, of shape :obj:`[B]`.
         """
+        distinct, group = group_by_size(rel_type)
         return {
-            view: scorer.query(head[view], self.relation(view, rel_type))
+            view: scorer.grouped_query(head[view], self.relation(view, distinct), group)
             for view, scorer in self.scorers.items()
         }
 

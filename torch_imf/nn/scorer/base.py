@@ -1,4 +1,5 @@
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
@@ -64,6 +65,13 @@ class Scorer(torch.nn.Module):
     def query(self, head: Tensor, rel: Tensor) -> Tensor:
         r"""Encodes :math:`(h, r)`: :obj:`[B, C], [B, C_r] -> [B, Q]`."""
         raise NotImplementedError
+
+    def grouped_query(self, head: Tensor, rel: Tensor, group: Tensor) -> Tensor:
+        r"""Encodes queries that share relations: :obj:`rel` holds the distinct
+        ones, of shape :obj:`[G, C_r]`, and :obj:`group` says which one each
+        query has, of shape :obj:`[B]`. It is :obj:`query(head, rel[group])`.
+        """
+        return self.query(head, F.embedding(group, rel))
 
     def key(self, tail: Tensor) -> Tensor:
         r"""Encodes :math:`t`: :obj:`[*, C] -> [*, Q]`."""

@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from torch_imf.nn.functional import grouped_mm
 from torch_imf.nn.scorer.base import Scorer
 
 
@@ -95,10 +96,13 @@ class ContextualRelationalScorer(Scorer):
             norm.reset_parameters()
 
     def query(self, head: Tensor, rel: Tensor) -> Tensor:
+        return self.grouped_query(head, rel, torch.arange(rel.size(0), device=rel.device))
+
+    def grouped_query(self, head: Tensor, rel: Tensor, group: Tensor) -> Tensor:
         if self.norms is not None:
             head = batch_norm(self.norms[0], head)
         head = F.dropout(head, self.dropout, self.training)
-        query = contract(head, rel, self.weight) + self.bias
+        query = contract(head, rel, group, self.weight) + self.bias
         if self.norms is not None:
             query = batch_norm(self.norms[1], query)
         query = F.dropout(query, self.dropout, self.training)
@@ -117,17 +121,22 @@ class ContextualRelationalScorer(Scorer):
 
 
 def contract(
-    head: Tensor, rel: Tensor, weight: Tensor, dropout: torch.nn.Module | None = None
+    head: Tensor,
+    rel: Tensor,
+    group: Tensor,
+    weight: Tensor,
+    dropout: torch.nn.Module | None = None,
 ) -> Tensor:
-    r"""Multiplies a core tensor :obj:`[C, C_r * C]` with heads :obj:`[B, C]`
-    and relations :obj:`[B, C_r]`, giving :obj:`[B, C]`.
+    r"""Multiplies a core tensor :obj:`[C, C_r * C]` with distinct relations
+    :obj:`[G, C_r]` and heads :obj:`[B, C]` of the relations :obj:`group`,
+    giving :obj:`[B, C]`.
     """
-    # One large product with the core tensor and a small batched one with the relation, and never
-    # a [B, C, C] matrix:
-    context = (head @ weight).unflatten(-1, (-1, head.size(-1)))  # [B, C_r, C]
+    # A [C, C] matrix for each relation of the batch, and never one for each query:
+    core = weight.unflatten(-1, (rel.size(-1), -1))  # [C, C_r, C]
+    context = (rel.expand(core.size(0), -1, -1) @ core).transpose(0, 1)  # [G, C, C]
     if dropout is not None:
         context = dropout(context)
-    return (rel.unsqueeze(1).to(context.dtype) @ context).squeeze(1)
+    return grouped_mm(head.to(context.dtype), context, group)
 
 
 def batch_norm(norm: Any, x: Tensor) -> Tensor:

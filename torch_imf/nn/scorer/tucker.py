@@ -19,11 +19,9 @@ class TuckER(Scorer):
         \times_3 \mathbf{e}_t
 
     The head and its product with the core tensor and the relation are
-    batch-normalised. The hidden dropout of the paper acts on the matrix
-    :math:`\mathbf{W} \times_2 \mathbf{w}_r`, so that each entry of the product
-    loses terms of its own. Here it acts on :math:`\mathbf{W} \times_1
-    \mathbf{e}_h` to the same effect, as no :math:`d \times d` matrix is formed
-    per query.
+    batch-normalised. The hidden dropout acts on the matrix :math:`\mathbf{W}
+    \times_2 \mathbf{w}_r`, as in the paper's code; queries of one relation in
+    a batch share that matrix, and what is dropped of it.
 
     Args:
         channels (int): Size :math:`d` of entity embeddings.
@@ -32,7 +30,7 @@ class TuckER(Scorer):
         input_dropout (float, optional): Dropout probability of the head.
             (default: :obj:`0.3`)
         hidden_dropout (float, optional): Dropout probability of the product of
-            core tensor and head. (default: :obj:`0.4`)
+            core tensor and relation. (default: :obj:`0.4`)
         output_dropout (float, optional): Dropout probability of the query.
             (default: :obj:`0.5`)
 
@@ -66,8 +64,11 @@ class TuckER(Scorer):
             norm.reset_parameters()
 
     def query(self, head: Tensor, rel: Tensor) -> Tensor:
+        return self.grouped_query(head, rel, torch.arange(rel.size(0), device=rel.device))
+
+    def grouped_query(self, head: Tensor, rel: Tensor, group: Tensor) -> Tensor:
         head = self.input_dropout(batch_norm(self.norms[0], head))
-        query = contract(head, rel, self.weight, self.hidden_dropout)
+        query = contract(head, rel, group, self.weight, self.hidden_dropout)
         return self.output_dropout(batch_norm(self.norms[1], query))
 
     def __repr__(self) -> str:
