@@ -1,9 +1,10 @@
 import pytest
 import torch
 
+from torch_imf import ranking
 from torch_imf.data import TripletIndex
 from torch_imf.nn import KGE
-from torch_imf.ranking import check_finite, inference, metrics, rank_tails
+from torch_imf.ranking import NotFinite, check_finite, inference, metrics, rank_tails
 
 
 def test_rank_tails_outside_of_the_filter():
@@ -41,6 +42,75 @@ def test_each_query_is_scored_once(batch_size):
         assert int(equal[i]) == 0
 
 
+@pytest.mark.parametrize("max_scores", [1, 40, 2**18])
+@pytest.mark.parametrize("batch_size, chunk_size", [(4, 8), (7, 1000), (512, 8), (512, 1000)])
+def test_rank_tails_equals_naive(max_scores, batch_size, chunk_size, monkeypatch):
+    # Queries of many answers and of one, known answers that are not ranked, and ranked ones that
+    # are not known, with ties.
+    monkeypatch.setattr(ranking, "MAX_SCORES", max_scores)
+    num_nodes = 30
+    table = torch.randint(6, (num_nodes, 4, num_nodes)).float()
+
+    class Table(torch.nn.Module):
+        def predict(self, head_index, rel_type):
+            return table[head_index, rel_type]
+
+    model = Table()
+    known = torch.rand(num_nodes, 4, num_nodes) < torch.rand(num_nodes, 4, 1) ** 4
+    ranked = (torch.rand_like(table) < 0.5) & known
+    ranked.view(-1)[torch.randint(table.numel(), (20,))] = True
+    head, rel, tail = ranked.nonzero().t()
+    perm = torch.randperm(head.numel())
+    head, rel, tail = head[perm], rel[perm], tail[perm]
+    greater, equal = rank_tails(
+        model,
+        head,
+        rel,
+        tail,
+        TripletIndex(*known.nonzero().t()),
+        num_nodes,
+        batch_size,
+        chunk_size,
+    )
+    score, true = table[head, rel], table[head, rel, tail].unsqueeze(-1)
+    other = ~known[head, rel]
+    other[torch.arange(head.numel()), tail] = False
+    assert torch.equal(greater, ((score > true) & other).sum(dim=-1).float())
+    assert torch.equal(equal, ((score == true) & other).sum(dim=-1).float())
+
+
+def test_few_candidates_are_scored_twice(monkeypatch):
+    monkeypatch.setattr(ranking, "MAX_SCORES", 20)
+    spans = []
+
+    class Spy(KGE):
+        def similarity(self, query, key):
+            spans.append(len(key["struct"]))
+            return super().similarity(query, key)
+
+    model = Spy(100, 2, 4)
+    triples = torch.tensor([3, 4]), torch.tensor([0, 0]), torch.tensor([17, 12])
+    index = TripletIndex(*triples)
+    counts = torch.stack(rank_tails(model, *triples, index, chunk_size=50))
+    assert spans == [10] * 11  # Both tails are among the second ten.
+    spans.clear()
+    assert torch.equal(torch.stack(rank_tails(model, *triples, index)), counts)
+    assert spans == [10] * 10
+
+
+def test_scores_of_a_model_are_left_as_they_are():
+    class Constant(torch.nn.Module):
+        score = torch.arange(6.0)
+
+        def predict(self, head_index, rel_type):
+            return self.score.expand(head_index.numel(), -1)
+
+    triples = torch.tensor([0, 0, 1]), torch.tensor([0, 0, 0]), torch.tensor([1, 3, 3])
+    greater, equal = rank_tails(Constant(), *triples, TripletIndex(*triples), num_nodes=6)
+    assert greater.tolist() == [3, 2, 2] and equal.tolist() == [0, 0, 0]
+    assert Constant.score.tolist() == [0, 1, 2, 3, 4, 5]
+
+
 def test_metrics():
     out = metrics(torch.tensor([1.0, 2.0, 4.0, 20.0]), ks=(1, 4))
     assert out == pytest.approx({"mr": 6.75, "mrr": 0.45, "hits@1": 0.25, "hits@4": 0.75})
@@ -57,6 +127,17 @@ def test_inference_restores_the_mode():
         assert model.predict(torch.tensor([0]), torch.tensor([0])).dtype == torch.float
     assert check_finite(torch.ones(1, dtype=torch.bfloat16)).dtype == torch.float
     assert check_finite(torch.ones(1, dtype=torch.double)).dtype == torch.double
+
+
+def test_check_finite():
+    for value in (torch.nan, torch.inf, -torch.inf):
+        score = torch.randn(20, 30)
+        score[4, 5] = value
+        with pytest.raises(NotFinite, match="yields 1 NaN or infinite scores"):
+            check_finite(score)
+    for dtype in (torch.half, torch.bfloat16, torch.float, torch.double):
+        score = torch.full((20,), torch.finfo(dtype).max, dtype=dtype)  # Their sum overflows.
+        assert torch.equal(check_finite(score), score.to(check_finite(score).dtype))
 
 
 def test_errors():

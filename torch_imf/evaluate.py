@@ -43,8 +43,8 @@ def evaluate(
         batch_size (int, optional): Number of queries to score at once.
             (default: :obj:`512`)
         chunk_size (int, optional): Number of candidates to score at once. With
-            more candidates, each is scored twice: for the score to beat, and
-            to compare with it. (default: :obj:`32768`)
+            more candidates, some are scored twice: for the scores to beat, and
+            to compare with them. (default: :obj:`32768`)
         tie (str, optional): Where a fact ranks among :math:`e` others of equal
             score, with :math:`g` better ones: :obj:`"realistic"` (:math:`1 + g
             + e / 2`), :obj:`"optimistic"` (:math:`1 + g`) or

@@ -1,3 +1,4 @@
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -9,6 +10,9 @@ from tqdm import tqdm
 
 from torch_imf.data import TripletIndex
 from torch_imf.data.index import check_triples
+
+#: The number of scores to compare at once on a CPU, so that they stay in its cache.
+MAX_SCORES = 2**18
 
 
 def rank_tails(
@@ -68,28 +72,33 @@ def rank_tails(
         head_index, rel_type, tail_index, num_nodes, num_relations and 2 * int(num_relations)
     )
 
-    # Sorted by query, so that each is scored once for all of its answers:
-    pair = torch.stack([head_index, rel_type])
-    pair, group = pair.unique(dim=1, return_inverse=True)
-    queries = pair.split(batch_size, dim=1)
-    num_facts = [int(count.sum()) for count in torch.bincount(group).split(batch_size)]
-    batches = group.argsort(stable=True).split(num_facts)
-    chunks = [(i, min(i + chunk_size, num_nodes)) for i in range(0, num_nodes, chunk_size)]
-    greater = torch.zeros(group.numel(), device=group.device)
+    # Each query is scored once for all of its answers. Those with most answers come first, as no
+    # score needs to be copied in the many batches of queries with one answer each:
+    num_rels = int(rel_type.max()) + 1
+    key, group, count = (head_index.long() * num_rels + rel_type).unique(
+        return_inverse=True, return_counts=True
+    )
+    count, order = count.sort(descending=True, stable=True)
+    queries = torch.stack([key // num_rels, key % num_rels])[:, order].split(batch_size, dim=1)
+    perm = order.argsort()[group].argsort(stable=True)
+    row = torch.arange(order.numel(), device=order.device).repeat_interleave(count)
+    num_facts = (row // batch_size).bincount().tolist()
+    batches = list(zip(queries, perm.split(num_facts), row.split(num_facts), strict=True))
+    greater = torch.zeros(row.numel(), device=row.device)
     equal = torch.zeros_like(greater)
     with inference(model):
         scorer: _Scores = _Dense(model, num_nodes)
         if hasattr(model, "similarity"):
             scorer = StreamedScores(model, view)
         bar = tqdm(batches, desc="Ranking", disable=None if progress else True, leave=False)
-        for i, facts in enumerate(bar):
+        for query, facts, row in bar:
             greater[facts], equal[facts] = _count(
-                partial(scorer.score, scorer.query(*queries[i])),
-                group[facts] - i * batch_size,
+                partial(scorer.score, scorer.query(*query)),
+                row - row[0],
                 tail_index[facts],
-                index(head_index[facts], rel_type[facts]),
-                chunks,
-                batch_size,
+                index(*query),
+                num_nodes,
+                chunk_size,
             )
     # A tail that is no known fact does not leave by the filter, so it does by hand:
     equal -= (~index.contains(head_index, rel_type, tail_index)).to(equal.dtype)
@@ -130,12 +139,14 @@ def check_finite(score: Tensor) -> Tensor:
     Raises:
         NotFinite: If a score is NaN or infinite.
     """
-    if not bool(score.isfinite().all()):
+    dtype = torch.promote_types(score.dtype, torch.float32)
+    # One NaN or infinite score makes the sum so, which is much faster to see. It may also overflow:
+    if not math.isfinite(score.sum(dtype=dtype)) and not bool(score.isfinite().all()):
         raise NotFinite(
             f"The model yields {int((~score.isfinite()).sum())} NaN or infinite scores, which "
             f"have no rank. Training may have diverged: lower the learning rate"
         )
-    return score.to(torch.promote_types(score.dtype, torch.float32))
+    return score.to(dtype)
 
 
 class _Scores(Protocol):
@@ -198,30 +209,37 @@ def _count(
     row: Tensor,
     tail_index: Tensor,
     pos_index: Tensor,
-    chunks: list[tuple[int, int]],
-    batch_size: int,
+    num_nodes: int,
+    chunk_size: int,
 ) -> tuple[Tensor, Tensor]:
-    # The counts of some facts, given the row of their query in the scores of each chunk.
-    device = tail_index.device
+    # The counts of some facts, given the row of their query in the scores, in ascending order and
+    # without a gap, and the known answers of each row.
+    num_facts, num_queries = row.numel(), int(row[-1]) + 1
+    size = chunk_size
+    if row.device.type == "cpu":
+        size = min(size, max(1, MAX_SCORES // num_queries))
+    starts = range(0, num_nodes, size)
+    kept: dict[int, Tensor] = {}
     true: Tensor | None = None
-    for start, end in chunks:  # The same product as below, so that equal scores are equal.
-        score = score_fn(start, end)
-        true = torch.zeros(row.numel(), dtype=score.dtype, device=device) if true is None else true
-        here = ((tail_index >= start) & (tail_index < end)).nonzero().view(-1)
-        true[here] = score[row[here], tail_index[here] - start]
+    for i in starts if num_nodes <= chunk_size else (tail_index // size * size).unique().tolist():
+        score = score_fn(i, min(i + size, num_nodes))
+        true = score.new_zeros(num_facts) if true is None else true
+        here = ((tail_index >= i) & (tail_index < i + size)).nonzero().view(-1)
+        true[here] = score[row[here], tail_index[here] - i]
+        if num_nodes <= chunk_size:
+            kept[i] = score
     assert true is not None
-    greater, equal = (
-        torch.zeros(row.numel(), device=device),
-        torch.zeros(row.numel(), device=device),
-    )
-    for start, end in chunks:
-        score = score_fn(start, end) if len(chunks) > 1 else score
-        fact, known = pos_index[:, (pos_index[1] >= start) & (pos_index[1] < end)]
-        known = score[row[fact], known - start]
-        for part in torch.arange(row.numel(), device=device).split(batch_size):
-            other, own = score[row[part]], true[part, None]
-            greater[part] += (other > own).sum(dim=-1)
-            equal[part] += (other == own).sum(dim=-1)
-        greater.index_add_(0, fact, (known > true[fact]).to(greater.dtype), alpha=-1)
-        equal.index_add_(0, fact, (known == true[fact]).to(equal.dtype), alpha=-1)
+    greater, equal = torch.zeros(2, num_facts, device=row.device)
+    for i in starts:  # The same product as above, so that equal scores are equal.
+        score = kept.pop(i) if i in kept else score_fn(i, min(i + size, num_nodes))
+        known = pos_index[:, (pos_index[1] >= i) & (pos_index[1] < i + size)]
+        score = score.index_put((known[0], known[1] - i), score.new_tensor(-torch.inf))
+        for j in range(0, num_facts, num_queries):
+            part = slice(j, j + num_queries)
+            other = score if num_facts == num_queries else score.index_select(0, row[part])
+            # Numbers in place of booleans, which torch compares and sums one by one:
+            own, mask = true[part, None], torch.empty_like(other)
+            count = torch.gt(other, own, out=mask).sum(dim=-1)
+            greater[part] += count
+            equal[part] += torch.ge(other, own, out=mask).sum(dim=-1) - count
     return greater, equal
