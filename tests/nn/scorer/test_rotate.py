@@ -33,3 +33,8 @@ def test_similarity_in_chunks_equals_one_pass(monkeypatch):
     assert torch.allclose(out, expected)
     for x, y in zip(torch.autograd.grad(out.sin().sum(), [query, key]), grads, strict=True):
         assert torch.allclose(x, y, atol=1e-5)
+
+    monkeypatch.setattr(base, "MAX_CACHED_PAIRS", 24 * 3)
+    with torch.no_grad():
+        assert torch.allclose(scorer.similarity(query, key), expected)
+    assert calls == [7, 3]

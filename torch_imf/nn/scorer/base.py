@@ -5,6 +5,8 @@ from torch.utils.checkpoint import checkpoint
 
 #: The size of the largest difference of queries and keys to hold at once, in numbers.
 MAX_PAIRS = 2**23
+#: The same without gradients on a CPU, where each is visited several times: in its cache.
+MAX_CACHED_PAIRS = 2**19
 
 
 class Scorer(torch.nn.Module):
@@ -143,7 +145,9 @@ class DistanceScorer(Scorer):
             return self.margin - self.distance(query.unsqueeze(1), key)
         # The difference of all pairs is [B, N, Q]: visit keys in chunks, and recompute them in
         # the backward pass.
-        chunk_size = max(1, MAX_PAIRS // max(query.numel(), 1))
+        in_cache = query.device.type == "cpu" and not torch.is_grad_enabled()
+        max_pairs = MAX_CACHED_PAIRS if in_cache else MAX_PAIRS
+        chunk_size = max(1, max_pairs // max(query.numel(), 1))
         out = []
         for chunk in key.split(chunk_size):
             args = (query.unsqueeze(1), chunk.unsqueeze(0))

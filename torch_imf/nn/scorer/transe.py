@@ -37,7 +37,9 @@ class TransE(DistanceScorer):
         return head + rel
 
     def similarity(self, query: Tensor, key: Tensor) -> Tensor:
-        if key.dim() == 2:
+        # Chunks that stay in the cache of a CPU are faster, where no gradient is as large as they:
+        in_cache = query.device.type == "cpu" and not torch.is_grad_enabled()
+        if key.dim() == 2 and not in_cache:
             # The product formula of p = 2 cancels near a match, and would not agree with triples:
             mode = "donot_use_mm_for_euclid_dist"
             key = key.to(query.dtype)
@@ -45,7 +47,10 @@ class TransE(DistanceScorer):
         return super().similarity(query, key)
 
     def distance(self, query: Tensor, key: Tensor) -> Tensor:
-        return (query - key).norm(p=self.p_norm, dim=-1)
+        diff = query - key
+        if self.p_norm == 1:  # The norm visits its entries one by one.
+            return diff.abs_().sum(dim=-1)
+        return diff.norm(p=self.p_norm, dim=-1)
 
     def invert(self, rel: Tensor) -> Tensor:
         return -rel
