@@ -11,7 +11,10 @@ in PyKEEN, the last of the 200 here.
 PyKEEN trains on all facts by its own loop, in single precision, which is all that it has on a CPU;
 a callback tells the time of its steps, from loading a batch to that of the optimizer, and the first
 one of each turn does not count. Ours is `train`, in each of the `--precisions`. All take turns.
-Needs `pip install torch_imf[benchmark]`.
+
+Much of what PyKEEN takes for ConvE and TuckER is page faults of large temporaries, and how much
+depends on the system. `--keep_memory` is without them, for all. Needs
+`pip install torch_imf[benchmark]`.
 """
 
 import argparse
@@ -28,7 +31,7 @@ from pykeen.losses import BCEWithLogitsLoss
 from pykeen.models import ComplEx, ConvE, TuckER
 from pykeen.training import LCWATrainingLoop
 from pykeen.training.callbacks import TrainingCallback
-from pykeen_ranks import factory
+from pykeen_ranks import factory, keep_memory, now
 from results import append
 from torch import Tensor
 
@@ -42,11 +45,6 @@ MODELS: dict[str, tuple[int, Any]] = {
     "conve": (200, partial(ConvE, embedding_dim=200, embedding_height=10, embedding_width=20)),
     "tucker": (256, partial(TuckER, embedding_dim=256, relation_dim=256)),
 }
-
-
-def now() -> Tensor:
-    """The clock on the wall, and that of the CPU, which other processes disturb less."""
-    return torch.tensor([time.perf_counter(), time.process_time()], dtype=torch.float64)
 
 
 class Enough(Exception):
@@ -75,8 +73,7 @@ class Ours:
 
     def __init__(self, name: str, precision: str) -> None:
         self.precision = precision
-        channels, _ = MODELS[name]
-        self.model = KGE(data.num_nodes, data.num_relations, channels, name, loss="bce")
+        self.model = KGE(data.num_nodes, data.num_relations, MODELS[name][0], name, loss="bce")
         params = list(self.model.parameters())
         self.optimizer = torch.optim.AdamW(params, lr=1e-3, weight_decay=0.0, fused=True)
         self.loader = self.model.loader(*facts, batch_size=args.batch_size, shuffle=True)
@@ -84,8 +81,7 @@ class Ours:
 
     def steps(self, num_steps: int) -> Tensor:
         begin = now()
-        batches = islice(self.loader, num_steps)
-        train(self.model, batches, [self.optimizer], self.precision)
+        train(self.model, islice(self.loader, num_steps), [self.optimizer], self.precision)
         return now() - begin
 
 
@@ -117,12 +113,15 @@ parser.add_argument("--pykeen_batch_size", type=int, default=256)
 parser.add_argument("--precisions", nargs="+", default=["bf16", "fp32"])
 parser.add_argument("--steps", type=int, default=10, help="Steps of a turn.")
 parser.add_argument("--repeats", type=int, default=3, help="Turns.")
+parser.add_argument("--keep_memory", action="store_true")
 parser.add_argument("--threads", type=int, default=1)
 parser.add_argument("--seed", type=int, default=0)
 args = parser.parse_args()
 
 logging.disable(logging.WARNING)  # PyKEEN says much.
 torch.set_num_threads(args.threads)
+if args.keep_memory:
+    keep_memory()
 data = FB15K237(osp.join(DATA, "FB15K-237"), text=None, visual=None, numeric=None)[0]
 both = AddInverse()(data)
 head_index, tail_index = both.edge_index[:, both.train_mask]
