@@ -10,13 +10,13 @@ def test_contextual_scorer_equals_equations_7_and_8():
     assert str(scorer) == "ContextualRelationalScorer(4, rel_channels=3, similarity='cosine')"
     torch.nn.init.normal_(scorer.bias)
     head, rel, tail = torch.randn(5, 4), torch.randn(5, 3), torch.randn(5, 4)
-    core = scorer.weight.view(4, 3, 4)  # W[i, r, j]
+    core = scorer.weight.view(3, 4, 4).transpose(0, 1)  # W[i, r, j]
     query = torch.einsum("bi,br,irj->bj", head, rel, core) + scorer.bias
     expected = 5 * F.cosine_similarity(query, tail) - 2
     assert torch.allclose(scorer(head, rel, tail), expected, atol=1e-5)
 
     scorer = ContextualRelationalScorer(4, 3, similarity="dot")
-    core = scorer.weight.view(4, 3, 4)
+    core = scorer.weight.view(3, 4, 4).transpose(0, 1)
     query = torch.einsum("bi,br,irj->bj", head, rel, core)
     assert torch.allclose(scorer(head, rel, tail), (query * tail).sum(-1), atol=1e-5)
 

@@ -22,7 +22,7 @@ def test_tucker_equals_the_core_tensor_product():
     scorer = random_scorer().eval()
     assert str(scorer) == "TuckER(4, rel_channels=3)"
     head, rel, tail = torch.randn(5, 4), torch.randn(5, 3), torch.randn(7, 4)
-    core = scorer.weight.view(4, 3, 4)  # W[i, r, j]
+    core = scorer.weight.view(3, 4, 4).transpose(0, 1)  # W[i, r, j]
     query = torch.einsum("irj,bi,br->bj", core, normalize(head, scorer.norms[0]), rel)
     expected = torch.einsum("bj,nj->bn", normalize(query, scorer.norms[1]), tail)
 
@@ -44,7 +44,7 @@ def test_tucker_dropout():
     out = scorer.query(head, rel)
     kept = out != 0
     assert kept.float().mean(dim=0).sub(0.75).abs().max() < 0.05
-    assert torch.allclose(out[kept], (head @ scorer.weight / 0.75)[kept], atol=1e-5)
+    assert torch.allclose(out[kept], (head @ scorer.weight.view(4, 4) / 0.75)[kept], atol=1e-5)
     # Queries of one relation share what is dropped:
     out = scorer.grouped_query(head, rel[:2], torch.arange(2).repeat_interleave(1000)).view(
         2, -1, 4

@@ -5,7 +5,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from torch_imf.nn.functional import grouped_mm
+from torch_imf.nn.functional.dropout import dropout
+from torch_imf.nn.functional.grouped_mm import grouped_mm
 from torch_imf.nn.scorer.base import Scorer
 
 
@@ -69,7 +70,7 @@ class ContextualRelationalScorer(Scorer):
         self.init_logit_bias = logit_bias
         self.dropout = dropout
 
-        self.weight = torch.nn.Parameter(torch.empty(channels, self.rel_channels * channels))
+        self.weight = torch.nn.Parameter(torch.empty(self.rel_channels, channels * channels))
         self.bias = torch.nn.Parameter(torch.empty(channels))
         self.log_scale: torch.nn.Parameter | None = None
         if self.cosine:
@@ -120,23 +121,15 @@ class ContextualRelationalScorer(Scorer):
         )
 
 
-def contract(
-    head: Tensor,
-    rel: Tensor,
-    group: Tensor,
-    weight: Tensor,
-    dropout: torch.nn.Module | None = None,
-) -> Tensor:
-    r"""Multiplies a core tensor :obj:`[C, C_r * C]` with distinct relations
+def contract(head: Tensor, rel: Tensor, group: Tensor, weight: Tensor, p: float = 0.0) -> Tensor:
+    r"""Multiplies a core tensor :obj:`[C_r, C * C]` with distinct relations
     :obj:`[G, C_r]` and heads :obj:`[B, C]` of the relations :obj:`group`,
-    giving :obj:`[B, C]`.
+    giving :obj:`[B, C]`; of the product with relations, a share :obj:`p` is
+    dropped.
     """
     # A [C, C] matrix for each relation of the batch, and never one for each query:
-    core = weight.unflatten(-1, (rel.size(-1), -1))  # [C, C_r, C]
-    context = (rel.expand(core.size(0), -1, -1) @ core).transpose(0, 1)  # [G, C, C]
-    if dropout is not None:
-        context = dropout(context)
-    return grouped_mm(head.to(context.dtype), context, group)
+    context = (rel @ weight).unflatten(-1, (head.size(-1), -1))  # [G, C, C]
+    return grouped_mm(head.to(context.dtype), dropout(context, p), group)
 
 
 def batch_norm(norm: Any, x: Tensor) -> Tensor:

@@ -52,7 +52,7 @@ class TuckER(Scorer):
         self.hidden_dropout = torch.nn.Dropout(hidden_dropout)
         self.output_dropout = torch.nn.Dropout(output_dropout)
 
-        self.weight = torch.nn.Parameter(torch.empty(channels, self.rel_channels * channels))
+        self.weight = torch.nn.Parameter(torch.empty(self.rel_channels, channels * channels))
         self.norms = torch.nn.ModuleList([torch.nn.BatchNorm1d(channels) for _ in range(2)])
         self.reset_parameters()
 
@@ -68,7 +68,8 @@ class TuckER(Scorer):
 
     def grouped_query(self, head: Tensor, rel: Tensor, group: Tensor) -> Tensor:
         head = self.input_dropout(batch_norm(self.norms[0], head))
-        query = contract(head, rel, group, self.weight, self.hidden_dropout)
+        p = self.hidden_dropout.p if self.training else 0.0
+        query = contract(head, rel, group, self.weight, p)
         return self.output_dropout(batch_norm(self.norms[1], query))
 
     def __repr__(self) -> str:
