@@ -35,24 +35,21 @@ class TripletIndex:
             if head_index.numel() > 0
             else (1, 1)
         )
-        # Two stable sorts order by (h, r, t) without a composed key of all three, which would
-        # overflow 64 bits on the largest graphs:
-        head_index, rel_type, tail_index = (x.long() for x in (head_index, rel_type, tail_index))
-        key = head_index * self.num_relations + rel_type
-        perm = tail_index.argsort(stable=True)
-        perm = perm[key[perm].argsort(stable=True)]
-        key, tail_index = key[perm], tail_index[perm]
-
-        mask = torch.ones_like(key, dtype=torch.bool)
-        mask[1:] = (key[1:] != key[:-1]) | (tail_index[1:] != tail_index[:-1])
-        key, self.tail_index = key[mask], tail_index[mask]
-        self.key, count = key.unique_consecutive(return_counts=True)
+        query = head_index.long() * self.num_relations + rel_type
+        # Triples are told apart, and ordered, by one number: the tail and the number of the query
+        # or, on the largest graphs, where this would overflow 64 bits, its position among queries.
+        size = self.num_nodes * self.num_relations * self.num_nodes
+        self.is_composed = size <= torch.iinfo(torch.long).max
+        if not self.is_composed:
+            self.key, query = query.unique(return_inverse=True)
+        self.triple_key = sort_distinct(query.mul_(self.num_nodes).add_(tail_index))
+        query = self.triple_key // self.num_nodes
+        self.tail_index = self.triple_key - query * self.num_nodes
+        query, count = query.unique_consecutive(return_counts=True)
+        if self.is_composed:
+            self.key = query
         # One range even if there is no query, so that look-ups need no special case:
         self.ptr = F.pad(count.cumsum(0), (1, int(count.numel() == 0)))
-        self.triple_key = self._triple_key(
-            torch.arange(self.key.numel(), device=key.device).repeat_interleave(count),
-            self.tail_index,
-        )
 
     @classmethod
     def from_data(cls, data: Data, mask: Tensor | None = None) -> "TripletIndex":
@@ -69,9 +66,12 @@ class TripletIndex:
         (head_index, tail_index), rel_type = data.edge_index[:, base], data.edge_type[base]
         return cls(*both_sides(head_index, rel_type, tail_index, data.num_relations))
 
-    def queries(self) -> tuple[Tensor, Tensor]:
-        r"""The distinct queries :obj:`(head_index, rel_type)`, sorted."""
-        return self.key // self.num_relations, self.key % self.num_relations
+    def queries(self, pos: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        r"""The distinct queries :obj:`(head_index, rel_type)`, sorted, or those
+        at some positions.
+        """
+        key = self.key if pos is None else self.key[pos]
+        return key // self.num_relations, key % self.num_relations
 
     def __len__(self) -> int:
         return self.tail_index.numel()
@@ -81,37 +81,49 @@ class TripletIndex:
         :obj:`[2, P]`: row is the position in the batch, column the entity.
         Rows ascend; an unknown query has no entry.
         """
-        pos, found = self.find(head_index, rel_type)
+        return self.tails(*self.find(head_index, rel_type))
+
+    def tails(self, pos: Tensor, found: Tensor | None = None) -> Tensor:
+        r"""Returns what a call does for queries that are given by their
+        positions among :meth:`queries`, of shape :obj:`[B]`, leaving out those
+        that are not :obj:`found`.
+        """
         start = self.ptr[pos]
-        count = (self.ptr[pos + 1] - start) * found
+        count = self.ptr[pos + 1] - start
+        count = count if found is None else count * found
+        end = count.cumsum(0)
         row = torch.arange(pos.numel(), device=pos.device).repeat_interleave(count)
-        offset = torch.arange(row.numel(), device=pos.device) - (count.cumsum(0) - count)[row]
-        return torch.stack([row, self.tail_index[start[row] + offset]])
+        offset = (start - end + count)[row]
+        return torch.stack(
+            [row, self.tail_index[offset + torch.arange(row.numel(), device=pos.device)]]
+        )
 
     def contains(self, head_index: Tensor, rel_type: Tensor, tail_index: Tensor) -> Tensor:
         r"""Tells which triples are known. The arguments broadcast, so
         :obj:`[B, 1], [B, 1], [B, K]` checks :obj:`K` negatives a row.
         """
-        head_index, rel_type, tail_index = torch.broadcast_tensors(head_index, rel_type, tail_index)
         if len(self) == 0:
-            return torch.zeros_like(tail_index, dtype=torch.bool)
-        pos, found = self.find(head_index.reshape(-1), rel_type.reshape(-1))
-        tail = tail_index.reshape(-1)
-        key = self._triple_key(pos, tail)
+            size = torch.broadcast_shapes(head_index.size(), rel_type.size(), tail_index.size())
+            return torch.zeros(size, dtype=torch.bool, device=tail_index.device)
+        if self.is_composed:  # Queries need not be found first.
+            query = head_index.long() * self.num_relations + rel_type
+            # An id beyond the index would alias another triple:
+            found = (rel_type >= 0) & (rel_type < self.num_relations)
+            found = found & (head_index >= 0) & (head_index < self.num_nodes)
+        else:
+            query, found = self.find(head_index, rel_type)
+        found = found & (tail_index >= 0) & (tail_index < self.num_nodes)
+        key = query * self.num_nodes + tail_index
         slot = torch.searchsorted(self.triple_key, key).clamp_(max=len(self) - 1)
-        found = found & (self.triple_key[slot] == key) & (tail >= 0) & (tail < self.num_nodes)
-        return found.view(tail_index.size())
-
-    def _triple_key(self, pos: Tensor, tail_index: Tensor) -> Tensor:
-        return pos * self.num_nodes + tail_index
+        return found & (self.triple_key[slot] == key)
 
     def find(self, head_index: Tensor, rel_type: Tensor) -> tuple[Tensor, Tensor]:
         r"""Returns the position of each query among :meth:`queries`, of shape
         :obj:`[B]`, and whether it is there at all; where not, the position has
-        no meaning.
+        no meaning. The arguments broadcast.
         """
         if len(self) == 0:
-            zero = torch.zeros_like(head_index, dtype=torch.long)
+            zero = torch.zeros_like(head_index + rel_type, dtype=torch.long)
             return zero, zero.bool()
         key = head_index.long() * self.num_relations + rel_type
         pos = torch.searchsorted(self.key, key).clamp_(max=self.key.numel() - 1)
@@ -121,6 +133,17 @@ class TripletIndex:
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}({len(self)}, num_queries={self.key.numel()})"
+
+
+def sort_distinct(key: Tensor) -> Tensor:
+    r"""Returns the distinct values of a vector in ascending order. The vector
+    itself has no meaning afterwards.
+    """
+    if key.device.type == "cpu":
+        key.numpy().sort()  # In place: that of PyTorch takes seven times the memory.
+    else:
+        key = key.sort()[0]
+    return key.unique_consecutive()
 
 
 def both_sides(

@@ -46,10 +46,10 @@ class QueryLoader:
             raise ValueError("Cannot load batches from an empty set of triples")
         if batch_size < 1:
             raise ValueError(f"'batch_size' needs to be positive (got {batch_size})")
-        self.head_index, self.rel_type = self.index.queries()
-        if drop_last and self.head_index.numel() < batch_size:
+        self.num_queries = self.index.key.numel()
+        if drop_last and self.num_queries < batch_size:
             raise ValueError(
-                f"'drop_last' leaves no batch: there are {self.head_index.numel()} queries for a "
+                f"'drop_last' leaves no batch: there are {self.num_queries} queries for a "
                 f"'batch_size' of {batch_size}"
             )
         self.batch_size = batch_size
@@ -57,17 +57,14 @@ class QueryLoader:
         self.drop_last = drop_last
 
     def __len__(self) -> int:
-        num_queries = self.head_index.numel()
         if self.drop_last:
-            return num_queries // self.batch_size
-        return -(-num_queries // self.batch_size)
+            return self.num_queries // self.batch_size
+        return -(-self.num_queries // self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        num_queries, device = self.head_index.numel(), self.head_index.device
-        perm = torch.randperm(num_queries) if self.shuffle else torch.arange(num_queries)
-        for i in perm.to(device).split(self.batch_size)[: len(self)]:
-            head_index, rel_type = self.head_index[i], self.rel_type[i]
-            yield head_index, rel_type, self.index(head_index, rel_type)
+        perm = torch.randperm(self.num_queries) if self.shuffle else torch.arange(self.num_queries)
+        for pos in perm.to(self.index.key.device).split(self.batch_size)[: len(self)]:
+            yield *self.index.queries(pos), self.index.tails(pos)
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}({self.index}, batch_size={self.batch_size})"

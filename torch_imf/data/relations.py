@@ -141,10 +141,14 @@ def distinct_facts(
     order, of shape :obj:`[3, F]`, and which of them each row holds, of shape
     :obj:`[E]`.
     """
-    # Two keys rather than one of all three, which would overflow 64 bits on the largest graphs:
-    query, index = (edge_index[0] * num_relations + edge_type).unique(return_inverse=True)
-    key, index = (index * num_nodes + edge_index[1]).unique(return_inverse=True)
-    query, tail_index = query[key // num_nodes], key % num_nodes
+    query = edge_index[0] * num_relations + edge_type
+    is_composed = num_nodes * num_relations * num_nodes <= torch.iinfo(torch.long).max
+    if not is_composed:  # One key of all three would overflow 64 bits on the largest graphs.
+        queries, query = query.unique(return_inverse=True)
+    key, index = query.mul_(num_nodes).add_(edge_index[1]).unique(return_inverse=True)
+    query = key // num_nodes
+    tail_index = key - query * num_nodes
+    query = query if is_composed else queries[query]
     return torch.stack([query // num_relations, query % num_relations, tail_index]), index
 
 
