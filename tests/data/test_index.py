@@ -38,6 +38,35 @@ def test_triplet_index_equals_dict_of_sets():
     )
 
 
+@pytest.mark.parametrize("scale, is_composed", [(1, True), (2**31, False)])
+def test_triplet_index_with_one_number_per_triple_or_two(scale, is_composed):
+    # Far apart, ids of the same triples no longer fit one number:
+    head, rel, tail = random_triples()
+    index = TripletIndex(head * scale, rel, tail * scale)
+    assert index.is_composed is is_composed
+    known = set(zip(head.tolist(), rel.tolist(), tail.tolist(), strict=True))
+    expected = torch.tensor(sorted(known))  # [E, 3]
+    pos = torch.arange(index.key.numel())
+    row, col = index.tails(pos)
+    assert torch.equal(
+        torch.stack([*index.queries(row), col], dim=1), expected * torch.tensor([scale, 1, scale])
+    )
+
+    h, r, t = torch.randint(25, (50, 1)), torch.randint(6, (50, 1)), torch.randint(25, (50, 9))
+    out = index.contains(h * scale, r, t * scale)
+    assert out.size() == (50, 9) and out.any() and not out.all()
+    for i, j in torch.cartesian_prod(torch.arange(50), torch.arange(9)).tolist():
+        assert out[i, j] == ((int(h[i]), int(r[i]), int(t[i, j])) in known)
+    assert not index.contains(h * scale, r, t * scale + 20 * scale).any()
+    found = index.find(h * scale, r)[1].view(-1)
+    assert torch.equal(
+        index(h[:, 0] * scale, r[:, 0]), index.tails(*index.find(h[:, 0] * scale, r[:, 0]))
+    )
+    assert found.tolist() == [
+        (int(a), int(b)) in {x[:2] for x in known} for a, b in zip(h, r, strict=True)
+    ]
+
+
 def test_triplet_index_empty_and_duplicates():
     empty = torch.empty(0, dtype=torch.long)
     index = TripletIndex(empty, empty, empty)

@@ -74,12 +74,10 @@ def clean_split(data: Data, seed: int = 0) -> Data:
         val = draw_val(fact, train & ~test, num_nodes, num_relations, seed)
     splits = [train & ~val & ~test, val & ~test, test]
 
-    index = [index[mask].sort()[0] for index, mask in zip(first, splits, strict=True)]
-    size = torch.tensor([x.numel() for x in index], device=row.device)
-    row, split = torch.cat(index), torch.arange(3, device=row.device).repeat_interleave(size)
-    if not broken:
-        row, perm = row.sort()
-        split = split[perm]
+    masks = [mark(index[mask], row.numel()) for index, mask in zip(first, splits, strict=True)]
+    # The rows of one split after those of another, or all in order:
+    kept = masks if broken else [torch.stack(masks).any(dim=0)]
+    row = torch.cat([mask.nonzero().view(-1) for mask in kept])
 
     data = copy.copy(data)
     data.num_nodes = num_nodes  # Also if the last one is in no fact any more.
@@ -87,8 +85,8 @@ def clean_split(data: Data, seed: int = 0) -> Data:
     names = [x for x in data.keys() if not x.startswith(("node_", "rel_")) and data.is_edge_attr(x)]
     for name in names:
         data[name] = select(data[name], row, data.__cat_dim__(name, data[name]))
-    for i, name in enumerate(MASKS):
-        data[name] = split == i
+    for name, mask in zip(MASKS, masks, strict=True):
+        data[name] = mask[row]
     return data
 
 

@@ -3,6 +3,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from torch_imf.data import TripletIndex
+from torch_imf.data.index import sort_distinct
 from torch_imf.sampler.uniform import UniformSampler
 
 
@@ -69,7 +70,7 @@ def tail_probability(index: TripletIndex) -> Tensor:
     rel_type = index.queries()[1]
     num_heads = torch.bincount(rel_type, minlength=index.num_relations)
     rel_type = rel_type.repeat_interleave(index.ptr.diff()[: rel_type.numel()])
-    key = (rel_type * index.num_nodes + index.tail_index).unique()
+    key = sort_distinct(rel_type.mul_(index.num_nodes).add_(index.tail_index))
     num_tails = torch.bincount(key // index.num_nodes, minlength=index.num_relations)
     # With E facts, tph = E / num_heads and hpt = E / num_tails:
     prob = num_heads / (num_heads + num_tails)
