@@ -2,8 +2,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.nn import Embedding, ModuleList
-from torch_geometric.nn import GATConv
 
+from torch_imf.encoders.graph_attention import GraphAttention, Neighbors
 from torch_imf.encoders.translation import TranslationalEncoder
 
 
@@ -120,15 +120,15 @@ class StructuralEncoder(TranslationalEncoder):
         self.normalize = normalize
         self.residual = residual
 
+        self._registered: tuple[Tensor, Neighbors] | None = None  # A graph, and what is sorted.
         self.node_emb = Embedding(num_nodes, hidden_channels)
         self.convs = ModuleList(
-            GATConv(
+            GraphAttention(
                 hidden_channels,
                 hidden_channels // heads,
                 heads,
                 dropout=dropout,
                 edge_dim=hidden_channels if edge_attention else None,
-                fill_value=0.0,  # A self-loop has no relation.
             )
             for _ in range(num_layers)
         )
@@ -156,12 +156,20 @@ class StructuralEncoder(TranslationalEncoder):
                 f"{list(edge_index.size())} and {list(edge_type.size())})"
             )
         x = self.node_emb.weight if n_id is None else self.node_emb(n_id)
-        edge_attr = F.embedding(edge_type, self.rel_embedding()) if self.edge_attention else None
+        neighbors = self._neighbors(edge_index, edge_type, x.size(0))
+        type_emb = self.rel_embedding() if self.edge_attention else None
         for i, conv in enumerate(self.convs):
             x = x if i == 0 else F.elu(x)
-            out = conv(F.dropout(x, self.dropout, self.training), edge_index, edge_attr)
+            out = conv(F.dropout(x, self.dropout, self.training), neighbors, type_emb)
             x = x + out if self.residual else out
         return F.normalize(x, dim=-1) if self.normalize else x
+
+    def _neighbors(self, edge_index: Tensor, edge_type: Tensor, num_nodes: int) -> Neighbors:
+        if edge_index is not self.edge_index:
+            return Neighbors.of(edge_index, edge_type, num_nodes)
+        if self._registered is None or self._registered[0] is not edge_index:
+            self._registered = edge_index, Neighbors.of(edge_index, edge_type, num_nodes)
+        return self._registered[1]
 
     def __repr__(self) -> str:
         return (

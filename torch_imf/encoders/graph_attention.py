@@ -1,0 +1,145 @@
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch_geometric.nn import GATConv
+from torch_geometric.utils import softmax
+
+CHUNK = 2**13  # Edges whose vectors are multiplied at once on a CPU, such that they stay in cache.
+
+
+class Neighbors(NamedTuple):
+    r"""The edges of a graph, with one from each node to itself, sorted by
+    target: what messages are summed up along. It depends on the graph alone,
+    so all layers and steps share it.
+    """
+
+    source: Tensor
+    """Where each edge comes from, of shape :obj:`[E]`."""
+    target: Tensor
+    """Where it leads to, in ascending order, of shape :obj:`[E]`."""
+    edge_type: Tensor
+    """Its type, or :obj:`-1` from a node to itself, of shape :obj:`[E]`."""
+    ptr: Tensor
+    """The first edge to each node, of shape :obj:`[N]`."""
+    perm: Tensor
+    """The edges, sorted by source, of shape :obj:`[E]`."""
+    perm_ptr: Tensor
+    """The first of them from each node, of shape :obj:`[N]`."""
+
+    @classmethod
+    def of(cls, edge_index: Tensor, edge_type: Tensor, num_nodes: int) -> "Neighbors":
+        r"""Sorts edges. Those of the graph from a node to itself are left out,
+        as :class:`~torch_geometric.nn.GATConv` does.
+
+        Args:
+            edge_index (torch.Tensor): The edges, of shape :obj:`[2, E]`.
+            edge_type (torch.Tensor): Their types, of shape :obj:`[E]`.
+            num_nodes (int): The number :math:`N` of nodes.
+        """
+        mask = edge_index[0] != edge_index[1]
+        loop = torch.arange(num_nodes, device=edge_index.device)
+        source, target = torch.cat([edge_index[:, mask], loop.repeat(2, 1)], dim=1)
+        edge_type = torch.cat([edge_type[mask], torch.full_like(loop, -1)])
+        target, perm = target.sort(stable=True)
+        source, edge_type = source[perm], edge_type[perm]
+        perm = source.argsort(stable=True)
+        ptr, perm_ptr = (
+            torch.searchsorted(x, loop) for x in (target, source.index_select(0, perm))
+        )
+        return cls(source, target, edge_type, ptr, perm, perm_ptr)
+
+
+class GraphAttention(GATConv):
+    r"""A :class:`~torch_geometric.nn.GATConv` whose messages are summed up as
+    they are made, rather than stored for all edges.
+
+    If there are types of edges, their embeddings take part in attention as
+    features of edges do. They are projected once per type.
+
+    Shapes:
+        - **input:** :obj:`x` :math:`(N, C)`, the :class:`Neighbors`, and
+          :obj:`type_emb` :math:`(T, C)` for :obj:`edge_dim` (an edge from a
+          node to itself has none)
+        - **output:** :math:`(N, H \cdot C_{out})`
+    """
+
+    def forward(  # type: ignore[override]
+        self, x: Tensor, neighbors: Neighbors, type_emb: Tensor | None = None
+    ) -> Tensor:
+        x = self.lin(x).view(-1, self.heads, self.out_channels)
+        source, target = ((x * att).sum(dim=-1) for att in (self.att_src, self.att_dst))
+        alpha = source.index_select(0, neighbors.source) + target.index_select(0, neighbors.target)
+        if type_emb is not None:
+            edge = self.lin_edge(type_emb).view(-1, self.heads, self.out_channels)
+            edge = F.pad((edge * self.att_edge).sum(dim=-1), (0, 0, 1, 0))
+            alpha = alpha + edge.index_select(0, neighbors.edge_type + 1)
+        alpha = F.leaky_relu(alpha, self.negative_slope)
+        alpha = softmax(alpha, neighbors.target, num_nodes=x.size(0))
+        alpha = F.dropout(alpha, self.dropout, self.training)
+        return weighted_sum(x, alpha, neighbors).flatten(1) + self.bias
+
+
+def weighted_sum(x: Tensor, alpha: Tensor, neighbors: Neighbors) -> Tensor:
+    r"""Computes
+
+    .. code-block:: python
+
+        message = alpha.unsqueeze(-1) * x[neighbors.source]  # [E, H, C]
+        torch.zeros_like(x).index_add(0, neighbors.target, message)
+
+    and its gradient, without the messages.
+
+    Args:
+        x (torch.Tensor): The vectors of nodes, of shape :obj:`[N, H, C]`.
+        alpha (torch.Tensor): The weights of edges, of shape :obj:`[E, H]`.
+        neighbors (Neighbors): The edges.
+    """
+    return _WeightedSum.apply(x.to(alpha.dtype), alpha, neighbors)
+
+
+class _WeightedSum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, alpha: Tensor, neighbors: Neighbors) -> Tensor:
+        ctx.save_for_backward(x, alpha)
+        ctx.neighbors = neighbors
+        return _bags(x, alpha, neighbors.source, neighbors.ptr)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:  # type: ignore[override]
+        (x, alpha), neighbors = ctx.saved_tensors, ctx.neighbors
+        perm = neighbors.perm
+        x_grad = _bags(
+            grad,
+            alpha.index_select(0, perm),
+            neighbors.target.index_select(0, perm),
+            neighbors.perm_ptr,
+        )
+        size = CHUNK if x.device.type == "cpu" else perm.numel()
+        alpha_grad = [
+            torch.einsum(
+                "ehc,ehc->eh",
+                x.flatten(1).index_select(0, source).view(-1, *x.size()[1:]),
+                grad.flatten(1).index_select(0, target).view(-1, *x.size()[1:]),
+            )
+            for source, target in zip(
+                neighbors.source.split(size), neighbors.target.split(size), strict=True
+            )
+        ]
+        return x_grad, torch.cat(alpha_grad), None
+
+
+def _bags(x: Tensor, alpha: Tensor, index: Tensor, ptr: Tensor) -> Tensor:
+    # The weighted sum of the vectors at each range of the index, head by head.
+    out = [
+        F.embedding_bag(
+            index,
+            x[:, head].contiguous(),
+            ptr,
+            mode="sum",
+            per_sample_weights=alpha[:, head].contiguous(),
+        )
+        for head in range(x.size(1))
+    ]
+    return torch.stack(out, dim=1)
