@@ -4,10 +4,12 @@ import time
 import pytest
 import torch
 
+from torch_imf.datasets import triples as module
 from torch_imf.datasets.triples import (
     IMF,
     OPENKE,
     index_triples,
+    number_lines,
     number_triples,
     read_id_triples,
     read_ids,
@@ -159,6 +161,33 @@ def test_number_triples():
     assert number_triples("", nodes, rels, "f").size() == (3, 0)
     with pytest.raises(ValueError, match=r"'f', line 2: expected 3 fields .* \(got 'a\\tr'\)"):
         number_triples("a\tr\tb\na\tr\n", nodes, rels, "f")
+
+
+@pytest.mark.parametrize("block", [1, 50, 2**26])
+def test_number_triples_equals_line_by_line(block, monkeypatch):
+    monkeypatch.setattr(module, "BLOCK", block)
+    names = [
+        "",
+        "a",
+        "é",
+        "/m/0abc1",
+        "/m/0abc12",
+        "/m/0abc13",
+        "a b",
+        "x" * 8,
+        "x" * 9,
+        "東京" * 9,
+    ]
+    fields = [names[i] for i in torch.randint(len(names), (300,)).tolist()]
+    lines = ["\t".join(fields[i : i + 3]) for i in range(0, 300, 3)]
+    found, expected = ({"a": 0}, {}), ({"a": 0}, {})
+    triples = number_triples("\n".join(lines) + "\n\n", *found, "f")
+    assert torch.equal(triples, number_lines(lines, *expected, "f"))
+    assert [list(x.items()) for x in found] == [list(x.items()) for x in expected]
+
+    lines[70] = "a\tb"
+    with pytest.raises(ValueError, match=r"'f', line 71: expected 3 fields .* \(got 'a\\tb'\)"):
+        number_triples("\n".join(lines), {}, {}, "f")
 
 
 SMALL = {  # Of two entities and one relation: a fact for each split.

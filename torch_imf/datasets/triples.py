@@ -5,10 +5,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from torch_imf.datasets.fields import FieldTable
 from torch_imf.datasets.io import read_text, short
 
 OPENKE = ("entity2id", "relation2id", "train2id", "valid2id", "test2id")
 IMF = ("entity2id", "relation2id", "train", "val", "test")
+
+BLOCK = 2**26  # Characters that are read at once, which bounds memory.
 
 Facts = tuple[list[str], list[str], list[Tensor]]
 
@@ -215,12 +218,48 @@ def number_triples(
     Raises:
         ValueError: If a line cannot be read.
     """
+    end = len(text)
+    while text.endswith("\n", 0, end):
+        end -= 1
+    out, start, line = [torch.empty(3, 0, dtype=torch.long)], 0, 1
+    while start < end and not text.isspace():
+        stop = text.find("\n", start + BLOCK, end)
+        block = text[start : stop if stop >= 0 else end]
+        try:
+            fields = FieldTable(block)
+            (nodes, node), (rels, rel) = fields.distinct([0, 2]), fields.distinct([1])
+        except ValueError:  # Line by line, to tell which one is wrong, if any.
+            out.append(number_lines(block.split("\n"), node_index, rel_index, file, line))
+        else:
+            node, rel = add_names(nodes, node_index)[node], add_names(rels, rel_index)[rel]
+            out.append(torch.stack([node[:, 0], rel[:, 0], node[:, 1]]))
+        start, line = start + len(block) + 1, line + out[-1].size(1)
+    return torch.cat(out, dim=1)
+
+
+def add_names(names: list[str], index: dict[str, int]) -> Tensor:
+    r"""Numbers those names that have no id yet, and returns the id of each."""
+    ids = [index.setdefault(name, len(index)) for name in names]
+    return torch.tensor(ids, dtype=torch.long)
+
+
+def number_lines(
+    lines: list[str],
+    node_index: dict[str, int],
+    rel_index: dict[str, int],
+    file: str,
+    offset: int = 1,
+) -> Tensor:
+    r"""Does what :meth:`number_triples` does line by line, and tells which one
+    cannot be read. The first one is the line :obj:`offset` of the file.
+    """
     ids = array("q")
-    for i, line in enumerate(text.rstrip("\n").split("\n") if text.strip() else []):
+    for i, line in enumerate(lines):
         fields = line.split("\t")
         if len(fields) != 3:
             raise ValueError(
-                f"'{file}', line {i + 1}: expected 3 fields separated by tabs (got {short(line)})"
+                f"'{file}', line {i + offset}: expected 3 fields separated by tabs "
+                f"(got {short(line)})"
             )
         head, rel, tail = fields
         ids.append(node_index.setdefault(head, len(node_index)))
