@@ -83,9 +83,9 @@ def load_graph(root: str) -> dict[str, float]:
 
     step("made", dataset)
     data = step("loaded", lambda: AddInverse()(dataset()))
-    facts = (*data.edge_index[:, data.train_mask], data.edge_type[data.train_mask])
-    fact = facts[0], facts[2], facts[1]
     step("filter", lambda: TripletIndex.from_data(data))
+    head_index, tail_index = data.edge_index[:, data.train_mask]
+    fact = head_index, data.edge_type[data.train_mask], tail_index
     loader = step("queries", lambda: QueryLoader(*fact, shuffle=True))
     sampler = UniformSampler(data.num_nodes, loader.index, 64)
     negatives = NegativeLoader(*fact, sampler, shuffle=True)

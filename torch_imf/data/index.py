@@ -43,9 +43,8 @@ class TripletIndex:
         if not self.is_composed:
             self.key, query = query.unique(return_inverse=True)
         self.triple_key = sort_distinct(query.mul_(self.num_nodes).add_(tail_index))
-        query = self.triple_key // self.num_nodes
-        self.tail_index = self.triple_key - query * self.num_nodes
-        query, count = query.unique_consecutive(return_counts=True)
+        self.tail_index = self.triple_key % self.num_nodes
+        query, count = (self.triple_key // self.num_nodes).unique_consecutive(return_counts=True)
         if self.is_composed:
             self.key = query
         # One range even if there is no query, so that look-ups need no special case:
@@ -143,7 +142,7 @@ def sort_distinct(key: Tensor) -> Tensor:
         key.numpy().sort()  # In place: that of PyTorch takes seven times the memory.
     else:
         key = key.sort()[0]
-    return key.unique_consecutive()
+    return key.unique_consecutive() if bool((key[1:] == key[:-1]).any()) else key
 
 
 def both_sides(

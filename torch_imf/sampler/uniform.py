@@ -51,8 +51,9 @@ class UniformSampler(Sampler):
             self.count = index.ptr.diff()
             row = torch.arange(self.count.numel(), device=self.count.device)
             row = row.repeat_interleave(self.count)
-            offset = torch.arange(len(index), device=row.device) - index.ptr[row]
-            self.rank_key = row * num_nodes + index.tail_index - offset
+            # In place, as there may be many facts: row * num_nodes + tail_index - offset
+            self.rank_key = index.ptr[row].sub_(torch.arange(len(index), device=row.device))
+            self.rank_key.add_(index.tail_index).add_(row, alpha=num_nodes)
 
     def forward(self, head_index: Tensor, rel_type: Tensor, tail_index: Tensor) -> Tensor:
         check_batch(head_index, rel_type, tail_index)
