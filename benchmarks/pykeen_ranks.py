@@ -5,7 +5,6 @@ timed in the same run. Needs `pip install pykeen`, which the package itself does
 """
 
 import argparse
-import ctypes
 import time
 from typing import Any
 
@@ -78,21 +77,6 @@ def compare(
             error = abs(part[name] - value) / (value if name == "mr" else 1.0)
             worst = max(worst, error)
     return metrics, worst
-
-
-def now() -> Tensor:
-    """The clock on the wall, and that of the CPU, which other processes disturb less."""
-    return torch.tensor([time.perf_counter(), time.process_time()], dtype=torch.float64)
-
-
-def keep_memory() -> None:
-    """Lets glibc keep the memory of large tensors that are gone, where it gives each back to the
-    system by default: the next one of its size costs no page faults.
-    """
-    libc = ctypes.CDLL(None)
-    for option, value in ((-4, 0), (-1, 2**31 - 1)):  # M_MMAP_MAX, M_TRIM_THRESHOLD.
-        if libc.mallopt(option, value) != 1:
-            raise RuntimeError("'mallopt' has failed")
 
 
 def main() -> None:

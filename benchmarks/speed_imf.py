@@ -7,6 +7,7 @@ optimizer. Plainly, batches are of 256 queries with Adam as PyTorch has it by de
 
 Steps of both take turns. Products are counted in every step; their share of the machine's own rate
 is that of a product of two large square matrices of the same type, measured in the same run.
+`--keep_memory` is without the page faults of large temporaries, for both.
 """
 
 import argparse
@@ -17,6 +18,7 @@ from statistics import median
 
 import plain
 import torch
+from clock import keep_memory
 from graphs import graph
 from results import append
 from torch.utils.flop_counter import FlopCounterMode
@@ -33,6 +35,7 @@ parser.add_argument("--precision", choices=["bf16", "fp32"], default="bf16")
 parser.add_argument("--threads", type=int, default=2)
 parser.add_argument("--steps", type=int, default=4, help="Steps of a turn.")
 parser.add_argument("--repeats", type=int, default=3, help="Turns, after one to warm up.")
+parser.add_argument("--keep_memory", action="store_true")
 parser.add_argument("--profile", action="store_true", help="Print the operators that take longest.")
 parser.add_argument("--seed", type=int, default=0)
 args = parser.parse_args()
@@ -48,6 +51,8 @@ def rate(dtype: torch.dtype, size: int = 4096) -> float:
 
 start = time.perf_counter()
 torch.set_num_threads(args.threads)
+if args.keep_memory:
+    keep_memory()
 torch.manual_seed(args.seed)
 data = AddInverse()(graph("fb15k237"))
 (head_index, tail_index) = data.edge_index[:, data.train_mask]

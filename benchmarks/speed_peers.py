@@ -26,12 +26,13 @@ from itertools import islice
 from typing import Any
 
 import torch
+from clock import keep_memory, now
 from graphs import DATA
 from pykeen.losses import BCEWithLogitsLoss
 from pykeen.models import ComplEx, ConvE, TuckER
 from pykeen.training import LCWATrainingLoop
 from pykeen.training.callbacks import TrainingCallback
-from pykeen_ranks import factory, keep_memory, now
+from pykeen_ranks import factory
 from results import append
 from torch import Tensor
 

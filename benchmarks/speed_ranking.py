@@ -23,8 +23,9 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from clock import keep_memory, now
 from graphs import DATA
-from pykeen_ranks import compare, keep_memory, now, pykeen_evaluate, twins
+from pykeen_ranks import compare, pykeen_evaluate, twins
 from results import append
 from torch import Tensor
 from torch_geometric.data import Data

@@ -173,6 +173,28 @@ def test_every_line_of_results_is_complete():
 
 def test_every_script_is_documented():
     readme = (ROOT / "README.md").read_text()
-    helpers = {"configs.py", "experiment.py", "graphs.py", "results.py"}
+    helpers = {"clock.py", "configs.py", "experiment.py", "graphs.py", "results.py"}
     scripts = {path.name for path in ROOT.glob("*.py")} - helpers
     assert scripts <= set(re.findall(r"(\w+\.py)", readme))
+
+
+def test_plain_imf_equals_imf(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT))
+    import plain
+
+    from torch_imf import IMF
+
+    x_dict = {"text": torch.randn(20, 6), "visual": torch.randn(20, 5)}
+    mask_dict = {"visual": torch.rand(20) < 0.7}
+    views = ["struct", "visual", "text", "fused"]
+    model = IMF(20, 3, 8, x_dict, mask_dict, rel_channels=4, views=views).double()
+    head_index, rel_type = torch.randint(20, (7,)), torch.tensor([0, 5, 0, 1, 1, 1, 4])
+    target = (torch.rand(7, 20) < 0.2).double()
+    out = model.loss(head_index, rel_type, target.nonzero().t())
+    expected = plain.loss(model, head_index, rel_type, target)
+    assert torch.allclose(out, expected)
+    params = [p for p in model.parameters() if p.requires_grad]
+    grads = torch.autograd.grad(out, params, allow_unused=True)  # No text is missing.
+    others = torch.autograd.grad(expected, params, allow_unused=True)
+    for grad, other in zip(grads, others, strict=True):
+        assert grad is other or torch.allclose(grad, other)

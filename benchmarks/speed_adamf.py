@@ -82,4 +82,4 @@ if args.reference is not None:
         ratio = metrics["reference"][key] / metrics["torch_imf"][key]
         metrics[f"ratio_of_{key}"] = round(ratio, 1)
         print(f"{ratio:.1f} times faster by {key.replace('_', ' ')}")
-append("speed", args.seed, time.perf_counter() - start, metrics, settings=vars(args))
+append("speed_adamf", args.seed, time.perf_counter() - start, metrics, settings=vars(args))
