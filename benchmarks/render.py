@@ -3,7 +3,8 @@
     python benchmarks/render.py            # writes
     python benchmarks/render.py --check    # fails if the tables are not those of the lines
 
-A table stands between `<!-- name graph -->` and `<!-- end -->`, where `name` is a file of results.
+A table stands between `<!-- name graph -->` and `<!-- end -->`, where `name` is a file of results;
+that of `speed.py` between `<!-- speed all -->` and `<!-- end -->`.
 """
 
 import argparse
@@ -11,6 +12,7 @@ import os.path as osp
 import re
 import sys
 
+import speed
 import torch
 from configs import PUBLISHED, adamf_rows
 from experiment import lines
@@ -70,7 +72,7 @@ def render(text: str) -> str:
     """Returns the text with its tables written anew."""
     return re.sub(
         r"(<!-- (\w+) ([\w-]+) -->\n).*?(<!-- end -->)",
-        lambda m: f"{m[1]}{table(m[2], m[3])}\n{m[4]}",
+        lambda m: f"{m[1]}{speed.table() if m[2] == 'speed' else table(m[2], m[3])}\n{m[4]}",
         text,
         flags=re.DOTALL,
     )
