@@ -219,10 +219,15 @@ def _count(
     if row.device.type == "cpu":
         size = min(size, max(1, MAX_SCORES // num_queries))
     starts = range(0, num_nodes, size)
+
+    def block(i: int) -> Tensor:  # All of one width: another one may round equal scores apart.
+        start = max(0, min(i, num_nodes - size))
+        return score_fn(start, min(start + size, num_nodes))[:, i - start :]
+
     kept: dict[int, Tensor] = {}
     true: Tensor | None = None
     for i in starts if num_nodes <= chunk_size else (tail_index // size * size).unique().tolist():
-        score = score_fn(i, min(i + size, num_nodes))
+        score = block(i)
         true = score.new_zeros(num_facts) if true is None else true
         here = ((tail_index >= i) & (tail_index < i + size)).nonzero().view(-1)
         true[here] = score[row[here], tail_index[here] - i]
@@ -231,7 +236,7 @@ def _count(
     assert true is not None
     greater, equal = torch.zeros(2, num_facts, device=row.device)
     for i in starts:  # The same product as above, so that equal scores are equal.
-        score = kept.pop(i) if i in kept else score_fn(i, min(i + size, num_nodes))
+        score = kept.pop(i) if i in kept else block(i)
         known = pos_index[:, (pos_index[1] >= i) & (pos_index[1] < i + size)]
         score = score.index_put((known[0], known[1] - i), score.new_tensor(-torch.inf))
         for j in range(0, num_facts, num_queries):

@@ -71,3 +71,12 @@ def test_distinct_facts():
     assert fact.size() == (3, 3)
     assert torch.equal(fact[[0, 2]][:, index], edge_index)
     assert torch.equal(fact[1, index], edge_type)
+
+
+def test_distinct_facts_of_small_integers():
+    # Their product would overflow 32 bits:
+    edge_index = torch.tensor([[99999, 5], [7, 3]], dtype=torch.int32)
+    edge_type = torch.tensor([150, 2], dtype=torch.int32)
+    fact, index = distinct_facts(edge_index, edge_type, 100000, 200)
+    assert fact.tolist() == [[5, 99999], [2, 150], [3, 7]]
+    assert index.tolist() == [1, 0]

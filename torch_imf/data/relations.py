@@ -141,7 +141,7 @@ def distinct_facts(
     order, of shape :obj:`[3, F]`, and which of them each row holds, of shape
     :obj:`[E]`.
     """
-    query = edge_index[0] * num_relations + edge_type
+    query = edge_index[0].long() * num_relations + edge_type
     is_composed = num_nodes * num_relations * num_nodes <= torch.iinfo(torch.long).max
     if not is_composed:  # One key of all three would overflow 64 bits on the largest graphs.
         queries, query = query.unique(return_inverse=True)

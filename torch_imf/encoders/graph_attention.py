@@ -58,12 +58,32 @@ class GraphAttention(GATConv):
     If there are types of edges, their embeddings take part in attention as
     features of edges do. They are projected once per type.
 
+    Args:
+        in_channels (int): Size of the vectors of nodes.
+        out_channels (int): Size of the output of each head.
+        heads (int, optional): The number of heads, whose outputs are
+            concatenated. (default: :obj:`1`)
+        dropout (float, optional): Dropout probability of attention.
+            (default: :obj:`0.`)
+        edge_dim (int, optional): Size of the embeddings of edge types, if there
+            are any. (default: :obj:`None`)
+
     Shapes:
         - **input:** :obj:`x` :math:`(N, C)`, the :class:`Neighbors`, and
           :obj:`type_emb` :math:`(T, C)` for :obj:`edge_dim` (an edge from a
           node to itself has none)
         - **output:** :math:`(N, H \cdot C_{out})`
     """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        heads: int = 1,
+        dropout: float = 0.0,
+        edge_dim: int | None = None,
+    ) -> None:
+        super().__init__(in_channels, out_channels, heads, dropout=dropout, edge_dim=edge_dim)
 
     def forward(  # type: ignore[override]
         self, x: Tensor, neighbors: Neighbors, type_emb: Tensor | None = None
@@ -89,7 +109,7 @@ def weighted_sum(x: Tensor, alpha: Tensor, neighbors: Neighbors) -> Tensor:
         message = alpha.unsqueeze(-1) * x[neighbors.source]  # [E, H, C]
         torch.zeros_like(x).index_add(0, neighbors.target, message)
 
-    and its gradient, without the messages.
+    and its gradient; on a CPU, without the messages of all edges at once.
 
     Args:
         x (torch.Tensor): The vectors of nodes, of shape :obj:`[N, H, C]`.

@@ -165,10 +165,12 @@ class StructuralEncoder(TranslationalEncoder):
         return F.normalize(x, dim=-1) if self.normalize else x
 
     def _neighbors(self, edge_index: Tensor, edge_type: Tensor, num_nodes: int) -> Neighbors:
-        if edge_index is not self.edge_index:
+        whole = num_nodes == self.num_nodes and edge_type is self.edge_type
+        if not whole or edge_index is not self.edge_index:
             return Neighbors.of(edge_index, edge_type, num_nodes)
         if self._registered is None or self._registered[0] is not edge_index:
-            self._registered = edge_index, Neighbors.of(edge_index, edge_type, num_nodes)
+            with torch.inference_mode(False):  # It may be needed in training later.
+                self._registered = edge_index, Neighbors.of(edge_index, edge_type, num_nodes)
         return self._registered[1]
 
     def __repr__(self) -> str:

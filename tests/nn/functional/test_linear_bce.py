@@ -57,9 +57,9 @@ def test_linear_bce_loss_in_low_precision():
 def test_linear_bce_loss_without_grad():
     query, key, pos_index = random_input()
     with torch.no_grad():
-        out = linear_bce_loss(query, key, pos_index)
+        out = linear_bce_loss(query, key, pos_index, label_smoothing=0.1)
     assert not out.requires_grad
-    assert torch.allclose(out, naive(query, key, pos_index))
+    assert torch.allclose(out, naive(query, key, pos_index, label_smoothing=0.1))
     with pytest.raises(ValueError, match="'chunk_size' needs to be positive"):
         linear_bce_loss(query, key, pos_index, chunk_size=0)
     with pytest.raises(ValueError, match=r"needs queries and candidates \(got 0 and 23\)"):
@@ -72,3 +72,18 @@ def test_linear_bce_loss_refuses_second_derivatives():
     (grad,) = torch.autograd.grad(loss, query, create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable|does not require grad"):
         grad.sum().backward()
+
+
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("trained", [0, 1, 2])
+def test_linear_bce_loss_of_frozen_inputs(label_smoothing, trained):
+    query, key, pos_index = random_input()
+    inputs = [query.detach(), key.detach(), torch.tensor([-2.0], dtype=torch.double)]
+    inputs[trained].requires_grad_()
+    query, key, bias = inputs
+    out = linear_bce_loss(query, key, pos_index, label_smoothing, bias)
+    expected = naive(query, key, pos_index, label_smoothing, bias)
+    assert torch.allclose(out, expected)
+    (grad,) = torch.autograd.grad(out, inputs[trained])
+    (other,) = torch.autograd.grad(expected, inputs[trained])
+    assert torch.allclose(grad, other)

@@ -74,3 +74,29 @@ def test_linear_ce_loss_of_large_scores():
         strict=True,
     ):
         assert torch.allclose(x, y, atol=1e-4)
+
+
+@pytest.mark.parametrize("max_kept", [0, linear_ce.MAX_KEPT])
+def test_linear_ce_loss_of_confident_queries_in_low_precision(monkeypatch, max_kept):
+    # Where the positive has nearly all of the mass, gradients nearly cancel: no rounding is left.
+    monkeypatch.setattr(linear_ce, "MAX_KEPT", max_kept)
+    key = torch.randn(200, 16).bfloat16().float().requires_grad_()
+    query = (1.5 * key[:32].detach()).bfloat16().float().requires_grad_()
+    pos_index = torch.arange(32).repeat(2, 1)
+    truth = torch.autograd.grad(naive(query.double(), key.double(), pos_index), [query, key])
+    with torch.autocast("cpu", torch.bfloat16):
+        out = linear_ce_loss(query, key, pos_index, chunk_size=64)
+    assert truth[0].norm(dim=-1).median() < 1e-3  # Confident indeed.
+    for x, y in zip(torch.autograd.grad(out, [query, key]), truth, strict=True):
+        assert (x - y).norm() < 0.1 * y.norm()
+
+
+@pytest.mark.parametrize("frozen", [0, 1])
+def test_linear_ce_loss_of_frozen_inputs(frozen):
+    inputs = [torch.randn(5, 8), torch.randn(23, 8)]
+    inputs[1 - frozen].requires_grad_()
+    pos_index = torch.stack([torch.arange(5), torch.randint(23, (5,))])
+    (grad,) = torch.autograd.grad(linear_ce_loss(*inputs, pos_index), inputs[1 - frozen])
+    expected = naive(*(x.double() for x in inputs), pos_index)
+    (other,) = torch.autograd.grad(expected, inputs[1 - frozen])
+    assert torch.allclose(grad, other, atol=1e-6)

@@ -38,8 +38,18 @@ def test_frozen_features_are_cast_once():
         out = module()
         assert out.dtype == torch.bfloat16
         assert torch.equal(out, module.lin(module.x))
-        low = module.low
-        module()
-        assert module.low is low
+        low = module._cast()
+        assert module._cast() is low
+        module.x.mul_(2)
+        assert torch.equal(module._cast(), module.x.bfloat16())  # Not what features were before.
     assert torch.equal(module(), module.lin(module.x))  # Not in place of the features.
     assert set(module.state_dict()) == {"lin.weight", "lin.bias", "missing"}
+
+
+def test_frozen_features_are_cast_for_training_too():
+    module = FrozenFeatures(torch.randn(5, 4), torch.ones(5, dtype=torch.bool), 3)
+    with torch.autocast("cpu", torch.bfloat16):
+        with torch.inference_mode():
+            module()
+        module().sum().backward()
+    assert module.lin.weight.grad.isfinite().all()

@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from torch_imf.nn import KGE, RotatE
@@ -15,3 +16,11 @@ def test_kge():
     model.reset_parameters()
     assert not torch.equal(before, model.node_emb.weight)
     assert model.rel_emb.weight.abs().max() > 1  # Phases, not Xavier.
+
+
+@pytest.mark.parametrize("scorer", ["contextual", "tucker", "distmult"])
+def test_kge_of_no_queries(scorer):
+    model = KGE(20, 3, 8, scorer).eval()
+    empty = torch.empty(0, dtype=torch.long)
+    assert model.predict(empty, empty).size() == (0, 20)
+    assert model(empty, empty, empty).size() == (0,)

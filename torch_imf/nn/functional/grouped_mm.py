@@ -23,6 +23,8 @@ def grouped_mm(x: Tensor, matrix: Tensor, group: Tensor) -> Tensor:
     Returns:
         The products, of shape :obj:`[B, D]`.
     """
+    if group.numel() == 0:
+        return (x.unsqueeze(1) @ matrix[group]).squeeze(1)
     # Rows by group, each group padded to the largest of those that are multiplied together:
     count = torch.bincount(group, minlength=matrix.size(0))
     start, sizes = count.cumsum(0) - count, count.tolist()

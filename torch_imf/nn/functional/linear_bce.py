@@ -69,7 +69,8 @@ class _LinearBCE(torch.autograd.Function):
         bias: Tensor | None,
         chunk_size: int | None,
     ) -> Tensor:
-        need_grad = any(ctx.needs_input_grad)
+        need_query, need_key, *_, need_bias, _ = ctx.needs_input_grad
+        need_grad = need_query or need_key or need_bias
         chunks = Chunks(query, key, pos_index, chunk_size)
         (num_queries, num_keys), dtype = chunks.size, chunks.dtype
         scale = 1.0 / (num_queries * num_keys)
@@ -77,8 +78,8 @@ class _LinearBCE(torch.autograd.Function):
 
         loss = query.new_zeros((), dtype=dtype)
         grad_bias = torch.zeros_like(loss)
-        grad_query = query.new_zeros(query.size(), dtype=dtype)
-        grad_key = key.new_empty(key.size() if need_grad else 0)
+        grad_query = query.new_zeros(query.size() if need_query else 0, dtype=dtype)
+        grad_key = key.new_empty(key.size() if need_key else 0)
         query_sum = chunks.query.sum(dim=0, dtype=dtype)
         key_sum = torch.zeros_like(query_sum)
         for start, end, k, logit, row, col in chunks:
@@ -92,14 +93,18 @@ class _LinearBCE(torch.autograd.Function):
                 if bias is not None:
                     grad_bias += grad.sum()
                 grad = chunks.lower(grad)
-                grad_query += grad @ k
-                grad_key[start:end] = grad.t() @ chunks.query
+                if need_query:
+                    grad_query += grad @ k
+                if need_key:
+                    grad_key[start:end] = grad.t() @ chunks.query
 
         if smooth > 0:  # Every logit has this share in the loss, so their sums are enough:
             total = (query_sum * key_sum).sum()
-            loss -= smooth * (total if bias is None else total + bias / scale)
-            grad_query -= smooth * key_sum
-            grad_key -= (smooth * query_sum).to(grad_key.dtype)
+            loss -= smooth * (total if bias is None else total + bias.sum() / scale)
+            if need_query:
+                grad_query -= smooth * key_sum
+            if need_key:
+                grad_key -= (smooth * query_sum).to(grad_key.dtype)
             grad_bias -= smooth / scale
         if need_grad:
             ctx.gradients = Gradients(grad_query.to(query.dtype), grad_key, grad_bias)
@@ -110,6 +115,12 @@ class _LinearBCE(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         grad_query, grad_key, grad_bias = ctx.gradients(grad_out * ctx.scale)
-        if ctx.bias is not None:
-            grad_bias = grad_bias.to(ctx.bias.dtype).view_as(ctx.bias)
-        return grad_query, grad_key, None, None, None if ctx.bias is None else grad_bias, None
+        need_query, need_key, *_ = ctx.needs_input_grad
+        return (
+            grad_query if need_query else None,
+            grad_key if need_key else None,
+            None,
+            None,
+            None if ctx.bias is None else grad_bias.to(ctx.bias.dtype).view_as(ctx.bias),
+            None,
+        )

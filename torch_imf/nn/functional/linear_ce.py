@@ -1,5 +1,5 @@
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -38,7 +38,9 @@ def linear_ce_loss(
         (weight * loss).sum() / weight.sum()
 
     without allocating the logits or the target: keys are visited in chunks,
-    once for the normaliser and once for the gradient, in the forward pass.
+    once for the normaliser and once for the gradient, in the forward pass. What
+    the second visit needs is kept from the first where it takes less than
+    256 MB, and computed again elsewhere.
     Under :class:`torch.autocast`, the products run in its type and everything
     else in :obj:`float32`.
 
@@ -81,11 +83,13 @@ class _LinearCE(torch.autograd.Function):
         weight: Tensor | None,
         chunk_size: int | None,
     ) -> Tensor:
-        need_grad = any(ctx.needs_input_grad)
+        need_query, need_key, *_ = ctx.needs_input_grad
+        need_grad = need_query or need_key
         chunks = Chunks(query, key, pos_index, chunk_size)
         share, fact = fact_shares(pos_index, query.size(0), weight, chunks.dtype)
-        keep = need_grad and math.prod(chunks.size) * chunks.low.itemsize <= MAX_KEPT
+        keep = need_key and math.prod(chunks.size) * chunks.low.itemsize <= MAX_KEPT
         kept: list[tuple[Tensor, Tensor]] = []
+        hits: list[Tensor] = []
 
         # Normalised by the largest logit so far (with 2 as the base, whose powers are fastest),
         # sums of before are scaled when there is a larger one:
@@ -93,30 +97,35 @@ class _LinearCE(torch.autograd.Function):
         total, pos_sum = torch.zeros_like(top), torch.zeros_like(share)
         grad_query = query.new_zeros(query.size(), dtype=chunks.dtype)
         for _, _, k, logit, row, col in chunks:
-            pos_sum.index_add_(0, row, logit[row, col])
+            hits.append(logit[row, col])
+            pos_sum.index_add_(0, row, hits[-1])
             logit.mul_(LOG2E)
             before, top = top, torch.maximum(top, logit.amax(dim=-1, keepdim=True))
             ratio = (before - top).exp2_()
             power = logit.sub_(top).exp2_()
             total = total * ratio + power.sum(dim=-1, keepdim=True)
-            if need_grad:
-                power = power.to(chunks.low, copy=True) if keep else chunks.lower(power)
-                grad_query.mul_(ratio).add_(power @ k)
+            power[row, col] = 0  # Positives are left to single precision, where they cancel.
             if keep:
-                kept.append((power, top))
+                kept.append((power.to(chunks.low, copy=True), top))
+            if need_query:
+                grad_query.mul_(ratio).add_((kept[-1][0] if keep else chunks.lower(power)) @ k)
         log_sum = (top + total.log2()).squeeze(-1) / LOG2E
         loss = (log_sum * share - pos_sum * fact).sum()
 
         if need_grad:
             scale = share.unsqueeze(-1) / total
             grad_query *= scale
-            grad_key = torch.empty_like(key)
-            powers: Iterable[tuple[Tensor, Tensor]] = kept if keep else _again(chunks, top)
-            for (start, end, row, col), (power, base) in zip(chunks.parts, powers, strict=True):
-                q = chunks.query * (scale * (base - top).exp2())
-                grad_key[start:end] = power.t() @ q.to(chunks.low)
-                hit = fact[row].unsqueeze(-1)
-                grad_key[start:end].index_add_(0, col, (hit * query[row]).to(key.dtype), alpha=-1)
+            grad_key = key.new_empty(key.size() if need_key else 0)
+            powers = iter(kept) if keep else _again(chunks, top)
+            for (start, end, row, col), pos in zip(chunks.parts, hits, strict=True):
+                if need_key:
+                    power, base = next(powers)
+                    q = chunks.query * (scale * (base - top).exp2())
+                    grad_key[start:end] = power.t() @ q.to(chunks.low)
+                hit = (fact[row] - share[row] * (pos - log_sum[row]).exp()).unsqueeze(-1)
+                if need_key:
+                    part = (hit * query[row]).to(key.dtype)
+                    grad_key[start:end].index_add_(0, col, part, alpha=-1)
                 grad_query.index_add_(0, row, hit * key[start + col], alpha=-1)
             ctx.gradients = Gradients(grad_query.to(query.dtype), grad_key)
         return loss
@@ -124,10 +133,20 @@ class _LinearCE(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        return *ctx.gradients(grad_out), None, None, None
+        grad_query, grad_key = ctx.gradients(grad_out)
+        need_query, need_key, *_ = ctx.needs_input_grad
+        return (
+            grad_query if need_query else None,
+            grad_key if need_key else None,
+            None,
+            None,
+            None,
+        )
 
 
 def _again(chunks: Chunks, top: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     # What was not kept of each chunk.
     for chunk in chunks:
-        yield chunks.lower(chunk.logit.mul_(LOG2E).sub_(top).exp2_()), top
+        power = chunk.logit.mul_(LOG2E).sub_(top).exp2_()
+        power[chunk.row, chunk.col] = 0
+        yield chunks.lower(power), top

@@ -32,7 +32,7 @@ class FrozenFeatures(torch.nn.Module):
         x = x - x.mean(dim=0)
         x = x / x.norm(dim=-1).mean().clamp(min=1e-12)
         self.register_buffer("x", x, persistent=False)
-        self.low: Tensor | None = None
+        self._low: tuple[Tensor, int, Tensor] | None = None
         self.register_buffer("row", row.where(mask, mask.sum()), persistent=False)
         self.full = bool(mask.all())
         self.lin = torch.nn.Linear(x.size(1), out_channels)
@@ -70,9 +70,12 @@ class FrozenFeatures(torch.nn.Module):
         if not torch.is_autocast_enabled(device):
             return x
         dtype = torch.get_autocast_dtype(device)
-        if self.low is None or self.low.dtype != dtype or self.low.device != x.device:
-            self.low = x.to(dtype)
-        return self.low
+        source, version, low = (None, 0, x) if self._low is None else self._low
+        if source is not x or version != x._version or low.dtype != dtype:
+            with torch.inference_mode(False):  # It may be needed in training later.
+                low = x.to(dtype)
+            self._low = x, x._version, low
+        return low
 
     def __repr__(self) -> str:
         return (
