@@ -80,15 +80,16 @@ def test_linear_ce_loss_of_large_scores():
 def test_linear_ce_loss_of_confident_queries_in_low_precision(monkeypatch, max_kept):
     # Where the positive has nearly all of the mass, gradients nearly cancel: no rounding is left.
     monkeypatch.setattr(linear_ce, "MAX_KEPT", max_kept)
-    key = torch.randn(200, 16).bfloat16().float().requires_grad_()
-    query = (1.5 * key[:32].detach()).bfloat16().float().requires_grad_()
+    key = torch.randn(200, 16, requires_grad=True)
+    query = (1.2 * key[:32].detach()).requires_grad_()
     pos_index = torch.arange(32).repeat(2, 1)
     truth = torch.autograd.grad(naive(query.double(), key.double(), pos_index), [query, key])
     with torch.autocast("cpu", torch.bfloat16):
         out = linear_ce_loss(query, key, pos_index, chunk_size=64)
     assert truth[0].norm(dim=-1).median() < 1e-3  # Confident indeed.
     for x, y in zip(torch.autograd.grad(out, [query, key]), truth, strict=True):
-        assert (x - y).norm() < 0.1 * y.norm()
+        error = (x - y).norm(dim=-1) / y.norm(dim=-1).clamp(min=1e-12)
+        assert error[:32].median() < 0.2
 
 
 @pytest.mark.parametrize("frozen", [0, 1])
