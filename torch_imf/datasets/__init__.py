@@ -10,6 +10,7 @@ from .fb15k import FB15K
 from .fb15k237 import FB15K237
 from .mkgw import MKGW
 from .mkgy import MKGY
+from .own import MultimodalKG
 from .wn9img import WN9IMG
 from .yago15k import YAGO15K
 
@@ -25,4 +26,4 @@ classes = [
     "YAGO15K",
 ]
 
-__all__ = [*classes, "KGDataset"]
+__all__ = [*classes, "KGDataset", "MultimodalKG"]

@@ -1,0 +1,248 @@
+import gzip
+import os
+
+import numpy as np
+import pytest
+import torch
+
+from torch_imf.data import audit
+from torch_imf.datasets import Countries, KGDataset, MultimodalKG
+from torch_imf.datasets.countries import FOLDER
+from torch_imf.datasets.graph import validate
+from torch_imf.datasets.own_files import to_label
+from torch_imf.encoders import TfidfEncoder, VisualEncoder
+
+FACTS = [f"n{i}\tnext to\tn{(i + step) % 12}" for i in range(12) for step in (1, 2, 3)]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    r"""A folder of facts, texts and numbers, all with line ends of Windows."""
+    texts = ["id\tname\ttext", *(f"n{i}\tNode {i}\tThe text of {i}" for i in range(11))]
+    numbers = ["n0\tsize\t3.5", "n1\tsize\t4", "n1\tborn\t1990-05-01"]
+    for name, lines in (("facts", FACTS), ("texts", texts), ("numbers", numbers)):
+        (tmp_path / f"{name}.tsv").write_text("\r\n".join([*lines, ""]), newline="")
+    return tmp_path
+
+
+def load(folder, **kwargs):
+    kwargs = {"texts": folder / "texts.tsv", "numeric": folder / "numbers.tsv", **kwargs}
+    return MultimodalKG.from_files(folder / "facts.tsv", **kwargs)
+
+
+def facts_of(data, mask=None):
+    mask = torch.ones_like(data.train_mask) if mask is None else mask
+    edges = zip(data.edge_index[:, mask].t().tolist(), data.edge_type[mask].tolist(), strict=True)
+    return {f"{data.node_ids[h]}\t{data.rel_ids[r]}\t{data.node_ids[t]}" for (h, t), r in edges}
+
+
+def test_from_files(folder):
+    dataset = load(folder)
+    data = dataset[0]
+    assert isinstance(dataset, KGDataset)
+    validate(data)
+    assert str(dataset).startswith("MultimodalKG(12, num_relations=1, text=TfidfEncoder(")
+    assert facts_of(data) == set(FACTS)
+    assert [int(data[f"{x}_mask"].sum()) for x in ("train", "val", "test")] == [28, 4, 4]
+    assert data.edge_index[:, data.train_mask].unique().numel() == 12
+    last = data.node_ids.index("n11")
+    assert data.text_mask.nonzero().view(-1).tolist() == [i for i in range(12) if i != last]
+    assert data.x_text.size(0) == data.x_numeric.size(0) == 12
+    assert "x_visual" not in data
+    assert [data.node_ids[i] for i in data.numeric_mask.nonzero()] == ["n0", "n1"]
+
+    row = data.node_ids.index("n1")
+    assert dataset.node_names[row] == "Node 1" and dataset.node_names[last] == "n11"
+    assert dataset.texts()[row] == "Node 1. The text of 1" and dataset.texts()[last] is None
+    index, attributes, values = dataset.literals()
+    assert attributes == ["size", "size", "born"] and values.tolist()[:2] == [3.5, 4]
+    assert index.tolist() == [data.node_ids.index("n0"), row, row]
+    assert dataset.names()(["n1", "Node 1"]).tolist() == [row, row]
+
+
+def test_seed_and_split(folder):
+    def masks(**kwargs):
+        data = load(folder, texts=None, numeric=None, **kwargs)[0]
+        return [facts_of(data, data[f"{x}_mask"]) for x in ("train", "val", "test")]
+
+    assert masks() == masks(seed=0) != masks(seed=1)
+    assert list(map(len, masks(split=(0.5, 0.25, 0.25)))) == [18, 9, 9]
+    for split in [(0.8, 0.2), (0.8, 0.1, 0.2), (1.0, 0.0, 0.0)]:
+        with pytest.raises(ValueError, match="Invalid 'split' argument"):
+            masks(split=split)
+
+
+def test_countries_from_files(tmp_path):
+    # What the bundled graph is made of leads to the same graph:
+    rows = [line.split("\t") for line in open(f"{FOLDER}/triples.tsv", encoding="utf-8")]
+    paths = {}
+    for split in ("train", "val", "test"):
+        paths[split] = tmp_path / f"{split}.csv.gz"
+        lines = ["head,relation,tail", *(",".join(x[:3]) for x in rows if x[3].strip() == split)]
+        paths[split].write_bytes(gzip.compress("\n".join(lines).encode()))
+    args = [f"{FOLDER}/entities.tsv", None, f"{FOLDER}/numbers.tsv"]
+    encoders = {"text": TfidfEncoder(channels=16)}
+    own = MultimodalKG.from_files(paths, *args, encoders=encoders)
+    data = own[0]
+    expected = Countries(text=encoders["text"], visual=None)[0]
+    for split in ("train_mask", "val_mask", "test_mask"):
+        assert facts_of(data, data[split]) == facts_of(expected, expected[split])
+    rank = torch.tensor([data.node_ids.index(node) for node in expected.node_ids])
+    assert [data.node_names[i] for i in rank] == expected.node_names
+    assert torch.allclose(data.x_numeric[rank], expected.x_numeric, atol=1e-5)
+    assert str(audit(data)) == str(audit(expected))
+    for ready in (tmp_path, tuple(paths.values())):
+        other = MultimodalKG.from_files(ready)[0]
+        assert torch.equal(other.edge_index, data.edge_index)
+        assert torch.equal(other.test_mask, data.test_mask)
+
+
+def test_report(folder):
+    (folder / "facts.tsv").write_text("\n".join([*FACTS, *FACTS[:3]]))
+    report = load(folder).report()
+    assert str(report).splitlines()[0] == "MultimodalKG: 12 entities, 1 relations"
+    for line in (
+        "  facts.tsv: 39 rows, left out: 3 repeated",
+        "  texts.tsv: 11 rows",
+        "  text     11 entities (91.7%), ",
+        "  numeric  2 entities (16.7%), ",
+        "  No fact is in two splits.",
+        "  All entities and relations of val and test are in train.",
+        "  0 of 4 test facts follow from train by inverse, duplicate or symmetric relations.",
+    ):
+        assert line in str(report)
+
+
+def test_report_on_leaks(tmp_path):
+    inverse = [f"n{i}\tbefore\tn{i + 1}" for i in range(8)]
+    (tmp_path / "train.tsv").write_text(
+        "\n".join([*FACTS, *(f"n{i + 1}\tafter\tn{i}" for i in range(8)), *inverse[:7]])
+    )
+    (tmp_path / "valid.tsv").write_text("\n".join([*FACTS[:2], "n1\tlikes\tn9", inverse[7]]))
+    (tmp_path / "test.tsv").write_text("\n".join([inverse[7], "n1\tnext to\tnew"]))
+    report = str(MultimodalKG.from_files(tmp_path).report())
+    for line in (
+        "2 of 4 val rows (2 distinct facts) are in train as well.",
+        "1 of 4 val rows (1 distinct facts) are in test as well.",
+        "Pass 'clean=True' to repair this.",
+        "0 of 4 val facts have an entity that training lacks, 1 a relation.",
+        "1 of 2 test facts have an entity that training lacks, 0 a relation.",
+        "1 of 2 test facts follow from train by inverse, duplicate or symmetric relations:",
+        "inverse: after | before (100%)",
+    ):
+        assert line in report
+    clean = MultimodalKG.from_files(tmp_path, clean=True)
+    assert audit(clean[0]).is_clean
+    assert "No fact is in two splits." in str(clean.report())
+
+
+def test_ntriples(tmp_path):
+    base = "http://dbpedia.org/resource"
+    lines = [
+        f"<{base}/The_{i}> <{base}/r> <{base}/The_{(i + d) % 9}> ."
+        for i in range(9)
+        for d in (1, 2)
+    ]
+    (tmp_path / "a.nt.gz").write_bytes(
+        gzip.compress("\n".join([*lines, f'<{base}/The_1> <{base}/l> "1" .']).encode())
+    )
+    (tmp_path / "texts.json").write_text('{"The_1": "By its last part"}')
+    dataset = MultimodalKG.from_files(tmp_path / "a.nt.gz", tmp_path / "texts.json")
+    row = dataset.node_names.index("The 1")
+    assert dataset[0].node_ids[row] == f"{base}/The_1"
+    assert dataset.texts()[row] == "By its last part"
+    assert "19 rows, left out: 1 about literals" in str(dataset.report())
+
+
+def test_images(folder):
+    Image = pytest.importorskip("PIL.Image")
+    images = folder / "images"
+    (images / "n1").mkdir(parents=True)
+    Image.new("RGB", (4, 4), (255, 0, 0)).save(images / "n0.png")
+    Image.new("RGB", (4, 4), (0, 0, 255)).save(images / "n1" / "any.jpg")
+    dataset = load(folder, images=images)
+    data = dataset[0]
+    assert [data.node_ids[i] for i in data.visual_mask.nonzero()] == ["n0", "n1"]
+    assert "PixelEncoder" in data.encoders["visual"]
+    assert dataset.images()[data.node_ids.index("n1")] == [str(images / "n1" / "any.jpg")]
+    assert "visual   2 entities (16.7%)" in str(dataset.report())
+
+    assert "x_visual" not in load(folder, encoders={"visual": None})[0]
+    with pytest.raises(ValueError, match="There are no images at"):
+        load(folder, images=folder / "nowhere")
+
+
+def test_encoders(folder):
+    np.savez(folder / "x.npz", entity=[f"n{i}" for i in range(12)], feature=np.eye(12))
+    data = load(folder, encoders={"visual": str(folder / "x.npz"), "text": None})[0]
+    assert data.x_visual.size() == (12, 12) and "x_text" not in data
+    with pytest.raises(ValueError, match="'visual' has nothing to encode. Pass .* 'images'"):
+        load(folder, encoders={"visual": VisualEncoder("vgg16")})
+    with pytest.raises(ValueError, match=r"Invalid 'encoders' argument \(got the keys \['image'\]"):
+        load(folder, encoders={"image": None})
+
+
+def test_root(folder, monkeypatch):
+    root = folder / "root"
+    first = load(folder, root=str(root))
+    assert len([x for x in os.listdir(root / "processed") if x.startswith("data_")]) == 1
+    with monkeypatch.context() as context:
+        context.setattr(MultimodalKG, "read", None)  # The processed file is all that is read.
+        again = load(folder, root=str(root))
+    assert torch.equal(again[0].x_text, first[0].x_text)
+    assert str(again.report()) == str(first.report())
+    assert again.texts() == first.texts() and again.literals()[1] == first.literals()[1]
+    assert load(folder, root=str(root), seed=1).processed_paths != first.processed_paths
+
+    (folder / "facts.tsv").write_text("\n".join(FACTS[:-1]))
+    assert load(folder, root=str(root))[0].num_edges == 35
+
+
+@pytest.mark.parametrize(
+    "name,content,message",
+    [
+        ("texts.tsv", "n0\tA\nn99\tB\n", "line 2: the entity 'n99' is in no fact.*strict=False"),
+        ("texts.tsv", "n0\tA\nn0\tB\n", r"line 2: 'n0' has another text already \(.*line 1\)"),
+        ("numbers.tsv", "n0\tsize\tbig\n", "line 1: expected a number .*If this is a header"),
+        (
+            "numbers.tsv",
+            "n0\tsize\t1\nn0\tsize\tnan\n",
+            r"line 2: .*\(got 'nan'\)$",
+        ),
+        ("numbers.tsv", "n99\tsize\t1\n", "line 1: the entity 'n99' is in no fact"),
+        ("numbers.tsv", "n0\tsize\n", "line 1: expected 3 fields"),
+        ("facts.tsv", "n0\tn1\n", "line 1: expected 3 fields"),
+    ],
+)
+def test_bad_files(folder, name, content, message):
+    (folder / name).write_text(content)
+    with pytest.raises(ValueError, match=f"{name}', {message}"):
+        load(folder)
+
+
+def test_not_strict(folder):
+    (folder / "texts.tsv").write_text("n0\tApple\nn0\tApple\nn99\tB\n")
+    (folder / "numbers.tsv").write_text("n0\tsize\t1\nn99\tsize\t1\n")
+    dataset = load(folder, strict=False)
+    assert dataset[0].text_mask.sum() == dataset[0].numeric_mask.sum() == 1
+    assert "texts.tsv: 3 rows, left out: 1 of entities in no fact" in str(dataset.report())
+
+
+def test_bad_arguments(folder):
+    facts = folder / "facts.tsv"
+    for triples, message in [
+        (folder / "nowhere.tsv", "There is no file '.*nowhere.tsv'"),
+        ((facts, facts), r"Invalid 'triples' argument \(got 2 files\)"),
+        ({"train": facts, "test": facts}, r"got the keys \['train', 'test'\]"),
+        (folder, "needs to hold one file of train facts"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            MultimodalKG.from_files(triples)
+    with pytest.raises(ValueError, match="There is no file '.*nowhere.json'"):
+        load(folder, texts=folder / "nowhere.json")
+
+
+def test_to_label():
+    assert to_label("<http://x.org/a/Caf%C3%A9_au_lait>") == "Café au lait"
+    assert to_label("http://x.org/a#B") == "B" and to_label("http://x.org/a/") == "a"
+    assert to_label("a/b_c") == "a/b_c" and to_label("<a>") == "<a>"

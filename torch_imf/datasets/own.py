@@ -1,0 +1,200 @@
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+
+from torch_geometric.data import Data
+
+from torch_imf.data import NameIndex
+from torch_imf.datasets.base import KGDataset
+from torch_imf.datasets.encoder import Encoder
+from torch_imf.datasets.own_files import OwnFiles, Path, expand, to_paths
+from torch_imf.datasets.report import Report
+from torch_imf.datasets.summary import Summary
+from torch_imf.encoders import FeatureFile, PixelEncoder
+
+# The argument of `from_files` that holds each modality:
+CONTENT = {"text": "texts", "visual": "images", "numeric": "numeric"}
+
+
+class MultimodalKG(KGDataset):
+    r"""A multimodal knowledge graph from files of your own, made by
+    :meth:`from_files`.
+
+    Args:
+        files (OwnFiles): The files.
+        encoders (dict, optional): The encoder of each modality, see
+            :meth:`from_files`. (default: :obj:`None`)
+        root (str, optional): The folder to keep the processed file in.
+            (default: :obj:`None`)
+        clean (bool, optional): Whether to repair ready splits.
+            (default: :obj:`False`)
+        transform (callable, optional): A function applied to the data at every
+            access. (default: :obj:`None`)
+        pre_transform (callable, optional): A function applied to the data
+            before it is saved. (default: :obj:`None`)
+        force_reload (bool, optional): Whether to read the files again.
+            (default: :obj:`False`)
+    """
+
+    def __init__(
+        self,
+        files: OwnFiles,
+        encoders: Mapping[str, Encoder | str | None] | None = None,
+        root: str | None = None,
+        clean: bool = False,
+        transform: Callable | None = None,
+        pre_transform: Callable | None = None,
+        force_reload: bool = False,
+    ) -> None:
+        self.own_files = files
+        self.modalities = tuple(x for x in CONTENT if getattr(files, CONTENT[x]) is not None)
+        self._names: NameIndex | None = None
+        encoders = dict.fromkeys(CONTENT, "auto") | dict(encoders or {})
+        unknown = [modality for modality in encoders if modality not in CONTENT]
+        if unknown:
+            raise ValueError(
+                f"Invalid 'encoders' argument (got the keys {unknown}), expected some of "
+                f"{list(CONTENT)}"
+            )
+        for modality, encoder in encoders.items():
+            ready = isinstance(encoder, str | FeatureFile | None)
+            if modality not in self.modalities and not ready:
+                raise ValueError(
+                    f"The encoder of '{modality}' has nothing to encode. Pass the files as "
+                    f"'{CONTENT[modality]}'"
+                )
+        super().__init__(
+            root,
+            split="clean" if clean else "original",
+            text=encoders["text"],
+            visual=encoders["visual"],
+            numeric=encoders["numeric"],
+            images=files.images,
+            transform=transform,
+            pre_transform=pre_transform,
+            force_reload=force_reload,
+        )
+
+    @classmethod
+    def from_files(
+        cls,
+        triples: Path | Iterable[Path] | Mapping[str, Path],
+        texts: Path | None = None,
+        images: Path | None = None,
+        numeric: Path | None = None,
+        split: tuple[float, float, float] = (0.8, 0.1, 0.1),
+        seed: int = 0,
+        header: bool | None = None,
+        strict: bool = True,
+        clean: bool = False,
+        encoders: Mapping[str, Encoder | str | None] | None = None,
+        root: str | None = None,
+        transform: Callable | None = None,
+        pre_transform: Callable | None = None,
+        force_reload: bool = False,
+    ) -> "MultimodalKG":
+        r"""Reads a graph from files of facts, texts, images and numbers.
+
+        .. code-block:: python
+
+            dataset = MultimodalKG.from_files("facts.tsv", "texts.tsv", "images/")
+            print(dataset.report())
+            data = dataset[0]
+
+        Tables are TSV (:obj:`.tsv`, :obj:`.txt`), CSV or Parquet (with
+        :obj:`pyarrow`); all text files may be gzipped. Facts are
+        read line by line. A repeated fact counts once.
+
+        Args:
+            triples (str, tuple or dict): The facts: a table of head, relation
+                and tail, or N-Triples (:obj:`.nt`, facts about literals are
+                left out). Ready splits are a folder of :obj:`train`,
+                :obj:`valid` and :obj:`test` files, three files in this order,
+                or a dictionary of :obj:`"train"`, :obj:`"val"` and
+                :obj:`"test"`.
+            texts (str, optional): The texts of entities: a table of entity and
+                text (and name, if its header says so), JSON
+                (:obj:`{"entity": "text"}`) or JSONL
+                (:obj:`{"entity": ..., "name": ..., "text": ...}`).
+                (default: :obj:`None`)
+            images (str, optional): The images of entities: a folder of
+                :obj:`<entity>.png` or :obj:`<entity>/<any>.jpg`, an index file
+                or an archive, see :class:`KGDataset`. (default: :obj:`None`)
+            numeric (str, optional): A table of entity, attribute and value, a
+                number or a date. (default: :obj:`None`)
+            split (tuple[float, float, float], optional): The shares of
+                training, validation and test facts of a single file. They are
+                drawn such that every entity and relation is in training,
+                whatever the order of lines. Ready splits are left as they are.
+                (default: :obj:`(0.8, 0.1, 0.1)`)
+            seed (int, optional): The seed of the draw. (default: :obj:`0`)
+            header (bool, optional): Whether tables begin with a header. If
+                :obj:`None`, the first line is one if it names all columns, as
+                in :obj:`head`, :obj:`relation` and :obj:`tail`.
+                (default: :obj:`None`)
+            strict (bool, optional): Whether texts and numbers of an entity
+                that is in no fact are an error, rather than left out.
+                (default: :obj:`True`)
+            clean (bool, optional): Whether to take facts of one ready split
+                out of the others, see :meth:`~torch_imf.data.clean_split`.
+                (default: :obj:`False`)
+            encoders (dict, optional): The encoders of :obj:`"text"`,
+                :obj:`"visual"` and :obj:`"numeric"`, each one an encoder, a
+                file of features, or :obj:`None` to leave a modality out, see
+                :class:`KGDataset`. The others are :obj:`TfidfEncoder()`,
+                :obj:`NumericEncoder()` and :obj:`PixelEncoder()`, which knows
+                colour and layout only: for photographs, pass
+                :obj:`{"visual": VisualEncoder()}`. (default: :obj:`None`)
+            root (str, optional): The folder to keep the processed file in,
+                which is made again if a file or an argument changes. Without
+                it, the graph is built in memory. (default: :obj:`None`)
+            transform (callable, optional): A function applied to the data at
+                every access. (default: :obj:`None`)
+            pre_transform (callable, optional): A function applied to the data
+                before it is saved. (default: :obj:`None`)
+            force_reload (bool, optional): Whether to read the files again.
+                (default: :obj:`False`)
+
+        Raises:
+            ValueError: If a file or a line of it cannot be read, or an
+                argument is not valid.
+        """
+        others = [None if path is None else expand(path) for path in (texts, images, numeric)]
+        files = OwnFiles(to_paths(triples), *others, tuple(split), seed, header, strict)  # type: ignore
+        return cls(files, encoders, root, clean, transform, pre_transform, force_reload)
+
+    @property
+    def revision(self) -> str:
+        return self.own_files.tag
+
+    def report(self) -> Report:
+        r"""Returns what is in the graph, what was left out, and what to know
+        about its splits.
+        """
+        return Report.of(self)
+
+    def summary(self) -> Summary:
+        return replace(super().summary(), name=self.__class__.__name__)
+
+    def names(self, data: Data | None = None) -> NameIndex:
+        if self._names is None:
+            data = self._data if data is None else data
+            aliases = zip(data.node_ids, data.node_names, strict=True)
+            self._names = NameIndex(data.node_ids, aliases)
+        return self._names
+
+    def default_encoder(self, modality: str) -> Encoder | None:
+        if modality == "visual" and "visual" in self.modalities:
+            return PixelEncoder()
+        return super().default_encoder(modality)
+
+    def read(self) -> Data:
+        return self.own_files.read()
+
+    def read_texts(self, data: Data) -> list[str | None]:
+        names, texts, _ = self.own_files.read_texts(NameIndex(data.node_ids))
+        both = zip(names, texts, strict=True)
+        return [f"{name}. {text}" if name and text else text or name for name, text in both]
+
+    def read_literals(self) -> tuple[list[str], list[str], list[float]]:
+        nodes, attributes, values, _ = self.own_files.read_numbers(self.names())
+        return nodes, attributes, values
