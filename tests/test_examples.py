@@ -80,6 +80,25 @@ def test_encode_features(tmp_path, source):
     assert (tmp_path / "a" / "b.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_own_graph(tmp_path):
+    pytest.importorskip("PIL")
+    out = run("own_graph.py", "--epochs", "10", "--hidden_channels", "16", cwd=tmp_path)
+    assert "facts.tsv: 2,081 rows\n" in out and "visual   197 entities (27.2%)" in out
+    mrr = re.search(r"^Test MRR: ([\d.]+), Hits@1: ", out, re.MULTILINE)
+    assert float(mrr[1]) > 0.05  # Chance is below 0.01.
+    folder = tmp_path / "data" / "own_graph"
+    assert len(list((folder / "images").iterdir())) == 197
+    answers = out.splitlines()[-5:]
+    assert all(line.count(": ") == 1 and line.count(", ") >= 5 for line in answers)
+
+    # A folder of one's own, with facts only:
+    for path in (folder / "texts.tsv", folder / "numbers.tsv"):
+        path.unlink()
+    (folder / "images").rename(folder / "others")
+    again = run("own_graph.py", str(folder), "--epochs", "1", cwd=tmp_path)
+    assert "Written" not in again and "  text " not in again and "Test MRR" in again
+
+
 def test_every_example_is_tested():
     tested = set(re.findall(r'run\("(\w+\.py)"', Path(__file__).read_text()))
     assert {p.name for p in (ROOT / "examples").glob("*.py")} == tested
