@@ -62,6 +62,7 @@ def test_read_descriptions_without_names(tmp_path):
         ("a.jsonl", '{"text": "x"}', "line 1: there is no entity"),
         ("a.jsonl", '{"id": " ", "text": "x"}', "line 1: there is no entity"),
         ("a.jsonl", '["a", "x"]', "line 1: expected an object of 'entity' and 'text'"),
+        ("a.jsonl", r'{"id": "a", "text": "\ud800"}', "line 1: the text holds half a character"),
         ("a.tsv", "a\tb\nc\n", "line 2: expected 2 fields separated by tabs"),
         ("a.yaml", "a: b", "holds no texts, expected one of"),
     ],

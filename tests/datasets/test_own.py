@@ -228,6 +228,42 @@ def test_not_strict(folder):
     assert "texts.tsv: 3 rows, left out: 1 of entities in no fact" in str(dataset.report())
 
 
+def test_header(folder):
+    facts = folder / "facts.tsv"
+    facts.write_text("\n".join(["from here\tby\tto there", *FACTS]))
+    (folder / "numbers.tsv").write_text("what\twhich\thow much\nn0\tsize\t1\n")
+    header = {"triples": True, "numeric": True}
+    data = load(folder, header=header)[0]
+    assert facts_of(data) == set(FACTS) and data.numeric_mask.sum() == 1
+    assert facts_of(MultimodalKG.from_files(facts, header=True)[0]) == set(FACTS)
+    with pytest.warns(UserWarning, match="rather than"):  # A fact of a relation of its own.
+        small = MultimodalKG.from_files(facts, split=(0.2, 0.4, 0.4))
+    assert small[0].num_edges == len(FACTS) + 1
+    with pytest.raises(ValueError, match="line 1: .*pass 'header={\"numeric\": True}'"):
+        load(folder, header={"triples": True})
+    with pytest.raises(ValueError, match=r"Invalid 'header' argument \(got the keys \['facts'\]"):
+        load(folder, header={"facts": True})
+
+
+def test_names_of_several(tmp_path):
+    base = "http://dbpedia.org"
+    nodes = [
+        f"{base}/resource/A",
+        f"{base}/ontology/A",
+        *(f"{base}/resource/{i}" for i in range(8)),
+    ]
+    facts = [f"<{x}> <{base}/r> <{nodes[i - j]}> ." for i, x in enumerate(nodes) for j in (1, 2)]
+    (tmp_path / "a.nt").write_text("\n".join(facts))
+    texts = tmp_path / "texts.tsv"
+    texts.write_text(f"{nodes[0]}\tA class\n<{nodes[1]}>\tThe thing itself\n")
+    dataset = MultimodalKG.from_files(tmp_path / "a.nt", texts)
+    found = dict(zip(dataset[0].node_ids, dataset.texts(), strict=True))
+    assert [found[node] for node in nodes[:3]] == ["A class", "The thing itself", None]
+    texts.write_text("A\tWhich one?\n")
+    with pytest.raises(ValueError, match="line 1: the entity 'A' is .* that of several"):
+        MultimodalKG.from_files(tmp_path / "a.nt", texts)
+
+
 def test_bad_arguments(folder):
     facts = folder / "facts.tsv"
     for triples, message in [

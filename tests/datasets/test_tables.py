@@ -1,10 +1,9 @@
 import gzip
-import random
 import sys
 
 import pytest
 
-from torch_imf.datasets.tables import Column, read_lines, read_table, suffix
+from torch_imf.datasets.tables import Column, read_table
 
 COLUMNS = (
     Column("head", ("head", "subject")),
@@ -85,31 +84,6 @@ def test_read_table_other_files(tmp_path):
     with pytest.raises(ValueError, match="There is no file '.*nowhere.tsv'"):
         list(read_table(str(tmp_path / "nowhere.tsv"), COLUMNS))
     assert read(tmp_path, "a.tsv", "") == []
-
-
-def test_truncated_gzip(tmp_path):
-    generator = random.Random(0)
-    content = "".join(f"{generator.random()}\tr\tb\n" for _ in range(1000)).encode()
-    path = tmp_path / "a.tsv.gz"
-    path.write_bytes(gzip.compress(content)[:-100])
-    with pytest.raises(ValueError, match=r"a\.tsv\.gz' is damaged after line \d{3}, .*fetch it"):
-        list(read_table(str(path), COLUMNS))
-    path.write_bytes(b"a\tr\tb\n")
-    with pytest.raises(ValueError, match="is damaged .*Not a gzipped file"):
-        list(read_table(str(path), COLUMNS))
-
-
-def test_read_lines_streams(tmp_path):
-    path = tmp_path / "a.txt"
-    path.write_bytes(b"first\nsecond\n\xff\n")
-    lines = read_lines(str(path))
-    assert [next(lines), next(lines)] == ["first\n", "second\n"]  # The third is not read yet.
-    with pytest.raises(ValueError, match="line 3: not valid UTF-8"):
-        next(lines)
-
-
-def test_suffix():
-    assert suffix("a.b/c.NT.gz") == ".nt" and suffix("a.b/c") == ""
 
 
 def test_parquet_needs_pyarrow(tmp_path, monkeypatch):

@@ -2,7 +2,8 @@ import json
 from collections.abc import Iterator
 
 from torch_imf.datasets.io import short
-from torch_imf.datasets.tables import TABLES, Column, read_lines, read_table, suffix, where
+from torch_imf.datasets.lines import read_lines, suffix, where
+from torch_imf.datasets.tables import TABLES, Column, read_table
 
 NAMES = ("name", "label", "title")
 TEXTS = ("text", "description", "abstract", "summary", "comment")
@@ -104,6 +105,8 @@ def from_object(entry: object, place: str) -> Iterator[Description]:
                 f"{place}: there is no {column.name} (got {short(entry)}), expected one of the "
                 f"keys {list(column.words)}"
             )
+        if any("\ud800" <= char <= "\udfff" for char in value):
+            raise ValueError(f"{place}: the {column.name} holds half a character (a surrogate)")
         fields.append(value.strip())
     node, text, name = fields
     yield node, name, text, place

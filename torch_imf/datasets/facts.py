@@ -9,8 +9,9 @@ from torch import Tensor
 
 from torch_imf.data.clean import first_of
 from torch_imf.data.relations import distinct_facts, mark
+from torch_imf.datasets.lines import suffix
 from torch_imf.datasets.ntriples import read_ntriples
-from torch_imf.datasets.tables import TABLES, Column, read_table, suffix
+from torch_imf.datasets.tables import TABLES, Column, read_table
 
 COLUMNS = (
     Column("head", ("head", "subject", "source", "from", "head_id", "subj")),

@@ -2,7 +2,7 @@ import re
 from collections.abc import Iterator
 
 from torch_imf.datasets.io import short
-from torch_imf.datasets.tables import read_lines, where
+from torch_imf.datasets.lines import read_lines, where
 
 IRI = r"<[^<>\"\s]+>"
 BLANK = r"_:[^\s<>\"]+?"

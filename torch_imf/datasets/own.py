@@ -3,10 +3,10 @@ from dataclasses import replace
 
 from torch_geometric.data import Data
 
-from torch_imf.data import NameIndex
 from torch_imf.datasets.base import KGDataset
 from torch_imf.datasets.encoder import Encoder
 from torch_imf.datasets.own_files import OwnFiles, Path, expand, to_paths
+from torch_imf.datasets.own_names import OwnNames
 from torch_imf.datasets.report import Report
 from torch_imf.datasets.summary import Summary
 from torch_imf.encoders import FeatureFile, PixelEncoder
@@ -47,7 +47,7 @@ class MultimodalKG(KGDataset):
     ) -> None:
         self.own_files = files
         self.modalities = tuple(x for x in CONTENT if getattr(files, CONTENT[x]) is not None)
-        self._names: NameIndex | None = None
+        self._names: OwnNames | None = None
         encoders = dict.fromkeys(CONTENT, "auto") | dict(encoders or {})
         unknown = [modality for modality in encoders if modality not in CONTENT]
         if unknown:
@@ -83,7 +83,7 @@ class MultimodalKG(KGDataset):
         numeric: Path | None = None,
         split: tuple[float, float, float] = (0.8, 0.1, 0.1),
         seed: int = 0,
-        header: bool | None = None,
+        header: bool | None | Mapping[str, bool] = None,
         strict: bool = True,
         clean: bool = False,
         encoders: Mapping[str, Encoder | str | None] | None = None,
@@ -127,10 +127,11 @@ class MultimodalKG(KGDataset):
                 whatever the order of lines. Ready splits are left as they are.
                 (default: :obj:`(0.8, 0.1, 0.1)`)
             seed (int, optional): The seed of the draw. (default: :obj:`0`)
-            header (bool, optional): Whether tables begin with a header. If
-                :obj:`None`, the first line is one if it names all columns, as
-                in :obj:`head`, :obj:`relation` and :obj:`tail`.
-                (default: :obj:`None`)
+            header (bool or dict, optional): Whether all tables begin with a
+                header, or those of :obj:`"triples"`, :obj:`"texts"` and
+                :obj:`"numeric"`. If :obj:`None`, the first line is one if it
+                names all columns, as in :obj:`head`, :obj:`relation` and
+                :obj:`tail`. (default: :obj:`None`)
             strict (bool, optional): Whether texts and numbers of an entity
                 that is in no fact are an error, rather than left out.
                 (default: :obj:`True`)
@@ -175,11 +176,11 @@ class MultimodalKG(KGDataset):
     def summary(self) -> Summary:
         return replace(super().summary(), name=self.__class__.__name__)
 
-    def names(self, data: Data | None = None) -> NameIndex:
+    def names(self, data: Data | None = None) -> OwnNames:
         if self._names is None:
             data = self._data if data is None else data
             aliases = zip(data.node_ids, data.node_names, strict=True)
-            self._names = NameIndex(data.node_ids, aliases)
+            self._names = OwnNames(data.node_ids, aliases)
         return self._names
 
     def default_encoder(self, modality: str) -> Encoder | None:
@@ -191,7 +192,7 @@ class MultimodalKG(KGDataset):
         return self.own_files.read()
 
     def read_texts(self, data: Data) -> list[str | None]:
-        names, texts, _ = self.own_files.read_texts(NameIndex(data.node_ids))
+        names, texts, _ = self.own_files.read_texts(OwnNames(data.node_ids))
         both = zip(names, texts, strict=True)
         return [f"{name}. {text}" if name and text else text or name for name, text in both]
 

@@ -8,14 +8,17 @@ from urllib.parse import unquote
 
 from torch_geometric.data import Data
 
-from torch_imf.data.names import NameIndex, normalize
+from torch_imf.data.names import UNKNOWN
 from torch_imf.datasets.descriptions import read_descriptions
 from torch_imf.datasets.facts import find_splits, read_facts, split_facts
 from torch_imf.datasets.graph import build_graph
 from torch_imf.datasets.io import short, to_number
-from torch_imf.datasets.tables import Column, read_table, where
+from torch_imf.datasets.lines import where
+from torch_imf.datasets.own_names import OwnNames
+from torch_imf.datasets.tables import Column, read_table
 
 SPLITS = ("train", "val", "test")
+FILES = ("triples", "texts", "numeric")
 NUMBERS = (
     Column("entity", ("entity", "id", "node", "uri", "subject", "head", "name")),
     Column("attribute", ("attribute", "property", "relation", "predicate", "key")),
@@ -38,7 +41,7 @@ class OwnFiles:
     numeric: str | None = None
     shares: tuple[float, float, float] = (0.8, 0.1, 0.1)
     seed: int = 0
-    header: bool | None = None
+    header: bool | None | Mapping[str, bool] = None
     strict: bool = True
 
     def __post_init__(self) -> None:
@@ -48,9 +51,18 @@ class OwnFiles:
                 f"Invalid 'split' argument (got {shares}), expected the shares of training, "
                 f"validation and test, three positive numbers with a sum of 1"
             )
+        if isinstance(self.header, Mapping) and not set(FILES).issuperset(self.header):
+            raise ValueError(
+                f"Invalid 'header' argument (got the keys {list(self.header)}), expected some of "
+                f"{list(FILES)}"
+            )
         for path in (*self.triples, self.texts, self.numeric):
             if path is not None and not osp.isfile(path):
                 raise ValueError(f"There is no file '{path}'")
+
+    def header_of(self, name: str) -> bool | None:
+        r"""Returns whether the tables of an argument have a header."""
+        return self.header.get(name) if isinstance(self.header, Mapping) else self.header
 
     @property
     def tag(self) -> str:
@@ -68,22 +80,22 @@ class OwnFiles:
         r"""Reads facts and names into a graph, with what was left out on the
         way in :obj:`sources`.
         """
-        facts, node_ids, rel_ids, counts = read_facts(self.triples, self.header)
+        facts, node_ids, rel_ids, counts = read_facts(self.triples, self.header_of("triples"))
         if len(facts) == 1:
             facts = split_facts(facts[0], self.shares, len(node_ids), len(rel_ids), self.seed)
         node_names = list(map(to_label, node_ids))
         if self.texts is not None:
-            names, _, counts[self.texts] = self.read_texts(NameIndex(node_ids))
+            names, _, counts[self.texts] = self.read_texts(OwnNames(node_ids))
             node_names = [name or x for name, x in zip(names, node_names, strict=True)]
         if self.numeric is not None:
-            names_index = NameIndex(node_ids, zip(node_ids, node_names, strict=True))
+            names_index = OwnNames(node_ids, zip(node_ids, node_names, strict=True))
             *_, counts[self.numeric] = self.read_numbers(names_index)
         data = build_graph(facts, node_ids, node_names, rel_ids, list(map(to_label, rel_ids)))
         data.sources = counts
         return data
 
     def read_texts(
-        self, names: NameIndex
+        self, names: OwnNames
     ) -> tuple[list[str | None], list[str | None], dict[str, int]]:
         r"""Returns the name and the text of each entity, and how many rows
         there are and how many of them are of :obj:`"unknown"` entities.
@@ -97,10 +109,10 @@ class OwnFiles:
         texts: list[str | None] = [None] * len(names)
         places: dict[int, str] = {}
         counts = {"rows": 0, "unknown": 0}
-        for node, name, text, place in read_descriptions(self.texts, self.header):
+        for node, name, text, place in read_descriptions(self.texts, self.header_of("texts")):
             counts["rows"] += 1
-            row = names.rows.get(normalize(node))
-            if row is None:
+            row = names.find(node)
+            if row == UNKNOWN:
                 self.refuse(node, place, "texts")
                 counts["unknown"] += 1
                 continue
@@ -114,7 +126,7 @@ class OwnFiles:
         return node_names, texts, counts
 
     def read_numbers(
-        self, names: NameIndex
+        self, names: OwnNames
     ) -> tuple[list[str], list[str], list[float], dict[str, int]]:
         r"""Returns entities, attributes and values of numeric literals, and
         counts as :meth:`read_texts` does.
@@ -126,21 +138,18 @@ class OwnFiles:
         assert self.numeric is not None
         nodes, attributes, values = [], [], []
         counts = {"rows": 0, "unknown": 0}
-        for line, (node, attribute, text) in read_table(self.numeric, NUMBERS, self.header):
+        rows = read_table(self.numeric, NUMBERS, self.header_of("numeric"))
+        for line, (node, attribute, text) in rows:
             counts["rows"] += 1
             value = to_number(text)
             if not math.isfinite(value):
-                hint = (
-                    ". If this is a header, pass 'header=True' or name its columns 'entity', "
-                    "'attribute' and 'value'"
-                    if counts["rows"] == 1
-                    else ""
-                )
+                header = ". If this is a header, pass 'header={\"numeric\": True}'"
+                hint = header if counts["rows"] == 1 else ""
                 raise ValueError(
                     f"{where(self.numeric, line)}: expected a number or a date (got {short(text)})"
                     f"{hint}"
                 )
-            if normalize(node) not in names.rows:
+            if names.find(node) == UNKNOWN:
                 self.refuse(node, where(self.numeric, line), "numeric")
                 counts["unknown"] += 1
                 continue
@@ -155,8 +164,9 @@ class OwnFiles:
         """
         if self.strict:
             raise ValueError(
-                f"{place}: the entity {short(node)} is in no fact. Check how '{argument}' and "
-                f"'triples' write it, or pass 'strict=False' to leave such entities out"
+                f"{place}: the entity {short(node)} is in no fact, or its name is that of several. "
+                f"Check how '{argument}' and 'triples' write it, or pass 'strict=False' to leave "
+                f"such entities out"
             )
 
 

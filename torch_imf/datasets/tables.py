@@ -1,14 +1,12 @@
 import csv
-import gzip
-import os.path as osp
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from torch_imf.datasets.io import DAMAGED, short
+from torch_imf.datasets.io import short
+from torch_imf.datasets.lines import PARQUET, read_lines, suffix, where
 
 SEPARATORS = {".tsv": "\t", ".tab": "\t", ".txt": "\t", ".csv": ","}
-PARQUET = (".parquet", ".pq")
 TABLES = (*SEPARATORS, *PARQUET)
 
 
@@ -183,43 +181,3 @@ def parquet_rows(path: str) -> Iterator[tuple[int, list[str]]]:
         raise ValueError(f"There is no file '{path}'") from e
     except pa.ArrowException as e:
         raise ValueError(f"'{path}' cannot be read as a Parquet file ({e})") from e
-
-
-def read_lines(path: str) -> Iterator[str]:
-    r"""Streams the lines of a UTF-8 file with their ends, from a gzipped one
-    if its name ends in :obj:`.gz`.
-
-    Raises:
-        ValueError: If there is no such file, it is damaged, or it is no text.
-    """
-    line = 1
-    try:
-        with (gzip.open if path.lower().endswith(".gz") else open)(path, "rb") as file:
-            for line, content in enumerate(file, start=1):
-                text = content.decode("utf-8-sig" if line == 1 else "utf-8")
-                if "\0" in text:
-                    raise ValueError(f"{where(path, line)}: this is no text, but binary data")
-                yield text
-    except UnicodeDecodeError as e:
-        raise ValueError(
-            f"{where(path, line)}: not valid UTF-8 ({e.reason}). Please save the file as UTF-8"
-        ) from e
-    except (FileNotFoundError, IsADirectoryError) as e:
-        raise ValueError(f"There is no file '{path}'") from e
-    except DAMAGED as e:
-        if isinstance(e, OSError) and e.errno is not None:
-            raise  # Not the file is at fault, but the disk.
-        raise ValueError(
-            f"'{path}' is damaged after line {line}, please fetch it anew ({e})"
-        ) from e
-
-
-def suffix(path: str) -> str:
-    r"""Returns how the name of a file ends, without :obj:`.gz`."""
-    name = osp.basename(path).lower()
-    return osp.splitext(name.removesuffix(".gz"))[1]
-
-
-def where(path: str, line: int) -> str:
-    r"""Returns a place in a file, as error messages begin with it."""
-    return f"'{path}', {'row' if suffix(path) in PARQUET else 'line'} {line}"
