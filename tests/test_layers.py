@@ -35,6 +35,7 @@ LAYERS = {
 }
 
 OPTIONAL = {
+    "pyarrow",
     "timm",
     "torchvision",
     "sentence_transformers",
