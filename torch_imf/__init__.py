@@ -4,6 +4,7 @@ from .evaluate import evaluate
 from .nn import *  # noqa: F403
 from .nn import __all__ as _nn_all
 from .predict import predict
+from .temperature import Temperature, calibration_error, fit_temperature
 from .train import fit, train
 from .transforms import AddInverse, DropModality
 
@@ -12,12 +13,15 @@ __version__ = "0.1.0"
 __all__ = [
     "AddInverse",
     "DropModality",
+    "Temperature",
     "calibrate",
+    "calibration_error",
     "data",
     "datasets",
     "encoders",
     "evaluate",
     "fit",
+    "fit_temperature",
     "nn",
     "predict",
     "sampler",
