@@ -1,0 +1,14 @@
+from torch_imf.tables import format_table, percent
+
+
+def test_format_table():
+    rows = [["", "name", "note", "score"], ["1", "a", "", "0.5"], ["10", "long", "", "-12.0"]]
+    assert format_table(rows, left=(1,)).split("\n") == [
+        "      name  score",
+        "   1  a       0.5",
+        "  10  long  -12.0",
+    ]
+
+
+def test_percent():
+    assert [percent(x) for x in (None, 0.0, 0.5, 1.0)] == ["", "< 0.1 %", "50.0 %", "100.0 %"]
