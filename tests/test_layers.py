@@ -21,6 +21,7 @@ LAYERS = {
     "temperature": {"data", "ranking"},
     "tables": set(),
     "predict": {"data", "ranking", "temperature", "tables"},
+    "predict_file": {"data", "temperature", "predict"},
     "nn.functional": set(),
     "nn.fusion": set(),
     "nn.scorer": {"nn.functional"},

@@ -4,6 +4,7 @@ from .evaluate import evaluate
 from .nn import *  # noqa: F403
 from .nn import __all__ as _nn_all
 from .predict import predict
+from .predict_file import predict_file
 from .temperature import Temperature, calibration_error, fit_temperature
 from .train import fit, train
 from .transforms import AddInverse, DropModality
@@ -24,6 +25,7 @@ __all__ = [
     "fit_temperature",
     "nn",
     "predict",
+    "predict_file",
     "sampler",
     "train",
     "transforms",
