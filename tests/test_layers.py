@@ -22,6 +22,7 @@ LAYERS = {
     "tables": set(),
     "predict": {"data", "ranking", "temperature", "tables"},
     "predict_file": {"data", "temperature", "predict"},
+    "complete": {"data", "ranking", "temperature", "predict", "tables"},
     "nn.functional": set(),
     "nn.fusion": set(),
     "nn.scorer": {"nn.functional"},

@@ -1,5 +1,6 @@
 from . import data, datasets, encoders, nn, sampler, transforms
 from .calibrate import calibrate
+from .complete import complete
 from .evaluate import evaluate
 from .nn import *  # noqa: F403
 from .nn import __all__ as _nn_all
@@ -17,6 +18,7 @@ __all__ = [
     "Temperature",
     "calibrate",
     "calibration_error",
+    "complete",
     "data",
     "datasets",
     "encoders",
