@@ -2,6 +2,7 @@ from . import data, datasets, encoders, nn, sampler, transforms
 from .calibrate import calibrate
 from .complete import complete
 from .evaluate import evaluate
+from .explain import explain
 from .nn import *  # noqa: F403
 from .nn import __all__ as _nn_all
 from .predict import predict
@@ -23,6 +24,7 @@ __all__ = [
     "datasets",
     "encoders",
     "evaluate",
+    "explain",
     "fit",
     "fit_temperature",
     "nn",
