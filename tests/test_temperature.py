@@ -5,7 +5,7 @@ from torch_imf import Temperature, calibration_error, fit, fit_temperature
 from torch_imf.data import TripletIndex, modalities
 from torch_imf.data.index import both_sides
 from torch_imf.nn import IMF, KGE, SampledLoss
-from torch_imf.temperature import as_logit, yields_probabilities
+from torch_imf.temperature import _thin_out, as_logit, yields_probabilities
 
 
 def build(data, loss, views=("struct", "text", "fused")):
@@ -73,6 +73,29 @@ def test_fit_temperature_is_the_optimum(fake):
             other = list(args)
             other[i] += step
             assert loss(*args) < loss(*other)
+
+
+def test_fit_temperature_thins_out(fake, monkeypatch):
+    model = build(fake, "ce")
+    fit(model, fake, epochs=6, batch_size=64, lr=0.02, eval_every=6)
+    exact = fit_temperature(model, fake)
+    monkeypatch.setattr("torch_imf.temperature.NUM_BEST", 20)
+    thin = fit_temperature(model, fake)
+    assert thin != exact
+    for name in ("scale", "norm", "bias"):
+        assert getattr(thin, name) == pytest.approx(getattr(exact, name), abs=0.05)
+
+
+def test_thin_out(monkeypatch):
+    monkeypatch.setattr("torch_imf.temperature.NUM_BEST", 2)
+    score = torch.tensor([[3.0, 9.0, 7.0, 1.0, 5.0, 2.0, 8.0, -torch.inf]])
+    # Two as they are, then the middle ones of 7, 5, 3 and of 2, 1, -inf:
+    out, weight = _thin_out(score)
+    assert out.tolist() == [[9.0, 8.0, 5.0, 1.0]] and weight.tolist() == [[1.0, 1.0, 3.0, 3.0]]
+    monkeypatch.setattr("torch_imf.temperature.NUM_BEST", 8)
+    out, weight = _thin_out(score)
+    assert out.tolist() == [[9.0, 8.0, 7.0, 5.0, 3.0, 2.0, 1.0, 0.0]]
+    assert weight.tolist() == [[1.0] * 7 + [0.0]]
 
 
 def test_fit_temperature_sees_no_test_fact(fake):

@@ -11,6 +11,9 @@ from torch_imf.data.graph import prepare
 from torch_imf.data.index import both_sides
 from torch_imf.ranking import StreamedScores, check_finite, inference
 
+#: The number of false candidates of a query that count one by one when a temperature is fitted.
+NUM_BEST = 1024
+
 
 @dataclass(frozen=True)
 class Temperature:
@@ -71,8 +74,9 @@ def fit_temperature(
 
     Training facts do not count, and test facts are never looked at: like all
     that is not known, they count as false, which costs little as they are few.
-    All scores are kept, :math:`8 F N` bytes for :math:`F` facts and :math:`N`
-    entities, and as much again a few times over for the fit.
+    Of the candidates of a query that are false, the 1024 best count one by
+    one, and at most as many others stand for those that score about the same,
+    so that neither time nor memory of the fit grow with the graph.
 
     Args:
         model (torch.nn.Module): A model of this package.
@@ -112,23 +116,32 @@ def fit_temperature(
         )
 
     is_prob = yields_probabilities(model)
+    true, parts = torch.empty(row.numel(), device=row.device), []
     with inference(model):
         scores = StreamedScores(model)
-        batches = zip(head.split(batch_size), rel.split(batch_size), strict=True)
-        y = as_logit(torch.cat([view_scores(scores, *batch)[0] for batch in batches]), is_prob)
-    norm = y.logsumexp(dim=-1, keepdim=True)
+        for i in torch.arange(head.numel(), device=row.device).split(batch_size):
+            y = as_logit(view_scores(scores, head[i], rel[i])[0], is_prob)
+            here = (row >= i[0]) & (row <= i[-1])
+            true[here] = y[row[here] - i[0], col[here]]
+            norm = y.logsumexp(dim=-1, keepdim=True)
+            y[row[here] - i[0], col[here]] = -torch.inf
+            y[tuple(train(head[i], rel[i]))] = -torch.inf
+            parts.append((*_thin_out(y), norm))
+    false, weight, norm = (torch.cat(x) for x in zip(*parts, strict=True))  # [M, K], [M, K], [M, 1]
     offset = norm.mean()  # Taken off while fitting, so that the bias does not follow the norm.
-    known = train(head, rel).unbind()
+    norm = norm - offset
     # The logarithm of the scale, the norm and the bias:
     param = torch.zeros(3, dtype=torch.double, device=y.device, requires_grad=True)
     optimizer = torch.optim.LBFGS([param], max_iter=100, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        z = param[0].exp() * (y - param[1] * (norm - offset)) + param[2]
-        out = F.softplus(z)
-        loss = out.sum(dtype=torch.double) - out[known].sum() - z[row, col].sum()
-        loss = loss / row.numel() + prior * (param[0].square() + param[1].square())
+        scale, share, bias = param[0].exp(), param[1], param[2]
+        loss = (weight * F.softplus(scale * (false - share * norm) + bias)).sum(dtype=torch.double)
+        z = scale * (true - share * norm.view(-1)[row]) + bias
+        loss = (loss + F.softplus(-z).sum()) / row.numel() + prior * (
+            param[0].square() + param[1].square()
+        )
         loss.backward()
         return loss
 
@@ -138,6 +151,21 @@ def fit_temperature(
     scale = log_scale.exp()
     bias = bias + scale * share * offset
     return Temperature(float(scale), float(share), float(bias), is_prob)
+
+
+def _thin_out(score: Tensor) -> tuple[Tensor, Tensor]:
+    # The best scores of each row, and one of every few others in order, each with the number of
+    # scores that it stands for; those that are -inf stand for none.
+    score = score.sort(dim=-1, descending=True).values
+    rest = max(0, score.size(1) - NUM_BEST)
+    step = max(1, -(-rest // NUM_BEST))
+    start = torch.arange(score.size(1) - rest, score.size(1), step, device=score.device)
+    size = (score.size(1) - start).clamp(max=step)
+    best = torch.arange(score.size(1) - rest, device=score.device)
+    weight = torch.cat([torch.ones_like(best), size]).to(score.dtype)
+    score = score[:, torch.cat([best, start + size // 2])]
+    found = score > -torch.inf
+    return score.masked_fill(~found, 0.0), weight * found
 
 
 def calibration_error(probability: Tensor, target: Tensor, num_bins: int = 10) -> float:
