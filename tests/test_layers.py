@@ -33,6 +33,7 @@ LAYERS = {
         *("nn.functional", "nn.fusion", "nn.generator", "nn.scorer"),
         *("data", "ranking", "sampler"),
     },
+    "pretrained": {"data", "nn", "ranking"},
     "train": {"data", "transforms", "checkpoint", "evaluate", "ranking"},
     "resolver": {"datasets", "nn", "sampler"},
     "visualize": {"predict"},

@@ -7,6 +7,7 @@ from .nn import *  # noqa: F403
 from .nn import __all__ as _nn_all
 from .predict import predict
 from .predict_file import predict_file
+from .pretrained import from_pretrained, pretrained_graph, save_pretrained
 from .temperature import Temperature, calibration_error, fit_temperature
 from .train import fit, train
 from .transforms import AddInverse, DropModality
@@ -27,10 +28,13 @@ __all__ = [
     "explain",
     "fit",
     "fit_temperature",
+    "from_pretrained",
     "nn",
     "predict",
     "predict_file",
+    "pretrained_graph",
     "sampler",
+    "save_pretrained",
     "train",
     "transforms",
     *_nn_all,

@@ -1,0 +1,65 @@
+import json
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Data
+
+from torch_imf.data.graph import MASKS
+
+NAMES = ("node_ids", "node_names", "rel_ids", "rel_names")
+
+
+def graph_names(data: Data) -> dict[str, list[str]]:
+    r"""Returns the names of entities and relations that a graph has.
+
+    Raises:
+        ValueError: If there is not one name each.
+    """
+    out = {name: list(data[name]) for name in NAMES if name in data}
+    for name, values in out.items():
+        size = data.num_nodes if name.startswith("node") else data.num_relations
+        if len(values) != size or not all(isinstance(x, str) for x in values):
+            raise ValueError(f"'{name}' needs to hold {size} strings (got {len(values)} values)")
+    return out
+
+
+def graph_facts(data: Data) -> dict[str, Tensor]:
+    r"""Returns the facts of a graph and the masks of their splits."""
+    ids = {"edge_index": data.edge_index, "edge_type": data.edge_type}
+    masks = {name: data[name] for name in MASKS}
+    return {
+        name: (x.int() if name in ids else x).cpu().contiguous()
+        for name, x in {**ids, **masks}.items()
+    }
+
+
+def make_graph(
+    num_nodes: int, num_relations: int, facts: dict[str, Tensor], names: dict[str, list[str]]
+) -> Data:
+    r"""Makes a graph of its facts and names, without features."""
+    unknown = sorted(set(names) - set(NAMES))
+    if unknown or not {"edge_index", "edge_type", *MASKS} == set(facts):
+        raise ValueError(f"It holds {[*unknown, *sorted(facts)]}")
+    ids: dict[str, Any] = {k: x if x.dtype == torch.bool else x.long() for k, x in facts.items()}
+    data = Data(num_nodes=num_nodes, num_relations=num_relations, **ids, **names)
+    graph_names(data)  # Raises, if they do not fit.
+    return data
+
+
+def graph_sizes(data: Data) -> dict[str, int]:
+    r"""Returns the number of facts in each split, inverse triples left out."""
+    base = data.edge_type < data.num_relations
+    return {name.removesuffix("_mask"): int((data[name] & base).sum()) for name in MASKS}
+
+
+def to_json(value: Any, name: str) -> bytes:
+    r"""Returns a value as JSON.
+
+    Raises:
+        ValueError: If it is not made of plain values.
+    """
+    try:
+        return (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode()
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"'{name}' needs to be made of plain numbers and strings") from error
