@@ -34,7 +34,6 @@ class ProjectedFeatures(FrozenFeatures):
             raise ValueError("Projections need to be a matrix, and their mask a boolean vector")
         if x.size(0) != int(mask.sum()):
             raise ValueError(f"There are {x.size(0)} projections for {int(mask.sum())} entities")
-        self.low: Tensor | None = None
         self.full = bool(mask.all())
         self.register_buffer("x", x)
         row = (mask.cumsum(0) - 1).where(mask, mask.sum())

@@ -24,6 +24,7 @@ class FrozenFeatures(torch.nn.Module):
 
     x: Tensor
     row: Tensor
+    _low: tuple[Tensor, int, Tensor] | None = None
 
     def __init__(self, x: Tensor, mask: Tensor, out_channels: int) -> None:
         super().__init__()
@@ -32,7 +33,6 @@ class FrozenFeatures(torch.nn.Module):
         x = x - x.mean(dim=0)
         x = x / x.norm(dim=-1).mean().clamp(min=1e-12)
         self.register_buffer("x", x, persistent=False)
-        self._low: tuple[Tensor, int, Tensor] | None = None
         self.register_buffer("row", row.where(mask, mask.sum()), persistent=False)
         self.full = bool(mask.all())
         self.lin = torch.nn.Linear(x.size(1), out_channels)
