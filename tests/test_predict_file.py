@@ -73,6 +73,10 @@ def test_errors(fake, tmp_path):
     path.write_text("thing 3\tnext_to\t?\n")
     with pytest.raises(ValueError, match="need to be positive"):
         predict_file(model, fake, path, out, k=0)
+    for place in (path, tmp_path):  # Before anything is scored, and with the queries as they were.
+        with pytest.raises(ValueError, match="a folder, or the file of queries"):
+            predict_file(model, fake, path, place)
+    assert path.read_text() == "thing 3\tnext_to\t?\n"
     # A failure half-way leaves what was there:
     with torch.no_grad():
         model.node_emb.weight[0] = float("nan")

@@ -65,7 +65,12 @@ def predict_file(
     """
     if k < 1 or batch_size < 1:
         raise ValueError(f"'k' and 'batch_size' need to be positive (got {k} and {batch_size})")
-    rows = _read_queries(os.fspath(queries), data)
+    queries, answers = os.fspath(queries), os.fspath(answers)
+    if os.path.isdir(answers) or os.path.realpath(answers) == os.path.realpath(queries):
+        raise ValueError(
+            f"'{answers}' cannot hold the answers: it is a folder, or the file of queries"
+        )
+    rows = _read_queries(queries, data)
     count = 0
     with replacing(answers) as file:
         file.write(_line([*COLUMNS, *(f"of {view}" for view in model.views)]))  # type: ignore

@@ -268,6 +268,10 @@ def test_bad_arguments(folder):
     facts = folder / "facts.tsv"
     for triples, message in [
         (folder / "nowhere.tsv", "There is no file '.*nowhere.tsv'"),
+        (
+            dict.fromkeys(("train", "val", "valid", "test"), facts),
+            r"got the keys \['train', 'val', 'valid', 'test'\]\), expected one file for each",
+        ),
         ((facts, facts), r"Invalid 'triples' argument \(got 2 files\)"),
         ({"train": facts, "test": facts}, r"got the keys \['train', 'test'\]"),
         (folder, "needs to hold one file of train facts"),

@@ -181,13 +181,13 @@ def to_paths(triples: Path | Iterable[Path] | Mapping[str, Path]) -> tuple[str, 
         path = expand(triples)
         return tuple(find_splits(path)) if osp.isdir(path) else (path,)
     if isinstance(triples, Mapping):
-        triples = {{"valid": "val", "validation": "val"}.get(k, k): v for k, v in triples.items()}
-        if set(triples) != set(SPLITS):
+        files = {{"valid": "val", "validation": "val"}.get(k, k): v for k, v in triples.items()}
+        if set(files) != set(SPLITS) or len(files) < len(triples):
             raise ValueError(
-                f"Invalid 'triples' argument (got the keys {list(triples)}), expected the files "
-                f"of {list(SPLITS)}"
+                f"Invalid 'triples' argument (got the keys {list(triples)}), expected one file "
+                f"for each of {list(SPLITS)}"
             )
-        triples = [triples[split] for split in SPLITS]
+        triples = [files[split] for split in SPLITS]
     out = tuple(map(expand, triples))
     if len(out) != 3:
         raise ValueError(
