@@ -6,8 +6,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from torch_imf.data import TripletIndex
-from torch_imf.data.graph import prepare
-from torch_imf.data.index import both_sides
+from torch_imf.data.graph import draw_validation, prepare
 from torch_imf.ranking import StreamedScores, check_finite, inference
 
 
@@ -63,17 +62,13 @@ def calibrate(
             f"{batch_size} and {prior})"
         )
     data = prepare(model, data)
-    facts = (data.val_mask & (data.edge_type < data.num_relations)).nonzero().view(-1)
-    if facts.numel() == 0:
+    head, rel, tail = draw_validation(data, num_facts, seed)
+    if head.numel() == 0:
         raise ValueError("The 'val' split holds no facts")
     decision: Any = model.decision
     if decision is None:
         return model.view_weights()  # type: ignore[operator]
 
-    perm = torch.randperm(facts.numel(), generator=torch.Generator().manual_seed(seed))
-    facts = facts[perm[:num_facts].to(facts.device)]
-    (head, tail), rel = data.edge_index[:, facts], data.edge_type[facts]
-    head, rel, tail = both_sides(head, rel, tail, data.num_relations)
     score = _scores(model, head, rel, batch_size)  # [V, M, N]
     row, col = TripletIndex.from_data(data, data.train_mask | data.val_mask)(head, rel)
     other = col != tail[row]

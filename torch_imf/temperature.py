@@ -7,8 +7,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from torch_imf.data import TripletIndex
-from torch_imf.data.graph import prepare
-from torch_imf.data.index import both_sides
+from torch_imf.data.graph import draw_validation, prepare
 from torch_imf.ranking import StreamedScores, check_finite, inference
 
 #: The number of false candidates of a query that count one by one when a temperature is fitted.
@@ -100,11 +99,7 @@ def fit_temperature(
             f"{batch_size} and {prior})"
         )
     data = prepare(model, data)
-    facts = (data.val_mask & (data.edge_type < data.num_relations)).nonzero().view(-1)
-    perm = torch.randperm(facts.numel(), generator=torch.Generator().manual_seed(seed))
-    facts = facts[perm[:num_facts].to(facts.device)]
-    (head, tail), rel = data.edge_index[:, facts], data.edge_type[facts]
-    head, rel, _ = both_sides(head, rel, tail, data.num_relations)
+    head, rel, _ = draw_validation(data, num_facts, seed)
     head, rel = torch.stack([head, rel]).unique(dim=1)  # Each query once, with all its answers.
     train = TripletIndex.from_data(data, data.train_mask)
     row, col = TripletIndex.from_data(data, data.val_mask)(head, rel)

@@ -5,6 +5,8 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
+from torch_imf.data.index import both_sides
+
 MASKS = ("train_mask", "val_mask", "test_mask")
 
 
@@ -62,6 +64,18 @@ def prepare(model: torch.nn.Module, data: Data) -> Data:
             )
     device = next(model.parameters(), data.edge_index).device
     return copy.copy(data).to(device, "edge_index", "edge_type", *MASKS)
+
+
+def draw_validation(data: Data, num_facts: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
+    r"""Returns up to so many validation facts, drawn at random if there are
+    more, and then their inverses, as :meth:`~torch_imf.data.index.both_sides`.
+    """
+    facts = (data.val_mask & (data.edge_type < data.num_relations)).nonzero().view(-1)
+    # On the CPU, for the same draw on any device:
+    perm = torch.randperm(facts.numel(), generator=torch.Generator().manual_seed(seed))
+    facts = facts[perm[:num_facts].to(facts.device)]
+    (head_index, tail_index), rel_type = data.edge_index[:, facts], data.edge_type[facts]
+    return both_sides(head_index, rel_type, tail_index, data.num_relations)
 
 
 def check_shape(data: Data, name: str, dtype: torch.dtype, size: int) -> None:

@@ -126,15 +126,16 @@ def compute_dtype(query: Tensor, key: Tensor) -> tuple[torch.dtype, torch.dtype]
 
 
 class Gradients:
-    r"""Gradients that a forward pass has found, which a backward pass scales by
-    that of the loss, in place: it comes once.
+    r"""Gradients that a forward pass has found, :obj:`None` where none is
+    needed, which a backward pass scales by that of the loss, in place: it comes
+    once.
     """
 
-    def __init__(self, *grads: Tensor) -> None:
-        self.grads: tuple[Tensor, ...] | None = grads
+    def __init__(self, *grads: Tensor | None) -> None:
+        self.grads: tuple[Tensor | None, ...] | None = grads
 
-    def __call__(self, grad_out: Tensor) -> list[Tensor]:
+    def __call__(self, grad_out: Tensor) -> list[Tensor | None]:
         if self.grads is None:
             raise RuntimeError("A 1-N loss is differentiated once. Compute it again")
         grads, self.grads = self.grads, None
-        return [grad.mul_(grad_out) for grad in grads]
+        return [None if grad is None else grad.mul_(grad_out) for grad in grads]

@@ -107,20 +107,16 @@ class _LinearBCE(torch.autograd.Function):
                 grad_key -= (smooth * query_sum).to(grad_key.dtype)
             grad_bias -= smooth / scale
         if need_grad:
-            ctx.gradients = Gradients(grad_query.to(query.dtype), grad_key, grad_bias)
-            ctx.scale, ctx.bias = scale, bias
+            ctx.gradients = Gradients(
+                grad_query.to(query.dtype) if need_query else None,
+                grad_key if need_key else None,
+                None if bias is None else grad_bias.to(bias.dtype).view_as(bias),
+            )
+            ctx.scale = scale
         return loss * scale
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         grad_query, grad_key, grad_bias = ctx.gradients(grad_out * ctx.scale)
-        need_query, need_key, *_ = ctx.needs_input_grad
-        return (
-            grad_query if need_query else None,
-            grad_key if need_key else None,
-            None,
-            None,
-            None if ctx.bias is None else grad_bias.to(ctx.bias.dtype).view_as(ctx.bias),
-            None,
-        )
+        return grad_query, grad_key, None, None, grad_bias, None

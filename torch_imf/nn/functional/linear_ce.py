@@ -40,9 +40,8 @@ def linear_ce_loss(
     without allocating the logits or the target: keys are visited in chunks,
     once for the normaliser and once for the gradient, in the forward pass. What
     the second visit needs is kept from the first where it takes less than
-    256 MB, and computed again elsewhere.
-    Under :class:`torch.autocast`, the products run in its type and everything
-    else in :obj:`float32`.
+    256 MB, and computed again elsewhere. Under :class:`torch.autocast`, the
+    products run in its type and everything else in :obj:`float32`.
 
     Args:
         query (torch.Tensor): The queries, of shape :obj:`[B, C]`.
@@ -84,7 +83,6 @@ class _LinearCE(torch.autograd.Function):
         chunk_size: int | None,
     ) -> Tensor:
         need_query, need_key, *_ = ctx.needs_input_grad
-        need_grad = need_query or need_key
         chunks = Chunks(query, key, pos_index, chunk_size)
         share, fact = fact_shares(pos_index, query.size(0), weight, chunks.dtype)
         keep = need_key and math.prod(chunks.size) * chunks.low.itemsize <= MAX_KEPT
@@ -112,36 +110,31 @@ class _LinearCE(torch.autograd.Function):
         log_sum = (top + total.log2()).squeeze(-1) / LOG2E
         loss = (log_sum * share - pos_sum * fact).sum()
 
-        if need_grad:
+        if need_query or need_key:
             scale = share.unsqueeze(-1) / total
             grad_query *= scale
             grad_key = key.new_empty(key.size() if need_key else 0)
             powers = iter(kept) if keep else _again(chunks, top)
             for (start, end, row, col), pos in zip(chunks.parts, hits, strict=True):
+                hit = (fact[row] - share[row] * (pos - log_sum[row]).exp()).unsqueeze(-1)
+                if need_query:
+                    grad_query.index_add_(0, row, hit * key[start + col], alpha=-1)
                 if need_key:
                     power, base = next(powers)
                     q = chunks.query * (scale * (base - top).exp2())
                     grad_key[start:end] = power.t() @ q.to(chunks.low)
-                hit = (fact[row] - share[row] * (pos - log_sum[row]).exp()).unsqueeze(-1)
-                if need_key:
                     part = (hit * query[row]).to(key.dtype)
                     grad_key[start:end].index_add_(0, col, part, alpha=-1)
-                grad_query.index_add_(0, row, hit * key[start + col], alpha=-1)
-            ctx.gradients = Gradients(grad_query.to(query.dtype), grad_key)
+            ctx.gradients = Gradients(
+                grad_query.to(query.dtype) if need_query else None,
+                grad_key if need_key else None,
+            )
         return loss
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        grad_query, grad_key = ctx.gradients(grad_out)
-        need_query, need_key, *_ = ctx.needs_input_grad
-        return (
-            grad_query if need_query else None,
-            grad_key if need_key else None,
-            None,
-            None,
-            None,
-        )
+        return *ctx.gradients(grad_out), None, None, None
 
 
 def _again(chunks: Chunks, top: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
