@@ -112,9 +112,9 @@ def fit(
     metric stops improving, and leaves it with the parameters of its best
     epoch.
 
-    Given a :obj:`checkpoint` file, the state of training is kept there every
-    :obj:`eval_every` epochs, and the same call continues from it: the outcome
-    equals that of an uninterrupted run bit for bit on a CPU. However training
+    Given a :obj:`checkpoint` file, the state of training is kept there after
+    every epoch, and the same call continues from it: the outcome equals that
+    of an uninterrupted run bit for bit on a CPU. However training
     ends, the model is left with its best parameters so far. Before the first
     validation, these are those it had at the start if training diverges, and
     what it has learned if training is interrupted or fails otherwise.
@@ -244,10 +244,11 @@ def fit(
             state.epoch = epoch
             if epoch % eval_every == 0:
                 validate()
-                state.save()
             elif epoch == epochs:
                 # Not saved: a longer run that goes on from here would not validate now.
                 validate()
+                continue
+            state.save()
     except (Diverged, NotFinite):
         diverged = True
         raise
