@@ -61,10 +61,7 @@ if folder is None:
     write_countries(folder)
     print(f"Written to '{folder}'")
 
-names = {"texts": "texts.tsv", "images": "images", "numeric": "numbers.tsv"}
-paths = {key: osp.join(folder, name) for key, name in names.items()}
-there = {key: path for key, path in paths.items() if osp.exists(path)}
-dataset = MultimodalKG.from_files(osp.join(folder, "facts.tsv"), seed=args.seed, **there)
+dataset = MultimodalKG.from_folder(folder, seed=args.seed)
 print(dataset.report())
 
 torch.manual_seed(args.seed)

@@ -3,7 +3,7 @@ import random
 import pytest
 import torch
 
-from torch_imf.datasets.facts import find_splits, read_facts, split_facts
+from torch_imf.datasets.facts import read_facts, split_facts
 
 
 def test_read_facts(tmp_path):
@@ -64,13 +64,3 @@ def test_split_facts_with_few_to_spare():
     assert min(split.size(1) for split in splits) > 0
     with pytest.raises(ValueError, match="only 0 of the 3 facts .*Please pass ready splits"):
         split_facts(torch.tensor([[0, 0, 0], [0, 0, 0], [1, 2, 3]]), (0.8, 0.1, 0.1), 4, 1)
-
-
-def test_find_splits(tmp_path):
-    for name in ("train.txt", "dev.tsv.gz", "test.nt", "train.md", "entities.tsv"):
-        (tmp_path / name).touch()
-    files = [str(tmp_path / name) for name in ("train.txt", "dev.tsv.gz", "test.nt")]
-    assert find_splits(str(tmp_path)) == files
-    (tmp_path / "valid.tsv").touch()
-    with pytest.raises(ValueError, match=r"one file of valid facts.*'dev.tsv.gz', 'valid.tsv'"):
-        find_splits(str(tmp_path))

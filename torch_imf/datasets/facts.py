@@ -1,5 +1,3 @@
-import os
-import os.path as osp
 import warnings
 from array import array
 from collections.abc import Iterator, Sequence
@@ -150,25 +148,3 @@ def split_facts(
     part[spare[:num_val]] = 1
     part[spare[num_val : num_val + num_test]] = 2
     return [fact[:, part == i] for i in range(3)]
-
-
-def find_splits(folder: str) -> list[str]:
-    r"""Returns the files of training, validation and test facts in a folder.
-
-    Raises:
-        ValueError: If one of them is not there, or there are several.
-    """
-    out = []
-    for names in (("train",), ("valid", "val", "validation", "dev"), ("test",)):
-        files = [
-            file
-            for file in sorted(os.listdir(folder))
-            if file.split(".")[0].lower() in names and suffix(file) in (*TABLES, ".nt")
-        ]
-        if len(files) != 1:
-            raise ValueError(
-                f"The folder '{folder}' needs to hold one file of {names[0]} facts, as in "
-                f"'{names[0]}.tsv' (got {files}). Otherwise, pass the files themselves"
-            )
-        out.append(osp.join(folder, files[0]))
-    return out

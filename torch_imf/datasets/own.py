@@ -5,14 +5,13 @@ from torch_geometric.data import Data
 
 from torch_imf.datasets.base import KGDataset
 from torch_imf.datasets.encoder import Encoder
+from torch_imf.datasets.own_encoders import own_encoders, own_modalities
 from torch_imf.datasets.own_files import OwnFiles, Path, expand, to_paths
+from torch_imf.datasets.own_folder import find_content
 from torch_imf.datasets.own_names import OwnNames
 from torch_imf.datasets.report import Report
 from torch_imf.datasets.summary import Summary
-from torch_imf.encoders import FeatureFile, PixelEncoder
-
-# The argument of `from_files` that holds each modality:
-CONTENT = {"text": "texts", "visual": "images", "numeric": "numeric"}
+from torch_imf.encoders import PixelEncoder
 
 
 class MultimodalKG(KGDataset):
@@ -46,28 +45,15 @@ class MultimodalKG(KGDataset):
         force_reload: bool = False,
     ) -> None:
         self.own_files = files
-        self.modalities = tuple(x for x in CONTENT if getattr(files, CONTENT[x]) is not None)
+        self.modalities = own_modalities(files)
         self._names: OwnNames | None = None
-        encoders = dict.fromkeys(CONTENT, "auto") | dict(encoders or {})
-        unknown = [modality for modality in encoders if modality not in CONTENT]
-        if unknown:
-            raise ValueError(
-                f"Invalid 'encoders' argument (got the keys {unknown}), expected some of "
-                f"{list(CONTENT)}"
-            )
-        for modality, encoder in encoders.items():
-            ready = isinstance(encoder, str | FeatureFile | None)
-            if modality not in self.modalities and not ready:
-                raise ValueError(
-                    f"The encoder of '{modality}' has nothing to encode. Pass the files as "
-                    f"'{CONTENT[modality]}'"
-                )
+        chosen = own_encoders(encoders, files)
         super().__init__(
             root,
             split="clean" if clean else "original",
-            text=encoders["text"],
-            visual=encoders["visual"],
-            numeric=encoders["numeric"],
+            text=chosen["text"],
+            visual=chosen["visual"],
+            numeric=chosen["numeric"],
             images=files.images,
             transform=transform,
             pre_transform=pre_transform,
@@ -162,6 +148,52 @@ class MultimodalKG(KGDataset):
         others = [None if path is None else expand(path) for path in (texts, images, numeric)]
         files = OwnFiles(to_paths(triples), *others, tuple(split), seed, header, strict)  # type: ignore
         return cls(files, encoders, root, clean, transform, pre_transform, force_reload)
+
+    @classmethod
+    def from_folder(
+        cls,
+        folder: Path,
+        *,
+        split: tuple[float, float, float] = (0.8, 0.1, 0.1),
+        seed: int = 0,
+        header: bool | None | Mapping[str, bool] = None,
+        strict: bool = True,
+        clean: bool = False,
+        encoders: Mapping[str, Encoder | str | None] | None = None,
+        root: str | None = None,
+        transform: Callable | None = None,
+        pre_transform: Callable | None = None,
+        force_reload: bool = False,
+    ) -> "MultimodalKG":
+        r"""Reads a graph from what a folder holds, of any format that
+        :meth:`from_files` reads:
+
+        * **facts**: :obj:`facts.*` or :obj:`triples.*`, or the ready splits
+          :obj:`train.*`, :obj:`valid.*` (or :obj:`val.*`, :obj:`dev.*`) and
+          :obj:`test.*`
+        * **texts**: :obj:`texts.*` or :obj:`descriptions.*`, if there are any
+        * **images**: the folder, archive or index file :obj:`images`, likewise
+        * **numbers**: :obj:`numbers.*` or :obj:`numeric.*`, likewise
+
+        All arguments but the folder are those of :meth:`from_files`.
+
+        Raises:
+            ValueError: If there are no facts, or two files for one thing, and
+                as :meth:`from_files`.
+        """
+        return cls.from_files(
+            *find_content(expand(folder)),
+            split=split,
+            seed=seed,
+            header=header,
+            strict=strict,
+            clean=clean,
+            encoders=encoders,
+            root=root,
+            transform=transform,
+            pre_transform=pre_transform,
+            force_reload=force_reload,
+        )
 
     @property
     def revision(self) -> str:

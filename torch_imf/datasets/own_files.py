@@ -10,10 +10,11 @@ from torch_geometric.data import Data
 
 from torch_imf.data.names import UNKNOWN
 from torch_imf.datasets.descriptions import read_descriptions
-from torch_imf.datasets.facts import find_splits, read_facts, split_facts
+from torch_imf.datasets.facts import read_facts, split_facts
 from torch_imf.datasets.graph import build_graph
 from torch_imf.datasets.io import short, to_number
 from torch_imf.datasets.lines import where
+from torch_imf.datasets.own_folder import find_splits
 from torch_imf.datasets.own_names import OwnNames
 from torch_imf.datasets.tables import Column, read_table
 
