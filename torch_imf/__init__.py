@@ -1,4 +1,5 @@
 from . import data, datasets, encoders, nn, sampler, transforms
+from .build import build_model
 from .calibrate import calibrate
 from .complete import complete
 from .evaluate import evaluate
@@ -8,6 +9,7 @@ from .nn import __all__ as _nn_all
 from .predict import predict
 from .predict_file import predict_file
 from .pretrained import from_pretrained, pretrained_graph, save_pretrained
+from .settings import describe_settings
 from .temperature import Temperature, calibration_error, fit_temperature
 from .train import fit, train
 from .transforms import AddInverse, DropModality
@@ -18,11 +20,13 @@ __all__ = [
     "AddInverse",
     "DropModality",
     "Temperature",
+    "build_model",
     "calibrate",
     "calibration_error",
     "complete",
     "data",
     "datasets",
+    "describe_settings",
     "encoders",
     "evaluate",
     "explain",
