@@ -129,7 +129,7 @@ picks = test[torch.linspace(0, test.numel() - 1, 10).long()]
 head, rel, tail = data.edge_index[0, picks], data.edge_type[picks], data.edge_index[1, picks]
 answers = predict(model, data, head, rel, k=data.num_nodes, keep=data.test_mask)
 for h, r, t, answer in zip(head.tolist(), rel.tolist(), tail.tolist(), answers, strict=True):
-    # Filtered, as all ranks above: other test facts are no competitors.
+    # Filtered: other test facts are no competitors, nor is the entity itself.
     rank = 1 + sum(not a.known for a in answer[: [a.index for a in answer].index(t)])
     top = answer[0]
     query = f"{data.node_names[h]}, {data.rel_names[r]}: {top.name}{'*' if top.known else ''}"

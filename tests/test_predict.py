@@ -77,7 +77,7 @@ def test_known_and_probability(fake):
     kwargs = {"k": fake.num_nodes, "temperature": temperature}
     marked = predict(model, fake, "thing 3", "next_to", known="mark", **kwargs)
     removed = predict(model, fake, "thing 3", "next_to", known="remove", **kwargs)
-    assert len(marked) == fake.num_nodes and any(a.known for a in marked)
+    assert len(marked) == fake.num_nodes - 1 and any(a.known for a in marked)  # All but itself.
     assert removed == [a for a in marked if not a.known]
     score = model.eval().predict(torch.tensor([3]), torch.tensor([0]))
     probability = temperature(score)[0]
@@ -129,3 +129,25 @@ def test_errors(fake):
     with pytest.raises(ValueError, match="NaN or infinite scores"):
         predict(model, fake, 0, 0)
     assert model.training
+
+
+def test_loops(fake):
+    model = IMF(fake.num_nodes, fake.num_relations, 8, *modalities(fake))
+    everyone = {"head": list(range(fake.num_nodes)), "k": fake.num_nodes}
+    for head, answers in enumerate(predict(model, fake, relation=0, **everyone)):
+        assert head not in {answer.index for answer in answers}
+    # One training fact of the kind, and entities may be answers to themselves:
+    data = fake.clone()
+    data.edge_index = torch.cat([fake.edge_index, torch.tensor([[3], [3]])], dim=1)
+    data.edge_type = torch.cat([fake.edge_type, torch.tensor([0])])
+    for name in ("train_mask", "val_mask", "test_mask"):
+        data[name] = torch.cat([fake[name], torch.tensor([name == "train_mask"])])
+    for relation in (0, fake.num_relations):
+        for head, answers in enumerate(predict(model, data, relation=relation, **everyone)):
+            known = {answer.index: answer.known for answer in answers}
+            assert known[head] == (head == 3)
+    assert all(len(x) == fake.num_nodes - 1 for x in predict(model, data, relation=1, **everyone))
+    # That of validation gives nothing away, but is a known fact:
+    data.train_mask[-1], data.val_mask[-1] = False, True
+    found = [x for x in predict(model, data, relation=0, **everyone) if len(x) == fake.num_nodes]
+    assert len(found) == 1 and found[0].query.startswith(fake.node_names[3])

@@ -1,3 +1,10 @@
+import warnings
+
+with warnings.catch_warnings():
+    # PyG uses what PyTorch has deprecated, about which its users can do nothing:
+    warnings.filterwarnings("ignore", ".*torch.jit", FutureWarning)
+    import torch_geometric.nn
+
 from . import data, datasets, encoders, nn, sampler, transforms
 from .build import build_model
 from .calibrate import calibrate
@@ -11,6 +18,7 @@ from .predict_file import predict_file
 from .pretrained import from_pretrained, pretrained_graph, save_pretrained
 from .settings import describe_settings
 from .temperature import Temperature, calibration_error, fit_temperature
+from .tensorboard import TensorBoard
 from .train import fit, train
 from .transforms import AddInverse, DropModality
 
@@ -20,27 +28,22 @@ __all__ = [
     "AddInverse",
     "DropModality",
     "Temperature",
+    "TensorBoard",
     "build_model",
     "calibrate",
     "calibration_error",
     "complete",
-    "data",
-    "datasets",
     "describe_settings",
-    "encoders",
     "evaluate",
     "explain",
     "fit",
     "fit_temperature",
     "from_pretrained",
-    "nn",
     "predict",
     "predict_file",
     "pretrained_graph",
-    "sampler",
     "save_pretrained",
     "train",
-    "transforms",
     *_nn_all,
     "__version__",
 ]

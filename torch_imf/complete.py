@@ -7,7 +7,7 @@ from torch_geometric.data import Data
 from tqdm import tqdm
 
 from torch_imf.data import TripletIndex
-from torch_imf.data.graph import prepare
+from torch_imf.data.graph import loop_relations, prepare
 from torch_imf.data.lookup import Lookup
 from torch_imf.predict import find_rows, labels
 from torch_imf.ranking import StreamedScores, inference
@@ -121,8 +121,7 @@ def complete(
         temperature = fit_temperature(model, data)
     index = TripletIndex.from_data(data)
     pairs = _seen_pairs(data) if seen else None
-    is_loop = data.train_mask & (data.edge_index[0] == data.edge_index[1])
-    with_loops = set(data.edge_type[is_loop].unique().tolist())
+    with_loops = set(loop_relations(data).tolist())
 
     value = torch.empty(0, device=device)
     fact, score = torch.empty(3, 0, dtype=torch.long, device=device), torch.empty(0, device=device)

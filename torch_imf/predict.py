@@ -7,7 +7,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from torch_imf.data import TripletIndex
-from torch_imf.data.graph import prepare
+from torch_imf.data.graph import loop_relations, prepare
 from torch_imf.data.index import check_triples
 from torch_imf.data.lookup import Lookup
 from torch_imf.ranking import StreamedScores, inference
@@ -102,7 +102,8 @@ def predict(
 
     Entities and relations are given by name or identifier, one or several, or
     by number. Of a tensor of relation types, those of
-    :obj:`rel_type + num_relations` are inverse relations.
+    :obj:`rel_type + num_relations` are inverse relations. No entity is an
+    answer to itself in a relation without such a training fact.
 
     Args:
         model (torch.nn.Module): A model of this package.
@@ -215,12 +216,15 @@ def _answers(
     model = scores.model
     score, score_dict = view_scores(scores, head_index, rel_type)
     probability = None if temperature is None else temperature(score)
-    known = torch.zeros_like(score, dtype=torch.bool)
+    known, hide = (torch.zeros_like(score, dtype=torch.bool) for _ in range(2))
     known[tuple(index(head_index, rel_type))] = True
     if shown is not None:
-        hide = known.clone()
+        hide |= known
         hide[tuple(shown(head_index, rel_type))] = False
-        score = score.masked_fill(hide, -torch.inf)
+    row = torch.arange(head_index.numel(), device=score.device)
+    loops = torch.isin(rel_type % data.num_relations, loop_relations(data))
+    hide[row, head_index] |= ~loops & ~known[row, head_index]
+    score = score.masked_fill(hide, -torch.inf)
 
     value, tail_index = score.topk(min(k, score.size(1)))
     weights = model.view_weights()

@@ -98,3 +98,11 @@ def check_range(name: str, index: Tensor, size: int, kind: str) -> None:
             f"'{name}' holds ids out of range for {size} {kind} in {int(bad.sum())} places "
             f"(first: {int(index[bad][0])})"
         )
+
+
+def loop_relations(data: Data) -> Tensor:
+    r"""Returns the base relations in which some training fact leads from an
+    entity to itself. In all others, no entity is an answer to itself.
+    """
+    is_loop = data.train_mask & (data.edge_index[0] == data.edge_index[1])
+    return (data.edge_type[is_loop] % int(data.num_relations)).unique()

@@ -1,0 +1,5 @@
+r"""The command line, one file per command."""
+
+from .main import main
+
+__all__ = ["main"]

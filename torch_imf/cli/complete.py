@@ -1,0 +1,48 @@
+import argparse
+import dataclasses
+from collections.abc import Sequence
+
+from torch_imf.cli.flags import add_flags, given, settings_of
+from torch_imf.cli.output import Output
+from torch_imf.cli.saved import add_saved, load, saved_temperature
+from torch_imf.complete import Fact, complete
+from torch_imf.data.files import replacing
+
+HELP = "list the most likely facts that a graph misses"
+DESCRIPTION = """Lists the most likely facts that the graph does not hold, of all relations or some,
+most likely first."""
+EPILOG = """examples:
+  torch-imf complete runs/first -k 20
+  torch-imf complete runs/first --relation borders neighbour --seen
+  torch-imf complete runs/first -k 100000 --out facts.tsv"""
+
+SETTINGS = settings_of(complete, ["k", "relation", "seen", "batch_size"])
+
+
+def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
+    r"""Adds the arguments of the command."""
+    add_saved(parser)
+    group = parser.add_argument_group("facts")
+    group.add_argument("-k", type=int, default=argparse.SUPPRESS, help="how many (default: 100)")
+    group.add_argument(
+        "--relation", nargs="+", default=argparse.SUPPRESS, help=SETTINGS["relation"].help
+    )
+    add_flags(group, {name: SETTINGS[name] for name in ("seen", "batch_size")})
+    group.add_argument("--out", metavar="FILE", help="write them as TSV rather than as a table")
+
+
+def run(options: argparse.Namespace) -> Output:
+    r"""Returns the facts that a graph misses."""
+    model, data = load(options)
+    temperature = saved_temperature(options.run)
+    facts = complete(
+        model, data, temperature=temperature, progress=True, **given(options, SETTINGS)
+    )
+    if options.out is None:
+        return Output(str(facts), list(facts))
+    names = [field.name for field in dataclasses.fields(Fact)]
+    with replacing(options.out) as file:
+        for row in (names, *([str(getattr(fact, name)) for name in names] for fact in facts)):
+            file.write(("\t".join(cell.replace("\t", " ") for cell in row) + "\n").encode())
+    text = f"{len(facts):,} facts in '{options.out}'"
+    return Output(text, {"facts": options.out, "count": len(facts)})

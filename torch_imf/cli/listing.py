@@ -1,0 +1,100 @@
+import argparse
+import inspect
+import re
+import textwrap
+from collections.abc import Sequence
+from types import ModuleType
+
+from torch_imf import datasets, encoders, sampler
+from torch_imf.cli.output import Output
+from torch_imf.datasets.stats import read_stats
+from torch_imf.docstring import plain_text
+from torch_imf.nn import fusion, models, scorer
+from torch_imf.tables import format_table
+
+HELP = "show what there is: datasets, models, scorers, fusions, samplers, encoders"
+DESCRIPTION = "Shows what there is, with a line each; of datasets, sizes and modalities."
+EPILOG = """examples:
+  torch-imf list                everything
+  torch-imf list scorers        what 'torch-imf train --scorer' takes
+  torch-imf list datasets --json"""
+
+COLUMNS = ("version", "#entities", "#relations", "#train", "#val", "#test")
+NOTES = """
+Sizes are as published. Images, as in a mirror; of YAGO15K, a mirror may hold no more
+than 29,198 of the training facts."""
+WIDTH = 120
+KINDS: dict[str, tuple[ModuleType, list[str]]] = {
+    "models": (models, models.classes),
+    "scorers": (scorer, scorer.classes),
+    "fusions": (fusion, fusion.classes),
+    "samplers": (sampler, sampler.classes),
+    "encoders": (encoders, [x for x in encoders.__all__ if x.endswith(("Encoder", "File"))]),
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
+    r"""Adds the arguments of the command."""
+    parser.add_argument("kind", nargs="?", choices=["datasets", *KINDS], help="what to show")
+
+
+def run(options: argparse.Namespace) -> Output:
+    r"""Returns tables of what there is."""
+    kinds = [options.kind] if options.kind else ["datasets", *KINDS]
+    values = {
+        kind: list_datasets() if kind == "datasets" else list_classes(*KINDS[kind])
+        for kind in kinds
+    }
+    texts = []
+    for kind, rows in values.items():
+        if kind == "datasets":
+            table = datasets_table(rows) + "\n" + NOTES
+        else:
+            table = format_table([["name", "about"], *([*x.values()] for x in rows)], left=(0, 1))
+        texts.append(f"{kind}\n{table}")
+    return Output("\n\n".join(texts), values)
+
+
+def list_datasets() -> list[dict[str, str]]:
+    r"""Returns the name, sizes and modalities of each version of each dataset."""
+    return [
+        {"name": name, **stats}
+        for name in datasets.classes
+        for stats in read_stats(getattr(datasets, name))
+    ]
+
+
+def datasets_table(rows: Sequence[dict[str, str]]) -> str:
+    r"""Returns a table of datasets."""
+    table = [["dataset", *(column.lstrip("#") for column in COLUMNS), "entities with"]]
+    for row in rows:
+        covered = [
+            f"{key.removeprefix('with ')} {value}"
+            for key, value in row.items()
+            if key.startswith("with ")
+        ]
+        sizes = [row.get(column, "-") for column in COLUMNS]
+        table.append([row["name"], *sizes, ", ".join(covered)])
+    return format_table(table, left=(0, 1, len(COLUMNS) + 1))
+
+
+def list_classes(module: ModuleType, names: Sequence[str]) -> list[dict[str, str]]:
+    r"""Returns the name and the first sentence of the docstring of classes."""
+    rows = []
+    for name in names:
+        rows.append({"name": name, "about": first_sentence(getattr(module, name))})
+    return rows
+
+
+def first_sentence(cls: type) -> str:
+    r"""Returns how the docstring of a class begins, with papers by title."""
+    titles: list[str] = []
+
+    def keep(match: re.Match[str]) -> str:
+        titles.append(" ".join(match[1].split()))
+        return f"<{len(titles) - 1}>"  # Titles have colons and points of their own.
+
+    text = re.sub(r"`([^`<]*?)\s*<[^>]*>`_", keep, inspect.getdoc(cls) or "")
+    about = re.split(r"[.:]( |$)", re.sub(r"\s*\(Eqs?\..*?\)", "", plain_text(text)))[0]
+    about = re.sub(r"<(\d+)>", lambda match: titles[int(match[1])], about)
+    return textwrap.shorten(about, WIDTH, placeholder=" ...")

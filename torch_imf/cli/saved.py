@@ -1,0 +1,61 @@
+import argparse
+import json
+import os.path as osp
+from pathlib import Path
+from typing import Any
+
+from torch_geometric.data import Data
+
+from torch_imf.cli.output import choose_device
+from torch_imf.data.files import replacing
+from torch_imf.nn.models import MultimodalKGE
+from torch_imf.pretrained import from_pretrained, pretrained_graph
+from torch_imf.pretrained.files import read_config
+from torch_imf.temperature import Temperature
+
+#: What `train` writes in the folder of a run.
+MODEL, CHECKPOINT, HISTORY = "model", "checkpoint.pt", "history.json"
+
+
+def add_saved(parser: argparse.ArgumentParser) -> None:
+    r"""Adds the arguments that say which model to load."""
+    parser.add_argument("run", help="the folder that 'train' has written, or a saved model")
+    parser.add_argument("--device", help="where to compute (default: a GPU, if there is one)")
+
+
+def model_folder(run: str) -> str:
+    r"""Returns the folder of the model in that of a run.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    inner = osp.join(run, MODEL)
+    if osp.isdir(inner):
+        return inner
+    if osp.isfile(osp.join(run, CHECKPOINT)):
+        raise ValueError(
+            f"The training in '{run}' has not ended. Run its 'torch-imf train' again to go on"
+        )
+    if not osp.isdir(run):
+        raise ValueError(f"There is no folder '{run}'. 'torch-imf train' makes one")
+    return run
+
+
+def load(options: argparse.Namespace) -> tuple[MultimodalKGE, Data]:
+    r"""Returns a saved model and its graph."""
+    folder = model_folder(options.run)
+    device = choose_device(options.device)
+    return from_pretrained(folder).to(device), pretrained_graph(folder).to(str(device))
+
+
+def saved_temperature(run: str) -> Temperature | None:
+    r"""Returns the temperature that was fitted when a model was trained."""
+    training = read_config(model_folder(run)).get("training") or {}
+    values = training.get("temperature")
+    return Temperature(**values) if isinstance(values, dict) else None
+
+
+def write_json(path: Path, values: Any) -> None:
+    r"""Writes a file of JSON in one step."""
+    with replacing(path) as file:
+        file.write((json.dumps(values, indent=2) + "\n").encode())
