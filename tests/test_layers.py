@@ -40,11 +40,17 @@ LAYERS = {
     "train": {"data", "transforms", "checkpoint", "evaluate", "ranking"},
     "resolver": {"datasets", "nn", "sampler"},
     "visualize": {"predict"},
-    "cli": {"data", "datasets"},
+    "tensorboard": set(),
+    "cli": {
+        *("data", "datasets", "encoders", "sampler", "nn", "settings", "build", "docstring"),
+        *("train", "evaluate", "predict", "predict_file", "explain", "complete", "temperature"),
+        *("pretrained", "tables", "tensorboard"),
+    },
     "__main__": {"cli"},
 }
 
 OPTIONAL = {
+    "tensorboard",
     "pyarrow",
     "timm",
     "torchvision",

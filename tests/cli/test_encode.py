@@ -1,0 +1,62 @@
+from argparse import Namespace
+
+import pytest
+import torch
+
+from torch_imf.cli import main
+from torch_imf.cli.graph import ENCODERS, find_encoder
+from torch_imf.cli.main import COMMANDS
+from torch_imf.datasets import Countries
+from torch_imf.encoders import FeatureFile, TfidfEncoder
+
+
+def test_encode(tmp_path, read):
+    out = read("encode", "countries", "--visual-encoder", "none", "--out", tmp_path)
+    data = Countries(visual=None)[0]
+    assert set(out) == {"text", "numeric"} == {path.stem for path in tmp_path.iterdir()}
+    assert out["numeric"]["entities"] == 399 and out["text"]["encoder"].startswith("TfidfEncoder(")
+    for name in out:
+        x, mask = FeatureFile(tmp_path / f"{name}.npz")(data.node_ids)
+        assert torch.equal(mask, data[f"{name}_mask"])
+        assert torch.equal(x, data[f"x_{name}"])
+    # And `train` reads them:
+    again = Countries(text=str(tmp_path / "text.npz"), visual=None)[0]
+    assert torch.equal(again.x_text, data.x_text)
+
+
+def test_encoders(tmp_path, read):
+    (tmp_path / "facts.tsv").write_text("a\tr\tb\nb\tr\tc\nc\tr\ta\na\ts\tc\nb\ts\ta\nc\ts\tb\n")
+    (tmp_path / "texts.tsv").write_text("a\tThe first of all.\nb\tThe second of all.\n")
+    graph = [tmp_path, "--split", "0.5", "0.25", "0.25"]
+    out = read("encode", *graph, "--text-encoder", "tfidf", "--out", tmp_path / "out")
+    assert out["text"]["entities"] == 2 and out["text"]["encoder"] == repr(TfidfEncoder())
+
+
+def test_interrupted(tmp_path, capsys, monkeypatch):
+    def read_graph(options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("torch_imf.cli.encode.read_graph", read_graph)
+    assert COMMANDS["encode"].read_graph is read_graph
+    assert main(["encode", "countries", "--out", str(tmp_path)]) == 130
+    assert capsys.readouterr().err.endswith(f"torch-imf encode countries --out {tmp_path}\n")
+
+
+def test_bad_input(fails, tmp_path):
+    none = ["--text-encoder", "none", "--visual-encoder", "none", "--numeric-encoder", "none"]
+    assert "no texts, images or numbers" in fails("encode", "countries", *none)
+    assert "magic" in fails("encode", "countries", "--visual-encoder", "magic", "--out", tmp_path)
+    (tmp_path / "x.npz").write_bytes(b"nothing")
+    assert "x.npz" in fails("encode", "countries", "--text-encoder", tmp_path / "x.npz")
+
+
+@pytest.mark.parametrize("name", ["text", "visual"])
+def test_names(name):
+    # Names of encoders, and of models:
+    simple, by_name = ENCODERS[name]
+    options = Namespace(visual_weights=None, **{f"{name}_encoder": simple.__name__[:5]})
+    assert isinstance(find_encoder(name, options), simple)
+    setattr(
+        options, f"{name}_encoder", "mobilenetv2_050" if name == "visual" else "all-MiniLM-L6-v2"
+    )
+    assert isinstance(find_encoder(name, options), by_name)

@@ -1,0 +1,126 @@
+import shlex
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+
+from torch_imf import __version__
+from torch_imf.cli import main
+from torch_imf.cli.main import COMMANDS, EPILOG
+
+
+def run(*args: str, **kwargs) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "torch_imf", *args]
+    return subprocess.run(command, capture_output=True, text=True, **kwargs)
+
+
+def test_module():
+    out = run("list", "datasets")
+    assert out.returncode == 0 and out.stderr == ""  # No warnings of others.
+    assert out.stdout.startswith("datasets\n  dataset ")
+
+
+def test_installed():
+    script = Path(sys.executable).with_name("torch-imf")
+    if not script.exists():
+        pytest.skip("The package is not installed")
+    out = subprocess.run([script, "--version"], capture_output=True, text=True)
+    assert out.stdout == f"{__version__}\n"
+
+
+def test_pipe():
+    # As of `torch-imf list | head -1`:
+    command = f"{sys.executable} -m torch_imf list | head -c 1; exit ${{PIPESTATUS[0]}}"
+    out = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert out.stdout == "d" and out.stderr == "" and out.returncode in (0, 1)
+
+
+def test_help(capsys):
+    for args in ([], *([name] for name in COMMANDS)):
+        with pytest.raises(SystemExit) as error:
+            main([*args, "--help"])
+        assert error.value.code == 0
+        out = capsys.readouterr().out
+        assert out.startswith(" ".join(["usage: torch-imf", *args]))
+        assert "  torch-imf" in out and max(map(len, out.splitlines())) <= 100
+        assert ":obj:" not in out and ":class:" not in out
+        for name in COMMANDS if not args else ["--json", "--quiet", "examples:"]:
+            assert name in out
+    # What help shows as examples can be typed:
+    names = {line.split()[1] for line in EPILOG.splitlines() if line.startswith("  torch-imf")}
+    assert names <= set(COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_examples(name, monkeypatch):
+    # They are understood, down to each flag:
+    seen = []
+    monkeypatch.setattr(COMMANDS[name], "run", lambda options: seen.append(options) or exit(0))
+    lines = COMMANDS[name].EPILOG.replace("\\\n", " ").splitlines()
+    commands = [line for line in lines if line.startswith("  torch-imf ")]
+    assert commands
+    for line in commands:
+        words = shlex.split(line.strip().split("   ")[0])[1:]
+        if words[0] == name:
+            with pytest.raises(SystemExit) as error:
+                main(words)
+            assert error.value.code == 0
+    assert seen
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        *([], ["audit"], ["plot"], ["list", "countries"], ["predict"], ["explain", "runs/first"]),
+        ["train", "countries", "--epoch", "3"],  # No abbreviations: names may be added.
+        ["train", "countries", "--epochs", "three"],
+        ["train", "countries", "--scorer", "magic"],
+        ["train", "countries", "--model", "magic"],
+        ["train", "countries", "--scorer", "complex", "--scorer.dropout", "0.5"],
+    ],
+)
+def test_usage(capsys, args):
+    with pytest.raises(SystemExit) as error:
+        main(args)
+    assert error.value.code == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith("usage: torch-imf") and "error: " in err
+
+
+def test_interrupted(capsys, monkeypatch):
+    def run(options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(COMMANDS["list"], "run", run)
+    assert main(["list"]) == 130
+    assert capsys.readouterr().err == "\ntorch-imf list: interrupted\n"
+
+
+def test_warnings(capsys, monkeypatch):
+    source = compile(Path(__file__).read_text(), "/package/torch_imf/x.py", "exec")
+    namespace: dict = {"__name__": "torch_imf.x"}
+    exec(source, namespace)  # As if it were in the package.
+    monkeypatch.setattr(COMMANDS["list"], "run", namespace["_warn"])
+    assert main(["list"]) == 1
+    assert capsys.readouterr().err == "warning: this is ours\ntorch-imf list: that went wrong\n"
+
+
+def _warn(options):
+    warnings.warn("this is ours")
+    warnings.warn_explicit("not ours", UserWarning, "/site-packages/other/file.py", 3)
+    raise ValueError("that went wrong")
+
+
+def test_quiet(monkeypatch):
+    # Bars are for terminals only, and for no one with `-q`:
+    seen = []
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setattr(
+        COMMANDS["list"], "run", lambda options: seen.append(sys.stderr.isatty()) or exit(0)
+    )
+    for args in (["list"], ["list", "-q"]):
+        with pytest.raises(SystemExit):
+            main(args)
+    assert seen == [True, False]

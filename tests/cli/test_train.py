@@ -1,0 +1,144 @@
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from torch_imf import build_model, evaluate, fit, from_pretrained, pretrained_graph
+from torch_imf.cli import main
+from torch_imf.cli.recipe import recipe
+from torch_imf.datasets import Countries
+from torch_imf.nn import AdaMF, ComplEx
+
+
+def test_run(saved, read):
+    # The same by hand:
+    data = Countries(text=None, visual=None)[0]
+    settings = recipe("imf", data, {"hidden_channels": 8, "epochs": 2, "eval_every": 1})
+    names = ("scorer", "loss", "regularization", "contrastive_weight")
+    torch.manual_seed(0)
+    model = build_model(
+        "imf", data, hidden_channels=8, **{name: settings.pop(name) for name in names}
+    )
+    history = fit(model, data, epochs=2, eval_every=1, **settings)
+    assert json.loads((saved / "history.json").read_text()) == history
+    loaded, graph = from_pretrained(saved / "model"), pretrained_graph(saved / "model")
+    assert isinstance(loaded.scorers["fused"], ComplEx)
+    metrics = evaluate(model, data)
+    assert evaluate(loaded, graph)["mrr"] == pytest.approx(metrics["mrr"], abs=1e-6)
+    config = json.loads((saved / "model" / "config.json").read_text())
+    assert config["metrics"]["test"]["mrr"] == metrics["mrr"]
+    assert config["training"]["settings"]["batch_size"] == settings["batch_size"] == 128
+    assert "torch-imf train countries" in config["training"]["command"]
+
+
+def test_goes_on(fast, tmp_path, read):
+    args = ["train", *fast, "--patience", "none", "--eval-every", "1"]
+    whole = read(*args, "--epochs", "3", "--out", tmp_path / "whole")
+    read(*args, "--epochs", "2", "--out", tmp_path / "parts")
+    parts = read(*args, "--epochs", "3", "--out", tmp_path / "parts")
+    assert parts["test"] == whole["test"] and parts["epoch"] == whole["epoch"]
+    again = read(*args, "--epochs", "3", "--out", tmp_path / "parts")
+    assert again == parts
+    anew = read(*args, "--epochs", "1", "--out", tmp_path / "parts", "--restart", "--seed", "1")
+    assert anew["val"] != parts["val"] and anew["epoch"] == 1
+
+
+def test_other_settings(fast, tmp_path, fails):
+    args = ["train", *fast, "--epochs", "1", "--eval-every", "1", "--out", str(tmp_path), "-q"]
+    assert main(args) == 0
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    message = fails(*args, "--batch-size", "64")
+    assert "'batch_size': 128" in message and "'--restart' begins anew" in message
+    assert "another model" in fails(*args, "--views", "struct")
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_adamf(fast, tmp_path, capsys):
+    args = ["train", *fast, "--model", "adamf", "--adversary.weight", "0.02", "--epochs", "1"]
+    assert main([*args, "--out", str(tmp_path / "run")]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("AdaMF of epoch 1") and "Settings that train well" in err
+    assert "lr=[0.1, 0.015]" in err  # Of the generators, too.
+    model = from_pretrained(tmp_path / "run" / "model")
+    assert isinstance(model, AdaMF) and model.adversary.weight == 0.02
+
+
+def test_recipe(fast, capsys, tmp_path):
+    # Who chooses one of the settings that belong together has other plans:
+    args = ["train", *fast, "--scorer", "distmult", "--epochs", "1", "--out", str(tmp_path)]
+    assert main(args) == 0
+    assert "Settings that train well" not in capsys.readouterr().err
+    training = json.loads((tmp_path / "model" / "config.json").read_text())["training"]
+    assert training["settings"] == {
+        **{"model": "imf", "hidden_channels": 8, "scorer": "distmult", "epochs": 1}
+    }
+    data = Countries(text=None, visual=None)[0]
+    assert recipe("imf", data, {"optimizer": "adam"}) == recipe("rsme", data, {}) == {}
+    assert recipe("imf", data, {"scorer.dropout": 0.1}) == {}
+    assert recipe("kge", data, {"epochs": 3})["scorer"] == "complex"
+
+
+def test_tensorboard(fast, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    logs, folder = tmp_path / "logs", tmp_path / "run"
+    args = ["train", *fast, "--eval-every", "1", "--out", str(folder), "--log-dir", str(logs), "-q"]
+    assert main([*args, "--epochs", "1"]) == main([*args, "--epochs", "2"]) == 0  # In two parts.
+    history = json.loads((folder / "history.json").read_text())
+    events = EventAccumulator(str(logs)).Reload()
+    assert {"train/loss", "val/mrr", "val/hits_at_10", "test/mrr"} <= set(events.Tags()["scalars"])
+    for tag, name in {"train/loss": "loss", "val/hits_at_10": "hits@10"}.items():
+        points = [(x.step, x.value) for x in events.Scalars(tag)]
+        assert [step for step, _ in points] == [1, 2]
+        assert [y for _, y in points] == pytest.approx([x[name] for x in history])
+
+
+SCRIPT = """
+import sys
+from torch_imf.cli import main
+print("ready", flush=True)
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_interrupted(fast, tmp_path, read):
+    args = ["train", *fast, "--patience", "none", "--eval-every", "1", "--threads", "1"]
+    longer, out = [*args, "--epochs", "400"], tmp_path / "run"
+    process = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, *longer, "--out", out],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    for _ in range(600):
+        if (out / "checkpoint.pt").exists() or process.poll() is not None:
+            break
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)  # A real Ctrl-C, within an epoch or between two.
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    *_, note, command = err.splitlines()
+    assert note.endswith(f"all whole epochs are in '{out / 'checkpoint.pt'}'. To go on:")
+    assert command.strip() == " ".join(["torch-imf", *longer, "--out", str(out)])
+    assert "Traceback" not in err and not (out / "model").exists()
+    done = torch.load(out / "checkpoint.pt", weights_only=True)["epoch"]
+    assert 1 <= done < 400
+    # It ends as if it had never been interrupted:
+    epochs = str(done + 2)
+    parts = read(*args, "--epochs", epochs, "--out", out)
+    assert parts["test"] == read(*args, "--epochs", epochs, "--out", tmp_path / "whole")["test"]
+
+
+def test_bad_input(fast, fails, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "has no setting" not in fails("train", *fast, "--epochs", "0")
+    assert "There is no dataset" in fails("train", "nothing")
+    assert "numeric-encoder" in fails("train", "countries", "--numeric-encoder", "magic")
+    assert "--visual-weights" in fails("train", "countries", "--visual-weights", "x.pth")
+    assert "'mrs'" in fails("train", *fast, "--metric", "mrs")
+    (tmp_path / "file").touch()
+    assert "file" in fails("train", *fast, "--epochs", "1", "--out", tmp_path / "file")
