@@ -38,7 +38,7 @@ def fork(*args):
     return pid
 
 def writing():
-    return sum(name.startswith(".killed.pt-") for name in os.listdir(folder))
+    return {name for name in os.listdir(folder) if name.startswith(".killed.pt-")}
 
 def epoch():
     path = os.path.join(folder, "killed.pt")
@@ -60,14 +60,14 @@ while True:
             time.sleep(random.uniform(duration / 20, duration / 4))
         else:
             end = time.monotonic() + duration
-            while writing() == before and time.monotonic() < end:
+            while writing() <= before and time.monotonic() < end:
                 pass
         os.kill(pid, signal.SIGKILL)
     _, status = os.waitpid(pid, 0)
     if status == 0:
         break
     assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL, status
-    deaths.append([epoch(), writing() > before])
+    deaths.append([epoch(), not writing() <= before])
     seed = seed if epoch() == 0 else seed + 1
 print(json.dumps(deaths))
 """
@@ -80,5 +80,7 @@ def test_resume_after_kills_at_any_moment(tmp_path):
     deaths = json.loads(result.stdout)
     assert any(in_write for _, in_write in deaths), deaths  # A half-written file is left behind.
     assert 0 < max(epoch for epoch, _ in deaths) < 14, deaths  # It went on in between.
+    names = {path.name for path in tmp_path.iterdir() if path.suffix in {".pt", ".json", ".tmp"}}
+    assert names == {"whole.pt", "whole.json", "killed.pt", "killed.json"}  # It has been cleared.
     whole, killed = (json.loads((tmp_path / f"{x}.json").read_text()) for x in ("whole", "killed"))
     assert killed == whole  # Bit for bit, as JSON keeps all digits of a number.

@@ -1,11 +1,14 @@
+import multiprocessing
 import os
+import signal
 import stat
+import time
 from uuid import uuid4
 
 import fsspec
 import pytest
 
-from torch_imf.data.files import read_bytes, replacing
+from torch_imf.data.files import TEMPORARY, is_stale, read_bytes, replacing, temporary_name
 
 
 @pytest.fixture(params=["disk", "file://", "memory://"])
@@ -74,7 +77,6 @@ def test_replacing_touches_nothing_else(tmp_path, monkeypatch):
     with replacing("a.bin") as file:  # In the working directory.
         file.write(b"a")
     assert os.listdir(tmp_path) == ["a.bin"]
-    assert stat.S_IMODE(os.stat("a.bin").st_mode) == 0o644
     with replacing(tmp_path / "a.bin") as file:
         file.write(b"b")
     assert read_bytes("a.bin") == b"b"
@@ -84,6 +86,94 @@ def test_replacing_touches_nothing_else(tmp_path, monkeypatch):
         file.write(b"c")
     assert read_bytes(path) == b"c"
     assert os.listdir(tmp_path) == ["a.bin"]
+
+
+def mode(path):
+    return stat.S_IMODE(os.stat(path).st_mode)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs permissions")
+def test_replacing_keeps_permissions(tmp_path):
+    path, modes = tmp_path / "a.bin", []
+    before = os.umask(0o027)
+    try:
+        for old in (None, 0o600, 0o444, 0o666):
+            if old is not None:
+                path.chmod(old)
+            with replacing(path) as file:
+                (temporary,) = (name for name in os.listdir(tmp_path) if name != "a.bin")
+                modes.append(mode(tmp_path / temporary))
+                file.write(b"a")
+            modes.append(mode(path))
+    finally:
+        os.umask(before)
+    # Those that are usual for new files, and those of the file that is replaced, from the start:
+    assert modes == [0o640] * 2 + [0o600] * 2 + [0o444] * 2 + [0o666] * 2
+
+
+def test_replacing_files_of_long_names(tmp_path):
+    path = tmp_path / ("é" * 127)  # 254 bytes, of 255.
+    with replacing(path) as file:
+        file.write(b"a")
+    assert os.listdir(tmp_path) == [path.name]
+
+
+def gone():
+    """Returns the number of a process that has ended."""
+    process = multiprocessing.get_context("fork").Process(target=int)
+    process.start()
+    process.join()
+    return process.pid
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs processes")
+def test_leftovers_are_cleared_once_their_writer_is_gone(tmp_path):
+    own = temporary_name("a.bin")
+    machine, process = TEMPORARY.fullmatch(own).groups()
+    assert process == str(os.getpid())
+    leftovers = {
+        "ours": own,
+        "dead": own.replace(f"-{process}-", f"-{gone()}-"),
+        "no process": own.replace(f"-{process}-", f"-{10**30}-"),
+        "elsewhere": own.replace(machine, "0" * 8),
+        "elsewhere, old": own.replace(machine, "1" * 8),
+        "no temporary file": ".a.bin-1.tmp",
+    }
+    assert [kind for kind, name in leftovers.items() if is_stale(name)] == ["dead", "no process"]
+    for name in leftovers.values():
+        (tmp_path / name).write_bytes(b"half")
+    day_ago = time.time() - 25 * 60 * 60
+    for kind in ("elsewhere, old", "no temporary file"):
+        os.utime(tmp_path / leftovers[kind], (day_ago, day_ago))
+    with replacing(tmp_path / "b.bin") as file:
+        file.write(b"b")
+    kept = [leftovers[kind] for kind in ("ours", "elsewhere", "no temporary file")]
+    assert sorted(os.listdir(tmp_path)) == sorted([*kept, "b.bin"])
+    assert not is_stale(leftovers["elsewhere"], age=23 * 60 * 60)
+    assert is_stale(leftovers["ours"], age=25 * 60 * 60)
+
+
+def die_while_writing(path):
+    with replacing(path) as file:
+        file.write(b"half of it")
+        file.flush()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs signals")
+def test_killed_while_writing(tmp_path):
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"old")
+    process = multiprocessing.get_context("fork").Process(target=die_while_writing, args=(path,))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    (leftover,) = (name for name in os.listdir(tmp_path) if name != "a.bin")
+    assert (tmp_path / leftover).read_bytes() == b"half of it"
+    assert path.read_bytes() == b"old"
+    with replacing(path) as file:
+        file.write(b"new")
+    assert os.listdir(tmp_path) == ["a.bin"] and path.read_bytes() == b"new"
 
 
 def test_replacing_where_it_cannot(tmp_path):

@@ -1,29 +1,52 @@
+import errno
+import hashlib
+import io
 import os
 import os.path as osp
-import tempfile
+import re
+import secrets
+import socket
+import stat
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import BinaryIO
+from contextlib import contextmanager, suppress
+from functools import cache
+from typing import Any, BinaryIO
 
 import fsspec
 from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
+
+#: How a file is called while it is written: after its own name come the machine and the process
+#: that writes it, and something random.
+TEMPORARY = re.compile(r"\..*-(?P<machine>[0-9a-f]{8})-(?P<process>\d+)-[0-9a-f]{8}\.tmp")
+#: The seconds after which nobody writes to a temporary file any more, wherever it comes from.
+MAX_AGE = 24 * 60 * 60
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     r"""Opens a file for writing that takes the place of :obj:`path` in one
     step once the block has ended well: afterwards, :obj:`path` is either
-    complete or as it was before, and nothing else is left behind.
+    complete or as it was before, and nothing else is left behind. It has the
+    permissions of the file that it replaces.
 
     .. code-block:: python
 
         with replacing("data.pt") as file:
             torch.save(data, file)
 
+    A process that is killed in the block leaves a temporary file, which is
+    removed by the next call that writes to this folder (:meth:`is_stale`).
+
     Args:
         path (str): The path, on disk or any file system of :obj:`fsspec`. Its
             folder is created if needed.
+
+    Raises:
+        OSError: If the file cannot be written. The message says what to do if
+            the disk is full.
     """
     filesystem, name = fsspec.core.url_to_fs(os.fspath(path))
     if not isinstance(filesystem, LocalFileSystem):
@@ -31,23 +54,65 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             yield file
         return
     folder = osp.dirname(name)
-    os.makedirs(folder, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{osp.basename(name)}-", dir=folder)
+    temporary = osp.join(folder, temporary_name(osp.basename(name)))
+    raw: _RawFile | None = None
     try:
-        with os.fdopen(handle, "wb") as file:
+        os.makedirs(folder, exist_ok=True)
+        remove_stale(folder)
+        raw = _RawFile(temporary, _mode(name))
+        with io.BufferedWriter(raw) as file:
             yield file
-        os.chmod(temporary, 0o644)
         os.replace(temporary, name)
+    except Exception as error:
+        # What writes to the file may raise something else in place of its error:
+        failure = (raw and raw.failure) or error
+        if not isinstance(failure, OSError) or failure.errno not in FULL:
+            raise
+        raise OSError(
+            failure.errno,
+            f"{os.strerror(failure.errno)}: '{name}' could not be written, and is as it was "
+            f"before. Free some space (or raise the quota) and try again, or choose another folder",
+        ) from error
     finally:
-        if osp.exists(temporary):
+        with suppress(FileNotFoundError, NotADirectoryError):
             os.remove(temporary)
+
+
+class _RawFile(io.FileIO):
+    # A new file that remembers why it could not be written.
+    failure: OSError | None = None
+
+    def __init__(self, path: str, mode: int | None) -> None:
+        # As with any new file, the system takes what its user does not want off the mode:
+        def opener(path: str, flags: int) -> int:
+            return os.open(path, flags, 0o666 if mode is None else 0o600)
+
+        super().__init__(path, "xb", opener=opener)
+        if mode is not None:
+            with suppress(PermissionError):  # Where there are none.
+                os.chmod(path, mode)
+
+    def write(self, data: Any, /) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            self.failure = error
+            raise
+
+
+def _mode(path: str) -> int | None:
+    # The permissions of a file, if it is there.
+    try:
+        return stat.S_IMODE(os.stat(path).st_mode)
+    except FileNotFoundError:
+        return None
 
 
 @contextmanager
 def _replacing_remote(filesystem: AbstractFileSystem, path: str) -> Iterator[BinaryIO]:
     folder, _, name = path.rpartition("/")
     filesystem.makedirs(folder, exist_ok=True)
-    temporary = f"{folder}/.{name}-{os.getpid()}"
+    temporary = f"{folder}/{temporary_name(name)}"
     try:
         with filesystem.open(temporary, "wb") as file:
             yield file
@@ -55,6 +120,61 @@ def _replacing_remote(filesystem: AbstractFileSystem, path: str) -> Iterator[Bin
     finally:
         if filesystem.exists(temporary):
             filesystem.rm(temporary)
+
+
+def temporary_name(name: str) -> str:
+    r"""Returns a name for a file as long as it is written, by which others
+    know who writes it.
+    """
+    # Names of files are limited to 255 bytes:
+    stem = name.encode()[:200].decode(errors="ignore")
+    return f".{stem}-{_machine()}-{os.getpid()}-{secrets.token_hex(4)}.tmp"
+
+
+def is_stale(name: str, age: float = 0.0) -> bool:
+    r"""Returns whether a file was left behind by a writer that is gone: a
+    process of this machine that has ended, or any after a day without a write.
+
+    Args:
+        name (str): The name of the file, without its folder.
+        age (float, optional): The seconds since the last write to it.
+            (default: :obj:`0.0`)
+    """
+    match = TEMPORARY.fullmatch(name)
+    if match is None:
+        return False
+    if age > MAX_AGE:
+        return True
+    if match["machine"] != _machine() or os.name != "posix":
+        return False
+    try:
+        os.kill(int(match["process"]), 0)  # Sends nothing.
+    except (ProcessLookupError, OverflowError):
+        return True
+    except PermissionError:  # It belongs to somebody else.
+        return False
+    return False
+
+
+def remove_stale(folder: str) -> None:
+    r"""Removes what writers that are gone have left in a folder on disk."""
+    now = time.time()
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if TEMPORARY.fullmatch(entry.name) is None:
+                continue
+            with suppress(OSError):  # Another process was faster, or the file is not ours.
+                if is_stale(entry.name, now - entry.stat().st_mtime):
+                    os.remove(entry.path)
+
+
+@cache
+def _machine() -> str:
+    # Two containers may go by one name, and number their processes alike.
+    name = socket.gethostname()
+    with suppress(OSError):
+        name += os.readlink("/proc/self/ns/pid")
+    return hashlib.sha256(name.encode()).hexdigest()[:8]
 
 
 def read_bytes(path: str) -> bytes:
