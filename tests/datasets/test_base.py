@@ -266,7 +266,7 @@ def test_damaged_processed_file(tmp_path, size):
     assert MyDataset(root, text=None, force_reload=True)[0].num_edges == 3
 
 
-@pytest.mark.parametrize("name", ["replace", "chmod"])
+@pytest.mark.parametrize("name", ["replace", "scandir"])
 def test_interrupted_processing_leaves_nothing(tmp_path, monkeypatch, name):
     def interrupt(*args):
         raise KeyboardInterrupt

@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Callable
 
 import torch
-from torch_geometric.data import Data, InMemoryDataset
+from torch_geometric.data import Data
 from torch_geometric.data.dataset import MISSING
 from torch_geometric.io import fs
 
@@ -19,6 +19,7 @@ from torch_imf.datasets.inputs import (
     check_modality,
     group_of,
 )
+from torch_imf.datasets.processed import Processed
 from torch_imf.datasets.raw import RawFolder
 from torch_imf.datasets.sources import RawFile
 from torch_imf.encoders.feature_file import FeatureFile
@@ -26,7 +27,7 @@ from torch_imf.encoders.feature_file import FeatureFile
 SPLITS = ("original", "clean")
 
 
-class KGDataset(Content, InMemoryDataset):
+class KGDataset(Content, Processed):
     r"""The base class of multimodal knowledge graphs.
 
     A dataset is one :class:`~torch_geometric.data.Data` object that holds all
@@ -67,6 +68,10 @@ class KGDataset(Content, InMemoryDataset):
     the processed file, so that two of them never mix. Raw files need to match
     their checksums; a change of what is in :obj:`raw/images`, or inside of
     image files, needs :obj:`force_reload`.
+
+    Files are complete once they are there. Of several processes that fetch or
+    process files in one root on disk, one does it (:obj:`<root>/.lock`), while
+    the others wait for it and find it done.
 
     Args:
         root (str, optional): The folder to keep the dataset in, on disk or any
@@ -172,7 +177,9 @@ class KGDataset(Content, InMemoryDataset):
 
         self.second_choices = self.raw.second_choices
 
-        super().__init__(root, transform, pre_transform, force_reload=force_reload)
+        self.force_reload = force_reload
+        with self.guard():
+            super().__init__(root, transform, pre_transform, force_reload=force_reload)
 
         if self.incomplete is not None:
             warnings.warn(self.incomplete, stacklevel=2)

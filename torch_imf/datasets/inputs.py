@@ -108,7 +108,19 @@ def fetch_images(raw: RawFolder, names: NameIndex) -> list[list[str] | None]:
     """
     (index,) = raw.fetch("images")
     base = raw.disk_path("mirror")
-    for _, file in split_rows(read_text(index), index, columns=2, header=True):
+    files = [file for _, file in split_rows(read_text(index), index, columns=2, header=True)]
+    if not all(osp.exists(osp.join(base, file)) for file in files):
+        with raw.lock():
+            _fetch_missing(files, base)
+    if not osp.exists(index):  # On another file system.
+        content, index = read_bytes(index), osp.join(base, osp.basename(index))
+        with replacing(index) as out:
+            out.write(content)
+    return find_images(index, names, base)
+
+
+def _fetch_missing(files: list[str], base: str) -> None:
+    for file in files:
         path, source = osp.join(base, file), mirror(file)
         if osp.exists(path):
             continue
@@ -126,11 +138,6 @@ def fetch_images(raw: RawFolder, names: NameIndex) -> list[list[str] | None]:
             ) from e
         with replacing(path) as out:
             out.write(content)
-    if not osp.exists(index):  # On another file system.
-        content, index = read_bytes(index), osp.join(base, osp.basename(index))
-        with replacing(index) as out:
-            out.write(content)
-    return find_images(index, names, base)
 
 
 def find_features(raw: RawFolder) -> FeatureFile | None:

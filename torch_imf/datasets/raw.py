@@ -1,9 +1,11 @@
 import os.path as osp
+from contextlib import AbstractContextManager
 
 from torch_geometric.data.dataset import MISSING
 from torch_geometric.io import fs
 
 from torch_imf.data.files import cache_folder
+from torch_imf.data.lock import locked
 from torch_imf.datasets.download import download
 from torch_imf.datasets.sources import RawFile
 
@@ -41,10 +43,13 @@ class RawFolder:
         """
         alternatives = self.groups.get(group, [[]])
         if group not in self.taken:
-            there = [i for i, files in enumerate(alternatives) if self._has(files)]
-            self.taken[group] = (
-                there[0] if there and not self.renew else self._download(alternatives)
-            )
+            found = self._find(alternatives)
+            if found is None:
+                with self.lock():
+                    found = self._find(alternatives)  # Another process may have fetched it.
+                    self.taken[group] = self._download(alternatives) if found is None else found
+            else:
+                self.taken[group] = found
         return [osp.join(self.folder, file.path) for file in alternatives[self.taken[group]]]
 
     def check(self) -> None:
@@ -84,6 +89,18 @@ class RawFolder:
     def second_choices(self) -> list[str]:
         r"""A name for each group of which the first choice was not to be had."""
         return [f"{group}.{i + 1}" for group, i in self.taken.items() if i > 0]
+
+    def lock(self) -> AbstractContextManager[None]:
+        r"""Returns a block that one process at a time may enter, see
+        :meth:`~torch_imf.data.lock.locked`. It is that of the whole dataset.
+        """
+        return locked(osp.dirname(self.folder))
+
+    def _find(self, alternatives: list[list[RawFile]]) -> int | None:
+        # Returns which alternative is to be taken as it is there.
+        if self.renew and any(alternatives):
+            return None
+        return next((i for i, files in enumerate(alternatives) if self._has(files)), None)
 
     def _has(self, files: list[RawFile]) -> bool:
         return all(fs.exists(osp.join(self.folder, file.path)) for file in files)

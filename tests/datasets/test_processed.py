@@ -1,0 +1,132 @@
+import multiprocessing
+import os
+import signal
+import time
+
+import pytest
+import torch
+from torch_geometric.data.dataset import _repr
+
+from torch_imf.data.lock import locked
+from torch_imf.datasets import KGDataset, processed
+from torch_imf.datasets.graph import build_graph
+
+Process = multiprocessing.get_context("fork").Process
+
+
+class Slow(KGDataset):
+    """A graph that takes a moment to read, and tells who has read it."""
+
+    journal = ""
+    seconds = 0.2
+
+    def read(self):
+        with open(self.journal, "a") as file:
+            file.write(f"{os.getpid()}\n")
+        time.sleep(self.seconds)
+        triples = [torch.tensor([[i], [0], [1 - i]]) for i in (0, 1, 0)]
+        return build_graph(triples, ["a", "b"], ["a", "b"], ["r"])
+
+
+class Nested(Slow):
+    """A graph that is made from another one in the same folder."""
+
+    revision = "nested"
+
+    def read(self):
+        return Slow(self.root, text=None, visual=None, numeric=None)._data
+
+
+def load(root, cls=Slow, **kwargs):
+    return cls(str(root), text=None, visual=None, numeric=None, **kwargs)
+
+
+@pytest.fixture
+def readers(tmp_path, monkeypatch):
+    """The processes that have read the graph."""
+    monkeypatch.setattr(Slow, "journal", str(tmp_path / "journal"))
+    (tmp_path / "journal").touch()
+    return lambda: [int(line) for line in (tmp_path / "journal").read_text().split()]
+
+
+def start(*args, **kwargs):
+    process = Process(target=load, args=args, kwargs=kwargs, daemon=True)
+    process.start()
+    return process
+
+
+def wait_until(condition):
+    end = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def test_two_processes_in_one_folder(tmp_path, readers):
+    root = tmp_path / "data"
+    processes = [start(root) for _ in range(3)]
+    for process in processes:
+        process.join(10)
+    assert [process.exitcode for process in processes] == [0] * 3
+    assert len(readers()) == 1 and readers()[0] in {process.pid for process in processes}
+    assert load(root)[0].num_edges == 3
+    assert len(readers()) == 1
+    names = sorted(os.listdir(root / "processed"))
+    assert len(names) == 2 and names[0].startswith("data_") and names[1] == "pre_transform.pt"
+
+
+def test_a_killed_process_does_not_block_the_next_one(tmp_path, readers, monkeypatch):
+    root = tmp_path / "data"
+    monkeypatch.setattr(Slow, "seconds", 60)
+    process = start(root)
+    wait_until(readers)
+    process.kill()
+    process.join(10)
+    assert process.exitcode == -signal.SIGKILL
+    monkeypatch.setattr(Slow, "seconds", 0)
+    assert load(root)[0].num_edges == 3
+    assert readers() == [process.pid, os.getpid()]
+
+
+def test_a_dataset_inside_of_another_one(tmp_path, readers):
+    assert load(tmp_path / "data", Nested)[0].num_edges == 3
+    assert len(readers()) == 1
+    assert len(os.listdir(tmp_path / "data" / "processed")) == 3
+
+
+def test_what_is_processed_needs_no_lock(tmp_path, readers, monkeypatch):
+    root = tmp_path / "data"
+    load(root)
+    os.remove(root / ".lock")
+    before = {path: os.stat(path).st_mtime_ns for path in (root, root / "processed")}
+    with monkeypatch.context() as context:
+        context.setattr(processed, "locked", lambda folder: pytest.fail("locked"))
+        assert load(root)[0].num_edges == 3
+    assert {path: os.stat(path).st_mtime_ns for path in before} == before  # Nothing was written.
+    with locked(root):  # Nor does it wait for another one.
+        process = start(root)
+        process.join(10)
+        assert process.exitcode == 0
+        process = start(root, force_reload=True)
+        process.join(0.3)
+        assert process.is_alive()
+    process.join(10)
+    assert process.exitcode == 0
+    assert readers() == [os.getpid(), process.pid]
+
+
+def double(data):
+    return data
+
+
+def test_another_pre_transform(tmp_path, readers):
+    root = tmp_path / "data"
+    load(root, pre_transform=double)
+    about = root / "processed" / "pre_transform.pt"
+    assert torch.load(about, weights_only=False) == _repr(double)  # As PyG keeps it.
+    load(root, pre_transform=double)
+    with pytest.warns(UserWarning, match="processed' was made with another 'pre_transform'. Pass"):
+        load(root)
+    assert len(readers()) == 1
+    load(root, force_reload=True)
+    assert len(readers()) == 2 and torch.load(about, weights_only=False) == _repr(None)
