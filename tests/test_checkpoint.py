@@ -1,5 +1,9 @@
+import multiprocessing
+import time
+
 import pytest
 import torch
+from filelock import FileLock, Timeout
 
 from torch_imf.checkpoint import TrainingState, fingerprint
 from torch_imf.nn import KGE, ContextualRelationalScorer
@@ -50,6 +54,36 @@ def test_training_state(tmp_path):
     state = TrainingState(other, [], {"metric": "mrr"}, tmp_path / "a" / "c.pt")
     with pytest.raises(ValueError, match="other settings {'metric': 'mr'}"):
         state.load()
+
+
+def hold(path):
+    state = TrainingState(build(), [], {"metric": "mrr"}, path)
+    state.save()
+    time.sleep(60)
+
+
+def test_two_trainings_with_one_file(tmp_path):
+    path = tmp_path / "c.pt"
+    process = multiprocessing.get_context("fork").Process(target=hold, args=(path,), daemon=True)
+    process.start()
+    end = time.monotonic() + 10
+    while not path.exists() and time.monotonic() < end:
+        time.sleep(0.005)
+    content = path.read_bytes()
+    with pytest.raises(RuntimeError, match="c.pt' is in use by another process.*choose another"):
+        TrainingState(build(), [], {"metric": "mrr"}, path)
+    assert path.read_bytes() == content
+    TrainingState(build(), [], {"metric": "mrr"}, tmp_path / "d.pt").close()
+    process.kill()
+    process.join(10)
+    state = TrainingState(build(), [], {"metric": "mrr"}, path)
+    state.load()
+    lock = FileLock(tmp_path / ".c.pt.lock")
+    with pytest.raises(Timeout):
+        lock.acquire(timeout=0)
+    state.close()
+    with lock:
+        pass
 
 
 def test_without_a_file():

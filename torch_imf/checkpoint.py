@@ -4,10 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock
 from torch import Tensor
 from torch.optim import Optimizer
 
 from torch_imf.data.files import replacing
+from torch_imf.data.lock import claim
 
 History = list[dict[str, float]]
 
@@ -18,7 +20,8 @@ class TrainingState:
     random state.
 
     It is kept in one file that is replaced in one step, so that the file is
-    complete whatever happens.
+    complete whatever happens. The file is locked against other processes as
+    long as the state is there, or until :meth:`close`.
 
     Args:
         model (torch.nn.Module): The model.
@@ -32,6 +35,7 @@ class TrainingState:
 
     Raises:
         ValueError: If the folder of the file cannot be written to.
+        RuntimeError: If another process trains with the same file.
     """
 
     def __init__(
@@ -49,11 +53,13 @@ class TrainingState:
         self.epoch = 0
         self.history: History = []
         self.best = copy_state(model)
+        self.claim: FileLock | None = None
         if self.path is not None:
             self.fingerprint = fingerprint(model, *facts)
             self.path.parent.mkdir(parents=True, exist_ok=True)
             if self.path.is_dir() or not os.access(self.path.parent, os.W_OK):
                 raise ValueError(f"The checkpoint '{self.path}' cannot be written")
+            self.claim = claim(self.path)
 
     @property
     def stale(self) -> int:
@@ -114,6 +120,10 @@ class TrainingState:
         torch.set_rng_state(state["rng"])
         for i, rng in enumerate(state["cuda_rng"][: torch.cuda.device_count()]):
             torch.cuda.set_rng_state(rng, i)
+
+    def close(self) -> None:
+        r"""Leaves the file to others."""
+        self.claim = None
 
     def _check(self, state: Any) -> None:
         if not isinstance(state, dict) or "fingerprint" not in state:
