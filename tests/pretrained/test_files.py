@@ -1,20 +1,27 @@
 import json
+import os
 import sys
 
 import pytest
 
+from torch_imf.data.files import temporary_name
 from torch_imf.pretrained.files import (
     MANIFEST,
     check_folder,
     entry_of,
     read,
-    remove_others,
+    remove_unnamed,
     safetensors_torch,
     write,
 )
 
 
-def test_files(tmp_path):
+def dead_if_zero(process, signal):
+    if process == 0:
+        raise ProcessLookupError
+
+
+def test_files(tmp_path, monkeypatch):
     entry = entry_of("model.safetensors", b"abc")
     assert entry["file"] == f"model-{entry['sha256'][:12]}.safetensors"
     other = entry_of("model.safetensors", b"abd")["file"]
@@ -22,10 +29,19 @@ def test_files(tmp_path):
     for name in (entry["file"], other, "model.safetensors", "model-1.safetensors"):
         write(f"{tmp_path}/{name}", b"abc")
     assert read(str(tmp_path), {"files": {"x": entry}}, "x") == b"abc"
-    # Only what is named as our files are is removed:
-    remove_others(str(tmp_path), {entry["file"]})
-    names = {path.name for path in tmp_path.iterdir()}
-    assert names == {entry["file"], "model.safetensors", "model-1.safetensors"}
+    # Only what is named as our files are is removed, and what a dead process has left of one:
+    (tmp_path / MANIFEST).write_text(json.dumps({"format": 99, "files": {"x": entry}}))
+    for name in (temporary_name(other), temporary_name(other).replace(f"-{os.getpid()}-", "-0-")):
+        (tmp_path / name).write_bytes(b"a")
+    monkeypatch.setattr(os, "kill", dead_if_zero)
+    remove_unnamed(str(tmp_path))
+    names = {path.name for path in tmp_path.iterdir() if path.suffix != ".tmp"}
+    assert names == {entry["file"], "model.safetensors", "model-1.safetensors", MANIFEST}
+    assert [path.name.count(f"-{os.getpid()}-") for path in tmp_path.glob("*.tmp")] == [1]
+    (tmp_path / MANIFEST).unlink()
+    remove_unnamed(str(tmp_path))
+    assert not (tmp_path / entry["file"]).exists()
+    remove_unnamed(str(tmp_path / "nowhere"))
 
 
 def test_without_safetensors(monkeypatch):

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import multiprocessing
 import re
 import shutil
 import subprocess
@@ -234,6 +235,7 @@ def test_saving_again(fake, tmp_path, monkeypatch):
         with pytest.raises(OSError, match="No space left"):
             save_pretrained(second, tmp_path)
         assert torch.equal(from_pretrained(tmp_path).node_emb.weight, model.node_emb.weight)
+        assert len(list(tmp_path.glob("model-*"))) == 1  # Nothing of the other one stays.
         for name in before if model is first else []:
             assert (tmp_path / name).read_bytes() == before[name]
     assert [path.rpartition("/")[2].split("-")[0] for path in writes] == [
@@ -243,8 +245,29 @@ def test_saving_again(fake, tmp_path, monkeypatch):
     save_pretrained(second, tmp_path)
     assert torch.equal(from_pretrained(tmp_path).node_emb.weight, second.node_emb.weight)
     names = sorted(path.name.split("-")[0] for path in tmp_path.iterdir())
-    assert names == ["README.md", "config.json", "model", "notes.txt"]
+    assert names == [".lock", "README.md", "config.json", "model", "notes.txt"]
     assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_two_processes_save_in_one_folder(fake, tmp_path):
+    model = kge(fake)
+
+    def save(i):
+        for _ in range(3):
+            torch.nn.init.constant_(model.node_emb.weight, i)
+            save_pretrained(model, tmp_path, fake)
+
+    fork = multiprocessing.get_context("fork")
+    processes = [fork.Process(target=save, args=(i,)) for i in (1, 2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(20)
+    assert [process.exitcode for process in processes] == [0, 0]
+    assert from_pretrained(tmp_path).node_emb.weight.unique().tolist() in ([1], [2])
+    assert pretrained_graph(tmp_path).num_edges == fake.num_edges
+    names = sorted(path.name.split("-")[0] for path in tmp_path.iterdir())
+    assert names == [".lock", "README.md", "config.json", "graph", "model", "names"]
 
 
 def test_an_edited_card_stays(fake, tmp_path):

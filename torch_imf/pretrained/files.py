@@ -7,7 +7,7 @@ from typing import Any
 import fsspec
 from torch import Tensor
 
-from torch_imf.data.files import read_bytes, replacing
+from torch_imf.data.files import is_stale, read_bytes, replacing
 
 #: The version of the layout of a folder.
 FORMAT = 1
@@ -48,13 +48,19 @@ def check_folder(root: str) -> None:
         )
 
 
-def remove_others(root: str, names: set[str]) -> None:
-    r"""Removes the files of models that were in a folder before."""
+def remove_unnamed(root: str) -> None:
+    r"""Removes the files of models that the manifest of a folder does not name,
+    and what writers that are gone have left there.
+    """
     filesystem, path = fsspec.core.url_to_fs(root)
     filesystem.invalidate_cache(path)
-    for other in filesystem.ls(path, detail=False):
+    try:  # Of whatever version it is.
+        named = set(FILE.findall(read_bytes(f"{root}/{MANIFEST}").decode(errors="replace")))
+    except FileNotFoundError:
+        named = set()
+    for other in filesystem.ls(path, detail=False) if filesystem.isdir(path) else []:
         name = other.rpartition("/")[2]
-        if FILE.fullmatch(name) and name not in names:
+        if (FILE.fullmatch(name) and name not in named) or is_stale(name):
             filesystem.rm(other)
 
 

@@ -10,6 +10,7 @@ from torch.nn import Module
 from torch_geometric.data import Data
 
 from torch_imf.data.graph import check_graph, prepare
+from torch_imf.data.lock import locked
 from torch_imf.nn.models import MultimodalKGE
 from torch_imf.pretrained.card import model_card
 from torch_imf.pretrained.features import prediction_state, rebuild
@@ -21,7 +22,7 @@ from torch_imf.pretrained.files import (
     read,
     read_config,
     read_tensors,
-    remove_others,
+    remove_unnamed,
     safetensors_torch,
     write,
     write_card,
@@ -55,8 +56,10 @@ def save_pretrained(
     Before anything is written, a model is made from what will be, and needs to
     predict the same. Files are named after their content, and
     :obj:`config.json`, which names them, is replaced in one step: whatever
-    happens meanwhile, the folder holds the one model or the other. What only
-    training needs, such as a sampler or a structural encoder, is left out.
+    happens meanwhile, the folder holds the one model or the other. Of two
+    processes that save there, one waits for the other (:obj:`.lock`). What
+    only training needs, such as a sampler or a structural encoder, is left
+    out.
 
     Args:
         model (MultimodalKGE): The model.
@@ -76,6 +79,7 @@ def save_pretrained(
         ValueError: If the model cannot be made again or its scores are not
             finite, the graph does not fit it, metrics are no plain numbers, or
             the folder is a file or holds something else.
+        OSError: If a file cannot be written, of which nothing is left then.
         ImportError: If :obj:`safetensors` is not installed.
     """
     save = safetensors_torch().save
@@ -107,11 +111,15 @@ def save_pretrained(
         "files": files,
     }
     manifest, card = to_json(config, "config"), model_card(config, data is not None)
-    for name, content in contents.items():
-        write(f"{root}/{files[name]['file']}", content)
-    write(f"{root}/{MANIFEST}", manifest)
-    remove_others(root, {entry["file"] for entry in files.values()})
-    write_card(root, card)
+    with locked(root):
+        check_folder(root)  # It may have been filled in the meantime.
+        try:
+            for name, content in contents.items():
+                write(f"{root}/{files[name]['file']}", content)
+            write(f"{root}/{MANIFEST}", manifest)
+        finally:  # Those of the model before, or of this one if it could not be written.
+            remove_unnamed(root)
+        write_card(root, card)
 
 
 def from_pretrained(
