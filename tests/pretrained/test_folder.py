@@ -375,8 +375,8 @@ def test_models_that_cannot_be_saved(fake, tmp_path):
     torch.nn.init.constant_(model.node_emb.weight, torch.nan)
     with pytest.raises(ValueError, match="NaN"):
         save_pretrained(model, tmp_path)
-    with pytest.raises(ValueError, match="'metrics' needs to be made of plain numbers"):
-        save_pretrained(kge(fake), tmp_path, metrics={"mrr": torch.ones(1)})
+    with pytest.raises(ValueError, match=r"'metrics\['mrr'\]' is nan, which cannot be"):
+        save_pretrained(kge(fake), tmp_path, metrics={"mrr": torch.tensor(torch.nan)})
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,3 +1,8 @@
+import json
+import math
+import re
+
+import numpy as np
 import pytest
 import torch
 
@@ -26,6 +31,39 @@ def test_errors(fake):
         make_graph(*sizes, facts, {**names, "x_text": names["node_ids"]})
     with pytest.raises(ValueError, match="It holds"):
         make_graph(*sizes, {"edge_index": facts["edge_index"]}, names)
-    with pytest.raises(ValueError, match="'metrics' needs to be made of plain"):
-        to_json({"mrr": torch.zeros(1)}, "metrics")
+
+
+def test_to_json():
     assert to_json({"name": "Österreich"}, "data").decode() == '{\n "name": "Österreich"\n}\n'
+    values = {
+        "tensor": torch.tensor(0.5),
+        "numbers": (torch.arange(2), np.zeros((1, 1))),
+        "numpy": [np.float32(0.25), np.int64(3), np.bool_(True), np.str_("a")],
+        "head": {0: None, 0.5: True, np.int64(1): "one"},
+    }
+    assert json.loads(to_json(values, "metrics")) == {
+        "tensor": 0.5,
+        "numbers": [[0, 1], [[0.0]]],
+        "numpy": [0.25, 3, True, "a"],
+        "head": {"0": None, "0.5": True, "1": "one"},
+    }
+
+
+@pytest.mark.parametrize(
+    "value, message",
+    [
+        ({"head": {"mrr": math.nan}}, "'metrics['head']['mrr']' is nan, which cannot be kept"),
+        ({"mr": torch.tensor(math.inf)}, "'metrics['mr']' is inf"),
+        ({"mr": np.float32(-math.inf)}, "'metrics['mr']' is -inf"),
+        ({"mr": torch.tensor([[1.0, math.nan]])}, "'metrics['mr'][0][1]' is nan"),
+        ({"mr": [1, 2j]}, "'metrics['mr'][1]' needs to be a plain number or string"),
+        ({"mr": {1}}, "'metrics['mr']' needs to be a plain number or string"),
+        ({(0, 1): 2}, "The key of 'metrics[(0, 1)]' needs to be a string"),
+        ({"a": {None: 2}}, "The key of 'metrics['a'][None]' needs to be a string"),
+        ({"1": 1, 1: 2}, "The key of 'metrics[1]' is there twice"),
+        ({"a": "\ud800"}, "'metrics' holds a string that is no valid text"),
+    ],
+)
+def test_values_that_are_refused(value, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        to_json(value, "metrics")

@@ -68,7 +68,8 @@ def save_pretrained(
         data (Data, optional): The graph, to save its facts and names, too.
             (default: :obj:`None`)
         metrics (dict, optional): The metrics of the model, such as those of
-            :meth:`~torch_imf.evaluate`. (default: :obj:`None`)
+            :meth:`~torch_imf.evaluate`. Tensors become numbers.
+            (default: :obj:`None`)
         training (dict, optional): How it was trained, such as the arguments of
             :meth:`~torch_imf.fit`. (default: :obj:`None`)
         classes (list[type], optional): The classes of modules of the model
@@ -77,8 +78,8 @@ def save_pretrained(
 
     Raises:
         ValueError: If the model cannot be made again or its scores are not
-            finite, the graph does not fit it, metrics are no plain numbers, or
-            the folder is a file or holds something else.
+            finite, the graph does not fit it, metrics are no plain and finite
+            numbers, or the folder is a file or holds something else.
         OSError: If a file cannot be written, of which nothing is left then.
         ImportError: If :obj:`safetensors` is not installed.
     """

@@ -1,6 +1,8 @@
 import json
+import math
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
@@ -54,12 +56,45 @@ def graph_sizes(data: Data) -> dict[str, int]:
 
 
 def to_json(value: Any, name: str) -> bytes:
-    r"""Returns a value as JSON.
+    r"""Returns a value as JSON. Tensors and arrays become numbers and lists of
+    these, and keys become strings. Numbers that are not finite are refused, as
+    JSON has none.
+
+    Args:
+        value (object): The value.
+        name (str): Its name, for messages.
 
     Raises:
-        ValueError: If it is not made of plain values.
+        ValueError: If it is not made of plain values. The message names the
+            place.
     """
     try:
-        return (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode()
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"'{name}' needs to be made of plain numbers and strings") from error
+        return (json.dumps(plain(value, name), indent=1, ensure_ascii=False) + "\n").encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"'{name}' holds a string that is no valid text ({error})") from error
+
+
+def plain(value: Any, name: str) -> Any:
+    r"""Returns a value as JSON knows it, see :meth:`to_json`."""
+    if isinstance(value, np.generic | np.ndarray | Tensor):
+        value = value.tolist()  # A number if it has no dimension.
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"'{name}' is {value}, which cannot be kept. Leave it out")
+    if isinstance(value, str | int | float | None):
+        return value
+    if isinstance(value, list | tuple):
+        return [plain(x, f"{name}[{i}]") for i, x in enumerate(value)]
+    if not isinstance(value, dict):
+        raise ValueError(
+            f"'{name}' needs to be a plain number or string, or a list or dictionary of these (got "
+            f"{type(value)})"
+        )
+    out = {}
+    for key, x in value.items():
+        place = f"{name}[{key!r}]"
+        if not isinstance(key, str | int | float | np.generic):
+            raise ValueError(f"The key of '{place}' needs to be a string (got {type(key)})")
+        if str(key) in out:
+            raise ValueError(f"The key of '{place}' is there twice, as a string and otherwise")
+        out[str(key)] = plain(x, place)
+    return out
