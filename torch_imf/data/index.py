@@ -25,7 +25,9 @@ class TripletIndex:
 
     Raises:
         ValueError: If the tensors are not integer vectors of one length, or
-            hold a negative id.
+            hold a negative id, or ids so large that entities times relations
+            (or, if triples need more than 64 bits, times distinct queries)
+            are :math:`2^{63}` or more.
     """
 
     def __init__(self, head_index: Tensor, rel_type: Tensor, tail_index: Tensor) -> None:
@@ -35,6 +37,7 @@ class TripletIndex:
             if head_index.numel() > 0
             else (1, 1)
         )
+        check_key(self.num_nodes, self.num_relations)
         query = head_index.long() * self.num_relations + rel_type
         # Triples are told apart, and ordered, by one number: the tail and the number of the query
         # or, on the largest graphs, where this would overflow 64 bits, its position among queries.
@@ -42,6 +45,7 @@ class TripletIndex:
         self.is_composed = size <= torch.iinfo(torch.long).max
         if not self.is_composed:
             self.key, query = query.unique(return_inverse=True)
+            check_key(self.num_nodes, self.key.numel())
         self.triple_key = sort_distinct(query.mul_(self.num_nodes).add_(tail_index))
         self.tail_index = self.triple_key % self.num_nodes
         query, count = (self.triple_key // self.num_nodes).unique_consecutive(return_counts=True)
@@ -126,12 +130,24 @@ class TripletIndex:
             return zero, zero.bool()
         key = head_index.long() * self.num_relations + rel_type
         pos = torch.searchsorted(self.key, key).clamp_(max=self.key.numel() - 1)
-        # A relation beyond the index would alias the next head's first one:
+        # A relation beyond the index would alias the next head's first one, and a head far beyond
+        # it any other:
         found = (self.key[pos] == key) & (rel_type >= 0) & (rel_type < self.num_relations)
-        return pos, found
+        return pos, found & (head_index >= 0) & (head_index < self.num_nodes)
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}({len(self)}, num_queries={self.key.numel()})"
+
+
+def check_key(num_nodes: int, size: int) -> None:
+    r"""Raises a :class:`ValueError` if pairs of an entity and something else
+    do not fit one number of 64 bits.
+    """
+    if num_nodes * size > torch.iinfo(torch.long).max:
+        raise ValueError(
+            f"The ids of entities are too large (got a largest one of {num_nodes - 1}). Number "
+            f"entities and relations from 0 on"
+        )
 
 
 def sort_distinct(key: Tensor) -> Tensor:

@@ -1,0 +1,128 @@
+import pytest
+import torch
+from torch_geometric.data import Data
+
+from torch_imf.data import TripletIndex
+
+hypothesis = pytest.importorskip("hypothesis")
+st = pytest.importorskip("hypothesis.strategies")
+
+LARGEST = torch.iinfo(torch.long).max
+MAX_QUERIES = 25
+
+
+@st.composite
+def scales(draw):
+    """Draws numbers of entities and relations: small ones, where triples meet, and those whose
+    triples just fit 64 bits, or no longer do, up to the bound of the index.
+    """
+    num_relations = draw(st.sampled_from([1, 2, 3, 1000, 2**20]))
+    largest = LARGEST // max(num_relations, MAX_QUERIES)
+    root = int((LARGEST / num_relations) ** 0.5)
+    edge = draw(st.sampled_from([1, 2, 5, root - 1, root, root + 1, largest - 1, largest]))
+    return min(edge, largest), num_relations
+
+
+@st.composite
+def graphs(draw):
+    """Draws triples, some of them twice, and others to ask for, most of them near by."""
+    num_nodes, num_relations = draw(scales())
+    node = st.one_of(
+        st.integers(0, min(4, num_nodes - 1)),
+        st.integers(max(0, num_nodes - 3), num_nodes - 1),
+        st.integers(0, num_nodes - 1),
+    )
+    rel = st.one_of(st.integers(0, min(2, num_relations - 1)), st.integers(0, num_relations - 1))
+    triples = draw(st.lists(st.tuples(node, rel, node), max_size=MAX_QUERIES))
+    triples += draw(st.lists(st.sampled_from(triples), max_size=5)) if triples else []
+    other = draw(st.lists(st.tuples(node, rel, node), max_size=10))
+    # Beyond what the index has seen, on either side:
+    far = st.sampled_from([-1, -LARGEST - 1, num_nodes, num_nodes + 1, LARGEST])
+    beyond = draw(st.lists(st.tuples(st.one_of(node, far), st.one_of(rel, far), far), max_size=5))
+    beyond += [(t, r, h) for h, r, t in beyond] + [(h, t, r) for h, r, t in beyond]
+    return triples, [*triples, *other, *beyond]
+
+
+def tensors(triples):
+    return torch.tensor(triples, dtype=torch.long).view(-1, 3).t().contiguous()
+
+
+def given(*args):
+    settings = hypothesis.settings(derandomize=True, deadline=None, max_examples=40, database=None)
+    return lambda test: settings(hypothesis.given(*args)(test))
+
+
+@given(graphs())
+def test_equals_a_dict_of_sets(graph):
+    triples, asked = graph
+    known = {}
+    for h, r, t in triples:
+        known.setdefault((h, r), set()).add(t)
+    index = TripletIndex(*tensors(triples))
+    assert len(index) == len(set(triples))
+    assert list(zip(*(x.tolist() for x in index.queries()), strict=True)) == sorted(known)
+
+    h, r, t = tensors(asked)
+    row, col = index(h, r)
+    expected = [(i, x) for i, (h, r, _) in enumerate(asked) for x in known.get((h, r), ())]
+    assert sorted(zip(row.tolist(), col.tolist(), strict=True)) == sorted(expected)
+    assert row.tolist() == sorted(row.tolist())
+    assert index.contains(h, r, t).tolist() == [t in known.get((h, r), ()) for h, r, t in asked]
+    assert index.find(h, r)[1].tolist() == [(h, r) in known for h, r, _ in asked]
+    # All pairs at once:
+    out = index.contains(h[:, None], r[:, None], t)
+    assert out.tolist() == [[t in known.get((h, r), ()) for _, _, t in asked] for h, r, _ in asked]
+
+
+@given(graphs(), st.randoms(use_true_random=False))
+def test_any_order_gives_the_same(graph, random):
+    triples, asked = graph
+    index = TripletIndex(*tensors(triples))
+    again = list(set(triples)) + random.choices(triples, k=3) if triples else []
+    random.shuffle(again)
+    other = TripletIndex(*tensors(again))
+    for name in ("key", "ptr", "tail_index", "triple_key"):
+        assert torch.equal(getattr(index, name), getattr(other, name)), name
+    h, r, t = tensors(asked)
+    assert torch.equal(index(h, r), other(h, r))
+    assert torch.equal(index.contains(h, r, t), other.contains(h, r, t))
+
+
+@given(st.integers(0, 3), st.integers(0, 3))
+def test_ids_that_are_too_large_are_refused(rel, num_others):
+    # Never an answer that is wrong: queries, and triples by the position of their query, fit.
+    others = [(i, 0, 0) for i in range(num_others)]
+    for tail in (LARGEST - 1, LARGEST // (rel + 1) - 1, LARGEST // (num_others + 1) - 1):
+        triples = [*others, (0, rel, tail), (5, rel, tail)]
+        queries = {triple[:2] for triple in triples}
+        if (tail + 1) * max(rel + 1, len(queries)) > LARGEST:
+            with pytest.raises(ValueError, match=f"too large .got a largest one of {tail}"):
+                TripletIndex(*tensors(triples))
+        else:
+            index = TripletIndex(*tensors(triples))
+            assert index.contains(*tensors(triples)).all()
+            assert index(*tensors(triples)[:2])[1].max() == tail
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 4), st.integers(0, 5), st.integers(0, 4), st.booleans()),
+        max_size=30,
+    ),
+    st.booleans(),
+)
+def test_graphs_with_masks(edges, has_mask):
+    num_relations = 3  # Of six, three are inverse ones, which count as what they are made from.
+    h, r, t = tensors([edge[:3] for edge in edges])
+    mask = torch.tensor([edge[3] for edge in edges], dtype=torch.bool)
+    data = Data(edge_index=torch.stack([h, t]), edge_type=r, num_nodes=5)
+    data.num_relations = num_relations
+    index = TripletIndex.from_data(data, mask if has_mask else None)
+    known = set()
+    for h, r, t, keep in edges:
+        if r < num_relations and (keep or not has_mask):
+            known |= {(h, r, t), (t, r + num_relations, h)}
+    assert len(index) == len(known)
+    every = torch.cartesian_prod(torch.arange(-1, 6), torch.arange(-1, 7), torch.arange(-1, 6))
+    expected = [tuple(triple) in known for triple in every.tolist()]
+    assert index.contains(*every.t()).tolist() == expected
