@@ -4,7 +4,7 @@ import os.path as osp
 import sys
 import urllib.request
 import warnings
-from http.client import HTTPException
+from http.client import HTTPException, IncompleteRead
 from pathlib import Path
 from urllib.parse import quote
 
@@ -12,6 +12,9 @@ from torch_geometric.io import fs
 
 from torch_imf.data.files import read_bytes, replacing
 from torch_imf.datasets.sources import RawFile
+
+#: The seconds that a source may send nothing for.
+TIMEOUT = 30.0
 
 
 def download(file: RawFile, folder: str) -> str:
@@ -89,11 +92,18 @@ def retrieve(source: str, digest: str | None) -> bytes:
     """
     if not source.startswith("file:"):
         print(f"Downloading {source}", file=sys.stderr)
-    with urllib.request.urlopen(source, timeout=30) as response:
-        content = response.read()
-        expected = response.headers.get("Content-Length")
+    try:
+        with urllib.request.urlopen(source, timeout=TIMEOUT) as response:
+            content = response.read()
+            expected = response.headers.get("Content-Length")
+    except TimeoutError as e:
+        raise OSError(f"has sent nothing for {TIMEOUT:g} seconds, try again later") from e
+    except IncompleteRead as e:
+        sent = len(e.partial)
+        total = "" if e.expected is None else f" of {sent + e.expected}"
+        raise OSError(f"broke off after {sent}{total} bytes, try again") from e
     if expected is not None and len(content) != int(expected):
-        raise OSError(f"broke off after {len(content)} of {expected} bytes")
+        raise OSError(f"broke off after {len(content)} of {expected} bytes, try again")
     problem = None if digest is None else mismatch(content, digest)
     if problem is not None:
         raise ValueError(problem)
