@@ -74,7 +74,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             f"before. Free some space (or raise the quota) and try again, or choose another folder",
         ) from error
     finally:
-        with suppress(FileNotFoundError, NotADirectoryError):
+        with suppress(OSError):  # As a rule, it is not there any more.
             os.remove(temporary)
 
 
