@@ -99,6 +99,17 @@ def test_own_graph(tmp_path):
     assert "Written" not in again and "  text " not in again and "Test MRR" in again
 
 
+def test_tune(tmp_path):
+    pytest.importorskip("optuna")
+    args = ["--trials", "2", "--epochs", "1", "--hidden_channels", "8", "16"]
+    out = run("tune.py", *args, "--storage", "a/b.db", cwd=tmp_path)
+    trials = re.findall(r"^Trial: .*, COMPLETE, Val MRR: ([\d.]+)$", out, re.MULTILINE)
+    assert len(trials) == 2 and (tmp_path / "a" / "b.db").exists()
+    assert f"Best Val MRR: {max(trials)}, " in out
+    mrr = re.search(r"^Test MRR: ([\d.]+), Hits@1: ", out, re.MULTILINE)
+    assert float(mrr[1]) > 0.01
+
+
 def test_every_example_is_tested():
     tested = set(re.findall(r'run\("(\w+\.py)"', Path(__file__).read_text()))
     assert {p.name for p in (ROOT / "examples").glob("*.py")} == tested

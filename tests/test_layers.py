@@ -37,6 +37,10 @@ LAYERS = {
     "docstring": set(),
     "settings": {"nn", "docstring"},
     "build": {"data", "nn", "settings"},
+    "space": {"nn", "settings", "train"},
+    "study": {"data"},
+    "trial": {"build", "space", "study", "train"},
+    "tune": {"data", "nn", "space", "study", "train", "trial"},
     "train": {"data", "transforms", "checkpoint", "evaluate", "ranking"},
     "resolver": {"datasets", "nn", "sampler"},
     "visualize": {"predict"},
@@ -62,6 +66,7 @@ OPTIONAL = {
     "matplotlib",
     "sklearn",
     "PIL",
+    "optuna",
 }
 
 

@@ -21,6 +21,7 @@ from .temperature import Temperature, calibration_error, fit_temperature
 from .tensorboard import TensorBoard
 from .train import fit, train
 from .transforms import AddInverse, DropModality
+from .tune import best_settings, tune
 
 __version__ = "0.1.0"
 
@@ -29,6 +30,7 @@ __all__ = [
     "DropModality",
     "Temperature",
     "TensorBoard",
+    "best_settings",
     "build_model",
     "calibrate",
     "calibration_error",
@@ -44,6 +46,7 @@ __all__ = [
     "pretrained_graph",
     "save_pretrained",
     "train",
+    "tune",
     *_nn_all,
     "__version__",
 ]

@@ -126,7 +126,9 @@ def check_value(key: str, value: Any, setting: Setting) -> None:
     allowed = (*types, *([int] if float in types else []), *([tuple] if list in types else []))
     if isinstance(value, Tensor | Module) or inspect.Parameter.empty in types:
         return
-    if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in types):
+    # Either is an instance of other types:
+    odd = [x for x in (bool, str) if isinstance(value, x) and x not in types]
+    if not isinstance(value, allowed) or odd:
         expected = " or ".join(x.__name__ for x in types if x is not NoneType)
         raise ValueError(f"'{key}' needs to be of type {expected} (got {value!r})")
     # The names of parts have been looked up already.
