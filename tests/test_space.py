@@ -69,7 +69,7 @@ def test_default_spaces(fake, name):
     for _ in range(5):
         own, fit = space.suggest(study.ask())
         assert type(build_model(name, fake, **own)).__name__ == name
-        assert set(fit) == {"lr"}
+        assert set(fit) == {"lr", "dense_lr", "optimizer", "batch_size"}
     with pytest.raises(ValueError, match=r"'KGE' has no default space.* takes \['hidden_channels'"):
         SearchSpace(KGE)
 

@@ -16,23 +16,24 @@ from torch_imf.train import fit
 
 Settings = dict[str, Any]
 
+#: ComplEx against all entities, which learns in few epochs and on graphs of any size.
+ADAGRAD: Settings = {
+    "scorer": "complex",
+    "loss": "ce",
+    "optimizer": "adagrad",
+    "lr": (0.02, 0.3),
+    "dense_lr": (0.003, 0.05),
+    "batch_size": [128, 256, 512, 1024],
+}
 #: What to try if nothing is said, by model: few settings, those that matter most.
 SPACES: dict[str, Settings] = {
     "IMF": {
         "hidden_channels": [64, 128, 256],
-        "loss": ["bce", "ce"],
-        "scorer.dropout": (0.0, 0.5),
+        "regularization": (0.01, 0.3),
         "contrastive_weight": (0.01, 1.0),
-        "lr": (3e-4, 1e-2),
+        **ADAGRAD,
     },
-    # ComplEx, as a distance against all entities takes much longer than a product:
-    "AdaMF": {
-        "hidden_channels": [64, 128, 256],
-        "scorer": "complex",
-        "loss": ["ce", "sampled"],
-        "adversary.weight": [0.0, 0.001, 0.01, 0.1],
-        "lr": (3e-4, 3e-2),
-    },
+    "AdaMF": {"hidden_channels": [64, 128, 256], "regularization": (0.01, 0.3), **ADAGRAD},
 }
 #: Arguments of `fit` that are none of a trial: `tune` gives them.
 GIVEN = ("model", "data", "epochs", "metric", "checkpoint", "callback", "progress")

@@ -14,10 +14,7 @@ def settings_of(function: Callable[..., Any], names: Sequence[str]) -> dict[str,
     r"""Returns the named arguments of a function with what its docstring says
     about them.
     """
-    parameters, texts = (
-        inspect.signature(function, eval_str=True).parameters,
-        argument_help(function),
-    )
+    parameters, texts = inspect.signature(function).parameters, argument_help(function)
     return {name: Setting(parameters[name], texts.get(name, "")) for name in names}
 
 

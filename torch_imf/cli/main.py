@@ -19,6 +19,7 @@ from torch_imf.cli import (
     listing,
     predict,
     train,
+    tuning,
 )
 from torch_imf.cli.output import NoTerminal, Output, Stopped, plain
 
@@ -31,6 +32,7 @@ COMMANDS: dict[str, ModuleType] = {
     "predict": predict,
     "explain": explain,
     "complete": complete,
+    "tune": tuning,
 }
 DESCRIPTION = """Finds the missing links of a knowledge graph whose entities have texts, pictures
 or numbers."""
@@ -41,6 +43,7 @@ EPILOG = """A first session, with the graph that comes with the package:
   torch-imf evaluate runs/first --by category    filtered ranks of the test facts
   torch-imf predict runs/first --head France --relation borders
   torch-imf explain runs/first Argentina borders Paraguay
+  torch-imf tune countries --trials 20           settings that do better, on validation
 
 In place of 'countries', give a folder of your own with facts.tsv, texts.tsv, images/ and
 numbers.tsv. 'torch-imf <command> --help' tells more."""
