@@ -43,12 +43,12 @@ LAYERS = {
     "tune": {"data", "nn", "space", "study", "train", "trial"},
     "train": {"data", "transforms", "checkpoint", "evaluate", "ranking"},
     "resolver": {"datasets", "nn", "sampler"},
-    "visualize": {"predict"},
+    "visualize": {"data", "evaluate", "explain", "predict", "ranking", "tables", "temperature"},
     "tensorboard": set(),
     "cli": {
         *("data", "datasets", "encoders", "sampler", "nn", "settings", "build", "docstring"),
         *("train", "evaluate", "predict", "predict_file", "explain", "complete", "temperature"),
-        *("pretrained", "tables", "tensorboard"),
+        *("pretrained", "tables", "tensorboard", "tune", "visualize"),
     },
     "__main__": {"cli"},
 }

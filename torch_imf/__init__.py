@@ -5,7 +5,7 @@ with warnings.catch_warnings():
     warnings.filterwarnings("ignore", ".*torch.jit", FutureWarning)
     import torch_geometric.nn
 
-from . import data, datasets, encoders, nn, sampler, transforms
+from . import data, datasets, encoders, nn, sampler, transforms, visualize
 from .build import build_model
 from .calibrate import calibrate
 from .complete import complete

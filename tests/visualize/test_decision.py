@@ -1,0 +1,82 @@
+import pytest
+import torch
+
+from torch_imf import IMF, Temperature, predict
+from torch_imf.data import modalities
+from torch_imf.nn import KGE
+from torch_imf.predict import Completion
+from torch_imf.visualize import plot_completions, plot_decision
+
+plt = pytest.importorskip("matplotlib.pyplot")
+
+
+def texts(ax):
+    return [t.get_text() for t in ax.texts]
+
+
+def ticks(axis):
+    return [t.get_text() for t in axis.get_ticklabels()]
+
+
+@pytest.mark.parametrize("loss", ["bce", "ce"])
+def test_plot_decision(fake, loss):
+    model = IMF(fake.num_nodes, fake.num_relations, 8, *modalities(fake), loss=loss)
+    temperature = Temperature(1.0, 0.0, 0.0, is_prob=loss == "bce")
+    kwargs = {"relation": "next_to", "k": 4, "temperature": temperature}
+    fig = plot_decision(model, fake, "thing 3", labels={"text": "Text"}, **kwargs)
+    ax = fig.axes[0]
+    answers = predict(model, fake, head="thing 3", **kwargs)
+    assert ticks(ax.yaxis) == [f"{x.name} *" if x.known else x.name for x in answers]
+    weights = model.view_weights()
+    heads = [f"{'Text' if v == 'text' else v}\n× {w:.2f}" for v, w in weights.items()]
+    assert ticks(ax.xaxis) == ["all views", *heads]
+    assert ax.get_title() == "thing 3  next_to  ?"
+
+    cells = texts(ax)[: 4 * 6]
+    rows = [[float(x.replace("−", "-")) for x in cells[i : i + 6]] for i in range(0, 24, 6)]
+    for row, answer in zip(rows, answers, strict=True):
+        assert row == pytest.approx([answer.score, *answer.parts.values()], abs=6e-3)
+        assert row[0] == pytest.approx(sum(row[1:]), abs=4e-2)
+    assert texts(ax)[24] == "probability" and len(texts(ax)) == 24 + 1 + 4
+    # The shade of a view is that of the range of its parts, on one scale for all views:
+    shade = torch.from_numpy(ax.images[0].get_array())[..., 0]  # Less red, more blue.
+    parts = torch.tensor([list(x.parts.values()) for x in answers])
+    spread = parts.max(dim=0).values - parts.min(dim=0).values
+    red = (shade.max(dim=0).values - shade.min(dim=0).values)[1:]
+    assert int(red.argmax()) == int(spread.argmax())
+    fig.canvas.draw()
+
+
+def test_plot_decision_asks_for_heads_by_number_and_of_one_view(fake):
+    model = KGE(fake.num_nodes, fake.num_relations, 8)
+    _, ax = plt.subplots()
+    assert plot_decision(model, fake, 3, 0, 2, ax, title="$") is ax.figure
+    assert ticks(ax.xaxis) == ["all views", "struct\n× 1.00"] and ax.get_title() == "$"
+    ax = plot_decision(model, fake, tail=3, relation=1, known="remove").axes[0]
+    assert ax.get_title() == "?  after  thing 3"
+    assert len(ticks(ax.yaxis)) == 10 and not any("*" in t for t in ticks(ax.yaxis))
+    for wrong in ({"head": 1}, {"relation": 1}, {"head": 1, "tail": 2, "relation": 0}):
+        with pytest.raises(ValueError, match="Give 'relation' and one of 'head' and 'tail'"):
+            plot_decision(model, fake, **wrong)
+    with pytest.raises(ValueError, match="'thing 9999'"):
+        plot_decision(model, fake, "thing 9999", "after")
+    plt.close()
+
+
+def test_plot_completions():
+    answers = [
+        Completion(3, "Akron", 0.9, True, {"struct": 0.8, "text": 1.0}),
+        Completion(1, "Ohio", 0.5, False, {"struct": 0.9, "text": 0.1}),
+    ]
+    _, ax = plt.subplots()
+    assert plot_completions(answers, ax, title="born in", labels={"text": "Text"}) is ax.figure
+    assert ticks(ax.yaxis) == ["Akron *", "Ohio"]
+    assert ticks(ax.xaxis) == ["all", "struct", "Text"]
+    cells = ["0.900", "0.800", "1.000", "0.500", "0.900", "0.100"]
+    assert [float(x) for x in texts(ax)] == [float(x) for x in cells]
+    assert ax.get_title() == "born in"
+    with pytest.raises(ValueError, match="no completions"):
+        plot_completions([], ax)
+    with pytest.raises(ValueError, match="'parts' needs completions of 'predict'"):
+        plot_completions(answers, ax, parts=True)
+    plt.close()

@@ -1,0 +1,69 @@
+import io
+
+import pytest
+
+from torch_imf.visualize.style import (
+    COLORS,
+    VIEW_COLORS,
+    beside,
+    finish,
+    fonts,
+    ink,
+    label_of,
+    make_axes,
+    shorten,
+    view_colors,
+)
+
+pytest.importorskip("matplotlib")
+
+
+def test_view_colors():
+    names = ["struct", "audio", "text", "smell"]
+    colors = view_colors(names)
+    assert list(colors) == names and len(set(colors.values())) == 4
+    assert colors["text"] == VIEW_COLORS["text"] == view_colors(["text"])["text"]
+    assert len(view_colors(map(str, range(30)))) == 30  # More than there are colours.
+    assert len(set(COLORS)) == len(COLORS)
+
+
+@pytest.mark.parametrize("width", [5, 6, 20])
+def test_shorten(width):
+    name = "/people/person/place_of_birth"
+    out = shorten(name, width)
+    assert len(out) <= width and out[0] == "/" and out[-1] == "h" and "…" in out
+    assert shorten("a \n\tb", width) == "a b"
+    assert shorten("x" * width, width) == "x" * width
+    assert shorten("", width) == " "
+
+
+def test_label_of_and_ink():
+    assert label_of("text", None) == label_of("text", {"struct": "a"}) == "text"
+    assert label_of("text", {"text": "descriptions"}) == "descriptions"
+    assert label_of("text", {"text": "descriptions"}, 7) == "des…ons"
+    assert ink("#08519c") == "white" and ink("#d9d9d9") == "black"
+
+
+def test_make_axes_does_not_touch_pyplot():
+    import matplotlib.pyplot as plt
+
+    plt.close("all")
+    fig, ax = make_axes(None, 4, 3)
+    assert tuple(fig.get_size_inches()) == (4, 3) and plt.get_fignums() == []
+    assert make_axes(ax, 1, 1) == (fig, ax)
+
+
+def test_finish_makes_any_text_plain(recwarn):
+    fig, ax = make_axes(None, 3, 2)
+    ax.set_xticks([0, 1], ["$x^$", "\\frac{"])  # No formula, and not to be read as one.
+    ax.plot([0, 1], [0, 1], label="$_$")
+    ax.legend()
+    beside(ax, 0.5, "$}$", 20)
+    finish(ax, "$\\no such$", spines=("left",))
+    fig.savefig(io.BytesIO())
+    assert [spine.get_visible() for spine in ax.spines.values()] == [True, False, False, False]
+    assert ax.get_title() == "$\\no such$" and len(recwarn) == 0
+    # Scripts without a font are drawn as boxes:
+    ax.set_title("東京都 القاهرة \u0378")
+    fig.savefig(io.BytesIO())
+    assert fonts()[0] == "DejaVu Sans"
