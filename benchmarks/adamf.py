@@ -20,13 +20,13 @@ Rows:
   groups of them; `weight 0.1`: a larger lambda.
 """
 
-import torch
 from configs import GRAPHS, Settings, adamf_rows
 from experiment import parser, run
 from torch import set_num_threads
 from torch_geometric.data import Data
 
 from torch_imf import AdaMF, MultimodalKGE
+from torch_imf.visualize import modality_weights
 
 args = parser(__doc__, seeds=1, graphs=GRAPHS)
 args.add_argument("--rows", nargs="+", help="the rows to run, all of them by default")
@@ -34,24 +34,15 @@ args = args.parse_args()
 set_num_threads(args.threads)
 
 
-@torch.no_grad()
 def weights(model: MultimodalKGE, data: Data) -> Settings:
     """The mean weight of each modality over the entities of test facts of a relation, for the ten
     relations that have most of them (Figure 5, `modality_weights.py`).
     """
     if not isinstance(model, AdaMF) or len(model.fusion.in_channels) < 2:
         return {}
-    names = list(model.fusion.in_channels)
-    fused = model.fusion(model.embed(), model.masks(), return_attention_weights=True)
-    alpha = fused[1]  # [N, M] or [N, M, C]
-    alpha = alpha.flatten(2).mean(dim=-1) if alpha.dim() == 3 else alpha
-    rel_type = data.edge_type[data.test_mask]
-    edge_index = data.edge_index[:, data.test_mask]
-    out = {}
-    for r in rel_type.bincount().topk(min(10, rel_type.unique().numel())).indices.tolist():
-        mean = alpha[edge_index[:, rel_type == r].view(-1)].mean(dim=0).tolist()
-        out[data.rel_names[r]] = dict(zip(names, (round(x, 4) for x in mean), strict=True))
-    return {"modality_weights": out}
+    found = modality_weights(model, data, split="test")
+    rounded = {r: {name: round(x, 4) for name, x in row.items()} for r, row in found.items()}
+    return {"modality_weights": rounded}
 
 
 rows = adamf_rows(args.graph)
