@@ -16,6 +16,7 @@ from torch_imf.cli import (
     encode,
     evaluate,
     explain,
+    figures,
     listing,
     predict,
     train,
@@ -32,6 +33,7 @@ COMMANDS: dict[str, ModuleType] = {
     "predict": predict,
     "explain": explain,
     "complete": complete,
+    "figures": figures,
     "tune": tuning,
 }
 DESCRIPTION = """Finds the missing links of a knowledge graph whose entities have texts, pictures
@@ -43,6 +45,7 @@ EPILOG = """A first session, with the graph that comes with the package:
   torch-imf evaluate runs/first --by category    filtered ranks of the test facts
   torch-imf predict runs/first --head France --relation borders
   torch-imf explain runs/first Argentina borders Paraguay
+  torch-imf figures runs/first                   answers, weights and ranks as pictures
   torch-imf tune countries --trials 20           settings that do better, on validation
 
 In place of 'countries', give a folder of your own with facts.tsv, texts.tsv, images/ and

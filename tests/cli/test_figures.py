@@ -1,0 +1,45 @@
+import pytest
+
+from torch_imf.cli import main
+from torch_imf.cli.figures import NAMES
+
+pytest.importorskip("matplotlib")
+
+
+def test_figures(saved, read, tmp_path):
+    fact = ["--head", "Argentina", "--relation", "borders", "--tail", "Paraguay"]
+    out = read("figures", saved, "--out", tmp_path, *fact)
+    assert list(out["figures"]) == list(NAMES) and out["left_out"] == {}
+    for name in NAMES:
+        content = (tmp_path / f"{name}.png").read_bytes()
+        assert content.startswith(b"\x89PNG") and len(content) > 5000
+
+
+def test_some(saved, read, tmp_path):
+    args = ["--only", "weights", "history", "--relations", "borders", "--format", "svg"]
+    out = read("figures", saved, "--out", tmp_path, *args)
+    assert list(out["figures"]) == ["weights", "history"]
+    assert {path.name for path in tmp_path.iterdir()} == {"weights.svg", "history.svg"}
+
+
+def test_left_out(saved, tmp_path, capsys):
+    # The model alone has no history:
+    assert main(["figures", str(saved / "model"), "--out", str(tmp_path)]) == 0
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) == 5 and not (tmp_path / "history.png").exists()
+    assert "No figure 'history': There is no" in err
+
+
+def test_bad_input(saved, fails, tmp_path):
+    args = ["figures", saved, "--out", tmp_path / "figures"]
+    assert "needs '--head', '--relation' and '--tail'" in fails(*args, "--head", "France")
+    fact = ["--relation", "borders", "--tail", "Spain"]
+    assert "no entity 'Frnce'" in fails(*args, "--head", "Frnce", *fact)
+    assert "no relation 'x'" in fails(*args, "--only", "weights", "--relations", "x")
+    (saved / "history.json").rename(saved / "kept.json")
+    (saved / "history.json").write_text("[{")
+    try:
+        assert "history.json' is damaged" in fails(*args, "--only", "history")
+    finally:
+        (saved / "kept.json").replace(saved / "history.json")
+    assert not (tmp_path / "figures").exists()
