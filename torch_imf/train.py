@@ -254,6 +254,7 @@ def fit(
         raise
     finally:
         bar.close()
+        state.close()
         if diverged or len(state.history) > 0:
             model.load_state_dict(state.best)
     return state.history

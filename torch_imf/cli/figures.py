@@ -73,9 +73,7 @@ def run(options: argparse.Namespace) -> Output:
     fact: Any = given if all(given) else test_fact(data)
     kwargs: Any = {"temperature": saved_temperature(options.run)}
     figures: dict[str, Callable[[], Any]] = {
-        "decision": lambda: plot_decision(
-            model, data, fact[0], fact[1], options.k, **kwargs
-        ),
+        "decision": lambda: plot_decision(model, data, fact[0], fact[1], options.k, **kwargs),
         "explanation": lambda: plot_explanation(explain(model, data, *fact, **kwargs)),
         "weights": lambda: plot_relation_weights(model, data, options.relations),
         "categories": lambda: plot_categories(model, data),
