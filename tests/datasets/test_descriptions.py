@@ -70,3 +70,22 @@ def test_read_descriptions_without_names(tmp_path):
 def test_read_descriptions_refuses(tmp_path, name, content, message):
     with pytest.raises(ValueError, match=rf"{name}'.*{message}"):
         read(tmp_path, name, content)
+
+
+def test_long_texts_and_large_files(tmp_path, monkeypatch):
+    text = "x" * 200_000  # More than the csv module allows by default.
+    assert read(tmp_path, "a.csv", f'a,"{text}"')[0][2] == text
+    content = json.dumps({"a": "x" * 50}, indent=1)
+    monkeypatch.setattr("torch_imf.datasets.descriptions.LARGEST", len(content) - 1)
+    with pytest.raises(ValueError, match=r"a.json', line 3: this JSON has more than .* as JSONL"):
+        read(tmp_path, "a.json", content)
+    monkeypatch.setattr("torch_imf.datasets.descriptions.LARGEST", len(content))
+    assert len(read(tmp_path, "a.json", content)) == 1
+
+
+def test_huge_integers(tmp_path):
+    digits = "1" * 5000  # More than Python turns into an integer by default.
+    rows = read(tmp_path, "a.jsonl", f'{{"id": "a", "text": "x", "size": {digits}}}')
+    assert rows[0][:3] == ("a", "", "x")
+    with pytest.raises(ValueError, match="a.jsonl', line 1: the text is no string"):
+        read(tmp_path, "a.jsonl", f'{{"id": "a", "text": -{digits}}}')

@@ -64,3 +64,33 @@ def test_split_facts_with_few_to_spare():
     assert min(split.size(1) for split in splits) > 0
     with pytest.raises(ValueError, match="only 0 of the 3 facts .*Please pass ready splits"):
         split_facts(torch.tensor([[0, 0, 0], [0, 0, 0], [1, 2, 3]]), (0.8, 0.1, 0.1), 4, 1)
+
+
+def test_blank_nodes_of_two_files_are_not_the_same(tmp_path):
+    paths = [tmp_path / name for name in ("a/x.nt", "b/x.nt", "x.tsv")]
+    for path in paths:
+        path.parent.mkdir(exist_ok=True)
+    for path in paths[:2]:
+        path.write_text("_:b1 <r> <A> .\n_:b1 <r> _:b2 .\n")
+    paths[2].write_text("_:b1\tr\tA\n")
+    nodes = read_facts([str(paths[0])])[1]
+    assert nodes == ["A", "_:b1", "_:b2"]
+    nodes = read_facts(list(map(str, paths)))[1]
+    blank = ["_:b1@a/x.nt", "_:b1@b/x.nt", "_:b2@a/x.nt", "_:b2@b/x.nt"]
+    assert nodes == ["A", "_:b1", *blank]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "header",
+    ["h r t", "s p o", "subject predicate object", "entity1 relation entity2", "Entity_1 REL E2"]
+    + ["source edge target", "Head ID|Relation Type|Tail ID", "#head relation tail"],
+)
+def test_headers_of_other_words(tmp_path, header):
+    path = tmp_path / "a.tsv"
+    words = header.split("|" if "|" in header else None)
+    path.write_text("\t".join(words) + "\na\tr\tb\nt\tr\tt\n")
+    facts, nodes, rels, _ = read_facts([str(path)])
+    assert (facts[0].size(1), nodes, rels) == (2, ["a", "b", "t"], ["r"])
+    path.write_text("s\tr\ts\na\tr\tb\n")  # Letters that are not all of a header are data.
+    assert read_facts([str(path)])[0][0].size(1) == 2

@@ -33,3 +33,19 @@ def test_suffix():
 
 def test_where():
     assert where("a.tsv", 3) == "'a.tsv', line 3" and where("a.pq", 3) == "'a.pq', row 3"
+
+
+@pytest.mark.parametrize("name", ["a.tsv", "a.tsv.gz"])
+def test_lines_without_end(tmp_path, monkeypatch, name):
+    monkeypatch.setattr("torch_imf.datasets.lines.LONGEST", 1000)
+    path = tmp_path / name
+    for size in (999, 1000):
+        content = b"first\n" + size * b"x" + b"\nlast"
+        path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+        lines = read_lines(str(path))
+        assert next(lines) == "first\n"
+        if size == 999:
+            assert list(map(len, lines)) == [1000, 4]
+        else:
+            with pytest.raises(ValueError, match=f"{name}', line 2: this line has more than 1,000"):
+                next(lines)

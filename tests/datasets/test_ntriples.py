@@ -46,3 +46,9 @@ def test_read_ntriples_refuses(tmp_path, line):
     path.write_text(f"<a> <b> <c> .\n{line}\n")
     with pytest.raises(ValueError, match=r"a\.nt', line 2: expected '<head> <relation> <tail> \.'"):
         list(read_ntriples(str(path)))
+
+
+def test_blank_nodes_have_a_scope(tmp_path):
+    path = tmp_path / "a.nt"
+    path.write_text("_:b1 <r> <_:b1> .\n")
+    assert [x for _, x in read_ntriples(str(path), "@a.nt")] == [["_:b1@a.nt", "r", "_:b1"]]

@@ -182,6 +182,15 @@ def test_encoders(folder):
         load(folder, encoders={"image": None})
 
 
+def test_an_encoder_that_finds_nothing(folder):
+    pytest.importorskip("PIL")
+    (folder / "images").mkdir()
+    (folder / "images" / "n0.png").write_text("No image")
+    message = """Pass 'visual=None' .to 'MultimodalKG', 'encoders={"visual": None}'. to leave"""
+    with pytest.warns(UserWarning, match="'n0.png'"), pytest.raises(ValueError, match=message):
+        load(folder, images=folder / "images")
+
+
 def test_root(folder, monkeypatch):
     root = folder / "root"
     first = load(folder, root=str(root))

@@ -12,3 +12,13 @@ def test_own_names():
     assert names(["A", "Bee", "x"]).tolist() == [-1, -1, -1]
     assert len(names) == 5 and names.example() == "A"
     assert str(names) == "OwnNames(5, names=9)"
+
+
+def test_last_parts_of_other_uris():
+    names = OwnNames(["http://dbpedia.org/resource/A", "<http://dbpedia.org/resource/B>", "C"])
+    base = "https://dbpedia.org/resource"
+    assert names(["A", f"{base}/A", f"<{base}/B>", "http:/dbpedia.org/resource/A"]).tolist() == [
+        *(0, 0, 1, 0)
+    ]
+    other = "http://dbpedia.org/ontology"
+    assert names([f"{other}/A", f"<{other}/B>", f"{other}/C"]).tolist() == [-1, -1, 2]

@@ -108,3 +108,15 @@ def test_parquet(tmp_path):
         read(tmp_path, "a.parquet", "a\tr\tb\n")
     with pytest.raises(ValueError, match="There is no file"):
         list(read_table(str(tmp_path / "b.parquet"), COLUMNS))
+
+
+def test_quotes_in_tsv_are_told_once(tmp_path):
+    content = 'a\tr\t"b" and "c"\na\t"say ""r"" x"\tc\n"a"\tr\tb\n'
+    with pytest.warns(UserWarning) as warned:
+        rows = read(tmp_path, "a.tsv", content)
+    assert len(warned) == 1
+    quoted = '"say ""r"" x"'
+    assert f"a.tsv', line 2: '{quoted}' is in quotes" in str(warned[0].message)
+    assert [row[:3] for _, row in rows] == [line.split("\t") for line in content.splitlines()]
+    with pytest.raises(ValueError, match="line 1: expected 3 fields .*quotes protect neither tabs"):
+        read(tmp_path, "a.tsv", '"a\tb"\tr\tc\n')

@@ -1,18 +1,20 @@
 import json
 from collections.abc import Iterator
 
+from torch_imf.datasets.columns import Column
 from torch_imf.datasets.io import short
-from torch_imf.datasets.lines import read_lines, suffix, where
-from torch_imf.datasets.tables import TABLES, Column, read_table
+from torch_imf.datasets.lines import LONGEST, read_lines, suffix, where
+from torch_imf.datasets.tables import TABLES, read_table
 
 NAMES = ("name", "label", "title")
 TEXTS = ("text", "description", "abstract", "summary", "comment")
 COLUMNS = (
-    Column("entity", ("entity", "id", "node", "key", "uri", *NAMES)),
+    Column("entity", ("entity", "id", "node", "key", "uri", "iri", "entity_id", "node_id", *NAMES)),
     Column("text", TEXTS, blank=True),
     Column("name", NAMES, required=False),
 )
 JSON = (".json", ".jsonl", ".ndjson")
+LARGEST = 16 * LONGEST  # Characters of a JSON file, which is read as a whole.
 
 # What a text belongs to, its name and text (empty if there are none), and where that stands:
 Description = tuple[str, str, str, str]
@@ -47,7 +49,7 @@ def read_descriptions(path: str, header: bool | None = None) -> Iterator[Descrip
         for line, (node, text, name) in read_table(path, COLUMNS, header):
             yield node, name, text, where(path, line)
     elif kind == ".json":
-        content = parse("".join(read_lines(path)), path)
+        content = parse(read_whole(path), path)
         if isinstance(content, dict):
             for node, value in content.items():
                 place = f"'{path}', entry {short(node)}"
@@ -66,6 +68,24 @@ def read_descriptions(path: str, header: bool | None = None) -> Iterator[Descrip
         raise ValueError(f"'{path}' holds no texts, expected one of {[*TABLES, *JSON]}")
 
 
+def read_whole(path: str) -> str:
+    r"""Returns the content of a text file.
+
+    Raises:
+        ValueError: If it is too large for that.
+    """
+    lines, size = [], 0
+    for line, text in enumerate(read_lines(path), start=1):
+        size += len(text)
+        if size > LARGEST:
+            raise ValueError(
+                f"{where(path, line)}: this JSON has more than {LARGEST:,} characters. Please save "
+                f"it as JSONL, which is read line by line"
+            )
+        lines.append(text)
+    return "".join(lines)
+
+
 def parse(text: str, path: str, line: int = 1) -> object:
     r"""Returns the content of a JSON text that begins at a line of a file.
 
@@ -82,12 +102,17 @@ def parse(text: str, path: str, line: int = 1) -> object:
         return out
 
     try:
-        return json.loads(text, object_pairs_hook=unique)
+        return json.loads(text, object_pairs_hook=unique, parse_int=to_integer)
     except json.JSONDecodeError as e:
         place = where(path, line + e.lineno - 1)
         raise ValueError(f"{place}: this is no JSON ({e.msg}, column {e.colno})") from e
     except RecursionError as e:
         raise ValueError(f"{where(path, line)}: this JSON is nested too deeply") from e
+
+
+def to_integer(digits: str) -> int | float:
+    r"""Returns an integer, or a float where Python refuses one for its length."""
+    return int(digits) if len(digits) < 1000 else float(digits)
 
 
 def from_object(entry: object, place: str) -> Iterator[Description]:

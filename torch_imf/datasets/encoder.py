@@ -99,7 +99,8 @@ def run_encoder(
     if not keep.any():
         raise ValueError(
             f"The {modality} encoder {encoder} found nothing to encode in any of the "
-            f"{keep.numel()} entities. Pass '{modality}=None' to leave this modality out"
+            f"{keep.numel()} entities. Pass '{modality}=None' (to 'MultimodalKG', "
+            f"'encoders={{\"{modality}\": None}}') to leave this modality out"
         )
     if nonzero_rows(x)[~keep].any():
         x = x.masked_fill(~keep.view(-1, 1), 0.0)

@@ -1,3 +1,4 @@
+import os.path as osp
 import warnings
 from array import array
 from collections.abc import Iterator, Sequence
@@ -7,14 +8,27 @@ from torch import Tensor
 
 from torch_imf.data.clean import first_of
 from torch_imf.data.relations import distinct_facts, mark
+from torch_imf.datasets.columns import Column
 from torch_imf.datasets.lines import suffix
 from torch_imf.datasets.ntriples import read_ntriples
-from torch_imf.datasets.tables import TABLES, Column, read_table
+from torch_imf.datasets.tables import TABLES, read_table
 
 COLUMNS = (
-    Column("head", ("head", "subject", "source", "from", "head_id", "subj")),
-    Column("relation", ("relation", "predicate", "property", "rel", "relation_id", "pred")),
-    Column("tail", ("tail", "object", "target", "to", "tail_id", "obj")),
+    Column(
+        "head",
+        ("head", "subject", "source", "from", "head_id", "subj", "src", "h", "s")
+        + ("entity1", "e1", "node1", "head_entity", "head_name", "subject_id", "source_id"),
+    ),
+    Column(
+        "relation",
+        ("relation", "predicate", "property", "rel", "relation_id", "pred", "edge", "r", "p")
+        + ("relation_name", "relation_type", "predicate_id", "property_id", "edge_type"),
+    ),
+    Column(
+        "tail",
+        ("tail", "object", "target", "to", "tail_id", "obj", "dst", "t", "o")
+        + ("entity2", "e2", "node2", "tail_entity", "tail_name", "object_id", "target_id"),
+    ),
 )
 
 Counts = dict[str, int]
@@ -26,7 +40,8 @@ def read_facts(
 ) -> tuple[list[Tensor], list[str], list[str], dict[str, Counts]]:
     r"""Reads files of facts, line by line, into ids. Names are numbered in
     alphabetical order, so that ids do not depend on the order of lines, and a
-    fact that a file repeats is left out.
+    fact that a file repeats is left out. The blank nodes of several files of
+    N-Triples are told apart by the names of these.
 
     Args:
         paths (list[str]): The files: tables (see :meth:`read_table`) of head,
@@ -46,9 +61,13 @@ def read_facts(
     nodes: dict[str, int] = {}
     rels: dict[str, int] = {}
     rows, counts = [], {}
+    folder = osp.dirname(osp.abspath(paths[0]))
+    if len(paths) > 1:
+        folder = osp.commonpath([osp.dirname(osp.abspath(path)) for path in paths])
     for path in paths:
         ids, literals = array("q"), 0
-        for names in stream(path, header):
+        scope = f"@{osp.relpath(path, folder)}" if len(paths) > 1 else ""
+        for names in stream(path, header, scope):
             if names is None:
                 literals += 1
                 continue
@@ -72,10 +91,10 @@ def read_facts(
     return facts, node_ids, rel_ids, counts
 
 
-def stream(path: str, header: bool | None) -> Iterator[list[str] | None]:
+def stream(path: str, header: bool | None, scope: str = "") -> Iterator[list[str] | None]:
     r"""Streams the facts of a file, :obj:`None` for one about a literal."""
     if suffix(path) == ".nt":
-        yield from (fact for _, fact in read_ntriples(path))
+        yield from (fact for _, fact in read_ntriples(path, scope))
     elif suffix(path) in TABLES:
         yield from (fact for _, fact in read_table(path, COLUMNS, header))
     else:

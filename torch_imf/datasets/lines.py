@@ -1,10 +1,14 @@
 import gzip
 import os.path as osp
 from collections.abc import Iterator
+from functools import partial
 
 from torch_imf.datasets.io import DAMAGED
 
 PARQUET = (".parquet", ".pq")
+
+LONGEST = 1 << 26
+"""How many bytes a line may have. A gzipped file can hold one without end."""
 
 
 def read_lines(path: str) -> Iterator[str]:
@@ -12,12 +16,17 @@ def read_lines(path: str) -> Iterator[str]:
     if its name ends in :obj:`.gz`.
 
     Raises:
-        ValueError: If there is no such file, it is damaged, or it is no text.
+        ValueError: If there is no such file, it is damaged, it is no text, or
+            a line is longer than :obj:`LONGEST`.
     """
     line = 1
     try:
         with (gzip.open if path.lower().endswith(".gz") else open)(path, "rb") as file:
-            for line, content in enumerate(file, start=1):
+            for line, content in enumerate(iter(partial(file.readline, LONGEST + 1), b""), 1):
+                if len(content) > LONGEST:
+                    raise ValueError(
+                        f"{where(path, line)}: this line has more than {LONGEST:,} bytes"
+                    )
                 text = content.decode("utf-8-sig" if line == 1 else "utf-8")
                 if "\0" in text:
                     raise ValueError(f"{where(path, line)}: this is no text, but binary data")

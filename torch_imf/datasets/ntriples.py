@@ -16,13 +16,15 @@ ESCAPE = re.compile(
 )
 
 
-def read_ntriples(path: str) -> Iterator[tuple[int, list[str] | None]]:
+def read_ntriples(path: str, scope: str = "") -> Iterator[tuple[int, list[str] | None]]:
     r"""Streams the facts of an `N-Triples
     <https://www.w3.org/TR/n-triples/>`_ file, gzipped or not. IRIs lose their
     brackets, and their escapes are resolved.
 
     Args:
         path (str): The path of the file.
+        scope (str, optional): What to add to blank nodes, as those of two files
+            are never the same. (default: :obj:`""`)
 
     Yields:
         The line, and head, relation and tail, or :obj:`None` if the tail is a
@@ -41,12 +43,14 @@ def read_ntriples(path: str) -> Iterator[tuple[int, list[str] | None]]:
                 f"{short(text.strip())})"
             )
         head, rel, tail = match.groups()
-        yield line, None if tail is None else [to_name(head), to_name(rel), to_name(tail)]
+        yield line, None if tail is None else [to_name(x, scope) for x in (head, rel, tail)]
 
 
-def to_name(term: str) -> str:
-    r"""Returns an IRI without brackets and escapes, and a blank node as it
-    is.
+def to_name(term: str, scope: str = "") -> str:
+    r"""Returns an IRI without brackets and escapes, and a blank node with the
+    scope of its label.
     """
-    term = term[1:-1] if term.startswith("<") else term
+    if not term.startswith("<"):
+        return term + scope
+    term = term[1:-1]
     return ESCAPE.sub(lambda match: chr(int(match[1] or match[2], 16)), term)

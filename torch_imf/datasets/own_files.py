@@ -9,6 +9,7 @@ from urllib.parse import unquote
 from torch_geometric.data import Data
 
 from torch_imf.data.names import UNKNOWN
+from torch_imf.datasets.columns import Column
 from torch_imf.datasets.descriptions import read_descriptions
 from torch_imf.datasets.facts import read_facts, split_facts
 from torch_imf.datasets.graph import build_graph
@@ -16,7 +17,7 @@ from torch_imf.datasets.io import short, to_number
 from torch_imf.datasets.lines import where
 from torch_imf.datasets.own_folder import find_splits
 from torch_imf.datasets.own_names import OwnNames
-from torch_imf.datasets.tables import Column, read_table
+from torch_imf.datasets.tables import read_table
 
 SPLITS = ("train", "val", "test")
 FILES = ("triples", "texts", "numeric")

@@ -1,33 +1,15 @@
 import csv
+import re
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
+from torch_imf.datasets.columns import Column, find_header, warn_of_words
 from torch_imf.datasets.io import short
-from torch_imf.datasets.lines import PARQUET, read_lines, suffix, where
+from torch_imf.datasets.lines import LONGEST, PARQUET, read_lines, suffix, where
 
 SEPARATORS = {".tsv": "\t", ".tab": "\t", ".txt": "\t", ".csv": ","}
 TABLES = (*SEPARATORS, *PARQUET)
-
-
-@dataclass(frozen=True)
-class Column:
-    r"""A column of a table.
-
-    Args:
-        name (str): What it holds, for error messages.
-        words (tuple[str, ...]): The names that it goes by in a header, the
-            best first.
-        required (bool, optional): Whether a table needs to have it.
-            (default: :obj:`True`)
-        blank (bool, optional): Whether its fields may be empty.
-            (default: :obj:`False`)
-    """
-
-    name: str
-    words: tuple[str, ...]
-    required: bool = True
-    blank: bool = False
+QUOTED = re.compile(r'"(?:[^"]|"")*"')
 
 
 def read_table(
@@ -37,11 +19,13 @@ def read_table(
 ) -> Iterator[tuple[int, list[str]]]:
     r"""Streams the rows of a table: TSV (:obj:`.tsv`, :obj:`.tab`,
     :obj:`.txt`), CSV, either of them gzipped, or Parquet. White space around
-    fields, empty lines and a byte-order mark do not matter.
+    fields, empty lines and a byte-order mark do not matter. In TSV, quotes are
+    part of a field; a warning tells the first that is in quotes as CSV has it.
 
     A table without a header holds the required columns in their order. With
-    one, columns are found by their names, and others are left out with a
-    warning.
+    one, columns are found by their names (whatever their case, and what
+    separates their words), and others are left out with a warning. A first
+    line that is read as data although it looks like a header gets one, too.
 
     Args:
         path (str): The path of the file.
@@ -68,63 +52,23 @@ def read_table(
     place = [next(required) if column.required else None for column in columns]
     width, first = sum(index is not None for index in place), True
     for line, row in rows:
-        if first:
-            first = False
-            found = find_header(path, row, columns, header)
-            if found is not None:
-                place, width = found, len(row)
-            if found is not None or header or kind in PARQUET:
-                if len(row) != width:
-                    raise ValueError(wrong_size(path, line, row, width, columns))
-                continue
+        found = find_header(path, row, columns, header) if first else None
+        if found is not None:
+            place, width = found, len(row)
         if len(row) != width:
             raise ValueError(wrong_size(path, line, row, width, columns))
+        if first:
+            first = False
+            named = found is not None or header or kind in PARQUET
+            if found is None and (header is None or named):
+                warn_of_words(path, row, columns, bool(named))
+            if named:
+                continue
         fields = ["" if index is None else row[index].strip() for index in place]
         for field, column in zip(fields, columns, strict=True):
             if field == "" and column.required and not column.blank:
                 raise ValueError(f"{where(path, line)}: the {column.name} is empty")
         yield line, fields
-
-
-def find_header(
-    path: str,
-    row: list[str],
-    columns: Sequence[Column],
-    header: bool | None,
-) -> list[int | None] | None:
-    r"""Returns where each column is if the first row of a table names them
-    all, and :obj:`None` if it does not.
-
-    Raises:
-        ValueError: If it looks like a header that lacks a column or has one
-            twice.
-    """
-    if header is False and suffix(path) not in PARQUET:
-        return None
-    names = [field.strip().lower() for field in row]
-    place = [
-        next((names.index(word) for word in column.words if word in names), None)
-        for column in columns
-    ]
-    absent = [
-        column.name
-        for column, index in zip(columns, place, strict=True)
-        if index is None and column.required
-    ]
-    known = {word for column in columns for word in column.words}
-    if absent and not known.issuperset(names):
-        return None  # A fact, or a header of other words.
-    twice = [name for name in names if names.count(name) > 1]
-    if absent or twice:
-        problem = f"has {short(twice[0])} twice" if twice else f"lacks the {absent[0]}"
-        raise ValueError(
-            f"{where(path, 1)}: the header {problem} (got {short(row)}). If this is no header, "
-            f"pass 'header=False'"
-        )
-    others = [field for i, field in enumerate(row) if i not in place]
-    if others:
-        warnings.warn(f"'{path}': the columns {others} are left out", stacklevel=4)
-    return place
 
 
 def wrong_size(path: str, line: int, row: list[str], width: int, columns: Sequence[Column]) -> str:
@@ -133,6 +77,10 @@ def wrong_size(path: str, line: int, row: list[str], width: int, columns: Sequen
     sep = "" if kind in PARQUET else " separated by " + ("commas" if kind == ".csv" else "tabs")
     names = ", ".join(column.name for column in columns if column.required)
     hint = ". Spaces do not separate fields" if kind in SEPARATORS and len(row) == 1 else ""
+    if any("\r" in field for field in row):
+        hint = ". Please end lines in a line feed, not in a carriage return only"
+    elif sep.endswith("tabs") and any(field.startswith('"') for field in row):
+        hint = ". In TSV, quotes protect neither tabs nor line ends; please save the file as CSV"
     return (
         f"{where(path, line)}: expected {width} fields{sep} ({names}), got {len(row)}: "
         f"{short(row)}{hint}"
@@ -144,10 +92,16 @@ def text_rows(path: str, sep: str) -> Iterator[tuple[int, list[str]]]:
     separated by commas.
     """
     if sep == "\t":
+        quoted = False
         for line, text in enumerate(read_lines(path), start=1):
             if text.strip():
-                yield line, text.rstrip("\r\n").split("\t")
+                row = text.rstrip("\r\n").split("\t")
+                if '"' in text and not quoted:
+                    quoted = warn_of_quotes(path, line, row)
+                yield line, row
         return
+    # Texts may be longer than the module allows:
+    csv.field_size_limit(max(LONGEST, csv.field_size_limit()))
     reader = csv.reader(read_lines(path), delimiter=sep, strict=True, skipinitialspace=True)
     line = 1
     try:
@@ -157,6 +111,20 @@ def text_rows(path: str, sep: str) -> Iterator[tuple[int, list[str]]]:
             line = reader.line_num + 1
     except csv.Error as e:
         raise ValueError(f"{where(path, line)}: the row that begins here is no CSV ({e})") from e
+
+
+def warn_of_quotes(path: str, line: int, row: list[str]) -> bool:
+    r"""Warns of a field of TSV that is in quotes as CSV has it, and returns
+    whether there is one.
+    """
+    field = next((field for field in map(str.strip, row) if QUOTED.fullmatch(field)), None)
+    if field is not None:
+        warnings.warn(
+            f"{where(path, line)}: {short(field)} is in quotes, which are part of it in TSV. If "
+            f"they are not to be, here and below, save the file as CSV",
+            stacklevel=4,
+        )
+    return field is not None
 
 
 def parquet_rows(path: str) -> Iterator[tuple[int, list[str]]]:
