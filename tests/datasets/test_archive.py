@@ -166,3 +166,67 @@ def test_unpack_at_the_same_time(tmp_path, monkeypatch):
 def test_unpack_other_files(tmp_path):
     with pytest.raises(ValueError, match=r"'images.rar' is no archive \(.tar, "):
         unpack("images.rar", str(tmp_path))
+
+
+ZEROS = bytes(1 << 20)
+
+
+@pytest.mark.parametrize("mode", ["w:gz", "w:bz2", "w:xz", "zip"])
+def test_unpack_refuses_bombs(tmp_path, mode):
+    path = tmp_path / ("images.zip" if mode == "zip" else "images.tar")
+    if mode == "zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            for i in range(65):
+                archive.writestr(f"{i}.png", ZEROS)
+    else:
+        with tarfile.open(path, mode) as archive:
+            for i in range(65):
+                add(archive, f"{i}.png", ZEROS)
+    with pytest.raises(ValueError, match=r"images.\w+' is refused, as it is more than 300 times"):
+        unpack(str(path), str(tmp_path / "out"))
+    assert os.listdir(tmp_path / "out") == []
+
+
+def test_unpack_refuses_bombs_in_names(tmp_path, monkeypatch):
+    # The name of a member may be as long as it says, and is read as a whole:
+    monkeypatch.setattr("torch_imf.data.limits.FLOOR", 1 << 20)
+    path = tmp_path / "images.tar.gz"
+    with tarfile.open(path, "w:gz") as archive:
+        add(archive, "name", 4 * ZEROS, type=tarfile.GNUTYPE_LONGNAME)
+        add(archive, "1.png")
+    with pytest.raises(ValueError, match="images.tar.gz' is refused, as it is more than 300 times"):
+        unpack(str(path), str(tmp_path / "out"))
+
+
+def test_unpack_tells_what_the_names_of_members_cause(tmp_path):
+    path, out = str(tmp_path / "images.zip"), str(tmp_path / "out")
+    for names in (["a", "a/b.png"], ["x" * 300]):
+        with zipfile.ZipFile(path, "w") as archive:
+            for name in names:
+                archive.writestr(name, b"image")
+        with pytest.raises(ValueError, match=r"images\.zip' is damaged"):
+            unpack(path, out)
+        assert os.listdir(out) == []
+
+
+def test_unpack_needs_no_password(tmp_path):
+    path = tmp_path / "images.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.png", b"image")
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\1\2") + 8] |= 1  # The flag of an encrypted member...
+    content[6] |= 1  # ... in both of its places.
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"images\.zip' cannot be unpacked .*password"):
+        unpack(str(path), str(tmp_path / "out"))
+
+
+def test_unpack_refuses_holes(tmp_path):
+    # What is stored in a byte and is a terabyte when read:
+    path = str(tmp_path / "images.tar")
+    pax = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": str(1 << 40)}
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as archive:
+        content = b"1\n0\n1\n".ljust(512, b"\0") + b"x"
+        add(archive, "a.png", content, pax_headers={**pax, "GNU.sparse.name": "a.png"})
+    with pytest.raises(ValueError, match="is refused, its member 'a.png'"):
+        unpack(path, str(tmp_path / "out"))

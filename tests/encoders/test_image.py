@@ -1,5 +1,7 @@
 import os
+import struct
 import warnings
+import zlib
 
 import pytest
 import torch
@@ -106,3 +108,35 @@ def test_unreadable_images(tmp_path):
         warnings.simplefilter("error")
         encoder([good])
     assert encoder.unreadable == {}
+
+
+@withPackage("PIL")
+def test_images_that_are_too_large(tmp_path, monkeypatch):
+    # A picture of 40 gigapixels in a kilobyte, and a file of many bytes:
+    header = struct.pack(">IIBBBBB", 200_000, 200_000, 8, 2, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(bytes(1000))), (b"IEND", b"")]
+    content = b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(x)) + kind + x + struct.pack(">I", zlib.crc32(kind + x))
+        for kind, x in chunks
+    )
+    (tmp_path / "wide.png").write_bytes(content)
+    (tmp_path / "long.png").write_bytes(content.ljust(2001, b"\0"))
+    monkeypatch.setattr("torch_imf.encoders.image.LARGEST", 2000)
+    encoder = PixelEncoder(1, 1)
+    good = torch.zeros(3, 2, 2, dtype=torch.uint8)
+    with pytest.warns(UserWarning, match="2 images cannot be read.*'long.png' .*'wide.png' ") as w:
+        mask = encoder([str(tmp_path / "wide.png"), str(tmp_path / "long.png"), good])[1]
+    assert "more than 2,000 bytes" in str(w[0].message) and "exceeds limit" in str(w[0].message)
+    assert mask.tolist() == [False, False, True]
+
+
+@withPackage("PIL")
+def test_images_that_are_programs(tmp_path):
+    # PostScript, which Pillow would have drawn by Ghostscript, and a pickle:
+    path, marker = tmp_path / "a.png", tmp_path / "marker"
+    code = f"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n({marker}) (w) file\n"
+    for content in (code.encode(), f"cos\nsystem\n(S'touch {marker}'\ntR.".encode()):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="Cannot read the image .*cannot identify"):
+            read_image(path)
+    assert not marker.exists()

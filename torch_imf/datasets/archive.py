@@ -1,3 +1,6 @@
+import bz2
+import errno
+import gzip
 import hashlib
 import lzma
 import os
@@ -7,13 +10,23 @@ import stat
 import tarfile
 import tempfile
 import zipfile
+from collections.abc import Callable
 from pathlib import PureWindowsPath
+from typing import IO
 
+from torch_imf.data.limits import RATIO, too_large
 from torch_imf.datasets import io
 from torch_imf.datasets.io import short
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
 DAMAGED = (*io.DAMAGED, zipfile.BadZipFile, lzma.LZMAError)
+OPENERS: dict[bytes, Callable[[str], IO[bytes]]] = {
+    b"\x1f\x8b": gzip.open,  # type: ignore[dict-item]
+    b"BZh": bz2.open,  # type: ignore[dict-item]
+    b"\xfd7zXZ": lzma.open,  # type: ignore[dict-item]
+}
+# What the names of members cause, rather than the disk:
+NAMING = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EINVAL)
 
 
 def unpack(path: str, folder: str) -> str:
@@ -29,8 +42,9 @@ def unpack(path: str, folder: str) -> str:
         another one if the archive changes (in size or time).
 
     Raises:
-        ValueError: If the archive is damaged, of another kind, or has members
-            that are links or would be placed outside. Nothing is left behind.
+        ValueError: If the archive is damaged, of another kind, far larger when
+            unpacked, or has members that are links or would be placed outside.
+            Nothing is left behind.
     """
     name = osp.basename(path)
     suffix = next((suffix for suffix in ARCHIVES if name.lower().endswith(suffix)), None)
@@ -51,7 +65,7 @@ def unpack(path: str, folder: str) -> str:
     except DAMAGED as e:
         if osp.isdir(out):
             return out  # Another process was faster.
-        if isinstance(e, OSError) and e.errno is not None:
+        if isinstance(e, OSError) and e.errno not in (None, *NAMING):
             raise  # Not the archive is at fault, but the disk.
         raise ValueError(f"'{path}' is damaged, please fetch it anew ({e})") from e
     finally:
@@ -62,34 +76,79 @@ def unpack(path: str, folder: str) -> str:
 def extract_zip(path: str, folder: str) -> None:
     r"""Extracts a zip archive if all of its members are safe."""
     with zipfile.ZipFile(path) as archive:
-        for member in archive.infolist():
+        members = archive.infolist()
+        for member in members:
             check_member(path, member.filename, stat.S_ISLNK(member.external_attr >> 16))
-        archive.extractall(folder)
+        check_size(path, sum(member.file_size for member in members))
+        try:
+            archive.extractall(folder)
+        except RuntimeError as e:  # A password, or a compression that Python does not know.
+            raise ValueError(f"'{path}' cannot be unpacked ({e})") from e
 
 
 def extract_tar(path: str, folder: str) -> None:
     r"""Extracts a tar archive, checking each member before it is written."""
-    with tarfile.open(path) as archive:
+    with BoundedFile(path) as file, tarfile.open(fileobj=file, mode="r:") as archive:  # type: ignore
         archive.extraction_filter = getattr(tarfile, "data_filter", lambda member, _: member)
         for member in archive:
             # Hard links inside are safe, for there are no symbolic ones:
             special = not (member.isfile() or member.isdir() or member.islnk())
-            check_member(path, member.name, special, member.linkname)
+            # Those with holes are larger than what is stored:
+            check_member(path, member.name, special or member.issparse(), member.linkname)
+            check_size(path, archive.offset)
             archive.extract(member, folder)
 
         # A damaged header passes for the end, which is a block of zeros:
-        assert archive.fileobj is not None
-        archive.fileobj.seek(archive.offset)
-        if archive.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+        file.seek(archive.offset)
+        if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
             raise tarfile.ReadError("unexpected end of data")
-        while archive.fileobj.read(1 << 20):
+        while file.read(1 << 20):
             pass  # Compressed content has its checksum at its end.
+
+
+class BoundedFile:
+    r"""A file that may be compressed, of which no more can be read than an
+    honest one of its size would have.
+    """
+
+    def __init__(self, path: str) -> None:
+        with open(path, "rb") as file:
+            start = file.read(6)
+        opener = next((x for magic, x in OPENERS.items() if start.startswith(magic)), None)
+        self.path = path
+        self.file: IO[bytes] = open(path, "rb") if opener is None else opener(path)
+
+    def read(self, size: int) -> bytes:
+        check_size(self.path, self.file.tell() + size)
+        return self.file.read(size)
+
+    def seek(self, offset: int) -> int:
+        check_size(self.path, offset)
+        return self.file.seek(offset)
+
+    def tell(self) -> int:
+        return self.file.tell()
+
+    def __enter__(self) -> "BoundedFile":
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        self.file.close()
+
+
+def check_size(path: str, size: int) -> None:
+    r"""Refuses an archive that is too large when it is unpacked."""
+    if too_large(os.path.getsize(path), size):
+        raise ValueError(
+            f"'{path}' is refused, as it is more than {RATIO} times as large when unpacked. If you "
+            f"trust it, unpack it and pass the folder"
+        )
 
 
 def check_member(path: str, name: str, special: bool, link: str = "") -> None:
     r"""Refuses a member of an archive that is special or leads outside."""
     places = [PureWindowsPath(name), PureWindowsPath(link)]  # Either slash separates.
-    if special or any(place.root != "" or ".." in place.parts for place in places):
+    if special or "\0" in name or any(place.root != "" or ".." in place.parts for place in places):
         raise ValueError(
             f"'{path}' is refused, its member {short(name)} is a link or device or leads outside. "
             f"If you trust it, unpack it and pass the folder"

@@ -1,5 +1,6 @@
 import errno
 import math
+import os
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,6 +9,7 @@ from typing import IO
 import numpy as np
 from torch import Tensor
 
+from .bounds import check_content, check_size, check_sizes
 from .pretrained import require
 from .table import Table, check_matrix, parts, pool, tabulate, to_float, to_name, to_row
 from .unpickle import ContentError, load_arrays, load_tensors
@@ -58,13 +60,15 @@ def reading(name: str, suffix: str) -> Iterator[None]:
 
 def read_npy(path: str) -> Table:
     with open(path, "rb") as file:
-        shape, _, _ = read_header(file)
+        shape, _, dtype = read_header(file)
+        check_content(shape, dtype, os.path.getsize(path) - file.tell())
     check_matrix(shape)
     return Table(None, shape[0], read_array(lambda: open(path, "rb")))
 
 
 def read_npz(path: str) -> Table:
     with zipfile.ZipFile(path) as archive:
+        check_sizes(path, archive)
         arrays = [name.removesuffix(".npy") for name in archive.namelist()]
         named = {"entity", "feature"} <= set(arrays)
         if not named and len(arrays) != 1:
@@ -74,7 +78,8 @@ def read_npz(path: str) -> Table:
             )
         key = "feature.npy" if named else archive.namelist()[0]
         with archive.open(key) as file:
-            shape, _, _ = read_header(file)
+            shape, _, dtype = read_header(file)
+            check_content(shape, dtype, archive.getinfo(key).file_size - file.tell())
         names = read_names(archive) if named else None
     check_matrix(shape, dims=(2, 3) if named else (2,))
     if names is not None and len(names) != shape[0]:
@@ -132,9 +137,16 @@ def read_h5(path: str) -> Table:
     import h5py
 
     keys: list[str | bytes] = []
+
+    def visit(key: str | bytes, x: object) -> None:
+        if isinstance(x, h5py.Dataset):
+            if x.external or x.is_virtual:
+                raise ContentError(f"'{to_name(key)}' is in another file, which is refused")
+            check_size(path, x.nbytes)
+            keys.append(key)
+
     with h5py.File(path, "r") as file:
-        # Slashes in a name make groups, which are visited as well:
-        file.visititems(lambda key, x: keys.append(key) if isinstance(x, h5py.Dataset) else None)
+        file.visititems(visit)  # Slashes in a name make groups, which are visited as well.
     names = [to_name(key) for key in keys]
 
     def blocks() -> Iterator[Tensor]:
@@ -171,6 +183,9 @@ def read_safetensors(path: str) -> Table:
 
 def read_torch(path: str) -> Table:
     mmap = zipfile.is_zipfile(path)  # Not so before PyTorch 1.6.
+    if mmap:
+        with zipfile.ZipFile(path) as archive:
+            check_sizes(path, archive)
     return tabulate(lambda: load_tensors(path, mmap))
 
 

@@ -2,12 +2,15 @@ import os
 import os.path as osp
 import warnings
 from collections.abc import Callable, Sequence
+from typing import BinaryIO
 
 import torch
 from torch import Tensor
 
 from .batches import Encode, encode_rows
 from .cache import FeatureCache, hash_content
+
+LARGEST = 1 << 29  # Bytes of a file, about those of the pixels that Pillow reads at most.
 
 Image = Tensor | str | os.PathLike[str]
 
@@ -82,7 +85,7 @@ class ImageEncoder:
                 elif image is not None:
                     try:
                         with open(image, "rb") as file:
-                            entries.append((i, hash_content(file.read()), image))
+                            entries.append((i, hash_content(read_bounded(file)), image))
                     except OSError as e:
                         self.unreadable[os.fspath(image)] = str(e)
 
@@ -131,6 +134,14 @@ class ImageEncoder:
             )
 
 
+def read_bounded(file: BinaryIO) -> bytes:
+    r"""Reads a file that is no larger than an image can be."""
+    content = file.read(LARGEST + 1)
+    if len(content) > LARGEST:
+        raise OSError(f"The file has more than {LARGEST:,} bytes")
+    return content
+
+
 def read_image(path: str | os.PathLike[str]) -> Tensor:
     r"""Reads an image file into a :class:`torch.uint8` tensor of shape
     :obj:`[3, H, W]`, laying transparent pictures on white.
@@ -144,7 +155,8 @@ def read_image(path: str | os.PathLike[str]) -> Tensor:
     from PIL import Image as pillow
 
     try:
-        with pillow.open(path) as file:
+        pillow.init()  # All formats but the one that asks another program to draw it:
+        with pillow.open(path, formats=[x for x in pillow.ID if x != "EPS"]) as file:
             if file.mode.startswith("I"):  # 16 bits, which Pillow would cut off at 255.
                 image = file.convert("I").point(lambda value: value / 257).convert("RGB")
             elif file.has_transparency_data:
