@@ -110,7 +110,10 @@ def text_rows(path: str, sep: str) -> Iterator[tuple[int, list[str]]]:
                 yield line, row
             line = reader.line_num + 1
     except csv.Error as e:
-        raise ValueError(f"{where(path, line)}: the row that begins here is no CSV ({e})") from e
+        reason = "a carriage return is no end of a line" if "new-line character" in str(e) else e
+        raise ValueError(
+            f"{where(path, line)}: the row that begins here is no CSV ({reason})"
+        ) from e
 
 
 def warn_of_quotes(path: str, line: int, row: list[str]) -> bool:

@@ -1,0 +1,209 @@
+r"""What is wrong with a file is told with its name and the line, in one
+:class:`ValueError`; nothing that a file says is run, and nothing is written.
+"""
+
+import csv
+import gzip
+import io
+import os
+import pickle
+import zipfile
+
+import pytest
+
+from torch_imf.datasets import MultimodalKG
+
+FACTS = "".join(f"n{i}\tnext to\tn{(i + step) % 12}\n" for i in range(12) for step in (1, 2, 3))
+
+
+class Call:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.path}",)
+
+
+def facts(line, at=3):
+    r"""Returns a file of facts with another line in between."""
+    lines = FACTS.splitlines(keepends=True)
+    return "".join([*lines[: at - 1], line, *lines[at - 1 :]]).encode()
+
+
+def archive(*names, content=b"image", link=False):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as out:
+        for name in names:
+            info = zipfile.ZipInfo(name)
+            info.external_attr = (0o120777 if link else 0o100644) << 16
+            info.compress_type = zipfile.ZIP_DEFLATED
+            out.writestr(info, content)
+    return file.getvalue()
+
+
+# What is wrong, the argument, the name of the file, its content, and what is said of it:
+TEXT = "line 3: not valid UTF-8"
+BINARY = "line 1: not valid UTF-8"
+CASES = [
+    ("two columns", "triples", "a.tsv", facts("a\tb\n"), "line 3: expected 3 fields .*got 2"),
+    (
+        "four columns",
+        "triples",
+        "a.tsv",
+        facts("a\tr\tb\tc\n"),
+        "line 3: expected 3 fields .*got 4",
+    ),
+    ("spaces", "triples", "a.tsv", facts("a r b\n"), "line 3: .*Spaces do not separate fields"),
+    ("commas", "triples", "a.tsv", facts("a,r,b\n"), "line 3: expected 3 fields separated by tabs"),
+    ("tabs", "triples", "a.csv", FACTS.encode(), "line 1: expected 3 fields separated by commas"),
+    ("empty cell", "triples", "a.tsv", facts("a\t \tb\n"), "line 3: the relation is empty"),
+    ("empty id", "texts", "a.tsv", b"n0\tx\n\ty\n", "line 2: the entity is empty"),
+    ("Latin-1", "triples", "a.tsv", facts("é\tr\tb\n").decode().encode("latin1"), TEXT),
+    ("Latin-1", "texts", "a.json", '{"n0":\n\n"é"}'.encode("latin1"), TEXT),
+    ("Latin-1", "texts", "a.csv", "n0,a\n\nn1,é\n".encode("latin1"), TEXT),
+    ("Latin-1", "numeric", "a.tsv", "n0\ta\t1\n\nn1\té\t1\n".encode("latin1"), TEXT),
+    ("Latin-1", "images", "a.tsv", "n0\ta\n\nn1\té\n".encode("latin1"), TEXT),
+    ("UTF-16", "triples", "a.tsv", FACTS.encode("utf-16"), BINARY),
+    ("UTF-16", "triples", "a.tsv", FACTS.encode("utf-16-le"), "line 1: this is no text, but bin"),
+    ("UTF-16", "texts", "a.json", '{"n0": "x"}'.encode("utf-16"), BINARY),
+    ("carriage returns", "triples", "a.tsv", FACTS.replace("\n", "\r").encode(), "line 1: .*feed"),
+    ("carriage returns", "triples", "a.csv", b"a,r,b\ra,r,c\r", "line 1: .*carriage return"),
+    ("carriage returns", "triples", "a.nt", b"<a> <r> <b> .\r<a> <r> <c> .", "line 1: expected '<"),
+    ("a column twice", "triples", "a.tsv", b"head\trel\ttail\ttail\n", "line 1: the header has 't"),
+    ("a column too few", "triples", "a.tsv", b"head\ttail\tobject\n", "line 1: the header lacks"),
+    ("an open quote", "triples", "a.csv", b'a,r,b\na,"r,b\na,r,c\n', "line 2: the row that begins"),
+    ("quoted tabs", "triples", "a.tsv", facts('"a\tb"\tr\tc\n'), "line 3: .*save the file as CSV"),
+    ("half a gzip", "triples", "a.tsv.gz", gzip.compress(os.urandom(999))[:-9], "line 1|damaged"),
+    ("half a gzip", "texts", "a.json.gz", gzip.compress(b'{"n0": "x"}')[:-9], "is damaged after l"),
+    ("no gzip", "numeric", "a.csv.gz", b"n0,a,1\n", "is damaged after line 1"),
+    ("nothing", "triples", "a.tsv", b"", "holds no facts"),
+    ("nothing", "triples", "a.nt.gz", b"", "holds no facts"),
+    ("nothing", "texts", "a.json", b"", "line 1: this is no JSON"),
+    ("nothing", "triples", "a.parquet", b"", "cannot be read as a Parquet file"),
+    ("empty lines", "triples", "a.tsv", b"\n\n \n", "holds no facts"),
+    ("half a JSON", "texts", "a.json", b'{"n0": "x",\n"n1": "y', "line 2: this is no JSON"),
+    ("deep JSON", "texts", "a.jsonl", b"[" * 99_999, "line 1: this JSON is nested too deeply"),
+    ("a literal", "triples", "a.nt", b'"a" <r> <b> .\n', "line 1: expected '<head>"),
+    ("a number", "numeric", "a.tsv", b"n0\ta\t1\nn1\ta\t1,5\n", "line 2: expected a number or"),
+    ("infinity", "numeric", "a.tsv", b"n0\ta\tinf\n", "line 1: expected a number or a date"),
+    ("no entity", "texts", "a.tsv", b"n0\tx\nn99\ty\n", "line 2: the entity 'n99' is in no fact"),
+    ("page", "triples", "a.tsv", b"<!DOCTYPE html>\n<html></html>\n", "line 1: expected 3 fields"),
+    ("page", "images", "a.zip", b"<!DOCTYPE html>", "is damaged, please fetch it anew"),
+    ("half an archive", "images", "a.zip", archive("n0.png")[:-30], "is damaged, please fetch it"),
+    ("climbing", "images", "a.zip", archive("n0.png", "../n1.png"), "member '../n1.png' .*outside"),
+    ("absolute", "images", "a.zip", archive("/tmp/n0.png"), "member '/tmp/n0.png' .*outside"),
+    ("link", "images", "a.zip", archive("n0.png", content=b"/etc/passwd", link=True), "is a link"),
+    ("missing image", "images", "a.tsv", b"n0\tn0.png\n", "line 1: there is no file"),
+    ("table", "triples", "a.xlsx", b"", "holds no facts, expected one of"),
+    ("table", "texts", "a.xlsx", b"", "holds no texts, expected one of"),
+    ("table", "numeric", "a.xlsx", b"", "is no table, expected one of"),
+]
+
+
+def read(folder, argument, path, **kwargs):
+    (folder / "facts.tsv").write_text(FACTS)
+    paths = {"triples": folder / "facts.tsv", argument: path}
+    return MultimodalKG.from_files(**paths, **kwargs)
+
+
+def refuse(folder, argument, name, content, message):
+    r"""Gives a file as an argument, and checks that it is refused and that
+    nothing else is written.
+    """
+    pytest.importorskip("pyarrow")
+    path = folder / name
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=message) as error:
+        read(folder, argument, path, root=str(folder / "root"))
+    assert name in str(error.value).split("\n")[0] and len(str(error.value)) < 600
+    assert path.read_bytes() == content
+    written = {str(x.relative_to(folder)) for x in folder.rglob("*") if x.is_file()}
+    processed = {"root/processed/pre_filter.pt", "root/processed/pre_transform.pt"}
+    assert written - processed == {"facts.tsv", name}
+
+
+@pytest.mark.parametrize(
+    "argument,name,content,message", [x[1:] for x in CASES], ids=[f"{x[0]}, {x[2]}" for x in CASES]
+)
+def test_bad_inputs(tmp_path, argument, name, content, message):
+    refuse(tmp_path, argument, name, content, message)
+
+
+PICKLES = [
+    *(("triples", name) for name in ("a.tsv", "a.csv", "a.nt", "a.parquet", "a.tsv.gz")),
+    *(("texts", name) for name in ("a.tsv", "a.json", "a.jsonl", "a.json.gz", "a.parquet")),
+    *(("numeric", name) for name in ("a.tsv", "a.parquet")),
+    *(("images", name) for name in ("a.tsv", "a.zip", "a.tar", "a.tar.gz")),
+]
+
+
+@pytest.mark.parametrize("argument,name", PICKLES)
+@pytest.mark.parametrize("protocol", [0, 4])
+def test_pickles_are_not_run(tmp_path, argument, name, protocol):
+    marker = tmp_path / "marker"
+    content = pickle.dumps(Call(marker), protocol)
+    refuse(tmp_path, argument, name, content, "line 1|damaged|Parquet")
+    if name.endswith(".gz"):
+        message = "line 1|damaged|Parquet"
+        refuse(tmp_path, argument, name, gzip.compress(content), message)
+
+
+def test_what_is_forgiven(tmp_path):
+    # A byte-order mark, line ends of Windows, empty lines, and ids with spaces:
+    lines = FACTS.replace("n0", "the first one").replace("\n", "\r\n\r\n")
+    path = tmp_path / "a.tsv"
+    path.write_bytes(b"\xef\xbb\xbf\r\n" + lines.encode())
+    data = read(tmp_path, "triples", path)[0]
+    assert data.num_nodes == 12 and "the first one" in data.node_ids and data.num_edges == 36
+    assert set(data.rel_ids) == {"next to"}
+
+
+# How a file begins, and the megabyte that then comes 300 times:
+MEGABYTE = 1 << 20
+LONG = "this line has more than 1,048,576 bytes"
+BOMBS = [
+    ("triples", "a.tsv.gz", b"", bytes(MEGABYTE), f"line 1: {LONG}"),
+    ("triples", "a.nt.gz", b"<a> <r> <b> .\n", b"<" * MEGABYTE, f"line 2: {LONG}"),
+    (
+        "triples",
+        "a.csv.gz",
+        b'a,r,b\na,r,"',
+        b"x" * 1023 + b"\n",
+        "line 2: the row that begins here",
+    ),
+    ("texts", "a.jsonl.gz", b"{", b"x" * MEGABYTE, f"line 1: {LONG}"),
+    (
+        "texts",
+        "a.json.gz",
+        b"[",
+        b" " * (MEGABYTE // 2) + b"\n",
+        "line 32: this JSON has more than",
+    ),
+    ("numeric", "a.tsv.gz", b"n0\ta\t1\n", b"\n" * 1023 + b"x", "line 1025: expected 3 fields"),
+]
+
+
+@pytest.fixture
+def little_memory(monkeypatch):
+    r"""Leaves 128 MB of memory beside what is in use, and makes limits as
+    much smaller as that is.
+    """
+    resource = pytest.importorskip("resource")
+    for name, value in (("lines.LONGEST", 1), ("tables.LONGEST", 1), ("descriptions.LARGEST", 16)):
+        monkeypatch.setattr(f"torch_imf.datasets.{name}", value * MEGABYTE)
+    field = csv.field_size_limit(MEGABYTE)
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    with open("/proc/self/statm") as file:
+        size = int(file.read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (size + 128 * MEGABYTE, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_AS, before)
+    csv.field_size_limit(field)
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="counts memory as Linux does")
+@pytest.mark.parametrize("argument,name,start,content,message", BOMBS)
+def test_bombs_need_little_memory(tmp_path, little_memory, argument, name, start, content, message):
+    content *= MEGABYTE // len(content)
+    bomb = gzip.compress(start) + 300 * gzip.compress(content, compresslevel=1)
+    refuse(tmp_path, argument, name, bomb, f"{name}', {message}")
