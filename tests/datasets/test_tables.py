@@ -104,6 +104,12 @@ def test_parquet(tmp_path):
     pq.write_table(pa.table({"x": [1, None], "y": [2, 3], "z": [3, 4]}), path)
     with pytest.raises(ValueError, match=r"a\.parquet', row 2: the head is empty"):
         list(read_table(path, COLUMNS))
+    # Bytes that are not said to be text:
+    pq.write_table(pa.table({key: [b"a", "\u00e9".encode()] for key in table}), path)
+    assert [row[:3] for _, row in read_table(path, COLUMNS)] == [["a"] * 3, ["\u00e9"] * 3]
+    pq.write_table(pa.table({key: [b"a", b"\xe9"] for key in table}), path)
+    with pytest.raises(ValueError, match=r"a\.parquet' cannot be read .*invalid continuation|end"):
+        list(read_table(path, COLUMNS))
     with pytest.raises(ValueError, match="cannot be read as a Parquet file"):
         read(tmp_path, "a.parquet", "a\tr\tb\n")
     with pytest.raises(ValueError, match="There is no file"):

@@ -133,7 +133,6 @@ def warn_of_quotes(path: str, line: int, row: list[str]) -> bool:
 def parquet_rows(path: str) -> Iterator[tuple[int, list[str]]]:
     r"""Streams the rows of a Parquet file after the names of its columns."""
     try:
-        import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError as e:
         raise ValueError(
@@ -147,8 +146,17 @@ def parquet_rows(path: str) -> Iterator[tuple[int, list[str]]]:
             for batch in file.iter_batches():
                 for fields in zip(*(x.to_pylist() for x in batch.columns), strict=True):
                     row += 1
-                    yield row, ["" if field is None else str(field) for field in fields]
+                    yield row, list(map(to_text, fields))
     except FileNotFoundError as e:
         raise ValueError(f"There is no file '{path}'") from e
-    except pa.ArrowException as e:
+    except Exception as e:  # A damaged file can make a reader raise anything.
+        if isinstance(e, OSError) and e.errno is not None:
+            raise  # Not the file is at fault, but the disk.
         raise ValueError(f"'{path}' cannot be read as a Parquet file ({e})") from e
+
+
+def to_text(field: object) -> str:
+    r"""Returns a field of a Parquet file as text."""
+    if isinstance(field, bytes):  # Of a writer that does not say that its bytes are text.
+        return field.decode()
+    return "" if field is None else str(field)
