@@ -189,6 +189,8 @@ def test_an_encoder_that_finds_nothing(folder):
     message = """Pass 'visual=None' .to 'MultimodalKG', 'encoders={"visual": None}'. to leave"""
     with pytest.warns(UserWarning, match="'n0.png'"), pytest.raises(ValueError, match=message):
         load(folder, images=folder / "images")
+    dataset = load(folder, images=folder / "images", encoders={"visual": None})
+    assert "x_visual" not in dataset[0] and sum(x is not None for x in dataset.images()) == 1
 
 
 def test_root(folder, monkeypatch):

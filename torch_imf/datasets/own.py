@@ -3,8 +3,10 @@ from dataclasses import replace
 
 from torch_geometric.data import Data
 
+from torch_imf.data.names import NameIndex
 from torch_imf.datasets.base import KGDataset
 from torch_imf.datasets.encoder import Encoder
+from torch_imf.datasets.images import locate_images
 from torch_imf.datasets.own_encoders import own_encoders, own_modalities
 from torch_imf.datasets.own_files import OwnFiles, Path, expand, to_paths
 from torch_imf.datasets.own_folder import find_content
@@ -54,7 +56,7 @@ class MultimodalKG(KGDataset):
             text=chosen["text"],
             visual=chosen["visual"],
             numeric=chosen["numeric"],
-            images=files.images,
+            images=None if chosen["visual"] is None else files.images,
             transform=transform,
             pre_transform=pre_transform,
             force_reload=force_reload,
@@ -227,6 +229,10 @@ class MultimodalKG(KGDataset):
         names, texts, _ = self.own_files.read_texts(OwnNames(data.node_ids))
         both = zip(names, texts, strict=True)
         return [f"{name}. {text}" if name and text else text or name for name, text in both]
+
+    def read_images(self, names: NameIndex) -> list[list[str] | None]:
+        assert self.own_files.images is not None
+        return locate_images(self.own_files.images, names, self.raw.disk_path("unpacked"))
 
     def read_literals(self) -> tuple[list[str], list[str], list[float]]:
         nodes, attributes, values, _ = self.own_files.read_numbers(self.names())
