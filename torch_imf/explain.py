@@ -191,11 +191,9 @@ def without(model: Module, modality: str) -> Module:
     feature.full = False
     modules = {**out.features, modality: feature}
     out.features = ModuleDict(modules)
-    if isinstance(out._buffers.get("x"), Tensor):  # Of models that also compare raw features.
-        sizes = [module.x.size(1) for module in out.features.values()]
-        parts = list(out.x.split(sizes, dim=-1))
-        parts[names.index(modality)] = torch.zeros_like(parts[names.index(modality)])
-        out.x = torch.cat(parts, dim=-1)
+    raw = out._buffers.get(f"x_{modality}")
+    if raw is not None:  # Of models that also compare raw features.
+        setattr(out, f"x_{modality}", torch.zeros_like(raw))
     return out
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from torch_imf.nn import classes as parts
-from torch_imf.nn import fusion, scorer
+from torch_imf.nn import fusion, models, scorer
 from torch_imf.nn.models import Adversary, SampledLoss
 from torch_imf.nn.scorer import ContextualRelationalScorer, TransE
 from torch_imf.pretrained.settings import CLASSES, describe, make
@@ -59,7 +59,7 @@ def test_other_parts():
         Adversary(0.5, 2, 3, ["tail"])
     )
     assert rebuilt(TransE(4, p_norm=float("inf"))).p_norm == float("inf")
-    assert "RSME" not in CLASSES and {"IMF", "AdaMF", "KGE"} <= set(CLASSES) & set(parts)
+    assert {*models.classes} <= set(CLASSES) & set(parts)
 
 
 class Open(TransE):

@@ -67,6 +67,7 @@ def prediction_state(model: MultimodalKGE) -> dict[str, Tensor]:
             state[f"features.{name}.x"] = module.lin(module.x)
             state[f"features.{name}.missing"] = module.missing
             state[f"features.{name}.mask"] = module.mask
+    state.update({name: getattr(model, name) for name in model.prediction_buffers})
     return {name: x.detach().cpu().contiguous() for name, x in state.items()}
 
 
@@ -100,6 +101,11 @@ def rebuild(
         for name in names:
             x = state.get(f"features.{name}.x", torch.empty(0))
             model.features[name] = ProjectedFeatures(x, masks[name])
+    for name in model.prediction_buffers:
+        old, x = getattr(model, name), state.pop(name, torch.empty(0))
+        if x.dim() != old.dim() or x.size(0) != old.size(0):
+            raise ValueError(f"'{name}' is of shape {list(x.size())} (expected {list(old.size())})")
+        model.register_buffer(name, x, persistent=False)
     try:
         model.load_state_dict(state, assign=True)
     except RuntimeError as error:

@@ -5,17 +5,17 @@ from typing import Any
 from torch.nn import Embedding, Module
 
 from torch_imf.nn import fusion, models, scorer
-from torch_imf.nn.models import IKRL, IMF, MultimodalKGE
+from torch_imf.nn.models import IKRL, IMF, RSME, MultimodalKGE
 from torch_imf.nn.models.one_to_n import OneToNLoss
 from torch_imf.nn.models.sampled import SampledLoss
 from torch_imf.nn.scorer import ContextualRelationalScorer, ConvE
 
-#: What can be made again from its settings. RSME predicts by raw features, which are not kept.
+#: What can be made again from its settings.
 CLASSES: dict[str, type[Module]] = {
     "OneToNLoss": OneToNLoss,
     **{name: getattr(fusion, name) for name in fusion.classes},
     **{name: getattr(scorer, name) for name in scorer.classes},
-    **{name: getattr(models, name) for name in models.classes if name != "RSME"},
+    **{name: getattr(models, name) for name in models.classes},
     **{name: getattr(models, name) for name in ("Adversary", "SampledLoss")},
 }
 
@@ -146,6 +146,10 @@ def _of_ikrl(model: Any) -> dict[str, Any]:
     return {"margin": translation.margin, "p_norm": translation.p_norm}
 
 
+def _of_rsme(model: Any) -> dict[str, Any]:
+    return {"alpha": float(model.alpha.mean()), "gate": None}  # They are kept as tensors.
+
+
 def _of_sampled_loss(loss: Any) -> dict[str, Any]:
     if isinstance(loss.sampler, str):
         return {}
@@ -168,6 +172,7 @@ ARGUMENTS: dict[type[Module], Callable[[Any], dict[str, Any]]] = {
     MultimodalKGE: _of_model,
     IMF: _of_imf,
     IKRL: _of_ikrl,
+    RSME: _of_rsme,
     SampledLoss: _of_sampled_loss,
     ContextualRelationalScorer: _of_contextual,
     ConvE: lambda scorer: {"kernel_size": scorer.conv.kernel_size[0]},

@@ -71,7 +71,8 @@ def test_modality_negatives(fake, monkeypatch, cls, chunk_size, struct):
                 features = other.features[name]
                 features.x[features.row[t]] = features.x[features.row[c]]
                 if cls is RSME:
-                    other.x = unit_features(other.features)
+                    for modality, x in unit_features(other.features).items():
+                        setattr(other, f"x_{modality}", x)
         tail = t if is_mixed[b, k] else c
         # What the head is like does not change:
         query = model.query(model.encode(head_index[b : b + 1]), rel_type[b : b + 1])

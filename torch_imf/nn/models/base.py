@@ -106,6 +106,13 @@ class MultimodalKGE(ViewScoring, KGEModel):
         key = self.key(self.encode(tail_index))
         return self.similarity(query, {v: k.unsqueeze(1) for v, k in key.items()}).squeeze(1)
 
+    @property
+    def prediction_buffers(self) -> list[str]:
+        r"""The names of the buffers that predictions need and that no
+        checkpoint has.
+        """
+        return []
+
     @torch.no_grad()
     def predict(
         self, head_index: Tensor, rel_type: Tensor, return_views: bool = False

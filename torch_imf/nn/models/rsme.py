@@ -76,7 +76,6 @@ class RSME(JointKGE):
 
     alpha: Tensor
     gate: Tensor
-    x: Tensor
 
     def __init__(
         self,
@@ -110,7 +109,12 @@ class RSME(JointKGE):
         self.register_buffer("alpha", alpha, persistent=False)
         gate = torch.ones(num_relations) if gate is None else gate
         self.register_buffer("gate", per_relation("gate", gate, num_relations), persistent=False)
-        self.register_buffer("x", unit_features(self.features), persistent=False)
+        for name, x in unit_features(self.features).items():
+            self.register_buffer(f"x_{name}", x, persistent=False)
+
+    @property
+    def prediction_buffers(self) -> list[str]:
+        return ["alpha", "gate", *(f"x_{name}" for name in self.features)]
 
     def encode(self, index: Tensor | None = None) -> dict[str, Tensor]:
         rows = {name: slice(None) if index is None else index for name in self.features}
@@ -130,22 +134,20 @@ class RSME(JointKGE):
         return {"fused": torch.cat([(1 - alpha) * q, alpha * q, x], dim=-1)}
 
     def _with_features(self, z: dict[str, Tensor], index_dict: dict[str, Any]) -> dict[str, Tensor]:
-        modules: Any = self.features.values()
-        parts = self.x.split([module.x.size(1) for module in modules], dim=-1)
-        x = [part[index_dict[name]] for name, part in zip(self.features, parts, strict=True)]
+        x = [getattr(self, f"x_{name}")[index_dict[name]] for name in self.features]
         return {"fused": torch.cat([z["fused"], *x], dim=-1)}  # [*, 2 * C + D]
 
 
-def unit_features(features: ModuleDict) -> Tensor:
-    r"""Returns the features of all modalities side by side, of shape
-    :obj:`[N, D]`, so that their product is the mean of all cosines.
+def unit_features(features: ModuleDict) -> dict[str, Tensor]:
+    r"""Returns the features of each modality, of shape :obj:`[N, D]`, such that
+    the product of all of them, side by side, is the mean of all cosines.
     """
-    modules: Any = features.values()
-    out = []
-    for module in modules:
+    modules: dict[str, Any] = dict(features.items())
+    out = {}
+    for name, module in modules.items():
         x = F.pad(module.x, (0, 0, 0, 1))[module.row]  # Zero where there are none.
-        out.append(F.normalize(x, dim=-1) / len(modules) ** 0.5)
-    return torch.cat(out, dim=-1)
+        out[name] = F.normalize(x, dim=-1) / len(modules) ** 0.5
+    return out
 
 
 def per_relation(name: str, value: float | Tensor, num_relations: int) -> Tensor:
