@@ -69,7 +69,7 @@ class Audit:
     """The number of distinct test facts :math:`(h, r, t)` for which there is a
     training fact :math:`(h, s, t)` of another relation :math:`s`."""
     pairs: dict[str, list[RelationPair]]
-    """The relations that repeat each other: :obj:`"inverse"`,
+    """The relations that repeat each other, :obj:`"inverse"`,
     :obj:`"duplicate"` and :obj:`"symmetric"` ones, see
     :meth:`~torch_imf.data.relations.find_pairs`."""
     test_implied: dict[str, int]

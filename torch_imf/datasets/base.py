@@ -130,7 +130,7 @@ class KGDataset(Content, Processed):
     any."""
 
     files: dict[str, list[list[RawFile]]] = {}
-    """The raw files by what they are for: a version or :obj:`"facts"`,
+    """The raw files by what they are for, a version or :obj:`"facts"`,
     :obj:`"text"`, :obj:`"numeric"`, :obj:`"names"` (aliases), and what only a
     mirror may have: :obj:`"visual"` (ready features) and :obj:`"images"` (an
     index file). Each is a list of alternatives, the first to be had is
