@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-slow format clean
+.PHONY: demo test test-slow docs format clean
 
 demo: $(INSTALLED)
 	$(BIN)/python examples/countries.py
@@ -18,6 +18,10 @@ test: $(INSTALLED)
 test-slow: $(INSTALLED)
 	$(BIN)/pytest -m slow
 
+# To be read from docs/build/index.html:
+docs: $(INSTALLED)
+	$(BIN)/sphinx-build -q -W --keep-going -b html docs/source docs/build
+
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -28,4 +32,4 @@ $(INSTALLED): setup.cfg pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) docs/build docs/source/generated .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,187 @@
+# What the documentation says is run: its Python as it stands, for fewer epochs; of its shell, that
+# scripts, targets, extras, commands and flags are there. `test_docs_html.py` builds its pages.
+import contextlib
+import io
+import re
+import textwrap
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from torch_imf.cli import main
+from torch_imf.encoders import TfidfEncoder
+
+ROOT = Path(__file__).parent.parent
+SOURCE = ROOT / "docs" / "source"
+PAGES = sorted([SOURCE / "index.rst", *SOURCE.glob("tutorial/*.rst")])
+BLOCK = re.compile(r"^\.\. code-block:: (\w+)\n((?:   :.*\n)*)\n((?:(?:   .*)?\n)+)", re.MULTILINE)
+
+
+class Block(NamedTuple):
+    language: str
+    caption: str | None
+    text: str
+    line: int
+
+
+def blocks(path: Path) -> list[Block]:
+    text = path.read_text() + "\n"
+    out = []
+    for match in BLOCK.finditer(text):
+        caption = re.search(r":caption: (.+)", match[2])
+        code = textwrap.dedent(match[3]).strip("\n") + "\n"
+        line = text[: match.start(3)].count("\n") + 1
+        out.append(Block(match[1], caption and caption[1], code, line))
+    return out
+
+
+def shorten(code: str) -> str:
+    return re.sub(r"\bepochs=\d+", "epochs=2", code)
+
+
+def run(path: Path) -> str:
+    # The blocks of a page in order, in one namespace and the current folder. Files that a page
+    # shows under their name are there.
+    out, names = io.StringIO(), {"__name__": path.stem}
+    with contextlib.redirect_stdout(out):
+        for block in blocks(path):
+            if block.caption is not None:
+                Path(block.caption).write_text(block.text)
+            if block.language == "python":
+                code = compile(shorten(block.text), f"{path.name}, line {block.line}", "exec")
+                exec(code, names)
+    return out.getvalue()
+
+
+@pytest.fixture(scope="module")
+def encode_once():
+    # Nearly all pages begin with the texts of `Countries`, the encoding of which takes longest.
+    encode, done = TfidfEncoder.__call__, {}
+
+    def call(self, texts):
+        key = (repr(self), *texts)
+        if key not in done:
+            done[key] = encode(self, texts)
+        return tuple(x.clone() for x in done[key])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TfidfEncoder, "__call__", call)
+        yield
+
+
+@pytest.mark.usefixtures("encode_once")
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_python_runs(path, tmp_path, monkeypatch):
+    for package in ("PIL", "safetensors"):
+        pytest.importorskip(package)
+    monkeypatch.chdir(tmp_path)
+    run(path)
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_blocks_are_found(path):
+    # Every block is one that this file knows how to check.
+    text = path.read_text()
+    found = blocks(path)
+    assert len(found) == text.count(".. code-block::")
+    assert {block.language for block in found} <= {"python", "console", "text", "none"}
+    assert "OUTPUT" not in text and ">>>" not in text
+
+
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [
+        pytest.param(path, line, id=f"{path.stem}: {line}")
+        for path in PAGES
+        for block in blocks(path)
+        if block.language == "console"
+        for line in block.text.splitlines()
+    ],
+)
+def test_console(path, line):
+    check_command(line)
+
+
+def check_command(line: str) -> None:
+    # That what is called is there, and has the flags that it is given.
+    prompt, command, *args = line.split()
+    assert prompt == "$"
+    flags = [arg for arg in args if arg.startswith("--")]
+    if command == "make":
+        assert re.search(rf"^{args[0]}:", (ROOT / "Makefile").read_text(), re.MULTILINE), line
+    elif command == "pip":
+        extras = re.search(r"\[(.+)\]", line)
+        setup = (ROOT / "setup.cfg").read_text()
+        for extra in extras[1].split(",") if extras else []:
+            assert re.search(rf"^{extra} ?=", setup, re.MULTILINE), line
+    elif command == "python" and args[0].endswith(".py"):
+        known = script_flags(ROOT / args[0])
+        assert set(flags) <= known, f"{line}: there are {sorted(known)}"
+    elif command == "torch-imf" or args[:2] == ["-m", "torch_imf"]:
+        args = args if command == "torch-imf" else args[2:]
+        usage = help_of(args[0]) if not args[0].startswith("-") else ""
+        assert set(flags) <= {"--help", *re.findall(r"--[\w-]+", usage)}, f"{line}: {usage}"
+    else:
+        raise AssertionError(f"'{line}' is no command that the tests know")
+
+
+def script_flags(path: Path) -> set[str]:
+    # Those of a script, and of what is beside it if it takes its parser from there.
+    text = path.read_text()
+    for name in re.findall(r"^from (\w+) import .*\bparser\b", text, re.MULTILINE):
+        text += (path.parent / f"{name}.py").read_text()
+    return set(re.findall(r'add_argument\(\s*"(--\w+)"', text))
+
+
+def help_of(command: str) -> str:
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out), pytest.raises(SystemExit) as stop:
+        main([command, "--help"])
+    assert stop.value.code == 0
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "$ make nothing",
+        "$ pip install .[nothing]",
+        "$ python examples/countries.py --nothing 1",
+        "$ python benchmarks/ablation.py --setting full",
+        "$ python -m torch_imf nothing",
+        "$ torch-imf audit DB15K --nothing",
+        "$ rm file",
+    ],
+)
+def test_wrong_commands_are_found(line):
+    with pytest.raises((AssertionError, SystemExit)):
+        check_command(line)
+
+
+def test_checks_of_pages_can_fail(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    page = tmp_path / "page.rst"
+    page.write_text(
+        ".. code-block:: text\n   :caption: a.txt\n\n   one\n\n   two\n\n"
+        ".. code-block:: python\n\n   epochs = open('a.txt').read()\n   f = dict(epochs=50)\n\n"
+        "Text\n\n.. code-block:: python\n\n   print(epochs, f)\n"
+    )
+    assert [block.line for block in blocks(page)] == [4, 10, 17]
+    assert run(page) == "one\n\ntwo\n {'epochs': 2}\n"
+    page.write_text(".. code-block:: python\n\n   print(1 / 0)\n")
+    with pytest.raises(ZeroDivisionError):
+        run(page)
+
+
+def test_error_messages_are_those_of_the_package():
+    files = sorted((ROOT / "torch_imf").rglob("*.py"))
+    code = "\n".join(path.read_text() for path in files)
+    code = re.sub(r'"\n\s*f?"', "", code)  # Adjacent strings are one.
+    code = code.replace("{self.kind}", "entity").replace("{kind}", "entities")
+    text = (SOURCE / "tutorial" / "trouble.rst").read_text().split("Error messages\n")[1]
+    messages = re.findall(r"^``(.+)``\n   ", text, re.MULTILINE)
+    assert len(messages) > 5
+    for message in messages:
+        for part in message.split("..."):
+            assert part.strip(" '.?") in code, f"There is no message '{message}'"

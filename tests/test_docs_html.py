@@ -1,0 +1,82 @@
+# The pages of the documentation are built, and warnings, such as broken references, are errors.
+import importlib
+import inspect
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import torch_imf
+
+SOURCE = Path(__file__).parent.parent / "docs" / "source"
+
+
+def exported() -> list[object]:
+    packages = [torch_imf]
+    for name in ("data", "datasets", "encoders", "nn", "pretrained", "sampler", "transforms"):
+        packages.append(importlib.import_module(f"torch_imf.{name}"))
+    for name in ("functional", "fusion", "models", "scorer"):
+        packages.append(importlib.import_module(f"torch_imf.nn.{name}"))
+    packages.append(importlib.import_module("torch_imf.resolver"))
+    objects = [getattr(package, name) for package in packages for name in package.__all__]
+    visualize = importlib.import_module("torch_imf.visualize")
+    own = [
+        x for x in vars(visualize).values() if getattr(x, "__module__", "") == visualize.__name__
+    ]
+    names = getattr(visualize, "__all__", [x.__name__ for x in own if x.__name__[0] != "_"])
+    objects += [getattr(visualize, name) for name in names]
+    return [x for x in objects if inspect.isclass(x) or inspect.isroutine(x)]
+
+
+@pytest.fixture(scope="module")
+def html(tmp_path_factory) -> Path:
+    # One build for all tests of this file; warnings, such as broken references, are errors.
+    pytest.importorskip("sphinx_rtd_theme")
+    out = tmp_path_factory.mktemp("html")
+    args = ["-q", "-E", "-W", "--keep-going", "-b", "html", "-d", str(out / "trees")]
+    result = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "sphinx", *args, str(SOURCE), str(out)],
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    return out
+
+
+def test_html(html):
+    for folder in ("tutorial", "api"):
+        pages = {path.stem for path in (SOURCE / folder).glob("*.rst")}
+        assert pages == {path.stem for path in (html / folder).glob("*.html")}
+    changelog = (html / "changelog.html").read_text()
+    assert "<h1>Changelog" in changelog and "**" not in changelog
+
+
+def test_every_public_name_has_a_page(html):
+    pages = {path.stem for path in (html / "generated").glob("*.html")}
+    objects = set()
+    for page in pages:
+        package, name = page.rsplit(".", 1)
+        objects.add(getattr(importlib.import_module(package), name))
+        # On its own page with a signature, and in a table of the API:
+        assert f'id="{page}"' in (html / "generated" / f"{page}.html").read_text()
+    missing = [x for x in exported() if x not in objects]
+    assert not missing, f"{missing} are exported, but on no page of docs/source/api"
+    tables = "".join(path.read_text() for path in (html / "api").glob("*.html"))
+    assert all(f"generated/{page}.html" in tables for page in pages)
+
+
+def test_local_links(html):
+    # Every link within the pages leads somewhere, anchors included.
+    for path in html.rglob("*.html"):
+        if "_modules" in path.parts:
+            continue
+        for link in set(re.findall(r'<a [^>]*href="([^"]+)"', path.read_text())):
+            if re.match(r"\w+:", link):
+                continue
+            name, _, anchor = link.partition("#")
+            target = (path.parent / name).resolve() if name else path
+            assert target.exists(), f"{path.name} links to {link}"
+            if anchor and target.suffix == ".html":
+                assert f'id="{anchor}"' in target.read_text(), f"{path.name} links to {link}"
