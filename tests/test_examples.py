@@ -110,6 +110,15 @@ def test_tune(tmp_path):
     assert float(mrr[1]) > 0.01
 
 
+def test_figures(tmp_path):
+    pytest.importorskip("matplotlib")
+    out = run("figures.py", "--epochs", "1", "--out", "a/b", cwd=tmp_path)
+    names = ["decision", "explanation", "categories", "contextual", "view_shares"]
+    paths = [f"a/b/{name}.png" for name in [*names, "modality_weights", "history"]]
+    assert out.splitlines() == paths
+    assert all((tmp_path / path).read_bytes().startswith(b"\x89PNG") for path in paths)
+
+
 def test_every_example_is_tested():
     tested = set(re.findall(r'run\("(\w+\.py)"', Path(__file__).read_text()))
     assert {p.name for p in (ROOT / "examples").glob("*.py")} == tested
