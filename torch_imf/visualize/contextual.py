@@ -87,7 +87,8 @@ def plot_contextual(
     views: list[str] = list(model.views)  # type: ignore[arg-type]
     view = ("fused" if "fused" in views else views[0]) if view is None else view
     node_names = labels(data)[0]
-    fig = make_figure(7.6, 0.3 + 4.4 * len(found))
+    # Many marks make a large file:
+    fig = make_figure(7.6, 0.3 + 4.4 * len(found), dpi=120)
     parts = fig.subfigures(len(found), 1, squeeze=False, hspace=0.04)[:, 0]
     for part, item in zip(parts, found, strict=True):
         axes = part.subplots(1, 2)

@@ -88,7 +88,7 @@ def plot_history(
     other.set_ylim(bottom=min(0.0, *loss))
     ax.set_xlabel("epoch")
     ax.set_ylabel("validation " + (_name(metrics[0]) if len(metrics) == 1 else "metric"))
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.xaxis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10], integer=True))
     ax.grid(axis="y", color=LIGHT, linewidth=0.6)
     ax.set_axisbelow(True)
     ax.legend(

@@ -82,11 +82,11 @@ def make_axes(ax: "Axes | None", width: float, height: float) -> "tuple[Figure, 
     return cast("Figure", ax.figure), ax
 
 
-def make_figure(width: float, height: float) -> "Figure":
+def make_figure(width: float, height: float, dpi: int = 150) -> "Figure":
     r"""Returns a new figure of so many inches."""
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(width, height), dpi=150, layout="constrained")
+    return Figure(figsize=(width, height), dpi=dpi, layout="constrained")
 
 
 def beside(ax: "Axes", y: float, text: str, points: float, x: float = 1) -> None:
