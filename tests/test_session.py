@@ -1,0 +1,90 @@
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("matplotlib")
+pytest.importorskip("safetensors")
+EXAMPLE = Path(__file__).parent.parent / "examples" / "own_graph.py"
+
+# In a process that has never seen the dataset:
+FRESH = """
+import sys
+from torch_imf import evaluate, from_pretrained, predict, pretrained_graph
+
+model, data = from_pretrained(sys.argv[1]), pretrained_graph(sys.argv[1])
+print(predict(model, data, head="France", relation="borders", k=3))
+print(evaluate(model, data)["mrr"])
+"""
+
+
+def test_session(tmp_path):
+    r"""What a new user types, from a folder of files to answers in another process."""
+
+    def run(*words: object) -> str:
+        command = [sys.executable, *map(str, words)]
+        out = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert out.returncode == 0, out.stderr
+        return out.stdout
+
+    def torch_imf(*words: object) -> str:
+        return run("-m", "torch_imf", *words)
+
+    # A folder of files: facts, texts, images and numbers.
+    run(EXAMPLE, "--epochs", 1)
+    graph = tmp_path / "data" / "own_graph"
+    names = {"facts.tsv", "texts.tsv", "numbers.tsv", "images"}
+    assert {path.name for path in graph.iterdir()} == names
+
+    # An audited dataset:
+    out = torch_imf("audit", graph, "--check")
+    assert "1,665 train, 208 val, 208 test" in out and "No fact is in two splits." in out
+    assert "visual   197 entities (27.2%)" in out and "symmetric: borders (100%)" in out
+
+    # Encoded features, each in a file:
+    out = json.loads(torch_imf("encode", graph, "--out", "features", "--json"))
+    assert {name: about["entities"] for name, about in out.items()} == {
+        **{"numeric": 399, "text": 725, "visual": 197}
+    }
+
+    # A trained model, of these features:
+    ready = [f"--{name}-encoder={about['file']}" for name, about in out.items()]
+    size = ["--hidden-channels", 32, "--epochs", 9, "--threads", 1]
+    args = ["train", graph, *ready, *size, "--out", "runs/first", "--log-dir", "logs/first"]
+    trained = json.loads(torch_imf(*args, "--json"))
+    assert trained["test"]["mrr"] > 0.25  # By far: chance is .01.
+    assert list((tmp_path / "logs" / "first").iterdir())
+    shutil.rmtree(graph)
+    shutil.rmtree(tmp_path / "features")  # Neither is needed any more.
+
+    metrics = json.loads(torch_imf("evaluate", "runs/first", "--by", "category", "--json"))
+    assert metrics["mrr"] == pytest.approx(trained["test"]["mrr"], abs=1e-6)
+    assert set(metrics["category"]) == {"1-1", "N-1", "N-N"}
+
+    # Answers, one by one and from a file, and missing facts:
+    args = ["predict", "runs/first", "--head", "France", "--relation", "borders", "-k", 3]
+    answers = json.loads(torch_imf(*args, "--json"))["answers"]
+    assert len(answers) == 3 and all(0 < answer["probability"] < 1 for answer in answers)
+    assert any(answer["known"] for answer in answers)
+    (tmp_path / "queries.tsv").write_text("France\tborders\t?\n?\tcapital\tParis\n")
+    torch_imf("predict", "runs/first", "--queries", "queries.tsv", "--answers", "answers.tsv")
+    rows = [line.split("\t") for line in (tmp_path / "answers.tsv").read_text().splitlines()]
+    assert len(rows) == 21 and [row[3] for row in rows[1:4]] == [x["name"] for x in answers]
+    missing = torch_imf("complete", "runs/first", "-k", 3, "--relation", "borders", "--seen")
+    assert missing.count("borders") == 3
+
+    # An explanation, and figures:
+    out = torch_imf("explain", "runs/first", "France", "borders", "Spain")
+    assert "without text" in out and "Nearest training facts" in out
+    figures = json.loads(torch_imf("figures", "runs/first", "--json"))["figures"]
+    assert {"decision", "weights", "categories", "history"} <= set(figures)
+    assert all((tmp_path / path).read_bytes().startswith(b"\x89PNG") for path in figures.values())
+
+    # The saved model elsewhere, in a fresh process:
+    shutil.move(tmp_path / "runs" / "first" / "model", tmp_path / "moved")
+    *table, mrr = run("-c", FRESH, "moved").splitlines()
+    assert all(answer["name"] in line for answer, line in zip(answers, table[2:], strict=True))
+    assert float(mrr) == pytest.approx(trained["test"]["mrr"], abs=1e-6)
