@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from torch_imf.cli import main
+from torch_imf.datasets import Countries
+
 pytest.importorskip("matplotlib")
 pytest.importorskip("safetensors")
-EXAMPLE = Path(__file__).parent.parent / "examples" / "own_graph.py"
 
 # In a process that has never seen the dataset:
 FRESH = """
@@ -21,23 +23,43 @@ print(evaluate(model, data)["mrr"])
 """
 
 
-def test_session(tmp_path):
+def write_graph(folder: Path) -> None:
+    r"""Writes a folder of facts, texts, numbers and images, as a user has it."""
+    from PIL import Image
+
+    countries = Countries(text=None, visual=None, numeric=None)
+    data, names = countries[0], countries[0].node_ids
+    (head, tail), rel = data.edge_index.tolist(), data.edge_type.tolist()
+    facts = [(names[h], data.rel_ids[r], names[t]) for h, r, t in zip(head, rel, tail, strict=True)]
+    about = zip(data.node_names, countries.texts(), strict=True)
+    texts = [(name, text.removeprefix(f"{name}. ")) for name, text in about]
+    texts = [(node, *pair) for node, pair in zip(names, texts, strict=True)]
+    index, attributes, values = countries.literals()
+    numbers = [
+        (names[i], name, str(x))
+        for i, name, x in zip(index, attributes, values.tolist(), strict=True)
+    ]
+    tables = {"facts": facts, "texts": [("entity", "name", "text"), *texts], "numbers": numbers}
+    (folder / "images").mkdir(parents=True)
+    for name, rows in tables.items():
+        (folder / f"{name}.tsv").write_text("".join("\t".join(row) + "\n" for row in rows))
+    for name, flag in zip(names, countries.images(), strict=True):
+        if flag is not None:
+            image = Image.fromarray(flag.permute(1, 2, 0).numpy())
+            image.save(folder / "images" / f"{name}.png")
+
+
+def test_session(tmp_path, monkeypatch, capsys):
     r"""What a new user types, from a folder of files to answers in another process."""
 
-    def run(*words: object) -> str:
-        command = [sys.executable, *map(str, words)]
-        out = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-        assert out.returncode == 0, out.stderr
-        return out.stdout
-
     def torch_imf(*words: object) -> str:
-        return run("-m", "torch_imf", *words)
+        capsys.readouterr()
+        assert main([str(word) for word in words]) == 0
+        return capsys.readouterr().out
 
-    # A folder of files: facts, texts, images and numbers.
-    run(EXAMPLE, "--epochs", 1)
-    graph = tmp_path / "data" / "own_graph"
-    names = {"facts.tsv", "texts.tsv", "numbers.tsv", "images"}
-    assert {path.name for path in graph.iterdir()} == names
+    monkeypatch.chdir(tmp_path)
+    graph = Path("my_graph")
+    write_graph(graph)
 
     # An audited dataset:
     out = torch_imf("audit", graph, "--check")
@@ -56,9 +78,9 @@ def test_session(tmp_path):
     args = ["train", graph, *ready, *size, "--out", "runs/first", "--log-dir", "logs/first"]
     trained = json.loads(torch_imf(*args, "--json"))
     assert trained["test"]["mrr"] > 0.25  # By far: chance is .01.
-    assert list((tmp_path / "logs" / "first").iterdir())
+    assert list(Path("logs/first").iterdir())
     shutil.rmtree(graph)
-    shutil.rmtree(tmp_path / "features")  # Neither is needed any more.
+    shutil.rmtree("features")  # Neither is needed any more.
 
     metrics = json.loads(torch_imf("evaluate", "runs/first", "--by", "category", "--json"))
     assert metrics["mrr"] == pytest.approx(trained["test"]["mrr"], abs=1e-6)
@@ -69,9 +91,9 @@ def test_session(tmp_path):
     answers = json.loads(torch_imf(*args, "--json"))["answers"]
     assert len(answers) == 3 and all(0 < answer["probability"] < 1 for answer in answers)
     assert any(answer["known"] for answer in answers)
-    (tmp_path / "queries.tsv").write_text("France\tborders\t?\n?\tcapital\tParis\n")
+    Path("queries.tsv").write_text("France\tborders\t?\n?\tcapital\tParis\n")
     torch_imf("predict", "runs/first", "--queries", "queries.tsv", "--answers", "answers.tsv")
-    rows = [line.split("\t") for line in (tmp_path / "answers.tsv").read_text().splitlines()]
+    rows = [line.split("\t") for line in Path("answers.tsv").read_text().splitlines()]
     assert len(rows) == 21 and [row[3] for row in rows[1:4]] == [x["name"] for x in answers]
     missing = torch_imf("complete", "runs/first", "-k", 3, "--relation", "borders", "--seen")
     assert missing.count("borders") == 3
@@ -81,10 +103,13 @@ def test_session(tmp_path):
     assert "without text" in out and "Nearest training facts" in out
     figures = json.loads(torch_imf("figures", "runs/first", "--json"))["figures"]
     assert {"decision", "weights", "categories", "history"} <= set(figures)
-    assert all((tmp_path / path).read_bytes().startswith(b"\x89PNG") for path in figures.values())
+    assert all(Path(path).read_bytes().startswith(b"\x89PNG") for path in figures.values())
 
     # The saved model elsewhere, in a fresh process:
-    shutil.move(tmp_path / "runs" / "first" / "model", tmp_path / "moved")
-    *table, mrr = run("-c", FRESH, "moved").splitlines()
+    shutil.move("runs/first/model", "moved")
+    command = [sys.executable, "-c", FRESH, "moved"]
+    out = subprocess.run(command, capture_output=True, text=True)
+    assert out.returncode == 0, out.stderr
+    *table, mrr = out.stdout.splitlines()
     assert all(answer["name"] in line for answer, line in zip(answers, table[2:], strict=True))
     assert float(mrr) == pytest.approx(trained["test"]["mrr"], abs=1e-6)
