@@ -48,4 +48,4 @@ def test_readme_runs(capsys):
     # The same lines, one block after the other, for a shorter time:
     exec(re.sub(r"epochs=\d+", "epochs=2", "".join(blocks)), {})
     lines = capsys.readouterr().out.splitlines()
-    assert 0 < float(lines[0]) < 1 and len(lines) == 11
+    assert 0 < float(lines[0]) < 1 and lines[1] == "France  borders  ?" and len(lines) == 13
