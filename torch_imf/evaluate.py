@@ -100,12 +100,21 @@ def evaluate(
     out: dict[str, float | dict] = {**metrics(rank.view(-1))}
     out["head"], out["tail"] = metrics(rank[1]), metrics(rank[0])
     for name in by:
-        groups = _groups(name, data, base, mask)
+        groups = fact_groups(name, data, base, mask)
         out[name] = {key: metrics(rank[:, i].view(-1)) for key, i in groups}
     return out
 
 
-def _groups(name: str, data: Data, base: Tensor, mask: Tensor) -> Iterator[tuple[str, Tensor]]:
+def fact_groups(name: str, data: Data, base: Tensor, mask: Tensor) -> Iterator[tuple[str, Tensor]]:
+    r"""Yields the groups of a break-down of :meth:`evaluate`, each with a mask
+    over the facts of a split.
+
+    Args:
+        name (str): The break-down, an entry of :obj:`by`.
+        data (Data): The graph.
+        base (torch.Tensor): The edges that are no inverse triples, as a mask.
+        mask (torch.Tensor): Those of them that are in the split, as a mask.
+    """
     (head, tail), rel = data.edge_index[:, base], data.edge_type[base]
     if name == "relation":
         for r in rel[mask].unique().tolist():

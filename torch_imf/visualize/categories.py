@@ -7,7 +7,7 @@ from torch_geometric.data import Data
 from torch_imf.data import TripletIndex
 from torch_imf.data.graph import prepare
 from torch_imf.data.index import both_sides
-from torch_imf.evaluate import _groups as find_groups
+from torch_imf.evaluate import fact_groups
 from torch_imf.ranking import metrics, rank_tails
 from torch_imf.visualize.style import LIGHT, SMALL, Style, beside, finish, ink, make_axes
 
@@ -115,7 +115,7 @@ def rank_shares(
     greater, equal = rank_tails(model, *triples, index, int(data.num_nodes), view=view)
     rank = (1 + greater + equal / 2).view(2, -1)
 
-    groups = dict(find_groups("category", data, base, mask))
+    groups = dict(fact_groups("category", data, base, mask))
     out = {}
     for name in (name for name in CATEGORIES if name in groups):
         out[name] = {
