@@ -10,7 +10,7 @@ from torch_imf.datasets import Countries, KGDataset, MultimodalKG
 from torch_imf.datasets.countries import FOLDER
 from torch_imf.datasets.graph import validate
 from torch_imf.datasets.own_files import to_label
-from torch_imf.encoders import TfidfEncoder, VisualEncoder
+from torch_imf.encoders import FeatureFile, TfidfEncoder, VisualEncoder
 
 FACTS = [f"n{i}\tnext to\tn{(i + step) % 12}" for i in range(12) for step in (1, 2, 3)]
 
@@ -180,6 +180,18 @@ def test_encoders(folder):
         load(folder, encoders={"visual": VisualEncoder("vgg16")})
     with pytest.raises(ValueError, match=r"Invalid 'encoders' argument \(got the keys \['image'\]"):
         load(folder, encoders={"image": None})
+
+
+def test_features_take_the_place_of_files(folder):
+    Image = pytest.importorskip("PIL.Image")
+    (folder / "images").mkdir()
+    Image.new("RGB", (4, 4), (255, 0, 0)).save(folder / "images" / "n0.png")
+    path = folder / "x.npz"
+    np.savez(path, entity=[f"n{i}" for i in range(12)], feature=np.eye(12))
+    for features in (path, str(path), FeatureFile(path)):
+        dataset = load(folder, images=folder / "images", encoders={"visual": features})
+        assert dataset[0].x_visual.equal(torch.eye(12)[[int(x[1:]) for x in dataset[0].node_ids]])
+        assert sum(x is not None for x in dataset.images()) == 1
 
 
 def test_an_encoder_that_finds_nothing(folder):

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from torch_imf.datasets.own_encoders import own_encoders, own_modalities
@@ -13,6 +15,7 @@ def test_own_encoders(tmp_path):
     encoder = TfidfEncoder()
     expected = {"text": encoder, "visual": "x.npz", "numeric": "auto"}
     assert own_encoders({"text": encoder, "visual": "x.npz"}, files) == expected
+    assert own_encoders({"text": encoder, "visual": Path("x.npz")}, files) == expected
     with pytest.raises(ValueError, match="of 'numeric' has nothing to encode.* as 'numeric'"):
         own_encoders({"numeric": encoder}, files)
     with pytest.raises(ValueError, match=r"got the keys \['image'\]"):

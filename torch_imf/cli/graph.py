@@ -139,8 +139,6 @@ def read_own(
     if encoders is None:
         content = {"text": texts, "visual": images, "numeric": numbers}
         encoders = {name: NotEncoded() for name, path in content.items() if path is not None}
-    if isinstance(encoders.get("visual"), str) and encoders["visual"] != "auto":
-        images = None  # Features are ready.
     words = options.split or ["0.8", "0.1", "0.1"]
     clean = words == ["clean"]
     try:

@@ -7,7 +7,7 @@ from torch_imf.data.names import NameIndex
 from torch_imf.datasets.base import KGDataset
 from torch_imf.datasets.encoder import Encoder
 from torch_imf.datasets.images import locate_images
-from torch_imf.datasets.own_encoders import own_encoders, own_modalities
+from torch_imf.datasets.own_encoders import is_ready, own_encoders, own_modalities
 from torch_imf.datasets.own_files import OwnFiles, Path, expand, to_paths
 from torch_imf.datasets.own_folder import find_content
 from torch_imf.datasets.own_names import OwnNames
@@ -39,7 +39,7 @@ class MultimodalKG(KGDataset):
     def __init__(
         self,
         files: OwnFiles,
-        encoders: Mapping[str, Encoder | str | None] | None = None,
+        encoders: Mapping[str, Encoder | Path | None] | None = None,
         root: str | None = None,
         clean: bool = False,
         transform: Callable | None = None,
@@ -56,7 +56,7 @@ class MultimodalKG(KGDataset):
             text=chosen["text"],
             visual=chosen["visual"],
             numeric=chosen["numeric"],
-            images=None if chosen["visual"] is None else files.images,
+            images=None if is_ready(chosen["visual"]) else files.images,
             transform=transform,
             pre_transform=pre_transform,
             force_reload=force_reload,
@@ -74,7 +74,7 @@ class MultimodalKG(KGDataset):
         header: bool | None | Mapping[str, bool] = None,
         strict: bool = True,
         clean: bool = False,
-        encoders: Mapping[str, Encoder | str | None] | None = None,
+        encoders: Mapping[str, Encoder | Path | None] | None = None,
         root: str | None = None,
         transform: Callable | None = None,
         pre_transform: Callable | None = None,
@@ -128,7 +128,8 @@ class MultimodalKG(KGDataset):
                 (default: :obj:`False`)
             encoders (dict, optional): The encoders of :obj:`"text"`,
                 :obj:`"visual"` and :obj:`"numeric"`, each one an encoder, a
-                file of features, or :obj:`None` to leave a modality out, see
+                file of features (which takes the place of the images, say),
+                or :obj:`None` to leave a modality out, see
                 :class:`KGDataset`. The others are :obj:`TfidfEncoder()`,
                 :obj:`NumericEncoder()` and :obj:`PixelEncoder()`, which knows
                 colour and layout only: for photographs, pass
@@ -161,7 +162,7 @@ class MultimodalKG(KGDataset):
         header: bool | None | Mapping[str, bool] = None,
         strict: bool = True,
         clean: bool = False,
-        encoders: Mapping[str, Encoder | str | None] | None = None,
+        encoders: Mapping[str, Encoder | Path | None] | None = None,
         root: str | None = None,
         transform: Callable | None = None,
         pre_transform: Callable | None = None,
