@@ -1,5 +1,7 @@
 import io
+import multiprocessing
 import os
+import signal
 import stat
 import tarfile
 import zipfile
@@ -145,6 +147,29 @@ def test_unpack_interrupted(tmp_path, monkeypatch):
     assert tree(root / os.path.basename(unpack(path, str(root)))) == [
         *("m.06", "m.06/1.jpg", "m.06/2.jpg")
     ]
+
+
+def die_while_unpacking(path, folder):
+    def die(*args):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    os.rename = die  # All is extracted, and the folder not yet in its place.
+    unpack(path, folder)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs signals")
+def test_unpack_killed(tmp_path):
+    path, root = write_tar(tmp_path / "images.tar", "m.06/1.jpg"), tmp_path / "out"
+    process = multiprocessing.get_context("fork").Process(
+        target=die_while_unpacking, args=(path, str(root))
+    )
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    assert [name.split("/", 1)[1:] for name in tree(root)] == [[], ["m.06"], ["m.06/1.jpg"]]
+    assert os.listdir(root)[0].endswith(".tmp")
+    out = unpack(path, str(root))
+    assert os.listdir(root) == [os.path.basename(out)]
 
 
 def test_unpack_at_the_same_time(tmp_path, monkeypatch):

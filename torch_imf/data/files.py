@@ -5,6 +5,7 @@ import os
 import os.path as osp
 import re
 import secrets
+import shutil
 import socket
 import stat
 import time
@@ -123,8 +124,8 @@ def _replacing_remote(filesystem: AbstractFileSystem, path: str) -> Iterator[Bin
 
 
 def temporary_name(name: str) -> str:
-    r"""Returns a name for a file as long as it is written, by which others
-    know who writes it.
+    r"""Returns a name for a file or folder as long as it is written, by which
+    others know who writes it.
     """
     # Names of files are limited to 255 bytes:
     stem = name.encode()[:200].decode(errors="ignore")
@@ -132,8 +133,8 @@ def temporary_name(name: str) -> str:
 
 
 def is_stale(name: str, age: float = 0.0) -> bool:
-    r"""Returns whether a file was left behind by a writer that is gone: a
-    process of this machine that has ended, or any after a day without a write.
+    r"""Returns whether a file or folder was left behind by a writer that is
+    gone: a process of this machine that has ended, or any after a day without a write.
 
     Args:
         name (str): The name of the file, without its folder.
@@ -164,7 +165,11 @@ def remove_stale(folder: str) -> None:
             if TEMPORARY.fullmatch(entry.name) is None:
                 continue
             with suppress(OSError):  # Another process was faster, or the file is not ours.
-                if is_stale(entry.name, now - entry.stat().st_mtime):
+                if not is_stale(entry.name, now - entry.stat(follow_symlinks=False).st_mtime):
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    shutil.rmtree(entry.path)
+                else:
                     os.remove(entry.path)
 
 

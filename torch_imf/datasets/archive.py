@@ -8,12 +8,12 @@ import os.path as osp
 import shutil
 import stat
 import tarfile
-import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import PureWindowsPath
 from typing import IO
 
+from torch_imf.data.files import remove_stale, temporary_name
 from torch_imf.data.limits import RATIO, too_large
 from torch_imf.datasets import io
 from torch_imf.datasets.io import short
@@ -44,7 +44,8 @@ def unpack(path: str, folder: str) -> str:
     Raises:
         ValueError: If the archive is damaged, of another kind, far larger when
             unpacked, or has members that are links or would be placed outside.
-            Nothing is left behind.
+            Nothing is left behind. What a process that is killed leaves is removed
+        by the next call that unpacks there.
     """
     name = osp.basename(path)
     suffix = next((suffix for suffix in ARCHIVES if name.lower().endswith(suffix)), None)
@@ -57,7 +58,9 @@ def unpack(path: str, folder: str) -> str:
         return out
 
     os.makedirs(folder, exist_ok=True)
-    temporary = tempfile.mkdtemp(prefix=".unpack-", dir=folder)
+    remove_stale(folder)
+    temporary = osp.join(folder, temporary_name(osp.basename(out)))
+    os.mkdir(temporary, 0o700)
     try:
         (extract_zip if suffix == ".zip" else extract_tar)(path, temporary)
         os.chmod(temporary, 0o755)
