@@ -1,5 +1,6 @@
 import gzip
 import os
+import warnings
 
 import numpy as np
 import pytest
@@ -180,6 +181,21 @@ def test_encoders(folder):
         load(folder, encoders={"visual": VisualEncoder("vgg16")})
     with pytest.raises(ValueError, match=r"Invalid 'encoders' argument \(got the keys \['image'\]"):
         load(folder, encoders={"image": None})
+
+
+def test_warnings_of_files_that_are_read_twice_are_given_once(folder):
+    for name in ("texts", "numbers"):
+        path = folder / f"{name}.tsv"
+        lines = path.read_text().splitlines()
+        words = "entity\tattribute\tvalue" if name == "numbers" else lines.pop(0)
+        rows = [f'{line}\t"x"' for line in lines]
+        path.write_text("\n".join([f"{words}\tother", *rows]))
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        dataset = load(folder)
+        dataset.texts(), dataset.literals()
+    messages = sorted(str(warning.message) for warning in found)
+    assert len(messages) == len(set(messages)) == 4
 
 
 def test_features_take_the_place_of_files(folder):

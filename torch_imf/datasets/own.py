@@ -1,4 +1,6 @@
-from collections.abc import Callable, Iterable, Mapping
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 
 from torch_geometric.data import Data
@@ -227,7 +229,8 @@ class MultimodalKG(KGDataset):
         return self.own_files.read()
 
     def read_texts(self, data: Data) -> list[str | None]:
-        names, texts, _ = self.own_files.read_texts(OwnNames(data.node_ids))
+        with told():
+            names, texts, _ = self.own_files.read_texts(OwnNames(data.node_ids))
         both = zip(names, texts, strict=True)
         return [f"{name}. {text}" if name and text else text or name for name, text in both]
 
@@ -236,5 +239,16 @@ class MultimodalKG(KGDataset):
         return locate_images(self.own_files.images, names, self.raw.disk_path("unpacked"))
 
     def read_literals(self) -> tuple[list[str], list[str], list[float]]:
-        nodes, attributes, values, _ = self.own_files.read_numbers(self.names())
+        with told():
+            nodes, attributes, values, _ = self.own_files.read_numbers(self.names())
         return nodes, attributes, values
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    r"""Reads files again without the warnings that :meth:`OwnFiles.read` has
+    given.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        yield
