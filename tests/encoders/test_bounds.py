@@ -56,6 +56,18 @@ def test_arrays_that_promise_too_much(tmp_path, suffix):
         read(path)
 
 
+@pytest.mark.parametrize("suffix", [".pt", ".pkl"])
+@pytest.mark.parametrize("name", ["It", "'a'"])
+def test_tensors_that_repeat_what_is_stored(tmp_path, suffix, name):
+    path, x = tmp_path / f"x{suffix}", torch.ones(1)
+    large = x.expand(1 << 25)
+    torch.save(large.view(2, -1) if name == "It" else {"a": large, "b": large}, path)
+    with pytest.raises(ValueError, match=f"'{path}'. {name} is more than 300 times as large as"):
+        read(path)
+    torch.save({"a": x.expand(4), "b": x.expand(4)}, path)
+    assert read(path)[0].tolist() == [[1.0] * 4] * 2
+
+
 @withPackage("h5py")
 def test_hdf5(tmp_path):
     import h5py

@@ -3,6 +3,7 @@ import os
 import zipfile
 
 import numpy as np
+from torch import Tensor
 
 from torch_imf.data.limits import RATIO, too_large
 
@@ -32,4 +33,15 @@ def check_size(path: str, size: int) -> None:
         raise ContentError(
             f"It is more than {RATIO} times as large when unpacked, which is refused. If you trust "
             f"it, save its features without compression"
+        )
+
+
+def check_storage(x: Tensor, name: str) -> None:
+    r"""Raises an error if a tensor repeats the few values that are stored of
+    it so as to fill the memory.
+    """
+    if too_large(x.untyped_storage().nbytes(), x.numel() * x.element_size()):
+        raise ContentError(
+            f"{name} is more than {RATIO} times as large as what is stored of it, which is "
+            f"refused. If you trust it, save it as 'x.contiguous()'"
         )

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .bounds import check_storage
 from .unpickle import ContentError
 
 CHUNK = 1 << 18
@@ -38,6 +39,8 @@ def tabulate(load: Callable[[], object]) -> Table:
     if matrix is not None:
         shape = tuple(matrix.shape)
         check_matrix(shape)
+        if isinstance(matrix, Tensor):
+            check_storage(matrix, "It")
         # Loaded for each part, as one that is closed lets go of the memory that it was mapped to:
         blocks = (
             to_float(find_matrix(load())[part], "It")  # type: ignore[index]
@@ -98,6 +101,7 @@ def to_float(value: object, name: str) -> Tensor:
         with np.errstate(all="ignore"):
             return torch.from_numpy(np.array(value, dtype=np.float32))
     if isinstance(value, Tensor) and value.layout == torch.strided and not value.is_complex():
+        check_storage(value, name)
         return value.detach().float()
     kind = getattr(value, "dtype", type(value).__name__)
     raise ContentError(f"{name} is no array of numbers (got {kind})")
