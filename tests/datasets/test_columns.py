@@ -37,3 +37,13 @@ def test_a_header_of_some_words_is_told(tmp_path, recwarn):
     path.write_text("a\tr\tb\n")  # Letters say nothing.
     assert len(list(read_table(str(path), COLUMNS))) == 1
     assert len(recwarn) == 0
+
+
+def test_only_columns_that_are_read_need_to_be_there_once(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("head,relation,tail,,\na,r,b,,\n")  # As Excel saves empty columns.
+    with pytest.warns(UserWarning, match=r"the columns \['', ''\] are left out"):
+        assert list(read_table(str(path), COLUMNS)) == [(2, ["a", "r", "b"])]
+    path.write_text("head,relation,tail,tail\na,r,b,c\n")
+    with pytest.raises(ValueError, match="line 1: the header has 'tail' twice"):
+        list(read_table(str(path), COLUMNS))

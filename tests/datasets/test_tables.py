@@ -126,3 +126,19 @@ def test_quotes_in_tsv_are_told_once(tmp_path):
     assert [row[:3] for _, row in rows] == [line.split("\t") for line in content.splitlines()]
     with pytest.raises(ValueError, match="line 1: expected 3 fields .*quotes protect neither tabs"):
         read(tmp_path, "a.tsv", '"a\tb"\tr\tc\n')
+
+
+@pytest.mark.parametrize(
+    "name,text,hint",
+    [
+        ("a.csv", "head;relation;tail", "Semicolons do"),
+        ("a.csv", "a b\tr\tc", "Tabs do"),
+        ("a.tsv", "a,r,b c", "Commas do"),
+        ("a.tsv", "a r b", "Spaces do"),
+        ("a.tsv", "a", r"\['a'\]$"),
+    ],
+)
+def test_what_separates_no_fields_is_told(tmp_path, name, text, hint):
+    (tmp_path / name).write_text(f"{text}\n")
+    with pytest.raises(ValueError, match=f"line 1: expected 3 fields .*{hint}"):
+        list(read_table(str(tmp_path / name), COLUMNS))

@@ -54,7 +54,8 @@ def find_header(
     ]
     if absent and not words_of(columns).issuperset(names):
         return None  # A fact, or a header of other words.
-    twice = [name for name in names if names.count(name) > 1]
+    words = {simplify(word) for column in columns for word in column.words}
+    twice = [name for name in names if name in words and names.count(name) > 1]
     if absent or twice:
         problem = f"has {short(twice[0])} twice" if twice else f"lacks the {absent[0]}"
         raise ValueError(

@@ -9,6 +9,7 @@ from torch_imf.datasets.lines import LONGEST, PARQUET, read_lines, suffix, where
 
 SEPARATORS = {".tsv": "\t", ".tab": "\t", ".txt": "\t", ".csv": ","}
 TABLES = (*SEPARATORS, *PARQUET)
+OTHERS = {"\t": "Tabs", ";": "Semicolons", ",": "Commas", " ": "Spaces"}
 QUOTED = re.compile(r'"(?:[^"]|"")*"')
 
 
@@ -76,7 +77,10 @@ def wrong_size(path: str, line: int, row: list[str], width: int, columns: Sequen
     kind = suffix(path)
     sep = "" if kind in PARQUET else " separated by " + ("commas" if kind == ".csv" else "tabs")
     names = ", ".join(column.name for column in columns if column.required)
-    hint = ". Spaces do not separate fields" if kind in SEPARATORS and len(row) == 1 else ""
+    hint, own = "", SEPARATORS.get(kind)
+    if own is not None and len(row) == 1:
+        found = [name for x, name in OTHERS.items() if x != own and x in row[0].strip()]
+        hint = f". {found[0]} do not separate fields" if found else ""
     if any("\r" in field for field in row):
         hint = ". Please end lines in a line feed, not in a carriage return only"
     elif sep.endswith("tabs") and any(field.startswith('"') for field in row):
