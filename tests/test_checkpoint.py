@@ -5,7 +5,7 @@ import pytest
 import torch
 from filelock import FileLock, Timeout
 
-from torch_imf.checkpoint import TrainingState, fingerprint
+from torch_imf.checkpoint import TrainingState, fingerprint, first_seed
 from torch_imf.nn import KGE, ContextualRelationalScorer
 
 
@@ -54,6 +54,28 @@ def test_training_state(tmp_path):
     state = TrainingState(other, [], {"metric": "mrr"}, tmp_path / "a" / "c.pt")
     with pytest.raises(ValueError, match="other settings {'metric': 'mr'}"):
         state.load()
+
+
+@pytest.mark.parametrize("seed", [0, 7, -1])
+def test_first_seed(tmp_path, seed):
+    path = tmp_path / "c.pt"
+    torch.manual_seed(seed)
+    began = torch.initial_seed()
+    state = TrainingState(build(), [], {"metric": "mrr"}, path)
+    state.save()
+    assert first_seed(path) == began
+    torch.manual_seed(seed + 1)
+    torch.rand(9)
+    state.load()  # It goes on with that seed, however many numbers were drawn in between.
+    torch.rand(9)
+    state.save()
+    assert first_seed(path) == began
+    torch.save([], path)
+    with pytest.raises(ValueError, match="is no checkpoint"):
+        first_seed(path)
+    path.write_bytes(b"x")
+    with pytest.raises(RuntimeError, match="cannot be read"):
+        first_seed(path)
 
 
 def hold(path):

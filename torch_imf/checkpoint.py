@@ -104,12 +104,7 @@ class TrainingState:
         """
         if self.path is None or not self.path.exists():
             return
-        try:
-            state = torch.load(self.path, map_location="cpu", weights_only=True)
-        except Exception as error:
-            raise RuntimeError(
-                f"The checkpoint '{self.path}' cannot be read ({error}). Delete it to start anew"
-            ) from error
+        state = read_state(self.path)
         self._check(state)
         self.model.load_state_dict(state["model"])
         for optimizer, value in zip(self.optimizers, state["optimizers"], strict=True):
@@ -144,6 +139,34 @@ class TrainingState:
                 f"{ {x: new[x] for x in names if old[x] != new[x]} }). Choose another file, or "
                 f"the same settings"
             )
+
+
+def read_state(path: Path) -> Any:
+    r"""Returns what a checkpoint holds.
+
+    Raises:
+        RuntimeError: If it cannot be read.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise RuntimeError(
+            f"The checkpoint '{path}' cannot be read ({error}). Delete it to start anew"
+        ) from error
+
+
+def first_seed(path: Path) -> int:
+    r"""Returns the seed that the training of a checkpoint began with, which its
+    random state tells.
+
+    Raises:
+        RuntimeError: If the checkpoint cannot be read.
+        ValueError: If it is none.
+    """
+    state = read_state(path)
+    if not isinstance(state, dict) or "rng" not in state:
+        raise ValueError(f"'{path}' is no checkpoint of 'fit'")
+    return torch.Generator().set_state(state["rng"]).initial_seed()
 
 
 def copy_state(model: torch.nn.Module) -> dict[str, Tensor]:

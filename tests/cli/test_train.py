@@ -54,6 +54,12 @@ def test_other_settings(fast, tmp_path, fails):
     message = fails(*args, "--batch-size", "64")
     assert "'batch_size': 128" in message and "'--restart' begins anew" in message
     assert "another model" in fails(*args, "--views", "struct")
+    # What goes on has the random state of the seed that it began with:
+    message = fails(*args, "--seed", "1")
+    assert "began with seed 0 (got 1) ('--out' names another folder" in message
+    # What is wrong with the command is not about the checkpoint, which stays:
+    for extra in (["--patience", "0"], ["--restart", "--hidden-channels", "0"]):
+        assert "'--restart' begins anew" not in fails(*args, *extra)
     assert {path: path.read_bytes() for path in before} == before
 
 
@@ -131,6 +137,20 @@ def test_interrupted(fast, tmp_path, read):
     epochs = str(done + 2)
     parts = read(*args, "--epochs", epochs, "--out", out)
     assert parts["test"] == read(*args, "--epochs", epochs, "--out", tmp_path / "whole")["test"]
+
+
+def test_interrupted_late(fast, tmp_path, capsys, monkeypatch):
+    # All epochs are kept when the model is about to be saved, too:
+    def stop(*args):
+        raise KeyboardInterrupt
+
+    args = ["train", *fast, "--epochs", "1", "--eval-every", "1", "--out", str(tmp_path)]
+    with monkeypatch.context() as patch:
+        patch.setattr("torch_imf.cli.train.fit_temperature", stop)
+        assert main(args) == 130
+    assert "all whole epochs are in" in capsys.readouterr().err
+    assert main(args) == 0
+    assert "Going on from" in capsys.readouterr().err and (tmp_path / "model").exists()
 
 
 def test_bad_input(fast, fails, tmp_path, monkeypatch):

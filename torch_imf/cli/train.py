@@ -12,6 +12,7 @@ import torch
 from torch_geometric.data import Data
 
 from torch_imf.build import build_model
+from torch_imf.checkpoint import first_seed
 from torch_imf.cli.flags import add_flags, given, settings_of
 from torch_imf.cli.graph import add_encoders, add_graph, read_graph
 from torch_imf.cli.output import Output, Stopped, choose_device, metrics_table, say
@@ -117,16 +118,21 @@ def run(options: argparse.Namespace) -> Output:
     model_settings, fit_settings = all_settings(options, data)
     folder = Path(options.out or osp.join("runs", default_name(options)))
     checkpoint = folder / CHECKPOINT
-    if options.restart:
-        checkpoint.unlink(missing_ok=True)
-    there = checkpoint.exists()
+    there = checkpoint.exists() and not options.restart
     say(f"{'Going on from' if there else 'Training in'} '{folder}'", quiet)
 
     torch.manual_seed(options.seed)
     model: Any = build_model(options.model, data, **model_settings).to(device)
+    if options.restart:
+        checkpoint.unlink(missing_ok=True)
     data = data.to(str(device))
     board = nullcontext() if options.log_dir is None else TensorBoard(options.log_dir)
     try:
+        if there and (first := first_seed(checkpoint)) != torch.initial_seed():
+            raise ValueError(
+                f"The training of the checkpoint '{checkpoint}' began with seed {first} (got "
+                f"{options.seed})"
+            )
         with board as callback:
             history = fit(
                 model, data, **fit_settings, checkpoint=checkpoint, callback=callback, progress=True
@@ -135,30 +141,30 @@ def run(options: argparse.Namespace) -> Output:
             best = best_entry(history, fit_settings.get("metric", "mrr"))
             if callback is not None:
                 callback.log("test", metrics, int(best["epoch"]))
+        temperature = dataclasses.asdict(fit_temperature(model, data))
+        settings = {"model": options.model, **model_settings, **fit_settings}
+        training = {
+            "dataset": repr(dataset),
+            "settings": settings,
+            "seed": options.seed,
+            "epoch": int(best["epoch"]),
+            "command": options.line,
+            "temperature": temperature,
+        }
+        save_pretrained(model, folder / MODEL, data, {"val": best, "test": metrics}, training)
+        write_json(folder / HISTORY, history)
     except KeyboardInterrupt as error:
         kept = "no epoch was completed, so none is kept. To begin again:"
         if checkpoint.exists():
             kept = f"all whole epochs are in '{checkpoint}'. To go on:"
         raise Stopped(f"{kept}\n  {options.line.replace(' --restart', '')}") from error
     except ValueError as error:
-        if not there:
+        if not there or str(checkpoint) not in str(error):
             raise
         raise ValueError(
             f"{error} ('--out' names another folder, '--restart' begins anew)"
         ) from error
 
-    temperature = dataclasses.asdict(fit_temperature(model, data))
-    settings = {"model": options.model, **model_settings, **fit_settings}
-    training = {
-        "dataset": repr(dataset),
-        "settings": settings,
-        "seed": options.seed,
-        "epoch": int(best["epoch"]),
-        "command": options.line,
-        "temperature": temperature,
-    }
-    save_pretrained(model, folder / MODEL, data, {"val": best, "test": metrics}, training)
-    write_json(folder / HISTORY, history)
     text = [
         f"{type(model).__name__} of epoch {best['epoch']:.0f}, which was best on validation "
         f"(MRR {best['mrr']:.3f})",
