@@ -89,6 +89,18 @@ def test_usage(capsys, args):
     assert out == "" and err.startswith("usage: torch-imf") and "error: " in err
 
 
+def test_dashes(capsys, monkeypatch):
+    # Flags may be written as in Python; values, and what is behind `--`, are as given:
+    seen = []
+    monkeypatch.setattr(COMMANDS["explain"], "run", lambda options: seen.append(options) or exit(0))
+    words = ["--device=a_b", "r", "--view", "c_d", "--", "--a_b", "-c_d", "--e_f=g_h"]
+    with pytest.raises(SystemExit):
+        main(["explain", *words])
+    (options,) = seen
+    assert [options.head, options.relation, options.tail] == ["--a_b", "-c_d", "--e_f=g_h"]
+    assert (options.device, options.view) == ("a_b", "c_d")
+
+
 def test_interrupted(capsys, monkeypatch):
     def run(options):
         raise KeyboardInterrupt

@@ -1,4 +1,5 @@
 import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -86,6 +87,21 @@ def test_recipe(fast, capsys, tmp_path):
     assert recipe("imf", data, {"optimizer": "adam"}) == recipe("rsme", data, {}) == {}
     assert recipe("imf", data, {"scorer.dropout": 0.1}) == {}
     assert recipe("kge", data, {"epochs": 3})["scorer"] == "complex"
+
+
+def test_next(tmp_path, capsys):
+    # The commands that it shows can be typed, whatever the names are:
+    names = ["-a", "--b_c", "-it's d", "-100%", "-e=f"]
+    pairs = [(h, t) for h in names for t in names if h != t]
+    text = "".join(f"{h}\t{r}\t{t}\n" for r in ("-r", "--no-s") for h, t in pairs)
+    (tmp_path / "facts.tsv").write_text(text)
+    args = ["--epochs", "1", "--eval-every", "1", "--hidden-channels", "4", "-q"]
+    assert main(["train", str(tmp_path), *args, "--out", str(tmp_path / "run")]) == 0
+    commands = capsys.readouterr().out.splitlines()[-2:]
+    for command, name in zip(commands, ("predict", "explain"), strict=True):
+        words = shlex.split(command)
+        assert words[:2] == ["torch-imf", name]
+        assert main(words[1:]) == 0
 
 
 def test_tensorboard(fast, tmp_path):

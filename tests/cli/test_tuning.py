@@ -2,6 +2,7 @@ import shlex
 
 import pytest
 
+from torch_imf import pretrained_graph
 from torch_imf.cli import main
 from torch_imf.cli.tuning import read_space
 
@@ -43,6 +44,32 @@ def test_tune(fast, tmp_path, read, monkeypatch):
     trained = read(*words[1:], "--out", tmp_path / "run")
     settings = {**both["settings"]["model"], **both["settings"]["fit"]}
     assert trained["settings"] == {"model": "imf", **settings}
+
+
+def test_train_command(tmp_path, read, capsys):
+    # It is about the same facts and the same model, whatever the space leaves to defaults:
+    rows = [f"e{i}\tr{j}\te{(3 * i + j) % 20}\n" for i in range(20) for j in range(3)]
+    (tmp_path / "facts.tsv").write_text("".join(rows))
+    (tmp_path / "texts.tsv").write_text("e1\tone\nnobody\ttwo\n")
+    graph = [str(tmp_path), "--split-seed", "3", "--no-strict", "--no-header"]
+    args = ["--space", "hidden_channels=4", "--epochs", "1", "--trials", "1"]
+    out = read("tune", *graph, *args, "--study", tmp_path / "study.db")
+    words = shlex.split(out["command"])[1:]
+    trained = read(*words, "--seed", "5", "--out", tmp_path / "run")
+    assert trained["settings"] == {
+        **{"model": "imf", "hidden_channels": 4, "epochs": 1, "metric": "mrr"}
+    }
+    facts = []
+    for seed in ("0", "3"):
+        options = [*graph[:2], seed, *graph[3:]]
+        assert main(["train", *options, "--epochs", "1", "--out", str(tmp_path / seed)]) == 0
+        facts.append(held_out(tmp_path / seed))
+    assert facts[0] != facts[1] == held_out(tmp_path / "run")
+
+
+def held_out(run):
+    data = pretrained_graph(run / "model")
+    return data.edge_index[:, data.test_mask].tolist()
 
 
 def test_bad_input(fast, fails, tmp_path, monkeypatch):

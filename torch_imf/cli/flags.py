@@ -61,6 +61,14 @@ def given(options: argparse.Namespace, settings: Mapping[str, Setting]) -> dict[
     return {name: value for name, value in vars(options).items() if name in settings}
 
 
+def flag_words(name: str, *values: str) -> list[str]:
+    r"""Returns the words of a command line that give a flag some values."""
+    flag = f"--{name.replace('_', '-')}"
+    if len(values) == 1 and values[0].startswith("-"):
+        return [f"{flag}={values[0]}"]  # Which would be read as a flag.
+    return [flag, *values]
+
+
 class Value(argparse.Action):
     r"""Reads the words of a flag as one of the types of a setting."""
 

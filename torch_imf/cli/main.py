@@ -67,7 +67,9 @@ def main(args: Sequence[str] | None = None) -> int:
         The exit status: 0; 1 if the input was not valid or something was
         found (:obj:`audit --check`); or 130 if it was interrupted.
     """
-    words = [_dashed(word) for word in (sys.argv[1:] if args is None else args)]
+    words = list(sys.argv[1:] if args is None else args)
+    end = words.index("--") if "--" in words else len(words)  # Behind it, nothing is a flag.
+    words = [*map(_dashed, words[:end]), *words[end:]]
     parser, commands = _parser(words)
     options = parser.parse_args(words)
     prog = f"torch-imf {options.command}"

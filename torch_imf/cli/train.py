@@ -13,7 +13,7 @@ from torch_geometric.data import Data
 
 from torch_imf.build import build_model
 from torch_imf.checkpoint import first_seed
-from torch_imf.cli.flags import add_flags, given, settings_of
+from torch_imf.cli.flags import add_flags, flag_words, given, settings_of
 from torch_imf.cli.graph import add_encoders, add_graph, read_graph
 from torch_imf.cli.output import Output, Stopped, choose_device, metrics_table, say
 from torch_imf.cli.recipe import MODELS, recipe
@@ -210,6 +210,7 @@ def example(folder: str, data: Data) -> list[str]:
     edge = int(data.test_mask.nonzero()[0])
     head, tail = (data.node_names[i] for i in data.edge_index[:, edge].tolist())
     relation = data.rel_names[int(data.edge_type[edge])]
-    ask = ["torch-imf", "predict", folder, "--head", head, "--relation", relation]
-    why = ["torch-imf", "explain", folder, head, relation, tail]
-    return [f"  {shlex.join(words)}" for words in (ask, why)]
+    ask = ["predict", folder, *flag_words("head", head), *flag_words("relation", relation)]
+    fact = [head, relation, tail]
+    why = ["explain", folder, *(["--"] if any(x.startswith("-") for x in fact) else []), *fact]
+    return [f"  torch-imf {shlex.join(words)}" for words in (ask, why)]

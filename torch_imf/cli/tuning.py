@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from torch_imf.cli.flags import add_flags, given, settings_of
+from torch_imf.cli.flags import add_flags, flag_words, given, settings_of
 from torch_imf.cli.graph import add_encoders, add_graph, read_graph
 from torch_imf.cli.output import Output, Stopped, choose_device, say
 from torch_imf.cli.train import FIT, default_name
@@ -62,7 +62,7 @@ def run(options: argparse.Namespace) -> Output:
     try:
         study = tune(options.model, dataset[0], space, **settings, storage=storage, device=device)
     except KeyboardInterrupt as error:
-        raise Stopped(f"{error}. To go on:\n  {options.line}") from error
+        raise Stopped(f"{str(error) or 'interrupted'}. To go on:\n  {options.line}") from error
     model, training = best_settings(study)
     best = study.best_trial
     metric = settings.get("metric", "mrr")
@@ -112,25 +112,28 @@ def read_space(words: Sequence[str]) -> dict[str, Any]:
 def train_command(options: argparse.Namespace, settings: Mapping[str, Any]) -> str:
     r"""Returns the command that trains with some settings."""
     words = ["torch-imf", "train", options.graph, "--model", options.model]
-    names = ("version", "root", "split", "texts", "images", "numbers")
+    # The same facts, divided the same way, and features:
+    names = ("version", "root", "split", "texts", "images", "numbers", "header")
     encoders = ("text_encoder", "visual_encoder", "numeric_encoder", "visual_weights")
-    for name in (*names, *encoders):
-        value = getattr(options, name)
+    graph = {name: getattr(options, name) for name in (*names, *encoders)}
+    graph |= {"split_seed": options.split_seed or None, "strict": options.strict and None}
+    for name, value in graph.items():
         if value is not None:
-            flag = f"--{name.replace('_', '-')}"
-            words += [flag, *(value if isinstance(value, list) else [value])]
+            words += _flag(name, value)
+    words.append("--no-recipe")  # What is not in the space was as the model has it.
     known = {**describe_settings(options.model, settings), **FIT}
     for name, value in settings.items():
-        flag = f"--{name.replace('_', '-')}"
-        if name not in known:
-            continue
-        if isinstance(value, bool):
-            words.append(flag if value else flag.replace("--", "--no-", 1))
-        elif isinstance(value, Mapping):
-            words += [flag, *(f"{key}={x}" for key, x in value.items())]
-        else:
-            words += [flag, *map(str, value if isinstance(value, list | tuple) else [value])]
+        if name in known:
+            words += _flag(name, value)
     return shlex.join(words)
+
+
+def _flag(name: str, value: Any) -> list[str]:
+    if isinstance(value, bool):
+        return flag_words(name if value else f"no_{name}")
+    if isinstance(value, Mapping):
+        return flag_words(name, *(f"{key}={x}" for key, x in value.items()))
+    return flag_words(name, *map(str, value if isinstance(value, list | tuple) else [value]))
 
 
 def _value(text: str) -> Any:
