@@ -15,6 +15,10 @@ from torch_imf.nn import IMF, KGE, AdaMF, Adversary, ContextualRelationalScorer,
 SETTINGS = {"batch_size": 64, "lr": 0.01, "lr_decay": 0.9, "patience": None}
 
 
+def files(folder):
+    return [path.name for path in folder.iterdir() if path.suffix != ".lock"]
+
+
 def build(data, channels=16):
     torch.manual_seed(1)
     scorer = ContextualRelationalScorer(channels, 4, dropout=0.1, batch_norm=True)
@@ -99,7 +103,7 @@ def test_resume_is_bit_exact(fake, tmp_path, eval_every, optimizer):
     assert resumed == history
     for (name, x), y in zip(whole.state_dict().items(), model.state_dict().values(), strict=True):
         assert torch.equal(x, y), name
-    assert [p.name for p in path.parent.iterdir()] == ["checkpoint.pt"]  # No temporaries.
+    assert files(path.parent) == ["checkpoint.pt"]  # No temporaries.
 
     # A finished run goes on from its last checkpoint to the same end:
     model.reset_parameters()
@@ -130,7 +134,7 @@ fit(model, data, epochs=8, eval_every=2, checkpoint={str(tmp_path / "c.pt")!r}, 
 """
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert result.returncode == -signal.SIGKILL, result.stderr
-    assert [p.name for p in tmp_path.iterdir()] == ["c.pt"]
+    assert files(tmp_path) == ["c.pt"]
     assert 0 < torch.load(tmp_path / "c.pt", weights_only=True)["epoch"] < 8
     settings = {**SETTINGS, "eval_every": 2}
     whole, model = build(fake), build(fake)
@@ -212,7 +216,7 @@ def test_a_failed_save_keeps_the_last_checkpoint(fake, tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         fit(build(fake), fake, epochs=2, checkpoint=path, **SETTINGS)
     assert path.read_bytes() == content
-    assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.pt"]
+    assert files(tmp_path) == ["checkpoint.pt"]
 
 
 def test_validation_and_test_facts_change_no_training_batch(fake):
@@ -310,7 +314,7 @@ def test_generator_explodes_in_the_first_epoch(fake, tmp_path, lr, batch_size, m
     with pytest.raises(RuntimeError, match=f"^{message}training has diverged in epoch 1. Lower"):
         fit(model, fake, batch_size=batch_size, lr=[0.01, lr], checkpoint=path, progress=False)
     assert equal(model.state_dict(), before)
-    assert list(tmp_path.iterdir()) == []
+    assert files(tmp_path) == []
 
 
 def test_generator_explodes_later(fake, tmp_path):
@@ -332,7 +336,7 @@ def test_generator_explodes_later(fake, tmp_path):
         state = torch.load(path, weights_only=True)
         assert state["epoch"] == 2
         assert equal(state["model"], seen[-1][1]) and equal(state["best"], best)
-        assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.pt"]
+        assert files(tmp_path) == ["checkpoint.pt"]
 
 
 @pytest.mark.parametrize(

@@ -135,6 +135,8 @@ def test_interrupted(fast, tmp_path, read):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # Jobs in the background of a script ignore it, as do their children:
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     for _ in range(600):
         if (out / "checkpoint.pt").exists() or process.poll() is not None:

@@ -38,7 +38,14 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
     r"""Adds the arguments of the command."""
     add_saved(parser)
     group = parser.add_argument_group("figures")
-    group.add_argument("--only", nargs="+", choices=NAMES, default=NAMES, help="which to draw")
+    group.add_argument(
+        *("--only",),
+        nargs="+",
+        choices=NAMES,
+        default=NAMES,
+        metavar="NAME",
+        help=f"which to draw: {', '.join(NAMES)} (default: all)",
+    )
     group.add_argument("--head", help="of the fact to explain (default: that of a test fact)")
     group.add_argument("--relation", help="of the fact to explain")
     group.add_argument("--tail", help="of the fact to explain")
