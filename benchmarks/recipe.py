@@ -1,0 +1,65 @@
+"""What `torch-imf train` reaches with its recipe, and with the defaults of the constructors.
+
+    python benchmarks/recipe.py --graph countries --seeds 3
+
+Each row is a command as it is typed, run in a folder of its own.
+"""
+
+import argparse
+import contextlib
+import io
+import json
+import os.path as osp
+import tempfile
+import time
+
+import torch
+from graphs import DATA
+from results import RESULTS, append
+
+from torch_imf.cli import main
+
+GRAPHS = {
+    "countries": [],
+    "mkgy": ["--root", osp.join(DATA, "MKGY"), "--split", "clean", "--visual-encoder", "none"],
+}
+ROWS = {
+    "IMF": [],
+    "AdaMF": ["--model", "adamf"],
+    "structure only": ["--model", "kge"],
+    "IMF, constructor defaults": ["--no-recipe"],
+    "AdaMF, constructor defaults": ["--model", "adamf", "--no-recipe"],
+}
+
+parser = argparse.ArgumentParser(description=__doc__)
+parser.add_argument("--graph", choices=GRAPHS, default="countries")
+parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))
+parser.add_argument("--seeds", type=int, default=3)
+parser.add_argument("--threads", type=int, default=1)
+args = parser.parse_args()
+torch.set_num_threads(args.threads)  # As the line tells.
+
+path = osp.join(RESULTS, "recipe.jsonl")
+done = set()
+if osp.exists(path):
+    with open(path) as f:
+        lines = [json.loads(line) for line in f]
+    done = {(line["settings"]["graph"], line["label"], line["seed"]) for line in lines}
+
+for label in args.rows:
+    for seed in range(args.seeds):
+        if (args.graph, label, seed) in done:
+            continue
+        start, out = time.perf_counter(), io.StringIO()
+        words = ["train", args.graph, *GRAPHS[args.graph], *ROWS[label], "--seed", str(seed)]
+        words += ["--threads", str(args.threads), "--quiet", "--json"]
+        with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(out):
+            if main([*words, "--out", folder]) != 0:
+                raise SystemExit(f"'torch-imf {' '.join(words)}' failed")
+        found = json.loads(out.getvalue())
+        metrics = {k: round(x, 5) for k, x in found["test"].items() if not isinstance(x, dict)}
+        metrics["val_mrr"] = round(found["val"]["mrr"], 5)
+        settings = {"graph": args.graph, **found["settings"]}
+        info = {"label": label, "settings": settings, "epoch": found["epoch"]}
+        append("recipe", seed, time.perf_counter() - start, metrics, **info)
+        print(f"{label}, seed {seed}: test MRR {metrics['mrr']:.4f}", flush=True)
