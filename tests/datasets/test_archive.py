@@ -234,6 +234,15 @@ def test_unpack_tells_what_the_names_of_members_cause(tmp_path):
         assert os.listdir(out) == []
 
 
+def test_unpack_tells_of_links_to_nothing(tmp_path):
+    path = str(tmp_path / "images.tar")
+    with tarfile.open(path, "w") as archive:
+        add(archive, "a.jpg", b"", type=tarfile.LNKTYPE, linkname="b.jpg")
+    with pytest.raises(ValueError, match=r"is damaged, .*\('a.jpg' is a link to nothing\)"):
+        unpack(path, str(tmp_path / "out"))
+    assert os.listdir(tmp_path / "out") == []
+
+
 def test_unpack_needs_no_password(tmp_path):
     path = tmp_path / "images.zip"
     with zipfile.ZipFile(path, "w") as archive:

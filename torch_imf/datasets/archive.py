@@ -99,7 +99,10 @@ def extract_tar(path: str, folder: str) -> None:
             # Those with holes are larger than what is stored:
             check_member(path, member.name, special or member.issparse(), member.linkname)
             check_size(path, archive.offset)
-            archive.extract(member, folder)
+            try:
+                archive.extract(member, folder)
+            except KeyError as e:
+                raise tarfile.ReadError(f"{short(member.name)} is a link to nothing") from e
 
         # A damaged header passes for the end, which is a block of zeros:
         file.seek(archive.offset)
