@@ -10,7 +10,9 @@ from torch_imf.pretrained.files import (
     check_folder,
     entry_of,
     read,
+    read_config,
     remove_unnamed,
+    root_of,
     safetensors_torch,
     write,
 )
@@ -63,3 +65,16 @@ def test_check_folder(tmp_path):
     check_folder(str(tmp_path))
     with pytest.raises(ValueError, match="is a file"):
         check_folder(str(path))
+
+
+def test_places_that_are_no_folder(tmp_path):
+    # An empty name, as of a variable that is not set, is not the root of the disk:
+    with pytest.raises(ValueError, match=r"Invalid 'folder' argument \(got ''\)"):
+        root_of("")
+    roots = ("a", "a/", tmp_path / "a", "memory://", "memory://a/")
+    assert [root_of(root) for root in roots] == [
+        *("a", "a", str(tmp_path / "a"), "memory://", "memory://a")
+    ]
+    (tmp_path / MANIFEST).write_text("{}")
+    with pytest.raises(ValueError, match="config.json' holds no saved model: there is no"):
+        read_config(f"{tmp_path}/{MANIFEST}")

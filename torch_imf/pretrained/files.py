@@ -1,5 +1,6 @@
 import hashlib
 import json
+import os
 import re
 import warnings
 from typing import Any
@@ -13,6 +14,18 @@ from torch_imf.data.files import is_stale, read_bytes, replacing
 FORMAT = 1
 MANIFEST = "config.json"
 FILE = re.compile(r"(?:model|graph|names)-[0-9a-f]{12}\.(?:safetensors|json)")
+
+
+def root_of(folder: str | os.PathLike[str]) -> str:
+    r"""Returns a folder without a slash at its end.
+
+    Raises:
+        ValueError: If it is empty, which would be the root of the disk.
+    """
+    root = os.fspath(folder)
+    if root == "":
+        raise ValueError("Invalid 'folder' argument (got ''), the current folder is '.'")
+    return root if root.endswith("://") else root.rstrip("/")
 
 
 def entry_of(name: str, content: bytes) -> dict[str, str]:
@@ -94,7 +107,7 @@ def read_config(root: str) -> dict[str, Any]:
     path = f"{root}/{MANIFEST}"
     try:
         config = json.loads(read_bytes(path))
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise ValueError(f"'{root}' holds no saved model: there is no '{path}'") from error
     except (ValueError, RecursionError) as error:
         raise ValueError(f"'{path}' is damaged: it is no JSON ({error})") from error

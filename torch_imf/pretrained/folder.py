@@ -23,6 +23,7 @@ from torch_imf.pretrained.files import (
     read_config,
     read_tensors,
     remove_unnamed,
+    root_of,
     safetensors_torch,
     write,
     write_card,
@@ -84,7 +85,7 @@ def save_pretrained(
         ImportError: If :obj:`safetensors` is not installed.
     """
     save = safetensors_torch().save
-    root = os.fspath(folder).rstrip("/")
+    root = root_of(folder)
     check_folder(root)
     description, state = describe(model, classes), prediction_state(model)
     made = rebuild(description, state, classes)
@@ -141,7 +142,7 @@ def from_pretrained(
             message names it.
         ImportError: If :obj:`safetensors` is not installed.
     """
-    root = os.fspath(folder).rstrip("/")
+    root = root_of(folder)
     config = read_config(root)
     state = read_tensors(root, config, "model.safetensors")
     try:
@@ -167,7 +168,7 @@ def pretrained_graph(folder: str | os.PathLike[str]) -> Data:
             missing, damaged or of another version. The message names it.
         ImportError: If :obj:`safetensors` is not installed.
     """
-    root = os.fspath(folder).rstrip("/")
+    root = root_of(folder)
     config = read_config(root)
     if "graph.safetensors" not in config["files"]:
         raise ValueError(f"'{root}' holds no graph. Pass 'data' to 'save_pretrained'")
