@@ -44,6 +44,14 @@ def test_plot_history_of_few_and_many(values):
     assert plot_history(curve(values), fig.axes[0], ["mrr"]) is fig
 
 
+def test_plot_history_of_one_metric_and_of_more_than_there_are_colors():
+    assert plot_history(curve([0.1, 0.2]), metrics="mrr").axes[0].get_ylabel() == "validation MRR"
+    names = [f"hits@{i}" for i in range(12)]
+    history = [{**curve([0.1])[0], **dict.fromkeys(names, 0.5)}]
+    legend = plot_history(history, metrics=names).axes[0].get_legend()
+    assert len(legend.get_texts()) == 13
+
+
 def test_plot_history_of_none():
     with pytest.raises(ValueError, match="no validation in the history"):
         plot_history([])

@@ -41,6 +41,6 @@ def test_plot_modality_weights_of_none_and_of_wrong_ones():
     for wrong in ({}, {"a": {}}, {"a": {"struct": 1.0}, "b": {"text": 1.0}}):
         with pytest.raises(ValueError, match="rows of the same modalities"):
             plot_modality_weights(wrong)
-    for value in (-0.1, float("nan")):
+    for value in (-0.1, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="positive or zero"):
             plot_modality_weights({"a": {"struct": value}})

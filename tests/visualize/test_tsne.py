@@ -37,6 +37,8 @@ def test_plot_tsne_of_what_it_cannot_project():
         plot_tsne(torch.randn(22, 4), ["a"])
     with pytest.raises(ValueError, match="at least four embeddings"):
         plot_tsne(torch.randn(3, 4), ["a"] * 3)
+    with pytest.raises(ValueError, match=r"a matrix of .* shape \[5\]"):
+        plot_tsne(torch.randn(5), ["a"] * 5)
     for x in (torch.ones(5, 4), torch.full((5, 4), torch.nan)):
         with pytest.raises(ValueError, match="finite embeddings that are not all the same"):
             plot_tsne(x, ["a"] * 5)

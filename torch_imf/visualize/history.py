@@ -1,5 +1,6 @@
 import math
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import TYPE_CHECKING
 
 from torch_imf.visualize.style import COLORS, DARK, LIGHT, SMALL, TEXT, Style, finish, make_axes
@@ -45,6 +46,7 @@ def plot_history(
         raise ValueError(
             "There is no validation in the history to plot. Train at least one epoch with 'fit'"
         )
+    metrics = [metrics] if isinstance(metrics, str) else metrics
     names = ["epoch", "loss", *metrics]
     absent = sorted({name for entry in history for name in names if name not in entry})
     if absent or len(metrics) == 0:
@@ -57,7 +59,7 @@ def plot_history(
     fig, ax = make_axes(ax, 6.4, 3.8)
     marker = "o" if len(history) <= 40 else ""
     lines = []
-    for metric, color in zip(metrics, COLORS, strict=False):
+    for metric, color in zip(metrics, cycle(COLORS), strict=False):
         values = [entry[metric] for entry in history]
         style: Style = {"color": color, "marker": marker, "markersize": 4, "linewidth": 2}
         lines += ax.plot(epochs, values, label=_name(metric), **style)

@@ -1,3 +1,4 @@
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -85,13 +86,13 @@ def plot_modality_weights(
 
     Raises:
         ValueError: If there are no rows, they differ in modalities, or a
-            weight is negative or NaN.
+            weight is negative, NaN or infinite.
     """
     rows = [list(row) for row in weights.values()]
     if len(rows) == 0 or len(rows[0]) == 0 or any(row != rows[0] for row in rows):
         raise ValueError(f"Expected rows of the same modalities, and at least one (got {rows})")
-    if not all(value >= 0 for row in weights.values() for value in row.values()):
-        raise ValueError(f"Weights need to be positive or zero (got {dict(weights)})")
+    if not all(0 <= value < math.inf for row in weights.values() for value in row.values()):
+        raise ValueError(f"Weights need to be finite, and positive or zero (got {dict(weights)})")
     fig, ax = make_axes(ax, 7.2, 1.5 + 0.34 * len(weights))
     left = [0.0] * len(weights)
     total = max(sum(row.values()) for row in weights.values()) or 1.0

@@ -100,10 +100,10 @@ def project(x: Tensor, labels: Sequence[str], seed: int = 0) -> Tensor:
     """
     from sklearn.manifold import TSNE
 
-    if x.size(0) < 4 or x.size(0) != len(labels):
+    if x.dim() != 2 or x.size(0) < 4 or x.size(0) != len(labels):
         raise ValueError(
-            f"t-SNE needs at least four embeddings and a label each (got {x.size(0)} embeddings "
-            f"and {len(labels)} labels)"
+            f"t-SNE needs a matrix of at least four embeddings and a label each (got one of shape "
+            f"{list(x.size())} and {len(labels)} labels)"
         )
     x = x.detach().cpu().float()
     if not bool(x.isfinite().all()) or bool((x == x[0]).all()):
