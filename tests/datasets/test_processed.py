@@ -130,3 +130,18 @@ def test_another_pre_transform(tmp_path, readers):
     assert len(readers()) == 1
     load(root, force_reload=True)
     assert len(readers()) == 2 and torch.load(about, weights_only=False) == _repr(None)
+
+
+@pytest.mark.parametrize("name", ["data_", "pre_transform"])
+def test_damaged_files_are_named(tmp_path, readers, monkeypatch, name):
+    monkeypatch.setattr(Slow, "seconds", 0.0)
+    load(tmp_path)
+    (path,) = (tmp_path / "processed").glob(f"{name}*")
+    for content in (b"x", b"", path.read_bytes()[:100]):
+        path.write_bytes(content)
+        with pytest.raises(RuntimeError, match=f"{path.name}' is damaged, pass 'force_") as error:
+            load(tmp_path)
+        assert "weights_only" not in str(error.value)
+    load(tmp_path, force_reload=True)
+    load(tmp_path)
+    assert len(readers()) == 2

@@ -1,5 +1,4 @@
 import os.path as osp
-import pickle
 import warnings
 from collections.abc import Callable
 
@@ -19,7 +18,7 @@ from torch_imf.datasets.inputs import (
     check_modality,
     group_of,
 )
-from torch_imf.datasets.processed import Processed
+from torch_imf.datasets.processed import Processed, loading
 from torch_imf.datasets.raw import RawFolder
 from torch_imf.datasets.sources import RawFile
 from torch_imf.encoders.feature_file import FeatureFile
@@ -186,13 +185,8 @@ class KGDataset(Content, Processed):
         if root is None:
             self.data, self.slices = self.collate([self.build()])
             return
-        try:
+        with loading(self.processed_paths[0]):
             self.load(self.processed_paths[0])
-        except (pickle.UnpicklingError, RuntimeError, EOFError, AssertionError) as e:
-            raise RuntimeError(
-                f"'{self.processed_paths[0]}' is damaged, pass 'force_reload=True' to process "
-                f"the dataset again ({e})"
-            ) from e
 
     @property
     def raw_file_names(self) -> list[str]:

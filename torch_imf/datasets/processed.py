@@ -1,8 +1,10 @@
 import os
 import os.path as osp
+import pickle
 import sys
 import warnings
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch_geometric.data import InMemoryDataset
@@ -33,12 +35,15 @@ class Processed(InMemoryDataset):
         # As that of PyG, which writes the file that tells the argument in place.
         about = osp.join(self.processed_dir, "pre_transform.pt")
         if not self.force_reload:
-            if fs.exists(about) and fs.torch_load(about) != _repr(self.pre_transform):
-                warnings.warn(
-                    f"'{self.processed_dir}' was made with another 'pre_transform'. Pass "
-                    f"'force_reload=True' to process the dataset again",
-                    stacklevel=4,
-                )
+            if fs.exists(about):
+                with loading(about):
+                    told = fs.torch_load(about)
+                if told != _repr(self.pre_transform):
+                    warnings.warn(
+                        f"'{self.processed_dir}' was made with another 'pre_transform'. Pass "
+                        f"'force_reload=True' to process the dataset again",
+                        stacklevel=4,
+                    )
             if self._is_there():
                 return
         quiet = not self.log or "PYTEST_CURRENT_TEST" in os.environ
@@ -48,3 +53,16 @@ class Processed(InMemoryDataset):
         with replacing(about) as file:
             torch.save(_repr(self.pre_transform), file)
         print("" if quiet else "Done!\n", file=sys.stderr, end="")
+
+
+@contextmanager
+def loading(path: str) -> Iterator[None]:
+    r"""Says of a processed file that cannot be loaded what to do about it."""
+    try:
+        yield
+    except (pickle.UnpicklingError, RuntimeError, EOFError, AssertionError) as e:
+        # Of a file that is no pickle, PyTorch advises to run what it says.
+        reason = "" if isinstance(e, pickle.UnpicklingError) else f" ({e})"
+        raise RuntimeError(
+            f"'{path}' is damaged, pass 'force_reload=True' to process the dataset again{reason}"
+        ) from e
