@@ -7,7 +7,7 @@ import zipfile
 import pytest
 
 from torch_imf.data.names import NameIndex
-from torch_imf.datasets.images import find_images, locate_images
+from torch_imf.datasets.images import find_images, locate_images, source_tag
 
 NAMES = NameIndex(["/m/027rn", "/m/0xyz", "/m/06"], [("/m/06", "FBIMG00006"), ("/m/9", "FBIMG9")])
 
@@ -192,3 +192,9 @@ def test_find_images_mirror():
     assert images == [[os.path.join(folder, path)] for _, path in rows]
     assert images == find_images(os.path.join(folder, "entity2image.tsv"), names)
     assert len(images) == 250
+
+
+def test_source_tag_of_names_that_are_no_text(tmp_path):
+    folders = [os.fsencode(tmp_path) + end for end in (b"/a\xff", b"/a\xfe")]
+    tags = {source_tag(os.fsdecode(folder)) for folder in folders}
+    assert len(tags) == 2

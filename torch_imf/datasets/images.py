@@ -47,7 +47,7 @@ def source_tag(source: str) -> str:
     changes with the names of its files, or with the file that it is.
     """
     path = osp.abspath(osp.expanduser(source))
-    digest = hashlib.sha256(path.encode())
+    digest = hashlib.sha256(os.fsencode(path))  # Names of files need not be text.
     if osp.isfile(path):
         info = os.stat(path)
         digest.update(f" {info.st_size} {info.st_mtime_ns}".encode())
