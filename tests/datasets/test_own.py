@@ -68,7 +68,8 @@ def test_seed_and_split(folder):
 
     assert masks() == masks(seed=0) != masks(seed=1)
     assert list(map(len, masks(split=(0.5, 0.25, 0.25)))) == [18, 9, 9]
-    for split in [(0.8, 0.2), (0.8, 0.1, 0.2), (1.0, 0.0, 0.0)]:
+    words = ("0.8", "0.1", "0.1")
+    for split in [(0.8, 0.2), (0.8, 0.1, 0.2), (1.0, 0.0, 0.0), 0.8, None, "clean", words]:
         with pytest.raises(ValueError, match="Invalid 'split' argument"):
             masks(split=split)
 
@@ -282,6 +283,9 @@ def test_header(folder):
         load(folder, header={"triples": True})
     with pytest.raises(ValueError, match=r"Invalid 'header' argument \(got the keys \['facts'\]"):
         load(folder, header={"facts": True})
+    for header in ("no", 1, {"texts": "yes"}):
+        with pytest.raises(ValueError, match=r"Invalid 'header' argument .* True, False or None"):
+            load(folder, header=header)
 
 
 def test_names_of_several(tmp_path):

@@ -151,7 +151,8 @@ class MultimodalKG(KGDataset):
                 argument is not valid.
         """
         others = [None if path is None else expand(path) for path in (texts, images, numeric)]
-        files = OwnFiles(to_paths(triples), *others, tuple(split), seed, header, strict)  # type: ignore
+        shares = tuple(split) if isinstance(split, Iterable) else (split,)
+        files = OwnFiles(to_paths(triples), *others, shares, seed, header, strict)  # type: ignore
         return cls(files, encoders, root, clean, transform, pre_transform, force_reload)
 
     @classmethod

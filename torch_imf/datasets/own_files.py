@@ -4,6 +4,7 @@ import os
 import os.path as osp
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from numbers import Real
 from urllib.parse import unquote
 
 from torch_geometric.data import Data
@@ -48,7 +49,8 @@ class OwnFiles:
 
     def __post_init__(self) -> None:
         shares = self.shares
-        if len(shares) != 3 or not math.isclose(sum(shares), 1, abs_tol=1e-6) or min(shares) <= 0:
+        numbers = len(shares) == 3 and all(isinstance(x, Real) and x > 0 for x in shares)
+        if not numbers or not math.isclose(sum(shares), 1, abs_tol=1e-6):
             raise ValueError(
                 f"Invalid 'split' argument (got {shares}), expected the shares of training, "
                 f"validation and test, three positive numbers with a sum of 1"
@@ -58,6 +60,11 @@ class OwnFiles:
                 f"Invalid 'header' argument (got the keys {list(self.header)}), expected some of "
                 f"{list(FILES)}"
             )
+        for value in map(self.header_of, FILES):
+            if not isinstance(value, bool | None):
+                raise ValueError(
+                    f"Invalid 'header' argument (got {value!r}), expected True, False or None"
+                )
         for path in (*self.triples, self.texts, self.numeric):
             if path is not None and not osp.isfile(path):
                 raise ValueError(f"There is no file '{path}'")
