@@ -31,6 +31,8 @@ parser.add_argument("--tail")
 parser.add_argument("--relations", nargs="+", help="of which many heads share a tail, for t-SNE")
 parser.add_argument("--epochs", type=int, default=60)
 args = parser.parse_args()
+if len({value is None for value in (args.head, args.relation, args.tail)}) > 1:
+    parser.error("--head, --relation and --tail go together")
 
 torch.set_num_threads(min(2, torch.get_num_threads()))
 LABELS = {"struct": "structure", "visual": "images", "numeric": "numbers"}
@@ -98,6 +100,9 @@ relations = args.relations or largest_tails(data)
 save(visualize.plot_contextual(model, data, relations, names=LABELS), "contextual")
 for name, weighed in (("view_shares", model), ("modality_weights", adamf)):
     if weighed is not None:
-        save(visualize.plot_relation_weights(weighed, data, labels=LABELS), name)
+        try:
+            save(visualize.plot_relation_weights(weighed, data, labels=LABELS), name)
+        except ValueError as error:  # Not every model has several views.
+            print(f"no {name}: {error}")
 if history:
     save(visualize.plot_history(history, title="IMF on Countries"), "history")

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from torch_imf import KGE, save_pretrained
+from torch_imf.datasets import Countries
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -117,6 +120,17 @@ def test_figures(tmp_path):
     paths = [f"a/b/{name}.png" for name in [*names, "modality_weights", "history"]]
     assert out.splitlines() == paths
     assert all((tmp_path / path).read_bytes().startswith(b"\x89PNG") for path in paths)
+
+
+def test_figures_of_a_saved_model_of_one_view(tmp_path):
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("safetensors")
+    data = Countries(text=None, visual=None, numeric=None)[0]
+    save_pretrained(KGE(data.num_nodes, data.num_relations, 8), tmp_path / "saved", data)
+    out = run("figures.py", "saved", "--out", "a", cwd=tmp_path).splitlines()
+    names = ["decision", "explanation", "categories", "contextual"]
+    assert out[:4] == [f"a/{name}.png" for name in names]
+    assert len(out) == 5 and out[4].startswith("no view_shares: KGE has neither several views")
 
 
 def test_every_example_is_tested():
