@@ -58,7 +58,9 @@ def num_finished(study: "Study") -> int:
 
 
 def find_address(storage: str | os.PathLike[str] | None) -> str | None:
-    r"""Returns the database address of a storage, which may be a SQLite file."""
+    r"""Returns the database address of a storage, which may be a SQLite file
+    of any name.
+    """
     if storage is None or "://" in os.fspath(storage):
         return None if storage is None else os.fspath(storage)
     path = Path(storage).absolute()
@@ -68,7 +70,12 @@ def find_address(storage: str | os.PathLike[str] | None) -> str | None:
             is_other = file.read(6) != b"SQLite"
     if is_other:
         raise ValueError(f"'{storage}' is no SQLite file. Choose another storage")
-    return f"sqlite:///{path}"
+    from sqlalchemy.engine import URL, make_url
+
+    address = URL.create("sqlite", database=str(path)).render_as_string()
+    if make_url(address).database != str(path):  # Older versions do not quote names.
+        raise ValueError(f"'{storage}' cannot be named in an address. Choose another storage")
+    return address
 
 
 def digest(data: Data) -> str:
@@ -103,6 +110,26 @@ def locked(storage: str | os.PathLike[str] | None) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+@contextmanager
+def database_errors(optuna: Any, storage: str | os.PathLike[str] | None) -> Iterator[None]:
+    r"""Tells of errors of a database by the storage, rather than by its
+    statements.
+
+    Raises:
+        ValueError: If there is one.
+    """
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+        first = str(error.__cause__ or error).partition("\n")[0]
+        raise ValueError(
+            f"The storage '{storage}' cannot be worked on: it is damaged, holds something else, "
+            f"or cannot be reached or written to ({first}). Choose another storage"
+        ) from error
 
 
 @contextmanager

@@ -9,7 +9,15 @@ from tqdm import tqdm
 from torch_imf.data.graph import check_graph
 from torch_imf.nn.models import MultimodalKGE
 from torch_imf.space import SearchSpace, Settings
-from torch_imf.study import digest, import_optuna, locked, num_finished, open_study, quiet
+from torch_imf.study import (
+    database_errors,
+    digest,
+    import_optuna,
+    locked,
+    num_finished,
+    open_study,
+    quiet,
+)
 from torch_imf.train import METRICS
 from torch_imf.trial import run_trial
 
@@ -91,8 +99,8 @@ def tune(
         epoch) among its user attributes.
 
     Raises:
-        ValueError: If an argument is invalid, the storage holds another study
-            or is in use, or no trial could be completed.
+        ValueError: If an argument is invalid, the storage holds another study,
+            is in use or cannot be worked on, or no trial could be completed.
         ImportError: If Optuna is not installed.
     """
     optuna = import_optuna()
@@ -121,7 +129,7 @@ def tune(
     }
     fixed = {"epochs": epochs, "metric": metric}
     completed = [optuna.trial.TrialState.COMPLETE]
-    with quiet(optuna), locked(storage):
+    with quiet(optuna), locked(storage), database_errors(optuna, storage):
         study = open_study(optuna, storage, settings, pruner)
         bar = tqdm(
             desc="Tuning",
