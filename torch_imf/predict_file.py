@@ -1,5 +1,4 @@
 import os
-import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +8,7 @@ from torch_geometric.data import Data
 from torch_imf.data.files import read_bytes, replacing
 from torch_imf.data.lookup import Lookup
 from torch_imf.predict import Completion, labels, predict
+from torch_imf.tables import tsv_line
 from torch_imf.temperature import Temperature
 
 COLUMNS = ("query", "head", "relation", "tail", "rank", "id", "score", "probability", "known")
@@ -73,7 +73,7 @@ def predict_file(
     rows = _read_queries(queries, data)
     count = 0
     with replacing(answers) as file:
-        file.write(_line([*COLUMNS, *(f"of {view}" for view in model.views)]))  # type: ignore
+        file.write(tsv_line([*COLUMNS, *(f"of {view}" for view in model.views)]))  # type: ignore
         # Entities are encoded once per call:
         size = 64 * batch_size
         for part in [rows[i : i + size] for i in range(0, len(rows), size)]:
@@ -91,7 +91,7 @@ def predict_file(
             )
             for query, completions in zip(part, out, strict=True):
                 for rank, completion in enumerate(completions, start=1):
-                    file.write(_line(query.row(rank, completion)))
+                    file.write(tsv_line(query.row(rank, completion)))
                 count += len(completions)
     return count
 
@@ -157,9 +157,3 @@ def _read_queries(path: str, data: Data) -> list[_Query]:
     if not out:
         raise ValueError(f"'{path}' holds no queries")
     return out
-
-
-def _line(cells: list[str]) -> bytes:
-    # A name with a tab or a line break in it would make two cells or lines of one.
-    cells = [re.sub(r"[\t\r\n]", " ", cell) for cell in cells]
-    return ("\t".join(cells) + "\n").encode()

@@ -1,3 +1,4 @@
+import re
 from collections.abc import Iterable, Sequence
 
 
@@ -20,6 +21,13 @@ def format_table(rows: Sequence[Sequence[str]], left: Iterable[int] = ()) -> str
             cells.append(row[i].ljust(width) if i in left else row[i].rjust(width))
         lines.append("  " + "  ".join(cells).rstrip())
     return "\n".join(lines)
+
+
+def tsv_line(cells: Iterable[str]) -> bytes:
+    r"""Writes a line of cells with tabs between them. Tabs and line breaks
+    within a cell, which would make two cells or lines of it, become spaces.
+    """
+    return ("\t".join(re.sub(r"[\t\r\n]", " ", cell) for cell in cells) + "\n").encode()
 
 
 def percent(value: float | None) -> str:

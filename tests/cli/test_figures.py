@@ -1,5 +1,7 @@
 import pytest
+import torch
 
+from torch_imf import from_pretrained, pretrained_graph, save_pretrained
 from torch_imf.cli import main
 from torch_imf.cli.figures import NAMES
 
@@ -30,6 +32,18 @@ def test_left_out(saved, tmp_path, capsys):
     assert "No figure 'history': There is no" in err
 
 
+def test_no_test_facts(saved, read, fails, tmp_path):
+    # Of a graph without test facts, there is all that needs none:
+    folder = saved / "model"
+    data = pretrained_graph(folder)
+    data.test_mask = torch.zeros_like(data.test_mask)
+    save_pretrained(from_pretrained(folder), tmp_path / "model", data)
+    args = ["figures", tmp_path / "model", "--out", tmp_path / "figures", "--only"]
+    assert "there is no test fact, give '--head'" in fails(*args, "decision", "weights")
+    fact = ["--head", "Argentina", "--relation", "borders", "--tail", "Paraguay"]
+    assert list(read(*args, "decision", *fact)["figures"]) == ["decision"]
+
+
 def test_bad_input(saved, fails, tmp_path):
     args = ["figures", saved, "--out", tmp_path / "figures"]
     assert "needs '--head', '--relation' and '--tail'" in fails(*args, "--head", "France")
@@ -37,9 +51,10 @@ def test_bad_input(saved, fails, tmp_path):
     assert "no entity 'Frnce'" in fails(*args, "--head", "Frnce", *fact)
     assert "no relation 'x'" in fails(*args, "--only", "weights", "--relations", "x")
     (saved / "history.json").rename(saved / "kept.json")
-    (saved / "history.json").write_text("[{")
     try:
-        assert "history.json' is damaged" in fails(*args, "--only", "history")
+        for text in ("[{", "{}", "null", "[1]", "[" * 100_000):
+            (saved / "history.json").write_text(text)
+            assert "history.json' is damaged" in fails(*args, "--only", "history")
     finally:
         (saved / "kept.json").replace(saved / "history.json")
     assert not (tmp_path / "figures").exists()

@@ -1,3 +1,6 @@
+import json
+import shutil
+
 import pytest
 import torch
 
@@ -89,6 +92,28 @@ def test_complete(saved, loaded, read, capsys, tmp_path):
     assert [row[3:6] for row in rows] == [[x.head, x.relation, x.tail] for x in facts]
 
 
+def test_complete_out(saved, fails, tmp_path, monkeypatch):
+    # Where they cannot be written is told before the work, and nothing is left behind:
+    monkeypatch.setattr("torch_imf.cli.complete.complete", lambda *args, **kwargs: exit(3))
+    (tmp_path / "file").write_text("mine")
+    assert "it is a folder" in fails("complete", saved, "--out", tmp_path)
+    assert "file" in fails("complete", saved, "--out", tmp_path / "file" / "facts.tsv")
+    assert [x.read_text() for x in tmp_path.iterdir()] == ["mine"]
+
+
+@pytest.mark.parametrize("training", ["words", [1], {"temperature": {"a": 1}}, {"lr": 0.1}, None])
+def test_training_of_others(saved, tmp_path, training):
+    # What is said of a training is free, but for the temperature:
+    shutil.copytree(saved / "model", tmp_path / "model")
+    path = tmp_path / "model" / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "training": training}))
+    if isinstance(training, dict) and "temperature" in training:
+        with pytest.raises(ValueError, match="'temperature' of the training in '.*' is none"):
+            saved_temperature(str(tmp_path))
+    else:
+        assert saved_temperature(str(tmp_path)) is None
+
+
 def test_bad_input(saved, fails, tmp_path):
     assert "There is no folder" in fails("evaluate", tmp_path / "none")
     assert "holds no saved model" in fails("evaluate", tmp_path)
@@ -102,6 +127,7 @@ def test_bad_input(saved, fails, tmp_path):
     assert "'known'" in fails(
         *("predict", saved, "--head", "France", "--relation", "borders", "--known", "maybe")
     )
+    assert "'meta' cannot be used" in fails("evaluate", saved, "--device", "meta")
     assert "'nowhere' cannot be used" in fails("evaluate", saved, "--device", "nowhere")
     assert "Invalid 'by'" in fails("evaluate", saved, "--by", "colour")
     assert "There is no relation" in fails("complete", saved, "--relation", "bordrs")

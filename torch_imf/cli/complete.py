@@ -1,5 +1,6 @@
 import argparse
 import dataclasses
+import os.path as osp
 from collections.abc import Sequence
 
 from torch_imf.cli.flags import add_flags, given, settings_of
@@ -7,6 +8,7 @@ from torch_imf.cli.output import Output
 from torch_imf.cli.saved import add_saved, load, saved_temperature
 from torch_imf.complete import Fact, complete
 from torch_imf.data.files import replacing
+from torch_imf.tables import tsv_line
 
 HELP = "list the most likely facts that a graph misses"
 DESCRIPTION = """Lists the most likely facts that the graph does not hold, of all relations or some,
@@ -33,16 +35,17 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
 
 def run(options: argparse.Namespace) -> Output:
     r"""Returns the facts that a graph misses."""
+    if options.out is not None and osp.isdir(options.out):
+        raise ValueError(f"'{options.out}' cannot hold the facts: it is a folder")
     model, data = load(options)
-    temperature = saved_temperature(options.run)
-    facts = complete(
-        model, data, temperature=temperature, progress=True, **given(options, SETTINGS)
-    )
+    settings = {"temperature": saved_temperature(options.run), **given(options, SETTINGS)}
     if options.out is None:
+        facts = complete(model, data, **settings, progress=True)
         return Output(str(facts), list(facts))
     names = [field.name for field in dataclasses.fields(Fact)]
-    with replacing(options.out) as file:
+    with replacing(options.out) as file:  # What cannot be written is told before the work.
+        facts = complete(model, data, **settings, progress=True)
         for row in (names, *([str(getattr(fact, name)) for name in names] for fact in facts)):
-            file.write(("\t".join(cell.replace("\t", " ") for cell in row) + "\n").encode())
+            file.write(tsv_line(row))
     text = f"{len(facts):,} facts in '{options.out}'"
     return Output(text, {"facts": options.out, "count": len(facts)})

@@ -77,11 +77,14 @@ def run(options: argparse.Namespace) -> Output:
     if any(given) and not all(given):
         raise ValueError("a fact needs '--head', '--relation' and '--tail'")
     model, data = load(options)
-    fact: Any = given if all(given) else test_fact(data)
     kwargs: Any = {"temperature": saved_temperature(options.run)}
+
+    def fact() -> Any:
+        return given if all(given) else test_fact(data)
+
     figures: dict[str, Callable[[], Any]] = {
-        "decision": lambda: plot_decision(model, data, fact[0], fact[1], options.k, **kwargs),
-        "explanation": lambda: plot_explanation(explain(model, data, *fact, **kwargs)),
+        "decision": lambda: plot_decision(model, data, *fact()[:2], options.k, **kwargs),
+        "explanation": lambda: plot_explanation(explain(model, data, *fact(), **kwargs)),
         "weights": lambda: plot_relation_weights(model, data, options.relations),
         "categories": lambda: plot_categories(model, data),
         "contextual": lambda: plot_contextual(model, data, options.relations or shared(data)),
@@ -105,7 +108,13 @@ def run(options: argparse.Namespace) -> Output:
 
 
 def test_fact(data: Data) -> tuple[int, int, int]:
-    r"""Returns the first test fact."""
+    r"""Returns the first test fact.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    if not bool(data.test_mask.any()):
+        raise ValueError("there is no test fact, give '--head', '--relation' and '--tail'")
     edge = int(data.test_mask.nonzero()[0])
     head, tail = data.edge_index[:, edge].tolist()
     return head, int(data.edge_type[edge]), tail
@@ -127,12 +136,15 @@ def read_history(folder: str) -> list[dict[str, float]]:
     r"""Returns the history of a training, of which `train` has kept a file.
 
     Raises:
-        ValueError: If there is none.
+        ValueError: If there is none, or it is damaged.
     """
     path = osp.join(folder, HISTORY)
     try:
-        return json.loads(read_bytes(path))
+        history = json.loads(read_bytes(path))
     except FileNotFoundError as error:
         raise ValueError(f"There is no '{path}', which 'torch-imf train' writes") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"'{path}' is damaged ({error})") from error
+    if not isinstance(history, list) or not all(isinstance(x, dict) for x in history):
+        raise ValueError(f"'{path}' is damaged (it needs to be a list of objects)")
+    return history

@@ -100,7 +100,7 @@ def choose_device(device: str | None) -> torch.device:
     """
     try:
         found = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        torch.empty(1, device=found)
+        torch.zeros(1, device=found).item()  # Which 'meta' has none of.
     except Exception as error:
         raise ValueError(f"The device '{device}' cannot be used ({error})") from error
     return found

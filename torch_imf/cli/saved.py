@@ -49,10 +49,23 @@ def load(options: argparse.Namespace) -> tuple[MultimodalKGE, Data]:
 
 
 def saved_temperature(run: str) -> Temperature | None:
-    r"""Returns the temperature that was fitted when a model was trained."""
-    training = read_config(model_folder(run)).get("training") or {}
-    values = training.get("temperature")
-    return Temperature(**values) if isinstance(values, dict) else None
+    r"""Returns the temperature that was fitted when a model was trained, if
+    any: what is said of the training of a saved model is up to who saves it.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    folder = model_folder(run)
+    training = read_config(folder).get("training")
+    values = training.get("temperature") if isinstance(training, dict) else None
+    if values is None:
+        return None
+    try:
+        return Temperature(**values)
+    except TypeError as error:
+        raise ValueError(
+            f"The 'temperature' of the training in '{folder}' is none (got {values})"
+        ) from error
 
 
 def write_json(path: Path, values: Any) -> None:
