@@ -34,6 +34,18 @@ def test_root(capsys, tmp_path):
     assert (tmp_path / "root" / "processed").is_dir()
 
 
+def test_ready_splits(tmp_path, fails, capsys):
+    # Facts that are divided are not divided again, and who asks for it is told:
+    for name in ("train", "valid", "test"):
+        (tmp_path / f"{name}.tsv").write_text("a\tr\tb\nb\tr\ta\n")
+    message = fails("audit", tmp_path, "--split", "0.5", "0.3", "0.2")
+    assert "'--split' divides a single file of facts" in message and "valid.tsv" in message
+    for words in (["original"], ["clean"]):
+        status = main(["audit", str(tmp_path), "--split", *words])
+        assert "divides a single file" not in capsys.readouterr().err and status in (0, 1)
+    assert main(["audit", str(tmp_path)]) == 0
+
+
 def test_check(tmp_path, capsys):
     facts = {"train": "a\tr\tb\nb\tr\tc\nc\tr\ta\n", "valid": "a\tr\tc\n", "test": "a\tr\tb\n"}
     for name, text in facts.items():

@@ -141,6 +141,11 @@ def read_own(
         encoders = {name: NotEncoded() for name, path in content.items() if path is not None}
     words = options.split or ["0.8", "0.1", "0.1"]
     clean = words == ["clean"]
+    if options.split not in (None, ["original"], ["clean"]) and not isinstance(triples, str):
+        raise ValueError(
+            f"'--split' divides a single file of facts, and those of '{options.graph}' are divided "
+            f"already: {triples}"
+        )
     try:
         shares = [0.8, 0.1, 0.1] if clean or words == ["original"] else [float(x) for x in words]
         train, val, test = shares
