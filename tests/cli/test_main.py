@@ -1,3 +1,4 @@
+import io
 import shlex
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import pytest
 from torch_imf import __version__
 from torch_imf.cli import main
 from torch_imf.cli.main import COMMANDS, EPILOG
+from torch_imf.cli.output import Output
 
 
 def run(*args: str, **kwargs) -> subprocess.CompletedProcess:
@@ -35,6 +37,16 @@ def test_pipe():
     command = f"{sys.executable} -m torch_imf list | head -c 1; exit ${{PIPESTATUS[0]}}"
     out = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
     assert out.stdout == "d" and out.stderr == "" and out.returncode in (0, 1)
+
+
+def test_encoding(monkeypatch, capsys):
+    # A name that the terminal cannot show does not cost the others:
+    monkeypatch.setattr(COMMANDS["list"], "run", lambda options: Output("a é ☃ \udcff", ["é"]))
+    for encoding, text in {"ascii": r"a \xe9 \u2603 \udcff", "utf-8": "a é ☃ \\udcff"}.items():
+        raw = io.BytesIO()
+        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding=encoding))
+        assert main(["list"]) == 0
+        assert raw.getvalue().decode(encoding) == text + "\n"
 
 
 def test_help(capsys):

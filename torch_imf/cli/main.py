@@ -80,7 +80,7 @@ def main(args: Sequence[str] | None = None) -> int:
             warnings.showwarning = _show_warning
             output: Output = COMMANDS[options.command].run(options)
         text = json.dumps(plain(output.values), indent=2) if options.json else output.text
-        print(text, flush=True)
+        _print(text)
     except BrokenPipeError:  # As of `torch-imf ... | head`.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return INVALID
@@ -94,6 +94,12 @@ def main(args: Sequence[str] | None = None) -> int:
         print(f"{prog}: {error}", file=sys.stderr)
         return INVALID
     return output.status
+
+
+def _print(text: str) -> None:
+    # Names that the encoding of a pipe or terminal lacks are escaped, as in messages.
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
 
 
 class Formatter(argparse.HelpFormatter):
