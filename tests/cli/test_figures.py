@@ -1,9 +1,11 @@
+import json
+
 import pytest
 import torch
 
 from torch_imf import from_pretrained, pretrained_graph, save_pretrained
 from torch_imf.cli import main
-from torch_imf.cli.figures import NAMES
+from torch_imf.cli.figures import NAMES, history_metrics
 
 pytest.importorskip("matplotlib")
 
@@ -22,6 +24,23 @@ def test_some(saved, read, tmp_path):
     out = read("figures", saved, "--out", tmp_path, *args)
     assert list(out["figures"]) == ["weights", "history"]
     assert {path.name for path in tmp_path.iterdir()} == {"weights.svg", "history.svg"}
+
+
+@pytest.mark.parametrize(
+    "metric, drawn",
+    [
+        (None, ["mrr", "hits@10"]),
+        ("mrr", ["mrr", "hits@10"]),
+        ("hits@1", ["hits@1", "mrr", "hits@10"]),
+        ("mr", ["mr"]),
+    ],
+)
+def test_history_metrics(saved, tmp_path, metric, drawn):
+    # The epoch that is marked is the one that the model was left with:
+    training = {"settings": {} if metric is None else {"metric": metric}}
+    config = json.loads((saved / "model" / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "training": training}))
+    assert history_metrics(str(tmp_path)) == drawn
 
 
 def test_left_out(saved, tmp_path, capsys):

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from torch_imf.cli.output import Output, say
-from torch_imf.cli.saved import HISTORY, add_saved, load, saved_temperature
+from torch_imf.cli.saved import HISTORY, add_saved, load, saved_temperature, saved_training
 from torch_imf.data.files import read_bytes, replacing
 from torch_imf.explain import explain
 from torch_imf.visualize import (
@@ -83,12 +83,14 @@ def run(options: argparse.Namespace) -> Output:
         return given if all(given) else test_fact(data)
 
     figures: dict[str, Callable[[], Any]] = {
-        "decision": lambda: plot_decision(model, data, *fact()[:2], options.k, **kwargs),
+        "decision": lambda: plot_decision(model, data, fact()[0], fact()[1], options.k, **kwargs),
         "explanation": lambda: plot_explanation(explain(model, data, *fact(), **kwargs)),
         "weights": lambda: plot_relation_weights(model, data, options.relations),
         "categories": lambda: plot_categories(model, data),
         "contextual": lambda: plot_contextual(model, data, options.relations or shared(data)),
-        "history": lambda: plot_history(read_history(options.run)),
+        "history": lambda: plot_history(
+            read_history(options.run), metrics=history_metrics(options.run)
+        ),
     }
     paths, left_out = {}, {}
     for name in options.only:
@@ -130,6 +132,16 @@ def shared(data: Data) -> list[int]:
 
     share = count(rel) / count(pairs).clamp(min=1)
     return share.topk(min(2, share.numel())).indices.tolist()
+
+
+def history_metrics(run: str) -> list[str]:
+    r"""Returns the metrics to draw of a training, first the one by which its
+    epoch was selected.
+    """
+    settings = saved_training(run).get("settings")
+    metric = settings.get("metric") if isinstance(settings, dict) else None
+    # Ranks have a scale of their own:
+    return ["mr"] if metric == "mr" else list(dict.fromkeys([metric or "mrr", "mrr", "hits@10"]))
 
 
 def read_history(folder: str) -> list[dict[str, float]]:

@@ -48,23 +48,29 @@ def load(options: argparse.Namespace) -> tuple[MultimodalKGE, Data]:
     return from_pretrained(folder).to(device), pretrained_graph(folder).to(str(device))
 
 
+def saved_training(run: str) -> dict[str, Any]:
+    r"""Returns what is said of the training of a saved model, which is up to
+    who saves it.
+    """
+    training = read_config(model_folder(run)).get("training")
+    return training if isinstance(training, dict) else {}
+
+
 def saved_temperature(run: str) -> Temperature | None:
     r"""Returns the temperature that was fitted when a model was trained, if
-    any: what is said of the training of a saved model is up to who saves it.
+    any.
 
     Raises:
         ValueError: If it is none.
     """
-    folder = model_folder(run)
-    training = read_config(folder).get("training")
-    values = training.get("temperature") if isinstance(training, dict) else None
+    values = saved_training(run).get("temperature")
     if values is None:
         return None
     try:
         return Temperature(**values)
     except TypeError as error:
         raise ValueError(
-            f"The 'temperature' of the training in '{folder}' is none (got {values})"
+            f"The 'temperature' of the training in '{run}' is none (got {values})"
         ) from error
 
 
