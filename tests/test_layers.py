@@ -21,7 +21,7 @@ LAYERS = {
     "temperature": {"data", "ranking"},
     "tables": set(),
     "predict": {"data", "ranking", "temperature", "tables"},
-    "predict_file": {"data", "temperature", "predict"},
+    "predict_file": {"data", "temperature", "predict", "tables"},
     "support": {"data", "predict"},
     "complete": {"data", "ranking", "temperature", "predict", "tables"},
     "explain": {"data", "ranking", "temperature", "predict", "support", "tables"},
@@ -48,6 +48,7 @@ LAYERS = {
     "cli": {
         *("data", "datasets", "encoders", "sampler", "nn", "settings", "build", "docstring"),
         *("train", "evaluate", "predict", "predict_file", "explain", "complete", "temperature"),
+        "checkpoint",
         *("pretrained", "tables", "tensorboard", "tune", "visualize"),
     },
     "__main__": {"cli"},
@@ -67,6 +68,7 @@ OPTIONAL = {
     "sklearn",
     "PIL",
     "optuna",
+    "sqlalchemy",
 }
 
 
