@@ -3,6 +3,7 @@
 import contextlib
 import io
 import re
+import shlex
 import textwrap
 from pathlib import Path
 from typing import NamedTuple
@@ -37,7 +38,14 @@ def blocks(path: Path) -> list[Block]:
 
 
 def shorten(code: str) -> str:
-    return re.sub(r"\bepochs=\d+", "epochs=2", code)
+    code = re.sub(r"\bepochs=\d+", "epochs=2", code)
+    return re.sub(r"\btrials=\d+", "trials=2", code)
+
+
+def commands(path: Path) -> list[str]:
+    # A backslash at the end of a line goes on with the next one.
+    text = "\n".join(block.text for block in blocks(path) if block.language == "console")
+    return re.sub(r" *\\\n +", " ", text).splitlines()
 
 
 def run(path: Path) -> str:
@@ -94,9 +102,8 @@ def test_blocks_are_found(path):
     [
         pytest.param(path, line, id=f"{path.stem}: {line}")
         for path in PAGES
-        for block in blocks(path)
-        if block.language == "console"
-        for line in block.text.splitlines()
+        for line in commands(path)
+        if line
     ],
 )
 def test_console(path, line):
@@ -105,7 +112,7 @@ def test_console(path, line):
 
 def check_command(line: str) -> None:
     # That what is called is there, and has the flags that it is given.
-    prompt, command, *args = line.split()
+    prompt, command, *args = shlex.split(line)
     assert prompt == "$"
     flags = [arg for arg in args if arg.startswith("--")]
     if command == "make":
@@ -120,8 +127,11 @@ def check_command(line: str) -> None:
         assert set(flags) <= known, f"{line}: there are {sorted(known)}"
     elif command == "torch-imf" or args[:2] == ["-m", "torch_imf"]:
         args = args if command == "torch-imf" else args[2:]
-        usage = help_of(args[0]) if not args[0].startswith("-") else ""
-        assert set(flags) <= {"--help", *re.findall(r"--[\w-]+", usage)}, f"{line}: {usage}"
+        usage = help_of(args)
+        known = set(re.findall(r"--[\w.-]+", "\n".join(re.findall(r"^  -.+", usage, re.MULTILINE))))
+        assert set(flags) <= known, f"{line}: {usage}"
+    elif command == "tensorboard":
+        assert flags == ["--logdir"], line
     else:
         raise AssertionError(f"'{line}' is no command that the tests know")
 
@@ -134,10 +144,11 @@ def script_flags(path: Path) -> set[str]:
     return set(re.findall(r'add_argument\(\s*"(--\w+)"', text))
 
 
-def help_of(command: str) -> str:
+def help_of(args: list[str]) -> str:
+    # Its flags depend on the parts that a command names, the values of which are read before.
     out = io.StringIO()
     with contextlib.redirect_stdout(out), pytest.raises(SystemExit) as stop:
-        main([command, "--help"])
+        main([*args, "--help"])
     assert stop.value.code == 0
     return out.getvalue()
 
@@ -151,6 +162,10 @@ def help_of(command: str) -> str:
         "$ python benchmarks/ablation.py --setting full",
         "$ python -m torch_imf nothing",
         "$ torch-imf audit DB15K --nothing",
+        "$ torch-imf train countries --scorer distmult --scorer.dropout 0.5",
+        "$ torch-imf train countries --scorer nothing",
+        "$ torch-imf predict runs/first -k many",
+        "$ tensorboard --nothing logs",
         "$ rm file",
     ],
 )
@@ -172,6 +187,22 @@ def test_checks_of_pages_can_fail(tmp_path, monkeypatch):
     page.write_text(".. code-block:: python\n\n   print(1 / 0)\n")
     with pytest.raises(ZeroDivisionError):
         run(page)
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_pictures(path):
+    # Small ones, each with a text for those who do not see it. (Those that are missing are warnings
+    # when the pages are built.)
+    found = re.findall(r"^\.\. (?:figure|image):: (.+)\n(.*)\n", path.read_text(), re.MULTILINE)
+    for name, option in found:
+        assert option.startswith("   :alt: "), f"{name} needs an ':alt:'"
+        assert (path.parent / name).stat().st_size < 150_000, f"{name} is large"
+
+
+def test_pictures_are_used():
+    text = "".join(path.read_text() for path in PAGES)
+    pictures = [path.name for path in SOURCE.parent.glob("_static/figures/*")]
+    assert pictures and all(f"/_static/figures/{name}\n" in text for name in pictures)
 
 
 def test_error_messages_are_those_of_the_package():

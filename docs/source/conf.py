@@ -48,13 +48,20 @@ html_title = f"torch_imf {version}"
 # take a network.
 nitpicky = True
 nitpick_ignore_regex = [
-    ("py:.*", r"(torch|torch_geometric|collections|matplotlib|numpy|os|pathlib|pickle|timm)\..*"),
+    (
+        "py:.*",
+        r"(torch|torch_geometric|collections|contextlib|inspect|optuna|matplotlib|numpy|os)\..*",
+    ),
     ("py:obj", r"(?s).*"),  # In docstrings, as in PyG, the role of code.
+    ("py:.*", r"(pathlib|pickle|timm)\..*"),
     ("py:.*", r"[a-z]+(\[.*)?|\w+Error|None|True|False"),
-    ("py:class", r"Tensor|Data|Module|Parameter|Path|Axes|Figure|Optimizer|BaseSampler|Any"),
+    (
+        "py:class",
+        r"Tensor|Data|Module|Parameter|Path|Axes|Figure|Optimizer|BaseSampler|Any|Study|BasePruner",
+    ),
     # What is not for users, in types and as a base class:
     ("py:class", r"(.*\.)?(Adversarial|RawFile|OwnFiles|OwnNames)"),
-    ("py:class", r"(.*\.)?(Content|FreebaseDataset|MKG|TranslationalEncoder)"),
+    ("py:class", r"(.*\.)?(Content|FreebaseDataset|MKG|Processed|TranslationalEncoder)"),
     ("py:class", r"(.*\.)?(LowRankFusion|ViewScoring)"),
     ("py:meth", r"torch_imf\.data\.files\.cache_folder"),
 ]
