@@ -95,6 +95,7 @@ def test_db15k(capsys, tmp_path, monkeypatch):
         (["countries", "--split", "dedup"], "Invalid 'split' argument (got 'dedup'), expected one"),
         (["countries", "--version", "imf"], "Invalid 'version' argument (got 'imf'), leave it out"),
         (["countries", "--texts", "x.tsv"], "'--texts' is for graphs of your own"),
+        (["countries", "--split-seed", "4"], "'--split-seed' is for graphs of your own"),
         (["db15k", "--version", "mmkb"], "expected one of ['mmrns', 'imf']"),
         (["db15k"], "Dataset not found. Please download 'entity2id.txt' from 'https://raw.github"),
         (["facts.tsv", "--version", "1"], "'--version' is for published datasets"),

@@ -137,14 +137,36 @@ def _warn(options):
     raise ValueError("that went wrong")
 
 
-def test_quiet(monkeypatch):
-    # Bars are for terminals only, and for no one with `-q`:
-    seen = []
+def test_quiet(capsys, monkeypatch):
+    # Neither progress nor remarks, but warnings:
+    def run(options):
+        print("remark", file=sys.stderr)
+        seen.append(sys.stderr.isatty())
+        _run_warn(options)
+
+    seen: list[bool] = []
+    namespace: dict = {"__name__": "torch_imf.x"}
+    exec(compile(Path(__file__).read_text(), "/package/torch_imf/x.py", "exec"), namespace)
+    _run_warn = namespace["_warn"]
+    monkeypatch.setattr(COMMANDS["list"], "run", run)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    monkeypatch.setattr(
-        COMMANDS["list"], "run", lambda options: seen.append(sys.stderr.isatty()) or exit(0)
-    )
-    for args in (["list"], ["list", "-q"]):
-        with pytest.raises(SystemExit):
-            main(args)
-    assert seen == [True, False]
+    assert main(["list"]) == 1
+    assert capsys.readouterr().err.splitlines() == [
+        *("remark", "warning: this is ours", "torch-imf list: that went wrong")
+    ]
+    assert main(["list", "-q"]) == 1
+    assert capsys.readouterr().err.splitlines() == [
+        *("warning: this is ours", "torch-imf list: that went wrong")
+    ]
+    assert seen == [True, False]  # Bars are for terminals only.
+
+
+def test_unrecognized(capsys):
+    for words, message in {
+        ("--epoch", "3"): "unrecognized arguments: --epoch 3 (did you mean --epochs?)",
+        ("--scorer", "complex", "--scorer.dropout", "1"): "of a part are there where it is chosen",
+    }.items():
+        with pytest.raises(SystemExit) as error:
+            main(["train", "countries", *words])
+        assert error.value.code == 2
+        assert message in capsys.readouterr().err

@@ -16,6 +16,7 @@ from torch_imf import (
 from torch_imf.cli import main
 from torch_imf.cli.output import plain
 from torch_imf.cli.saved import saved_temperature
+from torch_imf.datasets import Countries
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +32,9 @@ def test_evaluate(saved, loaded, read, capsys):
     assert out == {"split": "val", "facts": 209, **plain(expected)}
     view = evaluate(model, data, view="numeric")
     assert read("evaluate", saved, "--view", "numeric")["mrr"] == view["mrr"] != expected["mrr"]
+    found = read("evaluate", saved, "--by", "numeric")["numeric"]
+    expected = evaluate(model, Countries(text=None, visual=None)[0], by=["numeric"])["numeric"]
+    assert found == plain(expected) and set(found) == {"yes", "no"}
     assert main(["evaluate", str(saved), "--by", "category"]) == 0
     title, header, *rows = capsys.readouterr().out.splitlines()
     assert title == "IMF on 209 test facts, filtered ranks of both sides"

@@ -97,7 +97,9 @@ def run(options: argparse.Namespace) -> Output:
         try:
             figure = figures[name]()
         except ValueError as error:
-            if options.only is not NAMES or all(given) and name in ("decision", "explanation"):
+            asked = {"decision": all(given), "explanation": all(given)}
+            asked |= dict.fromkeys(["weights", "contextual"], bool(options.relations))
+            if options.only is not NAMES or asked.get(name):
                 raise
             left_out[name] = str(error)  # Not every model has all of them.
             say(f"No figure '{name}': {error}", options.quiet)

@@ -41,9 +41,7 @@ def add_graph(parser: argparse.ArgumentParser) -> None:
         "single file of facts of your own, the shares of training, validation and test facts "
         "(default: 0.8 0.1 0.1)",
     )
-    group.add_argument(
-        "--split-seed", type=int, default=0, help="seed of that division (default: 0)"
-    )
+    group.add_argument("--split-seed", type=int, help="seed of that division (default: 0)")
     own = parser.add_argument_group("graph of your own, beside what its folder holds")
     own.add_argument("--texts", metavar="FILE", help="texts by entity: TSV, CSV, JSON or JSONL")
     own.add_argument(
@@ -116,7 +114,8 @@ def read_graph(options: argparse.Namespace, features: bool = True) -> KGDataset:
     if osp.exists(options.graph):
         return read_own(options, encoders if features else None)
     cls = find_dataset(options.graph)
-    own = [name for name in ("texts", "numbers", "header") if getattr(options, name) is not None]
+    names = ("texts", "numbers", "header", "split_seed")
+    own = [name.replace("_", "-") for name in names if getattr(options, name) is not None]
     if own:
         raise ValueError(f"'--{own[0]}' is for graphs of your own, and {cls.__name__} is none")
     root = options.root or (osp.join("data", cls.__name__) if cls.files else None)
@@ -159,7 +158,7 @@ def read_own(
         images,
         numbers,
         split=(train, val, test),
-        seed=options.split_seed,
+        seed=options.split_seed or 0,
         header=options.header,
         strict=options.strict,
         clean=clean,

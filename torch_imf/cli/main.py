@@ -1,13 +1,15 @@
 import argparse
+import difflib
 import json
 import os
 import shlex
 import sys
 import warnings
 from collections.abc import Sequence
-from contextlib import redirect_stderr
+from contextlib import ExitStack, redirect_stderr
+from functools import partial
 from types import ModuleType
-from typing import Any
+from typing import Any, TextIO
 
 import torch_imf
 from torch_imf.cli import (
@@ -22,7 +24,7 @@ from torch_imf.cli import (
     train,
     tuning,
 )
-from torch_imf.cli.output import NoTerminal, Output, Stopped, plain
+from torch_imf.cli.output import Output, Stopped, plain
 
 COMMANDS: dict[str, ModuleType] = {
     "list": listing,
@@ -71,13 +73,16 @@ def main(args: Sequence[str] | None = None) -> int:
     end = words.index("--") if "--" in words else len(words)  # Behind it, nothing is a flag.
     words = [*map(_dashed, words[:end]), *words[end:]]
     parser, commands = _parser(words)
-    options = parser.parse_args(words)
+    options, unknown = parser.parse_known_args(words)
+    if unknown:
+        commands.choices[options.command].error(_unrecognized(unknown, commands, options.command))
     prog = f"torch-imf {options.command}"
     options.line = f"torch-imf {shlex.join(words)}"
-    stream: Any = NoTerminal(sys.stderr) if options.quiet else sys.stderr
     try:
-        with redirect_stderr(stream), warnings.catch_warnings():
-            warnings.showwarning = _show_warning
+        with warnings.catch_warnings(), ExitStack() as stack:
+            warnings.showwarning = partial(_show_warning, sys.stderr)
+            if options.quiet:  # Of all that is said on the way, warnings are left.
+                stack.enter_context(redirect_stderr(stack.enter_context(open(os.devnull, "w"))))
             output: Output = COMMANDS[options.command].run(options)
         text = json.dumps(plain(output.values), indent=2) if options.json else output.text
         _print(text)
@@ -100,6 +105,17 @@ def _print(text: str) -> None:
     # Names that the encoding of a pipe or terminal lacks are escaped, as in messages.
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
+
+
+def _unrecognized(unknown: Sequence[str], commands: Any, command: str) -> str:
+    known = commands.choices[command]._option_string_actions
+    flags = [word.partition("=")[0] for word in unknown if word.startswith("--")]
+    near = [x for flag in flags for x in difflib.get_close_matches(flag, known, n=1)]
+    text = f"unrecognized arguments: {' '.join(unknown)}"
+    text += f" (did you mean {', '.join(near)}?)" if near else ""
+    if any("." in flag for flag in flags):
+        text += "; flags of a part are there where it is chosen, as in '--scorer contextual'"
+    return text
 
 
 class Formatter(argparse.HelpFormatter):
@@ -149,6 +165,7 @@ def _dashed(word: str) -> str:
 
 
 def _show_warning(
+    stream: TextIO,
     message: Warning | str,
     category: type[Warning],
     filename: str,
@@ -158,4 +175,4 @@ def _show_warning(
 ) -> None:
     # Those of other packages are not about what the user gave.
     if issubclass(category, UserWarning) and "torch_imf" in filename:
-        print(f"warning: {message}", file=sys.stderr)
+        print(f"warning: {message}", file=stream)

@@ -3,7 +3,7 @@ import math
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any, TextIO
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -30,21 +30,6 @@ class Output:
 
 class Stopped(Exception):
     r"""A command was interrupted, and says how to go on."""
-
-
-class NoTerminal:
-    r"""A stream that says that it is no terminal, so that progress bars are
-    not shown on it.
-    """
-
-    def __init__(self, stream: TextIO) -> None:
-        self.stream = stream
-
-    def isatty(self) -> bool:
-        return False
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.stream, name)
 
 
 def say(text: str, quiet: bool = False) -> None:

@@ -4,6 +4,7 @@ import os.path as osp
 from pathlib import Path
 from typing import Any
 
+import torch.nn.functional as F
 from torch_geometric.data import Data
 
 from torch_imf.cli.output import choose_device
@@ -42,10 +43,15 @@ def model_folder(run: str) -> str:
 
 
 def load(options: argparse.Namespace) -> tuple[MultimodalKGE, Data]:
-    r"""Returns a saved model and its graph."""
+    r"""Returns a saved model and its graph, with the features that it keeps."""
     folder = model_folder(options.run)
     device = choose_device(options.device)
-    return from_pretrained(folder).to(device), pretrained_graph(folder).to(str(device))
+    model, data = from_pretrained(folder), pretrained_graph(folder)
+    features: Any = getattr(model, "features", {})
+    for name, module in features.items():  # As the model has projected them.
+        data[f"x_{name}"] = F.pad(module.x, (0, 0, 0, 1))[module.row]
+        data[f"{name}_mask"] = module.mask
+    return model.to(device), data.to(str(device))
 
 
 def saved_training(run: str) -> dict[str, Any]:

@@ -165,9 +165,14 @@ def run(options: argparse.Namespace) -> Output:
             f"{error} ('--out' names another folder, '--restart' begins anew)"
         ) from error
 
+    last, epochs = (
+        int(history[-1]["epoch"]),
+        settings.get("epochs", FIT["epochs"].parameter.default),
+    )
+    early = f"; stopped early at epoch {last} of {epochs}" if last < epochs else ""
     text = [
         f"{type(model).__name__} of epoch {best['epoch']:.0f}, which was best on validation "
-        f"(MRR {best['mrr']:.3f})",
+        f"(MRR {best['mrr']:.3f}){early}",
         f"Test facts: {int(data.test_mask.sum()):,}",
         metrics_table(metrics),
         f"Saved in '{folder}'. Next:",

@@ -116,7 +116,7 @@ def train_command(options: argparse.Namespace, settings: Mapping[str, Any]) -> s
     names = ("version", "root", "split", "texts", "images", "numbers", "header")
     encoders = ("text_encoder", "visual_encoder", "numeric_encoder", "visual_weights")
     graph = {name: getattr(options, name) for name in (*names, *encoders)}
-    graph |= {"split_seed": options.split_seed or None, "strict": options.strict and None}
+    graph |= {"split_seed": options.split_seed, "strict": options.strict and None}
     for name, value in graph.items():
         if value is not None:
             words += _flag(name, value)
