@@ -68,7 +68,7 @@ def test_adamf(fast, tmp_path, capsys):
     args = ["train", *fast, "--model", "adamf", "--adversary.weight", "0.02", "--epochs", "1"]
     assert main([*args, "--out", str(tmp_path / "run")]) == 0
     out, err = capsys.readouterr()
-    assert out.startswith("AdaMF of epoch 1") and "Settings that train well" in err
+    assert out.startswith("AdaMF of epoch 1") and "Recipe, as no scorer" in err
     assert "lr=[0.1, 0.015]" in err  # Of the generators, too.
     model = from_pretrained(tmp_path / "run" / "model")
     assert isinstance(model, AdaMF) and model.adversary.weight == 0.02
@@ -78,7 +78,7 @@ def test_recipe(fast, capsys, tmp_path):
     # Who chooses one of the settings that belong together has other plans:
     args = ["train", *fast, "--scorer", "distmult", "--epochs", "1", "--out", str(tmp_path)]
     assert main(args) == 0
-    assert "Settings that train well" not in capsys.readouterr().err
+    assert "Recipe, as no scorer" not in capsys.readouterr().err
     training = json.loads((tmp_path / "model" / "config.json").read_text())["training"]
     assert training["settings"] == {
         **{"model": "imf", "hidden_channels": 8, "scorer": "distmult", "epochs": 1}

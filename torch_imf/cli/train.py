@@ -81,7 +81,7 @@ def add_model(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
         action=argparse.BooleanOptionalAction,
         default=True,
         help=f"where neither scorer, loss, optimizer, learning rate nor regularization are given "
-        f"({', '.join(MODELS)}): settings that train well on most graphs, which are shown; "
+        f"({', '.join(MODELS)}): settings that train well on the graphs of the benchmarks, which are shown; "
         f"otherwise, the defaults below (default: True)",
     )
     chosen = choices(words)
@@ -192,7 +192,7 @@ def all_settings(options: argparse.Namespace, data: Data) -> tuple[dict[str, Any
     taken = {name: value for name, value in extra.items() if name in {**options.settings, **FIT}}
     if taken:
         words = (f"{name}={value}" for name, value in taken.items())
-        say(f"Settings that train well on most graphs: {', '.join(words)}", options.quiet)
+        say(f"Recipe, as no scorer, loss or optimizer is given: {', '.join(words)}", options.quiet)
     settings = {"hidden_channels": 128, **taken, **own}
     model = {name: value for name, value in settings.items() if name not in FIT}
     return model, {name: value for name, value in settings.items() if name in FIT}
