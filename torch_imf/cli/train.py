@@ -81,8 +81,8 @@ def add_model(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
         action=argparse.BooleanOptionalAction,
         default=True,
         help=f"where neither scorer, loss, optimizer, learning rate nor regularization are given "
-        f"({', '.join(MODELS)}): settings that train well on the graphs of the benchmarks, which are shown; "
-        f"otherwise, the defaults below (default: True)",
+        f"({', '.join(MODELS)}): settings that train well on the graphs of the benchmarks, which "
+        f"are shown; otherwise, the defaults below (default: True)",
     )
     chosen = choices(words)
     parts = {name: value for name, value in chosen.items() if name != "model"}
