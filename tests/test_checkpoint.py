@@ -56,6 +56,25 @@ def test_training_state(tmp_path):
         state.load()
 
 
+def test_what_it_holds(tmp_path):
+    names = {"node_ids": [f"node {i}" for i in range(9)], "rel_ids": ["r", "s"]}
+    model, path = build(), tmp_path / "c.pt"
+    args = (model, [torch.optim.Adam(model.parameters())], {"metric": "mrr"}, path)
+    state = TrainingState(*args, names=names)
+    state.save()
+    state.load()
+    found = torch.load(path, weights_only=True)
+    assert found["format"] == 1 and found["names"] == names
+    assert torch.__version__.startswith(found["versions"]["torch"])
+    state.close()
+    other = {**names, "node_ids": names["node_ids"][::-1]}
+    with pytest.raises(ValueError, match="a graph of other entities or relations"):
+        TrainingState(*args, names=other).load()
+    torch.save({**found, "format": 2}, path)
+    with pytest.raises(ValueError, match="is of format 2, and this version .* reads format 1"):
+        TrainingState(*args, names=names).load()
+
+
 @pytest.mark.parametrize("seed", [0, 7, -1])
 def test_first_seed(tmp_path, seed):
     path = tmp_path / "c.pt"

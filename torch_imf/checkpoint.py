@@ -1,5 +1,6 @@
 import hashlib
 import os
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,14 @@ from torch_imf.data.lock import claim
 
 History = list[dict[str, float]]
 
+#: The version of what a checkpoint holds.
+FORMAT = 1
+
 
 class TrainingState:
     r"""Everything a training run needs to go on as if it had never stopped:
-    parameters, those of the best epoch, optimizers, history, settings and
-    random state.
+    parameters, those of the best epoch, optimizers, history, settings, random
+    state, the names of entities and relations, and the versions of packages.
 
     It is kept in one file that is replaced in one step, so that the file is
     complete whatever happens. The file is locked against other processes as
@@ -32,6 +36,8 @@ class TrainingState:
             memory only. (default: :obj:`None`)
         facts (tuple[torch.Tensor], optional): The training facts, which are
             part of the fingerprint of a run. (default: :obj:`()`)
+        names (dict[str, list[str]], optional): The identifiers of entities and
+            relations, in the order of their embeddings. (default: :obj:`None`)
 
     Raises:
         ValueError: If the folder of the file cannot be written to.
@@ -45,10 +51,12 @@ class TrainingState:
         settings: dict[str, Any],
         path: str | os.PathLike[str] | None = None,
         facts: tuple[Tensor, ...] = (),
+        names: dict[str, list[str]] | None = None,
     ) -> None:
         self.model = model
         self.optimizers = optimizers
         self.settings = settings
+        self.names = names or {}
         self.path = None if path is None else Path(path)
         self.epoch = 0
         self.history: History = []
@@ -82,6 +90,9 @@ class TrainingState:
         if self.path is None:
             return
         state = {
+            "format": FORMAT,
+            "versions": {name: version(name) for name in ("torch", "torch-geometric")},
+            "names": self.names,
             "fingerprint": self.fingerprint,
             "settings": self.settings,
             "model": self.model.state_dict(),
@@ -123,6 +134,16 @@ class TrainingState:
     def _check(self, state: Any) -> None:
         if not isinstance(state, dict) or "fingerprint" not in state:
             raise ValueError(f"'{self.path}' is no checkpoint of 'fit'")
+        if state.get("format") != FORMAT:
+            raise ValueError(
+                f"The checkpoint '{self.path}' is of format {state.get('format')}, and this "
+                f"version of torch_imf reads format {FORMAT}. Delete it to start anew"
+            )
+        if state["names"] != self.names:
+            raise ValueError(
+                f"The checkpoint '{self.path}' belongs to a graph of other entities or relations, "
+                f"or of another order of them. Choose another file"
+            )
         names = sorted(set(self.fingerprint) | set(state["fingerprint"]))
         other = [x for x in names if self.fingerprint.get(x) != state["fingerprint"].get(x)]
         if other:

@@ -214,7 +214,8 @@ def fit(
         "metric": metric,
     }
     facts = (head_index, rel_type, tail_index)
-    state = TrainingState(model, optimizers, settings, checkpoint, facts)
+    names = {name: list(data[name]) for name in ("node_ids", "rel_ids") if name in data}
+    state = TrainingState(model, optimizers, settings, checkpoint, facts, names)
     state.load()
 
     def validate() -> None:
