@@ -46,6 +46,8 @@ def test_goes_on(fast, tmp_path, read):
     assert again == parts
     anew = read(*args, "--epochs", "1", "--out", tmp_path / "parts", "--restart", "--seed", "1")
     assert anew["val"] != parts["val"] and anew["epoch"] == 1
+    old = torch.load(tmp_path / "parts" / "checkpoint.old.pt", weights_only=True)
+    assert old["epoch"] == 3  # Nothing is lost.
 
 
 def test_other_settings(fast, tmp_path, fails):

@@ -184,3 +184,14 @@ def test_replacing_where_it_cannot(tmp_path):
     with pytest.raises(OSError), replacing(tmp_path / "folder") as file:
         file.write(b"a")
     assert sorted(os.listdir(tmp_path)) == ["file", "folder"]
+
+
+def test_link(tmp_path):
+    (tmp_path / "real").mkdir()
+    target, link = tmp_path / "real" / "file", tmp_path / "link"
+    link.symlink_to(target)
+    for content in (b"first", b"second"):  # Of a link to nothing, and to a file.
+        with replacing(link) as file:
+            file.write(content)
+        assert link.is_symlink() and target.read_bytes() == content
+    assert {path.name for path in tmp_path.iterdir()} == {"real", "link"}

@@ -63,7 +63,9 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
     group.add_argument("--device", help="where to compute (default: a GPU, if there is one)")
     group.add_argument("--threads", type=int, help="how many threads to compute with")
     group.add_argument(
-        "--restart", action="store_true", help="begin anew rather than go on from a checkpoint"
+        *("--restart",),
+        action="store_true",
+        help="begin anew rather than go on from a checkpoint, which is kept as 'checkpoint.old.pt'",
     )
 
 
@@ -123,8 +125,8 @@ def run(options: argparse.Namespace) -> Output:
 
     torch.manual_seed(options.seed)
     model: Any = build_model(options.model, data, **model_settings).to(device)
-    if options.restart:
-        checkpoint.unlink(missing_ok=True)
+    if options.restart and checkpoint.exists():
+        checkpoint.replace(checkpoint.with_suffix(".old.pt"))
     data = data.to(str(device))
     board = nullcontext() if options.log_dir is None else TensorBoard(options.log_dir)
     try:

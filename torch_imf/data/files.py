@@ -31,7 +31,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     r"""Opens a file for writing that takes the place of :obj:`path` in one
     step once the block has ended well: afterwards, :obj:`path` is either
     complete or as it was before, and nothing else is left behind. It has the
-    permissions of the file that it replaces.
+    permissions of the file that it replaces; a link stays, and the file that it
+    leads to is replaced.
 
     .. code-block:: python
 
@@ -54,6 +55,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         with _replacing_remote(filesystem, name) as file:
             yield file
         return
+    name = osp.realpath(name)
     folder = osp.dirname(name)
     temporary = osp.join(folder, temporary_name(osp.basename(name)))
     raw: _RawFile | None = None
