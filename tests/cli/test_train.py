@@ -182,3 +182,17 @@ def test_bad_input(fast, fails, tmp_path, monkeypatch):
     assert "'mrs'" in fails("train", *fast, "--metric", "mrs")
     (tmp_path / "file").touch()
     assert "file" in fails("train", *fast, "--epochs", "1", "--out", tmp_path / "file")
+
+
+def test_leaks_are_told(tmp_path, capsys):
+    # Models are selected by validation facts: these are in training.
+    facts = [f"{a}\tr\t{b}\n" for a in "abcd" for b in "efgh"]
+    for name, rows in {"train": facts, "valid": facts[:3], "test": ["a\tr\tb\n"]}.items():
+        (tmp_path / f"{name}.tsv").write_text("".join(rows))
+    args = ["train", str(tmp_path), "--model", "kge", "--hidden-channels", "4", "--epochs", "1"]
+    assert main([*args, "--out", str(tmp_path / "run")]) == 0
+    warning = "warning: 3 of 3 val rows (3 distinct facts) are in train as well."
+    err = capsys.readouterr().err
+    assert warning in err and "warning: Answers will have no probabilities" in err
+    args = ["predict", str(tmp_path / "run"), "--head", "a", "--relation", "r"]
+    assert main(args) == 0 and "probability" not in capsys.readouterr().out

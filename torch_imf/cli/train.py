@@ -3,6 +3,7 @@ import dataclasses
 import inspect
 import os.path as osp
 import shlex
+import warnings
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -18,6 +19,7 @@ from torch_imf.cli.graph import add_encoders, add_graph, read_graph
 from torch_imf.cli.output import Output, Stopped, choose_device, metrics_table, say
 from torch_imf.cli.recipe import MODELS, recipe
 from torch_imf.cli.saved import CHECKPOINT, HISTORY, MODEL, write_json
+from torch_imf.data import audit
 from torch_imf.evaluate import evaluate
 from torch_imf.nn import models
 from torch_imf.pretrained import save_pretrained
@@ -117,6 +119,9 @@ def run(options: argparse.Namespace) -> Output:
     data: Any = dataset[0]
     quiet = options.quiet
     say(str(dataset.summary()), quiet)
+    problems = audit(data).problems
+    if problems:
+        warnings.warn(f"{' '.join(problems)} '--split clean' repairs this", stacklevel=2)
     model_settings, fit_settings = all_settings(options, data)
     folder = Path(options.out or osp.join("runs", default_name(options)))
     checkpoint = folder / CHECKPOINT
@@ -143,7 +148,7 @@ def run(options: argparse.Namespace) -> Output:
             best = best_entry(history, fit_settings.get("metric", "mrr"))
             if callback is not None:
                 callback.log("test", metrics, int(best["epoch"]))
-        temperature = dataclasses.asdict(fit_temperature(model, data))
+        temperature = try_temperature(model, data)
         settings = {"model": options.model, **model_settings, **fit_settings}
         training = {
             "dataset": repr(dataset),
@@ -183,6 +188,15 @@ def run(options: argparse.Namespace) -> Output:
     values = {"folder": str(folder), "settings": settings, "seed": options.seed}
     values |= {"epoch": int(best["epoch"]), "val": best, "test": metrics}
     return Output("\n".join(text), values)
+
+
+def try_temperature(model: torch.nn.Module, data: Data) -> dict[str, Any] | None:
+    r"""Returns the temperature of a model, if there are facts to fit it to."""
+    try:
+        return dataclasses.asdict(fit_temperature(model, data))
+    except ValueError as error:
+        warnings.warn(f"Answers will have no probabilities: {error}", stacklevel=2)
+        return None
 
 
 def all_settings(options: argparse.Namespace, data: Data) -> tuple[dict[str, Any], dict[str, Any]]:
