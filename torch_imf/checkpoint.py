@@ -1,8 +1,9 @@
 import hashlib
 import os
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from filelock import FileLock
@@ -13,6 +14,7 @@ from torch_imf.data.files import replacing
 from torch_imf.data.lock import claim
 
 History = list[dict[str, float]]
+Entry = TypeVar("Entry", bound=Mapping[str, float])
 
 #: The version of what a checkpoint holds.
 FORMAT = 1
@@ -72,18 +74,16 @@ class TrainingState:
     @property
     def stale(self) -> int:
         r"""The number of validations since the best one."""
-        return len(self.history) - 1 - self._argbest() if self.history else 0
+        if not self.history:
+            return 0
+        best = best_entry(self.history, self.settings["metric"])
+        return len(self.history) - 1 - self.history.index(best)
 
     def add(self, entry: dict[str, float]) -> None:
         r"""Adds a validation of the model as it is now."""
         self.history.append(entry)
         if self.stale == 0:
             self.best = copy_state(self.model)
-
-    def _argbest(self) -> int:
-        sign = -1 if self.settings["metric"] == "mr" else 1
-        values = [sign * entry[self.settings["metric"]] for entry in self.history]
-        return values.index(max(values))
 
     def save(self) -> None:
         r"""Writes the file, if there is one."""
@@ -160,6 +160,14 @@ class TrainingState:
                 f"{ {x: new[x] for x in names if old[x] != new[x]} }). Choose another file, or "
                 f"the same settings"
             )
+
+
+def best_entry(history: Sequence[Entry], metric: str) -> Entry:
+    r"""Returns the entry of a history of :meth:`~torch_imf.fit` by which its
+    epoch was selected: the first of those with the best metric.
+    """
+    sign = -1 if metric == "mr" else 1
+    return max(history, key=lambda entry: sign * entry[metric])
 
 
 def read_state(path: Path) -> Any:

@@ -71,19 +71,62 @@ def evaluate(
         ValueError: If the split is unknown or empty, the graph is not sound or
             does not fit the model, or a score is NaN or infinite.
     """
-    if split not in {"train", "val", "test"}:
-        raise ValueError(f"Invalid 'split' argument (got '{split}', choose 'train', 'val', 'test')")
     if tie not in {"realistic", "optimistic", "pessimistic"}:
         raise ValueError(
             f"Invalid 'tie' argument (got '{tie}', choose 'realistic', 'optimistic', 'pessimistic')"
         )
     data = prepare(model, data)
+    share = {"optimistic": 0.0, "realistic": 0.5, "pessimistic": 1.0}[tie]
+    rank, base, mask = rank_facts(
+        model, data, split, batch_size, chunk_size, share, view=view, progress=progress
+    )
+    out: dict[str, float | dict] = {**metrics(rank.view(-1))}
+    out["head"], out["tail"] = metrics(rank[1]), metrics(rank[0])
+    for name in by:
+        groups = fact_groups(name, data, base, mask)
+        out[name] = {key: metrics(rank[:, i].view(-1)) for key, i in groups}
+    return out
+
+
+def rank_facts(
+    model: torch.nn.Module,
+    data: Data,
+    split: str,
+    batch_size: int = 512,
+    chunk_size: int = 2**15,
+    share: float = 0.5,
+    view: str | None = None,
+    progress: bool = False,
+) -> tuple[Tensor, Tensor, Tensor]:
+    r"""Ranks the facts of a split as :meth:`evaluate` does, where a fact comes
+    behind a :obj:`share` of those that score the same.
+
+    Args:
+        model (torch.nn.Module): The model.
+        data (Data): The graph, as :meth:`~torch_imf.data.graph.prepare` has
+            returned it.
+        split (str): The split.
+        batch_size (int, optional): Number of queries to score at once.
+            (default: :obj:`512`)
+        chunk_size (int, optional): Number of candidates to score at once.
+            (default: :obj:`32768`)
+        share (float, optional): The share. (default: :obj:`0.5`)
+        view (str, optional): The view to rank by. (default: :obj:`None`)
+        progress (bool, optional): If set to :obj:`True`, shows a progress bar
+            in a terminal. (default: :obj:`False`)
+
+    Returns:
+        The ranks of the tails and of the heads, of shape :obj:`[2, M]`, the
+        edges that are no inverse triples, and those of them that are in the
+        split, both as masks.
+    """
+    if split not in {"train", "val", "test"}:
+        raise ValueError(f"Invalid 'split' argument (got '{split}', choose 'train', 'val', 'test')")
     base = data.edge_type < data.num_relations
     (head, tail), rel = data.edge_index[:, base], data.edge_type[base]
     mask = data[f"{split}_mask"][base]
     if not bool(mask.any()):
         raise ValueError(f"The '{split}' split holds no facts")
-
     greater, equal = rank_tails(
         model,
         *both_sides(head[mask], rel[mask], tail[mask], data.num_relations),
@@ -94,15 +137,7 @@ def evaluate(
         view=view,
         progress=progress,
     )
-    share = {"optimistic": 0.0, "realistic": 0.5, "pessimistic": 1.0}[tie]
-    rank = (1 + greater + share * equal).view(2, -1)
-
-    out: dict[str, float | dict] = {**metrics(rank.view(-1))}
-    out["head"], out["tail"] = metrics(rank[1]), metrics(rank[0])
-    for name in by:
-        groups = fact_groups(name, data, base, mask)
-        out[name] = {key: metrics(rank[:, i].view(-1)) for key, i in groups}
-    return out
+    return (1 + greater + share * equal).view(2, -1), base, mask
 
 
 def fact_groups(name: str, data: Data, base: Tensor, mask: Tensor) -> Iterator[tuple[str, Tensor]]:

@@ -5,6 +5,7 @@ import torch
 from torch_geometric.data import Data
 
 from torch_imf.build import build_model
+from torch_imf.checkpoint import best_entry
 from torch_imf.space import SearchSpace, Settings
 from torch_imf.study import num_finished
 from torch_imf.train import Diverged, fit
@@ -47,8 +48,7 @@ def run_trial(
             torch.manual_seed(seeds[1])
             model = build_model(search.cls, data, **own).to(device)
             history = fit(model, data, **others, callback=report, progress=False)
-        sign = -1 if fixed["metric"] == "mr" else 1
-        best = max(history, key=lambda entry: sign * entry[fixed["metric"]])
+        best = best_entry(history, fixed["metric"])
         trial.set_user_attr("metrics", best)
         study.tell(trial, best[fixed["metric"]])
     except BaseException as error:

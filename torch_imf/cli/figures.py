@@ -9,7 +9,14 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from torch_imf.cli.output import Output, say
-from torch_imf.cli.saved import HISTORY, add_saved, load, saved_temperature, saved_training
+from torch_imf.cli.saved import (
+    HISTORY,
+    add_saved,
+    load,
+    saved_temperature,
+    saved_training,
+    test_fact,
+)
 from torch_imf.data.files import read_bytes, replacing
 from torch_imf.explain import explain
 from torch_imf.visualize import (
@@ -109,19 +116,6 @@ def run(options: argparse.Namespace) -> Output:
             figure.savefig(file, format=options.format)
         plt.close(figure)
     return Output("\n".join(paths.values()), {"figures": paths, "left_out": left_out})
-
-
-def test_fact(data: Data) -> tuple[int, int, int]:
-    r"""Returns the first test fact.
-
-    Raises:
-        ValueError: If there is none.
-    """
-    if not bool(data.test_mask.any()):
-        raise ValueError("there is no test fact, give '--head', '--relation' and '--tail'")
-    edge = int(data.test_mask.nonzero()[0])
-    head, tail = data.edge_index[:, edge].tolist()
-    return head, int(data.edge_type[edge]), tail
 
 
 def shared(data: Data) -> list[int]:

@@ -5,7 +5,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from torch_imf.tables import format_table
@@ -75,17 +74,3 @@ def _row(name: str, metrics: Mapping[str, float]) -> list[str]:
         name,
         *(f"{metrics[key]:.1f}" if key == "mr" else f"{metrics[key]:.3f}" for key in METRICS),
     ]
-
-
-def choose_device(device: str | None) -> torch.device:
-    r"""Returns the device to compute on: a GPU, if there is one.
-
-    Raises:
-        ValueError: If it cannot be used.
-    """
-    try:
-        found = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        torch.zeros(1, device=found).item()  # Which 'meta' has none of.
-    except Exception as error:
-        raise ValueError(f"The device '{device}' cannot be used ({error})") from error
-    return found

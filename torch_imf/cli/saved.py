@@ -7,7 +7,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch_geometric.data import Data
 
-from torch_imf.cli.output import choose_device
+from torch_imf.cli.compute import add_device, choose_device
 from torch_imf.data.files import replacing
 from torch_imf.nn.models import MultimodalKGE
 from torch_imf.pretrained import from_pretrained, pretrained_graph
@@ -21,7 +21,7 @@ MODEL, CHECKPOINT, HISTORY = "model", "checkpoint.pt", "history.json"
 def add_saved(parser: argparse.ArgumentParser) -> None:
     r"""Adds the arguments that say which model to load."""
     parser.add_argument("run", help="the folder that 'train' has written, or a saved model")
-    parser.add_argument("--device", help="where to compute (default: a GPU, if there is one)")
+    add_device(parser)
 
 
 def model_folder(run: str) -> str:
@@ -78,6 +78,19 @@ def saved_temperature(run: str) -> Temperature | None:
         raise ValueError(
             f"The 'temperature' of the training in '{run}' is none (got {values})"
         ) from error
+
+
+def test_fact(data: Data) -> tuple[int, int, int]:
+    r"""Returns the first test fact.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    if not bool(data.test_mask.any()):
+        raise ValueError("there is no test fact, give '--head', '--relation' and '--tail'")
+    edge = int(data.test_mask.nonzero()[0])
+    head, tail = data.edge_index[:, edge].tolist()
+    return head, int(data.edge_type[edge]), tail
 
 
 def write_json(path: Path, values: Any) -> None:

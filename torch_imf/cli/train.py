@@ -13,12 +13,13 @@ import torch
 from torch_geometric.data import Data
 
 from torch_imf.build import build_model
-from torch_imf.checkpoint import first_seed
+from torch_imf.checkpoint import best_entry, first_seed
+from torch_imf.cli.compute import add_compute, prepare_compute
 from torch_imf.cli.flags import add_flags, flag_words, given, settings_of
 from torch_imf.cli.graph import add_encoders, add_graph, read_graph
-from torch_imf.cli.output import Output, Stopped, choose_device, metrics_table, say
+from torch_imf.cli.output import Output, Stopped, metrics_table, say
 from torch_imf.cli.recipe import MODELS, recipe
-from torch_imf.cli.saved import CHECKPOINT, HISTORY, MODEL, write_json
+from torch_imf.cli.saved import CHECKPOINT, HISTORY, MODEL, test_fact, write_json
 from torch_imf.data import audit
 from torch_imf.evaluate import evaluate
 from torch_imf.nn import models
@@ -62,8 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
     group.add_argument("--out", help="its folder (default: runs/<graph>-<model>)")
     group.add_argument("--log-dir", metavar="FOLDER", help="write curves for TensorBoard")
     group.add_argument("--seed", type=int, default=0, help="seed of the training (default: 0)")
-    group.add_argument("--device", help="where to compute (default: a GPU, if there is one)")
-    group.add_argument("--threads", type=int, help="how many threads to compute with")
+    add_compute(group)
     group.add_argument(
         *("--restart",),
         action="store_true",
@@ -75,11 +75,8 @@ def add_model(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     r"""Adds the arguments of a model, which depend on the parts that the words
     of the command line choose.
     """
-    names = [name.lower() for name in models.classes]
     group = parser.add_argument_group("model")
-    group.add_argument(
-        "--model", choices=names, type=str.lower, default="imf", help="(default: imf)"
-    )
+    add_model_name(group)
     group.add_argument(
         *("--recipe",),
         action=argparse.BooleanOptionalAction,
@@ -99,6 +96,14 @@ def add_model(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     parser.set_defaults(settings=settings)
 
 
+def add_model_name(group: argparse._ArgumentGroup) -> None:
+    r"""Adds the argument that chooses a model."""
+    names = [name.lower() for name in models.classes]
+    group.add_argument(
+        "--model", choices=names, type=str.lower, default="imf", help="(default: imf)"
+    )
+
+
 def choices(words: Sequence[str]) -> dict[str, str]:
     r"""Returns the parts of a model that the words of a command line name."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
@@ -112,9 +117,7 @@ def choices(words: Sequence[str]) -> dict[str, str]:
 
 def run(options: argparse.Namespace) -> Output:
     r"""Trains, evaluates and saves a model."""
-    if options.threads is not None:
-        torch.set_num_threads(options.threads)
-    device = choose_device(options.device)
+    device = prepare_compute(options)
     dataset = read_graph(options)
     data: Any = dataset[0]
     quiet = options.quiet
@@ -214,12 +217,6 @@ def all_settings(options: argparse.Namespace, data: Data) -> tuple[dict[str, Any
     return model, {name: value for name, value in settings.items() if name in FIT}
 
 
-def best_entry(history: Sequence[dict[str, float]], metric: str) -> dict[str, float]:
-    r"""Returns the entry of the epoch that the model was left with."""
-    sign = -1 if metric == "mr" else 1
-    return max(history, key=lambda entry: sign * entry[metric])
-
-
 def default_name(options: argparse.Namespace) -> str:
     r"""Returns the name of the folder of a run, if none is given."""
     graph = osp.basename(osp.normpath(options.graph)).split(".")[0].lower() or "graph"
@@ -228,9 +225,8 @@ def default_name(options: argparse.Namespace) -> str:
 
 def example(folder: str, data: Data) -> list[str]:
     r"""Returns what to ask the model next, by the example of a test fact."""
-    edge = int(data.test_mask.nonzero()[0])
-    head, tail = (data.node_names[i] for i in data.edge_index[:, edge].tolist())
-    relation = data.rel_names[int(data.edge_type[edge])]
+    h, r, t = test_fact(data)
+    head, relation, tail = data.node_names[h], data.rel_names[r], data.node_names[t]
     ask = ["predict", folder, *flag_words("head", head), *flag_words("relation", relation)]
     fact = [head, relation, tail]
     why = ["explain", folder, *(["--"] if any(x.startswith("-") for x in fact) else []), *fact]

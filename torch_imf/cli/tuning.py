@@ -5,13 +5,11 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
-
+from torch_imf.cli.compute import add_compute, prepare_compute
 from torch_imf.cli.flags import add_flags, flag_words, given, settings_of
 from torch_imf.cli.graph import add_encoders, add_graph, read_graph
-from torch_imf.cli.output import Output, Stopped, choose_device, say
-from torch_imf.cli.train import FIT, default_name
-from torch_imf.nn import models
+from torch_imf.cli.output import Output, Stopped, say
+from torch_imf.cli.train import FIT, add_model_name, default_name
 from torch_imf.settings import describe_settings
 from torch_imf.tune import best_settings, tune
 
@@ -34,10 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
     add_graph(parser)
     add_encoders(parser)
     group = parser.add_argument_group("study")
-    names = [name.lower() for name in models.classes]
-    group.add_argument(
-        "--model", choices=names, type=str.lower, default="imf", help="(default: imf)"
-    )
+    add_model_name(group)
     group.add_argument(
         *("--space",), nargs="+", metavar="NAME=VALUES", help="what to try (default: a small space)"
     )
@@ -45,15 +40,12 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
     group.add_argument(
         "--study", metavar="FILE", help="where to keep it (default: runs/<graph>-<model>.db)"
     )
-    group.add_argument("--device", help="where to compute (default: a GPU, if there is one)")
-    group.add_argument("--threads", type=int, help="how many threads to compute with")
+    add_compute(group)
 
 
 def run(options: argparse.Namespace) -> Output:
     r"""Searches, and returns the best settings."""
-    if options.threads is not None:
-        torch.set_num_threads(options.threads)
-    device = choose_device(options.device)
+    device = prepare_compute(options)
     space = None if options.space is None else read_space(options.space)
     dataset = read_graph(options)
     say(str(dataset.summary()), options.quiet)

@@ -4,11 +4,9 @@ import torch
 from torch.nn import Module
 from torch_geometric.data import Data
 
-from torch_imf.data import TripletIndex
 from torch_imf.data.graph import prepare
-from torch_imf.data.index import both_sides
-from torch_imf.evaluate import fact_groups
-from torch_imf.ranking import metrics, rank_tails
+from torch_imf.evaluate import fact_groups, rank_facts
+from torch_imf.ranking import metrics
 from torch_imf.visualize.style import LIGHT, SMALL, Style, beside, finish, ink, make_axes
 
 if TYPE_CHECKING:
@@ -102,19 +100,8 @@ def rank_shares(
     r"""Returns the shares of ranks, :obj:`"mrr"` and :obj:`"num_facts"` of the
     tails and of the heads of the facts of each category that has any.
     """
-    if split not in {"train", "val", "test"}:
-        raise ValueError(f"Invalid 'split' argument (got '{split}', choose 'train', 'val', 'test')")
     data = prepare(model, data)
-    base = data.edge_type < data.num_relations
-    (head, tail), rel = data.edge_index[:, base], data.edge_type[base]
-    mask = data[f"{split}_mask"][base]
-    if not bool(mask.any()):
-        raise ValueError(f"The '{split}' split holds no facts")
-    triples = both_sides(head[mask], rel[mask], tail[mask], int(data.num_relations))
-    index = TripletIndex.from_data(data)
-    greater, equal = rank_tails(model, *triples, index, int(data.num_nodes), view=view)
-    rank = (1 + greater + equal / 2).view(2, -1)
-
+    rank, base, mask = rank_facts(model, data, split, view=view)
     groups = dict(fact_groups("category", data, base, mask))
     out = {}
     for name in (name for name in CATEGORIES if name in groups):

@@ -3,6 +3,7 @@ from collections.abc import Mapping, Sequence
 from itertools import cycle
 from typing import TYPE_CHECKING
 
+from torch_imf.checkpoint import best_entry
 from torch_imf.visualize.style import COLORS, DARK, LIGHT, SMALL, TEXT, Style, finish, make_axes
 
 if TYPE_CHECKING:
@@ -69,8 +70,7 @@ def plot_history(
     lines += other.plot(epochs, loss, label="training loss (right)", linestyle="--", **style)
     other.set_ylabel("training loss")
 
-    select = min if metrics[0] == "mr" else max  # Of equal ones the first, as `fit` does.
-    best = select(history, key=lambda entry: entry[metrics[0]])
+    best = best_entry(history, metrics[0])
     ax.axvline(best["epoch"], color=LIGHT, linewidth=1.2, zorder=0)
     ax.plot(best["epoch"], best[metrics[0]], "o", markersize=10, color=DARK, fillstyle="none")
     value = f"{best[metrics[0]]:.1f}" if metrics[0] == "mr" else f"{best[metrics[0]]:.3f}"
