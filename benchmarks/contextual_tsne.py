@@ -16,7 +16,7 @@ import torch
 from configs import config
 from experiment import parser, run, save_figure
 
-from torch_imf.ranking import inference
+from torch_imf.evaluation.ranking import inference
 from torch_imf.visualize import plot_tsne, silhouette
 
 matplotlib.use("Agg")

@@ -18,7 +18,7 @@ from experiment import parser, run, save_figure
 from torch_imf import predict
 from torch_imf.data import TripletIndex
 from torch_imf.data.index import both_sides
-from torch_imf.ranking import rank_tails
+from torch_imf.evaluation.ranking import rank_tails
 from torch_imf.visualize import plot_completions
 
 matplotlib.use("Agg")

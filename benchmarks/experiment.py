@@ -24,9 +24,8 @@ from results import RESULTS, append, commit
 from torch_imf import IMF, KGE, MultimodalKGE, calibrate, evaluate, fit
 from torch_imf.data import mean_rank_percentile, modalities
 from torch_imf.data.graph import prepare as to_device
-from torch_imf.encoders import StructuralEncoder
-from torch_imf.nn import Adversary, SampledLoss
-from torch_imf.resolver import fusion_resolver, model_resolver, scorer_resolver
+from torch_imf.nn import Adversary, SampledLoss, StructuralEncoder
+from torch_imf.registry import resolve
 from torch_imf.transforms import DropModality
 
 Settings = dict[str, Any]
@@ -92,11 +91,11 @@ def build(settings: Settings, data: Any, seed: int) -> MultimodalKGE:
         name = scorer.pop("name")
         # A name alone lets the model choose, which starts at the log-odds of a random triple:
         args = (channels, rel_channels)
-        kwargs["scorer"] = scorer_resolver(name, *args, **scorer) if scorer else name
+        kwargs["scorer"] = resolve("scorer", name, *args, **scorer) if scorer else name
     if isinstance(kwargs.get("fusion"), dict):
         fusion = dict(kwargs["fusion"])
         in_channels = dict.fromkeys(["struct", *x_dict], channels)
-        kwargs["fusion"] = fusion_resolver(fusion.pop("name"), in_channels, channels, **fusion)
+        kwargs["fusion"] = resolve("fusion", fusion.pop("name"), in_channels, channels, **fusion)
     if isinstance(kwargs.get("loss"), dict):
         kwargs["loss"] = SampledLoss(**kwargs["loss"])
     if "adversary" in kwargs:
@@ -113,7 +112,7 @@ def build(settings: Settings, data: Any, seed: int) -> MultimodalKGE:
     if settings.get("alone", False):
         return KGE(*size, **kwargs)
     if "class" in settings:
-        return model_resolver(settings["class"], *size, x_dict, mask_dict, **kwargs)
+        return resolve("model", settings["class"], *size, x_dict, mask_dict, **kwargs)
     return IMF(*size, x_dict, mask_dict, **kwargs, **struct)
 
 

@@ -7,7 +7,7 @@ from torch_geometric.data import Data
 
 from torch_imf.datasets import FB15K237, Countries
 from torch_imf.encoders import TfidfEncoder
-from torch_imf.resolver import dataset_resolver
+from torch_imf.registry import resolve
 
 DATA = osp.join(osp.dirname(osp.dirname(osp.realpath(__file__))), "data")
 
@@ -25,7 +25,7 @@ def graph(name: str) -> Data:
     if name in {"db15k", "mkgw", "mkgy"}:
         # Images are left out: the few that can be had are flags.
         kwargs = {"split": "clean", "text": "auto", "visual": None}
-        return dataset_resolver(name, osp.join(DATA, name.upper()), **kwargs)[0]
+        return resolve("dataset", name, osp.join(DATA, name.upper()), **kwargs)[0]
     raise ValueError(f"Unknown graph '{name}', see the docstring of 'graph'")
 
 

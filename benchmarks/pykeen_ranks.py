@@ -18,7 +18,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from torch_imf import KGE, evaluate, fit
-from torch_imf.resolver import dataset_resolver
+from torch_imf.registry import resolve
 
 NAMES = {
     "mr": "arithmetic_mean_rank",
@@ -92,7 +92,7 @@ def main() -> None:
     torch.manual_seed(args.seed)
     torch.set_num_threads(min(2, torch.get_num_threads()))
     kwargs = {} if args.root is None else {"root": args.root}
-    data = dataset_resolver(args.dataset, text=None, visual=None, **kwargs)[0]
+    data = resolve("dataset", args.dataset, text=None, visual=None, **kwargs)[0]
     model = KGE(data.num_nodes, data.num_relations, args.hidden_channels, "distmult", loss="ce")
     fit(model, data, args.epochs, args.batch_size, lr=0.01, eval_every=5, precision="bf16")
     other = twins(data, model)

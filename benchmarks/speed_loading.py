@@ -34,7 +34,7 @@ from torch_imf.datasets.base import KGDataset
 from torch_imf.datasets.graph import build_graph
 from torch_imf.datasets.io import read_text
 from torch_imf.datasets.triples import number_triples
-from torch_imf.encoders import StructuralEncoder
+from torch_imf.nn import StructuralEncoder
 from torch_imf.sampler import NegativeLoader, UniformSampler
 from torch_imf.transforms import AddInverse
 

@@ -34,7 +34,7 @@ from torch_geometric.nn.kge import DistMult
 from torch_imf import KGE, evaluate
 from torch_imf.data import TripletIndex
 from torch_imf.datasets import FB15K237
-from torch_imf.ranking import rank_tails
+from torch_imf.evaluation.ranking import rank_tails
 
 
 def sample(data: Data, num_facts: int) -> Data:

@@ -9,10 +9,10 @@ import time
 import torch
 
 from torch_imf import IMF, ContextualRelationalScorer, evaluate, fit
+from torch_imf.answers.predict import predict
 from torch_imf.data import modalities
 from torch_imf.datasets import Countries
-from torch_imf.encoders import StructuralEncoder
-from torch_imf.predict import predict
+from torch_imf.nn import StructuralEncoder
 
 parser = argparse.ArgumentParser(formatter_class=argparse.ArgumentDefaultsHelpFormatter)
 parser.add_argument("--seeds", type=int, default=5)

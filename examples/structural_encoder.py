@@ -7,8 +7,8 @@ import time
 import torch
 
 from torch_imf import evaluate, fit
-from torch_imf.encoders import StructuralEncoder
-from torch_imf.resolver import dataset_resolver
+from torch_imf.nn import StructuralEncoder
+from torch_imf.registry import resolve
 
 parser = argparse.ArgumentParser(formatter_class=argparse.ArgumentDefaultsHelpFormatter)
 parser.add_argument("--dataset", choices=["Countries", "FB15K-237"], default="Countries")
@@ -32,7 +32,7 @@ torch.manual_seed(args.seed)
 start = time.perf_counter()
 folder = osp.join(osp.dirname(osp.realpath(__file__)), "..", "data", args.dataset)
 root = None if args.dataset == "Countries" else folder
-data = dataset_resolver(args.dataset, root, text=None)[0]
+data = resolve("dataset", args.dataset, root, text=None)[0]
 print(f"{args.dataset}: {data.num_nodes} entities, {int(data.train_mask.sum())} training facts")
 
 encoder = StructuralEncoder(

@@ -12,12 +12,11 @@ from torch_imf.nn import (
     MutanFusion,
     SampledLoss,
     TransE,
-    models,
-    scorer,
 )
+from torch_imf.registry import class_names
 
 
-@pytest.mark.parametrize("name", models.classes)
+@pytest.mark.parametrize("name", class_names("model"))
 def test_every_model(fake, name):
     model = build_model(name.lower(), fake, hidden_channels=8)
     assert type(model).__name__ == name
@@ -41,7 +40,7 @@ def test_parts_have_the_sizes_of_the_model(fake):
     assert set(model.fusion.in_channels) == {"struct", "visual", "text", "numeric"}
 
 
-@pytest.mark.parametrize("name", scorer.classes)
+@pytest.mark.parametrize("name", class_names("scorer"))
 def test_every_scorer(fake, name):
     model = build_model("kge", fake, hidden_channels=36, scorer=name)
     assert type(model.scorers["struct"]).__name__ == name

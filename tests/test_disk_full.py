@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from torch_imf import KGE, predict_file
-from torch_imf.checkpoint import TrainingState
 from torch_imf.datasets import FakeMMKG
 from torch_imf.datasets.download import download
 from torch_imf.datasets.sources import RawFile
 from torch_imf.encoders import PixelEncoder
 from torch_imf.encoders.cache import FeatureCache
 from torch_imf.pretrained import from_pretrained, save_pretrained
+from torch_imf.training.checkpoint import TrainingState
 
 resource = pytest.importorskip("resource")
 

@@ -5,6 +5,7 @@ import pytest
 from torch_imf import fit, nn
 from torch_imf.docstring import argument_help, plain_text
 from torch_imf.nn import IKRL, TBKGC, Adversary, IMFFusion
+from torch_imf.registry import class_names
 
 
 def test_argument_help():
@@ -36,7 +37,7 @@ def test_argument_help():
     )
 
 
-@pytest.mark.parametrize("obj", [*(getattr(nn, n) for n in nn.models.classes), fit])
+@pytest.mark.parametrize("obj", [*(getattr(nn, n) for n in class_names("model")), fit])
 def test_every_argument_is_described(obj):
     names = set(inspect.signature(obj).parameters)
     texts = argument_help(obj)

@@ -1,7 +1,8 @@
 import pytest
 
 from torch_imf import describe_settings
-from torch_imf.nn import IMF, TransE, models
+from torch_imf.nn import IMF, TransE
+from torch_imf.registry import class_names
 
 
 def test_describe_settings():
@@ -37,7 +38,7 @@ def test_settings_of_parts_follow_the_choice():
     assert not any(name.startswith("scorer.") for name in given)
 
 
-@pytest.mark.parametrize("name", models.classes)
+@pytest.mark.parametrize("name", class_names("model"))
 def test_all_settings_have_help(name):
     for setting in describe_settings(name).values():
         assert setting.help

@@ -10,21 +10,16 @@ from torch import Tensor
 from torch.nn import Module
 from torch_geometric.resolver import normalize_string
 
+from torch_imf import registry
 from torch_imf.docstring import argument_help
-from torch_imf.nn import fusion, models, scorer
 from torch_imf.nn.fusion import Fusion
 from torch_imf.nn.models import Adversary, MultimodalKGE, SampledLoss
 from torch_imf.nn.scorer import Scorer
 
 #: The classes of each part of a model, by the name to give.
 PARTS: dict[type[Module], dict[str, type[Module]]] = {
-    Scorer: {
-        "contextual" if name == "ContextualRelationalScorer" else name.lower(): getattr(
-            scorer, name
-        )
-        for name in scorer.classes
-    },
-    Fusion: {name.lower().removesuffix("fusion"): getattr(fusion, name) for name in fusion.classes},
+    Scorer: registry.classes("scorer"),
+    Fusion: registry.classes("fusion"),
     SampledLoss: {"sampled": SampledLoss},
     Adversary: {"adversary": Adversary},
 }
@@ -85,10 +80,7 @@ def model_class(model: str | type[MultimodalKGE]) -> type[MultimodalKGE]:
     r"""Returns the class of a model, given by name or itself."""
     if isinstance(model, type) and issubclass(model, MultimodalKGE):
         return model
-    known = {normalize_string(name): getattr(models, name) for name in models.classes}
-    if not isinstance(model, str) or normalize_string(model) not in known:
-        raise ValueError(f"There is no model '{model}', expected one of {sorted(known)}")
-    return known[normalize_string(model)]
+    return registry.lookup("model", model)
 
 
 def check_settings(cls: type[MultimodalKGE], settings: Mapping[str, Any]) -> None:

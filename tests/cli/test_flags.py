@@ -7,7 +7,7 @@ import pytest
 from torch_imf import build_model, fit
 from torch_imf.cli.flags import add_flags, given, read_value, settings_of
 from torch_imf.cli.train import FIT
-from torch_imf.nn import models
+from torch_imf.registry import class_names
 from torch_imf.settings import describe_settings
 
 
@@ -72,7 +72,7 @@ def test_fit():
     assert "(default: adamw)" in text
 
 
-@pytest.mark.parametrize("name", models.classes)
+@pytest.mark.parametrize("name", class_names("model"))
 def test_models(name, fake):
     # Each flag of each model takes its own default:
     settings = describe_settings(name)

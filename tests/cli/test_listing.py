@@ -1,9 +1,10 @@
 import pytest
 
-from torch_imf import datasets, encoders, sampler
+from torch_imf import datasets, encoders
 from torch_imf.cli import main
 from torch_imf.datasets.stats import read_stats
 from torch_imf.nn import fusion, models, scorer
+from torch_imf.registry import class_names
 
 
 def test_datasets(capsys):
@@ -18,11 +19,11 @@ def test_datasets(capsys):
     rows = [line.split(maxsplit=7) for line in lines]
     expected = [
         [name, row.get("version", "-"), *(row[f"#{key}"] for key in header.split()[2:7])]
-        for name in datasets.classes
+        for name in class_names("dataset")
         for row in read_stats(getattr(datasets, name))
     ]
     assert [row[:7] for row in rows] == expected
-    assert {row[0] for row in rows} == set(datasets.classes) - {"FakeMMKG"}
+    assert {row[0] for row in rows} == set(class_names("dataset")) - {"FakeMMKG"}
     assert "description 12,839, numbers 10,971, images 269" in {row[7] for row in rows}
     assert len({line.index(row[7]) for line, row in zip(lines, rows, strict=True)}) == 1
 
@@ -32,7 +33,7 @@ def test_everything(read):
     assert list(out) == ["datasets", "models", "scorers", "fusions", "samplers", "encoders"]
     for kind, module in {"models": models, "scorers": scorer, "fusions": fusion}.items():
         assert [x["name"] for x in out[kind]] == module.classes
-    assert [x["name"] for x in out["samplers"]] == sampler.classes
+    assert [x["name"] for x in out["samplers"]] == class_names("sampler")
     assert {x["name"] for x in out["encoders"]} <= set(encoders.__all__)
     abouts = [x["about"] for kind in list(out)[1:] for x in out[kind]]
     assert all(20 < len(about) <= 120 or about == "A structure-only model" for about in abouts)

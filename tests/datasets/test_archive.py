@@ -214,7 +214,7 @@ def test_unpack_refuses_bombs(tmp_path, mode):
 
 def test_unpack_refuses_bombs_in_names(tmp_path, monkeypatch):
     # The name of a member may be as long as it says, and is read as a whole:
-    monkeypatch.setattr("torch_imf.data.limits.FLOOR", 1 << 20)
+    monkeypatch.setattr("torch_imf.io.limits.FLOOR", 1 << 20)
     path = tmp_path / "images.tar.gz"
     with tarfile.open(path, "w:gz") as archive:
         add(archive, "name", 4 * ZEROS, type=tarfile.GNUTYPE_LONGNAME)

@@ -7,7 +7,6 @@ from uuid import uuid4
 
 import pytest
 
-from torch_imf.data.files import replacing
 from torch_imf.datasets.io import (
     read_links,
     read_literals,
@@ -18,6 +17,7 @@ from torch_imf.datasets.io import (
     split_rows,
     to_number,
 )
+from torch_imf.io.files import replacing
 
 
 def write(path, content):

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from torch_imf import datasets
-from torch_imf.data.files import read_bytes
 from torch_imf.datasets.download import mismatch
 from torch_imf.datasets.sources import TABLE, RawFile, raw_files, sources
+from torch_imf.io.files import read_bytes
+from torch_imf.registry import class_names
 
 PINNED = re.compile(r"https://raw\.githubusercontent\.com/[\w.-]+/[\w.-]+/[0-9a-f]{40}/[\w./-]+")
 ROWS = [line.split("\t") for line in Path(TABLE).read_text(encoding="utf-8").splitlines()]
@@ -73,12 +74,12 @@ def test_rows_are_sorted_into_datasets():
     groups = [name for name, _ in itertools.groupby(names)]
     assert len(set(groups)) == len(groups)
     known = {name.replace("-", "") for name in groups}
-    assert known <= set(datasets.classes)
+    assert known <= set(class_names("dataset"))
 
 
 def test_every_row_is_used():
     used = set()
-    for name in datasets.classes:
+    for name in class_names("dataset"):
         for alternatives in getattr(datasets, name).files.values():
             for file in itertools.chain(*alternatives):
                 assert sources()[file.name] is file
@@ -86,7 +87,7 @@ def test_every_row_is_used():
     assert used == set(sources())
 
 
-@pytest.mark.parametrize("name", datasets.classes)
+@pytest.mark.parametrize("name", class_names("dataset"))
 def test_files_of_a_dataset(name):
     cls = getattr(datasets, name)
     groups = {"facts", "text", "numeric", "names", "visual", "images"}

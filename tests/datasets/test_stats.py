@@ -2,6 +2,7 @@ import pytest
 
 from torch_imf import datasets
 from torch_imf.datasets.stats import read_stats
+from torch_imf.registry import class_names
 
 SPLITS = ["#train", "#val", "#test"]
 
@@ -56,7 +57,7 @@ def test_read_stats_of_uneven_rows():
         read_stats(Uneven)
 
 
-@pytest.mark.parametrize("name", [x for x in datasets.classes if x != "FakeMMKG"])
+@pytest.mark.parametrize("name", [x for x in class_names("dataset") if x != "FakeMMKG"])
 def test_every_dataset_has_a_table(name):
     cls = getattr(datasets, name)
     rows = read_stats(cls)

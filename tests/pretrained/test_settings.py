@@ -3,11 +3,12 @@ import json
 import pytest
 import torch
 
-from torch_imf.nn import classes as parts
-from torch_imf.nn import fusion, models, scorer
+from torch_imf.nn import __all__ as parts
+from torch_imf.nn import fusion, scorer
 from torch_imf.nn.models import Adversary, SampledLoss
 from torch_imf.nn.scorer import ContextualRelationalScorer, TransE
 from torch_imf.pretrained.settings import CLASSES, describe, make
+from torch_imf.registry import class_names
 
 
 def rebuilt(module, **kwargs):
@@ -35,7 +36,7 @@ def test_describe():
     assert not rebuilt(ContextualRelationalScorer(8, learn_scale=False)).log_scale.requires_grad
 
 
-@pytest.mark.parametrize("name", scorer.classes)
+@pytest.mark.parametrize("name", class_names("scorer"))
 def test_scorers(name):
     module = getattr(scorer, name)(12)
     other = rebuilt(module)
@@ -44,7 +45,7 @@ def test_scorers(name):
     assert sizes[0] == sizes[1]
 
 
-@pytest.mark.parametrize("name", fusion.classes)
+@pytest.mark.parametrize("name", class_names("fusion"))
 def test_fusions(name):
     module = getattr(fusion, name)({"class": 4, "text": 8}, 8)
     other = rebuilt(module)
@@ -59,7 +60,7 @@ def test_other_parts():
         Adversary(0.5, 2, 3, ["tail"])
     )
     assert rebuilt(TransE(4, p_norm=float("inf"))).p_norm == float("inf")
-    assert {*models.classes} <= set(CLASSES) & set(parts)
+    assert {*class_names("model")} <= set(CLASSES) & set(parts)
 
 
 class Open(TransE):

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from torch_imf.sampler import Sampler, UniformSampler, classes, sampler_resolver
+from torch_imf.registry import class_names, resolve
+from torch_imf.sampler import Sampler, UniformSampler
 
 
 def test_sampler():
@@ -12,9 +13,9 @@ def test_sampler():
 
 
 def test_sampler_resolver():
-    sampler = sampler_resolver("uniform", 5)
+    sampler = resolve("sampler", "uniform", 5)
     assert isinstance(sampler, UniformSampler)
-    assert sampler_resolver(sampler) is sampler
+    assert resolve("sampler", sampler) is sampler
     with pytest.raises(ValueError, match="Could not resolve 'none'") as error:
-        sampler_resolver("none")
-    assert all(name in str(error.value) for name in classes)
+        resolve("sampler", "none")
+    assert all(name in str(error.value) for name in class_names("sampler"))

@@ -10,7 +10,8 @@ from torch_imf import KGE, train
 from torch_imf import sampler as module
 from torch_imf.data import TripletIndex
 from torch_imf.nn import SampledLoss
-from torch_imf.sampler import CrossModalAttention, Sampler, classes, sampler_resolver
+from torch_imf.registry import class_names, resolve
+from torch_imf.sampler import CrossModalAttention, Sampler
 
 N, R, K = 12, 3, 4
 
@@ -43,11 +44,11 @@ def build(name, index, num_negatives=K):
     )
 
 
-@pytest.mark.parametrize("name", classes)
+@pytest.mark.parametrize("name", class_names("sampler"))
 def test_name(name):
     index = TripletIndex(*facts(20))
-    sampler = sampler_resolver(
-        name.removesuffix("Sampler").lower(), num_nodes=N, index=index, **arguments(name)
+    sampler = resolve(
+        "sampler", name.removesuffix("Sampler").lower(), num_nodes=N, index=index, **arguments(name)
     )
     assert type(sampler) is getattr(module, name) and isinstance(sampler, Sampler)
     assert str(sampler).startswith(f"{name}(12, num_negatives=1, index={index}")
@@ -58,7 +59,7 @@ def test_name(name):
 
 @withCUDA
 @pytest.mark.parametrize("filtered", [False, True])
-@pytest.mark.parametrize("name", classes)
+@pytest.mark.parametrize("name", class_names("sampler"))
 def test_negatives(name, filtered, device):
     head_index, rel_type, tail_index = triples = facts(20, device)
     index = TripletIndex(*triples) if filtered else None
@@ -78,7 +79,7 @@ def test_negatives(name, filtered, device):
         assert set(neg_index[i].tolist()) - {-1} == allowed
 
 
-@pytest.mark.parametrize("name", classes)
+@pytest.mark.parametrize("name", class_names("sampler"))
 def test_same_seed_same_negatives(name):
     triples = facts(20)
     sampler = build(name, TripletIndex(*triples))
@@ -90,7 +91,7 @@ def test_same_seed_same_negatives(name):
     assert not torch.equal(*draws[0].split(K, dim=1))
 
 
-@pytest.mark.parametrize("name", classes)
+@pytest.mark.parametrize("name", class_names("sampler"))
 def test_small_batches(name):
     triples = facts(20)
     sampler = build(name, TripletIndex(*triples))
@@ -103,7 +104,7 @@ def test_small_batches(name):
     assert not (neg_index == triples[2].unsqueeze(1)).any()
 
 
-@pytest.mark.parametrize("name", classes)
+@pytest.mark.parametrize("name", class_names("sampler"))
 def test_more_negatives_than_entities(name):
     triples = facts(20)
     index = TripletIndex(*triples)
@@ -117,7 +118,7 @@ def test_more_negatives_than_entities(name):
     assert not known.any()
 
 
-@pytest.mark.parametrize("name", classes)
+@pytest.mark.parametrize("name", class_names("sampler"))
 def test_no_candidate_left(name):
     # Query (0, 0) has all answers but entity 5, and so has its fact that is not known. Query
     # (1, 0) has one answer.
@@ -152,7 +153,7 @@ def test_no_candidate_left(name):
     assert len(grads) == 2 and all(x.isfinite().all() and x.abs().sum() > 0 for x in grads)
 
 
-@pytest.mark.parametrize("name", classes)
+@pytest.mark.parametrize("name", class_names("sampler"))
 def test_training_by_single_facts(name):
     triples = facts(5)
     sampler = build(name, TripletIndex(*triples))
@@ -164,7 +165,7 @@ def test_training_by_single_facts(name):
     assert losses[-1] < losses[0]
 
 
-@pytest.mark.parametrize("name", classes)
+@pytest.mark.parametrize("name", class_names("sampler"))
 def test_bad_input(name):
     triples = facts(20)
     index = TripletIndex(*triples)

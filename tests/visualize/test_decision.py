@@ -2,9 +2,9 @@ import pytest
 import torch
 
 from torch_imf import IMF, Temperature, predict
+from torch_imf.answers.predict import Completion
 from torch_imf.data import modalities
 from torch_imf.nn import KGE
-from torch_imf.predict import Completion
 from torch_imf.visualize import plot_completions, plot_decision
 
 plt = pytest.importorskip("matplotlib.pyplot")

@@ -3,12 +3,12 @@ import dataclasses
 import os.path as osp
 from collections.abc import Sequence
 
+from torch_imf.answers.complete import Fact, complete
+from torch_imf.answers.tables import tsv_line
 from torch_imf.cli.flags import add_flags, given, settings_of
 from torch_imf.cli.output import Output
 from torch_imf.cli.saved import add_saved, load, saved_temperature
-from torch_imf.complete import Fact, complete
-from torch_imf.data.files import replacing
-from torch_imf.tables import tsv_line
+from torch_imf.io.files import replacing
 
 HELP = "list the most likely facts that a graph misses"
 DESCRIPTION = """Lists the most likely facts that the graph does not hold, of all relations or some,

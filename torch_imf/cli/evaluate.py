@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from torch_imf.cli.flags import add_flags, given, settings_of
 from torch_imf.cli.output import Output, metrics_table
 from torch_imf.cli.saved import add_saved, load
-from torch_imf.evaluate import evaluate
+from torch_imf.evaluation.evaluate import evaluate
 
 HELP = "rank the held-out facts of a trained model"
 DESCRIPTION = """Ranks the true head and the true tail of every held-out fact among all entities,

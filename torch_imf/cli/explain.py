@@ -1,10 +1,10 @@
 import argparse
 from collections.abc import Sequence
 
+from torch_imf.answers.explain import explain
 from torch_imf.cli.flags import add_flags, given, settings_of
 from torch_imf.cli.output import Output
 from torch_imf.cli.saved import add_saved, load, saved_temperature
-from torch_imf.explain import explain
 
 HELP = "tell what stands behind the score of a fact"
 DESCRIPTION = """Tells which view carries a fact, known or not: its rank in each view alone and

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
+from torch_imf.answers.explain import explain
 from torch_imf.cli.output import Output, say
 from torch_imf.cli.saved import (
     HISTORY,
@@ -17,8 +18,7 @@ from torch_imf.cli.saved import (
     saved_training,
     test_fact,
 )
-from torch_imf.data.files import read_bytes, replacing
-from torch_imf.explain import explain
+from torch_imf.io.files import read_bytes, replacing
 from torch_imf.visualize import (
     plot_categories,
     plot_contextual,

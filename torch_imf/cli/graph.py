@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torch_imf import datasets
+from torch_imf import registry
 from torch_imf.datasets import KGDataset, MultimodalKG
 from torch_imf.datasets.encoder import Encoder
 from torch_imf.datasets.own_folder import find_content
@@ -177,7 +177,7 @@ def find_dataset(name: str) -> type[KGDataset]:
     Raises:
         ValueError: If there is none.
     """
-    known = {x: getattr(datasets, x) for x in datasets.classes if read_stats(getattr(datasets, x))}
+    known = {x: cls for x, cls in registry.classes("dataset").items() if read_stats(cls)}
     classes = {x.lower(): cls for x, cls in known.items()}
     cls = classes.get(name.lower().replace("-", "").replace("_", ""))
     if cls is None:

@@ -3,14 +3,12 @@ import inspect
 import re
 import textwrap
 from collections.abc import Sequence
-from types import ModuleType
 
-from torch_imf import datasets, encoders, sampler
+from torch_imf import encoders, registry
+from torch_imf.answers.tables import format_table
 from torch_imf.cli.output import Output
 from torch_imf.datasets.stats import read_stats
 from torch_imf.docstring import plain_text
-from torch_imf.nn import fusion, models, scorer
-from torch_imf.tables import format_table
 
 HELP = "show what there is: datasets, models, scorers, fusions, samplers, encoders"
 DESCRIPTION = "Shows what there is, with a line each; of datasets, sizes and modalities."
@@ -24,27 +22,20 @@ NOTES = """
 Sizes are as published. Images, as in a mirror; of YAGO15K, a mirror may hold no more
 than 29,198 of the training facts."""
 WIDTH = 120
-KINDS: dict[str, tuple[ModuleType, list[str]]] = {
-    "models": (models, models.classes),
-    "scorers": (scorer, scorer.classes),
-    "fusions": (fusion, fusion.classes),
-    "samplers": (sampler, sampler.classes),
-    "encoders": (encoders, [x for x in encoders.__all__ if x.endswith(("Encoder", "File"))]),
-}
+KINDS = {"models": "model", "scorers": "scorer", "fusions": "fusion", "samplers": "sampler"}
 
 
 def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     r"""Adds the arguments of the command."""
-    parser.add_argument("kind", nargs="?", choices=["datasets", *KINDS], help="what to show")
+    parser.add_argument(
+        "kind", nargs="?", choices=["datasets", *KINDS, "encoders"], help="what to show"
+    )
 
 
 def run(options: argparse.Namespace) -> Output:
     r"""Returns tables of what there is."""
-    kinds = [options.kind] if options.kind else ["datasets", *KINDS]
-    values = {
-        kind: list_datasets() if kind == "datasets" else list_classes(*KINDS[kind])
-        for kind in kinds
-    }
+    kinds = [options.kind] if options.kind else ["datasets", *KINDS, "encoders"]
+    values = {kind: list_datasets() if kind == "datasets" else list_classes(kind) for kind in kinds}
     texts = []
     for kind, rows in values.items():
         if kind == "datasets":
@@ -59,8 +50,8 @@ def list_datasets() -> list[dict[str, str]]:
     r"""Returns the name, sizes and modalities of each version of each dataset."""
     return [
         {"name": name, **stats}
-        for name in datasets.classes
-        for stats in read_stats(getattr(datasets, name))
+        for name, cls in registry.classes("dataset").items()
+        for stats in read_stats(cls)
     ]
 
 
@@ -78,12 +69,14 @@ def datasets_table(rows: Sequence[dict[str, str]]) -> str:
     return format_table(table, left=(0, 1, len(COLUMNS) + 1))
 
 
-def list_classes(module: ModuleType, names: Sequence[str]) -> list[dict[str, str]]:
+def list_classes(kind: str) -> list[dict[str, str]]:
     r"""Returns the name and the first sentence of the docstring of classes."""
-    rows = []
-    for name in names:
-        rows.append({"name": name, "about": first_sentence(getattr(module, name))})
-    return rows
+    if kind == "encoders":
+        names = [x for x in encoders.__all__ if x.endswith(("Encoder", "File"))]
+        found = {name: getattr(encoders, name) for name in names}
+    else:
+        found = {cls.__name__: cls for cls in registry.classes(KINDS[kind]).values()}
+    return [{"name": name, "about": first_sentence(cls)} for name, cls in found.items()]
 
 
 def first_sentence(cls: type) -> str:

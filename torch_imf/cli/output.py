@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from torch_imf.tables import format_table
+from torch_imf.answers.tables import format_table
 
 METRICS = ("mrr", "mr", "hits@1", "hits@3", "hits@10")
 

@@ -1,11 +1,11 @@
 import argparse
 from collections.abc import Sequence
 
+from torch_imf.answers.predict import predict
+from torch_imf.answers.predict_file import predict_file
 from torch_imf.cli.flags import add_flags, given, settings_of
 from torch_imf.cli.output import Output
 from torch_imf.cli.saved import add_saved, load, saved_temperature
-from torch_imf.predict import predict
-from torch_imf.predict_file import predict_file
 
 HELP = "answer questions: the most likely tails, or heads"
 DESCRIPTION = """Answers 'head relation ?' or '? relation tail', by names or identifiers: the most

@@ -7,12 +7,12 @@ from typing import Any
 import torch.nn.functional as F
 from torch_geometric.data import Data
 
+from torch_imf.answers.probability import Temperature
 from torch_imf.cli.compute import add_device, choose_device
-from torch_imf.data.files import replacing
+from torch_imf.io.files import replacing
 from torch_imf.nn.models import MultimodalKGE
 from torch_imf.pretrained import from_pretrained, pretrained_graph
 from torch_imf.pretrained.files import read_config
-from torch_imf.temperature import Temperature
 
 #: What `train` writes in the folder of a run.
 MODEL, CHECKPOINT, HISTORY = "model", "checkpoint.pt", "history.json"

@@ -12,8 +12,9 @@ from typing import Any
 import torch
 from torch_geometric.data import Data
 
+from torch_imf import registry
+from torch_imf.answers.probability import fit_temperature
 from torch_imf.build import build_model
-from torch_imf.checkpoint import best_entry, first_seed
 from torch_imf.cli.compute import add_compute, prepare_compute
 from torch_imf.cli.flags import add_flags, flag_words, given, settings_of
 from torch_imf.cli.graph import add_encoders, add_graph, read_graph
@@ -21,13 +22,12 @@ from torch_imf.cli.output import Output, Stopped, metrics_table, say
 from torch_imf.cli.recipe import MODELS, recipe
 from torch_imf.cli.saved import CHECKPOINT, HISTORY, MODEL, test_fact, write_json
 from torch_imf.data import audit
-from torch_imf.evaluate import evaluate
-from torch_imf.nn import models
+from torch_imf.evaluation.evaluate import evaluate
 from torch_imf.pretrained import save_pretrained
 from torch_imf.settings import describe_settings
-from torch_imf.temperature import fit_temperature
-from torch_imf.tensorboard import TensorBoard
-from torch_imf.train import fit
+from torch_imf.training.checkpoint import best_entry, first_seed
+from torch_imf.training.fit import fit
+from torch_imf.training.tensorboard import TensorBoard
 
 HELP = "train a model, select its epoch on validation, rank the test facts, save it"
 USAGE = "torch-imf train [-h] graph [--out OUT] [--model MODEL] [flags of the model, its parts ...]"
@@ -98,7 +98,7 @@ def add_model(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
 
 def add_model_name(group: argparse._ArgumentGroup) -> None:
     r"""Adds the argument that chooses a model."""
-    names = [name.lower() for name in models.classes]
+    names = sorted(registry.classes("model"))
     group.add_argument(
         "--model", choices=names, type=str.lower, default="imf", help="(default: imf)"
     )

@@ -11,7 +11,7 @@ from torch_imf.cli.graph import add_encoders, add_graph, read_graph
 from torch_imf.cli.output import Output, Stopped, say
 from torch_imf.cli.train import FIT, add_model_name, default_name
 from torch_imf.settings import describe_settings
-from torch_imf.tune import best_settings, tune
+from torch_imf.training.tune import best_settings, tune
 
 HELP = "search for settings of a model and of its training, on validation"
 DESCRIPTION = """Searches for the settings that do best on validation facts, with Optuna. Test facts

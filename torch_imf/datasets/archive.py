@@ -13,10 +13,10 @@ from collections.abc import Callable
 from pathlib import PureWindowsPath
 from typing import IO
 
-from torch_imf.data.files import remove_stale, temporary_name
-from torch_imf.data.limits import RATIO, too_large
 from torch_imf.datasets import io
 from torch_imf.datasets.io import short
+from torch_imf.io.files import remove_stale, temporary_name
+from torch_imf.io.limits import RATIO, too_large
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
 DAMAGED = (*io.DAMAGED, zipfile.BadZipFile, lzma.LZMAError)

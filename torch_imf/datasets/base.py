@@ -8,7 +8,6 @@ from torch_geometric.data.dataset import MISSING
 from torch_geometric.io import fs
 
 from torch_imf.data.clean import clean_split
-from torch_imf.data.files import replacing
 from torch_imf.datasets.content import Content
 from torch_imf.datasets.encoder import Encoder, check_encoder, resolve, tag
 from torch_imf.datasets.graph import validate
@@ -22,6 +21,7 @@ from torch_imf.datasets.processed import Processed, loading
 from torch_imf.datasets.raw import RawFolder
 from torch_imf.datasets.sources import RawFile
 from torch_imf.encoders.feature_file import FeatureFile
+from torch_imf.io.files import replacing
 
 SPLITS = ("original", "clean")
 

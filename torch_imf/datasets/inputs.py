@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from torch_imf.data.files import read_bytes, replacing
 from torch_imf.data.names import NameIndex
 from torch_imf.datasets.download import mirror, retrieve
 from torch_imf.datasets.encoder import Encoder, run_encoder
@@ -17,6 +16,7 @@ from torch_imf.datasets.images import find_images
 from torch_imf.datasets.io import read_text, split_rows
 from torch_imf.datasets.raw import RawFolder
 from torch_imf.encoders.feature_file import FeatureFile
+from torch_imf.io.files import read_bytes, replacing
 
 if TYPE_CHECKING:
     from torch_imf.datasets.content import Content

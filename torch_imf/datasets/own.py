@@ -38,6 +38,8 @@ class MultimodalKG(KGDataset):
             (default: :obj:`False`)
     """
 
+    alias = None
+
     def __init__(
         self,
         files: OwnFiles,

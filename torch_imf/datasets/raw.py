@@ -4,10 +4,10 @@ from contextlib import AbstractContextManager
 from torch_geometric.data.dataset import MISSING
 from torch_geometric.io import fs
 
-from torch_imf.data.files import cache_folder
-from torch_imf.data.lock import locked
 from torch_imf.datasets.download import download
 from torch_imf.datasets.sources import RawFile
+from torch_imf.io.files import cache_folder
+from torch_imf.io.lock import locked
 
 
 class RawFolder:
@@ -92,7 +92,7 @@ class RawFolder:
 
     def lock(self) -> AbstractContextManager[None]:
         r"""Returns a block that one process at a time may enter, see
-        :meth:`~torch_imf.data.lock.locked`. It is that of the whole dataset.
+        :meth:`~torch_imf.io.lock.locked`. It is that of the whole dataset.
         """
         return locked(osp.dirname(self.folder))
 

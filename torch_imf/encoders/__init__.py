@@ -1,19 +1,5 @@
 r"""Encoders turn raw modalities into one vector per entity, once."""
 
-from .feature_file import FeatureFile
-from .numeric import NumericEncoder
-from .pixel import PixelEncoder
-from .structural import StructuralEncoder
-from .textual import TextEncoder
-from .tfidf import TfidfEncoder
-from .visual import VisualEncoder
+from torch_imf.registry import attach
 
-__all__ = classes = [
-    "StructuralEncoder",
-    "TextEncoder",
-    "TfidfEncoder",
-    "VisualEncoder",
-    "PixelEncoder",
-    "NumericEncoder",
-    "FeatureFile",
-]
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

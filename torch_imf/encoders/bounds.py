@@ -5,7 +5,7 @@ import zipfile
 import numpy as np
 from torch import Tensor
 
-from torch_imf.data.limits import RATIO, too_large
+from torch_imf.io.limits import RATIO, too_large
 
 from .unpickle import ContentError
 

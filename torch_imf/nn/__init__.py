@@ -1,67 +1,10 @@
-from .functional import (
-    contrastive_loss,
-    dura_loss,
-    info_nce_loss,
-    linear_bce_loss,
-    linear_ce_loss,
-    self_adversarial_loss,
-)
-from .fusion import AdaMFFusion, DecisionFusion, IMFFusion, MutanFusion, StackFusion
-from .generator import ModalityGenerator
-from .models import (
-    IKRL,
-    IMF,
-    KGE,
-    RSME,
-    TBKGC,
-    AdaMF,
-    Adversary,
-    JointKGE,
-    MultimodalKGE,
-    SampledLoss,
-)
-from .scorer import (
-    ComplEx,
-    ContextualRelationalScorer,
-    ConvE,
-    CrossModal,
-    DistMult,
-    RotatE,
-    Scorer,
-    TransE,
-    TuckER,
-)
+import warnings
 
-__all__ = classes = [
-    "AdaMF",
-    "AdaMFFusion",
-    "Adversary",
-    "ComplEx",
-    "ContextualRelationalScorer",
-    "ConvE",
-    "CrossModal",
-    "DecisionFusion",
-    "DistMult",
-    "IKRL",
-    "IMF",
-    "IMFFusion",
-    "JointKGE",
-    "KGE",
-    "ModalityGenerator",
-    "MultimodalKGE",
-    "MutanFusion",
-    "RSME",
-    "RotatE",
-    "SampledLoss",
-    "Scorer",
-    "StackFusion",
-    "TBKGC",
-    "TransE",
-    "TuckER",
-    "contrastive_loss",
-    "dura_loss",
-    "info_nce_loss",
-    "linear_bce_loss",
-    "linear_ce_loss",
-    "self_adversarial_loss",
-]
+with warnings.catch_warnings():
+    # PyG uses what PyTorch has deprecated, about which its users can do nothing:
+    warnings.filterwarnings("ignore", ".*torch.jit", FutureWarning)
+    import torch_geometric.nn  # noqa: F401
+
+from torch_imf.registry import attach
+
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

@@ -5,10 +5,10 @@ import torch
 from torch import Tensor
 from torch.nn import Identity, Module, Parameter
 
+from torch_imf.evaluation.ranking import inference
 from torch_imf.nn.models import MultimodalKGE
 from torch_imf.nn.models.features import FrozenFeatures
 from torch_imf.pretrained.settings import make
-from torch_imf.ranking import inference
 
 #: What only training needs, or what is kept in another form.
 LEFT_OUT = ("features.", "struct.", "loss_fn.sampler.")

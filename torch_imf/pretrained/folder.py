@@ -10,7 +10,8 @@ from torch.nn import Module
 from torch_geometric.data import Data
 
 from torch_imf.data.graph import check_graph, prepare
-from torch_imf.data.lock import locked
+from torch_imf.evaluation.ranking import check_finite, inference
+from torch_imf.io.lock import locked
 from torch_imf.nn.models import MultimodalKGE
 from torch_imf.pretrained.card import model_card
 from torch_imf.pretrained.features import prediction_state, rebuild
@@ -30,7 +31,6 @@ from torch_imf.pretrained.files import (
 )
 from torch_imf.pretrained.graph import graph_facts, graph_names, graph_sizes, make_graph, to_json
 from torch_imf.pretrained.settings import describe
-from torch_imf.ranking import check_finite, inference
 
 
 def save_pretrained(

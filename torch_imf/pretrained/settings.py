@@ -4,19 +4,25 @@ from typing import Any
 
 from torch.nn import Embedding, Module
 
-from torch_imf.nn import fusion, models, scorer
-from torch_imf.nn.models import IKRL, IMF, RSME, MultimodalKGE
+from torch_imf import registry
+from torch_imf.nn.fusion import StackFusion
+from torch_imf.nn.models import IKRL, IMF, RSME, Adversary, MultimodalKGE
 from torch_imf.nn.models.one_to_n import OneToNLoss
 from torch_imf.nn.models.sampled import SampledLoss
-from torch_imf.nn.scorer import ContextualRelationalScorer, ConvE
+from torch_imf.nn.scorer import ContextualRelationalScorer, ConvE, CrossModal
 
 #: What can be made again from its settings.
 CLASSES: dict[str, type[Module]] = {
     "OneToNLoss": OneToNLoss,
-    **{name: getattr(fusion, name) for name in fusion.classes},
-    **{name: getattr(scorer, name) for name in scorer.classes},
-    **{name: getattr(models, name) for name in models.classes},
-    **{name: getattr(models, name) for name in ("Adversary", "SampledLoss")},
+    **{
+        cls.__name__: cls
+        for kind in ("fusion", "scorer", "model")
+        for cls in registry.classes(kind).values()
+    },
+    "StackFusion": StackFusion,
+    "CrossModal": CrossModal,
+    "Adversary": Adversary,
+    "SampledLoss": SampledLoss,
 }
 
 

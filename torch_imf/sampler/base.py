@@ -5,6 +5,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from torch_imf.data import TripletIndex
+from torch_imf.registry import Recorded
 
 #: What is trained, and its loss.
 Objective = tuple[list[Parameter], Callable[..., Tensor]]
@@ -13,7 +14,7 @@ Objective = tuple[list[Parameter], Callable[..., Tensor]]
 Score = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
-class Sampler(torch.nn.Module):
+class Sampler(Recorded, torch.nn.Module):
     r"""An abstract base class of samplers: they corrupt the tail of each fact
     of a batch into :math:`K` negatives. The head of a fact is corrupted by
     passing its inverse triple :math:`(t, r^{-1}, h)`.

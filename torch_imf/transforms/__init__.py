@@ -1,4 +1,3 @@
-from .add_inverse import AddInverse
-from .drop_modality import DropModality
+from torch_imf.registry import attach
 
-__all__ = classes = ["AddInverse", "DropModality"]
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

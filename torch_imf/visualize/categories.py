@@ -5,8 +5,8 @@ from torch.nn import Module
 from torch_geometric.data import Data
 
 from torch_imf.data.graph import prepare
-from torch_imf.evaluate import fact_groups, rank_facts
-from torch_imf.ranking import metrics
+from torch_imf.evaluation.evaluate import fact_groups, rank_facts
+from torch_imf.evaluation.ranking import metrics
 from torch_imf.visualize.style import LIGHT, SMALL, Style, beside, finish, ink, make_axes
 
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ from torch import Tensor
 from torch.nn import Module
 from torch_geometric.data import Data
 
+from torch_imf.answers.predict import find_rows, labels
 from torch_imf.data.graph import prepare
 from torch_imf.data.lookup import Lookup
-from torch_imf.predict import find_rows, labels
-from torch_imf.ranking import inference
+from torch_imf.evaluation.ranking import inference
 from torch_imf.visualize.style import (
     DARK,
     SMALL,

@@ -5,9 +5,9 @@ import torch
 from torch.nn import Module
 from torch_geometric.data import Data
 
-from torch_imf.predict import Answers, Completion, predict
-from torch_imf.tables import percent
-from torch_imf.temperature import Temperature
+from torch_imf.answers.predict import Answers, Completion, predict
+from torch_imf.answers.probability import Temperature
+from torch_imf.answers.tables import percent
 from torch_imf.visualize.style import (
     SMALL,
     beside,

@@ -1,8 +1,8 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from torch_imf.explain import Explanation, Rank
-from torch_imf.tables import percent
+from torch_imf.answers.explain import Explanation, Rank
+from torch_imf.answers.tables import percent
 from torch_imf.visualize.style import (
     DARK,
     LIGHT,

@@ -3,7 +3,7 @@ from collections.abc import Mapping, Sequence
 from itertools import cycle
 from typing import TYPE_CHECKING
 
-from torch_imf.checkpoint import best_entry
+from torch_imf.training.checkpoint import best_entry
 from torch_imf.visualize.style import COLORS, DARK, LIGHT, SMALL, TEXT, Style, finish, make_axes
 
 if TYPE_CHECKING:

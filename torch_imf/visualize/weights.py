@@ -6,12 +6,12 @@ from torch import Tensor
 from torch.nn import Module
 from torch_geometric.data import Data
 
+from torch_imf.answers.predict import find_rows, labels
+from torch_imf.answers.probability import view_scores, yields_probabilities
 from torch_imf.data.graph import prepare
 from torch_imf.data.index import both_sides
 from torch_imf.data.lookup import Lookup
-from torch_imf.predict import find_rows, labels
-from torch_imf.ranking import StreamedScores, inference
-from torch_imf.temperature import view_scores, yields_probabilities
+from torch_imf.evaluation.ranking import StreamedScores, inference
 
 NUM_RELATIONS = 10
 

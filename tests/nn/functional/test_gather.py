@@ -2,9 +2,10 @@ import pytest
 import torch
 
 from torch_imf import fit
-from torch_imf.nn import KGE, SampledLoss, scorer
+from torch_imf.nn import KGE, SampledLoss
 from torch_imf.nn.functional import gather, gather_similarity
 from torch_imf.nn.scorer import DistMult, RotatE
+from torch_imf.registry import class_names
 
 
 @pytest.mark.parametrize("scorer", [RotatE(6), DistMult(6)])
@@ -49,7 +50,7 @@ def test_similarity_that_is_a_view_of_its_keys(monkeypatch):
     assert not grad[:, 1:].any()
 
 
-@pytest.mark.parametrize("name", scorer.classes)
+@pytest.mark.parametrize("name", class_names("scorer"))
 def test_recomputed_in_bf16_as_before(fake, name):
     model = KGE(fake.num_nodes, fake.num_relations, 16, name, loss=SampledLoss(4))
     similarity, calls = model.scorers["struct"].similarity, []

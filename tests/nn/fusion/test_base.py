@@ -2,10 +2,10 @@ import pytest
 import torch
 
 from torch_imf.nn import fusion as fusions
-from torch_imf.nn.fusion import fusion_resolver
+from torch_imf.registry import class_names, resolve
 
 
-@pytest.fixture(params=fusions.classes)
+@pytest.fixture(params=class_names("fusion"))
 def fusion(request):
     return getattr(fusions, request.param)({"s": 4, "t": 6}, 8).eval()
 
@@ -38,6 +38,6 @@ def test_errors(fusion):
 
 
 def test_fusion_resolver():
-    assert isinstance(fusion_resolver("imf", {"s": 4}, 8), fusions.IMFFusion)
+    assert isinstance(resolve("fusion", "imf", {"s": 4}, 8), fusions.IMFFusion)
     with pytest.raises(ValueError, match="Could not resolve 'sum' among choices .*IMFFusion"):
-        fusion_resolver("sum", {"s": 4}, 8)
+        resolve("fusion", "sum", {"s": 4}, 8)

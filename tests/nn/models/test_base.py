@@ -5,15 +5,15 @@ import torch
 
 from torch_imf import evaluate, fit
 from torch_imf.data import TripletIndex, modalities
-from torch_imf.nn import IMF, KGE, scorer
+from torch_imf.nn import IMF, KGE
 from torch_imf.nn import models as models_module
-from torch_imf.nn.models import model_resolver
+from torch_imf.registry import class_names, resolve
 from torch_imf.transforms import AddInverse
 
 
 def build(name, data, channels=16, **kwargs):
     args = modalities(data) if name != "KGE" else ()
-    return model_resolver(name, data.num_nodes, data.num_relations, channels, *args, **kwargs)
+    return resolve("model", name, data.num_nodes, data.num_relations, channels, *args, **kwargs)
 
 
 def takes_scorer(name):
@@ -22,8 +22,13 @@ def takes_scorer(name):
 
 @pytest.mark.parametrize(
     ("name", "kwargs"),
-    [(x, {"scorer": y}) for x in models_module.classes for y in scorer.classes if takes_scorer(x)]
-    + [(x, {}) for x in models_module.classes if not takes_scorer(x)],
+    [
+        (x, {"scorer": y})
+        for x in class_names("model")
+        for y in class_names("scorer")
+        if takes_scorer(x)
+    ]
+    + [(x, {}) for x in class_names("model") if not takes_scorer(x)],
 )
 def test_scores_agree(fake, name, kwargs):
     model = build(name, fake, **kwargs).eval()
@@ -51,7 +56,7 @@ def test_scores_agree(fake, name, kwargs):
     assert torch.allclose(torch.stack(parts).sum(0), score, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", models_module.classes)
+@pytest.mark.parametrize("name", class_names("model"))
 def test_every_model_beats_chance(fake, name):
     model = build(name, fake, channels=32)
     # A model may know something of similar features before it learns, but not a structural one:
@@ -108,7 +113,7 @@ def test_errors(fake):
     with pytest.raises(ValueError, match=r"'label_smoothing' needs to be in \[0, 1\)"):
         KGE(10, 3, 16, label_smoothing=1.0)
     with pytest.raises(ValueError, match="Could not resolve 'kgee'"):
-        model_resolver("kgee", 10, 3, 16)
+        resolve("model", "kgee", 10, 3, 16)
     model = KGE(10, 3, 16)
     ids = torch.tensor([0, 10])
     with pytest.raises(ValueError, match=r"'head_index' holds ids outside \[0, 10\)"):

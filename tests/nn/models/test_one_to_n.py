@@ -3,8 +3,9 @@ import torch
 import torch.nn.functional as F
 
 from torch_imf.data import QueryLoader, TripletIndex
-from torch_imf.nn import KGE, DistMult, RotatE, TransE, scorer
+from torch_imf.nn import KGE, DistMult, RotatE, TransE
 from torch_imf.nn.models.one_to_n import OneToNLoss
+from torch_imf.registry import class_names
 
 
 def naive(loss, score, pos_index, label_smoothing):
@@ -18,7 +19,7 @@ def naive(loss, score, pos_index, label_smoothing):
 
 
 @pytest.mark.parametrize("loss", ["bce", "ce"])
-@pytest.mark.parametrize("scorer", scorer.classes)
+@pytest.mark.parametrize("scorer", class_names("scorer"))
 def test_loss_equals_naive(fake, loss, scorer):
     model = KGE(fake.num_nodes, fake.num_relations, 16, scorer, loss, label_smoothing=0.1)
     assert str(model.loss_fn) == f"OneToNLoss('{loss}')"

@@ -7,8 +7,8 @@ from torch_imf import sampler as module
 from torch_imf.data import TripletIndex, modalities
 from torch_imf.nn import IKRL, AdaMF, Adversary, SampledLoss, self_adversarial_loss
 from torch_imf.nn.models.sampled import shared_negatives
-from torch_imf.nn.scorer import scorer_resolver
-from torch_imf.sampler import BernoulliSampler, CrossModalAttention, NegativeLoader, classes
+from torch_imf.registry import class_names, resolve
+from torch_imf.sampler import BernoulliSampler, CrossModalAttention, NegativeLoader
 
 
 def build(cls, data, name, seed=1, **kwargs):
@@ -69,7 +69,7 @@ def test_kge_trains_on_samples(fake, scorer):
 
 
 @pytest.mark.parametrize("cls", [AdaMF, IKRL])
-@pytest.mark.parametrize("name", classes)
+@pytest.mark.parametrize("name", class_names("sampler"))
 def test_every_sampler_trains(fake, name, cls):
     model = build(cls, fake, name)
     learned = model.other_objectives()
@@ -87,7 +87,7 @@ def test_every_sampler_trains(fake, name, cls):
 
 
 @pytest.mark.parametrize("cls, adversary", [(KGE, False), (AdaMF, False), (AdaMF, True)])
-@pytest.mark.parametrize("name", classes)
+@pytest.mark.parametrize("name", class_names("sampler"))
 def test_objectives_share_the_parameters_out(fake, name, cls, adversary):
     model = build(cls, fake, name, **({"adversary": Adversary()} if adversary else {}))
     objectives = model.objectives()
@@ -164,7 +164,7 @@ def test_samplers_of_a_loader(fake):
 def test_facts_that_share_negatives(name):
     # The last chunk is a part, and some negatives are none for a fact, or for all of a chunk.
     torch.manual_seed(0)
-    scorer = scorer_resolver(name, 8).eval()
+    scorer = resolve("scorer", name, 8).eval()
     x, rel = torch.randn(30, 8), torch.randn(10, scorer.rel_channels)
     shared = torch.randint(30, (3, 5))
     neg_index = shared.repeat_interleave(4, dim=0)[:10]

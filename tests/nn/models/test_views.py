@@ -3,7 +3,8 @@ import torch
 
 from torch_imf import fit
 from torch_imf.data import modalities
-from torch_imf.nn import IMF, KGE, AdaMF, scorer
+from torch_imf.nn import IMF, KGE, AdaMF
+from torch_imf.registry import class_names
 
 
 def test_every_view_scores_by_its_own_scorer(fake):
@@ -23,7 +24,7 @@ def test_every_view_scores_by_its_own_scorer(fake):
     assert torch.allclose(model.similarity(query, model.key(z)), expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", scorer.classes)
+@pytest.mark.parametrize("name", class_names("scorer"))
 def test_tied_inverses(fake, name):
     sizes = fake.num_nodes, fake.num_relations, 12
     if name not in ("ComplEx", "DistMult", "RotatE", "TransE"):

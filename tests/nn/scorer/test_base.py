@@ -2,10 +2,10 @@ import pytest
 import torch
 
 from torch_imf.nn import scorer as scorers
-from torch_imf.nn.scorer import scorer_resolver
+from torch_imf.registry import class_names, resolve
 
 
-@pytest.fixture(params=[*scorers.classes, "CrossModal", "CrossModal of sums"])
+@pytest.fixture(params=[*class_names("scorer"), "CrossModal", "CrossModal of sums"])
 def scorer(request):
     if request.param == "CrossModal":
         return scorers.CrossModal(scorers.TransE(4))
@@ -67,11 +67,11 @@ def test_gradients_are_finite_at_a_perfect_match(scorer):
 
 
 def test_scorer_resolver():
-    assert isinstance(scorer_resolver("rotate", 8), scorers.RotatE)
-    assert isinstance(scorer_resolver("contextual", 8, 4), scorers.ContextualRelationalScorer)
+    assert isinstance(resolve("scorer", "rotate", 8), scorers.RotatE)
+    assert isinstance(resolve("scorer", "contextual", 8, 4), scorers.ContextualRelationalScorer)
     module = scorers.TransE(8)
-    assert scorer_resolver(module) is module
+    assert resolve("scorer", module) is module
     with pytest.raises(ValueError, match="Could not resolve 'transx' among choices .*TransE"):
-        scorer_resolver("transx", 8)
+        resolve("scorer", "transx", 8)
     with pytest.raises(ValueError, match="need to be positive"):
         scorers.TransE(0)

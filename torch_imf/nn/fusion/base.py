@@ -2,8 +2,10 @@ import torch
 from torch import Tensor
 from torch.nn import Linear
 
+from torch_imf.registry import Recorded
 
-class Fusion(torch.nn.Module):
+
+class Fusion(Recorded, torch.nn.Module):
     r"""An abstract base class of fusions: they turn the representations of an
     entity in each modality into one.
     """

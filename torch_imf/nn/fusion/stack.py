@@ -28,6 +28,8 @@ class StackFusion(Fusion):
             beside it.
     """
 
+    alias = None
+
     def __init__(self, in_channels: dict[str, int]) -> None:
         super().__init__()
         if "struct" not in in_channels or len(in_channels) < 2:

@@ -4,7 +4,8 @@ from torch_imf.nn.fusion import Fusion
 from torch_imf.nn.models.adversary import Adversary
 from torch_imf.nn.models.joint import JointKGE
 from torch_imf.nn.models.sampled import SampledLoss
-from torch_imf.nn.scorer import Scorer, scorer_resolver
+from torch_imf.nn.scorer import Scorer
+from torch_imf.registry import resolve
 
 
 class AdaMF(JointKGE):
@@ -78,7 +79,7 @@ class AdaMF(JointKGE):
         regularization: float = 0.0,
         tie_inverses: bool = False,
     ) -> None:
-        scorer = scorer_resolver(scorer, hidden_channels, rel_channels)
+        scorer = resolve("scorer", scorer, hidden_channels, rel_channels)
         out_channels = getattr(fusion, "out_channels", hidden_channels)
         if out_channels != scorer.channels:
             raise ValueError(

@@ -8,17 +8,18 @@ from torch_geometric.nn.kge import KGEModel
 
 from torch_imf.data import QueryLoader, TripletIndex
 from torch_imf.data.index import check_triples
+from torch_imf.evaluation.ranking import metrics, rank_tails
 from torch_imf.nn.fusion import DecisionFusion
 from torch_imf.nn.models.checks import make_loss
 from torch_imf.nn.models.sampled import SampledLoss
 from torch_imf.nn.models.views import ViewScoring
 from torch_imf.nn.scorer import Scorer
-from torch_imf.ranking import metrics, rank_tails
+from torch_imf.registry import Recorded
 from torch_imf.sampler import NegativeLoader, Sampler
 from torch_imf.sampler.base import Objective
 
 
-class MultimodalKGE(ViewScoring, KGEModel):
+class MultimodalKGE(Recorded, ViewScoring, KGEModel):
     r"""An abstract base class of knowledge graph embedding models that score
     an entity in one or several *views* (:obj:`'struct'`, each modality,
     :obj:`'fused'`), each with its own scorer. It is a drop-in for

@@ -8,15 +8,16 @@ from torch import Tensor
 from torch.nn import Module
 
 from torch_imf.data.features import check_features
+from torch_imf.evaluation.ranking import inference
 from torch_imf.nn.functional import contrastive_loss, info_nce_loss
 from torch_imf.nn.functional.contrastive import check_pairs
-from torch_imf.nn.fusion import DecisionFusion, Fusion, fusion_resolver
+from torch_imf.nn.fusion import DecisionFusion, Fusion
 from torch_imf.nn.models.base import MultimodalKGE
 from torch_imf.nn.models.checks import check_embedding, check_mix, check_views
 from torch_imf.nn.models.features import FrozenFeatures, find_masks
 from torch_imf.nn.models.sampled import SampledLoss
-from torch_imf.nn.scorer import ContextualRelationalScorer, Scorer, scorer_resolver
-from torch_imf.ranking import inference
+from torch_imf.nn.scorer import ContextualRelationalScorer, Scorer
+from torch_imf.registry import resolve
 
 
 class IMF(MultimodalKGE):
@@ -92,7 +93,7 @@ class IMF(MultimodalKGE):
             (:meth:`~torch_imf.nn.dura_loss`). (default: :obj:`0.`)
         struct (torch.Tensor or torch.nn.Module, optional): What the structural
             view starts from: embeddings of shape :obj:`[N, C]`, such as those
-            of :class:`~torch_imf.encoders.StructuralEncoder`, or a module that
+            of :class:`~torch_imf.nn.StructuralEncoder`, or a module that
             gives them when called without arguments, to be trained jointly
             (unless frozen, when it is called once). If :obj:`None`, random
             embeddings. (default: :obj:`None`)
@@ -142,7 +143,7 @@ class IMF(MultimodalKGE):
         if scorer == "contextual":
             bias = -math.log(max(num_nodes, 2))
             scorer = ContextualRelationalScorer(hidden_channels, rel_channels, logit_bias=bias)
-        scorer = scorer_resolver(scorer, hidden_channels, rel_channels)
+        scorer = resolve("scorer", scorer, hidden_channels, rel_channels)
         sizes = (hidden_channels, scorer.rel_channels if rel_channels is None else rel_channels)
         if (scorer.channels, scorer.rel_channels) != sizes:
             raise ValueError(
@@ -184,7 +185,7 @@ class IMF(MultimodalKGE):
         self.fusion = None
         if "fused" in views:
             in_channels = {name: hidden_channels for name in ["struct", *names]}
-            self.fusion = fusion_resolver(fusion, in_channels, hidden_channels)
+            self.fusion = resolve("fusion", fusion, in_channels, hidden_channels)
             check_pairs("contrastive_pairs", contrastive_pairs or [], list(in_channels))
         self.reset_parameters()
 

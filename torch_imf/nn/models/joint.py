@@ -7,13 +7,14 @@ from torch.utils.checkpoint import checkpoint
 
 from torch_imf.data.features import check_features
 from torch_imf.nn.functional import self_adversarial_loss
-from torch_imf.nn.fusion import Fusion, fusion_resolver
+from torch_imf.nn.fusion import Fusion
 from torch_imf.nn.models.adversary import Adversary, similarity
 from torch_imf.nn.models.base import MultimodalKGE
 from torch_imf.nn.models.checks import check_mix, check_views
 from torch_imf.nn.models.features import FrozenFeatures, find_masks
 from torch_imf.nn.models.sampled import SampledLoss
 from torch_imf.nn.scorer import Scorer
+from torch_imf.registry import resolve
 from torch_imf.sampler import MANSSampler
 from torch_imf.sampler.base import Objective
 
@@ -62,6 +63,8 @@ class JointKGE(MultimodalKGE):
             a sampler replaces what entities lack.
     """
 
+    alias = None
+
     def __init__(
         self,
         num_nodes: int,
@@ -102,7 +105,7 @@ class JointKGE(MultimodalKGE):
             self.features[name] = FrozenFeatures(x, mask, hidden_channels)
         check_mix(self.sampler, self.masks())
         in_channels = dict.fromkeys(names, hidden_channels)
-        self.fusion = fusion_resolver(fusion, in_channels, hidden_channels)
+        self.fusion = resolve("fusion", fusion, in_channels, hidden_channels)
         self.adversary = adversary
         if adversary is not None:
             adversary.build(hidden_channels, list(x_dict))

@@ -2,7 +2,8 @@ from torch import Tensor
 
 from torch_imf.nn.models.base import MultimodalKGE
 from torch_imf.nn.models.sampled import SampledLoss
-from torch_imf.nn.scorer import Scorer, scorer_resolver
+from torch_imf.nn.scorer import Scorer
+from torch_imf.registry import resolve
 
 
 class KGE(MultimodalKGE):
@@ -45,7 +46,7 @@ class KGE(MultimodalKGE):
             num_nodes,
             num_relations,
             hidden_channels,
-            scorers={"struct": scorer_resolver(scorer, hidden_channels, rel_channels)},
+            scorers={"struct": resolve("scorer", scorer, hidden_channels, rel_channels)},
             loss=loss,
             label_smoothing=label_smoothing,
             regularization=regularization,

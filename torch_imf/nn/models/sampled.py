@@ -7,7 +7,8 @@ from torch.utils.checkpoint import checkpoint
 from torch_imf.data import TripletIndex
 from torch_imf.nn.functional import gather_similarity, self_adversarial_loss
 from torch_imf.nn.scorer import Scorer
-from torch_imf.sampler import NegativeLoader, Sampler, sampler_resolver
+from torch_imf.registry import resolve
+from torch_imf.sampler import NegativeLoader, Sampler
 
 
 class SampledLoss(torch.nn.Module):
@@ -80,8 +81,12 @@ class SampledLoss(torch.nn.Module):
         sampler = self.sampler
         if isinstance(sampler, str):
             index = TripletIndex(head_index, rel_type, tail_index)
-            sampler = sampler_resolver(
-                sampler, num_nodes=num_nodes, index=index, num_negatives=self.num_negatives
+            sampler = resolve(
+                "sampler",
+                sampler,
+                num_nodes=num_nodes,
+                index=index,
+                num_negatives=self.num_negatives,
             )
             if sampler.state_dict():
                 raise ValueError(

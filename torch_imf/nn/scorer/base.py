@@ -3,13 +3,15 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from torch_imf.registry import Recorded
+
 #: The size of the largest difference of queries and keys to hold at once, in numbers.
 MAX_PAIRS = 2**23
 #: The same without gradients on a CPU, where each is visited several times: in its cache.
 MAX_CACHED_PAIRS = 2**19
 
 
-class Scorer(torch.nn.Module):
+class Scorer(Recorded, torch.nn.Module):
     r"""An abstract base class of scoring functions: everything known about
     :math:`(h, r)` is a *query*, everything about :math:`t` is a *key*, and the
     score :math:`\psi(h, r, t)` is their similarity (higher is more likely).
@@ -122,6 +124,8 @@ class DistanceScorer(Scorer):
         margin (float, optional): The margin :math:`\gamma`: the score of a
             perfect match. (default: :obj:`6.`)
     """
+
+    alias = None
 
     linear = False
 

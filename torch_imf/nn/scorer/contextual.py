@@ -47,6 +47,8 @@ class ContextualRelationalScorer(Scorer):
             (default: :obj:`False`)
     """
 
+    alias = "contextual"
+
     def __init__(
         self,
         channels: int,

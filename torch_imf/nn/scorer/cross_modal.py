@@ -26,6 +26,8 @@ class CrossModal(Scorer):
             embeddings are scored, too. (default: :obj:`False`)
     """
 
+    alias = None
+
     linear = False
 
     def __init__(self, scorer: Scorer, total: bool = False) -> None:

@@ -1,0 +1,152 @@
+import pytest
+import torch
+
+from torch_imf import Temperature, calibration_error, fit, fit_temperature
+from torch_imf.answers.probability import _thin_out, as_logit, yields_probabilities
+from torch_imf.data import TripletIndex, modalities
+from torch_imf.data.index import both_sides
+from torch_imf.nn import IMF, KGE, SampledLoss
+
+
+def build(data, loss, views=("struct", "text", "fused")):
+    args = (data.num_nodes, data.num_relations, 16, *modalities(data))
+    return IMF(*args, views=list(views), scorer="distmult", loss=loss)
+
+
+def held_out(model, data):
+    # Scores of all candidates of the queries of test facts, which are true, which are unknown.
+    (head, tail), rel = data.edge_index[:, data.test_mask], data.edge_type[data.test_mask]
+    head, rel, _ = both_sides(head, rel, tail, data.num_relations)
+    head, rel = torch.stack([head, rel]).unique(dim=1)
+    score = model.eval().predict(head, rel)
+    target, new = torch.zeros_like(score), torch.ones_like(score, dtype=torch.bool)
+    new[tuple(TripletIndex.from_data(data, ~data.test_mask)(head, rel))] = False
+    target[tuple(TripletIndex.from_data(data, data.test_mask)(head, rel))] = 1
+    return score, target, new
+
+
+@pytest.mark.parametrize("loss", ["bce", "ce"])
+def test_fit_temperature_calibrates(fake, loss):
+    model = build(fake, loss)
+    fit(model, fake, epochs=12, batch_size=64, lr=0.02, eval_every=12)
+    state = {k: v.clone() for k, v in model.state_dict().items()}
+    temperature = fit_temperature(model, fake)
+    assert model.training and temperature.scale > 0
+    assert all(torch.equal(v, state[k]) for k, v in model.state_dict().items())
+
+    score, target, new = held_out(model, fake)
+    probability = temperature(score)
+    before = score if loss == "bce" else score.softmax(dim=-1)
+    assert bool((probability.gather(1, score.argsort()).diff() >= 0).all())  # The same order.
+    # The new answers that would be shown, and all of them:
+    best = score.masked_fill(~new, -torch.inf).topk(10).indices
+    for part, bound in ((lambda x: x.gather(1, best), 0.9), (lambda x: x[new], 0.6)):
+        error = calibration_error(part(probability), part(target))
+        assert error < bound * calibration_error(part(before), part(target))
+
+
+def test_fit_temperature_is_the_optimum(fake):
+    # Independently: no other parameters give validation facts a higher likelihood.
+    model = build(fake, "bce")
+    fit(model, fake, epochs=4, batch_size=64, lr=0.02, eval_every=4)
+    best = fit_temperature(model, fake, prior=1e-9)
+    mask = fake.val_mask
+    (head, tail), rel = fake.edge_index[:, mask], fake.edge_type[mask]
+    head, rel, _ = both_sides(head, rel, tail, fake.num_relations)
+    head, rel = torch.stack([head, rel]).unique(dim=1)
+    score = model.eval().predict(head, rel)
+    target, new = torch.zeros_like(score), torch.ones_like(score, dtype=torch.bool)
+    target[tuple(TripletIndex.from_data(fake, mask)(head, rel))] = 1
+    new[tuple(TripletIndex.from_data(fake, fake.train_mask)(head, rel))] = False
+
+    def loss(*args):
+        logit = Temperature(*args, is_prob=True).logit(score)
+        return float(
+            torch.nn.functional.binary_cross_entropy_with_logits(
+                logit[new].double(), target[new].double(), reduction="sum"
+            )
+        )
+
+    args = (best.scale, best.norm, best.bias)
+    for i in range(3):
+        for step in (-0.02, 0.02):
+            other = list(args)
+            other[i] += step
+            assert loss(*args) < loss(*other)
+
+
+def test_fit_temperature_thins_out(fake, monkeypatch):
+    model = build(fake, "ce")
+    fit(model, fake, epochs=6, batch_size=64, lr=0.02, eval_every=6)
+    exact = fit_temperature(model, fake)
+    monkeypatch.setattr("torch_imf.answers.probability.NUM_BEST", 20)
+    thin = fit_temperature(model, fake)
+    assert thin != exact
+    for name in ("scale", "norm", "bias"):
+        assert getattr(thin, name) == pytest.approx(getattr(exact, name), abs=0.05)
+
+
+def test_thin_out(monkeypatch):
+    monkeypatch.setattr("torch_imf.answers.probability.NUM_BEST", 2)
+    score = torch.tensor([[3.0, 9.0, 7.0, 1.0, 5.0, 2.0, 8.0, -torch.inf]])
+    # Two as they are, then the middle ones of 7, 5, 3 and of 2, 1, -inf:
+    out, weight = _thin_out(score)
+    assert out.tolist() == [[9.0, 8.0, 5.0, 1.0]] and weight.tolist() == [[1.0, 1.0, 3.0, 3.0]]
+    monkeypatch.setattr("torch_imf.answers.probability.NUM_BEST", 8)
+    out, weight = _thin_out(score)
+    assert out.tolist() == [[9.0, 8.0, 7.0, 5.0, 3.0, 2.0, 1.0, 0.0]]
+    assert weight.tolist() == [[1.0] * 7 + [0.0]]
+
+
+def test_fit_temperature_sees_no_test_fact(fake):
+    model = build(fake, "ce")
+    other = fake.clone()
+    other.edge_index = other.edge_index.clone()
+    other.edge_index[1, other.test_mask] = 0
+    temperature = fit_temperature(model, fake)
+    assert fit_temperature(model, other) == temperature
+    assert fit_temperature(model, fake, num_facts=5) != temperature
+    assert fit_temperature(model, fake, batch_size=7).bias == pytest.approx(temperature.bias, 1e-3)
+
+
+def test_temperature():
+    score = torch.tensor([[1.0, 2.0, 4.0]])
+    assert torch.allclose(Temperature(2.0, 0.0, -1.0)(score), (2 * score - 1).sigmoid())
+    softmax = Temperature(1.0, 1.0, 0.0).logit(score)
+    assert torch.allclose(softmax, score.log_softmax(dim=-1))
+    prob = torch.tensor([[0.0, 0.25, 1.0]])
+    logit = as_logit(prob, True)
+    assert bool(logit.isfinite().all()) and float(logit[0, 1]) == pytest.approx(-1.0986, abs=1e-4)
+    assert torch.equal(as_logit(prob, False), prob)
+
+
+def test_every_loss(fake):
+    assert yields_probabilities(build(fake, "bce"))
+    assert not yields_probabilities(build(fake, "ce"))
+    for loss in ("bce", SampledLoss(num_negatives=2)):
+        model = KGE(fake.num_nodes, fake.num_relations, 8, loss=loss)
+        assert not yields_probabilities(model)
+        assert fit_temperature(model, fake, num_facts=20).scale > 0
+
+
+def test_calibration_error():
+    probability = torch.tensor([0.05, 0.15, 0.95, 1.0])
+    target = torch.tensor([0.0, 1.0, 1.0, 0.0])
+    # Three bins hold one, one and two: |0.05| + |0.15 - 1| + |1.95 - 1| over four.
+    assert calibration_error(probability, target) == pytest.approx((0.05 + 0.85 + 0.95) / 4)
+    assert calibration_error(target, target) == 0.0
+
+
+def test_errors(fake):
+    model = build(fake, "ce")
+    for kwargs in ({"num_facts": 0}, {"batch_size": 0}, {"prior": 0.0}):
+        with pytest.raises(ValueError, match="need to be positive"):
+            fit_temperature(model, fake, **kwargs)
+    data = fake.clone()
+    data.val_mask = torch.zeros_like(data.val_mask)
+    with pytest.raises(ValueError, match="'val' split holds no facts that are not training facts"):
+        fit_temperature(model, data)
+    with pytest.raises(ValueError, match="as many targets as probabilities"):
+        calibration_error(torch.rand(3), torch.rand(2))
+    with pytest.raises(ValueError, match=r"in \[0, 1\]"):
+        calibration_error(torch.tensor([float("nan")]), torch.ones(1))

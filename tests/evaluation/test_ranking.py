@@ -1,0 +1,161 @@
+import pytest
+import torch
+
+from torch_imf.data import TripletIndex
+from torch_imf.evaluation import ranking
+from torch_imf.evaluation.ranking import NotFinite, check_finite, inference, metrics, rank_tails
+from torch_imf.nn import KGE
+
+
+def test_rank_tails_outside_of_the_filter():
+    model = KGE(9, 2, 4)
+    torch.nn.init.zeros_(model.node_emb.weight)
+    empty = torch.empty(0, dtype=torch.long)
+    triples = torch.arange(5), torch.tensor([0, 1, 2, 3, 0]), torch.arange(5)
+    greater, equal = rank_tails(model, *triples, TripletIndex(empty, empty, empty))
+    assert greater.tolist() == [0] * 5
+    assert equal.tolist() == [8] * 5
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 100])
+def test_each_query_is_scored_once(batch_size):
+    model = KGE(9, 2, 4)
+    queries = []
+
+    class Spy(KGE):
+        def query(self, head, rel_type):
+            queries.extend(rel_type.tolist())
+            return super().query(head, rel_type)
+
+    model = Spy(9, 2, 4)
+    head = torch.tensor([0, 0, 0, 1, 1, 2, 0])
+    rel = torch.tensor([0, 0, 1, 0, 0, 0, 0])
+    tail = torch.arange(7)
+    index = TripletIndex(head, rel, tail)
+    greater, equal = rank_tails(model, head, rel, tail, index, batch_size=batch_size)
+    assert len(queries) == 4
+    score = model.eval().predict(head, rel)
+    for i in range(7):
+        known = tail[(head == head[i]) & (rel == rel[i])]
+        others = [j for j in range(9) if j not in known.tolist()]
+        assert int(greater[i]) == int((score[i, others] > score[i, tail[i]]).sum())
+        assert int(equal[i]) == 0
+
+
+@pytest.mark.parametrize("max_scores", [1, 40, 2**18])
+@pytest.mark.parametrize("batch_size, chunk_size", [(4, 8), (7, 1000), (512, 8), (512, 1000)])
+def test_rank_tails_equals_naive(max_scores, batch_size, chunk_size, monkeypatch):
+    # Queries of many answers and of one, known answers that are not ranked, and ranked ones that
+    # are not known, with ties.
+    monkeypatch.setattr(ranking, "MAX_SCORES", max_scores)
+    num_nodes = 30
+    table = torch.randint(6, (num_nodes, 4, num_nodes)).float()
+
+    class Table(torch.nn.Module):
+        def predict(self, head_index, rel_type):
+            return table[head_index, rel_type]
+
+    model = Table()
+    known = torch.rand(num_nodes, 4, num_nodes) < torch.rand(num_nodes, 4, 1) ** 4
+    ranked = (torch.rand_like(table) < 0.5) & known
+    ranked.view(-1)[torch.randint(table.numel(), (20,))] = True
+    head, rel, tail = ranked.nonzero().t()
+    perm = torch.randperm(head.numel())
+    head, rel, tail = head[perm], rel[perm], tail[perm]
+    greater, equal = rank_tails(
+        model,
+        head,
+        rel,
+        tail,
+        TripletIndex(*known.nonzero().t()),
+        num_nodes,
+        batch_size,
+        chunk_size,
+    )
+    score, true = table[head, rel], table[head, rel, tail].unsqueeze(-1)
+    other = ~known[head, rel]
+    other[torch.arange(head.numel()), tail] = False
+    assert torch.equal(greater, ((score > true) & other).sum(dim=-1).float())
+    assert torch.equal(equal, ((score == true) & other).sum(dim=-1).float())
+
+
+def test_few_candidates_are_scored_twice(monkeypatch):
+    monkeypatch.setattr(ranking, "MAX_SCORES", 20)
+    spans = []
+
+    class Spy(KGE):
+        def similarity(self, query, key):
+            spans.append(len(key["struct"]))
+            return super().similarity(query, key)
+
+    model = Spy(100, 2, 4)
+    triples = torch.tensor([3, 4]), torch.tensor([0, 0]), torch.tensor([17, 12])
+    index = TripletIndex(*triples)
+    counts = torch.stack(rank_tails(model, *triples, index, chunk_size=50))
+    assert spans == [10] * 11  # Both tails are among the second ten.
+    spans.clear()
+    assert torch.equal(torch.stack(rank_tails(model, *triples, index)), counts)
+    assert spans == [10] * 10
+
+
+def test_scores_of_a_model_are_left_as_they_are():
+    class Constant(torch.nn.Module):
+        score = torch.arange(6.0)
+
+        def predict(self, head_index, rel_type):
+            return self.score.expand(head_index.numel(), -1)
+
+    triples = torch.tensor([0, 0, 1]), torch.tensor([0, 0, 0]), torch.tensor([1, 3, 3])
+    greater, equal = rank_tails(Constant(), *triples, TripletIndex(*triples), num_nodes=6)
+    assert greater.tolist() == [3, 2, 2] and equal.tolist() == [0, 0, 0]
+    assert Constant.score.tolist() == [0, 1, 2, 3, 4, 5]
+
+
+def test_metrics():
+    out = metrics(torch.tensor([1.0, 2.0, 4.0, 20.0]), ks=(1, 4))
+    assert out == pytest.approx({"mr": 6.75, "mrr": 0.45, "hits@1": 0.25, "hits@4": 0.75})
+
+
+def test_inference_restores_the_mode():
+    model = KGE(9, 2, 4)
+    with pytest.raises(ZeroDivisionError):
+        with inference(model), torch.autocast("cpu", torch.bfloat16):
+            assert not model.training and not torch.is_grad_enabled()
+            raise ZeroDivisionError
+    assert model.training and torch.is_grad_enabled()
+    with torch.autocast("cpu", torch.bfloat16), inference(model):
+        assert model.predict(torch.tensor([0]), torch.tensor([0])).dtype == torch.float
+    assert check_finite(torch.ones(1, dtype=torch.bfloat16)).dtype == torch.float
+    assert check_finite(torch.ones(1, dtype=torch.double)).dtype == torch.double
+
+
+def test_check_finite():
+    for value in (torch.nan, torch.inf, -torch.inf):
+        score = torch.randn(20, 30)
+        score[4, 5] = value
+        with pytest.raises(NotFinite, match="yields 1 NaN or infinite scores"):
+            check_finite(score)
+    for dtype in (torch.half, torch.bfloat16, torch.float, torch.double):
+        score = torch.full((20,), torch.finfo(dtype).max, dtype=dtype)  # Their sum overflows.
+        assert torch.equal(check_finite(score), score.to(check_finite(score).dtype))
+
+
+def test_errors():
+    empty = torch.empty(0, dtype=torch.long)
+    index = TripletIndex(empty, empty, empty)
+    with pytest.raises(ValueError, match="no triples to rank"):
+        rank_tails(KGE(9, 2, 4), empty, empty, empty, index)
+    one = torch.tensor([0])
+    with pytest.raises(ValueError, match=r"'rel_type' holds ids outside \[0, 4\)"):
+        rank_tails(KGE(9, 2, 4), one, one + 4, one, index)
+
+
+def test_equal_vectors_tie_in_every_block():
+    # As those of entities without a modality: products of another width may round apart.
+    model = KGE(1026, 2, 256, "distmult")
+    with torch.no_grad():
+        model.node_emb.weight[100:] = torch.randn(256)
+    head, rel = torch.arange(512), torch.zeros(512, dtype=torch.long)
+    tail = torch.cat([torch.arange(100, 611), torch.tensor([1025])])
+    equal = rank_tails(model, head, rel, tail, TripletIndex(head, rel, tail))[1]
+    assert (equal == 925).all()

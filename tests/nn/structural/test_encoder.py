@@ -1,0 +1,330 @@
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+import torch_geometric.typing
+from torch_geometric.data import Data
+from torch_geometric.sampler import BaseSampler, SamplerOutput
+
+from torch_imf import evaluate, fit
+from torch_imf.nn import StructuralEncoder
+from torch_imf.transforms import AddInverse
+
+HAS_BACKEND = torch_geometric.typing.WITH_PYG_LIB or torch_geometric.typing.WITH_TORCH_SPARSE
+
+
+class FullSampler(BaseSampler):
+    # The layout of PyG's samplers, with all edges, and the nodes of a batch in front.
+    def __init__(self, data: Data) -> None:
+        self.data = data
+
+    def sample_from_nodes(self, inputs):
+        raise NotImplementedError
+
+    def sample_from_edges(self, inputs, neg_sampling=None):
+        seed, inverse = torch.stack([inputs.row, inputs.col]).unique(return_inverse=True)
+        rest = torch.ones(self.data.num_nodes, dtype=torch.bool).index_fill_(0, seed, False)
+        node = torch.cat([seed, rest.nonzero().view(-1)])
+        row, col = node.argsort()[self.data.edge_index]
+        metadata = (inputs.input_id, inverse, None, None)
+        edge = torch.arange(self.data.num_edges)
+        return SamplerOutput(node, row, col, edge, metadata=metadata)
+
+    @property
+    def edge_permutation(self):
+        return None
+
+
+def train_facts(data: Data) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    head_index, tail_index = data.edge_index[:, data.train_mask]
+    return head_index, data.edge_type[data.train_mask], tail_index
+
+
+def make(data: Data, **kwargs) -> StructuralEncoder:
+    return StructuralEncoder(data.num_nodes, data.num_relations, 16, **kwargs)
+
+
+def test_structural_encoder(fake):
+    encoder = make(fake)
+    expected = "(150, num_relations=5, hidden_channels=16, num_layers=2, heads=4)"
+    assert str(encoder) == f"StructuralEncoder{expected}"
+    assert encoder.margin == 2.0
+    x = encoder.encode(fake)
+    assert x.size() == (150, 16) and not x.requires_grad
+    assert torch.allclose(x.norm(dim=-1), torch.ones(150))
+    rel = encoder.rel_embedding()
+    assert rel.size() == (10, 16) and torch.equal(rel[5:], -encoder.rel_emb.weight)
+    assert set(encoder.state_dict()) == {key for key, _ in encoder.named_parameters()}
+
+
+def test_structural_encoder_is_a_gat(fake):
+    # One layer and one head by hand, in the form of the paper:
+    encoder = make(fake, num_layers=1, heads=1, normalize=False, residual=False)
+    x, conv = encoder.node_emb.weight, encoder.convs[0]
+    torch.nn.init.normal_(conv.bias)
+    z = x @ conv.lin.weight.t()
+    head_index, _, tail_index = train_facts(fake)
+    count = torch.eye(150)  # How often each edge occurs. Each entity is its own neighbor.
+    count.index_put_((tail_index, head_index), torch.ones(()), accumulate=True)
+    count.index_put_((head_index, tail_index), torch.ones(()), accumulate=True)
+    alpha = (z @ conv.att_dst.view(-1, 1)) + (z @ conv.att_src.view(-1, 1)).t()
+    weight = count * F.leaky_relu(alpha, 0.2).exp()
+    expected = weight / weight.sum(dim=-1, keepdim=True) @ z + conv.bias
+    assert torch.allclose(encoder.encode(fake), expected, atol=1e-5)
+
+
+def test_energy_and_loss_by_a_loop(fake):
+    encoder = make(fake, margin=1.5).register_graph(fake)
+    head_index, rel_type, tail_index, neg_index = next(
+        iter(encoder.loader(*train_facts(fake), batch_size=20, shuffle=True))
+    )
+    assert neg_index.size() == (20, 4)
+    x, rel = encoder().detach(), encoder.rel_emb.weight.detach()
+
+    def energy(h: int, r: int, t: int) -> float:
+        r_vec = rel[r] if r < 5 else -rel[r - 5]
+        return sum(abs(float(v)) for v in x[h] + r_vec - x[t])
+
+    total, num_zero = 0.0, 0
+    for i in range(20):
+        h, r, t = int(head_index[i]), int(rel_type[i]), int(tail_index[i])
+        assert energy(h, r, t) == pytest.approx(energy(t, (r + 5) % 10, h), rel=1e-5)
+        for k in neg_index[i].tolist():
+            hinge = 1.5 + energy(h, r, t) - energy(h, r, k)
+            total, num_zero = total + max(0.0, hinge), num_zero + (hinge < 0)
+    assert 0 < num_zero < 80
+    loss = encoder.loss(head_index, rel_type, tail_index, neg_index)
+    assert float(loss.detach()) == pytest.approx(total / 80, rel=1e-5)
+
+    score = encoder.predict(head_index, rel_type)
+    expected = -encoder.energy(x, head_index, rel_type, tail_index)
+    assert torch.allclose(score[torch.arange(20), tail_index], expected, atol=1e-5)
+
+
+def test_negatives_that_are_none_add_nothing(fake):
+    encoder = make(fake).register_graph(fake)
+    *facts, neg_index = next(iter(encoder.loader(*train_facts(fake), batch_size=20)))
+    for row, col in ((3, 2), (5, slice(None))):
+        neg_index[row, col] = -1
+    loss = encoder.loss(*facts, neg_index)
+    pos, *neg = (encoder.energy(encoder(), *facts[:2], t) for t in (facts[2], *neg_index.t()))
+    hinge = (encoder.margin + pos.unsqueeze(1) - torch.stack(neg, dim=1)).relu()
+    assert torch.isclose(loss, hinge[neg_index >= 0].sum() / neg_index.numel())
+    loss = encoder.loss(*facts, torch.full_like(neg_index, -1))
+    loss.backward()
+    assert loss == 0 and all((p.grad == 0).all() for p in encoder.parameters())
+
+
+def test_graph_without_negatives():
+    # Every entity is an answer of (0, 0), but not of its inverse.
+    zero = torch.zeros(6, dtype=torch.long)
+    data = Data(edge_index=torch.stack([zero, torch.arange(6)]), edge_type=zero, num_nodes=6)
+    data.num_relations, data.train_mask = 1, zero == 0
+    data.val_mask = data.test_mask = zero != 0
+    index = make(data).register_graph(data).edge_index
+    sampler = FullSampler(Data(edge_index=index, num_nodes=6))
+    encoder = make(data, num_neighbors=[-1, -1], edge_attention=True)
+    loader = encoder.loader(*train_facts(data), batch_size=4, neighbor_sampler=sampler)
+    batches = list(loader)
+    for head_index, rel_type, tail_index, neg_index, *graph, n_id in batches:
+        assert torch.equal(neg_index == -1, (rel_type == 0).unsqueeze(1).expand(-1, 4))
+        loss = encoder.loss(head_index, rel_type, tail_index, neg_index, *graph, n_id)
+        loss.backward()
+    assert all(p.grad.isfinite().all() for p in encoder.parameters())
+    sampled_equals_full(data, neighbor_sampler=sampler)
+
+
+def test_loader_visits_each_fact_in_both_directions(fake):
+    encoder = make(fake)
+    facts = train_facts(fake)
+    for data in (fake, AddInverse()(copy.copy(fake))):  # Inverse triples may be given.
+        loader = encoder.loader(*train_facts(data), batch_size=100, shuffle=True)
+        batches = list(loader)
+        assert len(loader) == len(batches)
+        out = torch.stack([torch.cat([batch[i] for batch in batches]) for i in range(3)])
+        both = torch.stack([facts[0], facts[1], facts[2]])
+        both = torch.cat([both, torch.stack([facts[2], facts[1] + 5, facts[0]])], dim=1)
+        assert sorted(map(tuple, out.t().tolist())) == sorted(map(tuple, both.t().tolist()))
+        known = set(map(tuple, both.t().tolist()))
+        for h, r, _, neg in batches:
+            for i, row in enumerate(neg.tolist()):
+                assert not any((int(h[i]), int(r[i]), k) in known for k in row)
+    assert str(loader) == f"StructuralLoader({both.size(1)}, batch_size=100, num_neighbors=None)"
+
+
+def test_no_leak(fake):
+    # Validation and test facts are replaced by others:
+    other = copy.copy(fake)
+    held_out = ~fake.train_mask
+    other.edge_index = fake.edge_index.clone()
+    other.edge_index[:, held_out] = torch.randint(150, (2, int(held_out.sum())))
+    out = []
+    for data in (fake, other):
+        torch.manual_seed(0)
+        encoder = make(data, dropout=0.1)
+        history = fit(encoder, data, epochs=3, batch_size=256, lr=0.01, progress=False)
+        torch.manual_seed(0)
+        encoder = make(data).register_graph(data)
+        batches = list(encoder.loader(*train_facts(data), shuffle=True))
+        out.append(([entry["loss"] for entry in history], encoder(), encoder.encode(data), batches))
+    assert out[0][0] == out[1][0]
+    assert torch.equal(out[0][1], out[1][1]) and torch.equal(out[0][2], out[1][2])
+    for batch, same in zip(out[0][3], out[1][3], strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(batch, same, strict=True))
+
+
+def test_edge_attention(fake):
+    other = copy.copy(fake)
+    other.edge_type = (fake.edge_type + 1) % 5
+    encoder = make(fake)
+    assert torch.equal(encoder.encode(fake), encoder.encode(other))
+    encoder = make(fake, edge_attention=True)
+    x = encoder.encode(fake)
+    assert not torch.allclose(x, encoder.encode(other), atol=1e-4)
+    encoder.register_graph(fake)().sum().backward()
+    assert encoder.rel_emb.weight.grad.abs().sum() > 0
+    # The direction of an edge counts, and a self-loop has no relation:
+    torch.nn.init.zeros_(encoder.rel_emb.weight)
+    y = encoder.encode(fake)
+    assert not torch.allclose(x, y, atol=1e-4)
+    assert torch.equal(y, encoder.encode(other))
+
+
+@pytest.mark.parametrize("edge_attention", [False, True])
+def test_part_of_the_graph(fake, edge_attention):
+    # The vectors of some entities need the edges within two hops only.
+    encoder = make(fake, edge_attention=edge_attention)
+    x = encoder.encode(fake)
+    row, col = encoder.edge_index
+    seed = torch.tensor([3, 140, 71])
+    mask = torch.zeros(150, dtype=torch.bool).index_fill_(0, seed, True)
+    hop = mask.clone().index_fill_(0, row[mask[col]], True)
+    mask = hop[col]
+    rest = hop.clone().index_fill_(0, row[mask], True).index_fill_(0, seed, False)
+    n_id = torch.cat([seed, rest.nonzero().view(-1)])
+    assert n_id.numel() < 150
+    to_local = torch.full((150,), -1)
+    to_local[n_id] = torch.arange(n_id.numel())
+    edge_index = to_local[encoder.edge_index[:, mask]]
+    out = encoder(edge_index, encoder.edge_type[mask], n_id)[:3]
+    assert torch.allclose(out, x[seed], atol=1e-6)
+
+
+def sampled_equals_full(data: Data, **kwargs) -> None:
+    full = make(data, edge_attention=True)
+    encoder = make(data, edge_attention=True, num_neighbors=[-1, -1])
+    encoder.load_state_dict(full.state_dict())
+    torch.manual_seed(0)
+    expected = [full.loss(*batch) for batch in full.loader(*train_facts(data), batch_size=100)]
+    torch.manual_seed(0)
+    loader = encoder.loader(*train_facts(data), batch_size=100, **kwargs)
+    losses = [encoder.loss(*batch) for batch in loader]
+    assert torch.allclose(torch.stack(losses), torch.stack(expected), atol=1e-5)
+
+
+def test_sampled_batches(fake):
+    graph = Data(edge_index=make(fake).register_graph(fake).edge_index, num_nodes=150)
+    sampled_equals_full(fake, neighbor_sampler=FullSampler(graph))
+
+
+@pytest.mark.skipif(not HAS_BACKEND, reason="needs 'pyg-lib' or 'torch-sparse'")
+def test_neighbor_sampling(fake):
+    sampled_equals_full(fake)
+    encoder = make(fake, num_neighbors=[3, 2])
+    head_index, *_, n_id = next(iter(encoder.loader(*train_facts(fake), batch_size=2)))
+    assert head_index.max() < n_id.numel() < 150
+    history = fit(encoder, fake, epochs=10, batch_size=128, lr=0.01, progress=False)
+    assert history[-1]["loss"] < 0.8 * history[0]["loss"]
+
+
+@pytest.mark.skipif(HAS_BACKEND, reason="needs neither 'pyg-lib' nor 'torch-sparse'")
+def test_neighbor_sampling_without_backend(fake):
+    with pytest.raises(ImportError, match="'num_neighbors' needs 'pyg-lib' or 'torch-sparse'"):
+        make(fake, num_neighbors=[3, 2]).loader(*train_facts(fake))
+
+
+def test_structural_encoder_learns(fake):
+    state, mrr = [], []
+    for _ in range(2):
+        torch.manual_seed(0)
+        encoder = make(fake)
+        history = fit(
+            encoder, fake, epochs=15, batch_size=128, lr=0.02, eval_every=5, progress=False
+        )
+        state.append(encoder.encode(fake))
+        mrr.append(evaluate(encoder, fake)["mrr"])
+    assert torch.equal(*state) and mrr[0] == mrr[1]
+    chance = float((1 / torch.arange(1.0, 151)).mean())
+    assert mrr[0] > 4 * chance
+    best = max(entry["mrr"] for entry in history)
+    assert evaluate(encoder, fake, "val")["mrr"] == pytest.approx(best)
+
+
+def test_unseen_relations_and_isolated_entities():
+    mask = torch.tensor([True, True, False])
+    data = Data(
+        edge_index=torch.tensor([[0, 1, 2], [1, 1, 4]]),  # With a self-loop.
+        edge_type=torch.tensor([0, 0, 2]),
+        num_nodes=6,
+        num_relations=3,
+        train_mask=mask,
+        val_mask=~mask,
+        test_mask=~mask,
+    )
+    for edge_attention in (False, True):
+        encoder = make(data, edge_attention=edge_attention)
+        fit(encoder, data, epochs=2, progress=False)
+        assert encoder.encode(data).isfinite().all()
+        score = encoder.predict(torch.arange(6), torch.arange(6))
+        assert score.size() == (6, 6) and score.isfinite().all()
+    data.train_mask = torch.zeros(3, dtype=torch.bool)
+    assert make(data).encode(data).isfinite().all()  # No edges at all.
+
+
+def test_trains_within_another_model(fake):
+    encoder = make(fake).register_graph(fake)
+    model = torch.nn.Sequential(encoder)
+    assert not any("edge" in key for key in model.state_dict())
+    encoder().square()[:, 0].sum().backward()
+    assert encoder.node_emb.weight.grad.abs().sum() > 0
+    assert copy.deepcopy(encoder)().size() == (150, 16)
+
+
+def test_structural_encoder_diverges(fake):
+    encoder = make(fake)
+    torch.nn.init.constant_(encoder.node_emb.weight, float("nan"))
+    with pytest.raises(RuntimeError, match="The loss is nan"):
+        fit(encoder, fake, epochs=1, progress=False)
+
+
+def test_structural_encoder_bad_input(fake):
+    with pytest.raises(ValueError, match="'num_relations' needs to be positive .got 0"):
+        StructuralEncoder(5, 0, 4)
+    with pytest.raises(ValueError, match="'hidden_channels' a multiple of 'heads'"):
+        make(fake, heads=3)
+    with pytest.raises(ValueError, match="'dropout' needs to be in"):
+        make(fake, dropout=1.0)
+    with pytest.raises(ValueError, match="one number for each of 2 layers"):
+        make(fake, num_neighbors=[5])
+    with pytest.raises(ValueError, match="Call 'register_graph"):
+        make(fake)()
+    with pytest.raises(ValueError, match="The model expects 9 entities"):
+        StructuralEncoder(9, 5, 4).encode(fake)
+    with pytest.raises(ValueError, match="lacks"):
+        make(fake).encode(Data(edge_index=fake.edge_index, num_nodes=150))
+    encoder = make(fake)
+    with pytest.raises(ValueError, match=r"shape \[2, E\] and \[E\]"):
+        encoder(fake.edge_index, fake.edge_type[:-1])
+    three = torch.arange(3)
+    with pytest.raises(ValueError, match=r"\[B\], \[B\], \[B\] and \[B, K\]"):
+        encoder.loss(three, three, three, three)
+    with pytest.raises(ValueError, match=r"\[B, K\]"):
+        encoder.loss(three, three, three[:2], three.view(3, 1))
+    empty = torch.empty(0, dtype=torch.long)
+    with pytest.raises(ValueError, match="empty set of triples"):
+        encoder.loader(empty, empty, empty)
+    with pytest.raises(ValueError, match="'batch_size' needs to be positive"):
+        encoder.loader(three, three, three, batch_size=0)
+    with pytest.raises(ValueError, match="'rel_type' holds ids outside"):
+        encoder.loader(three, three + 8, three)

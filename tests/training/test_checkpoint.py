@@ -1,0 +1,134 @@
+import multiprocessing
+import time
+
+import pytest
+import torch
+from filelock import FileLock, Timeout
+
+from torch_imf.nn import KGE, ContextualRelationalScorer
+from torch_imf.training.checkpoint import TrainingState, fingerprint, first_seed
+
+
+def build(**kwargs):
+    return KGE(9, 2, 4, **{"scorer": ContextualRelationalScorer(4), **kwargs})
+
+
+def test_fingerprint():
+    first = fingerprint(build())
+    torch.manual_seed(1)
+    model = build().eval()
+    assert fingerprint(model) == first  # What it has learned, and its mode, do not matter.
+    others = [
+        build(scorer=ContextualRelationalScorer(4, dropout=0.1)),
+        build(scorer=ContextualRelationalScorer(4, similarity="dot")),
+        build(loss="ce"),
+        build(label_smoothing=0.1),
+        build(scorer="distmult"),
+    ]
+    for other in others:
+        assert fingerprint(other) != first
+    facts = torch.arange(3)
+    assert fingerprint(model, facts) != fingerprint(model, facts.flip(0))
+
+
+def test_training_state(tmp_path):
+    model = build()
+    optimizer = torch.optim.Adam(model.parameters())
+    state = TrainingState(model, [optimizer], {"metric": "mr"}, tmp_path / "a" / "c.pt")
+    assert state.stale == 0
+    for value in (5.0, 3.0, 4.0):
+        state.add({"mr": value})
+        torch.nn.init.constant_(model.node_emb.weight, value)
+    assert state.stale == 1  # The lowest mean rank is the best, the second one.
+    assert (state.best["node_emb.weight"] == 5).all()  # As it was then.
+    state.epoch = 7
+    state.save()
+
+    other = build()
+    state = TrainingState(
+        other, [torch.optim.Adam(other.parameters())], {"metric": "mr"}, tmp_path / "a" / "c.pt"
+    )
+    state.load()
+    assert state.epoch == 7 and state.stale == 1 and len(state.history) == 3
+    assert (other.node_emb.weight == 4).all()
+    state = TrainingState(other, [], {"metric": "mrr"}, tmp_path / "a" / "c.pt")
+    with pytest.raises(ValueError, match="other settings {'metric': 'mr'}"):
+        state.load()
+
+
+def test_what_it_holds(tmp_path):
+    names = {"node_ids": [f"node {i}" for i in range(9)], "rel_ids": ["r", "s"]}
+    model, path = build(), tmp_path / "c.pt"
+    args = (model, [torch.optim.Adam(model.parameters())], {"metric": "mrr"}, path)
+    state = TrainingState(*args, names=names)
+    state.save()
+    state.load()
+    found = torch.load(path, weights_only=True)
+    assert found["format"] == 1 and found["names"] == names
+    assert torch.__version__.startswith(found["versions"]["torch"])
+    state.close()
+    other = {**names, "node_ids": names["node_ids"][::-1]}
+    with pytest.raises(ValueError, match="a graph of other entities or relations"):
+        TrainingState(*args, names=other).load()
+    torch.save({**found, "format": 2}, path)
+    with pytest.raises(ValueError, match="is of format 2, and this version .* reads format 1"):
+        TrainingState(*args, names=names).load()
+
+
+@pytest.mark.parametrize("seed", [0, 7, -1])
+def test_first_seed(tmp_path, seed):
+    path = tmp_path / "c.pt"
+    torch.manual_seed(seed)
+    began = torch.initial_seed()
+    state = TrainingState(build(), [], {"metric": "mrr"}, path)
+    state.save()
+    assert first_seed(path) == began
+    torch.manual_seed(seed + 1)
+    torch.rand(9)
+    state.load()  # It goes on with that seed, however many numbers were drawn in between.
+    torch.rand(9)
+    state.save()
+    assert first_seed(path) == began
+    torch.save([], path)
+    with pytest.raises(ValueError, match="is no checkpoint"):
+        first_seed(path)
+    path.write_bytes(b"x")
+    with pytest.raises(RuntimeError, match="cannot be read"):
+        first_seed(path)
+
+
+def hold(path):
+    state = TrainingState(build(), [], {"metric": "mrr"}, path)
+    state.save()
+    time.sleep(60)
+
+
+def test_two_trainings_with_one_file(tmp_path):
+    path = tmp_path / "c.pt"
+    process = multiprocessing.get_context("fork").Process(target=hold, args=(path,), daemon=True)
+    process.start()
+    end = time.monotonic() + 10
+    while not path.exists() and time.monotonic() < end:
+        time.sleep(0.005)
+    content = path.read_bytes()
+    with pytest.raises(RuntimeError, match="c.pt' is in use by another process.*choose another"):
+        TrainingState(build(), [], {"metric": "mrr"}, path)
+    assert path.read_bytes() == content
+    TrainingState(build(), [], {"metric": "mrr"}, tmp_path / "d.pt").close()
+    process.kill()
+    process.join(10)
+    state = TrainingState(build(), [], {"metric": "mrr"}, path)
+    state.load()
+    lock = FileLock(tmp_path / ".c.pt.lock")
+    with pytest.raises(Timeout):
+        lock.acquire(timeout=0)
+    state.close()
+    with lock:
+        pass
+
+
+def test_without_a_file():
+    state = TrainingState(build(), [], {"metric": "mrr"})
+    state.load()
+    state.save()
+    assert state.epoch == 0

@@ -1,0 +1,247 @@
+import functools
+import multiprocessing
+import os
+import shutil
+import signal
+import sys
+
+import pytest
+import torch
+from filelock import FileLock
+
+from torch_imf import best_settings, build_model, evaluate, fit, tune
+from torch_imf.nn import KGE
+from torch_imf.training.tune import without_test
+
+optuna = pytest.importorskip("optuna")
+
+SPACE = {"hidden_channels": [4, 8], "loss": ["bce", "ce"], "lr": (1e-3, 1e-1), "batch_size": 1024}
+
+
+def search(data, trials=3, space=SPACE, **kwargs):
+    return tune("kge", data, space, trials, **{"epochs": 1, **kwargs})
+
+
+def outcome(study):
+    keys = ("seed", "settings", "metrics")
+    return [
+        (x.params, x.value, x.intermediate_values, {k: x.user_attrs.get(k) for k in keys})
+        for x in study.trials
+        if x.state.name != "FAIL"
+    ]
+
+
+def test_tune(fake, capfd):
+    state, verbosity = torch.get_rng_state(), optuna.logging.get_verbosity()
+    study = search(fake, trials=4, epochs=3)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert optuna.logging.get_verbosity() == verbosity
+    assert len(study.trials) == 4 and set(study.best_params) == {"hidden_channels", "loss", "lr"}
+    assert study.best_value == max(trial.value for trial in study.trials)
+    assert len({trial.user_attrs["seed"] for trial in study.trials}) == 4
+    for trial in study.trials:
+        assert list(trial.intermediate_values) == [1, 2, 3]
+        assert max(trial.intermediate_values.values()) == trial.value
+    assert capfd.readouterr() == ("", "")
+
+    # The model of the best trial can be trained again:
+    best = study.best_trial.user_attrs
+    own, others = best_settings(study)
+    assert own == {k: study.best_params[k] for k in ("hidden_channels", "loss")}
+    assert others == {"epochs": 3, "metric": "mrr", "lr": study.best_params["lr"]} | {
+        "batch_size": 1024
+    }
+    torch.manual_seed(best["seed"])
+    model = build_model("kge", fake, **own)
+    history = fit(model, without_test(fake), **others)
+    assert max(entry["mrr"] for entry in history) == study.best_value == best["metrics"]["mrr"]
+    assert evaluate(model, without_test(fake), "val")["mrr"] == study.best_value
+
+
+def test_test_facts_have_no_part(fake):
+    study = search(fake)
+    removed = fake.edge_subgraph(~fake.test_mask)
+    shuffled = fake.clone()
+    tail = fake.edge_index[1, fake.test_mask]
+    shuffled.edge_index[1, fake.test_mask] = tail.roll(1)
+    assert not torch.equal(shuffled.edge_index, fake.edge_index)
+    for data in (removed, shuffled):
+        assert outcome(search(data)) == outcome(study)
+    # Whereas validation facts are what is searched for:
+    data = fake.clone()
+    data.edge_index[1, fake.val_mask] = fake.edge_index[1, fake.val_mask].roll(1)
+    assert outcome(search(data)) != outcome(study)
+
+
+@pytest.fixture(scope="module")
+def one_trial(fake, tmp_path_factory):
+    # Optuna takes long to make the tables of a new file, so this is done once.
+    path = tmp_path_factory.mktemp("tune") / "runs" / "a.db"
+    assert len(search(fake, 1, storage=path).trials) == 1
+    return path
+
+
+@pytest.fixture
+def storage(one_trial, tmp_path):
+    return shutil.copy(one_trial, tmp_path / "a.db")
+
+
+def test_resumed_study_equals_uninterrupted(fake, storage, monkeypatch):
+    # The first two are drawn at random, and others by what came before:
+    sampler = functools.partial(optuna.samplers.TPESampler, n_startup_trials=2)
+    monkeypatch.setattr(optuna.samplers, "TPESampler", sampler)
+    whole = search(fake, 5)
+    for trials in (3, 5):
+        study = search(fake, trials, storage=storage)
+        assert len(study.trials) == trials
+        assert outcome(study) == outcome(whole)[:trials]
+    assert outcome(search(fake, 2, seed=4)) != outcome(whole)[:2]
+    # Nothing is left to do:
+    assert len(search(fake, 2, storage=storage).trials) == 5
+
+
+def test_killed_trial_is_repeated(fake, storage):
+    def killed():
+        sys.modules["torch_imf.trial"].fit = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
+        search(fake, 2, storage=storage)
+
+    url = f"sqlite:///{storage}"
+    process = multiprocessing.get_context("fork").Process(target=killed)
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    states = [x.state.name for x in optuna.load_study(study_name="torch_imf", storage=url).trials]
+    assert states == ["COMPLETE", "RUNNING"]
+
+    study = search(fake, 2, storage=storage)
+    assert [trial.state.name for trial in study.trials] == ["COMPLETE", "FAIL", "COMPLETE"]
+    assert outcome(study) == outcome(search(fake, 2))
+
+
+def fail(monkeypatch, error, at):
+    calls = []
+
+    def failing(*args, **kwargs):
+        calls.append(0)
+        if len(calls) == at:
+            raise error
+        return fit(*args, **kwargs)
+
+    monkeypatch.setattr(sys.modules["torch_imf.trial"], "fit", failing)
+
+
+def test_interrupted(fake, storage, monkeypatch):
+    for path, text in ((storage, "kept. The same call goes on from '.*a.db'"), (None, "lost, as")):
+        fail(monkeypatch, KeyboardInterrupt(), at=1 if path else 2)
+        with pytest.raises(KeyboardInterrupt, match=f"after 1 of 2 trials, which are {text}"):
+            search(fake, 2, storage=path)
+    # An error of which nobody knows what it means is not taken for an outcome:
+    fail(monkeypatch, TypeError("Oh"), at=1)
+    with pytest.raises(TypeError, match="Oh"):
+        search(fake, 2, storage=storage)
+    study = search(fake, 2, storage=storage)
+    assert [trial.state.name for trial in study.trials] == ["COMPLETE", "FAIL", "FAIL", "COMPLETE"]
+    assert study.trials[2].user_attrs["reason"] == "TypeError: Oh"
+    assert outcome(study) == outcome(search(fake, 2))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        MemoryError("No memory"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"),
+    ],
+)
+def test_out_of_memory(fake, monkeypatch, error):
+    fail(monkeypatch, error, at=1)
+    first, second = search(fake, 2).trials
+    assert (first.state.name, second.state.name) == ("PRUNED", "COMPLETE")
+    assert first.user_attrs["reason"] == f"{type(error).__name__}: {error}"
+
+
+def test_divergence_and_refused_settings(fake):
+    study = search(fake, 6, {**SPACE, "lr": [0.01, 1e30]}, seed=1)
+    for trial in study.trials:
+        reason = trial.user_attrs.get("reason", "")
+        assert ("Diverged: " in reason or "NotFinite" in reason) == (trial.params["lr"] == 1e30)
+        assert (trial.state.name == "PRUNED") == (trial.params["lr"] == 1e30)
+    assert 0 < sum(trial.state.name == "PRUNED" for trial in study.trials) < 6
+
+    space = {**SPACE, "scorer": "complex", "hidden_channels": [7, 8]}
+    for trial in search(fake, 4, space, seed=1).trials:
+        refused = "an even number" in trial.user_attrs.get("reason", "")
+        assert refused == (trial.params["hidden_channels"] == 7) == (trial.state.name == "PRUNED")
+    with pytest.raises(ValueError, match="None of 2 trials .* an even number"):
+        search(fake, 2, {**space, "hidden_channels": 7})
+
+
+def test_pruning(fake):
+    class Pruner(optuna.pruners.BasePruner):
+        def prune(self, study, trial):
+            return trial.number == 1 and trial.last_step == 2
+
+    study = search(fake, epochs=3, pruner=Pruner())
+    assert [trial.state.name for trial in study.trials] == ["COMPLETE", "PRUNED", "COMPLETE"]
+    assert list(study.trials[1].intermediate_values) == [1, 2]
+    assert study.trials[1].value == study.trials[1].intermediate_values[2]
+    assert study.trials[1].user_attrs["reason"].endswith("Stopped by Pruner at epoch 2")
+    assert isinstance(search(fake, 1).pruner, optuna.pruners.MedianPruner)
+
+
+def test_mean_rank_is_minimised(fake):
+    study = search(fake, metric="mr", epochs=2, space={**SPACE, "lr": [0.1, 1e-5]}, trials=4)
+    assert study.best_value == min(trial.value for trial in study.trials)
+    for trial in study.trials:
+        assert trial.value == min(trial.intermediate_values.values())
+
+
+def test_storage_of_another_study(fake, storage, tmp_path):
+    for name, kwargs in {
+        "space": {"space": {**SPACE, "lr": [*SPACE["lr"]]}},
+        "epochs": {"epochs": 2},
+        "seed": {"seed": 1},
+        "metric": {"metric": "mr"},
+        "facts and features": {"data": fake.edge_subgraph(torch.arange(fake.num_edges) > 9)},
+    }.items():
+        with pytest.raises(ValueError, match=f"with other settings: .*'{name}'.* Choose another"):
+            search(**{"data": fake, "storage": storage, **kwargs})
+    with pytest.raises(ValueError, match="'model'.*'KGE'.*got .*'IMF'"):
+        tune("imf", fake, SPACE, epochs=1, storage=storage)
+    assert len(search(fake, 1, storage=storage).trials) == 1  # As it was.
+    with FileLock(f"{storage}.lock"), pytest.raises(ValueError, match="Another process works on"):
+        search(fake, storage=storage)
+
+    (tmp_path / "b.db").write_text("facts")
+    for name in ("", "b.db"):
+        with pytest.raises(ValueError, match="is no SQLite file"):
+            search(fake, storage=tmp_path / name)
+    assert (tmp_path / "b.db").read_text() == "facts"
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"trials": 0}, "'trials' needs to be positive"),
+        ({"epochs": 0}, "'epochs' needs to be positive"),
+        ({"seed": -1}, "'seed' cannot be negative"),
+        ({"metric": "auc"}, "Invalid 'metric'"),
+        ({"space": {"a": 1}}, "Neither KGE nor 'fit' takes 'a'"),
+    ],
+)
+def test_bad_arguments(fake, kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        search(fake, **kwargs)
+
+
+def test_without_optuna_or_facts(fake, monkeypatch):
+    for split in ("train", "val"):
+        data = fake.clone()
+        data[f"{split}_mask"] = torch.zeros_like(data.val_mask)
+        with pytest.raises(ValueError, match=f"The '{split}' split holds no facts"):
+            search(data)
+    with pytest.raises(ValueError, match="There is no model"):
+        tune("what", fake)
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(ImportError, match=r"pip install torch_imf\[tune\]"):
+        tune(KGE, fake, SPACE)

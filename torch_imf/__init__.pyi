@@ -1,0 +1,35 @@
+from . import answers as answers
+from . import data as data
+from . import datasets as datasets
+from . import encoders as encoders
+from . import evaluation as evaluation
+from . import io as io
+from . import nn as nn
+from . import registry as registry
+from . import sampler as sampler
+from . import training as training
+from . import transforms as transforms
+from . import visualize as visualize
+from .answers.complete import complete as complete
+from .answers.explain import explain as explain
+from .answers.predict import predict as predict
+from .answers.predict_file import predict_file as predict_file
+from .answers.probability import Temperature as Temperature
+from .answers.probability import calibration_error as calibration_error
+from .answers.probability import fit_temperature as fit_temperature
+from .answers.weights import calibrate as calibrate
+from .build import build_model as build_model
+from .evaluation.evaluate import evaluate as evaluate
+from .nn import *
+from .pretrained import from_pretrained as from_pretrained
+from .pretrained import pretrained_graph as pretrained_graph
+from .pretrained import save_pretrained as save_pretrained
+from .settings import describe_settings as describe_settings
+from .training.fit import fit as fit
+from .training.fit import train as train
+from .training.tensorboard import TensorBoard as TensorBoard
+from .training.tune import best_settings as best_settings
+from .training.tune import tune as tune
+from .transforms import *
+
+__version__: str

@@ -1,0 +1,184 @@
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Data
+
+from torch_imf.data import TripletIndex
+from torch_imf.data.graph import prepare
+from torch_imf.data.index import both_sides
+from torch_imf.evaluation.ranking import metrics, rank_tails
+
+
+def evaluate(
+    model: torch.nn.Module,
+    data: Data,
+    split: str = "test",
+    batch_size: int = 512,
+    chunk_size: int = 2**15,
+    tie: str = "realistic",
+    by: Sequence[str] = (),
+    view: str | None = None,
+    progress: bool = False,
+) -> dict[str, float | dict]:
+    r"""Ranks the true head and the true tail of every fact of a split among
+    all entities, ignoring other answers that are known to be true in *any*
+    split (the filtered setting).
+
+    The head of :math:`(h, r, t)` is ranked as the tail of its inverse
+    :math:`(t, r + |\mathcal{R}|, h)`. Each distinct query is scored once for
+    all of its answers. Candidates are scored in chunks of which only counts
+    are kept, so there are never more than :obj:`batch_size * chunk_size`
+    scores. Scores are computed without autocast.
+
+    Args:
+        model (torch.nn.Module): Any model of this package; any other with
+            :obj:`predict(head_index, rel_type) -> [B, N]` over inverse
+            relations; or any :class:`torch_geometric.nn.kge.KGEModel`, whose
+            head side is scored triple by triple.
+        data (Data): All facts, with :obj:`train_mask`, :obj:`val_mask` and
+            :obj:`test_mask` over edges, with or without inverse triples.
+        split (str, optional): The split to rank: :obj:`"train"`,
+            :obj:`"val"` or :obj:`"test"`. (default: :obj:`"test"`)
+        batch_size (int, optional): Number of queries to score at once.
+            (default: :obj:`512`)
+        chunk_size (int, optional): Number of candidates to score at once. With
+            more candidates, some are scored twice: for the scores to beat, and
+            to compare with them. (default: :obj:`32768`)
+        tie (str, optional): Where a fact ranks among :math:`e` others of equal
+            score, with :math:`g` better ones: :obj:`"realistic"` (:math:`1 + g
+            + e / 2`), :obj:`"optimistic"` (:math:`1 + g`) or
+            :obj:`"pessimistic"` (:math:`1 + g + e`).
+            (default: :obj:`"realistic"`)
+        by (Sequence[str], optional): Further break-downs: :obj:`"relation"`,
+            :obj:`"category"` (:obj:`1-1`, :obj:`1-N`, :obj:`N-1`,
+            :obj:`N-N`), :obj:`"seen"` (whether both entities occur in
+            training), or the name of a modality (whether both entities have
+            it). (default: :obj:`()`)
+        view (str, optional): Ranks by the scores of one of the model's views
+            alone, *e.g.*, :obj:`"text"`. (default: :obj:`None`)
+        progress (bool, optional): If set to :obj:`True`, shows a progress bar
+            in a terminal. (default: :obj:`False`)
+
+    Returns:
+        The mean rank :obj:`'mr'` (from 1), the mean reciprocal rank
+        :obj:`'mrr'` and :obj:`'hits@1'`, :obj:`'hits@3'`, :obj:`'hits@10'` as
+        fractions in :obj:`[0, 1]`, over both sides; the same of each side
+        under :obj:`'head'` and :obj:`'tail'`; and of each group under the
+        names in :obj:`by`.
+
+    Raises:
+        ValueError: If the split is unknown or empty, the graph is not sound or
+            does not fit the model, or a score is NaN or infinite.
+    """
+    if tie not in {"realistic", "optimistic", "pessimistic"}:
+        raise ValueError(
+            f"Invalid 'tie' argument (got '{tie}', choose 'realistic', 'optimistic', 'pessimistic')"
+        )
+    data = prepare(model, data)
+    share = {"optimistic": 0.0, "realistic": 0.5, "pessimistic": 1.0}[tie]
+    rank, base, mask = rank_facts(
+        model, data, split, batch_size, chunk_size, share, view=view, progress=progress
+    )
+    out: dict[str, float | dict] = {**metrics(rank.view(-1))}
+    out["head"], out["tail"] = metrics(rank[1]), metrics(rank[0])
+    for name in by:
+        groups = fact_groups(name, data, base, mask)
+        out[name] = {key: metrics(rank[:, i].view(-1)) for key, i in groups}
+    return out
+
+
+def rank_facts(
+    model: torch.nn.Module,
+    data: Data,
+    split: str,
+    batch_size: int = 512,
+    chunk_size: int = 2**15,
+    share: float = 0.5,
+    view: str | None = None,
+    progress: bool = False,
+) -> tuple[Tensor, Tensor, Tensor]:
+    r"""Ranks the facts of a split as :meth:`evaluate` does, where a fact comes
+    behind a :obj:`share` of those that score the same.
+
+    Args:
+        model (torch.nn.Module): The model.
+        data (Data): The graph, as :meth:`~torch_imf.data.graph.prepare` has
+            returned it.
+        split (str): The split.
+        batch_size (int, optional): Number of queries to score at once.
+            (default: :obj:`512`)
+        chunk_size (int, optional): Number of candidates to score at once.
+            (default: :obj:`32768`)
+        share (float, optional): The share. (default: :obj:`0.5`)
+        view (str, optional): The view to rank by. (default: :obj:`None`)
+        progress (bool, optional): If set to :obj:`True`, shows a progress bar
+            in a terminal. (default: :obj:`False`)
+
+    Returns:
+        The ranks of the tails and of the heads, of shape :obj:`[2, M]`, the
+        edges that are no inverse triples, and those of them that are in the
+        split, both as masks.
+    """
+    if split not in {"train", "val", "test"}:
+        raise ValueError(f"Invalid 'split' argument (got '{split}', choose 'train', 'val', 'test')")
+    base = data.edge_type < data.num_relations
+    (head, tail), rel = data.edge_index[:, base], data.edge_type[base]
+    mask = data[f"{split}_mask"][base]
+    if not bool(mask.any()):
+        raise ValueError(f"The '{split}' split holds no facts")
+    greater, equal = rank_tails(
+        model,
+        *both_sides(head[mask], rel[mask], tail[mask], data.num_relations),
+        TripletIndex.from_data(data),
+        num_nodes=int(data.num_nodes),
+        batch_size=batch_size,
+        chunk_size=chunk_size,
+        view=view,
+        progress=progress,
+    )
+    return (1 + greater + share * equal).view(2, -1), base, mask
+
+
+def fact_groups(name: str, data: Data, base: Tensor, mask: Tensor) -> Iterator[tuple[str, Tensor]]:
+    r"""Yields the groups of a break-down of :meth:`evaluate`, each with a mask
+    over the facts of a split.
+
+    Args:
+        name (str): The break-down, an entry of :obj:`by`.
+        data (Data): The graph.
+        base (torch.Tensor): The edges that are no inverse triples, as a mask.
+        mask (torch.Tensor): Those of them that are in the split, as a mask.
+    """
+    (head, tail), rel = data.edge_index[:, base], data.edge_type[base]
+    if name == "relation":
+        for r in rel[mask].unique().tolist():
+            label = data.rel_names[r] if "rel_names" in data else str(r)
+            yield label, rel[mask] == r
+    elif name == "category":
+        tails = _mean_degree(head, rel, data.num_relations)[rel[mask]] >= 1.5
+        heads = _mean_degree(tail, rel, data.num_relations)[rel[mask]] >= 1.5
+        for label, many in (("1-1", (0, 0)), ("1-N", (0, 1)), ("N-1", (1, 0)), ("N-N", (1, 1))):
+            group = (heads == bool(many[0])) & (tails == bool(many[1]))
+            if bool(group.any()):
+                yield label, group
+    elif name == "seen" or f"{name}_mask" in data and f"x_{name}" in data:
+        if name == "seen":
+            has = torch.zeros(data.num_nodes, dtype=torch.bool, device=head.device)
+            has[data.edge_index[:, data.train_mask].view(-1)] = True
+        else:
+            has = data[f"{name}_mask"].to(head.device)
+        group = has[head[mask]] & has[tail[mask]]
+        for label, part in (("yes", group), ("no", ~group)):
+            if bool(part.any()):
+                yield label, part
+    else:
+        known = ["relation", "category", "seen", *(k[2:] for k in data.keys() if k[:2] == "x_")]
+        raise ValueError(f"Invalid 'by' argument (got '{name}', choose of {known})")
+
+
+def _mean_degree(index: Tensor, rel: Tensor, num_relations: int) -> Tensor:
+    # How many facts an entity takes part in on average, per relation, of shape [R].
+    pair = torch.stack([index, rel]).unique(dim=1)[1]
+    count = torch.bincount(rel, minlength=num_relations).float()
+    return count / torch.bincount(pair, minlength=num_relations).clamp(min=1)

@@ -1,0 +1,1 @@
+r"""Files: tables, RDF, features, images, downloads, and writing in one step."""

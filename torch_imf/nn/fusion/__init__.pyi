@@ -1,0 +1,6 @@
+from .adamf import AdaMFFusion as AdaMFFusion
+from .base import Fusion as Fusion
+from .decision import DecisionFusion as DecisionFusion
+from .imf import IMFFusion as IMFFusion
+from .mutan import MutanFusion as MutanFusion
+from .stack import StackFusion as StackFusion

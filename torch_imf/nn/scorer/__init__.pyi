@@ -1,0 +1,10 @@
+from .base import DistanceScorer as DistanceScorer
+from .base import Scorer as Scorer
+from .complex import ComplEx as ComplEx
+from .contextual import ContextualRelationalScorer as ContextualRelationalScorer
+from .conve import ConvE as ConvE
+from .cross_modal import CrossModal as CrossModal
+from .distmult import DistMult as DistMult
+from .rotate import RotatE as RotatE
+from .transe import TransE as TransE
+from .tucker import TuckER as TuckER

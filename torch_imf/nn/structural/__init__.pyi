@@ -1,0 +1,2 @@
+from . import graph_attention as graph_attention
+from .encoder import StructuralEncoder as StructuralEncoder

@@ -1,0 +1,13 @@
+from .categories import plot_categories as plot_categories
+from .contextual import contextual_embeddings as contextual_embeddings
+from .contextual import plot_contextual as plot_contextual
+from .decision import plot_completions as plot_completions
+from .decision import plot_decision as plot_decision
+from .explanation import plot_explanation as plot_explanation
+from .history import plot_history as plot_history
+from .metric import plot_metric as plot_metric
+from .modality import plot_modality_weights as plot_modality_weights
+from .modality import plot_relation_weights as plot_relation_weights
+from .tsne import plot_tsne as plot_tsne
+from .tsne import silhouette as silhouette
+from .weights import modality_weights as modality_weights
