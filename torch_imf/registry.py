@@ -6,7 +6,7 @@ import ast
 import difflib
 import functools
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -104,12 +104,11 @@ def classes(kind: str) -> dict[str, type]:
     module, base = import_module(f"torch_imf.{KINDS[kind][0]}"), base_class(kind)
     own = [getattr(module, name) for name in module.__all__]
     found = [*own, *_registered, *_loaded_entry_points()]
-    return {
-        short_name(cls, kind): cls
-        for cls in found
-        if isinstance(cls, type) and issubclass(cls, base) and cls is not base
-        if cls.__dict__.get("alias", "") is not None
-    }
+    out: dict[str, type] = {}
+    for cls in found:
+        if isinstance(cls, type) and issubclass(cls, base) and cls is not base:
+            out |= dict.fromkeys(names_of(cls, kind), cls)
+    return out
 
 
 @functools.cache
@@ -117,15 +116,16 @@ def _loaded_entry_points() -> list[type]:
     return [entry.load() for entry in entry_points(group=GROUP)]
 
 
-def short_name(cls: type, kind: str) -> str:
-    r"""Returns the name to choose a class by: its own attribute :obj:`alias`
-    (:obj:`None` for one that is not chosen by name), or that of the class
-    without the one of its base class, in lower case. A dataset keeps its own.
+def names_of(cls: type, kind: str) -> Iterable[str]:
+    r"""Returns the names to choose a class by: those of its own attribute
+    :obj:`aliases`, each with the arguments that it stands for (none of them for
+    a class that is not chosen by name), or that of the class without the one of
+    its base class, in lower case. A dataset keeps its own.
     """
-    if "alias" in cls.__dict__:
-        return cls.__dict__["alias"]
+    if "aliases" in cls.__dict__:
+        return cls.__dict__["aliases"]
     name = cls.__name__
-    return name if kind == "dataset" else name.removesuffix(KINDS[kind][1]).lower()
+    return [name if kind == "dataset" else name.removesuffix(KINDS[kind][1]).lower()]
 
 
 def lookup(kind: str, query: str | type) -> type:
@@ -145,12 +145,12 @@ def lookup(kind: str, query: str | type) -> type:
     if isinstance(query, type) and issubclass(query, base):
         return query
     known = classes(kind)
-    names = {_plain(name): cls for name, cls in known.items()}
-    names |= {_plain(cls.__name__): cls for cls in known.values()}
+    names = {_plain(cls.__name__): cls for cls in known.values()}
+    names |= {_plain(name): cls for name, cls in known.items()}
     if isinstance(query, str) and _plain(query) in names:
         return names[_plain(query)]
-    near = difflib.get_close_matches(_plain(str(query)), names, n=1)
-    hint = f" Did you mean '{short_name(names[near[0]], kind)}'?" if near else ""
+    near = difflib.get_close_matches(_plain(str(query)), map(_plain, known), n=1)
+    hint = f" Did you mean '{next(x for x in known if _plain(x) == near[0])}'?" if near else ""
     raise ValueError(f"There is no {kind} '{query}'.{hint} Choose of {sorted(known)}")
 
 
@@ -169,7 +169,12 @@ def resolve(kind: str, query: Any, *args: Any, **kwargs: Any) -> Any:
         if isinstance(query, base_class(kind)):
             return query
         raise ValueError(f"Expected a {kind}, its class or its name (got {query!r})")
-    return lookup(kind, query)(*args, **kwargs)
+    cls = lookup(kind, query)
+    aliases = cls.__dict__.get("aliases", {})
+    preset: dict[str, Any] = next(
+        (x for name, x in aliases.items() if _plain(name) == _plain(str(query))), {}
+    )
+    return cls(*args, **{**preset, **kwargs})
 
 
 # The arguments that parts were made with ########################################################
@@ -198,7 +203,7 @@ class Recorded:
                 self.__dict__["init_args"] = given
             init(self, *args, **kwargs)
 
-        cls.__init__ = recorded  # type: ignore[misc]
+        cls.__init__ = recorded  # type: ignore[method-assign]
 
 
 def import_class(name: str, allowed: Sequence[type] = ()) -> type:

@@ -9,7 +9,7 @@ import pytest
 
 from torch_imf.datasets.download import download, mirror, mismatch, retrieve
 from torch_imf.datasets.sources import RawFile
-from torch_imf.io.files import read_bytes, replacing
+from torch_imf.io.atomic import read_bytes, replacing
 
 CONTENT = b"head\trelation\ttail\n" * 100
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

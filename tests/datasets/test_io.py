@@ -17,7 +17,7 @@ from torch_imf.datasets.io import (
     split_rows,
     to_number,
 )
-from torch_imf.io.files import replacing
+from torch_imf.io.atomic import replacing
 
 
 def write(path, content):

@@ -9,7 +9,7 @@ from torch_geometric.data.dataset import _repr
 
 from torch_imf.datasets import KGDataset, processed
 from torch_imf.datasets.graph import build_graph
-from torch_imf.io.lock import locked
+from torch_imf.io.atomic import locked
 
 Process = multiprocessing.get_context("fork").Process
 

@@ -10,7 +10,7 @@ import pytest
 from torch_imf import datasets
 from torch_imf.datasets.download import mismatch
 from torch_imf.datasets.sources import TABLE, RawFile, raw_files, sources
-from torch_imf.io.files import read_bytes
+from torch_imf.io.atomic import read_bytes
 from torch_imf.registry import class_names
 
 PINNED = re.compile(r"https://raw\.githubusercontent\.com/[\w.-]+/[\w.-]+/[0-9a-f]{40}/[\w./-]+")

@@ -8,8 +8,8 @@ from uuid import uuid4
 import pytest
 from filelock import FileLock
 
-from torch_imf.io import lock
-from torch_imf.io.lock import claim, locked
+from torch_imf.io import atomic as lock
+from torch_imf.io.atomic import claim, locked
 
 # A fork is a process of its own, which need not import anything again:
 Process = multiprocessing.get_context("fork").Process

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from torch_imf.io.files import temporary_name
+from torch_imf.io.atomic import temporary_name
 from torch_imf.pretrained.files import (
     MANIFEST,
     check_folder,

@@ -28,7 +28,7 @@ from torch_imf import (
     predict,
 )
 from torch_imf.data import TripletIndex, modalities
-from torch_imf.io.files import replacing
+from torch_imf.io.atomic import replacing
 from torch_imf.nn import ContextualRelationalScorer, DistMult, IMFFusion, StructuralEncoder
 from torch_imf.nn.models.one_to_n import OneToNLoss
 from torch_imf.pretrained import files, from_pretrained, pretrained_graph, save_pretrained

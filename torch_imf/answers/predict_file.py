@@ -9,7 +9,7 @@ from torch_imf.answers.predict import Completion, labels, predict
 from torch_imf.answers.probability import Temperature
 from torch_imf.answers.tables import tsv_line
 from torch_imf.data.lookup import Lookup
-from torch_imf.io.files import read_bytes, replacing
+from torch_imf.io.atomic import read_bytes, replacing
 
 COLUMNS = ("query", "head", "relation", "tail", "rank", "id", "score", "probability", "known")
 

@@ -8,7 +8,7 @@ from torch_imf.answers.tables import tsv_line
 from torch_imf.cli.flags import add_flags, given, settings_of
 from torch_imf.cli.output import Output
 from torch_imf.cli.saved import add_saved, load, saved_temperature
-from torch_imf.io.files import replacing
+from torch_imf.io.atomic import replacing
 
 HELP = "list the most likely facts that a graph misses"
 DESCRIPTION = """Lists the most likely facts that the graph does not hold, of all relations or some,

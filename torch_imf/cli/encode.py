@@ -10,7 +10,7 @@ from torch_imf.answers.tables import format_table
 from torch_imf.cli.graph import add_encoders, add_graph, read_graph
 from torch_imf.cli.output import Output, Stopped
 from torch_imf.data import modalities
-from torch_imf.io.files import replacing
+from torch_imf.io.atomic import replacing
 
 HELP = "turn texts, images and numbers into files of features"
 DESCRIPTION = """Encodes texts, images and numbers once, and writes a file of features for each,

@@ -18,7 +18,7 @@ from torch_imf.cli.saved import (
     saved_training,
     test_fact,
 )
-from torch_imf.io.files import read_bytes, replacing
+from torch_imf.io.atomic import read_bytes, replacing
 from torch_imf.visualize import (
     plot_categories,
     plot_contextual,

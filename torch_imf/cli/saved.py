@@ -9,7 +9,7 @@ from torch_geometric.data import Data
 
 from torch_imf.answers.probability import Temperature
 from torch_imf.cli.compute import add_device, choose_device
-from torch_imf.io.files import replacing
+from torch_imf.io.atomic import replacing
 from torch_imf.nn.models import MultimodalKGE
 from torch_imf.pretrained import from_pretrained, pretrained_graph
 from torch_imf.pretrained.files import read_config

@@ -15,7 +15,7 @@ from typing import IO
 
 from torch_imf.datasets import io
 from torch_imf.datasets.io import short
-from torch_imf.io.files import remove_stale, temporary_name
+from torch_imf.io.atomic import remove_stale, temporary_name
 from torch_imf.io.limits import RATIO, too_large
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")

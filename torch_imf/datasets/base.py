@@ -21,7 +21,7 @@ from torch_imf.datasets.processed import Processed, loading
 from torch_imf.datasets.raw import RawFolder
 from torch_imf.datasets.sources import RawFile
 from torch_imf.encoders.feature_file import FeatureFile
-from torch_imf.io.files import replacing
+from torch_imf.io.atomic import replacing
 
 SPLITS = ("original", "clean")
 

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from torch_geometric.io import fs
 
 from torch_imf.datasets.sources import RawFile
-from torch_imf.io.files import read_bytes, replacing
+from torch_imf.io.atomic import read_bytes, replacing
 
 #: The seconds that a source may send nothing for.
 TIMEOUT = 30.0

@@ -16,7 +16,7 @@ from torch_imf.datasets.images import find_images
 from torch_imf.datasets.io import read_text, split_rows
 from torch_imf.datasets.raw import RawFolder
 from torch_imf.encoders.feature_file import FeatureFile
-from torch_imf.io.files import read_bytes, replacing
+from torch_imf.io.atomic import read_bytes, replacing
 
 if TYPE_CHECKING:
     from torch_imf.datasets.content import Content

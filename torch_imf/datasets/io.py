@@ -5,7 +5,7 @@ import re
 import tarfile
 import zlib
 
-from torch_imf.io.files import read_bytes
+from torch_imf.io.atomic import read_bytes
 
 DAMAGED = (tarfile.TarError, EOFError, OSError, zlib.error)
 

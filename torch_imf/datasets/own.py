@@ -2,6 +2,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import ClassVar
 
 from torch_geometric.data import Data
 
@@ -38,7 +39,7 @@ class MultimodalKG(KGDataset):
             (default: :obj:`False`)
     """
 
-    alias = None
+    aliases: ClassVar[dict] = {}
 
     def __init__(
         self,

@@ -11,8 +11,7 @@ from torch_geometric.data import InMemoryDataset
 from torch_geometric.data.dataset import MISSING, _repr
 from torch_geometric.io import fs
 
-from torch_imf.io.files import replacing
-from torch_imf.io.lock import locked
+from torch_imf.io.atomic import locked, replacing
 
 
 class Processed(InMemoryDataset):

@@ -6,8 +6,7 @@ from torch_geometric.io import fs
 
 from torch_imf.datasets.download import download
 from torch_imf.datasets.sources import RawFile
-from torch_imf.io.files import cache_folder
-from torch_imf.io.lock import locked
+from torch_imf.io.atomic import cache_folder, locked
 
 
 class RawFolder:
@@ -92,7 +91,7 @@ class RawFolder:
 
     def lock(self) -> AbstractContextManager[None]:
         r"""Returns a block that one process at a time may enter, see
-        :meth:`~torch_imf.io.lock.locked`. It is that of the whole dataset.
+        :meth:`~torch_imf.io.atomic.locked`. It is that of the whole dataset.
         """
         return locked(osp.dirname(self.folder))
 

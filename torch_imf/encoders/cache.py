@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from torch_imf.io.files import cache_folder, replacing
+from torch_imf.io.atomic import cache_folder, replacing
 
 # RuntimeError is what zipfile raises for flags of encryption or of a newer version:
 DAMAGED = (ValueError, TypeError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile)
@@ -56,7 +56,7 @@ class FeatureCache:
     @classmethod
     def open(cls, encoder: object, cache: bool | str | os.PathLike[str]) -> "FeatureCache | None":
         r"""Returns the cache of an encoder in the folder :obj:`cache`, that of
-        :meth:`~torch_imf.io.files.cache_folder` for :obj:`True`, and none
+        :meth:`~torch_imf.io.atomic.cache_folder` for :obj:`True`, and none
         for :obj:`False`.
         """
         if cache is False:

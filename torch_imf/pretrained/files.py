@@ -8,7 +8,7 @@ from typing import Any
 import fsspec
 from torch import Tensor
 
-from torch_imf.io.files import is_stale, read_bytes, replacing
+from torch_imf.io.atomic import is_stale, read_bytes, replacing
 
 #: The version of the layout of a folder.
 FORMAT = 1

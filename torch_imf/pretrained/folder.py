@@ -11,7 +11,7 @@ from torch_geometric.data import Data
 
 from torch_imf.data.graph import check_graph, prepare
 from torch_imf.evaluation.ranking import check_finite, inference
-from torch_imf.io.lock import locked
+from torch_imf.io.atomic import locked
 from torch_imf.nn.models import MultimodalKGE
 from torch_imf.pretrained.card import model_card
 from torch_imf.pretrained.features import prediction_state, rebuild

@@ -10,8 +10,7 @@ from filelock import FileLock
 from torch import Tensor
 from torch.optim import Optimizer
 
-from torch_imf.io.files import replacing
-from torch_imf.io.lock import claim
+from torch_imf.io.atomic import claim, replacing
 
 History = list[dict[str, float]]
 Entry = TypeVar("Entry", bound=Mapping[str, float])

@@ -31,7 +31,7 @@ def test_scores_agree(scorer):
         out = scorer(head, rel, tail[i].expand(4, -1))
         assert out.size() == (4,)
         assert torch.allclose(out, score[:, i], atol=1e-5)
-    if scorer.linear:
+    if scorer.dot_product:
         bias = 0.0 if scorer.logit_bias is None else scorer.logit_bias
         assert torch.allclose(query @ key.t() + bias, score)
 

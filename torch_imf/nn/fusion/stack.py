@@ -1,3 +1,5 @@
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -28,7 +30,7 @@ class StackFusion(Fusion):
             beside it.
     """
 
-    alias = None
+    aliases: ClassVar[dict] = {}
 
     def __init__(self, in_channels: dict[str, int]) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -63,7 +63,7 @@ class JointKGE(MultimodalKGE):
             a sampler replaces what entities lack.
     """
 
-    alias = None
+    aliases: ClassVar[dict] = {}
 
     def __init__(
         self,

@@ -81,7 +81,7 @@ class OneToNLoss(torch.nn.Module):
         self, scorer: Scorer, query: Tensor, key: Tensor, pos_index: Tensor, count: Tensor
     ) -> Tensor:
         smoothing, size = self.label_smoothing, key.size(0)
-        if scorer.linear:
+        if scorer.dot_product:
             if self.loss == "ce":
                 return linear_ce_loss(query, key, pos_index, count)
             return size * linear_bce_loss(query, key, pos_index, smoothing, scorer.logit_bias)

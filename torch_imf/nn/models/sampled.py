@@ -146,7 +146,7 @@ def chunk_scores(
         args = rows, key[index]
         out.append(
             scorer.similarity(*args)
-            if scorer.linear
+            if scorer.dot_product
             else checkpoint(scorer.similarity, *args, use_reentrant=False)
         )
     return torch.cat(out)

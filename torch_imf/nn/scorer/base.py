@@ -1,3 +1,5 @@
+from typing import ClassVar
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -28,7 +30,7 @@ class Scorer(Recorded, torch.nn.Module):
 
     #: Whether :meth:`similarity` is the plain product of query and key (plus :obj:`logit_bias`),
     #: which the 1-N losses of :obj:`torch_imf.nn.functional` compute without storing the scores.
-    linear: bool = True
+    dot_product: bool = True
     #: A scalar added to every score, or :obj:`None`.
     logit_bias: Tensor | None
 
@@ -125,9 +127,9 @@ class DistanceScorer(Scorer):
             perfect match. (default: :obj:`6.`)
     """
 
-    alias = None
+    aliases: ClassVar[dict] = {}
 
-    linear = False
+    dot_product = False
 
     def __init__(
         self,

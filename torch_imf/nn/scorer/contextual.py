@@ -1,5 +1,5 @@
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -47,7 +47,7 @@ class ContextualRelationalScorer(Scorer):
             (default: :obj:`False`)
     """
 
-    alias = "contextual"
+    aliases: ClassVar[dict] = {"contextual": {}}
 
     def __init__(
         self,

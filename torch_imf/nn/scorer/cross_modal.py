@@ -1,4 +1,5 @@
 from itertools import product
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -26,9 +27,9 @@ class CrossModal(Scorer):
             embeddings are scored, too. (default: :obj:`False`)
     """
 
-    alias = None
+    aliases: ClassVar[dict] = {}
 
-    linear = False
+    dot_product = False
 
     def __init__(self, scorer: Scorer, total: bool = False) -> None:
         super().__init__(2 * scorer.channels, scorer.rel_channels)

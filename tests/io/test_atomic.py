@@ -8,7 +8,7 @@ from uuid import uuid4
 import fsspec
 import pytest
 
-from torch_imf.io.files import TEMPORARY, is_stale, read_bytes, replacing, temporary_name
+from torch_imf.io.atomic import TEMPORARY, is_stale, read_bytes, replacing, temporary_name
 
 
 @pytest.fixture(params=["disk", "file://", "memory://"])
