@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch_geometric.data import Data
 
+from torch_imf.data import modalities
 from torch_imf.data.graph import check_graph, has_inverse, prepare
 from torch_imf.nn import KGE
 from torch_imf.transforms import AddInverse
@@ -34,7 +35,7 @@ def test_check_graph():
     [
         ({"num_relations": None}, r"lacks \['num_relations'\]"),
         ({"val_mask": None}, r"lacks \['val_mask'\]"),
-        ({"edge_index": torch.zeros(2, 3)}, "'edge_index' needs to be a long tensor"),
+        ({"edge_index": torch.zeros(2, 3)}, "'edge_index' needs to be a torch.int64 tensor"),
         ({"edge_type": torch.zeros(2, dtype=torch.long)}, r"'edge_type' needs .* of shape \[3\]"),
         ({"test_mask": torch.ones(3)}, "'test_mask' needs to be a torch.bool tensor"),
         ({"num_nodes": 2}, "'edge_index' holds ids out of range for 2 entities in 2 places"),
@@ -59,3 +60,28 @@ def test_prepare():
         prepare(KGE(3, 5, 4), data)
     meta = prepare(KGE(3, 2, 4).to("meta"), data)
     assert meta.edge_index.is_meta and meta.test_mask.is_meta and not meta.x_text.is_meta
+
+
+def test_modalities():
+    mask = torch.tensor([True, False, True])
+    data = Data(num_nodes=3, x_text=torch.randn(3, 4), x_audio=torch.randn(3, 2), text_mask=mask)
+    x_dict, mask_dict = modalities(data)
+    assert list(x_dict) == list(mask_dict) == ["audio", "text"]
+    assert torch.equal(x_dict["text"], data.x_text)
+    assert mask_dict["audio"].all()
+    assert torch.equal(mask_dict["text"], mask)
+    assert modalities(Data(num_nodes=3)) == ({}, {})
+
+
+@pytest.mark.parametrize(
+    "kwargs, match",
+    [
+        ({"x_text": torch.randn(2, 4)}, r"'text' need to be floats of shape \[3, \*\]"),
+        ({"x_text": torch.zeros(3)}, r"'text' need to be floats of shape \[3, \*\]"),
+        ({"x_text": torch.tensor([[0.0], [torch.nan], [0.0]])}, r"values in 1 rows \(first: 1"),
+        ({"x_text": torch.zeros(3, 4), "text_mask": torch.ones(3)}, "'text' needs to be boolean"),
+    ],
+)
+def test_modalities_errors(kwargs, match):
+    with pytest.raises(ValueError, match=match):
+        modalities(Data(num_nodes=3, **kwargs))

@@ -1,92 +1,143 @@
 import pytest
 import torch
+from torch_geometric.data import Data
 
 from torch_imf.data import TripletIndex
+from torch_imf.data.index import distinct_facts
 from torch_imf.transforms import AddInverse
 
+hypothesis = pytest.importorskip("hypothesis")
+st = pytest.importorskip("hypothesis.strategies")
 
-def random_triples(num_triples=300, num_nodes=20, num_relations=4):
-    return (
-        torch.randint(num_nodes, (num_triples,)),
-        torch.randint(num_relations, (num_triples,)),
-        torch.randint(num_nodes, (num_triples,)),
+LARGEST = torch.iinfo(torch.long).max
+MAX_QUERIES = 25
+
+
+@st.composite
+def scales(draw):
+    """Draws numbers of entities and relations: small ones, where triples meet, and those whose
+    triples just fit 64 bits, or no longer do, up to the bound of the index.
+    """
+    num_relations = draw(st.sampled_from([1, 2, 3, 1000, 2**20]))
+    largest = LARGEST // max(num_relations, MAX_QUERIES)
+    root = int((LARGEST / num_relations) ** 0.5)
+    edge = draw(st.sampled_from([1, 2, 5, root - 1, root, root + 1, largest - 1, largest]))
+    return min(edge, largest), num_relations
+
+
+@st.composite
+def graphs(draw):
+    """Draws triples, some of them twice, and others to ask for, most of them near by."""
+    num_nodes, num_relations = draw(scales())
+    node = st.one_of(
+        st.integers(0, min(4, num_nodes - 1)),
+        st.integers(max(0, num_nodes - 3), num_nodes - 1),
+        st.integers(0, num_nodes - 1),
     )
+    rel = st.one_of(st.integers(0, min(2, num_relations - 1)), st.integers(0, num_relations - 1))
+    triples = draw(st.lists(st.tuples(node, rel, node), max_size=MAX_QUERIES))
+    triples += draw(st.lists(st.sampled_from(triples), max_size=5)) if triples else []
+    other = draw(st.lists(st.tuples(node, rel, node), max_size=10))
+    # Beyond what the index has seen, on either side:
+    far = st.sampled_from([-1, -LARGEST - 1, num_nodes, num_nodes + 1, LARGEST])
+    beyond = draw(st.lists(st.tuples(st.one_of(node, far), st.one_of(rel, far), far), max_size=5))
+    beyond += [(t, r, h) for h, r, t in beyond] + [(h, t, r) for h, r, t in beyond]
+    return triples, [*triples, *other, *beyond]
 
 
-def test_triplet_index_equals_dict_of_sets():
-    head, rel, tail = random_triples()
-    index = TripletIndex(head, rel, tail)
+def tensors(triples):
+    return torch.tensor(triples, dtype=torch.long).view(-1, 3).t().contiguous()
+
+
+def given(*args):
+    settings = hypothesis.settings(derandomize=True, deadline=None, max_examples=40, database=None)
+    return lambda test: settings(hypothesis.given(*args)(test))
+
+
+@given(graphs())
+def test_equals_a_dict_of_sets(graph):
+    triples, asked = graph
     known = {}
-    for h, r, t in zip(head.tolist(), rel.tolist(), tail.tolist(), strict=True):
+    for h, r, t in triples:
         known.setdefault((h, r), set()).add(t)
-    assert str(index) == f"TripletIndex({sum(map(len, known.values()))}, num_queries={len(known)})"
+    index = TripletIndex(*tensors(triples))
+    assert len(index) == len(set(triples))
+    assert list(zip(*(x.tolist() for x in index.queries()), strict=True)) == sorted(known)
 
-    h, r = torch.randint(25, (200,)), torch.randint(6, (200,))  # Some are unknown.
+    h, r, t = tensors(asked)
     row, col = index(h, r)
-    assert torch.equal(row, row.sort().values)
-    for i in range(200):
-        expected = known.get((int(h[i]), int(r[i])), set())
-        assert sorted(col[row == i].tolist()) == sorted(expected)
-
-    t = torch.randint(25, (200, 7))
+    expected = [(i, x) for i, (h, r, _) in enumerate(asked) for x in known.get((h, r), ())]
+    assert sorted(zip(row.tolist(), col.tolist(), strict=True)) == sorted(expected)
+    assert row.tolist() == sorted(row.tolist())
+    assert index.contains(h, r, t).tolist() == [t in known.get((h, r), ()) for h, r, t in asked]
+    assert index.find(h, r)[1].tolist() == [(h, r) in known for h, r, _ in asked]
+    # All pairs at once:
     out = index.contains(h[:, None], r[:, None], t)
-    for i in range(200):
-        expected = known.get((int(h[i]), int(r[i])), set())
-        assert out[i].tolist() == [x in expected for x in t[i].tolist()]
-    assert {(a, b) for a, b in zip(*map(torch.Tensor.tolist, index.queries()), strict=True)} == set(
-        known
-    )
+    assert out.tolist() == [[t in known.get((h, r), ()) for _, _, t in asked] for h, r, _ in asked]
 
 
-@pytest.mark.parametrize("scale, is_composed", [(1, True), (2**31, False)])
-def test_triplet_index_with_one_number_per_triple_or_two(scale, is_composed):
-    # Far apart, ids of the same triples no longer fit one number:
-    head, rel, tail = random_triples()
-    index = TripletIndex(head * scale, rel, tail * scale)
-    assert index.is_composed is is_composed
-    known = set(zip(head.tolist(), rel.tolist(), tail.tolist(), strict=True))
-    expected = torch.tensor(sorted(known))  # [E, 3]
-    pos = torch.arange(index.key.numel())
-    row, col = index.tails(pos)
-    assert torch.equal(
-        torch.stack([*index.queries(row), col], dim=1), expected * torch.tensor([scale, 1, scale])
-    )
-
-    h, r, t = torch.randint(25, (50, 1)), torch.randint(6, (50, 1)), torch.randint(25, (50, 9))
-    out = index.contains(h * scale, r, t * scale)
-    assert out.size() == (50, 9) and out.any() and not out.all()
-    for i, j in torch.cartesian_prod(torch.arange(50), torch.arange(9)).tolist():
-        assert out[i, j] == ((int(h[i]), int(r[i]), int(t[i, j])) in known)
-    assert not index.contains(h * scale, r, t * scale + 20 * scale).any()
-    found = index.find(h * scale, r)[1].view(-1)
-    assert torch.equal(
-        index(h[:, 0] * scale, r[:, 0]), index.tails(*index.find(h[:, 0] * scale, r[:, 0]))
-    )
-    assert found.tolist() == [
-        (int(a), int(b)) in {x[:2] for x in known} for a, b in zip(h, r, strict=True)
-    ]
+@given(graphs(), st.randoms(use_true_random=False))
+def test_any_order_gives_the_same(graph, random):
+    triples, asked = graph
+    index = TripletIndex(*tensors(triples))
+    again = list(set(triples)) + random.choices(triples, k=3) if triples else []
+    random.shuffle(again)
+    other = TripletIndex(*tensors(again))
+    for name in ("key", "ptr", "tail_index", "triple_key"):
+        assert torch.equal(getattr(index, name), getattr(other, name)), name
+    h, r, t = tensors(asked)
+    assert torch.equal(index(h, r), other(h, r))
+    assert torch.equal(index.contains(h, r, t), other.contains(h, r, t))
 
 
-def test_triplet_index_empty_and_duplicates():
-    empty = torch.empty(0, dtype=torch.long)
-    index = TripletIndex(empty, empty, empty)
-    assert len(index) == 0
-    assert index(torch.tensor([0, 1]), torch.tensor([0, 0])).size() == (2, 0)
-    assert not index.contains(torch.tensor([0]), torch.tensor([0]), torch.tensor([0])).any()
+@given(st.integers(0, 3), st.integers(0, 3))
+def test_ids_that_are_too_large_are_refused(rel, num_others):
+    # Never an answer that is wrong: queries, and triples by the position of their query, fit.
+    others = [(i, 0, 0) for i in range(num_others)]
+    for tail in (LARGEST - 1, LARGEST // (rel + 1) - 1, LARGEST // (num_others + 1) - 1):
+        triples = [*others, (0, rel, tail), (5, rel, tail)]
+        queries = {triple[:2] for triple in triples}
+        if (tail + 1) * max(rel + 1, len(queries)) > LARGEST:
+            with pytest.raises(ValueError, match=f"too large .got a largest one of {tail}"):
+                TripletIndex(*tensors(triples))
+        else:
+            index = TripletIndex(*tensors(triples))
+            assert index.contains(*tensors(triples)).all()
+            assert index(*tensors(triples)[:2])[1].max() == tail
 
-    x = torch.tensor([3, 3, 3], dtype=torch.int32)
-    index = TripletIndex(x, x, x)
-    assert len(index) == 1
-    assert index.contains(x, x, x).all()
-    assert index(x[:1], x[:1]).tolist() == [[0], [3]]
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 4), st.integers(0, 5), st.integers(0, 4), st.booleans()),
+        max_size=30,
+    ),
+    st.booleans(),
+)
+def test_graphs_with_masks(edges, has_mask):
+    num_relations = 3  # Of six, three are inverse ones, which count as what they are made from.
+    h, r, t = tensors([edge[:3] for edge in edges])
+    mask = torch.tensor([edge[3] for edge in edges], dtype=torch.bool)
+    data = Data(edge_index=torch.stack([h, t]), edge_type=r, num_nodes=5)
+    data.num_relations = num_relations
+    index = TripletIndex.from_data(data, mask if has_mask else None)
+    known = set()
+    for h, r, t, keep in edges:
+        if r < num_relations and (keep or not has_mask):
+            known |= {(h, r, t), (t, r + num_relations, h)}
+    assert len(index) == len(known)
+    every = torch.cartesian_prod(torch.arange(-1, 6), torch.arange(-1, 7), torch.arange(-1, 6))
+    expected = [tuple(triple) in known for triple in every.tolist()]
+    assert index.contains(*every.t()).tolist() == expected
 
 
-def test_triplet_index_survives_keys_beyond_32_bits():
-    head = torch.tensor([3_000_000, 2_999_999])
-    rel = torch.tensor([5000, 4999])
-    index = TripletIndex(head, rel, head)
-    assert index(head, rel)[1].tolist() == head.tolist()
-    assert index.contains(head, rel, head.flip(0)).tolist() == [False, False]
+@given(graphs())
+def test_distinct_facts(graph):
+    triples, _ = graph
+    h, r, t = tensors(triples)
+    sizes = (int(torch.cat([h, t, r.new_zeros(1)]).max()) + 1, int(max([0, *r.tolist()])) + 1)
+    fact, index = distinct_facts(torch.stack([h, t]), r, *sizes)
+    assert list(zip(*fact.tolist(), strict=True)) == sorted(set(triples))
+    assert torch.equal(fact[:, index], torch.stack([h, r, t]))
 
 
 @pytest.mark.parametrize(
@@ -98,19 +149,25 @@ def test_triplet_index_survives_keys_beyond_32_bits():
         (([[0]], [[0]], [[0]]), "one-dimensional"),
     ],
 )
-def test_triplet_index_errors(triples, match):
+def test_errors(triples, match):
     with pytest.raises(ValueError, match=match):
         TripletIndex(*(torch.tensor(x) for x in triples))
+
+
+def test_integers_of_32_bits():
+    # Their products would overflow:
+    h, r, t = torch.tensor([[99999, 5, 99999], [50000, 2, 50000], [7, 3, 7]], dtype=torch.int32)
+    index = TripletIndex(h, r, t)
+    assert str(index) == "TripletIndex(2, num_queries=2)" and index.contains(h, r, t).all()
+    assert index(h, r)[1].tolist() == t.tolist() and not index.contains(h, r, t.flip(0) + 1).any()
+    fact, index = distinct_facts(torch.stack([h, t]), r, 100000, 50001)
+    assert fact.tolist() == [[5, 99999], [2, 50000], [3, 7]] and index.tolist() == [1, 0, 1]
 
 
 def test_from_data_indexes_both_directions(fake):
     index = TripletIndex.from_data(fake)
     head, rel, tail = fake.edge_index[0], fake.edge_type, fake.edge_index[1]
-    assert index.contains(head, rel, tail).all()
     assert index.contains(tail, rel + fake.num_relations, head).all()
-    assert len(index) == 2 * torch.stack([head, rel, tail]).unique(dim=1).size(1)
     assert len(TripletIndex.from_data(AddInverse()(fake))) == len(index)
-
     part = TripletIndex.from_data(fake, fake.test_mask)
-    assert not part.contains(head, rel, tail)[~fake.test_mask].any()
-    assert part.contains(head, rel, tail)[fake.test_mask].all()
+    assert torch.equal(part.contains(head, rel, tail), fake.test_mask)

@@ -1,10 +1,10 @@
 from .audit import audit
-from .clean import clean_split
-from .features import modalities
+from .graph import modalities
 from .index import TripletIndex
 from .loader import QueryLoader
 from .names import NameIndex
 from .percentile import mean_rank_percentile
+from .split import clean_split
 
 __all__ = classes = [
     "NameIndex",

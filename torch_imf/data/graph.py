@@ -23,18 +23,27 @@ def check_graph(data: Data) -> None:
             f"base relations), and the masks over edges {list(MASKS)}"
         )
     num_edges = data.edge_index.size(-1)
-    if data.edge_index.size() != (2, num_edges) or data.edge_index.dtype != torch.long:
-        raise ValueError(
-            f"'edge_index' needs to be a long tensor of shape [2, E] (got "
-            f"{data.edge_index.dtype} of shape {list(data.edge_index.size())})"
-        )
-    check_shape(data, "edge_type", torch.long, num_edges)
-    for name in MASKS:
-        check_shape(data, name, torch.bool, num_edges)
-
+    kinds = {"edge_index": torch.long, "edge_type": torch.long, **dict.fromkeys(MASKS, torch.bool)}
+    for name, dtype in kinds.items():
+        value, size = data[name], [2, num_edges] if name == "edge_index" else [num_edges]
+        if list(value.size()) != size or value.dtype != dtype:
+            raise ValueError(
+                f"'{name}' needs to be a {dtype} tensor of shape {size} (got {value.dtype} of "
+                f"shape {list(value.size())})"
+            )
     check_range("edge_index", data.edge_index, int(data.num_nodes), "entities")
     factor = 2 if has_inverse(data) else 1
     check_range("edge_type", data.edge_type, factor * data.num_relations, "relations")
+
+
+def check_range(name: str, index: Tensor, size: int, kind: str) -> None:
+    r"""Raises a :class:`ValueError` if an id is not in :obj:`[0, size)`."""
+    bad = (index < 0) | (index >= size)
+    if bad.any():
+        raise ValueError(
+            f"'{name}' holds ids out of range for {size} {kind} in {int(bad.sum())} places "
+            f"(first: {int(index[bad][0])})"
+        )
 
 
 def has_inverse(data: Data) -> bool:
@@ -78,31 +87,77 @@ def draw_validation(data: Data, num_facts: int, seed: int) -> tuple[Tensor, Tens
     return both_sides(head_index, rel_type, tail_index, data.num_relations)
 
 
-def check_shape(data: Data, name: str, dtype: torch.dtype, size: int) -> None:
-    r"""Raises a :class:`ValueError` if an attribute is no vector of this type
-    and size.
-    """
-    value = data[name]
-    if value.size() != (size,) or value.dtype != dtype:
-        raise ValueError(
-            f"'{name}' needs to be a {dtype} tensor of shape [{size}] (got {value.dtype} "
-            f"of shape {list(value.size())})"
-        )
-
-
-def check_range(name: str, index: Tensor, size: int, kind: str) -> None:
-    r"""Raises a :class:`ValueError` if an id is not in :obj:`[0, size)`."""
-    bad = (index < 0) | (index >= size)
-    if bad.any():
-        raise ValueError(
-            f"'{name}' holds ids out of range for {size} {kind} in {int(bad.sum())} places "
-            f"(first: {int(index[bad][0])})"
-        )
-
-
 def loop_relations(data: Data) -> Tensor:
     r"""Returns the base relations in which some training fact leads from an
     entity to itself. In all others, no entity is an answer to itself.
     """
     is_loop = data.train_mask & (data.edge_index[0] == data.edge_index[1])
     return (data.edge_type[is_loop] % int(data.num_relations)).unique()
+
+
+def modalities(data: Data) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    r"""Collects the modality features of a graph: every :obj:`x_<name>` of
+    :obj:`data`, with its :obj:`<name>_mask` (all :obj:`True` if absent).
+
+    Returns:
+        The dictionaries :obj:`x_dict` (:obj:`[N, D]` each) and
+        :obj:`mask_dict` (:obj:`[N]` each), in alphabetical order.
+
+    Raises:
+        ValueError: If a modality has the wrong number of rows or non-finite
+            values.
+    """
+    names = sorted(key[2:] for key in data.keys() if key.startswith("x_"))
+    x_dict = {name: data[f"x_{name}"] for name in names}
+    mask_dict = {name: modality_mask(data, name) for name in names}
+    check_features(x_dict, mask_dict, int(data.num_nodes))
+    return x_dict, mask_dict
+
+
+def modality_mask(data: Data, name: str) -> Tensor:
+    r"""Returns which entities have a modality, of shape :obj:`[N]`: all of them
+    if the graph holds its features but no mask.
+    """
+    x, mask = data[f"x_{name}"], data.get(f"{name}_mask")
+    return x.new_ones(x.size(0), dtype=torch.bool) if mask is None else mask
+
+
+def check_features(
+    x_dict: dict[str, Tensor], mask_dict: dict[str, Tensor] | None, num_nodes: int
+) -> None:
+    r"""Raises a :class:`ValueError` that names the modality whose features or
+    mask do not fit a graph of :obj:`num_nodes` entities.
+    """
+    for name, x in x_dict.items():
+        if x.dim() != 2 or x.size(0) != num_nodes or not x.is_floating_point():
+            raise ValueError(
+                f"Features of modality '{name}' need to be floats of shape [{num_nodes}, *] "
+                f"(got shape {list(x.size())} of {x.dtype})"
+            )
+        bad = ~finite_rows(x)
+        if bool(bad.any()):
+            raise ValueError(
+                f"Features of modality '{name}' hold NaN or infinite values in "
+                f"{int(bad.sum())} rows (first: {int(bad.nonzero()[0])}). Mask such rows as "
+                f"missing and set them to zero"
+            )
+    for name, mask in (mask_dict or {}).items():
+        if name not in x_dict:
+            raise ValueError(f"Mask of unknown modality '{name}' (known: {sorted(x_dict)})")
+        if mask.size() != (num_nodes,) or mask.dtype != torch.bool:
+            raise ValueError(
+                f"The mask of modality '{name}' needs to be boolean of shape [{num_nodes}] "
+                f"(got shape {list(mask.size())} of {mask.dtype})"
+            )
+
+
+def finite_rows(x: Tensor) -> Tensor:
+    r"""Returns which rows of a matrix hold neither NaN nor infinity, of shape
+    :obj:`[N]`. As below, a few rows at a time, which takes no memory to speak of.
+    """
+    return torch.cat([part.isfinite().all(dim=-1) for part in x.split(1024)])
+
+
+def nonzero_rows(x: Tensor) -> Tensor:
+    r"""Returns which rows of a matrix are not all zero, of shape :obj:`[N]`."""
+    return torch.cat([(part != 0).any(dim=-1) for part in x.split(1024)])

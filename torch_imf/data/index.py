@@ -9,8 +9,7 @@ class TripletIndex:
     :math:`(h, r)`, which tails are known.
 
     Triples are sorted once; every look-up is a :func:`torch.searchsorted`, on
-    the device of the triples. It serves the targets of 1-N training, the
-    filter of ranking and filtered negative sampling alike.
+    the device of the triples.
 
     .. code-block:: python
 
@@ -19,15 +18,12 @@ class TripletIndex:
         score[row, col] = -math.inf
 
     Args:
-        head_index (torch.Tensor): The head indices, of shape :obj:`[E]`.
-        rel_type (torch.Tensor): The relation types, of shape :obj:`[E]`.
-        tail_index (torch.Tensor): The tail indices, of shape :obj:`[E]`.
+        head_index, rel_type, tail_index (torch.Tensor): The triples, of shape
+            :obj:`[E]` each.
 
     Raises:
         ValueError: If the tensors are not integer vectors of one length, or
-            hold a negative id, or ids so large that entities times relations
-            (or, if triples need more than 64 bits, times distinct queries)
-            are :math:`2^{63}` or more.
+            hold an id that is negative or too large.
     """
 
     def __init__(self, head_index: Tensor, rel_type: Tensor, tail_index: Tensor) -> None:
@@ -137,6 +133,29 @@ class TripletIndex:
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}({len(self)}, num_queries={self.key.numel()})"
+
+
+def distinct_facts(
+    edge_index: Tensor, edge_type: Tensor, num_nodes: int, num_relations: int
+) -> tuple[Tensor, Tensor]:
+    r"""Returns head, relation and tail of each distinct fact in ascending
+    order, of shape :obj:`[3, F]`, and which of them each row holds, of shape
+    :obj:`[E]`.
+    """
+    # By two keys, as one of all three would overflow 64 bits on the largest graphs:
+    query, index = (edge_index[0].long() * num_relations + edge_type).unique(return_inverse=True)
+    key, index = index.mul_(num_nodes).add_(edge_index[1]).unique(return_inverse=True)
+    query, tail_index = query[key // num_nodes], key % num_nodes
+    return torch.stack([query // num_relations, query % num_relations, tail_index]), index
+
+
+def mark(index: Tensor, size: int) -> Tensor:
+    r"""Returns a mask of shape :obj:`[size]` that is :obj:`True` at the given
+    positions.
+    """
+    mask = torch.zeros(size, dtype=torch.bool, device=index.device)
+    mask[index] = True
+    return mask
 
 
 def check_key(num_nodes: int, size: int) -> None:

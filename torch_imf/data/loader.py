@@ -12,14 +12,12 @@ class QueryLoader:
 
     It yields tuples :obj:`(head_index, rel_type, pos_index)` of shapes
     :obj:`[B]`, :obj:`[B]` and :obj:`[2, P]` (row: position in the batch,
-    column: tail). Batches are built on the device of the triples; order comes
-    from PyTorch's global random state, as in
-    :class:`torch.utils.data.DataLoader`.
+    column: tail), on the device of the triples. Order comes from PyTorch's
+    global random state.
 
     Args:
-        head_index (torch.Tensor): The head indices, of shape :obj:`[E]`.
-        rel_type (torch.Tensor): The relation types, of shape :obj:`[E]`.
-        tail_index (torch.Tensor): The tail indices, of shape :obj:`[E]`.
+        head_index, rel_type, tail_index (torch.Tensor): The triples, of shape
+            :obj:`[E]` each.
         batch_size (int, optional): Number of queries per batch.
             (default: :obj:`1024`)
         shuffle (bool, optional): If set to :obj:`True`, visits the queries in
@@ -47,19 +45,18 @@ class QueryLoader:
         if batch_size < 1:
             raise ValueError(f"'batch_size' needs to be positive (got {batch_size})")
         self.num_queries = self.index.key.numel()
-        if drop_last and self.num_queries < batch_size:
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.drop_last = drop_last
+        if len(self) == 0:
             raise ValueError(
                 f"'drop_last' leaves no batch: there are {self.num_queries} queries for a "
                 f"'batch_size' of {batch_size}"
             )
-        self.batch_size = batch_size
-        self.shuffle = shuffle
-        self.drop_last = drop_last
 
     def __len__(self) -> int:
-        if self.drop_last:
-            return self.num_queries // self.batch_size
-        return -(-self.num_queries // self.batch_size)
+        partial = 0 if self.drop_last else self.batch_size - 1
+        return (self.num_queries + partial) // self.batch_size
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         perm = torch.randperm(self.num_queries) if self.shuffle else torch.arange(self.num_queries)

@@ -1,9 +1,11 @@
 import re
+from collections import Counter
 from collections.abc import Iterable
 
-import fsspec
 import torch
 from torch import Tensor
+
+from torch_imf.io.atomic import read_bytes
 
 ELSEWHERE = -2
 UNKNOWN = -1
@@ -25,12 +27,11 @@ class NameIndex:
     Args:
         node_ids (list[str]): The identifier of each entity.
         aliases (iterable[tuple[str, str]], optional): Pairs of an identifier
-            and another name of the same entity. An identifier that is not in
-            :obj:`node_ids` is one of another graph (*e.g.*, an entity of FB15K
-            that FB15K-237 leaves out), and so are its other names, unless an
-            entity of this graph has them as well. An identifier takes
-            precedence over another entity's alias, and an alias over those
-            that come later. (default: :obj:`()`)
+            and another name of the same entity. An identifier takes precedence
+            over another entity's alias, and an alias over later ones. An
+            identifier that is not in :obj:`node_ids` is one of another graph
+            (*e.g.*, an entity of FB15K that FB15K-237 leaves out), and so are
+            its other names that nobody has here. (default: :obj:`()`)
 
     Raises:
         ValueError: If two entities have the same identifier.
@@ -40,10 +41,10 @@ class NameIndex:
         self.node_ids = node_ids
         self.rows = {normalize(node): row for row, node in enumerate(node_ids)}
         if len(self.rows) < len(node_ids):
-            seen: set[str] = set()
-            twice = [x for x in map(normalize, node_ids) if x in seen or seen.add(x)]  # type: ignore
+            name, _ = Counter(map(normalize, node_ids)).most_common(1)[0]
             raise ValueError(
-                f"{len(twice)} entities have an identifier that another one has (first: {twice[0]})"
+                f"{len(node_ids) - len(self.rows)} entities have an identifier that another one "
+                f"has, such as {name}"
             )
         own = dict(self.rows)
         for node, alias in aliases:
@@ -88,16 +89,14 @@ def read_ids(path: str) -> list[str]:
     and with or without their number at the top.
     """
     try:
-        with fsspec.open(path, "rb") as file:
-            text = file.read().decode("utf-8-sig")
-    except FileNotFoundError as e:
-        raise ValueError(f"There is no file of ids '{path}'") from e
-    except UnicodeDecodeError as e:
-        raise ValueError(f"The ids '{path}' are no text in UTF-8 ({e})") from e
-    lines = [line.strip() for line in text.split("\n") if line.strip()]
+        lines = [x.strip() for x in read_bytes(path).decode("utf-8-sig").split("\n") if x.strip()]
+    except FileNotFoundError as error:
+        raise ValueError(f"There is no file of ids '{path}'") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"The ids '{path}' are no text in UTF-8 ({error})") from error
     pairs = [line.rsplit(None, 1) for line in lines]
     names = {int(x[1]): x[0] for x in pairs if len(x) == 2 and x[1].isdecimal()}
-    counted = len(pairs) > 1 and len(pairs[0]) == 1 and lines[0].isdecimal() and len(names) > 0
+    counted = len(lines) > 1 and lines[0].isdecimal() and len(names) > 0
     num_names = len(lines) - counted
     if counted and int(lines[0]) != num_names:
         raise ValueError(

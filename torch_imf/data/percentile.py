@@ -2,7 +2,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from torch_imf.data.features import check_features
+from torch_imf.data.graph import check_features
 from torch_imf.data.index import check_triples
 
 
@@ -20,22 +20,18 @@ def mean_rank_percentile(
     Knowledge Graph? A Representation Learning Perspective"
     <https://dl.acm.org/doi/10.1145/3474085.3475470>`_ paper.
 
-    For each fact, all tails are ranked by the cosine of their (centred)
-    features with those of the head, and the rank of the true tail is divided
-    by their number; ties share their mean rank. The closer to zero, the more
-    the features help; chance is about one half. The average is over all facts
-    that are given. Candidates are all of their tails: among them the head
-    itself, the closest of all, where it is the tail of another fact, which
-    adds one to the ranks of its tails.
+    For each fact, the tails of all given facts are ranked by the cosine of
+    their (centred) features with those of the head, and the rank of the true
+    tail is divided by their number; ties share their mean rank. The closer to
+    zero, the more the features help; chance is about one half. A head that is
+    also a tail is a candidate itself, and the closest of all.
 
     Args:
-        head_index (torch.Tensor): The head indices, of shape :obj:`[E]`.
-            Training facts only, if a model is to be judged by others.
-        rel_type (torch.Tensor): The relation types, of shape :obj:`[E]`.
-        tail_index (torch.Tensor): The tail indices, of shape :obj:`[E]`.
+        head_index, rel_type, tail_index (torch.Tensor): The facts, of shape
+            :obj:`[E]` each. Training facts only, if a model is to be judged by
+            others.
         x (torch.Tensor): The features of a modality, of shape :obj:`[N, D]`.
-        mask (torch.Tensor): Which entities have the modality, of shape
-            :obj:`[N]`.
+        mask (torch.Tensor): Which entities have it, of shape :obj:`[N]`.
         num_relations (int): The number of relations.
         batch_size (int, optional): The number of facts to rank at once.
             (default: :obj:`1024`)
@@ -46,8 +42,7 @@ def mean_rank_percentile(
         relation without such facts.
 
     Raises:
-        ValueError: If an id is out of range, or features are of the wrong
-            shape or not finite.
+        ValueError: If an id is out of range, or features are not sound.
     """
     check_triples(head_index, rel_type, tail_index, x.size(0), num_relations)
     check_features({"x": x}, {"x": mask}, x.size(0))

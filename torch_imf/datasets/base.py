@@ -7,7 +7,7 @@ from torch_geometric.data import Data
 from torch_geometric.data.dataset import MISSING
 from torch_geometric.io import fs
 
-from torch_imf.data.clean import clean_split
+from torch_imf.data.split import clean_split
 from torch_imf.datasets.content import Content
 from torch_imf.datasets.encoder import Encoder, check_encoder, resolve, tag
 from torch_imf.datasets.graph import validate

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from torch_imf.data.features import finite_rows, nonzero_rows
+from torch_imf.data.graph import finite_rows, nonzero_rows
 from torch_imf.encoders.feature_file import FeatureFile
 
 Encoder = Callable[..., Tensor | tuple[Tensor, Tensor]]

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from torch_imf.data.clean import first_of
-from torch_imf.data.relations import distinct_facts, mark
+from torch_imf.data.index import distinct_facts, mark
+from torch_imf.data.split import first_of
 from torch_imf.datasets.columns import Column
 from torch_imf.datasets.lines import suffix
 from torch_imf.datasets.ntriples import read_ntriples

@@ -3,8 +3,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from torch_imf.data import modalities
-from torch_imf.data.features import nonzero_rows
-from torch_imf.data.graph import MASKS, check_graph, check_range
+from torch_imf.data.graph import MASKS, check_graph, check_range, nonzero_rows
 
 
 def build_graph(

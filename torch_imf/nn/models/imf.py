@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn import Module
 
-from torch_imf.data.features import check_features
+from torch_imf.data.graph import check_features
 from torch_imf.evaluation.ranking import inference
 from torch_imf.nn.functional import contrastive_loss, info_nce_loss
 from torch_imf.nn.functional.contrastive import check_pairs

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from torch_imf.data.features import check_features
+from torch_imf.data.graph import check_features
 from torch_imf.nn.functional import self_adversarial_loss
 from torch_imf.nn.fusion import Fusion
 from torch_imf.nn.models.adversary import Adversary, similarity

@@ -6,7 +6,7 @@ from torch_geometric.data import Data
 from torch_geometric.utils import select
 
 from torch_imf.data.graph import MASKS, check_graph, has_inverse
-from torch_imf.data.relations import distinct_facts, mark
+from torch_imf.data.index import distinct_facts, mark
 
 # Validation is broken if fewer of its facts than this share are in no other split: it then
 # measures what training, which ends up in most of it, remembers.
@@ -36,16 +36,9 @@ def clean_split(data: Data, seed: int = 0) -> Data:
     is kept. If validation is drawn anew, training rows come first, then those
     of validation and test. Attributes of edges follow their rows, all others
     are shared with the given graph. A graph without a problem comes back as it
-    is.
-
-    .. note::
-
-        Every entity and every relation of a validation split that is drawn
-        anew is seen in training, and so is every one of published training and
-        validation facts that are no test facts. Nothing else is promised:
-        published validation and test facts may hold entities and relations
-        that are not in training, as published ones often do, and also those
-        that training knew from a leaked fact only.
+    is. Published validation and test facts may still hold entities and
+    relations that are not in training, also those that training knew from a
+    leaked fact only.
 
     Args:
         data (Data): The graph, without inverse triples. Rows in no split are
@@ -71,7 +64,9 @@ def clean_split(data: Data, seed: int = 0) -> Data:
     if broken:
         first[0] = first[1] = torch.minimum(first[0], first[1])
         train = train | val
-        val = draw_val(fact, train & ~test, num_nodes, num_relations, seed)
+        index = (train & ~test).nonzero().view(-1)
+        spare = index[draw_spare(fact[:, index], num_nodes, num_relations, seed)]
+        val = mark(spare[: max(1, round(VAL_SHARE * index.numel()))], fact.size(1))
     splits = [train & ~val & ~test, val & ~test, test]
 
     masks = [mark(index[mask], row.numel()) for index, mask in zip(first, splits, strict=True)]
@@ -90,33 +85,28 @@ def clean_split(data: Data, seed: int = 0) -> Data:
     return data
 
 
-def draw_val(fact: Tensor, pool: Tensor, num_nodes: int, num_relations: int, seed: int) -> Tensor:
-    r"""Draws validation facts from a pool, such that every entity and relation
-    of the pool is in a fact that is not drawn.
+def draw_spare(fact: Tensor, num_nodes: int, num_relations: int, seed: int = 0) -> Tensor:
+    r"""Draws facts that can be left out such that every entity and relation is
+    in a fact that remains.
 
     Args:
         fact (torch.Tensor): Head, relation and tail of distinct facts, of
             shape :obj:`[3, F]`.
-        pool (torch.Tensor): The mask of those to draw from, of shape
-            :obj:`[F]`.
         num_nodes (int): The number of entities.
         num_relations (int): The number of relations.
-        seed (int): The seed of the draw.
+        seed (int, optional): The seed of the draw. (default: :obj:`0`)
 
     Returns:
-        The mask of those drawn, of shape :obj:`[F]`.
+        The positions of all that can be left out at once, in random order.
     """
-    index = pool.nonzero().view(-1)
     generator = torch.Generator().manual_seed(seed)  # On the CPU, for the same draw on any device.
-    index = index[torch.randperm(index.numel(), generator=generator).to(index.device)]
-    head_index, rel_type, tail_index = fact[:, index]
-    rank = torch.arange(index.numel(), device=index.device)
+    perm = torch.randperm(fact.size(1), generator=generator).to(fact.device)
+    head_index, rel_type, tail_index = fact[:, perm]
+    rank = torch.arange(perm.numel(), device=perm.device)
     node_index = torch.cat([head_index, tail_index])
-    first_node = first_of(node_index, torch.cat([rank, rank]), num_nodes, rank.numel())
+    first_node = first_of(node_index, rank.repeat(2), num_nodes, rank.numel())
     first_rel = first_of(rel_type, rank, num_relations, rank.numel())
-    kept = mark(torch.cat([first_node, first_rel]), rank.numel() + 1)[:-1]
-    drawn = index[~kept][: max(1, round(VAL_SHARE * rank.numel()))]
-    return mark(drawn, fact.size(1))
+    return perm[~mark(torch.cat([first_node, first_rel]), rank.numel() + 1)[:-1]]
 
 
 def first_of(group: Tensor, value: Tensor, size: int, default: int) -> Tensor:

@@ -3,7 +3,7 @@ import torch
 from torch_geometric.data import Data
 
 from torch_imf.data import audit, clean_split
-from torch_imf.data.clean import VAL_SHARE
+from torch_imf.data.split import VAL_SHARE
 from torch_imf.transforms import AddInverse
 
 SPLITS = ("train", "val", "test")
@@ -19,19 +19,11 @@ def random_graph(seed, broken, num_nodes=30, num_relations=4):
     def draw(high, size):
         return torch.randint(high, (size,), generator=generator)
 
+    size = 200 if broken else 5
     fact = torch.stack([draw(num_nodes, 400), draw(num_relations, 400), draw(num_nodes, 400)])
-    known = fact[:, :300]
-    fact = torch.cat(
-        [fact, known[:, draw(300, 200 if broken else 5)], fact[:, draw(400, 30)]], dim=1
-    )
-    split = torch.cat(
-        [
-            torch.tensor([0, 0, 2])[draw(3, 300)],
-            torch.tensor([0, 1, 2])[draw(3, 100)],
-            torch.ones(200 if broken else 5, dtype=torch.long),
-            draw(4, 30),  # 3: none.
-        ]
-    )
+    fact = torch.cat([fact, fact[:, draw(300, size)], fact[:, draw(400, 30)]], dim=1)
+    parts = [torch.tensor([0, 0, 2])[draw(3, 300)], torch.tensor([0, 1, 2])[draw(3, 100)]]
+    split = torch.cat([*parts, torch.ones(size, dtype=torch.long), draw(4, 30)])  # 3: none.
     split, perm = split.sort(stable=True)
     return graph(fact[:, perm], split, num_nodes, num_relations)
 
@@ -140,26 +132,20 @@ def test_clean_split_of_small_pool():
     assert int(out.train_mask.sum()) == 2 and int(out.val_mask.sum()) == 1
 
 
-def test_clean_split_of_clean_graph(fake):
+def test_clean_split_leaves_the_rest_alone(fake):
     out = clean_split(fake)
     assert out is not fake and set(out.keys()) == set(fake.keys())
     for name, value in fake.to_dict().items():
         assert torch.equal(out[name], value) if torch.is_tensor(value) else out[name] == value
 
     # In any order of rows, and with as many rows as entities and relations:
-    fact, split = torch.tensor([[0, 1, 2], [0, 1, 2], [1, 2, 0]]), torch.tensor([2, 0, 1])
-    data = graph(fact, split, num_nodes=3, num_relations=3)
-    out = clean_split(data)
-    assert equal(out, data) and out.x_text is data.x_text and out.node_names is data.node_names
-
-
-def test_clean_split_as_many_rows_as_entities():
     fact = torch.tensor([[0, 0, 1, 0], [0, 0, 1, 0], [1, 1, 2, 1]])
-    data = graph(fact, torch.tensor([0, 0, 1, 2]), num_nodes=4, num_relations=4)
-    out = clean_split(data)
-    assert out.edge_row.tolist() == [2, 3] and out.val_mask.tolist() == [True, False]
-    assert out.x_text is data.x_text
-    assert out.node_names is data.node_names and out.rel_names is data.rel_names
+    for keep, expected in (([0, 2], [0, 1]), ([0, 1, 2, 3], [2, 3])):
+        split = torch.tensor([2, 0, 1, 2] if len(keep) == 2 else [0, 0, 1, 2])[keep]
+        data = graph(fact[:, keep], split, num_nodes=4, num_relations=4)
+        out = clean_split(data)
+        assert out.edge_row.tolist() == expected and out.x_text is data.x_text
+        assert out.node_names is data.node_names and out.rel_names is data.rel_names
 
 
 def test_clean_split_errors():
