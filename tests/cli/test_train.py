@@ -10,9 +10,9 @@ import torch
 
 from torch_imf import build_model, evaluate, fit, from_pretrained, pretrained_graph
 from torch_imf.cli import main
-from torch_imf.cli.recipe import recipe
 from torch_imf.datasets import Countries
 from torch_imf.nn import AdaMF, ComplEx
+from torch_imf.training.recipe import recipe
 
 
 def test_run(saved, read):

@@ -19,14 +19,14 @@ from torch_imf.cli.compute import add_compute, prepare_compute
 from torch_imf.cli.flags import add_flags, flag_words, given, settings_of
 from torch_imf.cli.graph import add_encoders, add_graph, read_graph
 from torch_imf.cli.output import Output, Stopped, metrics_table, say
-from torch_imf.cli.recipe import MODELS, recipe
 from torch_imf.cli.saved import CHECKPOINT, HISTORY, MODEL, test_fact, write_json
 from torch_imf.data import audit
 from torch_imf.evaluation.evaluate import evaluate
 from torch_imf.pretrained import save_pretrained
 from torch_imf.settings import describe_settings
-from torch_imf.training.checkpoint import best_entry, first_seed
+from torch_imf.training.checkpoint import CheckpointError, best_entry, first_seed
 from torch_imf.training.fit import fit
+from torch_imf.training.recipe import MODELS, recipe
 from torch_imf.training.tensorboard import TensorBoard
 
 HELP = "train a model, select its epoch on validation, rank the test facts, save it"
@@ -139,10 +139,8 @@ def run(options: argparse.Namespace) -> Output:
     board = nullcontext() if options.log_dir is None else TensorBoard(options.log_dir)
     try:
         if there and (first := first_seed(checkpoint)) != torch.initial_seed():
-            raise ValueError(
-                f"The training of the checkpoint '{checkpoint}' began with seed {first} (got "
-                f"{options.seed})"
-            )
+            problem = f"began with seed {first} (got {options.seed})"
+            raise CheckpointError(f"The training of '{checkpoint}' {problem}", checkpoint)
         with board as callback:
             history = fit(
                 model, data, **fit_settings, checkpoint=checkpoint, callback=callback, progress=True
@@ -168,9 +166,7 @@ def run(options: argparse.Namespace) -> Output:
         if checkpoint.exists():
             kept = f"all whole epochs are in '{checkpoint}'. To go on:"
         raise Stopped(f"{kept}\n  {options.line.replace(' --restart', '')}") from error
-    except ValueError as error:
-        if not there or str(checkpoint) not in str(error):
-            raise
+    except CheckpointError as error:
         raise ValueError(
             f"{error} ('--out' names another folder, '--restart' begins anew)"
         ) from error

@@ -3,6 +3,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import torch
 from torch_geometric.data import Data
 
 from torch_imf.data.graph import MASKS, check_graph
@@ -207,7 +208,7 @@ def audit(data: Data, threshold: float = 0.8, min_facts: int = 5) -> Audit:
     )
     rows = {name: fact_index[data[m][base]] for name, m in zip(SPLITS, MASKS, strict=True)}
     has = {name: mark(index, fact.size(1)) for name, index in rows.items()}
-    count = sum(mask.long() for mask in has.values())  # Splits that hold a fact.
+    count = torch.stack(list(has.values())).sum(dim=0)  # Splits that hold a fact.
     train = fact[:, has["train"]]
     seen = mark(train[[0, 2]].view(-1), num_nodes)
     unseen_node = ~(seen[fact[0]] & seen[fact[2]])

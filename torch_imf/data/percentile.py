@@ -27,9 +27,10 @@ def mean_rank_percentile(
     also a tail is a candidate itself, and the closest of all.
 
     Args:
-        head_index, rel_type, tail_index (torch.Tensor): The facts, of shape
-            :obj:`[E]` each. Training facts only, if a model is to be judged by
-            others.
+        head_index (torch.Tensor): The head indices, of shape :obj:`[E]`.
+            Training facts only, if a model is to be judged by others.
+        rel_type (torch.Tensor): The relation types, of shape :obj:`[E]`.
+        tail_index (torch.Tensor): The tail indices, of shape :obj:`[E]`.
         x (torch.Tensor): The features of a modality, of shape :obj:`[N, D]`.
         mask (torch.Tensor): Which entities have it, of shape :obj:`[N]`.
         num_relations (int): The number of relations.

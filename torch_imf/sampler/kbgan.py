@@ -40,7 +40,7 @@ class KBGANSampler(Sampler):
         generator = KGE(num_nodes, num_relations, 32, scorer="distmult")
         sampler = KBGANSampler(num_nodes, generator, index, num_negatives=16)
         model = AdaMF(..., loss=SampledLoss(sampler=sampler))
-        fit(model, data, lr=[1e-2, 1e-3])  # Of the model and the generator.
+        fit(model, data, lr={"model": 1e-2, "sampler": 1e-3})
 
     Args:
         num_nodes (int): The number of entities.
@@ -169,7 +169,7 @@ class KBGANSampler(Sampler):
             return self.loss(log_prob, reward.where(neg_index >= 0, self.baseline))
 
         params = [p for p in self.generator.parameters() if p.requires_grad]
-        return (params, sampler_loss) if params else None
+        return Objective("sampler", params, sampler_loss) if params else None
 
     def _score(self, head_index: Tensor, rel_type: Tensor, key_index: Tensor) -> Tensor:
         model: Any = self.generator

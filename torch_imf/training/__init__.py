@@ -1,6 +1,20 @@
-from .checkpoint import History, TrainingState
-from .fit import fit, train
+from .checkpoint import CheckpointError, History, TrainingState
+from .fit import fit, make_loader, make_optimizers, train, validate
+from .recipe import recipe
 from .tensorboard import TensorBoard
 from .tune import best_settings, tune
 
-__all__ = ["History", "TensorBoard", "TrainingState", "best_settings", "fit", "train", "tune"]
+__all__ = [
+    "CheckpointError",
+    "History",
+    "TensorBoard",
+    "TrainingState",
+    "best_settings",
+    "fit",
+    "make_loader",
+    "make_optimizers",
+    "recipe",
+    "train",
+    "tune",
+    "validate",
+]

@@ -1,3 +1,4 @@
+import copy
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,25 @@ Entry = TypeVar("Entry", bound=Mapping[str, float])
 
 #: The version of what a checkpoint holds.
 FORMAT = 1
+#: What a checkpoint of another run says, by the part of it that differs.
+OTHER = {
+    "names": "belongs to a graph of other entities or relations, or of another order of them",
+    "fingerprint": "belongs to another model, other features or other training facts: {} differ",
+    "settings": "was written with other settings {1} (got {2})",
+}
+
+
+class CheckpointError(ValueError):
+    r"""A checkpoint cannot be read or written, or belongs to another run. Its
+    file is :obj:`path`.
+    """
+
+    def __init__(self, message: str, path: str | os.PathLike[str]) -> None:
+        super().__init__(message, path)
+        self.path = Path(path)
+
+    def __str__(self) -> str:
+        return self.args[0]
 
 
 class TrainingState:
@@ -31,17 +51,16 @@ class TrainingState:
     Args:
         model (torch.nn.Module): The model.
         optimizers (list[torch.optim.Optimizer]): Its optimizers.
-        settings (dict): The settings of the run. A run can only go on with
-            the same ones.
+        settings (dict): The settings of the run, which goes on with the same.
         path (str, optional): The file, or :obj:`None` to keep the state in
             memory only. (default: :obj:`None`)
-        facts (tuple[torch.Tensor], optional): The training facts, which are
-            part of the fingerprint of a run. (default: :obj:`()`)
+        facts (tuple[torch.Tensor], optional): The training facts, by which a
+            run is told from others. (default: :obj:`()`)
         names (dict[str, list[str]], optional): The identifiers of entities and
             relations, in the order of their embeddings. (default: :obj:`None`)
 
     Raises:
-        ValueError: If the folder of the file cannot be written to.
+        CheckpointError: If the file cannot be written.
         RuntimeError: If another process trains with the same file.
     """
 
@@ -61,13 +80,13 @@ class TrainingState:
         self.path = None if path is None else Path(path)
         self.epoch = 0
         self.history: History = []
-        self.best = copy_state(model)
+        self.best = copy.deepcopy(model.state_dict())
         self.claim: FileLock | None = None
         if self.path is not None:
             self.fingerprint = fingerprint(model, *facts)
             self.path.parent.mkdir(parents=True, exist_ok=True)
             if self.path.is_dir() or not os.access(self.path.parent, os.W_OK):
-                raise ValueError(f"The checkpoint '{self.path}' cannot be written")
+                raise CheckpointError(f"The checkpoint '{path}' cannot be written", self.path)
             self.claim = claim(self.path)
 
     @property
@@ -82,7 +101,7 @@ class TrainingState:
         r"""Adds a validation of the model as it is now."""
         self.history.append(entry)
         if self.stale == 0:
-            self.best = copy_state(self.model)
+            self.best = copy.deepcopy(self.model.state_dict())
 
     def save(self) -> None:
         r"""Writes the file, if there is one."""
@@ -109,19 +128,22 @@ class TrainingState:
         r"""Continues from the file, if it is there.
 
         Raises:
-            RuntimeError: If it cannot be read.
-            ValueError: If it belongs to another run.
+            CheckpointError: If it cannot be read or belongs to another run.
         """
         if self.path is None or not self.path.exists():
             return
         state = read_state(self.path)
-        self._check(state)
+        for part, problem in OTHER.items():
+            old, new = state[part], getattr(self, part)
+            names = [x for x in sorted({**old, **new}) if old.get(x) != new.get(x)]
+            if names:
+                values = ({x: values.get(x) for x in names} for values in (old, new))
+                problem = f"The checkpoint '{self.path}' {problem.format(names[:5], *values)}"
+                raise CheckpointError(f"{problem}. Choose another file", self.path)
         self.model.load_state_dict(state["model"])
         for optimizer, value in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(value)
-        device = next(self.model.parameters()).device
-        self.best = {key: value.to(device) for key, value in state["best"].items()}
-        self.epoch, self.history = state["epoch"], state["history"]
+        self.best, self.epoch, self.history = (state[x] for x in ("best", "epoch", "history"))
         torch.set_rng_state(state["rng"])
         for i, rng in enumerate(state["cuda_rng"][: torch.cuda.device_count()]):
             torch.cuda.set_rng_state(rng, i)
@@ -129,36 +151,6 @@ class TrainingState:
     def close(self) -> None:
         r"""Leaves the file to others."""
         self.claim = None
-
-    def _check(self, state: Any) -> None:
-        if not isinstance(state, dict) or "fingerprint" not in state:
-            raise ValueError(f"'{self.path}' is no checkpoint of 'fit'")
-        if state.get("format") != FORMAT:
-            raise ValueError(
-                f"The checkpoint '{self.path}' is of format {state.get('format')}, and this "
-                f"version of torch_imf reads format {FORMAT}. Delete it to start anew"
-            )
-        if state["names"] != self.names:
-            raise ValueError(
-                f"The checkpoint '{self.path}' belongs to a graph of other entities or relations, "
-                f"or of another order of them. Choose another file"
-            )
-        names = sorted(set(self.fingerprint) | set(state["fingerprint"]))
-        other = [x for x in names if self.fingerprint.get(x) != state["fingerprint"].get(x)]
-        if other:
-            raise ValueError(
-                f"The checkpoint '{self.path}' belongs to another model, other features or other "
-                f"training facts: {other[:5]} differ. Choose another file"
-            )
-        names = sorted(set(self.settings) | set(state["settings"]))
-        old, new = ({x: y.get(x) for x in names} for y in (state["settings"], self.settings))
-        if old != new:
-            raise ValueError(
-                f"The checkpoint '{self.path}' was written with other settings "
-                f"{ {x: old[x] for x in names if old[x] != new[x]} } (got "
-                f"{ {x: new[x] for x in names if old[x] != new[x]} }). Choose another file, or "
-                f"the same settings"
-            )
 
 
 def best_entry(history: Sequence[Entry], metric: str) -> Entry:
@@ -169,18 +161,26 @@ def best_entry(history: Sequence[Entry], metric: str) -> Entry:
     return max(history, key=lambda entry: sign * entry[metric])
 
 
-def read_state(path: Path) -> Any:
+def read_state(path: Path) -> dict[str, Any]:
     r"""Returns what a checkpoint holds.
 
     Raises:
-        RuntimeError: If it cannot be read.
+        CheckpointError: If it cannot be read, or is none.
     """
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise RuntimeError(
-            f"The checkpoint '{path}' cannot be read ({error}). Delete it to start anew"
-        ) from error
+        message = f"The checkpoint '{path}' cannot be read. Delete it to start anew"
+        raise CheckpointError(message, path) from error
+    if not isinstance(state, dict) or "fingerprint" not in state:
+        raise CheckpointError(f"'{path}' is no checkpoint of 'fit'", path)
+    if state.get("format") != FORMAT:
+        raise CheckpointError(
+            f"The checkpoint '{path}' is of format {state.get('format')}, and this version of "
+            f"torch_imf reads format {FORMAT}. Delete it to start anew",
+            path,
+        )
+    return state
 
 
 def first_seed(path: Path) -> int:
@@ -188,42 +188,28 @@ def first_seed(path: Path) -> int:
     random state tells.
 
     Raises:
-        RuntimeError: If the checkpoint cannot be read.
-        ValueError: If it is none.
+        CheckpointError: If it cannot be read, or is none.
     """
-    state = read_state(path)
-    if not isinstance(state, dict) or "rng" not in state:
-        raise ValueError(f"'{path}' is no checkpoint of 'fit'")
-    return torch.Generator().set_state(state["rng"]).initial_seed()
-
-
-def copy_state(model: torch.nn.Module) -> dict[str, Tensor]:
-    r"""Returns a copy of the parameters and persistent buffers of a model."""
-    return {key: value.detach().clone() for key, value in model.state_dict().items()}
+    return torch.Generator().set_state(read_state(path)["rng"]).initial_seed()
 
 
 def fingerprint(model: torch.nn.Module, *tensors: Tensor) -> dict[str, str]:
-    r"""Describes what a model is rather than what it has learned: the class
-    and settings of each module, the shape of each parameter, and a hash of
-    each buffer that is not saved, such as features, and of further tensors.
+    r"""Describes what a model is rather than what it has learned: the
+    arguments of each module, the shape of each parameter, and a hash of each
+    buffer that is not saved, such as features, and of further tensors.
     """
     out = {f"tensor {i}": _hash(x) for i, x in enumerate(tensors)}
     saved = model.state_dict()
-    for name, value in saved.items():
-        out[name] = f"{value.dtype}{list(value.size())}"
-    out.update({name: _hash(x) for name, x in model.named_buffers() if name not in saved})
+    out |= {name: f"{value.dtype}{list(value.size())}" for name, value in saved.items()}
+    out |= {name: _hash(x) for name, x in model.named_buffers() if name not in saved}
     for name, module in model.named_modules():
-        settings = {
-            key: value
-            for key, value in sorted(vars(module).items())
-            if isinstance(value, (bool, int, float, str, type(None), list, dict))
-            and not key.startswith("_")
-            and key != "training"
-        }
-        out[f"{name or 'model'} ({type(module).__name__})"] = repr(settings)
+        # As the registry has recorded them; what has no record tells them by itself.
+        arguments = repr(getattr(module, "init_args", module))
+        out[f"{name or 'model'} ({type(module).__name__})"] = arguments
     return out
 
 
 def _hash(x: Tensor) -> str:
-    x = x.detach().cpu().contiguous()
-    return f"{x.dtype}{list(x.size())} {hashlib.sha256(x.numpy().tobytes()).hexdigest()}"
+    # As bytes, since NumPy does not know every type:
+    data = x.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data
+    return f"{x.dtype}{list(x.size())} {hashlib.sha256(data).hexdigest()}"

@@ -34,12 +34,9 @@ class TensorBoard:
 
     def __call__(self, entry: Mapping[str, float]) -> None:
         r"""Writes an entry of the history of :meth:`~torch_imf.fit`."""
-        epoch = int(entry["epoch"])
-        for name, value in entry.items():
-            if name != "epoch":
-                tag = "train/loss" if name == "loss" else f"val/{name.replace('@', '_at_')}"
-                self.writer.add_scalar(tag, value, epoch)
-        self.writer.flush()
+        metrics = {name: x for name, x in entry.items() if name not in ("epoch", "loss")}
+        self.writer.add_scalar("train/loss", entry["loss"], int(entry["epoch"]))
+        self.log("val", metrics, int(entry["epoch"]))
 
     def log(self, split: str, metrics: Mapping[str, Any], epoch: int) -> None:
         r"""Writes the metrics of :meth:`~torch_imf.evaluate` on a split."""

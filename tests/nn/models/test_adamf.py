@@ -69,11 +69,13 @@ def test_adamf(fake):
 
 def test_adamf_trains(fake):
     model = build(fake, adversary=Adversary(), loss=SampledLoss(16, sampler="joint"))
-    history = fit(model, fake, 45, 128, lr=[0.02, 0.001], eval_every=15, progress=False)
+    history = fit(
+        model, fake, 45, 128, lr={"model": 0.02, "generator": 0.001}, eval_every=15, progress=False
+    )
     assert history[-1]["mrr"] > 0.2
     assert evaluate(model, fake)["mrr"] > 0.2  # Chance is 0.04.
-    with pytest.raises(ValueError, match="'lr' needs one rate for each of 2 objectives"):
-        fit(model, fake, 1, lr=[0.1])
+    with pytest.raises(ValueError, match="'lr' needs a rate for each of the objectives"):
+        fit(model, fake, 1, lr={"model": 0.1})
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.3])

@@ -58,7 +58,7 @@ def test_mat(fake, cls, loss):
     grads = torch.autograd.grad(generator_loss(*args), generators)
     assert all(grad.abs().sum() > 0 for grad in grads)
 
-    history = fit(model, fake, 2, 128, lr=[0.01, 0.001], progress=False)
+    history = fit(model, fake, 2, 128, lr={"model": 0.01, "generator": 0.001}, progress=False)
     assert all(math.isfinite(entry["loss"]) for entry in history)
 
 

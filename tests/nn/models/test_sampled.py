@@ -115,7 +115,7 @@ def test_frozen_samplers_have_no_objective(fake):
     for name in ("KBGANSampler", "MMRNSSampler"):
         model = build(AdaMF, fake, name)
         model.sampler.requires_grad_(False)
-        fit(model, fake, 1, lr=[0.01], progress=False)
+        fit(model, fake, 1, lr={"model": 0.01}, progress=False)
         assert len(model.objectives()) == 1
 
 
@@ -123,11 +123,19 @@ def test_kbgan_is_one_objective_with_any_generator(fake):
     model = build(AdaMF, fake, "KBGANSampler", adversary=Adversary())
     model.sampler.generator = TransE(fake.num_nodes, 2 * fake.num_relations, 8)
     own, before = model.node_emb.weight.clone(), model.sampler.generator.node_emb.weight.clone()
-    fit(model, fake, 1, 128, lr=[0.0, 0.01, 0.0], weight_decay=0.0, progress=False)
+    fit(
+        model,
+        fake,
+        1,
+        128,
+        lr={"model": 0.0, "sampler": 0.01, "generator": 0.0},
+        weight_decay=0.0,
+        progress=False,
+    )
     assert torch.equal(model.node_emb.weight, own)
     assert not torch.equal(model.sampler.generator.node_emb.weight, before)
-    with pytest.raises(ValueError, match="one rate for each of 3 objectives"):
-        fit(model, fake, 1, lr=[0.1, 0.1])
+    with pytest.raises(ValueError, match="'lr' needs a rate for each of the objectives"):
+        fit(model, fake, 1, lr={"model": 0.1, "generator": 0.1})
 
 
 @pytest.mark.parametrize("name", ["KBGANSampler", "MANSSampler", "MMRNSSampler"])

@@ -243,9 +243,9 @@ class MultimodalKGE(Recorded, ViewScoring, KGEModel):
         as :meth:`loss`.
         """
         others = self.other_objectives()
-        taken = {id(p) for params, _ in others for p in params}
+        taken = {id(p) for _, params, _ in others for p in params}
         own = [p for p in self.parameters() if p.requires_grad and id(p) not in taken]
-        return [(own, self.loss), *others]
+        return [Objective("model", own, self.loss), *others]
 
     def other_objectives(self) -> list[Objective]:
         r"""The pairs of what is trained beside the model: a sampler that
