@@ -22,17 +22,10 @@ class Table(torch.nn.Module):
 
 
 def random_graph(num_nodes=12, num_relations=3, num_edges=90):
-    split = torch.rand(num_edges)
-    triples = torch.stack(
-        [
-            torch.randint(num_nodes, (num_edges,)),
-            torch.randint(num_relations, (num_edges,)),
-            torch.randint(num_nodes, (num_edges,)),
-        ]
-    )
+    split, edge_index = torch.rand(num_edges), torch.randint(num_nodes, (2, num_edges))
     return Data(
-        edge_index=triples[[0, 2]],
-        edge_type=triples[1],
+        edge_index=edge_index,
+        edge_type=torch.randint(num_relations, (num_edges,)),
         train_mask=split < 0.6,
         val_mask=(split >= 0.6) & (split < 0.8),
         test_mask=split >= 0.8,
@@ -121,43 +114,35 @@ def test_models_of_pyg():
     assert model.training
 
 
-def test_break_downs(fake):
+@pytest.mark.parametrize("has_mask", [True, False])
+def test_break_downs(fake, has_mask):
+    # Where there is no mask, all entities have the modality.
+    fake = fake.clone()
+    has = fake.text_mask if has_mask else torch.ones(fake.num_nodes, dtype=torch.bool)
+    if not has_mask:
+        del fake.text_mask
     model = KGE(fake.num_nodes, fake.num_relations, 8).eval()
-    name = next(key[2:] for key in fake.keys() if key.startswith("x_"))
-    out = evaluate(model, fake, by=["relation", "category", "seen", name])
-    count = torch.bincount(fake.edge_type[fake.test_mask], minlength=fake.num_relations)
-    assert set(out["relation"]) == {r for r, n in zip(fake.rel_names, count, strict=True) if n > 0}
-    mean = sum(
-        out["relation"][r]["mrr"] * int(n)
-        for r, n in zip(fake.rel_names, count, strict=True)
-        if n > 0
-    )
-    assert out["mrr"] == pytest.approx(mean / int(count.sum()))
+    out = evaluate(model, fake, by=["relation", "category", "seen", "text"])
+    count = torch.bincount(fake.edge_type[fake.test_mask], minlength=fake.num_relations).tolist()
+    count = {r: n for r, n in zip(fake.rel_names, count, strict=True) if n > 0}
+    assert set(out["relation"]) == set(count)
+    mean = sum(out["relation"][r]["mrr"] * n for r, n in count.items())
+    assert out["mrr"] == pytest.approx(mean / sum(count.values()))
     ranks = brute_force(model.predict, fake, "test", 0.5)
-    head, tail = fake.edge_index[:, fake.test_mask].tolist()
-    for label in ("yes", "no"):
-        pick = [
-            bool(fake[f"{name}_mask"][h] and fake[f"{name}_mask"][t]) == (label == "yes")
-            for h, t in zip(head, tail, strict=True)
-        ]
+    both = has[fake.edge_index[:, fake.test_mask]].all(dim=0)
+    for label, pick in (("yes", both.tolist()), ("no", (~both).tolist())):
         rank = [x for side in ranks.values() for x, keep in zip(side, pick, strict=True) if keep]
-        assert (label in out[name]) == (len(rank) > 0)
+        assert (label in out["text"]) == (len(rank) > 0)
         if rank:
-            assert out[name][label]["mr"] == pytest.approx(sum(rank) / len(rank))
+            assert out["text"][label]["mr"] == pytest.approx(sum(rank) / len(rank))
     assert out["seen"]["yes"]["mr"] == out["mr"]  # Of all entities, here.
 
 
 def test_relation_categories():
     # Relation 0 has one head and many tails, relation 1 the other way round.
-    data = Data(
-        edge_index=torch.tensor([[0, 0, 0, 1, 2, 3], [1, 2, 3, 0, 0, 0]]),
-        edge_type=torch.tensor([0, 0, 0, 1, 1, 1]),
-        train_mask=torch.ones(6, dtype=torch.bool),
-        val_mask=torch.zeros(6, dtype=torch.bool),
-        test_mask=torch.zeros(6, dtype=torch.bool),
-        num_nodes=4,
-        num_relations=2,
-    )
+    data = random_graph(num_nodes=4, num_relations=2, num_edges=6)
+    data.edge_index = torch.tensor([[0, 0, 0, 1, 2, 3], [1, 2, 3, 0, 0, 0]])
+    data.edge_type, data.train_mask = torch.tensor([0, 0, 0, 1, 1, 1]), data.train_mask | True
     out = evaluate(Table(data), data, "train", by=["category", "relation"])
     assert set(out["category"]) == {"1-N", "N-1"}
     assert out["category"]["1-N"] == out["relation"]["0"]
@@ -165,34 +150,32 @@ def test_relation_categories():
 
 def test_errors(fake):
     model = KGE(fake.num_nodes, fake.num_relations, 8)
-    with pytest.raises(ValueError, match="Invalid 'split' argument"):
-        evaluate(model, fake, "valid")
-    with pytest.raises(ValueError, match="Invalid 'tie' argument"):
-        evaluate(model, fake, tie="random")
-    with pytest.raises(ValueError, match="Invalid 'by' argument .*'category'"):
-        evaluate(model, fake, by=["smell"])
-    empty = fake.clone()
+    for kwargs, match in (
+        ({"split": "valid"}, "Invalid 'split' argument"),
+        ({"tie": "random"}, "Invalid 'tie' argument"),
+        ({"by": ["smell"]}, "Invalid 'by' argument .*'category'"),
+        ({"view": "text"}, "Invalid 'view' argument .*'struct'"),
+        ({"batch_size": 0}, "need to be positive"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            evaluate(model, fake, **kwargs)
+    for sizes, match in (
+        ((5, fake.num_relations), "expects 5 entities"),
+        ((fake.num_nodes, 7), "expects 7 base relations"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            evaluate(KGE(*sizes, 8), fake)
+    empty, broken = fake.clone(), fake.clone()
     empty.test_mask = torch.zeros_like(empty.test_mask)
-    with pytest.raises(ValueError, match="The 'test' split holds no facts"):
-        evaluate(model, empty)
-    small = KGE(5, fake.num_relations, 8)
-    with pytest.raises(ValueError, match="expects 5 entities"):
-        evaluate(small, fake)
+    broken.edge_type[0] = 99
+    for data, match in (
+        (empty, "The 'test' split holds no facts"),
+        (broken, "'edge_type' holds ids out of range"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            evaluate(model, data)
     with torch.no_grad():
         model.node_emb.weight[3] = float("nan")
     with pytest.raises(ValueError, match="NaN or infinite scores"):
         evaluate(model, fake)
     assert model.training
-    with pytest.raises(ValueError, match="expects 7 base relations"):
-        evaluate(KGE(fake.num_nodes, 7, 8), fake)
-    with pytest.raises(ValueError, match="Invalid 'view' argument .*'struct'"):
-        evaluate(model, fake, view="text")
-    with pytest.raises(ValueError, match="need to be positive"):
-        evaluate(model, fake, batch_size=0)
-    broken = fake.clone()
-    broken.edge_type[0] = 99
-    with pytest.raises(ValueError, match="'edge_type' holds ids out of range"):
-        evaluate(model, broken)
-    del broken.val_mask
-    with pytest.raises(ValueError, match=r"The graph lacks \['val_mask'\]"):
-        evaluate(model, broken)

@@ -19,7 +19,7 @@ def run(name, seed, epochs=epochs):
     torch.manual_seed(seed)
     sizes = (data.num_nodes, data.num_relations, 8)
     model = AdaMF(*sizes, *modalities(data), adversary=Adversary(0.1))
-    settings = {"batch_size": 128, "lr": [0.01, 0.001], "patience": None}
+    settings = {"batch_size": 128, "lr": {"model": 0.01, "generator": 0.001}, "patience": None}
     path = os.path.join(folder, f"{name}.pt")
     history = fit(model, data, epochs, checkpoint=path, **settings)
     state = {key: x.tolist() for key, x in model.state_dict().items()}

@@ -5,9 +5,12 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from torch_imf.data import TripletIndex
-from torch_imf.data.graph import prepare
-from torch_imf.data.index import both_sides
+from torch_imf.data.graph import modality_mask, prepare
+from torch_imf.data.index import both_sides, mark
 from torch_imf.evaluation.ranking import metrics, rank_tails
+
+#: The share of the facts of equal score that a fact ranks behind.
+TIES = {"optimistic": 0.0, "realistic": 0.5, "pessimistic": 1.0}
 
 
 def evaluate(
@@ -71,20 +74,17 @@ def evaluate(
         ValueError: If the split is unknown or empty, the graph is not sound or
             does not fit the model, or a score is NaN or infinite.
     """
-    if tie not in {"realistic", "optimistic", "pessimistic"}:
-        raise ValueError(
-            f"Invalid 'tie' argument (got '{tie}', choose 'realistic', 'optimistic', 'pessimistic')"
-        )
+    if tie not in TIES:
+        raise ValueError(f"Invalid 'tie' argument (got '{tie}', choose of {list(TIES)})")
     data = prepare(model, data)
-    share = {"optimistic": 0.0, "realistic": 0.5, "pessimistic": 1.0}[tie]
     rank, base, mask = rank_facts(
-        model, data, split, batch_size, chunk_size, share, view=view, progress=progress
+        model, data, split, batch_size, chunk_size, TIES[tie], view, progress
     )
-    out: dict[str, float | dict] = {**metrics(rank.view(-1))}
-    out["head"], out["tail"] = metrics(rank[1]), metrics(rank[0])
+    out: dict[str, float | dict] = {**metrics(rank), "head": metrics(rank[1])}
+    out["tail"] = metrics(rank[0])
     for name in by:
         groups = fact_groups(name, data, base, mask)
-        out[name] = {key: metrics(rank[:, i].view(-1)) for key, i in groups}
+        out[name] = {key: metrics(rank[:, group]) for key, group in groups}
     return out
 
 
@@ -98,22 +98,10 @@ def rank_facts(
     view: str | None = None,
     progress: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    r"""Ranks the facts of a split as :meth:`evaluate` does, where a fact comes
-    behind a :obj:`share` of those that score the same.
-
-    Args:
-        model (torch.nn.Module): The model.
-        data (Data): The graph, as :meth:`~torch_imf.data.graph.prepare` has
-            returned it.
-        split (str): The split.
-        batch_size (int, optional): Number of queries to score at once.
-            (default: :obj:`512`)
-        chunk_size (int, optional): Number of candidates to score at once.
-            (default: :obj:`32768`)
-        share (float, optional): The share. (default: :obj:`0.5`)
-        view (str, optional): The view to rank by. (default: :obj:`None`)
-        progress (bool, optional): If set to :obj:`True`, shows a progress bar
-            in a terminal. (default: :obj:`False`)
+    r"""Ranks the facts of a split of a graph that
+    :meth:`~torch_imf.data.graph.prepare` has returned. Arguments are those of
+    :meth:`evaluate`, where a fact comes behind a :obj:`share` of those that
+    score the same.
 
     Returns:
         The ranks of the tails and of the heads, of shape :obj:`[2, M]`, the
@@ -127,28 +115,18 @@ def rank_facts(
     mask = data[f"{split}_mask"][base]
     if not bool(mask.any()):
         raise ValueError(f"The '{split}' split holds no facts")
+    facts = both_sides(head[mask], rel[mask], tail[mask], data.num_relations)
+    index, num_nodes = TripletIndex.from_data(data), int(data.num_nodes)
     greater, equal = rank_tails(
-        model,
-        *both_sides(head[mask], rel[mask], tail[mask], data.num_relations),
-        TripletIndex.from_data(data),
-        num_nodes=int(data.num_nodes),
-        batch_size=batch_size,
-        chunk_size=chunk_size,
-        view=view,
-        progress=progress,
+        model, *facts, index, num_nodes, batch_size, chunk_size, view, progress
     )
     return (1 + greater + share * equal).view(2, -1), base, mask
 
 
 def fact_groups(name: str, data: Data, base: Tensor, mask: Tensor) -> Iterator[tuple[str, Tensor]]:
-    r"""Yields the groups of a break-down of :meth:`evaluate`, each with a mask
-    over the facts of a split.
-
-    Args:
-        name (str): The break-down, an entry of :obj:`by`.
-        data (Data): The graph.
-        base (torch.Tensor): The edges that are no inverse triples, as a mask.
-        mask (torch.Tensor): Those of them that are in the split, as a mask.
+    r"""Yields the groups of a break-down (an entry of :obj:`by`) of
+    :meth:`evaluate`, each with a mask over the facts of a split, given the
+    masks that :meth:`rank_facts` returns.
     """
     (head, tail), rel = data.edge_index[:, base], data.edge_type[base]
     if name == "relation":
@@ -158,20 +136,14 @@ def fact_groups(name: str, data: Data, base: Tensor, mask: Tensor) -> Iterator[t
     elif name == "category":
         tails = _mean_degree(head, rel, data.num_relations)[rel[mask]] >= 1.5
         heads = _mean_degree(tail, rel, data.num_relations)[rel[mask]] >= 1.5
-        for label, many in (("1-1", (0, 0)), ("1-N", (0, 1)), ("N-1", (1, 0)), ("N-N", (1, 1))):
-            group = (heads == bool(many[0])) & (tails == bool(many[1]))
-            if bool(group.any()):
-                yield label, group
-    elif name == "seen" or f"{name}_mask" in data and f"x_{name}" in data:
-        if name == "seen":
-            has = torch.zeros(data.num_nodes, dtype=torch.bool, device=head.device)
-            has[data.edge_index[:, data.train_mask].view(-1)] = True
-        else:
-            has = data[f"{name}_mask"].to(head.device)
-        group = has[head[mask]] & has[tail[mask]]
-        for label, part in (("yes", group), ("no", ~group)):
-            if bool(part.any()):
-                yield label, part
+        groups = {"1-1": ~heads & ~tails, "1-N": ~heads & tails, "N-1": heads & ~tails}
+        groups["N-N"] = heads & tails
+        yield from ((label, group) for label, group in groups.items() if bool(group.any()))
+    elif name == "seen" or f"x_{name}" in data:
+        seen = data.edge_index[:, data.train_mask].view(-1)
+        has = mark(seen, int(data.num_nodes)) if name == "seen" else modality_mask(data, name)
+        group = has.to(head.device)[head[mask]] & has.to(head.device)[tail[mask]]
+        yield from ((x, part) for x, part in (("yes", group), ("no", ~group)) if bool(part.any()))
     else:
         known = ["relation", "category", "seen", *(k[2:] for k in data.keys() if k[:2] == "x_")]
         raise ValueError(f"Invalid 'by' argument (got '{name}', choose of {known})")

@@ -2,7 +2,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -32,21 +32,19 @@ def rank_tails(
     the tail itself. It is the core of :meth:`torch_imf.evaluate`.
 
     Args:
-        model (torch.nn.Module): The model, see :meth:`torch_imf.evaluate`.
+        model (torch.nn.Module): The model, as of :meth:`torch_imf.evaluate`.
         head_index (torch.Tensor): The head indices, of shape :obj:`[E]`.
         rel_type (torch.Tensor): The relation types, of shape :obj:`[E]`.
         tail_index (torch.Tensor): The tail indices, of shape :obj:`[E]`.
         index (TripletIndex): The known facts.
         num_nodes (int, optional): The number of candidates. If :obj:`None`,
             that of the model. (default: :obj:`None`)
-        batch_size (int, optional): Number of queries to score at once.
-            (default: :obj:`512`)
+        batch_size (int, optional): As of :meth:`torch_imf.evaluate`, like all
+            that follow. (default: :obj:`512`)
         chunk_size (int, optional): Number of candidates to score at once.
             (default: :obj:`32768`)
-        view (str, optional): The view of the model to rank by.
-            (default: :obj:`None`)
-        progress (bool, optional): If set to :obj:`True`, shows a progress bar
-            in a terminal. (default: :obj:`False`)
+        view (str, optional): The view to rank by. (default: :obj:`None`)
+        progress (bool, optional): Whether to show a bar. (default: :obj:`False`)
 
     Returns:
         The counts :obj:`greater` and :obj:`equal`, of shape :obj:`[E]`, from
@@ -87,9 +85,8 @@ def rank_tails(
     greater = torch.zeros(row.numel(), device=row.device)
     equal = torch.zeros_like(greater)
     with inference(model):
-        scorer: _Scores = _Dense(model, num_nodes)
-        if hasattr(model, "similarity"):
-            scorer = StreamedScores(model, view)
+        streams = hasattr(model, "similarity")
+        scorer: Any = StreamedScores(model, view) if streams else _Dense(model, num_nodes)
         bar = tqdm(batches, desc="Ranking", disable=None if progress else True, leave=False)
         for query, facts, row in bar:
             greater[facts], equal[facts] = _count(
@@ -147,13 +144,6 @@ def check_finite(score: Tensor) -> Tensor:
             f"have no rank. Training may have diverged: lower the learning rate"
         )
     return score.to(dtype)
-
-
-class _Scores(Protocol):
-    # Scores of queries against a range of candidates; a query is whatever the model makes it.
-    def query(self, head_index: Tensor, rel_type: Tensor) -> Any: ...
-
-    def score(self, query: Any, start: int, end: int) -> Tensor: ...
 
 
 class StreamedScores:
@@ -225,15 +215,14 @@ def _count(
         return score_fn(start, min(start + size, num_nodes))[:, i - start :]
 
     kept: dict[int, Tensor] = {}
-    true: Tensor | None = None
+    true = torch.empty(0, device=row.device)
     for i in starts if num_nodes <= chunk_size else (tail_index // size * size).unique().tolist():
         score = block(i)
-        true = score.new_zeros(num_facts) if true is None else true
+        true = true if true.numel() > 0 else score.new_zeros(num_facts)
         here = ((tail_index >= i) & (tail_index < i + size)).nonzero().view(-1)
         true[here] = score[row[here], tail_index[here] - i]
         if num_nodes <= chunk_size:
             kept[i] = score
-    assert true is not None
     greater, equal = torch.zeros(2, num_facts, device=row.device)
     for i in starts:  # The same product as above, so that equal scores are equal.
         score = kept.pop(i) if i in kept else block(i)
