@@ -37,11 +37,14 @@ def test_query_loader_order_follows_the_global_seed():
     assert not torch.equal(orders[0], torch.cat([h for h, _, _ in loader]))
 
 
-def test_query_loader_errors():
-    empty = torch.empty(0, dtype=torch.long)
-    with pytest.raises(ValueError, match="empty set of triples"):
-        QueryLoader(empty, empty, empty)
-    with pytest.raises(ValueError, match="'batch_size' needs to be positive"):
-        QueryLoader(*torch.zeros(3, 1).long(), batch_size=0)
-    with pytest.raises(ValueError, match="'drop_last' leaves no batch"):
-        QueryLoader(*torch.zeros(3, 1).long(), batch_size=2, drop_last=True)
+@pytest.mark.parametrize(
+    "size, kwargs, match",
+    [
+        (0, {}, "empty set of triples"),
+        (1, {"batch_size": 0}, "'batch_size' needs to be positive"),
+        (1, {"batch_size": 2, "drop_last": True}, "'drop_last' leaves no batch"),
+    ],
+)
+def test_query_loader_errors(size, kwargs, match):
+    with pytest.raises(ValueError, match=match):
+        QueryLoader(*torch.zeros(3, size).long(), **kwargs)

@@ -17,9 +17,8 @@ def test_rank_tails_outside_of_the_filter():
     assert equal.tolist() == [8] * 5
 
 
-@pytest.mark.parametrize("batch_size", [1, 3, 100])
+@pytest.mark.parametrize("batch_size", [1, 100])
 def test_each_query_is_scored_once(batch_size):
-    model = KGE(9, 2, 4)
     queries = []
 
     class Spy(KGE):
@@ -27,19 +26,10 @@ def test_each_query_is_scored_once(batch_size):
             queries.extend(rel_type.tolist())
             return super().query(head, rel_type)
 
-    model = Spy(9, 2, 4)
-    head = torch.tensor([0, 0, 0, 1, 1, 2, 0])
-    rel = torch.tensor([0, 0, 1, 0, 0, 0, 0])
-    tail = torch.arange(7)
-    index = TripletIndex(head, rel, tail)
-    greater, equal = rank_tails(model, head, rel, tail, index, batch_size=batch_size)
-    assert len(queries) == 4
-    score = model.eval().predict(head, rel)
-    for i in range(7):
-        known = tail[(head == head[i]) & (rel == rel[i])]
-        others = [j for j in range(9) if j not in known.tolist()]
-        assert int(greater[i]) == int((score[i, others] > score[i, tail[i]]).sum())
-        assert int(equal[i]) == 0
+    head, rel = torch.tensor([[0, 0, 0, 1, 1, 2, 0], [0, 0, 1, 0, 0, 0, 0]])
+    triples = head, rel, torch.arange(7)
+    rank_tails(Spy(9, 2, 4), *triples, TripletIndex(*triples), batch_size=batch_size)
+    assert sorted(queries) == [0, 0, 0, 1]
 
 
 @pytest.mark.parametrize("max_scores", [1, 40, 2**18])
@@ -59,19 +49,9 @@ def test_rank_tails_equals_naive(max_scores, batch_size, chunk_size, monkeypatch
     known = torch.rand(num_nodes, 4, num_nodes) < torch.rand(num_nodes, 4, 1) ** 4
     ranked = (torch.rand_like(table) < 0.5) & known
     ranked.view(-1)[torch.randint(table.numel(), (20,))] = True
-    head, rel, tail = ranked.nonzero().t()
-    perm = torch.randperm(head.numel())
-    head, rel, tail = head[perm], rel[perm], tail[perm]
-    greater, equal = rank_tails(
-        model,
-        head,
-        rel,
-        tail,
-        TripletIndex(*known.nonzero().t()),
-        num_nodes,
-        batch_size,
-        chunk_size,
-    )
+    head, rel, tail = ranked.nonzero()[torch.randperm(int(ranked.sum()))].t()
+    index = TripletIndex(*known.nonzero().t())
+    greater, equal = rank_tails(model, head, rel, tail, index, num_nodes, batch_size, chunk_size)
     score, true = table[head, rel], table[head, rel, tail].unsqueeze(-1)
     other = ~known[head, rel]
     other[torch.arange(head.numel()), tail] = False

@@ -39,17 +39,15 @@ def rank_tails(
         index (TripletIndex): The known facts.
         num_nodes (int, optional): The number of candidates. If :obj:`None`,
             that of the model. (default: :obj:`None`)
-        batch_size (int, optional): As of :meth:`torch_imf.evaluate`, like all
-            that follow. (default: :obj:`512`)
-        chunk_size (int, optional): Number of candidates to score at once.
+        batch_size (int, optional): Queries to score at once. (default: :obj:`512`)
+        chunk_size (int, optional): Candidates to score at once.
             (default: :obj:`32768`)
         view (str, optional): The view to rank by. (default: :obj:`None`)
         progress (bool, optional): Whether to show a bar. (default: :obj:`False`)
 
     Returns:
-        The counts :obj:`greater` and :obj:`equal`, of shape :obj:`[E]`, from
-        which every kind of rank follows: :obj:`1 + greater + equal / 2` is
-        the realistic one.
+        The counts :obj:`greater` and :obj:`equal`, of shape :obj:`[E]`. The
+        realistic rank is :obj:`1 + greater + equal / 2`.
 
     Raises:
         ValueError: If there are no triples, ids are out of range, an argument
