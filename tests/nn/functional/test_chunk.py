@@ -1,12 +1,7 @@
 import pytest
 import torch
 
-from torch_imf.nn.functional.chunk import (
-    Chunks,
-    Gradients,
-    chunk_positives,
-    compute_dtype,
-)
+from torch_imf.nn.functional.chunk import Chunks, Gradients, chunk_positives, compute_dtype
 
 
 @pytest.mark.parametrize("chunk_size", [1, 4, 10, 99, None])

@@ -72,10 +72,7 @@ class Chunks:
 
 
 def chunk_positives(
-    pos_index: Tensor,
-    num_queries: int,
-    num_keys: int,
-    chunk_size: int | None = None,
+    pos_index: Tensor, num_queries: int, num_keys: int, chunk_size: int | None = None
 ) -> Iterator[tuple[int, int, Tensor, Tensor]]:
     r"""Splits the candidates of a 1-N loss into chunks, and yields for each
     its range :obj:`start, end` and the positives inside it (:obj:`row`: query,

@@ -5,10 +5,7 @@ from torch_imf.nn.functional.chunk import fact_shares
 
 
 def dura_loss(
-    query: Tensor,
-    key: Tensor,
-    pos_index: Tensor,
-    weight: Tensor | None = None,
+    query: Tensor, key: Tensor, pos_index: Tensor, weight: Tensor | None = None
 ) -> Tensor:
     r"""The regulariser of the `"Duality-Induced Regularizer for Tensor
     Factorization Based Knowledge Graph Completion"

@@ -3,10 +3,7 @@ from torch import Tensor
 
 
 def self_adversarial_loss(
-    pos_score: Tensor,
-    neg_score: Tensor,
-    temperature: float = 1.0,
-    mask: Tensor | None = None,
+    pos_score: Tensor, neg_score: Tensor, temperature: float = 1.0, mask: Tensor | None = None
 ) -> Tensor:
     r"""The loss with self-adversarial negatives of the `"RotatE: Knowledge
     Graph Embedding by Relational Rotation in Complex Space"

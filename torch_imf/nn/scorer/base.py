@@ -131,12 +131,7 @@ class DistanceScorer(Scorer):
 
     dot_product = False
 
-    def __init__(
-        self,
-        channels: int,
-        rel_channels: int | None = None,
-        margin: float = 6.0,
-    ) -> None:
+    def __init__(self, channels: int, rel_channels: int | None = None, margin: float = 6.0) -> None:
         super().__init__(channels, rel_channels)
         self.margin = margin
 

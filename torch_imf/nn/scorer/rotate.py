@@ -27,12 +27,7 @@ class RotatE(DistanceScorer):
             (default: :obj:`6.`)
     """
 
-    def __init__(
-        self,
-        channels: int,
-        rel_channels: int | None = None,
-        margin: float = 6.0,
-    ) -> None:
+    def __init__(self, channels: int, rel_channels: int | None = None, margin: float = 6.0) -> None:
         rel_channels = channels // 2 if rel_channels is None else rel_channels
         super().__init__(channels, rel_channels, margin)
         if channels != 2 * rel_channels:
