@@ -7,8 +7,8 @@ from torch_geometric.data import Data
 from torch_geometric.loader import LinkNeighborLoader
 from torch_geometric.sampler import BaseSampler, NeighborSampler
 
-from torch_imf.data import TripletIndex
-from torch_imf.sampler import NegativeLoader, UniformSampler
+from torch_imf.data import NegativeLoader, TripletIndex
+from torch_imf.sampler import UniformSampler
 
 
 class StructuralLoader:
