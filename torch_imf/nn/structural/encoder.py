@@ -226,8 +226,7 @@ class StructuralEncoder(torch.nn.Module):
         part of the state dictionary.
 
         Args:
-            data (Data): All facts with split masks, with or without inverse
-                triples.
+            data (Data): All facts with split masks.
 
         Raises:
             ValueError: If the graph is not sound or does not fit.
@@ -274,13 +273,10 @@ class StructuralEncoder(torch.nn.Module):
 
     @torch.no_grad()
     def predict(self, head_index: Tensor, rel_type: Tensor) -> Tensor:
-        r"""Scores every entity as tail of each query by its negative energy,
-        on the registered graph, of shape :obj:`[B, N]`. Each call encodes the
-        graph, so few large batches are faster than many small ones.
-
-        Args:
-            head_index (torch.Tensor): The head indices, of shape :obj:`[B]`.
-            rel_type (torch.Tensor): The relation types, of shape :obj:`[B]`.
+        r"""Scores every entity as tail of each query :obj:`[B], [B]` by its
+        negative energy, on the registered graph, of shape :obj:`[B, N]`. Each
+        call encodes the graph, so few large batches are faster than many small
+        ones.
         """
         check_triples(head_index, rel_type, head_index, self.num_nodes, 2 * self.num_relations)
         x = self()
@@ -296,15 +292,8 @@ class StructuralEncoder(torch.nn.Module):
         neg_index: Tensor,
         *graph: Tensor,
     ) -> Tensor:
-        r"""Computes the hinge loss of a batch.
-
-        Args:
-            head_index (torch.Tensor): The head indices, of shape :obj:`[B]`.
-            rel_type (torch.Tensor): The relation types, of shape :obj:`[B]`.
-            tail_index (torch.Tensor): The tail indices, of shape :obj:`[B]`.
-            neg_index (torch.Tensor): What to replace the tails by, of shape
-                :obj:`[B, K]`. An entry of :obj:`-1` adds nothing.
-            *graph (torch.Tensor, optional): The arguments of :meth:`forward`.
+        r"""Computes the hinge loss of a batch of :meth:`loader`. An entry of
+        :obj:`-1` in :obj:`neg_index` adds nothing.
 
         Raises:
             ValueError: If shapes are wrong.
@@ -334,8 +323,8 @@ class StructuralEncoder(torch.nn.Module):
 
         Args:
             head_index (torch.Tensor): The head indices, of shape :obj:`[E]`.
-            rel_type (torch.Tensor): The relation types, of shape :obj:`[E]`.
-                The inverses of base relations may be left out.
+            rel_type (torch.Tensor): The relation types, with or without
+                inverse ones, of shape :obj:`[E]`.
             tail_index (torch.Tensor): The tail indices, of shape :obj:`[E]`.
             neighbor_sampler (BaseSampler, optional): What samples neighbors. If
                 :obj:`None`, :class:`~torch_geometric.sampler.NeighborSampler`,
@@ -381,15 +370,8 @@ class SubgraphLoader:
 
     It yields the arguments of :meth:`StructuralEncoder.loss`: a batch, in which
     entities are positions in :obj:`n_id`, and its graph :obj:`(edge_index,
-    edge_type, n_id)`.
-
-    Args:
-        loader (NegativeLoader): The batches.
-        data (Data): The graph, on the CPU as what the loader yields.
-        num_neighbors (list[int]): The number of neighbors per layer.
-        device (torch.device): Where to move batches to.
-        neighbor_sampler (BaseSampler, optional): What samples neighbors.
-            (default: :obj:`None`)
+    edge_type, n_id)`. Both the loader and the graph :obj:`data` are on the CPU,
+    and what is yielded on :obj:`device`.
     """
 
     def __init__(
