@@ -75,7 +75,7 @@ def test_errors(fake):
     model = build(fake, AdaMF)
     with pytest.raises(ValueError, match="There is no relation 'afer'"):
         modality_weights(model, fake, ["afer"])
-    with pytest.raises(ValueError, match="'split' needs to be"):
+    with pytest.raises(ValueError, match="Invalid 'split' argument"):
         modality_weights(model, fake, split="all")
     with pytest.raises(ValueError, match="base relations"):
         modality_weights(model, fake, [fake.num_relations])

@@ -62,8 +62,7 @@ def plot_contextual(
             most heads. (default: :obj:`5`)
         num_nodes (int, optional): The number of heads to show per relation,
             drawn at random. (default: :obj:`500`)
-        labels (dict[str, str], optional): Names of views to show instead of
-            their own. (default: :obj:`None`)
+        labels (dict[str, str], optional): See :meth:`plot_decision`.
         seed (int, optional): The seed of the draw and of t-SNE.
             (default: :obj:`0`)
 
@@ -71,7 +70,7 @@ def plot_contextual(
         ValueError: If a relation is unknown or has fewer than four heads with
             one of these tails, or an argument is invalid.
     """
-    view = _default_view(model) if view is None else view
+    view = view or _default_view(model)
     found = contextual_embeddings(model, data, relations, view, num_classes, num_nodes, seed)
     node_names = label_lists(data)[0]
     # Many marks make a large file:
@@ -108,7 +107,7 @@ def contextual_embeddings(
     :meth:`plot_contextual`. A head of several of the tails counts for that
     which most heads have.
     """
-    view = _default_view(model) if view is None else view
+    view = view or _default_view(model)
     if view not in model.views or min(num_classes, num_nodes) < 1:
         raise ValueError(
             f"'view' needs to be one of {list(model.views)}, and 'num_classes' and 'num_nodes' "
@@ -144,22 +143,10 @@ def plot_tsne(
     seed: int = 0,
     legend: bool = True,
 ) -> "Figure":
-    r"""Plots embeddings in two dimensions by t-SNE: a mark per entity, a colour
-    and a shape per class. Of more than eight classes, the seven largest have a
-    colour, and the others are grey.
-
-    Args:
-        x (torch.Tensor): The embeddings, of shape :obj:`[M, C]` with at least
-            four rows.
-        classes (list[str]): The class of each, of length :math:`M`.
-        ax (matplotlib.axes.Axes, optional): Where to plot, instead of in a new
-            figure. (default: :obj:`None`)
-        title (str, optional): The title. (default: :obj:`""`)
-        outline (torch.Tensor, optional): Which marks to outline, of shape
-            :obj:`[M]`. (default: :obj:`None`)
-        seed (int, optional): The seed of t-SNE. (default: :obj:`0`)
-        legend (bool, optional): If set to :obj:`False`, shows no legend.
-            (default: :obj:`True`)
+    r"""Plots embeddings :obj:`[M, C]` in two dimensions by t-SNE: a mark per
+    entity (those of the mask :obj:`outline` with one), a colour and a shape per
+    class. Of more than eight classes, the seven largest have a colour, and the
+    others are grey.
 
     Raises:
         ValueError: If there are fewer than four embeddings, not one class

@@ -28,9 +28,7 @@ FALLBACKS = (
 
 
 def view_colors(names: Iterable[str]) -> dict[str, str]:
-    r"""Returns a colour for each view: that of :obj:`VIEW_COLORS`, and another
-    one for those it does not know.
-    """
+    r"""Returns a colour for each view, known to :obj:`VIEW_COLORS` or not."""
     names = list(names)
     others = [x for x in COLORS if x not in {VIEW_COLORS.get(name) for name in names}]
     unknown = [name for name in names if name not in VIEW_COLORS]
@@ -55,9 +53,7 @@ def label_of(name: str, labels: Mapping[str, str] | None, width: int = 16) -> st
 
 
 def ink(color: Any) -> str:
-    r"""Returns black or white, whichever is read better on a colour of
-    matplotlib.
-    """
+    r"""Returns black or white, whichever is read better on a colour."""
     from matplotlib.colors import to_rgb
 
     red, green, blue = to_rgb(color)
@@ -66,8 +62,7 @@ def ink(color: Any) -> str:
 
 def make_axes(ax: "Axes | None", width: float, height: float) -> "tuple[Figure, Axes]":
     r"""Returns where to draw: the given axes and their figure, or new ones of
-    so many inches. A new figure belongs to the caller alone: no window shows
-    it, and it is freed as any object.
+    so many inches, which no window shows.
     """
     ax = make_figure(width, height).add_subplot() if ax is None else ax
     return cast("Figure", ax.figure), ax
@@ -87,6 +82,7 @@ def draw_bars(
     places: Sequence[float],
     height: float,
     number: str = ".2f",
+    labels: Mapping[str, str] | None = None,
 ) -> None:
     r"""Draws one bar per row at the heights :obj:`places`, divided into a part
     per name of :obj:`colors`, each with its number where there is room.
@@ -95,9 +91,8 @@ def draw_bars(
     left = [0.0] * len(rows)
     for name, color in colors.items():
         width = [row[name] for row in rows]
-        bars = ax.barh(
-            places, width, height, left, color=color, label=name, edgecolor="white", linewidth=1.2
-        )
+        marks: Any = {"color": color, "edgecolor": "white", "linewidth": 1.2}
+        bars = ax.barh(places, width, height, left, label=label_of(name, labels), **marks)
         texts = [f"{size:{number}}" if size >= 0.065 * total else "" for size in width]
         ax.bar_label(bars, texts, label_type="center", fontsize=SMALL, color=ink(color))
         left = [start + size for start, size in zip(left, width, strict=True)]

@@ -57,14 +57,9 @@ def plot_modality_weights(
     Args:
         weights (dict[str, dict[str, float]]): The weight of each modality, in
             each row; the same modalities in all of them.
-        ax (matplotlib.axes.Axes, optional): Where to plot, instead of in a new
-            figure. (default: :obj:`None`)
+        ax (matplotlib.axes.Axes, optional): See :meth:`plot_decision`.
         title (str, optional): The title. (default: :obj:`""`)
-        labels (dict[str, str], optional): Names of modalities to show instead
-            of their own. (default: :obj:`None`)
-
-    Returns:
-        The figure, which holds :obj:`ax` if that is given.
+        labels (dict[str, str], optional): See :meth:`plot_decision`.
 
     Raises:
         ValueError: If there are no rows, they differ in modalities, or a
@@ -77,13 +72,13 @@ def plot_modality_weights(
         raise ValueError(f"Weights need to be finite, and positive or zero (got {dict(weights)})")
     fig, ax = style.make_axes(ax, 7.2, 1.5 + 0.34 * len(weights))
     places = range(len(weights))
-    style.draw_bars(ax, list(weights.values()), style.view_colors(names[0]), places, 0.74)
+    colors = style.view_colors(names[0])
+    style.draw_bars(ax, list(weights.values()), colors, places, 0.74, labels=labels)
     for y, row in zip(places, weights.values(), strict=True):
         if sum(row.values()) == 0:
             ax.text(0, y, " no view helps", va="center", fontsize=style.SMALL, color=style.DARK)
     ax.set_yticks(places, [style.shorten(name) for name in weights])
-    shown = [style.label_of(name, labels) for name in names[0]]
-    style.legend_below(ax, min(5, len(shown)), labels=shown, handlelength=1, handleheight=1)
+    style.legend_below(ax, min(5, len(colors)), handlelength=1, handleheight=1)
     style.finish(ax, title)
     return fig
 
@@ -101,15 +96,12 @@ def modality_weights(
 
     Where a fusion weighs the modalities of each entity (such as
     :class:`~torch_imf.nn.AdaMFFusion`), it is the mean of these weights over
-    heads and tails. Where views are scored apart, as of
-    :class:`~torch_imf.nn.IMF`, a relation has no weights of its own, and it is
-    the share of each view in what lifts the score of a fact above that of all
-    entities on average, over both sides, as those parts sum to the whole; a
-    view that lowers it has a share of zero, and if all of them do, all have.
+    heads and tails. Where views are scored apart (:class:`~torch_imf.nn.IMF`),
+    it is the share of each view in what lifts the score of a fact above that of
+    all entities on average, over both sides; a view that lowers it has none.
 
     Args:
-        model (torch.nn.Module): A model of this package with several
-            modalities or views.
+        model (torch.nn.Module): A model with several modalities or views.
         data (Data): The graph.
         relations (list[str] or list[int], optional): The relations, by name,
             identifier or number. If :obj:`None`, the ten that have most facts.
@@ -117,19 +109,15 @@ def modality_weights(
         split (str, optional): The split that holds the facts. If :obj:`None`,
             those of all splits. (default: :obj:`None`)
         num_facts (int, optional): The number of facts of each relation to look
-            at where views are scored apart, drawn at random if there are more.
-            (default: :obj:`512`)
+            at, drawn at random, where views are scored. (default: :obj:`512`)
         seed (int, optional): The seed of the draw. (default: :obj:`0`)
 
     Raises:
         ValueError: If the model has one view and no fusion that weighs, a
             relation is unknown or has no facts, or an argument is invalid.
     """
-    if split not in {None, "train", "val", "test"} or num_facts < 1:
-        raise ValueError(
-            f"'split' needs to be 'train', 'val', 'test' or nothing, and 'num_facts' positive (got "
-            f"'{split}' and {num_facts})"
-        )
+    if split not in {None, "train", "val", "test"}:
+        raise ValueError(f"Invalid 'split' argument (got '{split}', choose 'train', 'val', 'test')")
     if not _weighs(model) and len(getattr(model, "views", [])) < 2:  # type: ignore[arg-type]
         raise ValueError(
             f"{model.__class__.__name__} has neither several views nor a fusion that weighs several"
@@ -169,15 +157,12 @@ def find_relations(relations: str | Sequence[str] | Sequence[int], data: Data) -
     return rows
 
 
-Share = Callable[[Tensor, int], dict[str, float]]
-
-
 def _weighs(model: Any) -> bool:
     weighs = hasattr(getattr(model, "fusion", None), "attention") and hasattr(model, "embed")
     return weighs and len(model.fusion.in_channels) > 1
 
 
-def _fusion_weights(model: Any) -> Share:
+def _fusion_weights(model: Any) -> Callable[[Tensor, int], dict[str, float]]:
     _, alpha = model.fusion(model.embed(), model.masks(), return_attention_weights=True)
     alpha = alpha.mean(dim=-1) if alpha.dim() == 3 else alpha  # [N, M, C], if element-wise.
 
@@ -188,7 +173,9 @@ def _fusion_weights(model: Any) -> Share:
     return share
 
 
-def _view_shares(model: Any, num_facts: int, seed: int) -> Share:
+def _view_shares(
+    model: Any, num_facts: int, seed: int
+) -> Callable[[Tensor, int], dict[str, float]]:
     scores, weights = StreamedScores(model), model.view_weights()
 
     def share(fact: Tensor, rel: int) -> dict[str, float]:
