@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.nn import Module
 from torch_geometric.data import Data
 
-from torch_imf.answers.predict import labels as label_lists
 from torch_imf.data.graph import prepare
+from torch_imf.data.lookup import Lookup
 from torch_imf.evaluation.ranking import inference
 from torch_imf.visualize import style
 from torch_imf.visualize.weights import find_relations
@@ -72,7 +72,7 @@ def plot_contextual(
     """
     view = view or _default_view(model)
     found = contextual_embeddings(model, data, relations, view, num_classes, num_nodes, seed)
-    node_names = label_lists(data)[0]
+    node_names = Lookup.of_entities(data).names
     # Many marks make a large file:
     fig = style.make_figure(7.6, 0.3 + 4.4 * len(found), dpi=120)
     parts = fig.subfigures(len(found), 1, squeeze=False, hspace=0.04)[:, 0]
@@ -114,7 +114,7 @@ def contextual_embeddings(
             f"positive (got '{view}', {num_classes} and {num_nodes})"
         )
     data = prepare(model, data)
-    rows, names = find_relations(relations, data), label_lists(data)[1]
+    rows, names = find_relations(relations, data), Lookup.of_relations(data).names
     out = []
     with inference(model):
         z = model.encode()

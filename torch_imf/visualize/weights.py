@@ -8,7 +8,6 @@ from torch.nn import Module
 from torch_geometric.data import Data
 
 from torch_imf.answers.predict import find_rows
-from torch_imf.answers.predict import labels as label_lists
 from torch_imf.answers.probability import view_scores, yields_probabilities
 from torch_imf.data.graph import prepare
 from torch_imf.data.index import both_sides
@@ -131,7 +130,7 @@ def modality_weights(
     if relations is None:
         most = count.argsort(descending=True, stable=True)[:10]
         relations = most[count[most] > 0].tolist()
-    rows, names = find_relations(relations, data), label_lists(data)[1]
+    rows, names = find_relations(relations, data), Lookup.of_relations(data).names
     absent = [names[r] for r in rows if count[r] == 0]
     if absent:
         held = "graph" if split is None else f"'{split}' split"
