@@ -2,14 +2,14 @@ import pytest
 import torch
 
 from torch_imf.data import TripletIndex
-from torch_imf.sampler import JointSampler
+from torch_imf.sampler import SharedSampler
 
 
-def test_joint_sampler():
+def test_shared_sampler():
     triples = [torch.randint(high, (10,)) for high in (6, 2, 6)]
     index = TripletIndex(*triples)
-    sampler = JointSampler(6, index, num_negatives=20, chunk_size=4)
-    assert str(sampler) == f"JointSampler(6, num_negatives=20, index={index}, chunk_size=4)"
+    sampler = SharedSampler(6, index, num_negatives=20, chunk_size=4)
+    assert str(sampler) == f"SharedSampler(6, num_negatives=20, index={index}, chunk_size=4)"
     torch.manual_seed(1)
     chunk, mask = sampler.chunk(*triples)
     assert chunk.size() == (3, 20) and mask.size() == (10, 20) and mask.dtype == torch.bool
@@ -26,7 +26,7 @@ def test_joint_sampler():
 
 def test_chunk_scores_equal_those_of_negatives():
     triples = [torch.randint(high, (10,)) for high in (6, 2, 6)]
-    sampler = JointSampler(6, num_negatives=7, chunk_size=5)
+    sampler = SharedSampler(6, num_negatives=7, chunk_size=5)
     query, key = torch.randn(10, 3), torch.randn(6, 3)
     torch.manual_seed(1)
     chunk, mask = sampler.chunk(*triples)
@@ -41,18 +41,11 @@ def test_chunk_scores_equal_those_of_negatives():
 
 def test_chunks_are_uniform():
     zero = torch.zeros(4, dtype=torch.long)
-    chunk, _ = JointSampler(5, num_negatives=5000, chunk_size=2).chunk(zero, zero, zero)
+    chunk, _ = SharedSampler(5, num_negatives=5000, chunk_size=2).chunk(zero, zero, zero)
     share = torch.stack([x.bincount(minlength=5) for x in chunk]) / 5000
     assert (share - 0.2).abs().max() < 0.03
 
 
-def test_all_known():
-    zero = torch.zeros(4, dtype=torch.long)
-    triples = zero, zero, torch.arange(4)
-    neg_index = JointSampler(4, TripletIndex(*triples), num_negatives=3)(*triples)
-    assert (neg_index == -1).all()
-
-
 def test_bad_chunk_size():
     with pytest.raises(ValueError, match="'chunk_size' needs to be positive .got 0"):
-        JointSampler(5, chunk_size=0)
+        SharedSampler(5, chunk_size=0)

@@ -5,7 +5,7 @@ from torch_imf.data import TripletIndex
 from torch_imf.sampler.base import Sampler, check_batch
 
 
-class JointSampler(Sampler):
+class SharedSampler(Sampler):
     r"""Corrupts the tails of a whole chunk of facts into the same entities,
     as in the `"PyTorch-BigGraph: A Large-scale Graph Embedding System"
     <https://arxiv.org/abs/1903.12287>`_ and `"DGL-KE: Training Knowledge Graph
@@ -27,25 +27,12 @@ class JointSampler(Sampler):
     answers.
 
     Args:
-        num_nodes (int): The number of entities.
-        index (TripletIndex, optional): The known facts, *i.e.*, the training
-            facts in both directions. If :obj:`None`, only the tail itself is
-            masked. (default: :obj:`None`)
-        num_negatives (int, optional): The number :math:`K` of negatives per
-            chunk. (default: :obj:`1`)
+        num_nodes, index, num_negatives: See :class:`Sampler`.
         chunk_size (int, optional): The number :math:`C` of facts that share
             their negatives. (default: :obj:`128`)
 
-    Shapes:
-        - **input:** :obj:`head_index, rel_type, tail_index` :math:`(B)`, on
-          the device of the index
-        - **output:** :obj:`neg_index` :math:`(B, K)`, with entries of
-          :obj:`-1`
-
     Raises:
-        ValueError: If there are fewer than two entities, one negative or one
-            fact per chunk, the index holds more entities, or a batch has a
-            wrong shape.
+        ValueError: As :class:`Sampler`, or if :obj:`chunk_size` is not positive.
     """
 
     def __init__(
@@ -67,16 +54,9 @@ class JointSampler(Sampler):
     def chunk(
         self, head_index: Tensor, rel_type: Tensor, tail_index: Tensor
     ) -> tuple[Tensor, Tensor]:
-        r"""Draws the negatives of each chunk, and tells the false ones.
-
-        Args:
-            head_index (torch.Tensor): The head indices, of shape :obj:`[B]`.
-            rel_type (torch.Tensor): The relation types, of shape :obj:`[B]`.
-            tail_index (torch.Tensor): The tail indices, of shape :obj:`[B]`.
-
-        Returns:
-            The shared :obj:`neg_index`, of shape :obj:`[ceil(B / C), K]`, and
-            which of them are no negatives of a fact, of shape :obj:`[B, K]`.
+        r"""Draws the negatives of each chunk, of shape
+        :obj:`[ceil(B / C), K]`, and tells which of them are no negatives of
+        each fact, of shape :obj:`[B, K]`.
         """
         check_batch(head_index, rel_type, tail_index)
         num_chunks = -(-tail_index.numel() // self.chunk_size)
