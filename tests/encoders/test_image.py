@@ -8,7 +8,8 @@ import torch
 from torch_geometric.testing import withPackage
 
 from torch_imf.encoders import PixelEncoder
-from torch_imf.encoders.image import hash_pixels, read_image
+from torch_imf.encoders.image import hash_pixels
+from torch_imf.io.images import read_image
 
 RED = torch.tensor([255, 0, 0], dtype=torch.uint8).view(3, 1, 1).expand(3, 4, 6)
 BLUE = torch.tensor([0, 0, 255], dtype=torch.uint8).view(3, 1, 1).expand(3, 5, 2)

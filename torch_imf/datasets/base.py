@@ -11,7 +11,6 @@ from torch_imf.data.clean import clean_split
 from torch_imf.datasets.content import Content
 from torch_imf.datasets.encoder import Encoder, check_encoder, resolve, tag
 from torch_imf.datasets.graph import validate
-from torch_imf.datasets.images import source_tag
 from torch_imf.datasets.inputs import (
     add_features,
     check_modality,
@@ -22,6 +21,7 @@ from torch_imf.datasets.raw import RawFolder
 from torch_imf.datasets.sources import RawFile
 from torch_imf.encoders.feature_file import FeatureFile
 from torch_imf.io.atomic import replacing
+from torch_imf.io.images import source_tag
 
 SPLITS = ("original", "clean")
 

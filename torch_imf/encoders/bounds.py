@@ -5,7 +5,12 @@ import zipfile
 import numpy as np
 from torch import Tensor
 
-from torch_imf.io.limits import RATIO, too_large
+from torch_imf.io.archive import FLOOR, RATIO
+
+
+def too_large(packed, unpacked):
+    return unpacked > max(FLOOR, RATIO * packed)
+
 
 from .unpickle import ContentError
 

@@ -7,6 +7,8 @@ from typing import BinaryIO
 import torch
 from torch import Tensor
 
+from torch_imf.io.images import read_image
+
 from .batches import Encode, encode_rows
 from .cache import FeatureCache, hash_content
 
@@ -140,35 +142,6 @@ def read_bounded(file: BinaryIO) -> bytes:
     if len(content) > LARGEST:
         raise OSError(f"The file has more than {LARGEST:,} bytes")
     return content
-
-
-def read_image(path: str | os.PathLike[str]) -> Tensor:
-    r"""Reads an image file into a :class:`torch.uint8` tensor of shape
-    :obj:`[3, H, W]`, laying transparent pictures on white.
-
-    Args:
-        path (str): The path of the file.
-
-    Raises:
-        ValueError: If Pillow cannot read the file.
-    """
-    from PIL import Image as pillow
-
-    try:
-        pillow.init()  # All formats but the one that asks another program to draw it:
-        with pillow.open(path, formats=[x for x in pillow.ID if x != "EPS"]) as file:
-            if file.mode.startswith("I"):  # 16 bits, which Pillow would cut off at 255.
-                image = file.convert("I").point(lambda value: value / 257).convert("RGB")
-            elif file.has_transparency_data:
-                white = pillow.new("RGBA", file.size, "white")
-                image = pillow.alpha_composite(white, file.convert("RGBA")).convert("RGB")
-            else:
-                image = file.convert("RGB")
-    except Exception as e:  # A damaged file can make a decoder raise anything.
-        raise ValueError(f"Cannot read the image '{path}': {e}") from e
-
-    pixels = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
-    return pixels.view(image.height, image.width, 3).permute(2, 0, 1)
 
 
 def check_pixels(image: Tensor, index: int) -> None:

@@ -7,7 +7,7 @@ import zipfile
 import pytest
 
 from torch_imf.data.names import NameIndex
-from torch_imf.datasets.images import find_images, locate_images, source_tag
+from torch_imf.io.images import find_images, locate_images, source_tag
 
 NAMES = NameIndex(["/m/027rn", "/m/0xyz", "/m/06"], [("/m/06", "FBIMG00006"), ("/m/9", "FBIMG9")])
 
