@@ -19,7 +19,7 @@ from torch_imf.datasets.inputs import (
 from torch_imf.datasets.processed import Processed, loading
 from torch_imf.datasets.raw import RawFolder
 from torch_imf.datasets.sources import RawFile
-from torch_imf.encoders.feature_file import FeatureFile
+from torch_imf.encoders import FeatureFile
 from torch_imf.io.atomic import replacing
 from torch_imf.io.images import source_tag
 

@@ -29,12 +29,8 @@ RATIO = 300
 
 
 def is_bomb(path: str, unpacked: int) -> bool:
-    r"""Returns whether a file is far larger when it is unpacked than any
-    honest one.
-
-    Args:
-        path (str): The file.
-        unpacked (int): Its size in bytes when it is unpacked.
+    r"""Returns whether a file is far larger when it is unpacked (in bytes) than
+    any honest one.
     """
     return unpacked > max(FLOOR, RATIO * osp.getsize(path))
 

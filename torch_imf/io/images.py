@@ -141,8 +141,14 @@ def _list_folder(folder: str, names: Names) -> tuple[list[str], list[str]]:
 
 def _read_index(path: str, base: str) -> tuple[list[str], list[str]]:
     # The names of the entities that an index file lists, and their image files.
-    with open(path, encoding="utf-8-sig") as file:
-        rows = [line.rstrip("\n").split("\t") for line in file]
+    with open(path, "rb") as file:
+        content = file.read()
+    try:
+        lines = content.decode("utf-8-sig").replace("\r\n", "\n").rstrip("\n").split("\n")
+    except UnicodeDecodeError as e:
+        number = content[: e.start].count(b"\n") + 1
+        raise ValueError(f"'{path}', line {number}: not valid UTF-8 ({e.reason})") from e
+    rows = [line.split("\t") for line in lines] if lines != [""] else []
     for number, row in enumerate(rows, start=1):
         if len(row) != 2:
             raise ValueError(
