@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from torch_imf.encoders import unpickle
-from torch_imf.encoders.unpickle import ContentError, load_arrays
+from torch_imf.io import unpickle
+from torch_imf.io.unpickle import ContentError, load_arrays
 
 PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
 
@@ -74,13 +74,13 @@ def test_load_tensor(protocol, x):
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_load_containers(protocol):
     vector = np.ones(2)
-    content = {"a": vector, np.str_("é"): (vector, [1, 2.5, None, True]), np.int64(3): {1}}
+    content = {"a": vector, np.str_("é"): (vector, [1, 2.5, None, True]), np.int64(3): [1]}
     out = load(pickle.dumps(OrderedDict(content), protocol))
     assert list(out) == ["a", "é", 3]
     assert np.array_equal(out["a"], vector)
     assert np.array_equal(out["é"][0], vector)
     assert out["é"][1] == [1, 2.5, None, True]
-    assert out[3] == {1}
+    assert out[3] == [1]
     assert load(pickle.dumps([vector, vector], protocol))[1].tolist() == [1, 1]
 
 

@@ -1,13 +1,16 @@
 import os
+import struct
 import tarfile
 import unicodedata
 import warnings
 import zipfile
+import zlib
 
 import pytest
+import torch
 
 from torch_imf.data.names import NameIndex
-from torch_imf.datasets.images import find_images, locate_images, source_tag
+from torch_imf.io.images import find_images, locate_images, read_image, source_tag
 
 NAMES = NameIndex(["/m/027rn", "/m/0xyz", "/m/06"], [("/m/06", "FBIMG00006"), ("/m/9", "FBIMG9")])
 
@@ -198,3 +201,65 @@ def test_source_tag_of_names_that_are_no_text(tmp_path):
     folders = [os.fsencode(tmp_path) + end for end in (b"/a\xff", b"/a\xfe")]
     tags = {source_tag(os.fsdecode(folder)) for folder in folders}
     assert len(tags) == 2
+
+
+@pytest.mark.parametrize(
+    "mode, color, suffix, expected",
+    [
+        ("RGB", (10, 20, 30), "png", [10, 20, 30]),
+        ("RGBA", (255, 0, 0, 0), "png", [255, 255, 255]),
+        ("LA", (100, 255), "png", [100, 100, 100]),
+        ("L", 100, "jpg", [100, 100, 100]),
+        ("1", 1, "png", [255, 255, 255]),
+        ("P", 0, "gif", [0, 0, 0]),
+        ("CMYK", (0, 255, 255, 0), "jpg", [255, 0, 0]),
+        ("CMYK", (0, 255, 255, 0), "tif", [255, 0, 0]),
+        ("I;16", 257 * 100, "png", [100, 100, 100]),
+        ("I", 65535, "tif", [255, 255, 255]),
+    ],
+)
+def test_read_image(tmp_path, mode, color, suffix, expected):
+    from PIL import Image
+
+    path = tmp_path / f"image.{suffix}"
+    Image.new(mode, (3, 2), color).save(path)
+    image = read_image(path)
+    assert image.size() == (3, 2, 3)
+    assert image.dtype == torch.uint8
+    difference = image.int() - torch.tensor(expected).view(3, 1, 1)
+    assert difference.abs().max() <= 2  # JPEG is not exact.
+
+
+def test_read_image_transparent_palette(tmp_path):
+    from PIL import Image
+
+    image = Image.new("P", (2, 1), 0)
+    image.putpalette([255, 0, 0, 0, 255, 0])
+    image.putpixel((1, 0), 1)
+    image.save(tmp_path / "image.png", transparency=0)
+    pixels = read_image(str(tmp_path / "image.png"))
+    assert pixels.permute(1, 2, 0).tolist() == [[[255, 255, 255], [0, 255, 0]]]
+
+
+def test_images_that_are_programs(tmp_path):
+    # PostScript, which Pillow would have drawn by Ghostscript, and a pickle:
+    path, marker = tmp_path / "a.png", tmp_path / "marker"
+    code = f"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n({marker}) (w) file\n"
+    for content in (code.encode(), f"cos\nsystem\n(S'touch {marker}'\ntR.".encode()):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="Cannot read the image .*cannot identify"):
+            read_image(path)
+    assert not marker.exists()
+
+
+def test_images_that_are_too_large(tmp_path):
+    # A picture of 40 gigapixels in a kilobyte:
+    header = struct.pack(">IIBBBBB", 200_000, 200_000, 8, 2, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(bytes(1000))), (b"IEND", b"")]
+    content = b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(x)) + kind + x + struct.pack(">I", zlib.crc32(kind + x))
+        for kind, x in chunks
+    )
+    (tmp_path / "wide.png").write_bytes(content)
+    with pytest.raises(ValueError, match="wide.png'.*exceeds limit"):
+        read_image(tmp_path / "wide.png")

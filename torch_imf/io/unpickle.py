@@ -22,29 +22,20 @@ def load_arrays(file: BinaryIO) -> object:
 
     A pickle is a program: :meth:`pickle.load` calls any function of any
     package that it names. Here, it can build nothing but arrays of
-    :obj:`numpy` and :obj:`torch`, numbers, texts, and lists, tuples, sets and
+    :obj:`numpy` and :obj:`torch`, numbers, texts, and lists, tuples and
     dictionaries of them. What stands for an array is turned into one only
-    after the last instruction, so that no instruction can reach it.
-
-    Pickles of Python 2 are read as well; their texts are :obj:`bytes`.
-
-    Args:
-        file (file): The file, opened for reading in binary mode.
+    after the last instruction, so that no instruction can reach it. Texts in
+    pickles of Python 2 are :obj:`bytes`.
 
     Raises:
         ContentError: If the pickle asks for anything else.
     """
-    return to_arrays(ArrayUnpickler(file, encoding="bytes").load())
+    return _to_arrays(_Unpickler(file, encoding="bytes").load())
 
 
 def load_tensors(file: str | BinaryIO, mmap: bool = False) -> object:
     r"""Reads a file of :meth:`torch.save` that holds tensors, without running
     what it says.
-
-    Args:
-        file (str or file): The file, or its path.
-        mmap (bool, optional): If set to :obj:`True`, maps it to memory.
-            (default: :obj:`False`)
 
     Raises:
         ContentError: If the file asks for anything else.
@@ -62,11 +53,7 @@ def load_tensors(file: str | BinaryIO, mmap: bool = False) -> object:
         ) from e
 
 
-class ArrayUnpickler(pickle.Unpickler):
-    r"""A :class:`pickle.Unpickler` that can build arrays only, see
-    :meth:`load_arrays`.
-    """
-
+class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Callable[..., object]:
         # Packages moved in NumPy 2 and Python 3:
         module = module.replace("numpy._core", "numpy.core").replace("__builtin__", "builtins")
@@ -82,20 +69,18 @@ class ArrayUnpickler(pickle.Unpickler):
         raise ContentError("The pickle asks for objects outside of it, which is refused")
 
 
-class Placeholder:
-    r"""What stands for an array or a number in a pickle that is being read."""
-
+class _Array:
+    # What stands for an array or a number in a pickle that is being read.
     def __init__(self, value: np.ndarray | Tensor | None = None) -> None:
         self.value = value
 
     def __setstate__(self, state: tuple) -> None:
         *_, shape, dtype, fortran, content = state
-        self.value = read_buffer(content, dtype, shape, "F" if fortran else "C").value
+        self.value = _read_buffer(content, dtype, shape, "F" if fortran else "C").value
 
 
-class DType:
-    r"""What stands for the data type of an array in a pickle."""
-
+class _DType:
+    # What stands for the data type of an array.
     def __init__(self, code: str | bytes, *args: object) -> None:
         self.code = code.decode() if isinstance(code, bytes) else code
         self.byteorder = "|"
@@ -111,75 +96,60 @@ class DType:
         return np.dtype(self.code).newbyteorder(self.byteorder)  # type: ignore[arg-type]
 
 
-def read_buffer(content: bytes, dtype: DType, shape: tuple, order: str) -> Placeholder:
-    r"""Returns an array of the given content (as does
-    :obj:`numpy.core.numeric._frombuffer`).
-    """
+def _read_buffer(content: bytes, dtype: _DType, shape: tuple, order: str) -> _Array:
     array = np.frombuffer(content, dtype.numpy())
-    return Placeholder(array.reshape(shape, order=order))  # type: ignore[call-overload]
+    return _Array(array.reshape(shape, order=order))  # type: ignore[call-overload]
 
 
-def read_scalar(dtype: DType, content: bytes) -> Placeholder:
-    return read_buffer(content, dtype, (), "C")
-
-
-def read_storage(content: bytes) -> Placeholder:
-    r"""Returns the storage of tensors as a flat tensor."""
+def _read_storage(content: bytes) -> _Array:
     storage = load_tensors(io.BytesIO(content))
     if not isinstance(storage, torch.storage.TypedStorage):
         raise ContentError("The pickle holds a tensor without its content")
-    return Placeholder(torch.empty(0, dtype=storage.dtype).set_(storage))
+    return _Array(torch.empty(0, dtype=storage.dtype).set_(storage))
 
 
-def read_tensor(
-    storage: Placeholder, offset: int, size: tuple, stride: tuple, *_: object
-) -> object:
+def _read_tensor(storage: _Array, offset: int, size: tuple, stride: tuple, *_: object) -> _Array:
     if not isinstance(storage.value, Tensor):
         raise ContentError("The pickle holds a tensor without its content")
-    return Placeholder(storage.value.as_strided(size, stride, offset))
+    return _Array(storage.value.as_strided(size, stride, offset))
 
 
-def encode(text: str, encoding: str) -> bytes:
-    r"""Returns the bytes that pickles of old versions write as texts."""
-    if encoding != "latin1":
+def _encode(text: str, encoding: str) -> bytes:
+    if encoding != "latin1":  # As old versions write bytes.
         raise ContentError(f"The pickle asks for the encoding '{encoding}', which is refused")
     return text.encode(encoding)
 
 
 BUILDERS: dict[tuple[str, str], Callable[..., object]] = {
-    ("numpy", "ndarray"): lambda *_: Placeholder(),
-    ("numpy", "dtype"): DType,
-    ("numpy.core.multiarray", "_reconstruct"): lambda *_: Placeholder(),
-    ("numpy.core.multiarray", "scalar"): read_scalar,
-    ("numpy.core.numeric", "_frombuffer"): read_buffer,
-    ("torch._utils", "_rebuild_tensor_v2"): read_tensor,
+    ("numpy", "ndarray"): lambda *_: _Array(),
+    ("numpy", "dtype"): _DType,
+    ("numpy.core.multiarray", "_reconstruct"): lambda *_: _Array(),
+    ("numpy.core.multiarray", "scalar"): lambda dtype, x: _read_buffer(x, dtype, (), "C"),
+    ("numpy.core.numeric", "_frombuffer"): _read_buffer,
+    ("torch._utils", "_rebuild_tensor_v2"): _read_tensor,
     ("torch._utils", "_rebuild_parameter"): lambda tensor, *_: tensor,
-    ("torch.storage", "_load_from_bytes"): read_storage,
+    ("torch.storage", "_load_from_bytes"): _read_storage,
     ("collections", "OrderedDict"): OrderedDict,
-    ("builtins", "set"): set,
-    ("builtins", "frozenset"): frozenset,
     ("builtins", "bytes"): lambda: b"",
-    ("_codecs", "encode"): encode,
+    ("_codecs", "encode"): _encode,
 }
 
 
-def to_arrays(value: object) -> object:
-    r"""Returns what was read from a pickle with arrays in place of what
-    stands for them.
-    """
+def _to_arrays(value: object) -> object:
+    # What was read, with arrays in place of what stands for them.
     if isinstance(value, dict):
-        return {to_key(key): to_arrays(entry) for key, entry in value.items()}
+        return {_to_key(key): _to_arrays(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [to_arrays(entry) for entry in value]
-    if isinstance(value, Placeholder) and value.value is not None:
+        return [_to_arrays(entry) for entry in value]
+    if isinstance(value, _Array) and value.value is not None:
         return value.value
-    if value is None or isinstance(value, bool | int | float | str | bytes | set | frozenset):
+    if value is None or isinstance(value, bool | int | float | str | bytes):
         return value
     raise ContentError(f"The pickle holds what is no array (got {type(value).__name__})")
 
 
-def to_key(key: object) -> object:
-    if isinstance(key, Placeholder) and isinstance(key.value, np.ndarray):
+def _to_key(key: object) -> object:
+    if isinstance(key, _Array) and isinstance(key.value, np.ndarray):
         return key.value.item()
     if isinstance(key, bool | int | float | str | bytes):
         return key
