@@ -10,7 +10,7 @@ All variants share their settings (`configs.py`) and differ in what their name s
 - `shuffled features`: every entity has the texts and images of another, so that what remains of the
   gain is that of one more view, and not of what the features say.
 - `calibrated`: the weights of views are fitted to validation facts at last
-  (`torch_imf.calibrate`), where `configs.py` does not ask for it anyway.
+  (`torch_imf.fit_view_weights`), where `configs.py` does not ask for it anyway.
 - `single views`: decision fusion of structure and texts, without the paper's multimodal fusion;
   `all views`: with a vote for texts beside those of structure and the fused view.
 - `texts alone`: no structure at all, each entity is its text.
@@ -38,37 +38,37 @@ views = base["model"]["views"]
 names = [name for name in LETTERS if name in modalities(load(base["graph"]))[0]]
 rows = {
     "IMF": base,
-    "w/o MF": variant(base, views=["struct"]),
-    "w/o DF": variant(base, views=["fused"]),
-    "w/o CL": variant(base, contrastive_weight=0.0),
-    "CL of weight 1": variant(base, contrastive_weight=1.0),
-    "InfoNCE": variant(base, contrastive_temperature=0.1),
+    "w/o MF": variant(base, {"views": ["struct"]}),
+    "w/o DF": variant(base, {"views": ["fused"]}),
+    "w/o CL": variant(base, {"contrastive.weight": 0.0}),
+    "CL of weight 1": variant(base, {"contrastive.weight": 1.0}),
+    "InfoNCE": variant(base, {"contrastive.temperature": 0.1}),
     "shuffled features": {**base, "shuffle": True},
-    "calibrated": {**base, "calibrate": True},
-    "single views": variant(base, views=["struct", "text"]),
-    "all views": variant(base, views=["struct", "text", "fused"]),
+    "calibrated": {**base, "fit_view_weights": True},
+    "single views": variant(base, {"views": ["struct", "text"]}),
+    "all views": variant(base, {"views": ["struct", "text", "fused"]}),
 }
 if "text" in names:
-    texts = variant({**base, "modalities": ["text"]}, views=["text"])
+    texts = variant({**base, "modalities": ["text"]}, {"views": ["text"]})
     texts.pop("struct", None)
     rows["texts alone"] = texts
     rows["texts alone, shuffled"] = {**texts, "shuffle": True}
 if "struct" in base:
     plain = {k: v for k, v in base.items() if k != "struct"}
     rows["random structure"] = plain
-    rows["random structure, w/o MF"] = variant(plain, views=["struct"])
+    rows["random structure, w/o MF"] = variant(plain, {"views": ["struct"]})
     rows["random structure, shuffled features"] = {**plain, "shuffle": True}
     for use in ("frozen", "joint"):
         rows[f"{use} structure"] = {**base, "struct": {**base["struct"], "use": use}}
-printed = {"name": "imf", "rank": 1, "all_orders": False}
-rows["Eq. 4 as printed"] = variant(base, fusion=printed)
+printed = {"fusion": "imf", "fusion.rank": 1, "fusion.all_orders": False}
+rows["Eq. 4 as printed"] = variant(base, printed)
 rows["paper"] = settings_of(base, PAPER)
 rows["released code"] = settings_of(base, RELEASED)
 for chosen in [["visual"], ["text"], ["visual", "text"], ["visual", "text", "numeric"]]:
     if set(chosen) <= set(names):
         label = "+".join(["S", *(LETTERS[name] for name in chosen)])
         kept = [v for v in views if v in {"struct", "fused", *chosen}]
-        rows[label] = {**variant(base, views=kept), "modalities": chosen}
+        rows[label] = {**variant(base, {"views": kept}), "modalities": chosen}
 
 unknown = sorted(set(args.rows or []) - set(rows))
 if unknown:

@@ -5,19 +5,25 @@ from typing import Any
 
 Settings = dict[str, Any]
 
+
+def dura(weight: float) -> Settings:
+    """The regulariser of a loss."""
+    return {"loss.regularizer": "dura", "loss.regularizer.weight": weight}
+
+
 # The defaults of `IMF` are the paper's equations where they can be trained; Eq. 4 as it is printed
 # is a row of its own in `ablation.py`. The released code has a product of rectified maps of rank 2,
 # TuckER with batch norm and dropout in every view, relations per view, the mean of the views, label
 # smoothing and no contrastive loss.
-PAPER: Settings = {"loss": "bce", "contrastive_weight": 1.0, "scorer": {"name": "contextual"}}
+PAPER: Settings = {"loss": "bce", "contrastive.weight": 1.0, "scorer": "contextual"}
 RELEASED: Settings = {
     "loss": "bce",
     "fusion": "mutan",
-    "scorer": {"name": "tucker"},
+    "scorer": "tucker",
     "shared_relations": False,
-    "decision_weight": 1.0,
-    "label_smoothing": 0.1,
-    "contrastive_weight": 0.0,
+    "decision": 1.0,
+    "loss.label_smoothing": 0.1,
+    "contrastive.weight": 0.0,
 }
 
 CONFIGS: dict[str, Settings] = {
@@ -29,14 +35,12 @@ CONFIGS: dict[str, Settings] = {
             # Texts and flags (of 197 entities) take part in the fused view. A vote of their own
             # does not help: a view of frozen features alone is far behind, see `all views`.
             "views": ["struct", "fused"],
-            "scorer": {
-                "name": "contextual",
-                "similarity": "dot",
-                "dropout": 0.5,
-                "batch_norm": True,
-            },
+            "scorer": "contextual",
+            "scorer.similarity": "dot",
+            "scorer.dropout": 0.5,
+            "scorer.batch_norm": True,
             "loss": "ce",
-            "contrastive_weight": 0.1,
+            "contrastive.weight": 0.1,
         },
         "fit": {"epochs": 60, "batch_size": 128, "lr": 0.003, "lr_decay": 0.97, "eval_every": 5},
         "struct": {
@@ -51,15 +55,18 @@ CONFIGS: dict[str, Settings] = {
 CONFIGS["fb15k237"] = {
     "graph": "fb15k237",
     "modalities": ["text", "numeric"],
-    "calibrate": True,
+    "fit_view_weights": True,
     "model": {
         "hidden_channels": 512,
         "views": ["struct", "text", "fused"],
-        "scorer": {"name": "complex"},
-        "fusion": {"name": "imf", "rank": 1, "latent_channels": 128},
+        "scorer": "complex",
+        "fusion": "imf",
+        "fusion.rank": 1,
+        "fusion.latent_channels": 128,
         "loss": "ce",
-        "regularization": 0.05,
-        "contrastive_weight": 0.1,
+        "loss.regularizer": "dura",
+        "loss.regularizer.weight": 0.05,
+        "contrastive.weight": 0.1,
     },
     "fit": {
         "epochs": 16,
@@ -79,20 +86,23 @@ CONFIGS["fb15k237-4k"]["fit"].update(epochs=12, batch_size=256, dense_lr=0.03, e
 # For a GPU: more of everything, in single precision.
 CONFIGS["fb15k237-full"] = copy.deepcopy(CONFIGS["fb15k237"])
 CONFIGS["fb15k237-full"]["model"]["hidden_channels"] = 1024
-CONFIGS["fb15k237-full"]["model"]["fusion"].update(rank=2, latent_channels=512)
+CONFIGS["fb15k237-full"]["model"].update({"fusion.rank": 2, "fusion.latent_channels": 512})
 CONFIGS["fb15k237-full"]["fit"].update(epochs=60, batch_size=1024, precision="fp32")
 
-# Name -> arguments of the scorer, and what differs in the model and in training, chosen on the
+# Name -> what differs in the model (its scorer, its loss) and in training, chosen on the
 # validation facts of Countries with the scorer alone.
 ADAGRAD: Settings = {"optimizer": "adagrad", "lr": 0.1, "dense_lr": 0.02, "lr_decay": 1.0}
-SCORERS: dict[str, tuple[Settings, Settings, Settings]] = {
-    "contextual": ({"similarity": "dot", "dropout": 0.5, "batch_norm": True}, {}, {}),
-    "tucker": ({}, {}, {"lr": 0.01}),
-    "conve": ({}, {}, {}),
-    "distmult": ({}, {"regularization": 0.05}, ADAGRAD),
-    "complex": ({}, {"regularization": 0.1}, ADAGRAD),
-    "transe": ({}, {}, {}),
-    "rotate": ({}, {}, {"lr": 0.01}),
+SCORERS: dict[str, tuple[Settings, Settings]] = {
+    "contextual": (
+        {"scorer.similarity": "dot", "scorer.dropout": 0.5, "scorer.batch_norm": True},
+        {},
+    ),
+    "tucker": ({}, {"lr": 0.01}),
+    "conve": ({}, {}),
+    "distmult": (dura(0.05), ADAGRAD),
+    "complex": (dura(0.1), ADAGRAD),
+    "transe": ({}, {}),
+    "rotate": ({}, {"lr": 0.01}),
 }
 
 # AdaMF on the graphs of its paper, chosen on validation facts of MKG-Y: ComplEx on joint vectors,
@@ -102,9 +112,9 @@ ADAMF: Settings = {
     "class": "AdaMF",
     "model": {
         "hidden_channels": 400,
-        "scorer": {"name": "complex"},
+        "scorer": "complex",
         "loss": "ce",
-        "regularization": 0.1,
+        **dura(0.1),
     },
     "fit": {
         "batch_size": 1024,
@@ -120,8 +130,8 @@ TUCKER: Settings = {
     "model": {
         "hidden_channels": 200,
         "rel_channels": 50,
-        "scorer": {"name": "tucker"},
-        "regularization": 0.0,
+        "scorer": "tucker",
+        "loss.regularizer": None,
     },
     "fit": {"lr": 0.003, "optimizer": "adamw", "dense_lr": 0.003, "lr_decay": 0.95},
 }
@@ -129,7 +139,9 @@ TUCKER: Settings = {
 SAMPLED: Settings = {
     "model": {
         "hidden_channels": 200,
-        "loss": {"num_negatives": 64, "sampler": "joint"},
+        "loss": "sampled",
+        "loss.num_negatives": 64,
+        "loss.sampler": "shared",
     },
     "fit": {"batch_size": 1024, "lr": 0.003, "precision": "bf16"},
 }
@@ -181,11 +193,20 @@ def changed(base: Settings, **settings: Any) -> Settings:
     """The same settings with entries of `model`, `fit` and others changed."""
     out = copy.deepcopy(base)
     for name, value in settings.items():
-        out[name] = {**out.get(name, {}), **value} if isinstance(value, dict) else value
+        if not isinstance(value, dict):
+            out[name] = value
+            continue
+        # Another part has none of the arguments of the one before, such as `scorer.dropout`:
+        kept = {
+            key: x
+            for key, x in out.get(name, {}).items()
+            if not any(key.startswith(f"{part}.") for part in value)
+        }
+        out[name] = {**kept, **value}
     return out
 
 
-def variant(settings: Settings, **model: Any) -> Settings:
+def variant(settings: Settings, model: Settings) -> Settings:
     """The same settings with some arguments of the model changed."""
     return changed(settings, model=model)
 
@@ -199,15 +220,8 @@ def settings_of(settings: Settings, model: Settings) -> Settings:
 
 def alone(settings: Settings) -> Settings:
     """The scorer on plain embeddings, trained in the same way."""
-    keep = {
-        "hidden_channels",
-        "rel_channels",
-        "scorer",
-        "loss",
-        "label_smoothing",
-        "regularization",
-    }
-    model = {key: value for key, value in settings["model"].items() if key in keep}
+    keep = {"hidden_channels", "rel_channels", "scorer", "loss"}
+    model = {k: x for k, x in settings["model"].items() if k.partition(".")[0] in keep}
     out = {**copy.deepcopy(settings), "model": copy.deepcopy(model), "alone": True}
     out.pop("struct", None)
     return out
@@ -216,8 +230,9 @@ def alone(settings: Settings) -> Settings:
 def mat(base: Settings, **adversary: Any) -> Settings:
     """The same settings with an adversary, whose generators learn at a rate of their own."""
     rate = base["fit"].get("dense_lr", 0.001)
-    fit = {"lr": [base["fit"]["lr"], rate]}
-    return changed(base, model={"adversary": {**ADVERSARY, **adversary}}, fit=fit)
+    fit = {"lr": {"model": base["fit"]["lr"], "generator": rate}}
+    model = {f"adversary.{key}": x for key, x in {**ADVERSARY, **adversary}.items()}
+    return changed(base, model=model, fit=fit)
 
 
 def adamf_rows(graph: str) -> dict[str, Settings]:
@@ -233,11 +248,11 @@ def adamf_rows(graph: str) -> dict[str, Settings]:
             settings["model"]["hidden_channels"] = 64
             settings["fit"].update(epochs=30, batch_size=128, precision="fp32", eval_every=5)
     channels = adamf["model"]["hidden_channels"]
-    rotate = changed(sampled, model={"hidden_channels": channels, "scorer": {"name": "rotate"}})
+    rotate = changed(sampled, model={"hidden_channels": channels, "scorer": "rotate"})
     structure = changed(adamf, alone=True)
     del structure["class"]
     # A small share of each product is left to structure, which needs less regularisation:
-    rsme = changed(adamf, model={"gate": 0.2, "beta": 0.95, "regularization": 0.02})
+    rsme = changed(adamf, model={"gate": 0.2, "beta": 0.95, **dura(0.02)})
     rsme["class"] = "RSME"
     if graph == "db15k":
         rsme["fit"]["epochs"] = 4
@@ -246,12 +261,14 @@ def adamf_rows(graph: str) -> dict[str, Settings]:
     rotated = changed(rotate, **{"class": "AdaMF"})
 
     def fusion(**kwargs: Any) -> Settings:
-        return changed(adamf, model={"fusion": {"name": "adamf", **kwargs}})
+        return changed(
+            adamf, model={"fusion": "adamf", **{f"fusion.{key}": x for key, x in kwargs.items()}}
+        )
 
     kinds = {"(h*, r, t)": "head", "(h, r, t*)": "tail", "(h*, r, t*)": "both"}
     return {
-        "TransE": changed(sampled, model={"scorer": {"name": "transe"}}, alone=True),
-        "DistMult": changed(structure, model={"scorer": {"name": "distmult"}}),
+        "TransE": changed(sampled, model={"scorer": "transe"}, alone=True),
+        "DistMult": changed(structure, model={"scorer": "distmult"}),
         "ComplEx": structure,
         "RotatE": changed(rotate, alone=True),
         "TuckER": changed(structure, model=TUCKER["model"], fit=TUCKER["fit"]),

@@ -21,11 +21,10 @@ from configs import CONFIGS
 from graphs import DATA, graph
 from results import RESULTS, append, commit
 
-from torch_imf import IMF, KGE, MultimodalKGE, calibrate, evaluate, fit
+from torch_imf import MultimodalKGE, build_model, evaluate, fit, fit_view_weights
 from torch_imf.data import mean_rank_percentile, modalities
 from torch_imf.data.graph import prepare as to_device
-from torch_imf.nn import Adversary, SampledLoss, StructuralEncoder
-from torch_imf.registry import resolve
+from torch_imf.nn import StructuralEncoder
 from torch_imf.transforms import DropModality
 
 Settings = dict[str, Any]
@@ -82,38 +81,16 @@ def build(settings: Settings, data: Any, seed: int) -> MultimodalKGE:
     """
     struct = structure(settings, data, seed)
     torch.manual_seed(seed)
-    kwargs = dict(settings["model"])
-    channels, rel_channels = kwargs.pop("hidden_channels"), kwargs.pop("rel_channels", None)
-    x_dict, mask_dict = modalities(data)
-    # Modules are given by the arguments of their constructors:
-    if "scorer" in kwargs or "class" not in settings:
-        scorer = dict(kwargs.pop("scorer", {"name": "contextual"}))
-        name = scorer.pop("name")
-        # A name alone lets the model choose, which starts at the log-odds of a random triple:
-        args = (channels, rel_channels)
-        kwargs["scorer"] = resolve("scorer", name, *args, **scorer) if scorer else name
-    if isinstance(kwargs.get("fusion"), dict):
-        fusion = dict(kwargs["fusion"])
-        in_channels = dict.fromkeys(["struct", *x_dict], channels)
-        kwargs["fusion"] = resolve("fusion", fusion.pop("name"), in_channels, channels, **fusion)
-    if isinstance(kwargs.get("loss"), dict):
-        kwargs["loss"] = SampledLoss(**kwargs["loss"])
-    if "adversary" in kwargs:
-        kwargs["adversary"] = Adversary(**kwargs["adversary"])
-    if "gate" in kwargs:  # The share of relations that RSME keeps.
+    model = dict(settings["model"])
+    if "gate" in model:  # The share of relations that RSME keeps.
         (head, tail), rel = data.edge_index[:, data.train_mask], data.edge_type[data.train_mask]
+        x_dict, mask_dict = modalities(data)
         name = next(iter(x_dict))
         features = (x_dict[name], mask_dict[name], data.num_relations)
         percentile = mean_rank_percentile(head, rel, tail, *features)
-        kwargs["gate"] = (percentile <= percentile.quantile(kwargs["gate"])).float()
-    if rel_channels is not None:
-        kwargs["rel_channels"] = rel_channels
-    size = (data.num_nodes, data.num_relations, channels)
-    if settings.get("alone", False):
-        return KGE(*size, **kwargs)
-    if "class" in settings:
-        return resolve("model", settings["class"], *size, x_dict, mask_dict, **kwargs)
-    return IMF(*size, x_dict, mask_dict, **kwargs, **struct)
+        model["gate"] = (percentile <= percentile.quantile(model["gate"])).float()
+    name = "kge" if settings.get("alone", False) else settings.get("class", "imf")
+    return build_model(name, data, **model, **struct)
 
 
 def key(label: str, settings: Settings, seed: int) -> str:
@@ -187,8 +164,8 @@ def run(
         model, data, checkpoint=checkpoint, callback=report, patience=None, **settings["fit"]
     )
     best = max(history, key=lambda entry: entry["mrr"])
-    if settings.get("calibrate", False):
-        calibrate(model, data)
+    if settings.get("fit_view_weights", False):
+        fit_view_weights(model, data)
         best = {**best, "mrr": float(evaluate(model, data, "val")["mrr"])}  # type: ignore[arg-type]
     out = evaluate(model, data)
     metrics = {k: round(v, 5) for k, v in out.items() if not isinstance(v, dict)}

@@ -24,7 +24,7 @@ def graph(name: str) -> Data:
         return data if name == "fb15k237" else subsample(data, 4000)
     if name in {"db15k", "mkgw", "mkgy"}:
         # Images are left out: the few that can be had are flags.
-        kwargs = {"split": "clean", "text": "auto", "visual": None}
+        kwargs = {"scheme": "clean", "text": "auto", "visual": None}
         return resolve("dataset", name, osp.join(DATA, name.upper()), **kwargs)[0]
     raise ValueError(f"Unknown graph '{name}', see the docstring of 'graph'")
 

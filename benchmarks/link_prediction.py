@@ -21,7 +21,7 @@ args = parser.parse_args()
 set_num_threads(args.threads)
 
 base = config("fb15k237" if args.setting == "reduced" else "fb15k237-full")
-rows = {"w/o MF": variant(base, views=["struct"]), "IMF": base}
+rows = {"w/o MF": variant(base, {"views": ["struct"]}), "IMF": base}
 for label in args.rows:
     for seed in range(args.seeds):
         name = label if args.setting == "reduced" else f"{label} (full)"

@@ -33,5 +33,5 @@ for prefix, base in rows.items():
             run("missing_modality", label, settings, seed)
 if not args.models:
     for seed in range(args.seeds):
-        settings = variant(config(args.graph), views=["struct"])
+        settings = variant(config(args.graph), {"views": ["struct"]})
         run("missing_modality", "structure only", settings, seed)

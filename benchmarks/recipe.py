@@ -21,7 +21,7 @@ from torch_imf.cli import main
 
 GRAPHS = {
     "countries": [],
-    "mkgy": ["--root", osp.join(DATA, "MKGY"), "--split", "clean", "--visual-encoder", "none"],
+    "mkgy": ["--root", osp.join(DATA, "MKGY"), "--scheme", "clean", "--visual-encoder", "none"],
 }
 ROWS = {
     "IMF": [],

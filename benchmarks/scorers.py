@@ -19,8 +19,8 @@ set_num_threads(args.threads)
 base = config(args.graph)
 base.pop("struct", None)
 for name in args.scorers:
-    scorer, model, fit = SCORERS[name]
-    settings = variant(base, scorer={"name": name, **scorer}, **model)
+    model, fit = SCORERS[name]
+    settings = variant(base, {"scorer": name, **model})
     if name not in {"contextual", "tucker"}:
         settings["model"].pop("rel_channels", None)
     settings["fit"] = {**settings["fit"], **fit}

@@ -79,7 +79,7 @@ def load_graph(root: str) -> dict[str, float]:
         return result
 
     def dataset() -> Data:
-        return Synthetic(root, split="clean", text=None, visual=None, numeric=None)[0]
+        return Synthetic(root, scheme="clean", text=None, visual=None, numeric=None)[0]
 
     step("made", dataset)
     data = step("loaded", lambda: AddInverse()(dataset()))

@@ -11,9 +11,10 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from torch_imf import IMF, ContextualRelationalScorer, fit, fit_temperature, predict
+from torch_imf import IMF, ContextualRelationalScorer, calibrate, fit, predict
 from torch_imf.data import modalities
 from torch_imf.datasets import Countries
+from torch_imf.nn import Contrastive
 from torch_imf.visualize.style import COLORS, DARK, LIGHT, VIEW_COLORS
 
 FOLDER = osp.dirname(osp.realpath(__file__))
@@ -29,15 +30,15 @@ dataset = Countries()
 data = dataset[0]
 scorer = ContextualRelationalScorer(64, 16, "dot", dropout=0.5, batch_norm=True)
 size = (data.num_nodes, data.num_relations, 64)
-kwargs = {"scorer": scorer, "loss": "ce", "contrastive_weight": 0.1}
+kwargs = {"scorer": scorer, "loss": "ce", "contrastive": Contrastive(0.1)}
 model = IMF(*size, *modalities(data), views=["struct", "fused"], **kwargs)
 schedule = {"lr": 0.003, "lr_decay": 0.97, "eval_every": 3, "patience": None}
 fit(model, data, epochs=args.epochs, batch_size=128, **schedule)
-temperature = fit_temperature(model, data)
+calibration = calibrate(model, data)
 head, rel = data.node_names.index(args.head), data.rel_names.index("borders")
 # Training facts are left out: what is asked for are the borders that it does not hold.
 held_out = data.val_mask | data.test_mask
-answers = predict(model, data, [head], [rel], k=5, keep=held_out, temperature=temperature)[0]
+answers = predict(model, data, head, rel, k=5, keep=held_out, calibration=calibration)
 print(answers)
 
 fig = Figure(figsize=(16, 7), dpi=100)

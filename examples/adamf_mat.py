@@ -6,9 +6,10 @@ import time
 
 import torch
 
-from torch_imf import AdaMF, Adversary, SampledLoss, evaluate, fit
+from torch_imf import AdaMF, Adversary, evaluate, fit
 from torch_imf.data import modalities
 from torch_imf.datasets import MKGY
+from torch_imf.nn import DURA, OneToN, Sampled
 
 parser = argparse.ArgumentParser(formatter_class=argparse.ArgumentDefaultsHelpFormatter)
 parser.add_argument("--epochs", type=int, default=12)
@@ -35,15 +36,17 @@ args = parser.parse_args()
 torch.manual_seed(args.seed)
 start = time.perf_counter()
 path = osp.join(osp.dirname(osp.realpath(__file__)), "..", "data", "MKGY")
-data = MKGY(path, split="clean", text="auto", visual=None)[0]
+data = MKGY(path, scheme="clean", text="auto", visual=None)[0]
 x_dict, mask_dict = modalities(data)
-loss = SampledLoss(args.num_negatives, sampler="joint") if args.loss == "sampled" else args.loss
+if args.loss == "sampled":
+    loss = Sampled(args.num_negatives, sampler="shared")
+else:
+    loss = OneToN(args.loss, regularizer=DURA(args.regularization))
 model = AdaMF(
     *(data.num_nodes, data.num_relations, args.hidden_channels, x_dict, mask_dict),
     scorer=args.scorer,
     loss=loss,
     adversary=Adversary(args.adv_weight, args.num_groups),
-    regularization=0.0 if args.loss == "sampled" else args.regularization,
 ).to(args.device)
 
 

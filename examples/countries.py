@@ -9,10 +9,10 @@ import time
 import torch
 
 from torch_imf import IMF, ContextualRelationalScorer, evaluate, fit
-from torch_imf.answers.predict import predict
+from torch_imf import predict
 from torch_imf.data import modalities
 from torch_imf.datasets import Countries
-from torch_imf.nn import StructuralEncoder
+from torch_imf.nn import Contrastive, StructuralEncoder
 
 parser = argparse.ArgumentParser(formatter_class=argparse.ArgumentDefaultsHelpFormatter)
 parser.add_argument("--seeds", type=int, default=5)
@@ -74,7 +74,7 @@ def train(seed: int, views: list[str], struct: torch.Tensor) -> IMF:
         views=views,
         scorer=scorer,
         loss=args.loss,
-        contrastive_weight=args.contrastive_weight,
+        contrastive=Contrastive(args.contrastive_weight),
         struct=struct,
     )
     fit(

@@ -6,10 +6,11 @@ import time
 
 import torch
 
-from torch_imf import IMF, IMFFusion, calibrate, evaluate, fit, predict
+from torch_imf import IMF, IMFFusion, evaluate, fit, fit_view_weights, predict
 from torch_imf.data import modalities
 from torch_imf.datasets import FB15K237
 from torch_imf.encoders import TfidfEncoder
+from torch_imf.nn import DURA, Contrastive, OneToN
 
 parser = argparse.ArgumentParser(formatter_class=argparse.ArgumentDefaultsHelpFormatter)
 parser.add_argument("--epochs", type=int, default=16)
@@ -23,7 +24,7 @@ parser.add_argument("--hidden_channels", type=int, default=512)
 parser.add_argument("--latent_channels", type=int, default=128)
 parser.add_argument("--views", nargs="+", default=["struct", "text", "fused"])
 parser.add_argument("--loss", choices=["bce", "ce"], default="ce")
-parser.add_argument("--regularization", type=float, default=0.05)
+parser.add_argument("--regularization", type=float, default=0.05, help="the weight of DURA")
 parser.add_argument("--contrastive_weight", type=float, default=0.1)
 parser.add_argument("--eval_every", type=int, default=2)
 parser.add_argument("--precision", choices=["bf16", "fp32"], default="bf16")
@@ -45,9 +46,8 @@ model = IMF(
     views=args.views,
     scorer=args.scorer,
     fusion=IMFFusion(in_channels, channels, rank=1, latent_channels=args.latent_channels),
-    loss=args.loss,
-    regularization=args.regularization,
-    contrastive_weight=args.contrastive_weight,
+    loss=OneToN(args.loss, regularizer=DURA(args.regularization)),
+    contrastive=Contrastive(args.contrastive_weight),
 ).to(args.device)
 
 
@@ -74,7 +74,7 @@ history = fit(
     callback=report,
 )
 best = max(history, key=lambda entry: entry["mrr"])
-weights = calibrate(model, data)  # Of the views, on validation facts.
+weights = fit_view_weights(model, data)  # Of the views, on validation facts.
 print("Weights: " + ", ".join(f"{view}: {weight:.3f}" for view, weight in weights.items()))
 out = evaluate(model, data, "test", progress=True)
 names = {"mrr": "MRR", "hits@1": "Hits@1", "hits@3": "Hits@3", "hits@10": "Hits@10", "mr": "MR"}
@@ -84,5 +84,5 @@ print("Test " + ", ".join(f"{label}: {out[key]:.4f}" for key, label in names.ite
 i = int(data.test_mask.nonzero()[args.seed])
 head, rel = int(data.edge_index[0, i]), int(data.edge_type[i])
 print(f"{data.node_names[head]}, {data.rel_names[rel]} (* is a test fact):")
-for answer in predict(model, data, head, rel, k=5, keep=data.test_mask)[0]:
+for answer in predict(model, data, head, rel, k=5, keep=data.test_mask):
     print(f"  {answer.name}{'*' if answer.known else ''} {answer.score:.2f} {answer.views}")

@@ -12,15 +12,16 @@ from torch_imf import (
     IMF,
     AdaMF,
     ContextualRelationalScorer,
+    calibrate,
     explain,
     fit,
-    fit_temperature,
     from_pretrained,
     pretrained_graph,
     visualize,
 )
 from torch_imf.data import modalities
 from torch_imf.datasets import Countries
+from torch_imf.nn import DURA, Contrastive, OneToN
 
 parser = argparse.ArgumentParser(formatter_class=argparse.ArgumentDefaultsHelpFormatter)
 parser.add_argument("folder", nargs="?", help="of a saved model with its graph")
@@ -50,7 +51,7 @@ def train_imf(data):
     size = (data.num_nodes, data.num_relations, 64)
     scorer = ContextualRelationalScorer(64, 16, "dot", dropout=0.5, batch_norm=True)
     # A view per modality, to be seen in the figures; `countries.py` has the better model of two.
-    model = IMF(*size, *modalities(data), scorer=scorer, loss="ce", contrastive_weight=0.1)
+    model = IMF(*size, *modalities(data), scorer=scorer, loss="ce", contrastive=Contrastive(0.1))
     kwargs = {"epochs": args.epochs, "eval_every": 3, "patience": None}
     return model, fit(model, data, batch_size=128, lr=0.003, lr_decay=0.97, **kwargs)
 
@@ -58,7 +59,8 @@ def train_imf(data):
 def train_adamf(data):
     torch.manual_seed(0)
     size = (data.num_nodes, data.num_relations, 64)
-    model = AdaMF(*size, *modalities(data), scorer="complex", loss="ce", regularization=0.1)
+    loss = OneToN("ce", regularizer=DURA(0.1))
+    model = AdaMF(*size, *modalities(data), scorer="complex", loss=loss)
     kwargs = {"epochs": (args.epochs + 1) // 2, "eval_every": 5, "patience": None}
     rates = {"lr": 0.1, "optimizer": "adagrad", "dense_lr": 0.015}
     fit(model, data, batch_size=128, **rates, **kwargs)
@@ -89,8 +91,7 @@ else:
     i = int(data.test_mask.nonzero()[0])
     fact = (*data.edge_index[:1, i].tolist(), int(data.edge_type[i]), int(data.edge_index[1, i]))
 
-temperature = fit_temperature(model, data)
-kwargs = {"temperature": temperature}
+kwargs = {"calibration": calibrate(model, data)}
 save(visualize.plot_decision(model, data, *fact[:2], labels=LABELS, **kwargs), "decision")
 save(
     visualize.plot_explanation(explain(model, data, *fact, **kwargs), labels=LABELS), "explanation"

@@ -27,7 +27,7 @@ space = {
     "scorer.batch_norm": True,
     "scorer.dropout": (0.2, 0.6),
     "loss": ["bce", "ce"],
-    "contrastive_weight": (0.01, 1.0),
+    "contrastive.weight": (0.01, 1.0),
     "batch_size": 128,
     "lr": (1e-3, 2e-2),
     "lr_decay": 0.97,

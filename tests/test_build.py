@@ -66,7 +66,7 @@ def torch_features(data):
     return {x: data[f"x_{x}"] for x in names}, {x: data[f"{x}_mask"] for x in names}
 
 
-@pytest.mark.parametrize("sampler", ["bernoulli", "joint", "uniform"])
+@pytest.mark.parametrize("sampler", ["bernoulli", "shared", "uniform"])
 def test_sampled_loss_and_adversary(fake, sampler):
     settings = {"loss": "sampled", "loss.sampler": sampler, "loss.num_negatives": 4}
     model = build_model("adamf", fake, hidden_channels=8, **settings, **{"adversary.weight": 0.5})
@@ -111,11 +111,11 @@ def test_objects_are_taken_as_they_are(fake):
         ({"scorer.channels": 8}, "no setting 'scorer.channels' where 'scorer' is 'contextual'"),
         ({"scorer": "conve", "scorer.dropout": 0.1}, r"where 'scorer' is 'conve'.*scorer.height"),
         ({"scorer": TransE(8), "scorer.margin": 1.0}, r"'scorer.margin' where 'scorer' is TransE"),
-        ({"loss.sampler": "joint"}, "no setting 'loss.sampler' where 'loss' is 'bce'"),
+        ({"loss.sampler": "shared"}, "no setting 'loss.sampler' where 'loss' is 'bce'"),
         ({"adversary.weight": 1.0}, "no setting 'adversary.weight'"),
         (
             {"hidden_channels": 8, "loss": "sampled", "loss.sampler": "kbgan"},
-            r"choose of \['bernoulli', 'joint', 'uni",
+            r"choose of \['bernoulli', 'shared', 'uni",
         ),
         ({"hidden_channels": "8"}, "'hidden_channels' needs to be of type int .got '8'"),
         ({"hidden_channels": None}, "'hidden_channels' needs to be of type int .got None"),

@@ -26,7 +26,7 @@ def test_settings_of_parts_follow_the_choice():
     assert "scorer.dropout" not in describe_settings("imf", {"scorer": "conve"})
     assert "loss.sampler" not in describe_settings("imf")
     sampled = describe_settings("imf", {"loss": "sampled"})
-    assert sampled["loss.sampler"].choices == ("bernoulli", "joint", "uniform")
+    assert sampled["loss.sampler"].choices == ("bernoulli", "shared", "uniform")
 
     # What is an object by default has the name of its class, and an adversary is there or not:
     settings = describe_settings("adamf")

@@ -21,7 +21,7 @@ def build_model(model: str | type[MultimodalKGE], data: Data, /, **settings: Any
         build_model("imf", data, hidden_channels=64, **{"scorer.dropout": 0.5})
         build_model(
             "adamf", data, hidden_channels=64, scorer="rotate", loss="sampled",
-            **{"loss.sampler": "joint", "adversary.weight": 0.01},
+            **{"loss.sampler": "shared", "adversary.weight": 0.01},
         )
 
     A part that is not named is the one that the model has by default; there is

@@ -29,7 +29,7 @@ FACTS = ("num_nodes", "num_relations", "x_dict", "mask_dict")
 #: Losses without settings of their own.
 LOSSES = ("bce", "ce")
 #: What else is chosen by name. Other samplers need to be objects.
-CHOICES = {"loss": (*LOSSES, "sampled"), "loss.sampler": ("bernoulli", "joint", "uniform")}
+CHOICES = {"loss": (*LOSSES, "sampled"), "loss.sampler": ("bernoulli", "shared", "uniform")}
 
 
 class Setting(NamedTuple):

@@ -9,6 +9,7 @@ from torch_imf.datasets import Countries
 from torch_imf.datasets.graph import validate
 from torch_imf.datasets.stats import read_stats
 from torch_imf.encoders import NumericEncoder, PixelEncoder, TfidfEncoder
+from torch_imf.io.images import read_image
 
 
 @withPackage("sklearn")
@@ -105,3 +106,41 @@ def test_countries_images(tmp_path):
     other = Countries(str(tmp_path / "data"), images=str(tmp_path), **kwargs)
     assert other.processed_paths != drawn.processed_paths
     assert int(other[0].visual_mask.sum()) == 1 and int(drawn[0].visual_mask.sum()) == 197
+
+
+def flags():
+    dataset = Countries(text=None, visual=None, numeric=None)
+    pairs = zip(dataset[0].node_ids, dataset.images(), strict=True)
+    return {node.removeprefix("country:"): flag for node, flag in pairs if flag is not None}
+
+
+def test_flags():
+    drawn = flags()
+    france = torch.full((3, 24, 36), 255, dtype=torch.uint8)
+    france[:, :, :12] = torch.tensor([0, 35, 149], dtype=torch.uint8).view(3, 1, 1)
+    france[:, :, 24:] = torch.tensor([237, 41, 57], dtype=torch.uint8).view(3, 1, 1)
+    assert torch.equal(drawn["fr"], france)
+    # Proportions are squeezed away, so that Chad and Romania as well as Indonesia and Monaco
+    # differ by the shades of their colours only; all the others differ by more.
+    x = torch.stack(list(drawn.values())).flatten(1).double() / france.numel() ** 0.5
+    distance, names = torch.cdist(x, x).fill_diagonal_(torch.inf), list(drawn)
+    near = {(names[i], names[j]) for i, j in (distance < 16).nonzero().tolist() if i < j}
+    assert near == {("ro", "td")} and distance.min() > 14  # Root mean square, of 255.
+
+
+@pytest.mark.mirror
+def test_flags_resemble_the_real_ones():
+    from PIL import Image
+
+    drawn, real = flags(), []
+    for name in drawn:
+        path = os.path.join(os.environ["TORCH_IMF_MIRROR"], "Countries", "images", f"{name}.png")
+        picture = Image.fromarray(read_image(path).permute(1, 2, 0).numpy())
+        picture = picture.resize((36, 24), Image.Resampling.BOX)
+        real.append(torch.tensor(list(picture.tobytes())).view(24, 36, 3).permute(2, 0, 1))
+    actual = torch.stack(list(drawn.values())).double() / 255
+    expected = torch.stack(real).double() / 255
+    error = (actual - expected).abs().mean(dim=(1, 2, 3))
+    assert error.mean() < 0.02 and error.max() < 0.07
+    nearest = torch.cdist(expected.flatten(1), actual.flatten(1)).argmin(dim=1)
+    assert nearest.tolist() == list(range(len(drawn)))

@@ -17,11 +17,11 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from torch_imf.datasets.archive import unpack
 from torch_imf.datasets.descriptions import read_descriptions
 from torch_imf.datasets.facts import read_facts, split_facts
 from torch_imf.datasets.own_files import OwnFiles
 from torch_imf.datasets.own_names import OwnNames
+from torch_imf.io.archive import unpack
 
 few = settings(max_examples=20, derandomize=True, deadline=None, database=None)
 

@@ -1,6 +1,8 @@
+import json
 import os
 import shutil
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +11,9 @@ import torch
 from torch_geometric.testing import withPackage
 
 from torch_imf.datasets.encoder import tag
-from torch_imf.encoders import VisualEncoder
-from torch_imf.encoders.visual import load_weights
+from torch_imf.encoders import PixelEncoder, VisualEncoder
+from torch_imf.encoders.base import record_of
+from torch_imf.encoders.visual import hash_pixels, load_weights
 
 MODEL = "test_resnet"  # Half a million parameters.
 
@@ -36,14 +39,14 @@ def images(tmp_path):
     return paths
 
 
-@withPackage("timm", "PIL")
+@withPackage("timm")
 def test_visual_encoder(weights, images):
     import timm
     from PIL import Image
 
     encoder = VisualEncoder(MODEL, weights, batch_size=2, device="cpu")
-    assert str(encoder).startswith(f"VisualEncoder('{MODEL}', weights=")
-    assert f"timm={timm.__version__}, torchvision=" in str(encoder)
+    assert str(encoder).startswith(f"VisualEncoder(model='{MODEL}', weights='")
+    assert record_of(encoder).startswith(f"{encoder} with timm {timm.__version__}, torchvision ")
 
     x, mask = encoder([images[0], None, images[1:3], *images[3:]])
     assert mask.tolist() == [True, False, True, True, True]
@@ -63,12 +66,12 @@ def test_visual_encoder(weights, images):
     assert torch.allclose(encoder([pixels])[0], expected[:1], atol=1e-5)
 
 
-@withPackage("timm", "PIL")
+@withPackage("timm")
 def test_visual_encoder_keeps_features(weights, images, cache, monkeypatch):
     encoder = VisualEncoder(MODEL, weights, batch_size=2, device="cpu")
     x, _ = encoder(images)
     folder = next(cache.iterdir())
-    assert str(encoder) in (folder / "encoder.json").read_text()
+    assert json.loads((folder / "encoder.json").read_text())["encoder"] == record_of(encoder)
     assert len(list(folder.glob("*.npz"))) == 3
 
     again = VisualEncoder(MODEL, weights, batch_size=4)
@@ -87,8 +90,8 @@ def test_visual_encoder_keeps_features(weights, images, cache, monkeypatch):
     assert not cache.exists()
 
 
-@withPackage("timm", "PIL")
-def test_visual_encoder_tag(weights, tmp_path):
+@withPackage("timm")
+def test_visual_encoder_tag(weights, tmp_path, monkeypatch):
     encoders = [
         VisualEncoder(MODEL),
         VisualEncoder("test_vit"),
@@ -101,11 +104,13 @@ def test_visual_encoder_tag(weights, tmp_path):
     copy = shutil.copy(weights, tmp_path / "copy.pth")
     other = VisualEncoder(MODEL, copy, batch_size=7, device="meta", cache=False)
     assert tag(other) == tag(encoders[2])
+    monkeypatch.setattr("torch_imf.encoders.base.version", lambda _: "9.9")  # After an upgrade.
+    assert tag(other) == tag(encoders[2]) and "with timm 9.9" in record_of(other)
     Path(copy).write_bytes(b"other weights")
     assert tag(other) != tag(encoders[2])
 
 
-@withPackage("timm", "PIL")
+@withPackage("timm")
 def test_visual_encoder_all_unreadable(weights, tmp_path):
     path = tmp_path / "zero.png"
     path.touch()
@@ -115,7 +120,7 @@ def test_visual_encoder_all_unreadable(weights, tmp_path):
     assert mask.tolist() == [False, False]
 
 
-@withPackage("timm", "safetensors")
+@withPackage("timm")
 def test_load_weights(weights, tmp_path):
     import timm
     from safetensors.torch import save_file
@@ -169,11 +174,11 @@ def test_vgg16():
             value = state.pop(f"{new}.{kind}")
             state[f"{old}.{kind}"] = value.flatten(start_dim=1) if value.dim() == 4 else value
     with pytest.MonkeyPatch.context() as context:
-        context.setattr("timm.models.load_state_dict", lambda path: state)
+        context.setattr("timm.models.load_state_dict", lambda path, weights_only: state)
         load_weights(model, "vgg16.pth")
 
 
-@withPackage("timm", "PIL")
+@withPackage("timm")
 def test_visual_encoder_without_weights(images, monkeypatch):
     import timm
 
@@ -185,7 +190,7 @@ def test_visual_encoder_without_weights(images, monkeypatch):
         VisualEncoder()(images)
 
 
-@withPackage("timm", "PIL")
+@withPackage("timm")
 def test_visual_encoder_bad_input(weights, images, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="no file of weights '.*none.pth'"):
         VisualEncoder(MODEL, tmp_path / "none.pth")
@@ -197,13 +202,13 @@ def test_visual_encoder_bad_input(weights, images, tmp_path, monkeypatch):
         VisualEncoder("vgg_none")(images)
 
     monkeypatch.setitem(sys.modules, "timm", None)
-    monkeypatch.setattr("torch_imf.encoders.pretrained.find_spec", lambda _: None)
+    monkeypatch.setattr("torch_imf.encoders.base.find_spec", lambda _: None)
     with pytest.raises(ImportError, match="'pip install timm', or use 'PixelEncoder'"):
         VisualEncoder()
 
 
 @pytest.mark.mirror
-@withPackage("timm", "PIL")
+@withPackage("timm")
 def test_visual_encoder_reproduces_published_features():
     mirror = Path(os.environ["TORCH_IMF_MIRROR"])
     with np.load(mirror / "Countries" / "visual_mobilenetv2.npz") as file:
@@ -229,3 +234,62 @@ def test_visual_encoder_reproduces_published_features():
     y = torch.from_numpy(np.stack([expected[node] for node, _ in pairs])).float()
     assert torch.cosine_similarity(x, y).min() > 0.9999
     assert torch.allclose(x, y, atol=5e-3)
+
+
+RED = torch.tensor([255, 0, 0], dtype=torch.uint8).view(3, 1, 1).expand(3, 4, 6)
+BLUE = torch.tensor([0, 0, 255], dtype=torch.uint8).view(3, 1, 1).expand(3, 5, 2)
+
+
+def test_several_images_are_averaged():
+    encoder = PixelEncoder(1, 1)
+    x, mask = encoder([[RED, BLUE], None, [], RED, [BLUE, BLUE]])
+    expected = [[0, -1, 0], [0, 0, 0], [0, 0, 0], [1, -1, -1], [-1, -1, 1]]
+    assert torch.allclose(x, torch.tensor(expected).float(), atol=1e-6)
+    assert mask.tolist() == [True, False, False, True, True]
+    assert encoder.unreadable == {}
+
+
+def test_hash_pixels():
+    assert hash_pixels(RED) == hash_pixels(RED.clone())
+    assert hash_pixels(RED) != hash_pixels(RED.reshape(3, 6, 4))
+    assert hash_pixels(RED) != hash_pixels(BLUE)
+
+
+def test_unreadable_images(tmp_path):
+    from PIL import Image
+
+    names = ["zero.png", "also zero.png", "text.jpg", "truncated.jpg", "folder.png", "missing.png"]
+    paths = {name: str(tmp_path / name) for name in names}
+    good = tmp_path / "good.png"
+    Image.new("RGB", (6, 4), (255, 0, 0)).save(good)
+    noise = torch.randint(0, 256, (64, 64, 3), dtype=torch.uint8)
+    Image.fromarray(noise.numpy()).save(paths["truncated.jpg"])
+    content = (tmp_path / "truncated.jpg").read_bytes()
+    (tmp_path / "truncated.jpg").write_bytes(content[: len(content) // 2])
+    (tmp_path / "text.jpg").write_text("This is no image.")
+    (tmp_path / "zero.png").touch()
+    (tmp_path / "also zero.png").touch()
+    os.mkdir(paths["folder.png"])
+
+    encoder = PixelEncoder(1, 1)
+    with pytest.warns(UserWarning) as warned:
+        x, mask = encoder([good, None, *paths.values(), [*paths.values(), good]])
+    assert len(warned) == 1
+    message = str(warned[0].message)
+    assert message.startswith("6 images cannot be read and are left out")
+    assert all(f"'{name}' (" in message for name in names)
+    assert encoder.unreadable.keys() == set(paths.values())
+    assert "Is a directory" in encoder.unreadable[paths["folder.png"]]
+    assert mask.tolist() == [True, False, *[False] * 6, True]
+    assert x[mask].tolist() == [[1, -1, -1]] * 2
+    assert (x[~mask] == 0).all()
+
+    with pytest.warns(UserWarning, match="6 images"):
+        x, mask = encoder(list(paths.values()))
+    assert x.size() == (6, 3)
+    assert not mask.any()
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        encoder([good])
+    assert encoder.unreadable == {}

@@ -53,8 +53,8 @@ def test_fusions(name):
 
 
 def test_other_parts():
-    assert attributes(rebuilt(SampledLoss(7, 0.5, "joint"))) == attributes(
-        SampledLoss(7, 0.5, "joint")
+    assert attributes(rebuilt(SampledLoss(7, 0.5, "shared"))) == attributes(
+        SampledLoss(7, 0.5, "shared")
     )
     assert attributes(rebuilt(Adversary(0.5, 2, 3, ["tail"]))) == attributes(
         Adversary(0.5, 2, 3, ["tail"])

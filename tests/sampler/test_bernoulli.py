@@ -53,6 +53,8 @@ def test_probability():
     prob = BernoulliSampler(N, TripletIndex(*facts)).prob
     for rel, (tph, hpt) in statistics(*facts).items():
         assert torch.isclose(prob[rel], torch.tensor(hpt / (tph + hpt)))
+    with pytest.raises(ValueError, match="needs an 'index' of the training facts"):
+        BernoulliSampler(N, None)
     # Relations without facts, within the index and beyond it:
     assert prob[3] == prob[7] == 0.5 and prob.numel() == 8
     assert torch.allclose(prob[:3] + prob[4:7], torch.ones(3))
@@ -68,8 +70,3 @@ def test_negatives_are_uniform():
     torch.manual_seed(1)
     expected = UniformSampler(N, index, 5)(*facts)
     assert torch.equal(neg_index.where(neg_index >= 0, expected), expected)
-
-
-def test_no_index():
-    with pytest.raises(ValueError, match="needs an 'index' of the training facts"):
-        BernoulliSampler(N, None)

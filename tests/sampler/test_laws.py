@@ -20,7 +20,7 @@ def arguments(name):
     # What a sampler takes beyond 'num_nodes', 'index' and 'num_negatives':
     x_dict = {"visual": torch.randn(N, 5), "text": torch.randn(N, 6)}
     return {
-        "JointSampler": {"chunk_size": 5},
+        "SharedSampler": {"chunk_size": 5},
         "KBGANSampler": {"generator": TransE(N, 2 * R, 8)},
         "MMRNSSampler": {"attention": CrossModalAttention(R, x_dict, temperature=1.0)},
     }.get(name, {})
@@ -53,8 +53,7 @@ def test_name(name):
     assert type(sampler) is getattr(module, name) and isinstance(sampler, Sampler)
     assert str(sampler).startswith(f"{name}(12, num_negatives=1, index={index}")
     assert "\n" not in str(sampler)
-    for word in ("Args:", "Shapes:", "Raises:", "num_nodes (int)", "math::"):
-        assert word in type(sampler).__doc__
+    assert resolve("sampler", sampler) is sampler
 
 
 @withCUDA
@@ -160,7 +159,7 @@ def test_training_by_single_facts(name):
     model = KGE(N, R, 8, "rotate", loss=SampledLoss(sampler=sampler))
     loader = model.loader(*triples, batch_size=1)
     assert len(loader) == 10 and all(x.size(0) == 1 for batch in loader for x in batch)
-    optimizers = [torch.optim.Adam(params, lr=0.01) for params, _ in model.objectives()]
+    optimizers = [torch.optim.Adam(params, lr=0.01) for _, params, _ in model.objectives()]
     losses = [train(model, loader, optimizers) for _ in range(20)]
     assert losses[-1] < losses[0]
 

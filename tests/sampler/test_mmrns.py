@@ -1,8 +1,11 @@
+from itertools import permutations
+
 import pytest
 import torch
+import torch.nn.functional as F
 
 from torch_imf.data import TripletIndex
-from torch_imf.sampler import CrossModalAttention, MMRNSSampler
+from torch_imf.sampler import CrossModalAttention, MMRNSSampler, gumbel_top_k
 
 N, R = 6, 2
 
@@ -102,7 +105,7 @@ def test_contrastive_loss():
         for answer in (2, 4)
     }
     found = set()
-    params, loss_fn = sampler.objective()
+    _, params, loss_fn = sampler.objective()
     for _ in range(20):
         loss = loss_fn(*facts, facts.t())
         found |= {answer for answer, x in expected.items() if torch.isclose(loss, x, atol=1e-5)}
@@ -136,3 +139,118 @@ def test_bad_input():
         MMRNSSampler(N, attention(), temperature=0.0)
     with pytest.raises(ValueError, match="features of 6 entities .expected 7"):
         MMRNSSampler(7, attention())
+
+
+def test_attention_equals_the_equation():
+    x_dict = {"visual": torch.randn(7, 5), "text": torch.randn(7, 3)}
+    mask = torch.arange(7) != 2
+    att = CrossModalAttention(2, x_dict, {"visual": mask}, hidden_channels=8, temperature=0.5)
+    assert str(att) == "CrossModalAttention(2, {'visual': 5, 'text': 3}, hidden_channels=8)"
+    assert not any(name.startswith("x_") for name in att.state_dict())
+    rel_type, tail_index = torch.tensor([0, 3, 1]), torch.tensor([4, 2, 0])
+    key_index = torch.tensor([2, 6, 5, 1])
+    out = att(rel_type, tail_index, key_index)
+    assert out.size() == (3, 4)
+    for i, (r, t) in enumerate(zip(rel_type, tail_index, strict=True)):
+        rel = att.rel_emb(r)
+        beta = att.att(rel).softmax(dim=0).tolist()
+        for j, c in enumerate(key_index):
+            expected, pairs = 0.0, iter(beta)
+            for p in x_dict:
+                for q in x_dict:
+                    weight = next(pairs)
+                    query = (1 + rel) * att.query_lins[p](x_dict[p][t])
+                    key = att.key_lins[q](x_dict[q][c])
+                    has_both = (p == "text" or mask[t]) and (q == "text" or mask[c])
+                    cos = F.cosine_similarity(query, key, dim=0)
+                    expected = expected + weight * cos * bool(has_both) / 0.5
+            assert torch.isclose(out[i, j], expected, atol=1e-5)
+
+
+def test_attention_is_finite_without_modalities():
+    att = CrossModalAttention(1, {"visual": torch.randn(4, 3)}, {"visual": torch.zeros(4).bool()})
+    out = att(torch.tensor([0, 1]), torch.tensor([1, 2]), torch.arange(4))
+    out.sum().backward()
+    assert (out == 0).all()
+    assert all(p.grad.isfinite().all() for p in att.parameters())
+    before = [p.clone() for p in att.parameters()]
+    att.reset_parameters()
+    assert not any(map(torch.equal, before, att.parameters()))
+
+
+def test_bad_input_of_attention():
+    x = torch.randn(4, 3)
+    with pytest.raises(ValueError, match="need to be positive .got 1, 64 and 0"):
+        CrossModalAttention(1, {"visual": x}, temperature=0)
+    ones = torch.ones(4, dtype=torch.bool)
+    for x_dict, mask_dict in (
+        ({}, None),
+        ({"visual": x, "text": torch.randn(5, 3)}, None),
+        ({"visual": x[0]}, None),
+        ({"visual": x}, {"visual": ones[:3]}),
+        ({"visual": x}, {"text": ones}),
+    ):
+        with pytest.raises(ValueError, match="of at least one modality, and masks"):
+            CrossModalAttention(1, x_dict, mask_dict)
+
+
+def order_probability(prob, order):
+    # Of draws in this order, each renormalised over what is left:
+    out, rest = 1.0, 1.0
+    for i in order:
+        out, rest = out * prob[i] / rest, rest - prob[i]
+    return out
+
+
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_top_k_inclusion_probabilities(k):
+    size = 20000
+    logits = torch.tensor([0.5, -1.0, 1.5, 0.0])
+    prob = logits.softmax(dim=0).tolist()
+    index, weight = gumbel_top_k(logits.expand(size, 4), k)
+    assert index.size() == weight.size() == (size, k) and (weight == 1).all()
+    assert all(len(set(row)) == k for row in index[:100].tolist())
+    share = torch.bincount(index.flatten(), minlength=4) / size
+    for c in range(4):
+        orders = [order for order in permutations(range(4), k) if c in order]
+        expected = sum(order_probability(prob, order) for order in orders)
+        assert abs(share[c] - expected) < 0.015
+    if k == 1:
+        assert (share - logits.softmax(dim=0)).abs().max() < 0.015
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0])
+@pytest.mark.parametrize("k", [1, 3, 5])
+def test_gradient_equals_that_of_single_draws(k, temperature):
+    logits = torch.randn(4, 5, dtype=torch.double, requires_grad=True)
+    coef = torch.randn(4, 5, dtype=torch.double)
+    torch.manual_seed(1)
+    index, weight = gumbel_top_k(logits, k, temperature)
+    grad = torch.autograd.grad((weight * coef.gather(1, index)).sum(), logits)[0]
+
+    torch.manual_seed(1)
+    value = logits - torch.empty_like(logits).exponential_().log()
+    mask, soft = torch.zeros_like(value, dtype=torch.bool), 0
+    for i in range(k):
+        step = value.masked_fill(mask, -torch.inf)
+        assert torch.equal(step.argmax(dim=1), index[:, i])
+        soft = soft + (step / temperature).softmax(dim=1)
+        mask = mask.scatter(1, step.argmax(dim=1, keepdim=True), True)
+    loss = (soft.gather(1, index) * coef.gather(1, index)).sum()
+    assert torch.allclose(grad, torch.autograd.grad(loss, logits)[0])
+    assert torch.allclose(grad.sum(dim=1), torch.zeros(4, dtype=torch.double))
+
+
+def test_relaxed_draws_sum_to_their_number():
+    logits = torch.randn(4, 5, requires_grad=True)
+    gumbel_top_k(logits, 5)[1].sum().backward()  # Of all candidates.
+    assert torch.allclose(logits.grad, torch.zeros(4, 5), atol=1e-6)
+
+
+def test_top_k_draws_masked_ones_last():
+    logits = (100 * torch.randn(50, 5)).requires_grad_()
+    mask = torch.tensor([True, False, True, False, False])
+    index, weight = gumbel_top_k(logits, 4, 0.1, mask.expand(50, 5))
+    assert not mask[index[:, :3]].any() and mask[index[:, 3]].all()
+    weight.masked_fill(mask[index], 0).square().sum().backward()
+    assert logits.grad.isfinite().all() and (logits.grad[:, mask] == 0).all()

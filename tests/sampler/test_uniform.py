@@ -9,12 +9,6 @@ def random_triples(size: int, num_nodes: int, num_relations: int) -> list[torch.
     return [torch.randint(high, (size,)) for high in (num_nodes, num_relations, num_nodes)]
 
 
-def test_uniform_sampler():
-    assert str(UniformSampler(5, num_negatives=3)) == (
-        "UniformSampler(5, num_negatives=3, index=None)"
-    )
-
-
 @pytest.mark.parametrize("num_known", [None, 0, 5, 40])
 def test_uniform_sampler_draws_all_others_with_equal_probability(num_known):
     num_nodes, size = 7, 1000
@@ -38,19 +32,6 @@ def test_uniform_sampler_draws_all_others_with_equal_probability(num_known):
         p = 1 / len(expected)
         assert set(neg_index[i].tolist()) == set(expected)
         assert (share[expected] - p).abs().max() <= 5 * (p * (1 - p) / size) ** 0.5
-
-
-def test_uniform_sampler_of_a_graph(fake):
-    index = TripletIndex.from_data(fake, fake.train_mask)
-    sampler = UniformSampler(fake.num_nodes, index, num_negatives=50)
-    head_index, tail_index = fake.edge_index[:, fake.train_mask]
-    rel_type = fake.edge_type[fake.train_mask]
-    for head, rel, tail in (
-        (head_index, rel_type, tail_index),
-        (tail_index, rel_type + fake.num_relations, head_index),
-    ):
-        neg_index = sampler(head, rel, tail)
-        assert not index.contains(head.unsqueeze(1), rel.unsqueeze(1), neg_index).any()
 
 
 def test_uniform_sampler_if_all_are_known():

@@ -4,7 +4,7 @@ import torch
 from torch_imf import IMF
 from torch_imf.data import modalities
 from torch_imf.nn import KGE
-from torch_imf.visualize import contextual_embeddings, plot_contextual
+from torch_imf.visualize import contextual_embeddings, plot_contextual, plot_tsne, silhouette
 
 pytest.importorskip("matplotlib")
 
@@ -47,7 +47,7 @@ def test_heads_of_several_tails_count_once(fake, model):
 
 def test_plot_contextual(fake, model):
     sizes = {"num_classes": 3, "num_nodes": 8}
-    fig = plot_contextual(model, fake, "has_topic", "text", names={"text": "$"}, **sizes)
+    fig = plot_contextual(model, fake, "has_topic", "text", labels={"text": "$"}, **sizes)
     assert len(fig.axes) == 2 and fig.get_supxlabel().startswith("$ view")
     titles = [ax.get_title() for ax in fig.axes]
     assert all(t.startswith("before the transf") for t in titles[::2])
@@ -66,3 +66,59 @@ def test_plot_contextual_of_few(fake, model):
         plot_contextual(model, fake, [fake.num_relations])
     with pytest.raises(ValueError, match="There is no relation"):
         plot_contextual(model, fake, "nothing")
+
+
+def test_plot_tsne():
+    x = torch.cat([torch.randn(10, 8), torch.randn(12, 8) + 9])
+    labels = ["a"] * 10 + ["$b$"] * 12
+    fig = plot_tsne(x, labels, title="under r", outline=torch.arange(22) < 3)
+    ax = fig.axes[0]
+    assert ax.get_title() == "under r"
+    assert [t.get_text() for t in ax.get_legend().get_texts()] == ["$b$", "a"]
+    sizes = [len(points.get_offsets()) for points in ax.collections]
+    assert sizes == [12, 0, 10, 3]
+    # Classes far apart stay apart:
+    a, b = (ax.collections[i].get_offsets().mean(axis=0) for i in (0, 2))
+    spread = ax.collections[0].get_offsets().std(axis=0)
+    assert ((a - b) ** 2).sum() > (spread**2).sum()
+    fig.canvas.draw()
+
+    assert plot_tsne(x, labels, ax, legend=False) is fig
+
+
+def test_plot_tsne_of_many_classes_keeps_the_largest():
+    labels = [f"class {i % 10 if i < 30 else i % 5}" for i in range(40)]
+    ax = plot_tsne(torch.randn(40, 4), labels).axes[0]
+    names = [t.get_text() for t in ax.get_legend().get_texts()]
+    assert names == [*(f"class {i}" for i in range(7)), "3 others"]
+    assert sum(len(points.get_offsets()) for points in ax.collections) == 40
+
+
+def test_plot_tsne_of_what_it_cannot_project():
+    with pytest.raises(ValueError, match="at least four embeddings and a class each"):
+        plot_tsne(torch.randn(22, 4), ["a"])
+    with pytest.raises(ValueError, match="at least four embeddings"):
+        plot_tsne(torch.randn(3, 4), ["a"] * 3)
+    with pytest.raises(ValueError, match=r"a matrix of .* shape \[5\]"):
+        plot_tsne(torch.randn(5), ["a"] * 5)
+    for x in (torch.ones(5, 4), torch.full((5, 4), torch.nan)):
+        with pytest.raises(ValueError, match="finite embeddings that are not all the same"):
+            plot_tsne(x, ["a"] * 5)
+
+
+def test_silhouette():
+    x = torch.randn(12, 4)
+    label = torch.arange(12) % 3
+    unit = torch.nn.functional.normalize(x, dim=-1)
+    distance = 1 - unit @ unit.t()
+    values = []
+    for i in range(12):
+        means = []
+        for c in range(3):
+            others = (label == c) & (torch.arange(12) != i)
+            means.append(float(distance[i, others].mean()))
+        a = means.pop(int(label[i]))
+        values.append((min(means) - a) / max(a, min(means)))
+    assert silhouette(x, label) == pytest.approx(sum(values) / 12, abs=1e-5)
+    with pytest.raises(ValueError, match="Number of labels is 1"):
+        silhouette(x, label * 0)

@@ -4,8 +4,7 @@ import torch
 from torch_imf import IMF, AdaMF, fit
 from torch_imf.data import modalities
 from torch_imf.nn import KGE, AdaMFFusion
-from torch_imf.visualize import modality_weights
-from torch_imf.visualize.weights import weight_kind
+from torch_imf.visualize import modality_weights, plot_modality_weights, plot_relation_weights
 
 
 def build(data, cls, **kwargs):
@@ -19,7 +18,7 @@ def test_weights_of_a_fusion(fake, elementwise):
     model = build(fake, AdaMF, fusion=fusion)
     model.train()
     out = modality_weights(model, fake, split="test")
-    assert model.training and weight_kind(model).startswith("mean weight")
+    assert model.training
     with torch.no_grad():
         _, alpha = model.fusion(model.embed(), model.masks(), return_attention_weights=True)
     alpha = alpha.mean(dim=-1) if elementwise else alpha
@@ -41,7 +40,7 @@ def test_shares_of_views(fake, loss):
     fit(model, fake, epochs=2, lr=0.01, eval_every=2)
     model.eval()
     out = modality_weights(model, fake, ["has_topic"], "test")["has_topic"]
-    assert weight_kind(model).startswith("share of each view") and list(out) == model.views
+    assert list(out) == model.views
     r = fake.rel_names.index("has_topic")
     mask = fake.test_mask & (fake.edge_type == r)
     lift = dict.fromkeys(model.views, 0.0)
@@ -76,7 +75,7 @@ def test_errors(fake):
     model = build(fake, AdaMF)
     with pytest.raises(ValueError, match="There is no relation 'afer'"):
         modality_weights(model, fake, ["afer"])
-    with pytest.raises(ValueError, match="'split' needs to be"):
+    with pytest.raises(ValueError, match="Invalid 'split' argument"):
         modality_weights(model, fake, split="all")
     with pytest.raises(ValueError, match="base relations"):
         modality_weights(model, fake, [fake.num_relations])
@@ -91,3 +90,42 @@ def test_errors(fake):
     ):
         with pytest.raises(ValueError, match="nothing to compare"):
             modality_weights(other, fake)
+
+
+@pytest.mark.parametrize("cls", [IMF, AdaMF])
+def test_plot_relation_weights(fake, cls):
+    model = build(fake, cls)
+    relations = ["after", "has_topic"]
+    ax = plot_relation_weights(model, fake, relations, split="train").axes[0]
+    weights = modality_weights(model, fake, relations, "train")
+    assert [t.get_text() for t in ax.get_yticklabels()] == relations
+    widths = [row[name] for name in weights["after"] for row in weights.values()]
+    assert [bar.get_width() for bar in ax.patches] == pytest.approx(widths)
+    kind = {IMF: "IMF: share of each view", AdaMF: "AdaMF: mean weight of each modality"}[cls]
+    assert ax.get_title().startswith(kind)
+    assert plot_relation_weights(model, fake, "after", ax, title="a").axes[0].get_title() == "a"
+
+
+def test_plot_modality_weights():
+    rows = {"born in": {"struct": 0.7, "text": 0.3}, "plays for": {"struct": 0.4, "text": 0.6}}
+    fig = plot_modality_weights(rows, title="AdaMF", labels={"text": "Text"})
+    ax = fig.axes[0]
+    assert [bar.get_width() for bar in ax.patches] == pytest.approx([0.7, 0.4, 0.3, 0.6])
+    assert [bar.get_x() for bar in ax.patches] == pytest.approx([0, 0, 0.7, 0.4])
+    assert [t.get_text() for t in ax.get_yticklabels()] == list(rows)
+    assert [t.get_text() for t in ax.get_legend().get_texts()] == ["struct", "Text"]
+    assert [t.get_text() for t in ax.texts] == ["0.70", "0.40", "0.30", "0.60"]
+    assert plot_modality_weights(rows, ax) is fig
+
+
+def test_plot_modality_weights_of_none_and_of_wrong_ones():
+    rows = {"a": {"struct": 0.0, "text": 0.0}, "b": {"struct": 0.99, "text": 0.01}}
+    ax = plot_modality_weights(rows).axes[0]
+    assert [t.get_text() for t in ax.texts if t.get_text()] == ["0.99", " no view helps"]
+    plot_modality_weights({"a": {"struct": 0.0}}).canvas.draw()
+    for wrong in ({}, {"a": {}}, {"a": {"struct": 1.0}, "b": {"text": 1.0}}):
+        with pytest.raises(ValueError, match="rows of the same modalities"):
+            plot_modality_weights(wrong)
+    for value in (-0.1, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="positive or zero"):
+            plot_modality_weights({"a": {"struct": value}})

@@ -90,7 +90,9 @@ def run(options: argparse.Namespace) -> Output:
         return given if all(given) else test_fact(data)
 
     figures: dict[str, Callable[[], Any]] = {
-        "decision": lambda: plot_decision(model, data, fact()[0], fact()[1], options.k, **kwargs),
+        "decision": lambda: plot_decision(
+            model, data, *fact()[:2], options.k, calibration=kwargs["temperature"]
+        ),
         "explanation": lambda: plot_explanation(explain(model, data, *fact(), **kwargs)),
         "weights": lambda: plot_relation_weights(model, data, options.relations),
         "categories": lambda: plot_categories(model, data),

@@ -72,7 +72,7 @@ def datasets_table(rows: Sequence[dict[str, str]]) -> str:
 def list_classes(kind: str) -> list[dict[str, str]]:
     r"""Returns the name and the first sentence of the docstring of classes."""
     if kind == "encoders":
-        names = [x for x in encoders.__all__ if x.endswith(("Encoder", "File"))]
+        names = [x for x in encoders.__all__ if x != "Encoder"]
         found = {name: getattr(encoders, name) for name in names}
     else:
         found = {cls.__name__: cls for cls in registry.classes(KINDS[kind]).values()}

@@ -1,13 +1,14 @@
 from .audit import audit
 from .graph import modalities
 from .index import TripletIndex
-from .loader import QueryLoader
+from .loader import NegativeLoader, QueryLoader
 from .names import NameIndex
 from .percentile import mean_rank_percentile
 from .split import clean_split
 
 __all__ = classes = [
     "NameIndex",
+    "NegativeLoader",
     "QueryLoader",
     "TripletIndex",
     "audit",

@@ -1,9 +1,9 @@
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
 
-from torch_imf.data.index import TripletIndex
+from torch_imf.data.index import TripletIndex, check_triples
 
 
 class QueryLoader:
@@ -65,3 +65,69 @@ class QueryLoader:
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}({self.index}, batch_size={self.batch_size})"
+
+
+class NegativeLoader:
+    r"""A mini-batch loader for training with negatives: each batch holds facts
+    and what a sampler corrupts their tails into.
+
+    It yields tuples :obj:`(head_index, rel_type, tail_index, neg_index)` of
+    shapes :obj:`[B]`, :obj:`[B]`, :obj:`[B]` and :obj:`[B, K]`, where an entry
+    of :obj:`-1` is no negative. Heads are corrupted if the given
+    facts hold inverse triples too. Batches are built on the device of the
+    facts, one at a time. Order and negatives come from PyTorch's global random
+    state alone, so that an epoch goes again bit for bit if that is restored.
+
+    Args:
+        head_index (torch.Tensor): The head indices, of shape :obj:`[E]`.
+        rel_type (torch.Tensor): The relation types, of shape :obj:`[E]`.
+        tail_index (torch.Tensor): The tail indices, of shape :obj:`[E]`.
+        sampler (Callable): What draws the negatives of a batch, such as a
+            :class:`~torch_imf.sampler.Sampler`.
+        batch_size (int, optional): Number of facts per batch.
+            (default: :obj:`1024`)
+        shuffle (bool, optional): If set to :obj:`True`, visits the facts in a
+            new random order each epoch. (default: :obj:`False`)
+
+    Raises:
+        ValueError: If there are no facts, an id is out of range, or
+            :obj:`batch_size` is below one.
+    """
+
+    def __init__(
+        self,
+        head_index: Tensor,
+        rel_type: Tensor,
+        tail_index: Tensor,
+        sampler: Callable[[Tensor, Tensor, Tensor], Tensor],
+        batch_size: int = 1024,
+        shuffle: bool = False,
+    ) -> None:
+        num_nodes: int | None = getattr(sampler, "num_nodes", None)
+        check_triples(head_index, rel_type, tail_index, num_nodes)
+        if head_index.numel() == 0:
+            raise ValueError("Cannot load batches from an empty set of triples")
+        if batch_size < 1:
+            raise ValueError(f"'batch_size' needs to be positive (got {batch_size})")
+        self.head_index = head_index
+        self.rel_type = rel_type
+        self.tail_index = tail_index
+        self.sampler = sampler
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+
+    def __len__(self) -> int:
+        return -(-self.tail_index.numel() // self.batch_size)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
+        num_facts, device = self.tail_index.numel(), self.tail_index.device
+        perm = torch.randperm(num_facts) if self.shuffle else torch.arange(num_facts)
+        for i in perm.to(device).split(self.batch_size):
+            fact = self.head_index[i], self.rel_type[i], self.tail_index[i]
+            yield *fact, self.sampler(*fact)
+
+    def __repr__(self) -> str:
+        return (
+            f"{self.__class__.__name__}({self.tail_index.numel()}, sampler={self.sampler}, "
+            f"batch_size={self.batch_size})"
+        )

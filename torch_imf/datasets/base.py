@@ -11,7 +11,6 @@ from torch_imf.data.split import clean_split
 from torch_imf.datasets.content import Content
 from torch_imf.datasets.encoder import Encoder, check_encoder, resolve, tag
 from torch_imf.datasets.graph import validate
-from torch_imf.datasets.images import source_tag
 from torch_imf.datasets.inputs import (
     add_features,
     check_modality,
@@ -20,8 +19,9 @@ from torch_imf.datasets.inputs import (
 from torch_imf.datasets.processed import Processed, loading
 from torch_imf.datasets.raw import RawFolder
 from torch_imf.datasets.sources import RawFile
-from torch_imf.encoders.feature_file import FeatureFile
+from torch_imf.encoders import FeatureFile
 from torch_imf.io.atomic import replacing
+from torch_imf.io.images import source_tag
 
 SPLITS = ("original", "clean")
 

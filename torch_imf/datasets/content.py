@@ -5,11 +5,11 @@ from torch_geometric.data import Data
 
 from torch_imf.data import NameIndex
 from torch_imf.datasets.encoder import Encoder
-from torch_imf.datasets.images import locate_images
 from torch_imf.datasets.inputs import check_modality, default_images, find_features, find_literals
 from torch_imf.datasets.raw import RawFolder
 from torch_imf.datasets.summary import Summary
 from torch_imf.encoders import NumericEncoder, TfidfEncoder
+from torch_imf.io.images import locate_images
 
 
 class Content:

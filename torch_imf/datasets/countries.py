@@ -8,11 +8,11 @@ from torch_geometric.data import Data
 from torch_imf.data.names import NameIndex
 from torch_imf.datasets.base import KGDataset
 from torch_imf.datasets.encoder import Encoder
-from torch_imf.datasets.flags import draw_flag
 from torch_imf.datasets.graph import build_graph
 from torch_imf.datasets.io import read_literals, read_text, split_rows
 from torch_imf.datasets.triples import index_triples
 from torch_imf.encoders import NumericEncoder, PixelEncoder, TfidfEncoder
+from torch_imf.io.images import read_image
 
 FOLDER = osp.join(osp.dirname(osp.realpath(__file__)), "files", "countries")
 
@@ -23,9 +23,9 @@ class Countries(KGDataset):
 
     Entities are countries, their capitals, regions, continents, currencies,
     languages and families of languages. The facts are real, the texts were
-    written for this dataset, and the flags are drawn from one line of text
-    each. It is there for examples and tests: it has never been used in the
-    literature and its scores are not to be compared with any other dataset's.
+    written and the flags drawn for this dataset. It is there for examples and
+    tests: it has never been used in the literature and its scores are not to be
+    compared with any other dataset's.
 
     Facts, texts and flags are released under `CC0-1.0
     <https://creativecommons.org/publicdomain/zero/1.0/>`_.
@@ -86,7 +86,7 @@ class Countries(KGDataset):
     def revision(self) -> str:
         # The bundled files change with the package:
         digest = hashlib.sha256()
-        for path in [*sorted(Path(FOLDER).glob("*.tsv")), Path(__file__).with_name("flags.py")]:
+        for path in sorted(Path(FOLDER).iterdir()):
             digest.update(path.read_bytes())
         return digest.hexdigest()[:8]
 
@@ -117,9 +117,11 @@ class Countries(KGDataset):
     def read_images(self, names: NameIndex) -> Sequence[object]:
         if self.images_source is not None:
             return super().read_images(names)
-        path = osp.join(FOLDER, "flags.tsv")
-        specs = dict(split_rows(read_text(path), path, columns=2, header=True))
-        return [draw_flag(specs[node]) if node in specs else None for node in names.node_ids]
+        # One below the other, in the order of the countries:
+        flags = read_image(osp.join(FOLDER, "flags.png")).unflatten(1, (-1, 24)).transpose(0, 1)
+        countries = [node for node in self._read_entities() if node.startswith("country:")]
+        flag_of = dict(zip(countries, flags, strict=True))  # Each of shape [3, 24, 36].
+        return [flag_of.get(node) for node in names.node_ids]
 
     def read_aliases(self) -> Iterable[tuple[str, str]]:
         r"""A country goes by its code, which files of flags are named by."""

@@ -7,9 +7,8 @@ import torch
 from torch import Tensor
 
 from torch_imf.data.graph import finite_rows, nonzero_rows
-from torch_imf.encoders.feature_file import FeatureFile
-
-Encoder = Callable[..., Tensor | tuple[Tensor, Tensor]]
+from torch_imf.encoders import FeatureFile
+from torch_imf.encoders.base import EncoderLike as Encoder
 
 
 def resolve(
@@ -110,7 +109,8 @@ def run_encoder(
 def tag(encoder: Encoder | None) -> str:
     r"""Returns a name for the features of an encoder that is fit for a file:
     its class, and a hash of its :obj:`repr`. What does not shape the features,
-    such as a device, has no place in a :obj:`repr`.
+    such as a device, has no place in a :obj:`repr`; nor have versions of
+    packages, which are written down inside (:meth:`record_of`).
     """
     if encoder is None:
         return "none"

@@ -12,11 +12,12 @@ from torch_geometric.data import Data
 from torch_imf.data.names import NameIndex
 from torch_imf.datasets.download import mirror, retrieve
 from torch_imf.datasets.encoder import Encoder, run_encoder
-from torch_imf.datasets.images import find_images
 from torch_imf.datasets.io import read_text, split_rows
 from torch_imf.datasets.raw import RawFolder
-from torch_imf.encoders.feature_file import FeatureFile
+from torch_imf.encoders import FeatureFile
+from torch_imf.encoders.base import record_of
 from torch_imf.io.atomic import read_bytes, replacing
+from torch_imf.io.images import find_images
 
 if TYPE_CHECKING:
     from torch_imf.datasets.content import Content
@@ -43,7 +44,7 @@ def add_features(dataset: "Content", data: Data) -> None:
         x, keep = run_encoder(modality, encoder, *inputs[modality])
         data[f"x_{modality}"] = x
         data[f"{modality}_mask"] = keep
-        data.encoders = {**data.get("encoders", {}), modality: repr(encoder)}
+        data.encoders = {**data.get("encoders", {}), modality: record_of(encoder)}
 
 
 def read_inputs(

@@ -9,7 +9,6 @@ from torch_geometric.data import Data
 from torch_imf.data.names import NameIndex
 from torch_imf.datasets.base import KGDataset
 from torch_imf.datasets.encoder import Encoder
-from torch_imf.datasets.images import locate_images
 from torch_imf.datasets.own_encoders import is_ready, own_encoders, own_modalities
 from torch_imf.datasets.own_files import OwnFiles, Path, expand, to_paths
 from torch_imf.datasets.own_folder import find_content
@@ -17,6 +16,7 @@ from torch_imf.datasets.own_names import OwnNames
 from torch_imf.datasets.report import Report
 from torch_imf.datasets.summary import Summary
 from torch_imf.encoders import PixelEncoder
+from torch_imf.io.images import locate_images
 
 
 class MultimodalKG(KGDataset):

@@ -3,10 +3,10 @@ import os.path as osp
 import warnings
 from collections.abc import Sequence
 
-from torch_imf.datasets.archive import ARCHIVES
 from torch_imf.datasets.descriptions import JSON
 from torch_imf.datasets.lines import suffix
 from torch_imf.datasets.tables import TABLES
+from torch_imf.io.archive import ARCHIVES
 
 FACTS = (*TABLES, ".nt")
 SPLITS = (("train",), ("valid", "val", "validation", "dev"), ("test",))

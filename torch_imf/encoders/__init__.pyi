@@ -1,6 +1,7 @@
-from .feature_file import FeatureFile as FeatureFile
+from .base import Encoder as Encoder
 from .numeric import NumericEncoder as NumericEncoder
 from .pixel import PixelEncoder as PixelEncoder
-from .textual import TextEncoder as TextEncoder
+from .ready import FeatureFile as FeatureFile
+from .text import TextEncoder as TextEncoder
 from .tfidf import TfidfEncoder as TfidfEncoder
 from .visual import VisualEncoder as VisualEncoder

@@ -4,15 +4,21 @@ import json
 import os
 import warnings
 import zipfile
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
+from torch_imf.encoders.base import record_of
 from torch_imf.io.atomic import cache_folder, replacing
+
+T = TypeVar("T")
+Encode = Callable[[dict[str, T]], tuple[list[str], Tensor]]
 
 # RuntimeError is what zipfile raises for flags of encryption or of a newer version:
 DAMAGED = (ValueError, TypeError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile)
@@ -20,30 +26,30 @@ DAMAGED = (ValueError, TypeError, KeyError, EOFError, RuntimeError, zipfile.BadZ
 
 class FeatureCache:
     r"""A folder of features that are found again by what they were computed
-    from.
+    from, so that an encoder which is interrupted goes on where it was.
 
-    Each encoder has a folder of its own, named by a hash of its :obj:`repr`,
-    which needs to tell all that shapes its features: model, weights, pooling,
-    preprocessing and package versions. It is written down there, in
-    :obj:`encoder.json`. Rows are kept with the hash of their text or image, in
-    one file per batch.
+    Each encoder has a folder of its own, named by a hash of what it is
+    (:meth:`record_of`, written down there in :obj:`encoder.json`). Features are
+    kept with the hash of their text or image, in one file per batch, which is
+    complete or not there at all: whatever interrupts a run costs no more than
+    a batch, and processes may share the folder. A damaged file is named in a
+    warning and computed anew. If the folder cannot be written to, a warning
+    says so. Files may be deleted at any time.
 
-    A file is written under a temporary name and then given its own, so that
-    whatever interrupts a run costs no more than a batch, and so that processes
-    may share the folder. A damaged file is named in a warning and its rows are
-    computed anew. If the folder cannot be written to, a warning says so, and
-    features are not kept. Files may be deleted at any time.
+    This is not :class:`joblib.Memory`, which unpickles what it finds and so
+    would run what somebody else has put into a shared folder, and which keeps
+    whole calls, not the items of one that was killed.
 
     Args:
         root (str): The folder that holds the folders of all encoders.
-        encoder (object): The encoder.
+        encoder (Encoder): The encoder.
 
     Raises:
         ValueError: If its :obj:`repr` holds an address in memory.
     """
 
-    def __init__(self, root: str | os.PathLike[str], encoder: object) -> None:
-        self.encoder = repr(encoder)
+    def __init__(self, root: str | os.PathLike[str], encoder: Callable) -> None:
+        self.encoder = record_of(encoder)
         if " at 0x" in self.encoder:
             raise ValueError(
                 f"The features of {self.encoder} cannot be told from others, as its settings "
@@ -54,55 +60,46 @@ class FeatureCache:
         self.writable = True
 
     @classmethod
-    def open(cls, encoder: object, cache: bool | str | os.PathLike[str]) -> "FeatureCache | None":
+    def open(cls, encoder: Callable, cache: bool | str | os.PathLike[str]) -> "FeatureCache | None":
         r"""Returns the cache of an encoder in the folder :obj:`cache`, that of
         :meth:`~torch_imf.io.atomic.cache_folder` for :obj:`True`, and none
         for :obj:`False`.
         """
         if cache is False:
             return None
-        if cache is True:
-            cache = cache_folder()
-        return cls(cache, encoder)
+        return cls(cache_folder() if cache is True else cache, encoder)
 
-    def read(self, keys: Container[str]) -> Iterator[tuple[list[str], Tensor]]:
-        r"""Yields those of the given keys that are there, and their features
-        of shape :obj:`[len(keys), D]`, file by file.
-        """
-        done: set[str] = set()
+    def read(self, keys: Collection[str]) -> dict[str, Tensor]:
+        r"""Returns the features of those of the given keys that are there."""
+        found: dict[str, Tensor] = {}
         for path in sorted(self.folder.glob("*.npz")):
             try:
-                names, rows, x = read_shard(path, keys)
+                found.update(_read_file(path, keys))
             except OSError as e:
                 warnings.warn(f"The cached features '{path}' cannot be read ({e})")
-                continue
             except DAMAGED as e:
                 warnings.warn(
                     f"The cached features '{path}' are damaged and will be computed anew ({e})"
                 )
                 with suppress(OSError):  # The folder may be read-only.
                     path.unlink()
-                continue
-            rows = [row for row in rows if names[row] not in done]
-            if len(rows) > 0:
-                found = [names[row] for row in rows]
-                done.update(found)
-                yield found, x[rows]
+        return found
 
     def write(self, keys: list[str], x: Tensor) -> None:
-        r"""Keeps features of shape :obj:`[len(keys), D]` in one file."""
+        r"""Keeps features of shape :obj:`[len(keys), D]` in one file, but for
+        rows that are not finite.
+        """
+        finite = x.isfinite().all(dim=-1)
+        keys = [key for key, keep in zip(keys, finite.tolist(), strict=True) if keep]
         if len(keys) == 0 or not self.writable:
             return
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
             about = self.folder / "encoder.json"
             if not about.exists():
-                text = json.dumps({"encoder": self.encoder}, indent=2) + "\n"
                 with replacing(about) as file:
-                    file.write(text.encode())
-            path = self.folder / f"{hash_content(' '.join(keys))[:32]}.npz"
-            with replacing(path) as file:
-                np.savez(file, key=np.array(keys), x=x.numpy())
+                    file.write(json.dumps({"encoder": self.encoder}, indent=2).encode() + b"\n")
+            with replacing(self.folder / f"{hash_content(' '.join(keys))[:32]}.npz") as file:
+                np.savez(file, key=np.array(keys), x=x[finite].numpy())
         except OSError as e:
             warnings.warn(
                 f"Features are not kept, as the cache '{self.folder}' cannot be written to ({e}). "
@@ -114,27 +111,19 @@ class FeatureCache:
         return f"{self.__class__.__name__}('{self.folder}')"
 
 
-def read_shard(path: Path, keys: Container[str]) -> tuple[list[str], list[int], Tensor]:
-    r"""Reads the keys of a file, which of them are wanted, and, if any is, the
-    features (checked against the checksum that is stored with them).
-    """
-    with zipfile.ZipFile(path) as file:
-        names = read_array(file, "key").tolist()
-        rows = [row for row, name in enumerate(names) if name in keys]
-        x = torch.from_numpy(read_array(file, "x")) if rows else torch.empty(len(names), 0)
-    if x.dim() != 2 or x.size(0) != len(names) or x.dtype != torch.float32:
-        raise ValueError(f"got {x.dtype} of shape {list(x.size())} for {len(names)} keys")
-    return names, rows, x
+def _read_file(path: Path, wanted: Collection[str]) -> Iterator[tuple[str, Tensor]]:
+    with zipfile.ZipFile(path) as archive:
 
+        def read(name: str) -> np.ndarray:  # To the last byte, which checks the checksum.
+            return np.load(io.BytesIO(archive.read(f"{name}.npy")), allow_pickle=False)
 
-def read_array(file: zipfile.ZipFile, name: str) -> np.ndarray:
-    r"""Reads an array of an :obj:`.npz` file to the last byte, without which
-    its checksum is not looked at.
-    """
-    info = file.getinfo(f"{name}.npy")
-    if info.compress_type != zipfile.ZIP_STORED:
-        raise ValueError(f"'{name}' is compressed")
-    return np.load(io.BytesIO(file.read(info)), allow_pickle=False)
+        keys = read("key").tolist()
+        if not any(key in wanted for key in keys):
+            return iter(())
+        x = torch.from_numpy(read("x"))
+    if x.dim() != 2 or x.size(0) != len(keys) or x.dtype != torch.float32:
+        raise ValueError(f"got {x.dtype} of shape {list(x.size())} for {len(keys)} keys")
+    return ((key, row) for key, row in zip(keys, x, strict=True) if key in wanted)
 
 
 def hash_content(content: str | bytes) -> str:
@@ -142,3 +131,51 @@ def hash_content(content: str | bytes) -> str:
     if isinstance(content, str):
         content = content.encode("utf-8", "surrogatepass")
     return hashlib.sha256(content).hexdigest()
+
+
+def encode_rows(
+    num_rows: int,
+    entries: list[tuple[int, str, T]],
+    load: Callable[[], Encode[T]],
+    batch_size: int,
+    cache: FeatureCache | None = None,
+    channels: int = 0,
+) -> tuple[Tensor, Tensor]:
+    r"""Encodes items that belong to rows, in batches, and returns the mean of
+    the features of each row, of shape :math:`(N, D)`, and which rows have any.
+
+    Items of the same key are encoded once. Those that the cache has are not
+    encoded at all, and the others are kept there, batch by batch.
+
+    Args:
+        num_rows (int): The number of rows :math:`N`.
+        entries (list): The row, the key and the item itself of each item.
+        load (callable): Loads the model, if there is anything to encode, and
+            returns a function from a batch (key -> item) to the keys of the
+            items it could encode and their features.
+        batch_size (int): The number of items per batch.
+        cache (FeatureCache, optional): The cache. (default: :obj:`None`)
+        channels (int, optional): :math:`D` if no item could be encoded.
+            (default: :obj:`0`)
+    """
+    items = {key: item for _, key, item in entries}
+    found = {} if cache is None else cache.read(items)
+    pending = [key for key in items if key not in found]
+    if len(pending) > 0:
+        encode = load()
+        for start in tqdm(range(0, len(pending), batch_size), desc="Encoding", disable=None):
+            batch = {key: items[key] for key in pending[start : start + batch_size]}
+            keys, x = encode(batch)
+            x = x.detach().float().cpu()
+            found.update(zip(keys, x, strict=True))
+            if cache is not None:
+                cache.write(keys, x)
+
+    known = [(row, found[key]) for row, key, _ in entries if key in found]
+    if len(known) == 0:
+        return torch.zeros(num_rows, channels), torch.zeros(num_rows, dtype=torch.bool)
+    index = torch.tensor([row for row, _ in known])
+    rows = torch.stack([x for _, x in known])
+    count = index.bincount(minlength=num_rows)
+    out = rows.new_zeros(num_rows, rows.size(-1)).index_add_(0, index, rows)
+    return out.div_(count.clamp(min=1).view(-1, 1)), count > 0

@@ -1,8 +1,14 @@
+import math
+from collections.abc import Sequence
+
+import numpy as np
 import torch
 from torch import Tensor
 
+from torch_imf.encoders.base import Encoder
 
-class NumericEncoder:
+
+class NumericEncoder(Encoder):
     r"""Encodes numeric literals such as dates, populations and heights, one
     pair of columns per attribute.
 
@@ -33,11 +39,14 @@ class NumericEncoder:
         - **input:** entity rows :math:`(M)`, :math:`M` attribute names,
           values :math:`(M)`, and the number of entities
           :math:`|\mathcal{V}|`
-        - **output:** :math:`(|\mathcal{V}|, 2A)` for :math:`A` distinct
-          attributes in alphabetical order: first the :math:`A` standardised
-          values, zero where an entity has none, then :math:`A` indicators of
-          presence.
+        - **output:** features :math:`(|\mathcal{V}|, 2A)` for :math:`A`
+          distinct attributes in alphabetical order: first the :math:`A`
+          standardised values, zero where an entity has none, then :math:`A`
+          indicators of presence; and the mask :math:`(|\mathcal{V}|)` of
+          entities that have any
     """
+
+    state = ("attributes", "floor", "median", "scale")
 
     def __init__(self, span: float = 100.0) -> None:
         if not span > 1:
@@ -45,14 +54,14 @@ class NumericEncoder:
 
         self.span = float(span)
 
-    def __call__(
+    def fit(
         self,
         index: Tensor,
-        attributes: list[str],
+        attributes: Sequence[str],
         values: Tensor,
         num_nodes: int,
-    ) -> Tensor:
-        r"""Returns the features of all entities.
+    ) -> "NumericEncoder":
+        r"""Finds the scale of each attribute.
 
         Args:
             index (torch.Tensor): The entity each literal belongs to.
@@ -64,49 +73,79 @@ class NumericEncoder:
             ValueError: If the inputs differ in length, a value is not finite
                 or an entity is out of range.
         """
-        values = values.double()
-        if not (index.numel() == len(attributes) == values.numel()):
-            raise ValueError(
-                f"Expected one entity and one attribute per value (got "
-                f"{index.numel()}, {len(attributes)} and {values.numel()})"
-            )
-        if not values.isfinite().all():
-            row = int((~values.isfinite()).nonzero()[0])
-            raise ValueError(
-                f"The literal '{attributes[row]}' of entity "
-                f"{int(index[row])} is not finite (got {float(values[row])})"
-            )
-        if index.numel() > 0 and (index.min() < 0 or index.max() >= num_nodes):
-            raise ValueError(
-                f"Literals point to entities {int(index.min())} to "
-                f"{int(index.max())}, but there are {num_nodes}"
-            )
-
+        _check(index, attributes, values, num_nodes)
         names = sorted(set(attributes))
-        column_of = {name: i for i, name in enumerate(names)}
-        column = torch.tensor([column_of[name] for name in attributes], dtype=torch.long)
+        column = _find_columns(attributes, names)
+        rows = [self._scale(values[column == i].double()) for i in range(len(names))]
+        floor, median, scale = np.array(rows, dtype=np.float64).reshape(-1, 3).T
+        self._state = {
+            "attributes": np.array(names, dtype=str),
+            "floor": floor,
+            "median": median,
+            "scale": scale,
+        }
+        return self
 
-        value = values.clone()
-        for i in range(len(names)):
-            value[column == i] = self._standardize(values[column == i])
+    def _scale(self, value: Tensor) -> tuple[float, float, float]:
+        # The least value of an attribute on a logarithmic scale (else NaN), median and deviation.
+        low = float(value.min())
+        is_log = low > 0 and float(value.max()) / low > self.span
+        value = value.log() if is_log else value
+        first, median, third = value.quantile(value.new_tensor([0.25, 0.5, 0.75])).tolist()
+        scale = max((third - first) / 1.349, float(value.std(correction=0)) / 10)
+        return low if is_log else math.nan, median, scale if scale > 0 else 1.0
 
+    def transform(
+        self,
+        index: Tensor,
+        attributes: Sequence[str],
+        values: Tensor,
+        num_nodes: int,
+    ) -> tuple[Tensor, Tensor]:
+        r"""Returns the features of all entities and which of them have any.
+        Attributes that :meth:`fit` has not seen are left out. Takes and raises
+        what :meth:`fit` does.
+        """
+        _check(index, attributes, values, num_nodes)
+        state = self.state_dict()
+        names = state["attributes"].tolist()
+        floor, median, scale = (torch.from_numpy(state[key]) for key in self.state[1:])
+        column = _find_columns(attributes, names)
+        known = column >= 0
+        index, column, value = index[known], column[known], values[known].double()
+
+        low = floor[column]
+        value = torch.where(low.isnan(), value, value.maximum(low).log())
+        value = ((value - median[column]) / scale[column]).arcsinh()
         size = (num_nodes, len(names))
         cell = index * len(names) + column
         total = value.new_zeros(size).view(-1).scatter_add_(0, cell, value)
         count = value.new_zeros(size).view(-1).scatter_add_(0, cell, torch.ones_like(value))
 
-        x = torch.cat([(total / count.clamp(min=1)).view(size), (count > 0).view(size)], dim=-1)
-        return x.float()
+        has = (count > 0).view(size)
+        x = torch.cat([(total / count.clamp(min=1)).view(size), has], dim=-1)
+        return x.float(), has.any(dim=-1)
 
-    def _standardize(self, value: Tensor) -> Tensor:
-        low = value.min()
-        if low > 0 and value.max() / low > self.span:
-            value = value.log()
 
-        first, median, third = value.quantile(value.new_tensor([0.25, 0.5, 0.75]))
-        scale = torch.maximum((third - first) / 1.349, value.std(correction=0) / 10)
-        scale = scale.where(scale > 0, 1.0)
-        return ((value - median) / scale).arcsinh()
+def _find_columns(attributes: Sequence[str], names: list[str]) -> Tensor:
+    column_of = {name: i for i, name in enumerate(names)}
+    return torch.tensor([column_of.get(name, -1) for name in attributes], dtype=torch.long)
 
-    def __repr__(self) -> str:
-        return f"{self.__class__.__name__}(span={self.span})"
+
+def _check(index: Tensor, attributes: Sequence[str], values: Tensor, num_nodes: int) -> None:
+    if not (index.numel() == len(attributes) == values.numel()):
+        raise ValueError(
+            f"Expected one entity and one attribute per value (got "
+            f"{index.numel()}, {len(attributes)} and {values.numel()})"
+        )
+    if not values.isfinite().all():
+        row = int((~values.isfinite()).nonzero()[0])
+        raise ValueError(
+            f"The literal '{attributes[row]}' of entity "
+            f"{int(index[row])} is not finite (got {float(values[row])})"
+        )
+    if index.numel() > 0 and (index.min() < 0 or index.max() >= num_nodes):
+        raise ValueError(
+            f"Literals point to entities {int(index.min())} to "
+            f"{int(index.max())}, but there are {num_nodes}"
+        )

@@ -3,7 +3,7 @@ from collections.abc import Callable
 import torch.nn.functional as F
 from torch import Tensor
 
-from .image import ImageEncoder
+from torch_imf.encoders.visual import ImageEncoder
 
 
 class PixelEncoder(ImageEncoder):
@@ -20,11 +20,7 @@ class PixelEncoder(ImageEncoder):
             (default: :obj:`24`)
 
     Shapes:
-        - **input:** a list of :math:`N` entries: an image, a list of images,
-          or :obj:`None`, see :class:`ImageEncoder`
-        - **output:** features :math:`(N, 3 \cdot height \cdot width)` and mask
-          :math:`(N)`; rows of entities without an image are zero and
-          :obj:`False`
+        As :class:`ImageEncoder`, with :math:`D = 3 \cdot height \cdot width`.
     """
 
     def __init__(self, height: int = 16, width: int = 24) -> None:
@@ -40,6 +36,3 @@ class PixelEncoder(ImageEncoder):
             return F.adaptive_avg_pool2d(image.float(), (self.height, self.width)) / 127.5 - 1
 
         return prepare, lambda x: x.flatten(start_dim=1)
-
-    def __repr__(self) -> str:
-        return f"{self.__class__.__name__}(height={self.height}, width={self.width})"

@@ -1,17 +1,21 @@
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from torch_imf.encoders.base import Encoder
 
-class TfidfEncoder:
+
+class TfidfEncoder(Encoder):
     r"""Encodes texts by latent semantic analysis: the TF-IDF weights of words
     and pairs of words with sublinear term frequency, projected by a truncated
     singular value decomposition and normalised to unit length.
 
     It needs no weights and no network, only scikit-learn, and its result is a
-    function of the texts alone. It knows only what the given texts say
-    together, so a row changes when other texts are added.
+    function of the texts alone. It knows only what the texts that it was
+    fitted to say together.
 
     Args:
         channels (int, optional): The size of a text vector. If the texts
@@ -31,6 +35,8 @@ class TfidfEncoder:
           zero and :obj:`False`
     """
 
+    state = ("terms", "idf", "components")
+
     def __init__(
         self,
         channels: int = 256,
@@ -47,8 +53,8 @@ class TfidfEncoder:
         self.max_terms = max_terms
         self.seed = seed
 
-    def __call__(self, texts: list[str | None]) -> tuple[Tensor, Tensor]:
-        r"""Returns the features of a list of texts and which of them have any.
+    def fit(self, texts: Sequence[str | None]) -> "TfidfEncoder":
+        r"""Finds the terms of texts, and the directions that tell them apart.
 
         Args:
             texts (list[str or None]): The texts, see above.
@@ -57,35 +63,57 @@ class TfidfEncoder:
         from sklearn.feature_extraction.text import TfidfVectorizer
         from threadpoolctl import threadpool_limits
 
-        out = torch.zeros(len(texts), self.channels)
-        mask = torch.zeros(len(texts), dtype=torch.bool)
-        tokenize = TfidfVectorizer(ngram_range=(1, self.ngrams)).build_analyzer()
-        known = [i for i, text in enumerate(texts) if text is not None and tokenize(text)]
-        if len(known) == 0:
-            return out, mask
-
         vectorizer = TfidfVectorizer(
             ngram_range=(1, self.ngrams),
             sublinear_tf=True,
             max_features=self.max_terms,
             dtype=np.float32,
         )
-        terms = vectorizer.fit_transform([texts[i] for i in known])
+        tokenize = vectorizer.build_analyzer()
+        known = [text for text in texts if text is not None and tokenize(text)]
+        if len(known) == 0:
+            empty = np.zeros(0, dtype=np.float32)
+            self._state = {"terms": np.zeros(0, dtype=str), "idf": empty, "components": empty}
+            return self
 
-        rank = min(self.channels, *terms.shape)
-        if rank < min(terms.shape):
-            svd = TruncatedSVD(rank, random_state=self.seed)
+        x = vectorizer.fit_transform(known)
+        rank = min(self.channels, *x.shape)
+        if rank < min(x.shape):
             with threadpool_limits(1):  # The same bits on any number of cores.
-                x = torch.from_numpy(svd.fit_transform(terms)).float()
+                components = TruncatedSVD(rank, random_state=self.seed).fit(x).components_
         else:  # A full decomposition, which the randomised solver is not made for.
-            u, s, _ = torch.linalg.svd(torch.from_numpy(terms.toarray()), full_matrices=False)
-            x = u * s
-        out[known, :rank] = F.normalize(x, dim=-1)
-        mask[known] = torch.from_numpy(terms.getnnz(axis=1) > 0)
-        return out.masked_fill(~mask.view(-1, 1), 0.0), mask
+            dense = torch.from_numpy(x.toarray())
+            components = torch.linalg.svd(dense, full_matrices=False)[2].numpy()
+        self._state = {
+            "terms": vectorizer.get_feature_names_out().astype(str),
+            "idf": vectorizer.idf_,
+            "components": components.astype(np.float32),
+        }
+        return self
 
-    def __repr__(self) -> str:
-        return (
-            f"{self.__class__.__name__}(channels={self.channels}, ngrams={self.ngrams}, "
-            f"max_terms={self.max_terms}, seed={self.seed})"
+    def transform(self, texts: Sequence[str | None]) -> tuple[Tensor, Tensor]:
+        r"""Returns the features of texts and which of them have any.
+
+        Args:
+            texts (list[str or None]): The texts, see above.
+        """
+        from sklearn.feature_extraction.text import TfidfVectorizer
+        from threadpoolctl import threadpool_limits
+
+        state = self.state_dict()
+        out = torch.zeros(len(texts), self.channels)
+        if len(texts) == 0 or len(state["terms"]) == 0:
+            return out, torch.zeros(len(texts), dtype=torch.bool)
+        vectorizer = TfidfVectorizer(
+            ngram_range=(1, self.ngrams),
+            sublinear_tf=True,
+            vocabulary=state["terms"].tolist(),
+            dtype=np.float32,
         )
+        vectorizer.idf_ = state["idf"]
+        terms = vectorizer.transform(text or "" for text in texts)
+        with threadpool_limits(1):
+            x = torch.from_numpy(terms @ state["components"].T)
+        mask = torch.from_numpy(terms.getnnz(axis=1) > 0)
+        out[:, : x.size(1)] = F.normalize(x, dim=-1)
+        return out.masked_fill(~mask.view(-1, 1), 0.0), mask

@@ -19,7 +19,6 @@ from weakref import WeakValueDictionary
 
 import fsspec
 from filelock import FileLock, Timeout
-from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
 #: How a file is called while it is written: after its own name come the machine and the process
@@ -27,7 +26,11 @@ from fsspec.implementations.local import LocalFileSystem
 TEMPORARY = re.compile(r"\..*-(?P<machine>[0-9a-f]{8})-(?P<process>\d+)-[0-9a-f]{8}\.tmp")
 #: The seconds after which nobody writes to a temporary file any more, wherever it comes from.
 MAX_AGE = 24 * 60 * 60
+#: The seconds to wait for a lock without a word.
+PATIENCE = 3.0
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+# Files in one step ##############################################################################
 
 
 @contextmanager
@@ -56,17 +59,26 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """
     filesystem, name = fsspec.core.url_to_fs(os.fspath(path))
     if not isinstance(filesystem, LocalFileSystem):
-        with _replacing_remote(filesystem, name) as file:
-            yield file
+        folder, _, name = name.rpartition("/")
+        filesystem.makedirs(folder, exist_ok=True)
+        temporary = f"{folder}/{temporary_name(name)}"
+        try:
+            with filesystem.open(temporary, "wb") as remote:
+                yield remote
+            filesystem.mv(temporary, f"{folder}/{name}")
+        finally:
+            if filesystem.exists(temporary):
+                filesystem.rm(temporary)
         return
+
     name = osp.realpath(name)
     folder = osp.dirname(name)
     temporary = osp.join(folder, temporary_name(osp.basename(name)))
-    raw: _RawFile | None = None
+    raw: _NewFile | None = None
     try:
         os.makedirs(folder, exist_ok=True)
         remove_stale(folder)
-        raw = _RawFile(temporary, _mode(name))
+        raw = _NewFile(temporary, like=name)
         with io.BufferedWriter(raw) as file:
             yield file
         os.replace(temporary, name)
@@ -85,16 +97,15 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             os.remove(temporary)
 
 
-class _RawFile(io.FileIO):
-    # A new file that remembers why it could not be written.
+class _NewFile(io.FileIO):
+    # A new file with the permissions of another one, which remembers why it could not be written.
     failure: OSError | None = None
 
-    def __init__(self, path: str, mode: int | None) -> None:
+    def __init__(self, path: str, like: str) -> None:
+        mode = stat.S_IMODE(os.stat(like).st_mode) if osp.exists(like) else None
         # As with any new file, the system takes what its user does not want off the mode:
-        def opener(path: str, flags: int) -> int:
-            return os.open(path, flags, 0o666 if mode is None else 0o600)
-
-        super().__init__(path, "xb", opener=opener)
+        created = 0o666 if mode is None else 0o600
+        super().__init__(path, "xb", opener=lambda path, flags: os.open(path, flags, created))
         if mode is not None:
             with suppress(PermissionError):  # Where there are none.
                 os.chmod(path, mode)
@@ -105,28 +116,6 @@ class _RawFile(io.FileIO):
         except OSError as error:
             self.failure = error
             raise
-
-
-def _mode(path: str) -> int | None:
-    # The permissions of a file, if it is there.
-    try:
-        return stat.S_IMODE(os.stat(path).st_mode)
-    except FileNotFoundError:
-        return None
-
-
-@contextmanager
-def _replacing_remote(filesystem: AbstractFileSystem, path: str) -> Iterator[BinaryIO]:
-    folder, _, name = path.rpartition("/")
-    filesystem.makedirs(folder, exist_ok=True)
-    temporary = f"{folder}/{temporary_name(name)}"
-    try:
-        with filesystem.open(temporary, "wb") as file:
-            yield file
-        filesystem.mv(temporary, path)
-    finally:
-        if filesystem.exists(temporary):
-            filesystem.rm(temporary)
 
 
 def temporary_name(name: str) -> str:
@@ -148,10 +137,8 @@ def is_stale(name: str, age: float = 0.0) -> bool:
             (default: :obj:`0.0`)
     """
     match = TEMPORARY.fullmatch(name)
-    if match is None:
-        return False
-    if age > MAX_AGE:
-        return True
+    if match is None or age > MAX_AGE:
+        return match is not None
     if match["machine"] != _machine() or os.name != "posix":
         return False
     try:
@@ -159,7 +146,7 @@ def is_stale(name: str, age: float = 0.0) -> bool:
     except (ProcessLookupError, OverflowError):
         return True
     except PermissionError:  # It belongs to somebody else.
-        return False
+        pass
     return False
 
 
@@ -168,15 +155,12 @@ def remove_stale(folder: str) -> None:
     now = time.time()
     with os.scandir(folder) as entries:
         for entry in entries:
-            if TEMPORARY.fullmatch(entry.name) is None:
-                continue
             with suppress(OSError):  # Another process was faster, or the file is not ours.
-                if not is_stale(entry.name, now - entry.stat(follow_symlinks=False).st_mtime):
-                    continue
-                if entry.is_dir(follow_symlinks=False):
-                    shutil.rmtree(entry.path)
-                else:
-                    os.remove(entry.path)
+                if is_stale(entry.name, now - entry.stat(follow_symlinks=False).st_mtime):
+                    if entry.is_dir(follow_symlinks=False):
+                        shutil.rmtree(entry.path)
+                    else:
+                        os.remove(entry.path)
 
 
 @cache
@@ -201,29 +185,23 @@ def cache_folder() -> str:
     return osp.expanduser(os.environ.get("TORCH_IMF_CACHE") or "~/.cache/torch_imf")
 
 
-#: The seconds to wait without a word.
-PATIENCE = 3.0
+# Locks ##########################################################################################
 
 
 @contextmanager
 def locked(folder: str | os.PathLike[str]) -> Iterator[None]:
     r"""Lets one process (and thread) at a time into the block, by the file
-    :obj:`.lock` in a folder, which stays there. Others wait for it, and after
-    a few seconds say so.
-
-    The system takes the lock from a process that ends, however it does, so
-    that nobody waits for the dead. A block inside of another one of the same
-    folder goes on. Only folders on disk that can be written to have a lock:
-    elsewhere, and on disks that know none, the block is run without.
+    :obj:`.lock` in a folder (created if needed), which stays there. Others wait
+    for it, and after a few seconds say so; nobody waits for a process that has
+    ended. A block inside of another one of the same folder goes on. Folders
+    that cannot be written to, or whose disk knows no locks, or that are
+    elsewhere, have none: the block is run without.
 
     .. code-block:: python
 
         with locked(root):
             if not osp.exists(path):  # Another one may have done it.
                 process()
-
-    Args:
-        folder (str): The folder, created if needed.
     """
     filesystem, name = fsspec.core.url_to_fs(os.fspath(folder))
     if not isinstance(filesystem, LocalFileSystem):
@@ -255,20 +233,18 @@ def claim(path: str | os.PathLike[str]) -> FileLock | None:
     folder, name = osp.split(osp.realpath(path))
     file = osp.join(folder, f".{name}.lock")
     key = file, os.getpid()
-    lock = _CLAIMS.get(key)
-    if lock is None:
-        lock = FileLock(file, thread_local=False)
-    if not lock.is_locked:
-        try:
+    lock = _CLAIMS.get(key) or FileLock(file, thread_local=False)
+    try:
+        if not lock.is_locked:
             lock.acquire(timeout=0)
-        except Timeout as error:
-            raise RuntimeError(
-                f"'{os.fspath(path)}' is in use by another process, which holds the lock "
-                f"'{file}'. Wait for it to end, or choose another file"
-            ) from error
-        except (OSError, NotImplementedError) as error:
-            _warn(file, error)
-            return None
+    except Timeout as error:
+        raise RuntimeError(
+            f"'{os.fspath(path)}' is in use by another process, which holds the lock '{file}'. "
+            f"Wait for it to end, or choose another file"
+        ) from error
+    except (OSError, NotImplementedError) as error:
+        _warn(file, error)
+        return None
     _CLAIMS[key] = lock
     return lock
 

@@ -1,10 +1,9 @@
 from .base import Sampler as Sampler
 from .bernoulli import BernoulliSampler as BernoulliSampler
-from .cross_modal import CrossModalAttention as CrossModalAttention
-from .gumbel import gumbel_top_k as gumbel_top_k
-from .joint import JointSampler as JointSampler
 from .kbgan import KBGANSampler as KBGANSampler
-from .loader import NegativeLoader as NegativeLoader
 from .mans import MANSSampler as MANSSampler
+from .mmrns import CrossModalAttention as CrossModalAttention
 from .mmrns import MMRNSSampler as MMRNSSampler
+from .mmrns import gumbel_top_k as gumbel_top_k
+from .shared import SharedSampler as SharedSampler
 from .uniform import UniformSampler as UniformSampler

@@ -13,7 +13,7 @@ Score = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 class Objective(NamedTuple):
-    r"""What is trained: its name, parameters and loss."""
+    r"""What is trained, by a name of its own, and its loss."""
 
     name: str
     parameters: list[Parameter]
@@ -37,8 +37,9 @@ class Sampler(Recorded, torch.nn.Module):
         score = model.score(head_index, rel_type, neg_index.clamp(min=0))
         loss = F.softplus(score)[neg_index >= 0].mean()
 
-    Everything is drawn from PyTorch's global random state of the device of
-    the inputs. A sampler moves to a device by :obj:`to`; its index does not.
+    All inputs are of shape :obj:`[B]` and on the device of the index (which
+    :obj:`to` does not move). Everything is drawn from PyTorch's global random
+    state of that device.
 
     A sub-class implements :meth:`forward`, and :meth:`objective` if it learns.
 
@@ -73,15 +74,7 @@ class Sampler(Recorded, torch.nn.Module):
         self.num_negatives = num_negatives
 
     def forward(self, head_index: Tensor, rel_type: Tensor, tail_index: Tensor) -> Tensor:
-        r"""Draws negatives.
-
-        Args:
-            head_index (torch.Tensor): The head indices, of shape :obj:`[B]`.
-            rel_type (torch.Tensor): The relation types, of shape :obj:`[B]`.
-            tail_index (torch.Tensor): The tail indices, of shape :obj:`[B]`.
-
-        Returns:
-            The negatives :obj:`neg_index`, of shape :obj:`[B, K]`.
+        r"""Draws negatives :obj:`neg_index`, of shape :obj:`[B, K]`.
 
         Raises:
             ValueError: If a batch has a wrong shape.
@@ -89,10 +82,10 @@ class Sampler(Recorded, torch.nn.Module):
         raise NotImplementedError
 
     def objective(self, score: Score) -> Objective | None:
-        r"""What the sampler learns, if anything: the pair of its parameters and
-        their loss, which takes a batch :obj:`(head_index, rel_type, tail_index,
-        ...)`. It is one of the :obj:`objectives()` of a model whose loss holds
-        the sampler, and leaves the parameters of the model alone.
+        r"""What the sampler learns, if anything, called :obj:`"sampler"`; its
+        loss takes a batch :obj:`(head_index, rel_type, tail_index, ...)`. It is
+        one of the :obj:`objectives()` of a model whose loss holds the sampler,
+        and leaves the parameters of the model alone.
 
         Args:
             score (Callable): The score of the model, called on

@@ -23,14 +23,11 @@ class BernoulliSampler(UniformSampler):
     :math:`\mathrm{hpt}_r` of heads per tail among the facts of the index.
 
     A fact occurs once as :math:`(h, r, t)`, which corrupts its tail, and once
-    as :math:`(t, r^{-1}, h)`, which corrupts its head. There is no coin that
-    both could see, as they need not be in one batch. So each entry tosses its
-    own: it holds a negative of the :class:`UniformSampler` with the
-    probability above, and :obj:`-1` otherwise. As that of :math:`r^{-1}` is
-    the complement of that of :math:`r`, a fact has :math:`K` negatives over
-    both directions on average, between none and :math:`2 K`, and a share
-    :math:`\mathrm{tph}_r / (\mathrm{tph}_r + \mathrm{hpt}_r)` of them corrupts
-    its head.
+    as :math:`(t, r^{-1}, h)`, which corrupts its head. As they need not be in
+    one batch, each entry tosses a coin of its own: it holds a negative of the
+    :class:`UniformSampler` with the probability above, and :obj:`-1` otherwise.
+    As that of :math:`r^{-1}` is the complement of that of :math:`r`, a fact has
+    :math:`K` negatives over both directions on average.
 
     Args:
         num_nodes (int): The number of entities.
@@ -40,14 +37,8 @@ class BernoulliSampler(UniformSampler):
         num_negatives (int, optional): The number :math:`K` of negatives per
             fact over both directions, on average. (default: :obj:`1`)
 
-    Shapes:
-        - **input:** :obj:`head_index, rel_type, tail_index` :math:`(B)`, on
-          the device of the index
-        - **output:** :obj:`neg_index` :math:`(B, K)`, with entries of
-          :obj:`-1`
-
     Raises:
-        ValueError: As :class:`UniformSampler`, or if there is no index.
+        ValueError: As :class:`Sampler`, or if there is no index.
     """
 
     def __init__(self, num_nodes: int, index: TripletIndex, num_negatives: int = 1) -> None:

@@ -39,7 +39,7 @@ class KBGANSampler(Sampler):
 
         generator = KGE(num_nodes, num_relations, 32, scorer="distmult")
         sampler = KBGANSampler(num_nodes, generator, index, num_negatives=16)
-        model = AdaMF(..., loss=SampledLoss(sampler=sampler))
+        model = AdaMF(..., loss=Sampled(sampler=sampler))
         fit(model, data, lr={"model": 1e-2, "sampler": 1e-3})
 
     Args:
@@ -51,26 +51,15 @@ class KBGANSampler(Sampler):
             :obj:`[B, K']`; otherwise it is called itself, on triples, as any
             :class:`~torch_geometric.nn.kge.KGEModel` (whose relations need
             to hold the inverse ones).
-        index (TripletIndex, optional): The known facts, *i.e.*, the training
-            facts in both directions. If :obj:`None`, only the tail itself is
-            ruled out. (default: :obj:`None`)
-        num_negatives (int, optional): The number :math:`K` of negatives per
-            fact. (default: :obj:`1`)
+        index, num_negatives: See :class:`Sampler`.
         num_candidates (int, optional): The number :math:`K^{\prime}` of
             candidates per fact. (default: :obj:`20`)
         momentum (float, optional): The share of the old baseline in the new
             one. (default: :obj:`0.9`)
 
-    Shapes:
-        - **input:** :obj:`head_index, rel_type, tail_index` :math:`(B)`, on
-          the device of the index and the generator
-        - **output:** :obj:`neg_index` :math:`(B, K)`, with rows of :obj:`-1`
-          where every other entity is a known answer
-
     Raises:
-        ValueError: If there are fewer than two entities, one negative or one
-            candidate, the index holds more entities, :obj:`momentum` is not in
-            :obj:`[0, 1]`, or a batch has a wrong shape.
+        ValueError: As :class:`Sampler`, or if :obj:`num_candidates` is not
+            positive or :obj:`momentum` not in :obj:`[0, 1]`.
     """
 
     baseline: Tensor
@@ -110,15 +99,7 @@ class KBGANSampler(Sampler):
     ) -> tuple[Tensor, Tensor]:
         r"""Draws negatives as :meth:`forward`, and returns the logarithm of
         their probability among the candidates too, with its gradient: zero
-        where there is no negative.
-
-        Args:
-            head_index (torch.Tensor): The head indices, of shape :obj:`[B]`.
-            rel_type (torch.Tensor): The relation types, of shape :obj:`[B]`.
-            tail_index (torch.Tensor): The tail indices, of shape :obj:`[B]`.
-
-        Returns:
-            Two tensors of shape :obj:`[B, K]`.
+        where there is no negative. Both are of shape :obj:`[B, K]`.
         """
         key_index = self.candidates(head_index, rel_type, tail_index)  # [B, K']
         score = self._score(head_index, rel_type, key_index.clamp(min=0))
@@ -129,7 +110,7 @@ class KBGANSampler(Sampler):
         return key_index.gather(1, slot), log_prob.gather(1, slot)
 
     def loss(self, log_prob: Tensor, reward: Tensor) -> Tensor:
-        r"""The objective of the generator, whose gradient is minus the policy
+        r"""The loss of the generator, whose gradient is minus the policy
         gradient, averaged over negatives. Updates the baseline.
 
         Args:
@@ -151,12 +132,9 @@ class KBGANSampler(Sampler):
         return loss
 
     def objective(self, score: Score) -> Objective | None:
-        r"""The pair of the generator's parameters and its loss, which draws
-        negatives of its own, or :obj:`None` for a frozen generator.
-
-        Args:
-            score (Callable): The score of the discriminator, called without
-                gradients.
+        r"""The generator's parameters and loss, which draws negatives of its
+        own and calls :obj:`score`, of the discriminator, without gradients, or
+        :obj:`None` for a frozen generator.
         """
 
         def sampler_loss(

@@ -41,26 +41,16 @@ class MANSSampler(UniformSampler):
     Models of joint embeddings, such as :class:`~torch_imf.nn.AdaMF` and
     :class:`~torch_imf.nn.IKRL`, mix in their loss. Modalities that are not to
     be replaced stay with the structure. To a model without modalities, this is
-    the :class:`UniformSampler`.
+    the :class:`UniformSampler`. The rule of :meth:`adapt` is ours, as are
+    independent draws of each negative, rather than a fixed number per batch.
 
     .. code-block:: python
 
-        sampler = MANSSampler(
-            num_nodes, index, 16, list(x_dict), mask_dict, adaptive=True
-        )
-        model = AdaMF(..., loss=SampledLoss(sampler=sampler))
-
-    .. note::
-        The rule of :meth:`adapt` is ours. So are independent draws of each
-        negative, rather than a fixed number per batch.
+        sampler = MANSSampler(num_nodes, index, 16, list(x_dict), mask_dict, adaptive=True)
+        model = AdaMF(..., loss=Sampled(sampler=sampler))
 
     Args:
-        num_nodes (int): The number of entities.
-        index (TripletIndex, optional): The known facts, *i.e.*, the training
-            facts in both directions. If :obj:`None`, only the tail itself is
-            ruled out. (default: :obj:`None`)
-        num_negatives (int, optional): The number :math:`K` of negatives per
-            fact. (default: :obj:`1`)
+        num_nodes, index, num_negatives: See :class:`Sampler`.
         modalities (list[str], optional): The modalities to replace.
             (default: :obj:`("visual",)`)
         mask_dict (dict[str, torch.Tensor], optional): Which entities have the
@@ -74,14 +64,8 @@ class MANSSampler(UniformSampler):
         adaptive (bool, optional): If set to :obj:`True`, a model adapts
             :math:`\beta` in each step. (default: :obj:`False`)
 
-    Shapes:
-        - **input:** :obj:`head_index, rel_type, tail_index` :math:`(B)`, on
-          the device of the index
-        - **output:** :obj:`neg_index` :math:`(B, K)`, with rows of :obj:`-1`
-          where every other entity is a known answer
-
     Raises:
-        ValueError: As :class:`UniformSampler`, or if there are no
+        ValueError: As :class:`Sampler`, or if there are no
             modalities, one is :obj:`"struct"`, masks are of other modalities
             or shapes, :obj:`share` is not in :obj:`[0, 1]`, or :obj:`warmup`
             is negative.

@@ -1,11 +1,130 @@
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import Embedding, Linear, ModuleDict
 
 from torch_imf.data import TripletIndex
 from torch_imf.sampler.base import Objective, Sampler, Score, check_batch
-from torch_imf.sampler.cross_modal import CrossModalAttention
-from torch_imf.sampler.gumbel import gumbel_top_k
+
+#: The logit of what is not to be drawn: finite, so that gradients are.
+LOW = -1e9
+
+
+class CrossModalAttention(torch.nn.Module):
+    r"""The relation-guided attention of the modalities of an entity :math:`t`
+    over those of candidates :math:`c`, each over each:
+
+    .. math::
+        s_r(t, c) = \frac{1}{\tau} \sum_{p, q} \beta_{pq}(\mathbf{g}_r) \,
+        \cos \left( (\mathbf{1} + \mathbf{g}_r) \odot \mathbf{W}_p
+        \mathbf{x}_t^p, \, \mathbf{U}_q \mathbf{x}_c^q \right), \qquad
+        \beta(\mathbf{g}_r) = \underset{p, q}{\mathrm{softmax}} \left(
+        \mathbf{A} \, \mathbf{g}_r \right)
+
+    It is the product of a query, what :math:`(r, t)` look for in each
+    modality of a candidate, and a key, so all candidates of a batch are
+    encoded once.
+
+    Args:
+        num_relations (int): The number of base relations.
+        x_dict (dict[str, torch.Tensor]): The features of all entities per
+            modality, of shape :obj:`[N, D_k]` each. They stay frozen, and are
+            no part of the state dictionary.
+        mask_dict (dict[str, torch.Tensor], optional): Which entities have the
+            modality, of shape :obj:`[N]` each. A missing one adds nothing.
+            (default: :obj:`None`)
+        hidden_channels (int, optional): Size of the common space.
+            (default: :obj:`64`)
+        temperature (float, optional): The temperature :math:`\tau`.
+            (default: :obj:`0.1`)
+
+    Raises:
+        ValueError: If a size or the temperature is not positive, there is no
+            modality, or features or masks are of different entities or wrong
+            shapes.
+    """
+
+    def __init__(
+        self,
+        num_relations: int,
+        x_dict: dict[str, Tensor],
+        mask_dict: dict[str, Tensor] | None = None,
+        hidden_channels: int = 64,
+        temperature: float = 0.1,
+    ) -> None:
+        super().__init__()
+        if min(num_relations, hidden_channels, temperature) <= 0:
+            raise ValueError(
+                f"'num_relations', 'hidden_channels' and 'temperature' need to be positive (got "
+                f"{num_relations}, {hidden_channels} and {temperature})"
+            )
+        mask_dict = {} if mask_dict is None else mask_dict
+        sizes = [list(x.size()) for x in (*x_dict.values(), *mask_dict.values())]
+        if (
+            len({size[0] for size in sizes}) != 1
+            or [len(size) for size in sizes] != [2] * len(x_dict) + [1] * len(mask_dict)
+            or not set(mask_dict) <= set(x_dict)
+        ):
+            raise ValueError(
+                f"Expected features [N, D] of at least one modality, and masks [N] of these "
+                f"(got shapes {sizes} of {[*x_dict, *mask_dict]})"
+            )
+        self.num_nodes = sizes[0][0]
+        self.num_relations = num_relations
+        self.in_channels = {name: x.size(1) for name, x in x_dict.items()}
+        self.hidden_channels = hidden_channels
+        self.temperature = temperature
+        for name, x in x_dict.items():
+            x = x.detach().float()
+            if name in mask_dict:
+                x = x.masked_fill(~mask_dict[name].unsqueeze(1), 0)  # Has a cosine of zero.
+            self.register_buffer(f"x_{name}", x, persistent=False)
+        self.query_lins, self.key_lins = (
+            ModuleDict(
+                {n: Linear(d, hidden_channels, bias=False) for n, d in self.in_channels.items()}
+            )
+            for _ in range(2)
+        )
+        self.rel_emb = Embedding(2 * num_relations, hidden_channels)
+        self.att = Linear(hidden_channels, len(x_dict) ** 2, bias=False)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        r"""Resets all learnable parameters of the module."""
+        for module in self.modules():
+            if isinstance(module, Linear | Embedding):
+                torch.nn.init.xavier_uniform_(module.weight)
+
+    def forward(self, rel_type: Tensor, tail_index: Tensor, key_index: Tensor) -> Tensor:
+        r"""Scores shared candidates, of shape :obj:`[M]`, for each of
+        :obj:`[B]` entities, giving :obj:`[B, M]`.
+        """
+        return self.query(rel_type, tail_index) @ self.key(key_index).t()
+
+    def query(self, rel_type: Tensor, tail_index: Tensor) -> Tensor:
+        r"""What each entity looks for under a relation, of shape
+        :obj:`[B, Q]`.
+        """
+        rel = self.rel_emb(rel_type)
+        x = self._project(self.query_lins, tail_index)  # [B, P, C]
+        x = F.normalize(x * (1 + rel).unsqueeze(1), dim=-1)
+        alpha = self.att(rel).softmax(dim=-1).unflatten(1, (x.size(1), -1))  # [B, P, P]
+        return (alpha.mT @ x).flatten(1) / self.temperature
+
+    def key(self, index: Tensor) -> Tensor:
+        r"""What each of the entities has to show, of shape :obj:`[M, Q]`."""
+        return F.normalize(self._project(self.key_lins, index), dim=-1).flatten(1)
+
+    def _project(self, lins: ModuleDict, index: Tensor) -> Tensor:
+        return torch.stack(
+            [lin(self.get_buffer(f"x_{name}")[index]) for name, lin in lins.items()], dim=1
+        )
+
+    def __repr__(self) -> str:
+        return (
+            f"{self.__class__.__name__}({self.num_relations}, {self.in_channels}, "
+            f"hidden_channels={self.hidden_channels})"
+        )
 
 
 class MMRNSSampler(Sampler):
@@ -35,32 +154,22 @@ class MMRNSSampler(Sampler):
     Args:
         num_nodes (int): The number of entities.
         attention (CrossModalAttention): The attention over candidates.
-        index (TripletIndex, optional): The known facts, *i.e.*, the training
-            facts in both directions. If :obj:`None`, only the tail itself is
-            masked. (default: :obj:`None`)
-        num_negatives (int, optional): The number :math:`K` of negatives per
-            fact. (default: :obj:`1`)
+        index, num_negatives: See :class:`Sampler`.
         num_candidates (int, optional): How many entities, drawn anew without
             replacement and shared by the batch, to choose from. If
             :obj:`None`, all of them. (default: :obj:`None`)
         temperature (float, optional): The temperature of the relaxed draw of
             which gradients are taken. (default: :obj:`1.`)
 
-    Shapes:
-        - **input:** :obj:`head_index, rel_type, tail_index` :math:`(B)`, on
-          the device of the index and the attention
-        - **output:** :obj:`neg_index` :math:`(B, K)`, with entries of
-          :obj:`-1` in the end where the candidates of a batch hold fewer than
-          :math:`K` that are no known answers
+    Rows end with entries of :obj:`-1` where the candidates of a batch hold
+    fewer than :math:`K` that are no known answers.
 
     Raises:
-        ValueError: If :obj:`num_negatives` is larger than the number of
-            candidates, or than that of the entities that are no answer of
-            some known query: so many cannot be drawn without replacement.
-            Also if there are fewer than two entities or one negative, more
-            candidates than entities, :obj:`temperature` is not positive, the
-            index or the features are of other entities, or a batch has a wrong
-            shape.
+        ValueError: As :class:`Sampler`, or if :obj:`num_negatives` is larger
+            than the number of candidates, or than that of the entities that are
+            no answer of some known query: so many cannot be drawn without
+            replacement. Also if there are more candidates than entities,
+            :obj:`temperature` is not positive, or features are of other entities.
     """
 
     def __init__(
@@ -113,15 +222,8 @@ class MMRNSSampler(Sampler):
         one in value (zero where there is no negative), with the gradient of
         the relaxed draw of :meth:`gumbel_top_k` (*straight-through*). A loss
         that multiplies the term of each negative by its weight trains the
-        attention, towards negatives that lower this loss.
-
-        Args:
-            head_index (torch.Tensor): The head indices, of shape :obj:`[B]`.
-            rel_type (torch.Tensor): The relation types, of shape :obj:`[B]`.
-            tail_index (torch.Tensor): The tail indices, of shape :obj:`[B]`.
-
-        Returns:
-            Two tensors of shape :obj:`[B, K]`.
+        attention, towards negatives that lower this loss. Both are of shape
+        :obj:`[B, K]`.
         """
         logits, key_index, mask = self._logits(head_index, rel_type, tail_index)
         slot, weight = gumbel_top_k(logits, self.num_negatives, self.temperature, mask)
@@ -149,16 +251,11 @@ class MMRNSSampler(Sampler):
         return F.cross_entropy(score, torch.zeros_like(tail_index))
 
     def objective(self, score: Score | None = None) -> Objective | None:
-        r"""The pair of the attention's parameters and the contrastive loss, to
-        which scores of the model do not matter, or :obj:`None` for a frozen
-        attention.
+        r"""The attention's parameters and the contrastive loss, to which scores
+        of the model do not matter, or :obj:`None` for a frozen attention.
         """
-
-        def sampler_loss(*batch: Tensor) -> Tensor:
-            return self.loss(*batch)
-
         params = [p for p in self.parameters() if p.requires_grad]
-        return Objective("sampler", params, sampler_loss) if params else None
+        return Objective("sampler", params, self.loss) if params else None
 
     def _logits(
         self, head_index: Tensor, rel_type: Tensor, tail_index: Tensor
@@ -193,3 +290,46 @@ class MMRNSSampler(Sampler):
             f"{super().extra_repr()}, attention={self.attention}, "
             f"num_candidates={self.num_candidates}"
         )
+
+
+def gumbel_top_k(
+    logits: Tensor, k: int, temperature: float = 1.0, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    r"""Draws :math:`K` of :math:`N` candidates without replacement, with
+    probabilities :math:`\mathrm{softmax}(\ell)` renormalised after each draw,
+    as those of largest perturbed logits :math:`\alpha_c = \ell_c + g_c` with
+    :math:`g_c \sim \mathrm{Gumbel}(0, 1)`, from the `"Stochastic Beams and
+    Where to Find Them" <https://arxiv.org/abs/1903.06059>`_ paper.
+
+    Each drawn candidate has a weight of one, whose gradient is that of a
+    relaxed draw (*straight-through*), the sum of the Gumbel-softmaxes of the
+    single draws, each without the candidates drawn before it:
+
+    .. math::
+        z_c = \sum_{i=1}^{\min(K, \mathrm{rank}(c))} \frac{\exp(\alpha_c /
+        \tau)}{\sum_{j : \mathrm{rank}(j) \geq i} \exp(\alpha_j / \tau)}
+
+    The draws are sorted by :math:`\alpha`, so that all sums are cumulative ones.
+
+    Args:
+        logits (torch.Tensor): The logits, of shape :obj:`[*, N]`.
+        k (int): The number :math:`K \leq N` of draws.
+        temperature (float, optional): The temperature :math:`\tau` of the
+            relaxed draw. (default: :obj:`1.`)
+        mask (torch.Tensor, optional): Candidates to draw only after all
+            others, of the shape of :obj:`logits`. (default: :obj:`None`)
+
+    Returns:
+        The positions of the draws in their order, and their weights, of shape
+        :obj:`[*, K]` each. Weights of masked candidates have no meaning.
+    """
+    noise = -torch.empty_like(logits).exponential_().log()
+    value = (logits + noise) / temperature
+    if mask is not None:
+        value = value.masked_fill(mask, LOW)
+    top, index = value.topk(k, dim=-1)
+    other = value.scatter(-1, index, LOW).logsumexp(dim=-1, keepdim=True)
+    # Of all that are not drawn before:
+    log_rest = torch.cat([other, top.flip(-1)], dim=-1).logcumsumexp(dim=-1)[..., 1:].flip(-1)
+    soft = (top + (-log_rest).logcumsumexp(dim=-1)).exp()
+    return index, soft - soft.detach() + 1

@@ -15,31 +15,12 @@ class UniformSampler(Sampler):
         t^{\prime} \in \mathcal{E} \setminus \left( \{ t \} \cup \{ t^{\star} :
         (h, r, t^{\star}) \in \mathcal{T} \} \right)
 
-    The head of a fact is corrupted by passing its inverse triple. Negatives
-    are drawn with replacement, from PyTorch's global random state.
+    They are drawn with replacement. Nothing is drawn twice to get there: with
+    :math:`m` known answers, one of the :math:`|\mathcal{E}| - m` ranks among
+    all other entities is drawn and then looked up, whatever :math:`m` is. Where
+    every other entity is a known answer, there is no negative.
 
-    Nothing is drawn twice to get there: with :math:`m` known answers, one of
-    the :math:`|\mathcal{E}| - m` ranks among all other entities is drawn and
-    then looked up, whatever :math:`m` is. Where every other entity is a known
-    answer, there is no negative.
-
-    Args:
-        num_nodes (int): The number of entities.
-        index (TripletIndex, optional): The known facts, *i.e.*, the training
-            facts in both directions. If :obj:`None`, only the tail itself is
-            ruled out. (default: :obj:`None`)
-        num_negatives (int, optional): The number :math:`K` of negatives per
-            fact. (default: :obj:`1`)
-
-    Shapes:
-        - **input:** :obj:`head_index, rel_type, tail_index` :math:`(B)`, on
-          the device of the index
-        - **output:** :obj:`neg_index` :math:`(B, K)`, with rows of :obj:`-1`
-          where every other entity is a known answer
-
-    Raises:
-        ValueError: If there are fewer than two entities or one negative, the
-            index holds more entities, or a batch has a wrong shape.
+    The arguments are those of :class:`Sampler`.
     """
 
     def __init__(

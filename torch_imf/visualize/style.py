@@ -1,4 +1,6 @@
-from collections.abc import Iterable, Mapping
+r"""What all figures share: colours, sizes, fonts, and the parts they are drawn of."""
+
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
@@ -6,9 +8,6 @@ if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-#: Settings of what matplotlib draws, by their names.
-Style = dict[str, Any]
 
 #: Colours that people with any kind of colour blindness tell apart, of the `"Color Universal
 #: Design" <https://jfly.uni-koeln.de/color/>`_ palette of Okabe and Ito.
@@ -29,20 +28,12 @@ FALLBACKS = (
 
 
 def view_colors(names: Iterable[str]) -> dict[str, str]:
-    r"""Returns a colour for each view: that of :obj:`VIEW_COLORS`, and another
-    one for those it does not know.
-    """
+    r"""Returns a colour for each view, known to :obj:`VIEW_COLORS` or not."""
     names = list(names)
-    used = {VIEW_COLORS.get(name) for name in names}
-    others = [color for color in COLORS if color not in used]
-    out, number = {}, 0
-    for name in names:
-        if name in VIEW_COLORS:
-            out[name] = VIEW_COLORS[name]
-        else:
-            out[name] = others[number % len(others)]
-            number += 1
-    return out
+    others = [x for x in COLORS if x not in {VIEW_COLORS.get(name) for name in names}]
+    unknown = [name for name in names if name not in VIEW_COLORS]
+    own = {name: others[i % len(others)] for i, name in enumerate(unknown)}
+    return {name: VIEW_COLORS.get(name) or own[name] for name in names}
 
 
 def shorten(name: str, width: int = 26) -> str:
@@ -62,9 +53,7 @@ def label_of(name: str, labels: Mapping[str, str] | None, width: int = 16) -> st
 
 
 def ink(color: Any) -> str:
-    r"""Returns black or white, whichever is read better on a colour of
-    matplotlib.
-    """
+    r"""Returns black or white, whichever is read better on a colour."""
     from matplotlib.colors import to_rgb
 
     red, green, blue = to_rgb(color)
@@ -73,12 +62,9 @@ def ink(color: Any) -> str:
 
 def make_axes(ax: "Axes | None", width: float, height: float) -> "tuple[Figure, Axes]":
     r"""Returns where to draw: the given axes and their figure, or new ones of
-    so many inches. A new figure belongs to the caller alone: no window shows
-    it, and it is freed as any object.
+    so many inches, which no window shows.
     """
-    if ax is None:
-        fig = make_figure(width, height)
-        return fig, fig.add_subplot()
+    ax = make_figure(width, height).add_subplot() if ax is None else ax
     return cast("Figure", ax.figure), ax
 
 
@@ -89,22 +75,46 @@ def make_figure(width: float, height: float, dpi: int = 150) -> "Figure":
     return Figure(figsize=(width, height), dpi=dpi, layout="constrained")
 
 
+def draw_bars(
+    ax: "Axes",
+    rows: Sequence[Mapping[str, float]],
+    colors: Mapping[str, str],
+    places: Sequence[float],
+    height: float,
+    number: str = ".2f",
+    labels: Mapping[str, str] | None = None,
+) -> None:
+    r"""Draws one bar per row at the heights :obj:`places`, divided into a part
+    per name of :obj:`colors`, each with its number where there is room.
+    """
+    total = max(sum(row.values()) for row in rows) or 1.0
+    left = [0.0] * len(rows)
+    for name, color in colors.items():
+        width = [row[name] for row in rows]
+        marks: Any = {"color": color, "edgecolor": "white", "linewidth": 1.2}
+        bars = ax.barh(places, width, height, left, label=label_of(name, labels), **marks)
+        texts = [f"{size:{number}}" if size >= 0.065 * total else "" for size in width]
+        ax.bar_label(bars, texts, label_type="center", fontsize=SMALL, color=ink(color))
+        left = [start + size for start, size in zip(left, width, strict=True)]
+    ax.set_ylim(places[-1] + 0.6, -0.6)
+    ax.set_xlim(0, total)
+    ax.set_xticks([])
+    ax.tick_params(length=0)
+
+
 def beside(ax: "Axes", y: float, text: str, points: float, x: float = 1) -> None:
     r"""Writes text that ends so many points from the right of axes, or from
     the left for :obj:`x=0`, at the height of :obj:`y` in data.
     """
-    ax.annotate(
-        text,
-        (x, y),
-        xycoords=ax.get_yaxis_transform(),
-        xytext=(points, 0),
-        textcoords="offset points",
-        ha="right",
-        va="center",
-        fontsize=TEXT,
-        color=DARK,
-        annotation_clip=False,
-    )
+    place: Any = {"xycoords": ax.get_yaxis_transform(), "textcoords": "offset points"}
+    look: Any = {"ha": "right", "va": "center", "fontsize": TEXT, "color": DARK}
+    ax.annotate(text, (x, y), (points, 0), annotation_clip=False, **place, **look)
+
+
+def legend_below(ax: "Axes", num_columns: int, y: float = 0, **kwargs: Any) -> None:
+    r"""Gives axes a legend beneath them, in so many columns."""
+    kwargs |= {"ncol": num_columns, "fontsize": SMALL, "title_fontsize": SMALL, "frameon": False}
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, y), **kwargs)
 
 
 def finish(ax: "Axes", title: str = "", spines: Iterable[str] = ()) -> None:
@@ -124,8 +134,7 @@ def finish(ax: "Axes", title: str = "", spines: Iterable[str] = ()) -> None:
 
 def make_plain(artist: "Artist") -> None:
     r"""Makes all text within axes or a figure plain: a dollar sign starts no
-    formula, and scripts that the font lacks are looked up in others that are
-    installed.
+    formula, and scripts that the font lacks are looked up in installed ones.
     """
     from matplotlib.text import Text
 

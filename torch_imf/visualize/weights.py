@@ -1,19 +1,85 @@
-from collections.abc import Mapping, Sequence
-from typing import Any
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch.nn import Module
 from torch_geometric.data import Data
 
-from torch_imf.answers.predict import find_rows, labels
+from torch_imf.answers.predict import find_rows
 from torch_imf.answers.probability import view_scores, yields_probabilities
 from torch_imf.data.graph import prepare
 from torch_imf.data.index import both_sides
 from torch_imf.data.lookup import Lookup
 from torch_imf.evaluation.ranking import StreamedScores, inference
+from torch_imf.visualize import style
 
-NUM_RELATIONS = 10
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def plot_relation_weights(
+    model: Module,
+    data: Data,
+    relations: str | Sequence[str] | Sequence[int] | None = None,
+    ax: "Axes | None" = None,
+    *,
+    split: str | None = None,
+    labels: Mapping[str, str] | None = None,
+    title: str | None = None,
+) -> "Figure":
+    r"""Plots :meth:`modality_weights`, whose arguments it takes: how much each
+    modality, or view, weighs in the facts of relations. The others are those
+    of :meth:`plot_modality_weights`.
+    """
+    weights = modality_weights(model, data, relations, split)
+    kind = "share of each view in what lifts facts above others"
+    if _weighs(model):
+        kind = "mean weight of each modality in fusion"
+    title = f"{model.__class__.__name__}: {kind}" if title is None else title
+    return plot_modality_weights(weights, ax, title, labels)
+
+
+def plot_modality_weights(
+    weights: Mapping[str, Mapping[str, float]],
+    ax: "Axes | None" = None,
+    title: str = "",
+    labels: Mapping[str, str] | None = None,
+) -> "Figure":
+    r"""Plots the weight of each modality, as Figure 5 of the `"Unleashing the
+    Power of Imbalanced Modality Information for Multi-modal Knowledge Graph
+    Completion" <https://arxiv.org/abs/2402.15444>`_ paper: one bar per row,
+    such as a relation, divided by weights.
+
+    Args:
+        weights (dict[str, dict[str, float]]): The weight of each modality, in
+            each row; the same modalities in all of them.
+        ax (matplotlib.axes.Axes, optional): See :meth:`plot_decision`.
+        title (str, optional): The title. (default: :obj:`""`)
+        labels (dict[str, str], optional): See :meth:`plot_decision`.
+
+    Raises:
+        ValueError: If there are no rows, they differ in modalities, or a
+            weight is negative, NaN or infinite.
+    """
+    names = [list(row) for row in weights.values()]
+    if len(names) == 0 or len(names[0]) == 0 or any(row != names[0] for row in names):
+        raise ValueError(f"Expected rows of the same modalities, and at least one (got {names})")
+    if not all(0 <= value < math.inf for row in weights.values() for value in row.values()):
+        raise ValueError(f"Weights need to be finite, and positive or zero (got {dict(weights)})")
+    fig, ax = style.make_axes(ax, 7.2, 1.5 + 0.34 * len(weights))
+    places = range(len(weights))
+    colors = style.view_colors(names[0])
+    style.draw_bars(ax, list(weights.values()), colors, places, 0.74, labels=labels)
+    for y, row in zip(places, weights.values(), strict=True):
+        if sum(row.values()) == 0:
+            ax.text(0, y, " no view helps", va="center", fontsize=style.SMALL, color=style.DARK)
+    ax.set_yticks(places, [style.shorten(name) for name in weights])
+    style.legend_below(ax, min(5, len(colors)), handlelength=1, handleheight=1)
+    style.finish(ax, title)
+    return fig
 
 
 def modality_weights(
@@ -29,15 +95,12 @@ def modality_weights(
 
     Where a fusion weighs the modalities of each entity (such as
     :class:`~torch_imf.nn.AdaMFFusion`), it is the mean of these weights over
-    heads and tails. Where views are scored apart, as of
-    :class:`~torch_imf.nn.IMF`, a relation has no weights of its own, and it is
-    the share of each view in what lifts the score of a fact above that of all
-    entities on average, over both sides, as those parts sum to the whole; a
-    view that lowers it has a share of zero, and if all of them do, all have.
+    heads and tails. Where views are scored apart (:class:`~torch_imf.nn.IMF`),
+    it is the share of each view in what lifts the score of a fact above that of
+    all entities on average, over both sides; a view that lowers it has none.
 
     Args:
-        model (torch.nn.Module): A model of this package with several
-            modalities or views.
+        model (torch.nn.Module): A model with several modalities or views.
         data (Data): The graph.
         relations (list[str] or list[int], optional): The relations, by name,
             identifier or number. If :obj:`None`, the ten that have most facts.
@@ -45,18 +108,19 @@ def modality_weights(
         split (str, optional): The split that holds the facts. If :obj:`None`,
             those of all splits. (default: :obj:`None`)
         num_facts (int, optional): The number of facts of each relation to look
-            at where views are scored apart, drawn at random if there are more.
-            (default: :obj:`512`)
+            at, drawn at random, where views are scored. (default: :obj:`512`)
         seed (int, optional): The seed of the draw. (default: :obj:`0`)
 
     Raises:
         ValueError: If the model has one view and no fusion that weighs, a
             relation is unknown or has no facts, or an argument is invalid.
     """
-    if split not in {None, "train", "val", "test"} or num_facts < 1:
+    if split not in {None, "train", "val", "test"}:
+        raise ValueError(f"Invalid 'split' argument (got '{split}', choose 'train', 'val', 'test')")
+    if not _weighs(model) and len(getattr(model, "views", [])) < 2:  # type: ignore[arg-type]
         raise ValueError(
-            f"'split' needs to be 'train', 'val', 'test' or nothing, and 'num_facts' positive (got "
-            f"'{split}' and {num_facts})"
+            f"{model.__class__.__name__} has neither several views nor a fusion that weighs several"
+            f" modalities, so that there is nothing to compare"
         )
     data = prepare(model, data)
     mask = data.edge_type < data.num_relations
@@ -64,44 +128,32 @@ def modality_weights(
     edge_index, edge_type = data.edge_index[:, mask], data.edge_type[mask]
     count = edge_type.bincount(minlength=data.num_relations)
     if relations is None:
-        rows = count.argsort(descending=True, stable=True)[:NUM_RELATIONS]
-        rows = rows[count[rows] > 0]
-    else:
-        rows = find_rows("relations", relations, Lookup.of_relations, data)
-    if rows.numel() == 0 or int(rows.min()) < 0 or int(rows.max()) >= data.num_relations:
-        raise ValueError(
-            f"'relations' needs to be of {data.num_relations} base relations (got {rows.tolist()})"
-        )
-    names = labels(data)[1]
-    absent = [names[r] for r in rows.tolist() if count[r] == 0]
+        most = count.argsort(descending=True, stable=True)[:10]
+        relations = most[count[most] > 0].tolist()
+    rows, names = find_relations(relations, data), Lookup.of_relations(data).names
+    absent = [names[r] for r in rows if count[r] == 0]
     if absent:
         held = "graph" if split is None else f"'{split}' split"
         raise ValueError(f"The {held} holds no facts of {absent}. Leave them out of 'relations'")
-
     out: dict[str, dict[str, float]] = {}
     with inference(model):
-        gate = _gate(model)
-        scores = None if gate is not None else _scores(model)
-        views: list[str] = list(model.fusion.in_channels if scores is None else model.views)  # type: ignore
-        for r in rows.tolist():
-            fact = edge_index[:, edge_type == r]
-            if scores is None:
-                assert gate is not None
-                share = gate[fact.view(-1)].mean(dim=0)
-            else:
-                perm = torch.randperm(fact.size(1), generator=torch.Generator().manual_seed(seed))
-                fact = fact[:, perm[:num_facts].to(fact.device)]
-                share = _shares(scores, fact, r, int(data.num_relations))
+        share = _fusion_weights(model) if _weighs(model) else _view_shares(model, num_facts, seed)
+        for r in rows:
             key = names[r] if names[r] not in out else f"{names[r]} ({r})"
-            out[key] = dict(zip(views, share.tolist(), strict=True))
+            out[key] = share(edge_index[:, edge_type == r], r)
     return out
 
 
-def weight_kind(model: Module) -> str:
-    r"""Tells what :meth:`modality_weights` are of a model, for titles."""
-    if _weighs(model):
-        return "mean weight of each modality in fusion"
-    return "share of each view in what lifts facts above others"
+def find_relations(relations: str | Sequence[str] | Sequence[int], data: Data) -> list[int]:
+    r"""Returns the rows of base relations, given by names, identifiers or
+    numbers.
+    """
+    rows = find_rows("relations", relations, Lookup.of_relations, data).tolist()
+    if not all(0 <= r < data.num_relations for r in rows):
+        raise ValueError(
+            f"'relations' needs to be of {data.num_relations} base relations (got {rows})"
+        )
+    return rows
 
 
 def _weighs(model: Any) -> bool:
@@ -109,34 +161,34 @@ def _weighs(model: Any) -> bool:
     return weighs and len(model.fusion.in_channels) > 1
 
 
-def _gate(model: Any) -> Tensor | None:
-    # The weight of each modality of each entity, of shape [N, M].
-    if not _weighs(model):
-        return None
+def _fusion_weights(model: Any) -> Callable[[Tensor, int], dict[str, float]]:
     _, alpha = model.fusion(model.embed(), model.masks(), return_attention_weights=True)
-    return alpha.mean(dim=-1) if alpha.dim() == 3 else alpha  # [N, M, C], if element-wise.
+    alpha = alpha.mean(dim=-1) if alpha.dim() == 3 else alpha  # [N, M, C], if element-wise.
+
+    def share(fact: Tensor, rel: int) -> dict[str, float]:
+        mean = alpha[fact.view(-1)].mean(dim=0)
+        return dict(zip(model.fusion.in_channels, mean.tolist(), strict=True))
+
+    return share
 
 
-def _scores(model: Any) -> StreamedScores:
-    if len(getattr(model, "views", [])) < 2:
-        raise ValueError(
-            f"{model.__class__.__name__} has neither several views nor a fusion that weighs several"
-            f" modalities, so that there is nothing to compare"
-        )
-    return StreamedScores(model)
+def _view_shares(
+    model: Any, num_facts: int, seed: int
+) -> Callable[[Tensor, int], dict[str, float]]:
+    scores, weights = StreamedScores(model), model.view_weights()
 
+    def share(fact: Tensor, rel: int) -> dict[str, float]:
+        perm = torch.randperm(fact.size(1), generator=torch.Generator().manual_seed(seed))
+        head, tail = fact[:, perm[:num_facts].to(fact.device)]
+        triples = both_sides(head, torch.full_like(head, rel), tail, model.num_relations)
+        lift: dict[str, list[Tensor]] = {view: [] for view in model.views}
+        for head_index, rel_type, tail_index in zip(*(x.split(128) for x in triples), strict=True):
+            for view, score in view_scores(scores, head_index, rel_type)[1].items():
+                score = score.sigmoid() if yields_probabilities(model) else score
+                true = score.gather(1, tail_index.unsqueeze(1)).squeeze(1)
+                lift[view].append(true - score.mean(dim=1))
+        parts = torch.stack([weights[view] * torch.cat(x).mean() for view, x in lift.items()])
+        parts = parts.clamp(min=0)
+        return dict(zip(lift, (parts / parts.sum().clamp(min=1e-12)).tolist(), strict=True))
 
-def _shares(scores: StreamedScores, fact: Tensor, rel: int, num_relations: int) -> Tensor:
-    model = scores.model
-    rel_type = torch.full_like(fact[0], rel)
-    triples = both_sides(fact[0], rel_type, fact[1], num_relations)
-    lift: Mapping[str, list[Tensor]] = {view: [] for view in model.views}
-    for head_index, rel_type, tail_index in zip(*(x.split(128) for x in triples), strict=True):
-        for view, score in view_scores(scores, head_index, rel_type)[1].items():
-            score = score.sigmoid() if yields_probabilities(model) else score
-            true = score.gather(1, tail_index.unsqueeze(1)).squeeze(1)
-            lift[view].append(true - score.mean(dim=1))
-    weights = model.view_weights()
-    share = torch.stack([weights[view] * torch.cat(x).mean() for view, x in lift.items()])
-    share = share.clamp(min=0)
-    return share / share.sum().clamp(min=1e-12)
+    return share

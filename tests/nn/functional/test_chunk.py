@@ -1,19 +1,15 @@
 import pytest
 import torch
 
-from torch_imf.nn.functional.chunk import (
-    Chunks,
-    Gradients,
-    chunk_positives,
-    compute_dtype,
-)
+from torch_imf.nn.functional.chunk import Chunks, Gradients
 
 
 @pytest.mark.parametrize("chunk_size", [1, 4, 10, 99, None])
 def test_chunk_positives(chunk_size):
     pos_index = (torch.rand(6, 10) < 0.3).nonzero().t()
     seen, covered = [], []
-    for start, end, row, col in chunk_positives(pos_index, 6, 10, chunk_size):
+    chunks = Chunks(torch.randn(6, 4), torch.randn(10, 4), pos_index, chunk_size)
+    for start, end, row, col in chunks.parts:
         covered += range(start, end)
         assert ((col >= 0) & (col < end - start)).all()
         seen += zip(row.tolist(), (col + start).tolist(), strict=True)
@@ -21,14 +17,19 @@ def test_chunk_positives(chunk_size):
     assert sorted(seen) == [tuple(x) for x in pos_index.t().tolist()]
 
 
-def test_compute_dtype():
-    x = torch.randn(2, 3)
-    assert compute_dtype(x, x) == (torch.float, torch.float)
-    assert compute_dtype(x, x.double()) == (torch.double, torch.double)
+def test_dtypes():
+    x, pos_index = torch.randn(2, 3), torch.zeros(2, 1, dtype=torch.long)
+
+    def dtypes(query, key):
+        chunks = Chunks(query, key, pos_index)
+        return chunks.low, chunks.dtype
+
+    assert dtypes(x, x) == (torch.float, torch.float)
+    assert dtypes(x, x.double()) == (torch.double, torch.double)
     with torch.autocast("cpu", torch.bfloat16):
-        assert compute_dtype(x, x) == (torch.bfloat16, torch.float)
+        assert dtypes(x, x) == (torch.bfloat16, torch.float)
     with pytest.raises(ValueError, match="needs queries and candidates"):
-        compute_dtype(x, x[:0])
+        dtypes(x, x[:0])
 
 
 @pytest.mark.parametrize("precision", [torch.float, torch.bfloat16])

@@ -63,12 +63,12 @@ def test_adamf(fake):
         p = (0.5 * neg).softmax(dim=0)
         losses.append(-F.logsigmoid(score[b]) - (p * F.logsigmoid(-neg)).sum())
     assert torch.allclose(model.loss(*args).double(), torch.stack(losses).mean(), atol=1e-5)
-    ((params, loss_fn),) = model.objectives()
+    ((_, params, loss_fn),) = model.objectives()
     assert loss_fn == model.loss and len(params) == len(list(model.parameters()))
 
 
 def test_adamf_trains(fake):
-    model = build(fake, adversary=Adversary(), loss=SampledLoss(16, sampler="joint"))
+    model = build(fake, adversary=Adversary(), loss=SampledLoss(16, sampler="shared"))
     history = fit(
         model, fake, 45, 128, lr={"model": 0.02, "generator": 0.001}, eval_every=15, progress=False
     )
@@ -91,7 +91,7 @@ def test_modality_that_the_whole_batch_lacks(fake, weight):
     visual = list(model.fusion.in_channels).index("visual")
     assert (alpha[:, visual] == 0).all() and torch.allclose(alpha.sum(dim=-1), torch.ones(1))
 
-    for params, loss_fn in model.objectives():
+    for _, params, loss_fn in model.objectives():
         model.zero_grad()
         loss = loss_fn(*args)
         loss.backward()
@@ -123,7 +123,7 @@ def test_single_facts(fake, num_groups):
         losses = torch.stack([model.loss(*single) for single in batches])
         assert torch.allclose(losses.mean(), model.loss(*args), atol=1e-5)
     before = {name: p.clone() for name, p in model.named_parameters()}
-    optimizers = [torch.optim.Adam(params, lr=0.01) for params, _ in model.objectives()]
+    optimizers = [torch.optim.Adam(params, lr=0.01) for _, params, _ in model.objectives()]
     train(model, batches, optimizers)
     for name, p in model.named_parameters():  # What stands in for a modality is masked.
         assert p.isfinite().all() and torch.equal(p, before[name]) == ("missing" in name), name
@@ -132,7 +132,7 @@ def test_single_facts(fake, num_groups):
 def test_structure_that_is_left_out_is_not_trained(fake, tmp_path):
     model = build(fake, struct=False, loss="ce")
     before = model.node_emb.weight.clone()
-    ((params, loss_fn),) = model.objectives()
+    ((_, params, loss_fn),) = model.objectives()
     loss_fn(*batch(fake)[:3]).backward()
     assert all(p.grad is not None for p in params)
     settings = {"lr": 0.01, "checkpoint": tmp_path / "run.pt", "progress": False}

@@ -41,7 +41,7 @@ def test_adversary_of_weight_zero_is_plain_adamf(fake):
 def test_mat(fake, kinds):
     model = build(fake, adversary=Adversary(weight=0.3, num_groups=2, kinds=kinds))
     *facts, neg_index = args = batch(fake)
-    (own, loss), (generators, generator_loss) = model.objectives()
+    (_, own, loss), (_, generators, generator_loss) = model.objectives()
     assert not {id(p) for p in own} & {id(p) for p in generators}
     assert len(own) + len(generators) == len(list(model.parameters()))
 
@@ -110,7 +110,7 @@ def test_the_model_is_constant_to_generators(fake, loss):
     model = build(fake, adversary=Adversary(num_groups=2), loss=loss)
     *facts, neg_index = batch(fake)
     target = (facts[2], neg_index) if loss is None else (facts[2],)
-    (own, _), (generators, generator_loss) = model.objectives()
+    (_, own, _), (_, generators, generator_loss) = model.objectives()
     generator_loss(*facts[:2], *target).backward()
     assert all(p.grad is None and p.requires_grad for p in own)
     assert all(p.grad.abs().sum() > 0 for p in generators)

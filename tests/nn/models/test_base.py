@@ -73,7 +73,7 @@ def test_pyg_protocol(fake):
     loader = model.loader(data.edge_index[0], data.edge_type, data.edge_index[1], batch_size=32)
     loss = model.loss(*next(iter(loader)))
     assert loss.dim() == 0 and loss.isfinite()
-    ((params, loss_fn),) = model.objectives()
+    ((_, params, loss_fn),) = model.objectives()
     assert loss_fn == model.loss and len(params) == len(list(model.parameters()))
 
     triples = fake.edge_index[0, :20], fake.edge_type[:20], fake.edge_index[1, :20]

@@ -51,7 +51,7 @@ def test_mat(fake, cls, loss):
     model = build(cls, fake, loss=loss, adversary=Adversary(weight=0.3))
     facts = fake.edge_index[0, :6], fake.edge_type[:6], fake.edge_index[1, :6]
     args = (*facts, torch.randint(fake.num_nodes, (6, 4))) if loss != "ce" else facts
-    (own, loss_fn), (generators, generator_loss) = model.objectives()
+    (_, own, loss_fn), (_, generators, generator_loss) = model.objectives()
     assert len(own) + len(generators) == len(list(model.parameters()))
     loss_fn(*args).backward()
     assert all(p.grad is None for p in generators)

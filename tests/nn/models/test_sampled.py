@@ -4,11 +4,11 @@ from torch_geometric.nn.kge import TransE
 
 from torch_imf import KGE, evaluate, fit
 from torch_imf import sampler as module
-from torch_imf.data import TripletIndex, modalities
+from torch_imf.data import NegativeLoader, TripletIndex, modalities
 from torch_imf.nn import IKRL, AdaMF, Adversary, SampledLoss, self_adversarial_loss
 from torch_imf.nn.models.sampled import shared_negatives
 from torch_imf.registry import class_names, resolve
-from torch_imf.sampler import BernoulliSampler, CrossModalAttention, NegativeLoader
+from torch_imf.sampler import BernoulliSampler, CrossModalAttention
 
 
 def build(cls, data, name, seed=1, **kwargs):
@@ -73,12 +73,12 @@ def test_kge_trains_on_samples(fake, scorer):
 def test_every_sampler_trains(fake, name, cls):
     model = build(cls, fake, name)
     learned = model.other_objectives()
-    before = [p.clone() for params, _ in learned for p in params]
+    before = [p.clone() for _, params, _ in learned for p in params]
     fit(model, fake, 20, 128, lr=0.02, eval_every=20, progress=False)
     assert evaluate(model, fake)["mrr"] > 0.15  # Chance is 0.04.
     # So does the sampler:
     assert bool(learned) == (name in {"KBGANSampler", "MMRNSSampler"})
-    after = [p for params, _ in learned for p in params]
+    after = [p for _, params, _ in learned for p in params]
     assert not any(torch.equal(x, y) for x, y in zip(before, after, strict=True))
     if name == "KBGANSampler":
         assert model.sampler.baseline != 0
@@ -92,22 +92,19 @@ def test_objectives_share_the_parameters_out(fake, name, cls, adversary):
     model = build(cls, fake, name, **({"adversary": Adversary()} if adversary else {}))
     objectives = model.objectives()
     has_own = any(True for _ in model.sampler.parameters())
-    assert [loss.__name__ for _, loss in objectives] == [
-        "loss",
-        *(["sampler_loss"] if has_own else []),
-        *(["generator_loss"] if adversary else []),
-    ]
-    ids = [id(p) for params, _ in objectives for p in params]
+    others = ["sampler"] * has_own + ["generator"] * adversary
+    assert [name for name, *_ in objectives] == ["model", *others]
+    ids = [id(p) for _, params, _ in objectives for p in params]
     assert len(ids) == len(set(ids)) and set(ids) == {id(p) for p in model.parameters()}
 
     # Neither the model nor its sampler learns from the loss of the other:
     loader = model.loader(fake.edge_index[0], fake.edge_type, fake.edge_index[1], batch_size=64)
     batch = next(iter(loader))
-    for i, (params, loss) in enumerate(objectives[: 1 + has_own]):
+    for i, (_, params, loss) in enumerate(objectives[: 1 + has_own]):
         model.zero_grad()
         loss(*batch).backward()
         assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in params)
-        for j, (others, _) in enumerate(objectives):
+        for j, (_, others, _) in enumerate(objectives):
             assert i == j or all(p.grad is None for p in others)
 
 
@@ -195,7 +192,7 @@ def test_facts_that_share_negatives(name):
 
 def test_the_loader_tells_what_is_shared():
     facts = [torch.randint(9, (20,)), torch.randint(2, (20,)), torch.randint(9, (20,))]
-    for sampler, size in (("joint", 128), ("uniform", 1)):
+    for sampler, size in (("shared", 128), ("uniform", 1)):
         loss_fn = SampledLoss(4, sampler=sampler)
         loader = loss_fn.loader(*facts, num_nodes=9, batch_size=20)
         assert loss_fn.chunk_size == size

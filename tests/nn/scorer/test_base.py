@@ -66,12 +66,30 @@ def test_gradients_are_finite_at_a_perfect_match(scorer):
     assert key.grad.isfinite().all()
 
 
+@pytest.mark.parametrize("num_queries", [1, 6])
+@pytest.mark.parametrize("autocast", [False, True])
+def test_trains_on_any_batch(scorer, num_queries, autocast):
+    scorer.train()
+    head, rel, tail = (x.requires_grad_() for x in inputs(scorer, num_queries, 7))
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        score = scorer.similarity(scorer.query(head, rel), scorer.key(tail))
+    assert score.size() == (num_queries, 7)
+    if scorer.dot_product:
+        assert score.dtype == (torch.bfloat16 if autocast else torch.float)
+    score.float().square().sum().backward()
+    for x in (head, rel, tail, *scorer.parameters()):
+        assert x.grad.dtype == torch.float and x.grad.isfinite().all()
+    scorer.reset_parameters()
+    norms = [x for x in scorer.modules() if hasattr(x, "running_mean")]
+    assert all(x.running_mean.abs().max() == 0 for x in norms)
+
+
 def test_scorer_resolver():
     assert isinstance(resolve("scorer", "rotate", 8), scorers.RotatE)
     assert isinstance(resolve("scorer", "contextual", 8, 4), scorers.ContextualRelationalScorer)
     module = scorers.TransE(8)
     assert resolve("scorer", module) is module
-    with pytest.raises(ValueError, match="Could not resolve 'transx' among choices .*TransE"):
+    with pytest.raises(ValueError, match="There is no scorer 'transx'. Did you mean 'transe'"):
         resolve("scorer", "transx", 8)
     with pytest.raises(ValueError, match="need to be positive"):
         scorers.TransE(0)

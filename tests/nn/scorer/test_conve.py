@@ -30,13 +30,8 @@ def test_conve_equals_the_pipeline_of_the_paper():
     x = normalize(x, scorer.norms[2]).clamp(min=0)
     expected = x @ tail[:, :-1].t() + tail[:, -1]
 
-    query = scorer.query(head, rel)
-    assert query.size() == (6, 12)
-    assert torch.allclose(scorer.similarity(query, scorer.key(tail)), expected, atol=1e-5)
-    index = torch.randint(7, (6, 2))
-    out = scorer.similarity(query, scorer.key(tail)[index])
-    assert torch.allclose(out, expected.gather(1, index), atol=1e-5)
-    assert torch.allclose(scorer(head, rel, tail[:6]), expected[:, :6].diag(), atol=1e-5)
+    score = scorer.similarity(scorer.query(head, rel), scorer.key(tail))
+    assert torch.allclose(score, expected, atol=1e-5)
 
 
 def test_conve_default_height():
@@ -56,23 +51,6 @@ def test_conve_dropout():
     assert torch.allclose(out[~dropped], 2 * x[~dropped])  # Whole maps, or nothing of them.
     scorer.eval()
     assert torch.equal(scorer.query(head, rel), scorer.query(head, rel))
-
-
-@pytest.mark.parametrize("num_queries", [1, 6])
-@pytest.mark.parametrize("autocast", [False, True])
-def test_conve_trains_on_any_batch(num_queries, autocast):
-    scorer = ConvE(9, kernel_size=3, hidden_dropout=0.0)
-    head, rel, tail = (torch.randn(n, 9, requires_grad=True) for n in (num_queries, num_queries, 7))
-    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
-        query = scorer.query(head, rel)
-        score = scorer.similarity(query, scorer.key(tail))
-    assert score.size() == (num_queries, 7)
-    assert score.dtype == (torch.bfloat16 if autocast else torch.float)
-    score.float().square().sum().backward()
-    for x in (head, rel, tail, *scorer.parameters()):
-        assert x.grad.dtype == torch.float and x.grad.isfinite().all()
-    scorer.reset_parameters()
-    assert scorer.norms[1].running_mean.abs().max() == 0
 
 
 def test_conve_with_a_map_of_one_pixel():

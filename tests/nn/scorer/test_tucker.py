@@ -26,13 +26,8 @@ def test_tucker_equals_the_core_tensor_product():
     query = torch.einsum("irj,bi,br->bj", core, normalize(head, scorer.norms[0]), rel)
     expected = torch.einsum("bj,nj->bn", normalize(query, scorer.norms[1]), tail)
 
-    query = scorer.query(head, rel)
-    assert query.size() == (5, 4)
-    assert torch.allclose(scorer.similarity(query, scorer.key(tail)), expected, atol=1e-5)
-    index = torch.randint(7, (5, 2))
-    out = scorer.similarity(query, scorer.key(tail)[index])
-    assert torch.allclose(out, expected.gather(1, index), atol=1e-5)
-    assert torch.allclose(scorer(head, rel, tail[:5]), expected[:, :5].diag(), atol=1e-5)
+    score = scorer.similarity(scorer.query(head, rel), scorer.key(tail))
+    assert torch.allclose(score, expected, atol=1e-5)
 
 
 def test_tucker_dropout():
@@ -58,21 +53,3 @@ def test_tucker_dropout():
     assert torch.equal(scorer.query(head, head), scorer.query(head, head))
     with pytest.raises(ValueError, match="dropout probability has to be between 0 and 1"):
         TuckER(4, hidden_dropout=1.5)
-
-
-@pytest.mark.parametrize("num_queries", [1, 6])
-@pytest.mark.parametrize("autocast", [False, True])
-def test_tucker_trains_on_any_batch(num_queries, autocast):
-    scorer = TuckER(8, 4)
-    head = torch.randn(num_queries, 8, requires_grad=True)
-    rel = torch.randn(num_queries, 4, requires_grad=True)
-    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
-        query = scorer.query(head, rel)
-        score = scorer.similarity(query, torch.randn(9, 8))
-    assert score.size() == (num_queries, 9)
-    assert score.dtype == (torch.bfloat16 if autocast else torch.float)
-    score.float().square().sum().backward()
-    for x in (head, rel, *scorer.parameters()):
-        assert x.grad.dtype == torch.float and x.grad.isfinite().all()
-    scorer.reset_parameters()
-    assert scorer.norms[0].running_mean.abs().max() == 0

@@ -43,11 +43,18 @@ class Chunks:
     def __init__(
         self, query: Tensor, key: Tensor, pos_index: Tensor, chunk_size: int | None = None
     ) -> None:
-        self.low, self.dtype = compute_dtype(query, key)
+        if query.size(0) == 0 or key.size(0) == 0:
+            raise ValueError(
+                f"A 1-N loss needs queries and candidates (got {query.size(0)} and {key.size(0)})"
+            )
+        self.low = torch.promote_types(query.dtype, key.dtype)
+        self.dtype = torch.promote_types(self.low, torch.float32)
+        if torch.is_autocast_enabled(query.device.type):
+            self.low = torch.get_autocast_dtype(query.device.type)
         self.query = query.detach().to(self.low)
         self.all_keys = key.detach()
         self.size = (query.size(0), key.size(0))
-        self.parts = list(chunk_positives(pos_index, *self.size, chunk_size))
+        self.parts = list(_parts(pos_index, *self.size, chunk_size))
         numel = query.size(0) * self.parts[0][1]
         self.buffer = query.new_empty(numel, dtype=self.dtype)
         self.low_buffer = self.buffer
@@ -71,16 +78,10 @@ class Chunks:
         return buffer[: self.size[0] * num_keys].view(-1, num_keys)
 
 
-def chunk_positives(
-    pos_index: Tensor,
-    num_queries: int,
-    num_keys: int,
-    chunk_size: int | None = None,
+def _parts(
+    pos_index: Tensor, num_queries: int, num_keys: int, chunk_size: int | None
 ) -> Iterator[tuple[int, int, Tensor, Tensor]]:
-    r"""Splits the candidates of a 1-N loss into chunks, and yields for each
-    its range :obj:`start, end` and the positives inside it (:obj:`row`: query,
-    :obj:`col`: position in the chunk).
-    """
+    # The range of each chunk and the positives inside it.
     if chunk_size is None:
         # About 8 MB of float32 logits stay close to the cores:
         chunk_size = max(256, 2**21 // max(num_queries, 1))
@@ -107,22 +108,6 @@ def fact_shares(
     share = torch.ones_like(count) if weight is None else weight.to(dtype)
     share = share / share.sum().clamp(min=torch.finfo(dtype).tiny) * (count > 0)
     return share, share / count.clamp(min=1)
-
-
-def compute_dtype(query: Tensor, key: Tensor) -> tuple[torch.dtype, torch.dtype]:
-    r"""Returns the type of the products, as autocast asks, and the type of
-    everything else: :obj:`float32` or wider.
-    """
-    if query.size(0) == 0 or key.size(0) == 0:
-        raise ValueError(
-            f"A 1-N loss needs queries and candidates (got {query.size(0)} and {key.size(0)})"
-        )
-    device_type = query.device.type
-    dtype = torch.promote_types(query.dtype, key.dtype)
-    accumulate = torch.promote_types(dtype, torch.float32)
-    if torch.is_autocast_enabled(device_type):
-        dtype = torch.get_autocast_dtype(device_type)
-    return dtype, accumulate
 
 
 class Gradients:

@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 
 import torch
@@ -47,17 +47,14 @@ def contrastive_loss(
     Raises:
         ValueError: If there are no modalities, or a pair is no two of them.
     """
-    x_dict = _normalize(x_dict)
     losses = []
-    for p, q in _pairs(x_dict, pairs):
-        u, v = x_dict[p], x_dict[q]
-        mask = _both(mask_dict, p, q)
+    for u, v, mask in _pairs(x_dict, mask_dict, pairs):
         if mask is not None:
             u, v = u * mask.unsqueeze(-1), v * mask.unsqueeze(-1)
         # An entity set that shares no entity gives 2 - 0 + 0, a constant:
         size = u.size(0) if mask is None else mask.sum().clamp(min=1)
         losses.append(2 - (u * v).sum() / size + (u.sum(0) * v.sum(0)).sum() / size**2)
-    return torch.stack(losses).mean() if losses else _zero(x_dict)
+    return _mean(losses, x_dict)
 
 
 def info_nce_loss(
@@ -79,29 +76,19 @@ def info_nce_loss(
     negatives that are closest. It needs :math:`O(N^2)` memory.
 
     Args:
-        x_dict (dict[str, torch.Tensor]): The latent representations of the
-            same entities per modality, of shape :obj:`[N, C]` each.
-        mask_dict (dict[str, torch.Tensor], optional): Which entities have the
-            modality, of shape :obj:`[N]` each. (default: :obj:`None`)
+        x_dict (dict[str, torch.Tensor]): See :meth:`contrastive_loss`.
+        mask_dict (dict[str, torch.Tensor], optional): Likewise.
         temperature (float, optional): The temperature :math:`\tau`, positive.
             (default: :obj:`0.1`)
-        pairs (list[tuple[str, str]], optional): The pairs to compare. If
-            :obj:`None`, all of them. (default: :obj:`None`)
+        pairs (list[tuple[str, str]], optional): See :meth:`contrastive_loss`.
 
     Returns:
         A scalar, at least zero; zero if there are no two modalities.
-
-    Raises:
-        ValueError: If there are no modalities, a pair is no two of them, or
-            :obj:`temperature` is not positive.
     """
     if temperature <= 0:
         raise ValueError(f"'temperature' needs to be positive (got {temperature})")
-    x_dict = _normalize(x_dict)
     losses = []
-    for p, q in _pairs(x_dict, pairs):
-        u, v = x_dict[p], x_dict[q]
-        mask = _both(mask_dict, p, q)
+    for u, v, mask in _pairs(x_dict, mask_dict, pairs):
         if mask is not None:
             u, v = u[mask], v[mask]
         if u.size(0) > 0:
@@ -109,16 +96,7 @@ def info_nce_loss(
                 score = u @ v.t() / temperature
             target = torch.arange(u.size(0), device=u.device)
             losses += [F.cross_entropy(score, target), F.cross_entropy(score.t(), target)]
-    return torch.stack(losses).mean() if losses else _zero(x_dict)
-
-
-def _normalize(x_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-    if len(x_dict) == 0:
-        raise ValueError("A contrastive loss needs the representations of a modality")
-    return {
-        name: F.normalize(x.to(torch.promote_types(x.dtype, torch.float32)), dim=-1)
-        for name, x in x_dict.items()
-    }
+    return _mean(losses, x_dict)
 
 
 def check_pairs(name: str, pairs: Sequence[tuple[str, str]], choices: list[str]) -> None:
@@ -129,16 +107,24 @@ def check_pairs(name: str, pairs: Sequence[tuple[str, str]], choices: list[str])
 
 
 def _pairs(
-    x_dict: dict[str, Tensor], pairs: Sequence[tuple[str, str]] | None
-) -> Sequence[tuple[str, str]]:
+    x_dict: dict[str, Tensor],
+    mask_dict: dict[str, Tensor] | None,
+    pairs: Sequence[tuple[str, str]] | None,
+) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
+    # The unit vectors of each pair of modalities, and which entities have both.
+    if len(x_dict) == 0:
+        raise ValueError("A contrastive loss needs the representations of a modality")
     check_pairs("pairs", pairs or [], list(x_dict))
-    return list(combinations(x_dict, 2)) if pairs is None else pairs
+    unit = {
+        name: F.normalize(x.to(torch.promote_types(x.dtype, torch.float32)), dim=-1)
+        for name, x in x_dict.items()
+    }
+    for p, q in combinations(x_dict, 2) if pairs is None else pairs:
+        masks = [mask_dict[name] for name in (p, q) if name in mask_dict] if mask_dict else []
+        yield unit[p], unit[q], torch.stack(masks).all(dim=0) if masks else None
 
 
-def _both(mask_dict: dict[str, Tensor] | None, p: str, q: str) -> Tensor | None:
-    masks = [mask_dict[name] for name in (p, q) if name in mask_dict] if mask_dict else []
-    return torch.stack(masks).all(dim=0) if masks else None
-
-
-def _zero(x_dict: dict[str, Tensor]) -> Tensor:
-    return next(iter(x_dict.values())).new_zeros(())
+def _mean(losses: list[Tensor], x_dict: dict[str, Tensor]) -> Tensor:
+    x = next(iter(x_dict.values()))
+    dtype = torch.promote_types(x.dtype, torch.float32)
+    return torch.stack(losses).mean() if losses else x.new_zeros((), dtype=dtype)

@@ -5,10 +5,7 @@ from torch_imf.nn.functional.chunk import fact_shares
 
 
 def dura_loss(
-    query: Tensor,
-    key: Tensor,
-    pos_index: Tensor,
-    weight: Tensor | None = None,
+    query: Tensor, key: Tensor, pos_index: Tensor, weight: Tensor | None = None
 ) -> Tensor:
     r"""The regulariser of the `"Duality-Induced Regularizer for Tensor
     Factorization Based Knowledge Graph Completion"
@@ -25,13 +22,10 @@ def dura_loss(
     takes both sides of a fact.
 
     Args:
-        query (torch.Tensor): The queries, of shape :obj:`[B, C]`.
-        key (torch.Tensor): All candidates, of shape :obj:`[N, C]`.
-        pos_index (torch.Tensor): The positives, of shape :obj:`[2, P]`
-            (row: query, column: candidate).
-        weight (torch.Tensor, optional): The weight :math:`w_i` of each query,
-            of shape :obj:`[B]`. If :obj:`None`, one each.
-            (default: :obj:`None`)
+        query (torch.Tensor): See :meth:`linear_ce_loss`.
+        key (torch.Tensor): See :meth:`linear_ce_loss`.
+        pos_index (torch.Tensor): See :meth:`linear_ce_loss`.
+        weight (torch.Tensor, optional): See :meth:`linear_ce_loss`.
 
     Returns:
         A scalar, at least zero. A query without positives adds nothing.

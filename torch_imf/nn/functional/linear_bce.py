@@ -35,25 +35,17 @@ def linear_bce_loss(
     in :obj:`float32`.
 
     Args:
-        query (torch.Tensor): The queries, of shape :obj:`[B, C]`.
-        key (torch.Tensor): All candidates, of shape :obj:`[N, C]`.
-        pos_index (torch.Tensor): The positives, of shape :obj:`[2, P]`
-            (row: query, column: candidate), without duplicates.
+        query (torch.Tensor): See :meth:`linear_ce_loss`.
+        key (torch.Tensor): See :meth:`linear_ce_loss`.
+        pos_index (torch.Tensor): See :meth:`linear_ce_loss`.
         label_smoothing (float, optional): The label smoothing, in
             :obj:`[0, 1]`. (default: :obj:`0.`)
         bias (torch.Tensor, optional): A scalar added to every logit.
             (default: :obj:`None`)
-        chunk_size (int, optional): The number of candidates to visit at once.
-            If :obj:`None`, it is chosen from the batch size.
-            (default: :obj:`None`)
+        chunk_size (int, optional): See :meth:`linear_ce_loss`.
 
     Returns:
-        A scalar in :obj:`float32` (:obj:`float64` for such inputs). It can be
-        differentiated once.
-
-    Raises:
-        ValueError: If there are no queries or no candidates, or
-            :obj:`chunk_size` is not positive.
+        As :meth:`linear_ce_loss`.
     """
     return _LinearBCE.apply(query, key, pos_index, label_smoothing, bias, chunk_size)
 

@@ -126,8 +126,7 @@ class _LinearCE(torch.autograd.Function):
                     part = (hit * query[row]).to(key.dtype)
                     grad_key[start:end].index_add_(0, col, part, alpha=-1)
             ctx.gradients = Gradients(
-                grad_query.to(query.dtype) if need_query else None,
-                grad_key if need_key else None,
+                grad_query.to(query.dtype) if need_query else None, grad_key if need_key else None
             )
         return loss
 

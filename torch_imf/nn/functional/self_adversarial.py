@@ -3,10 +3,7 @@ from torch import Tensor
 
 
 def self_adversarial_loss(
-    pos_score: Tensor,
-    neg_score: Tensor,
-    temperature: float = 1.0,
-    mask: Tensor | None = None,
+    pos_score: Tensor, neg_score: Tensor, temperature: float = 1.0, mask: Tensor | None = None
 ) -> Tensor:
     r"""The loss with self-adversarial negatives of the `"RotatE: Knowledge
     Graph Embedding by Relational Rotation in Complex Space"
@@ -18,11 +15,10 @@ def self_adversarial_loss(
         \sigma(-s^-_i), \qquad p_i = \frac{\exp(\beta s^-_i)}{\sum_j
         \exp(\beta s^-_j)}
 
-    where scores are :math:`s = \gamma - \mathcal{F}` for a distance
-    :math:`\mathcal{F}`, so that the likeliest negatives count most, as in
-    RotatE and in the released code of AdaMF. (Eq. 8 of AdaMF is printed with
-    the distance itself, which would prefer the least likely ones.) No gradient
-    flows through :math:`p_i`.
+    so that the likeliest negatives count most, as in RotatE and in the released
+    code of AdaMF (whose Eq. 8 is printed with distances instead of scores,
+    which would prefer the least likely ones). No gradient flows through
+    :math:`p_i`.
 
     Args:
         pos_score (torch.Tensor): The scores of facts, of shape :obj:`[B]`.

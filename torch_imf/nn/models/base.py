@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import Embedding, ModuleDict
 from torch_geometric.nn.kge import KGEModel
 
-from torch_imf.data import QueryLoader, TripletIndex
+from torch_imf.data import NegativeLoader, QueryLoader, TripletIndex
 from torch_imf.data.index import check_triples
 from torch_imf.evaluation.ranking import metrics, rank_tails
 from torch_imf.nn.fusion import DecisionFusion
@@ -15,7 +15,7 @@ from torch_imf.nn.models.sampled import SampledLoss
 from torch_imf.nn.models.views import ViewScoring
 from torch_imf.nn.scorer import Scorer
 from torch_imf.registry import Recorded
-from torch_imf.sampler import NegativeLoader, Sampler
+from torch_imf.sampler import Sampler
 from torch_imf.sampler.base import Objective
 
 
@@ -183,7 +183,7 @@ class MultimodalKGE(Recorded, ViewScoring, KGEModel):
             tail_index (torch.Tensor): The tail indices, of shape :obj:`[E]`.
             **kwargs (optional): Arguments of
                 :class:`~torch_imf.data.QueryLoader` or
-                :class:`~torch_imf.sampler.NegativeLoader`, such as
+                :class:`~torch_imf.data.NegativeLoader`, such as
                 :obj:`batch_size` or :obj:`shuffle`.
 
         Raises:
@@ -243,7 +243,7 @@ class MultimodalKGE(Recorded, ViewScoring, KGEModel):
         as :meth:`loss`.
         """
         others = self.other_objectives()
-        taken = {id(p) for _, params, _ in others for p in params}
+        taken = {id(p) for other in others for p in other.parameters}
         own = [p for p in self.parameters() if p.requires_grad and id(p) not in taken]
         return [Objective("model", own, self.loss), *others]
 

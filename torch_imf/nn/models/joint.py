@@ -219,5 +219,5 @@ class JointKGE(MultimodalKGE):
         others = super().other_objectives()
         if self.adversary is None or self.adversary.weight == 0:
             return others
-        parameters = list(self.adversary.parameters())
-        return [*others, Objective("generator", parameters, self.generator_loss)]
+        params = list(self.adversary.parameters())
+        return [*others, Objective("generator", params, self.generator_loss)]

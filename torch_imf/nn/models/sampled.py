@@ -4,11 +4,11 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from torch_imf.data import TripletIndex
+from torch_imf.data import NegativeLoader, TripletIndex
 from torch_imf.nn.functional import gather_similarity, self_adversarial_loss
 from torch_imf.nn.scorer import Scorer
 from torch_imf.registry import resolve
-from torch_imf.sampler import NegativeLoader, Sampler
+from torch_imf.sampler import Sampler
 
 
 class SampledLoss(torch.nn.Module):
@@ -22,7 +22,7 @@ class SampledLoss(torch.nn.Module):
         temperature (float, optional): The temperature :math:`\beta` of
             self-adversarial weights. (default: :obj:`1.`)
         sampler (str or Sampler, optional): The sampler, by name
-            (:obj:`"uniform"`, :obj:`"bernoulli"`, :obj:`"joint"`), which draws
+            (:obj:`"uniform"`, :obj:`"bernoulli"`, :obj:`"shared"`), which draws
             no training fact, or as an object, with an index and a number of
             negatives of its own. One that learns or adapts needs to be an
             object, and is part of the model. (default: :obj:`"uniform"`)

@@ -31,6 +31,8 @@ class Scorer(Recorded, torch.nn.Module):
     #: Whether :meth:`similarity` is the plain product of query and key (plus :obj:`logit_bias`),
     #: which the 1-N losses of :obj:`torch_imf.nn.functional` compute without storing the scores.
     dot_product: bool = True
+    #: Whether relation embeddings need to be of the size of entity embeddings.
+    same_channels: ClassVar[bool] = False
     #: A scalar added to every score, or :obj:`None`.
     logit_bias: Tensor | None
 
@@ -43,6 +45,11 @@ class Scorer(Recorded, torch.nn.Module):
             raise ValueError(
                 f"'channels' and 'rel_channels' need to be positive "
                 f"(got {self.channels} and {self.rel_channels})"
+            )
+        if self.same_channels and self.rel_channels != channels:
+            raise ValueError(
+                f"{self.__class__.__name__} needs 'rel_channels' to be {channels} "
+                f"(got {self.rel_channels})"
             )
 
     def reset_parameters(self) -> None:
@@ -104,39 +111,17 @@ class Scorer(Recorded, torch.nn.Module):
         return f"{self.__class__.__name__}({self.channels})"
 
 
-def check_same_size(scorer: Scorer) -> None:
-    r"""Raises a :class:`ValueError` if relation embeddings are not of the size
-    of entity embeddings.
-    """
-    if scorer.rel_channels != scorer.channels:
-        raise ValueError(
-            f"{scorer.__class__.__name__} needs 'rel_channels' to be {scorer.channels} "
-            f"(got {scorer.rel_channels})"
-        )
-
-
 class DistanceScorer(Scorer):
     r"""An abstract base class of scorers with :math:`\psi(h, r, t) = \gamma -
-    \mathrm{dist}(q, k)`.
-
-    Args:
-        channels (int): Size of entity embeddings.
-        rel_channels (int, optional): Size of relation embeddings.
-            (default: :obj:`None`)
-        margin (float, optional): The margin :math:`\gamma`: the score of a
-            perfect match. (default: :obj:`6.`)
+    \mathrm{dist}(q, k)`, where the margin :math:`\gamma` is the score of a
+    perfect match. The other arguments are those of :class:`Scorer`.
     """
 
     aliases: ClassVar[dict] = {}
 
     dot_product = False
 
-    def __init__(
-        self,
-        channels: int,
-        rel_channels: int | None = None,
-        margin: float = 6.0,
-    ) -> None:
+    def __init__(self, channels: int, rel_channels: int | None = None, margin: float = 6.0) -> None:
         super().__init__(channels, rel_channels)
         self.margin = margin
 

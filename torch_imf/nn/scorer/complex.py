@@ -18,14 +18,12 @@ class ComplEx(Scorer):
             half holds the real, the second the imaginary parts.
     """
 
+    same_channels = True
+
     def __init__(self, channels: int, rel_channels: int | None = None) -> None:
         super().__init__(channels, rel_channels)
-        if self.rel_channels != channels or channels % 2 != 0:
-            raise ValueError(
-                f"ComplEx needs an even number of 'channels', and 'rel_channels' to equal it "
-                f"(got {channels} and {self.rel_channels})"
-            )
-        self.reset_parameters()
+        if channels % 2 != 0:
+            raise ValueError(f"ComplEx needs an even number of 'channels' (got {channels})")
 
     def query(self, head: Tensor, rel: Tensor) -> Tensor:
         (h_re, h_im), (r_re, r_im) = head.chunk(2, dim=-1), rel.chunk(2, dim=-1)

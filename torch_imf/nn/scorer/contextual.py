@@ -5,7 +5,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from torch_imf.nn.functional.dropout import dropout
 from torch_imf.nn.functional.grouped_mm import grouped_mm
 from torch_imf.nn.scorer.base import Scorer
 
@@ -142,3 +141,16 @@ def batch_norm(norm: Any, x: Tensor) -> Tensor:
     return F.batch_norm(
         x, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps
     )
+
+
+def dropout(x: Tensor, p: float) -> Tensor:
+    r"""Computes :func:`torch.nn.functional.dropout`, several times faster on a
+    CPU, where PyTorch draws a number of 64 random bits for each element. Here,
+    it is 16 bits, so that the probability is a multiple of :math:`2^{-16}`.
+    """
+    if not x.is_cpu or not 0 < p < 1:
+        return F.dropout(x, p)
+    bits = torch.randint(-(2**63), 2**63 - 1, (-(-x.numel() // 4),)).view(torch.int16)
+    kept = (bits[: x.numel()] >= round(p * 2**16) - 2**15).view(x.size())
+    # A product with numbers of the same type is faster than one with a Boolean, or a selection:
+    return x * kept.to(x.dtype).mul_(1 / (1 - p))

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from torch_imf.nn.scorer.base import Scorer, check_same_size
+from torch_imf.nn.scorer.base import Scorer
 from torch_imf.nn.scorer.contextual import batch_norm
 
 
@@ -26,8 +26,6 @@ class ConvE(Scorer):
 
     Args:
         channels (int): Size :math:`C` of entity and relation embeddings.
-        rel_channels (int, optional): Size of relation embeddings: that of
-            entities. (default: :obj:`None`)
         height (int, optional): The height of the image of an embedding, a
             divisor of :obj:`channels`. If :obj:`None`, the one that makes it
             closest to a square, no higher than wide, and that
@@ -44,10 +42,11 @@ class ConvE(Scorer):
             features. (default: :obj:`0.3`)
 
     Raises:
-        ValueError: If a size is not positive, :obj:`rel_channels` differs from
-            :obj:`channels`, embeddings cannot be reshaped to images that hold
-            the kernel, or a probability is not in :obj:`[0, 1]`.
+        ValueError: If embeddings cannot be reshaped to images that hold the
+            kernel, or an argument is invalid.
     """
+
+    same_channels = True
 
     def __init__(
         self,
@@ -61,7 +60,6 @@ class ConvE(Scorer):
         hidden_dropout: float = 0.3,
     ) -> None:
         super().__init__(channels, rel_channels)
-        check_same_size(self)
         if min(num_filters, kernel_size) < 1:
             raise ValueError(
                 f"'num_filters' and 'kernel_size' need to be positive "
@@ -77,13 +75,8 @@ class ConvE(Scorer):
         self.conv = torch.nn.Conv2d(1, num_filters, kernel_size, bias=False)
         size = (2 * self.height - kernel_size + 1) * (channels // self.height - kernel_size + 1)
         self.lin = torch.nn.Linear(num_filters * size, channels - 1, bias=False)
-        self.norms = torch.nn.ModuleList(
-            [
-                torch.nn.BatchNorm2d(1),
-                torch.nn.BatchNorm2d(num_filters),
-                torch.nn.BatchNorm1d(channels - 1),
-            ]
-        )
+        norms = torch.nn.BatchNorm2d(1), torch.nn.BatchNorm2d(num_filters)
+        self.norms = torch.nn.ModuleList([*norms, torch.nn.BatchNorm1d(channels - 1)])
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -109,16 +102,9 @@ class ConvE(Scorer):
 
 
 def _heights(channels: int, kernel_size: int) -> list[int]:
-    r"""Returns the heights of an image of :obj:`channels` pixels at which two
-    of them, stacked, hold the kernel.
-    """
-    return [
-        height
-        for height in range(1, channels + 1)
-        if channels % height == 0
-        and 2 * height >= kernel_size
-        and channels // height >= kernel_size
-    ]
+    # The heights of an image of so many pixels at which two of them, stacked, hold the kernel.
+    heights = range(-(-kernel_size // 2), channels // kernel_size + 1)
+    return [height for height in heights if channels % height == 0]
 
 
 def _check_height(height: int | None, channels: int, kernel_size: int) -> int:

@@ -1,6 +1,6 @@
 from torch import Tensor
 
-from torch_imf.nn.scorer.base import Scorer, check_same_size
+from torch_imf.nn.scorer.base import Scorer
 
 
 class DistMult(Scorer):
@@ -16,10 +16,7 @@ class DistMult(Scorer):
         channels (int): Size of entity and relation embeddings.
     """
 
-    def __init__(self, channels: int, rel_channels: int | None = None) -> None:
-        super().__init__(channels, rel_channels)
-        check_same_size(self)
-        self.reset_parameters()
+    same_channels = True
 
     def query(self, head: Tensor, rel: Tensor) -> Tensor:
         return head * rel

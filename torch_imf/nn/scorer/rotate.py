@@ -19,20 +19,13 @@ class RotatE(DistanceScorer):
 
     Args:
         channels (int): Size of entity embeddings, even: the first half holds
-            the real, the second the imaginary parts.
-        rel_channels (int, optional): Size of relation embeddings, the phases
-            :math:`\boldsymbol{\theta}_r` in radians: half of
-            :obj:`channels`. (default: :obj:`None`)
+            the real, the second the imaginary parts. Those of relations, the
+            phases :math:`\boldsymbol{\theta}_r` in radians, are half as large.
         margin (float, optional): The margin :math:`\gamma`.
             (default: :obj:`6.`)
     """
 
-    def __init__(
-        self,
-        channels: int,
-        rel_channels: int | None = None,
-        margin: float = 6.0,
-    ) -> None:
+    def __init__(self, channels: int, rel_channels: int | None = None, margin: float = 6.0) -> None:
         rel_channels = channels // 2 if rel_channels is None else rel_channels
         super().__init__(channels, rel_channels, margin)
         if channels != 2 * rel_channels:
@@ -40,7 +33,6 @@ class RotatE(DistanceScorer):
                 f"RotatE needs an even number of 'channels', and 'rel_channels' to be half of it "
                 f"(got {channels} and {rel_channels})"
             )
-        self.reset_parameters()
 
     def reset_relations(self, weight: Tensor) -> None:
         torch.nn.init.uniform_(weight, -math.pi, math.pi)

@@ -1,7 +1,7 @@
 import torch
 from torch import Tensor
 
-from torch_imf.nn.scorer.base import DistanceScorer, check_same_size
+from torch_imf.nn.scorer.base import DistanceScorer
 
 
 class TransE(DistanceScorer):
@@ -21,6 +21,8 @@ class TransE(DistanceScorer):
             (default: :obj:`1.`)
     """
 
+    same_channels = True
+
     def __init__(
         self,
         channels: int,
@@ -29,9 +31,7 @@ class TransE(DistanceScorer):
         p_norm: float = 1.0,
     ) -> None:
         super().__init__(channels, rel_channels, margin)
-        check_same_size(self)
         self.p_norm = p_norm
-        self.reset_parameters()
 
     def query(self, head: Tensor, rel: Tensor) -> Tensor:
         return head + rel

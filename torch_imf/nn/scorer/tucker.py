@@ -33,10 +33,6 @@ class TuckER(Scorer):
             core tensor and relation. (default: :obj:`0.4`)
         output_dropout (float, optional): Dropout probability of the query.
             (default: :obj:`0.5`)
-
-    Raises:
-        ValueError: If a size is not positive or a probability not in
-            :obj:`[0, 1]`.
     """
 
     def __init__(

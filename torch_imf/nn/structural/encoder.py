@@ -1,13 +1,25 @@
+import math
+from collections.abc import Iterator
+from typing import Any
+
 import torch
 import torch.nn.functional as F
+import torch_geometric.typing
 from torch import Tensor
 from torch.nn import Embedding, ModuleList
+from torch_geometric.data import Data
+from torch_geometric.loader import LinkNeighborLoader
+from torch_geometric.sampler import BaseSampler, NeighborSampler
 
+from torch_imf.data import NegativeLoader, TripletIndex
+from torch_imf.data.graph import prepare
+from torch_imf.data.index import both_sides, check_triples
 from torch_imf.nn.structural.graph_attention import GraphAttention, Neighbors
-from torch_imf.nn.structural.translation import TranslationalEncoder
+from torch_imf.sampler import UniformSampler
+from torch_imf.sampler.base import Objective
 
 
-class StructuralEncoder(TranslationalEncoder):
+class StructuralEncoder(torch.nn.Module):
     r"""The structural encoder from the `"IMF: Interactive Multimodal Fusion
     Model for Link Prediction" <https://arxiv.org/abs/2303.10816>`_ paper: a
     graph attention network over the training facts in both directions. The
@@ -44,11 +56,9 @@ class StructuralEncoder(TranslationalEncoder):
     .. note::
         The form of the paper is :obj:`normalize=False, residual=False`.
         There, the loss can go to zero by vectors that grow, and entities with
-        similar neighbors become hard to tell apart. On
-        :class:`~torch_imf.datasets.Countries`, trained as above, the mean test
-        MRR of three seeds is 0.19 in this form and 0.45 by default
-        (:obj:`examples/structural_encoder.py`, with and without
-        :obj:`--paper`).
+        similar neighbors become hard to tell apart. The test MRR on
+        :class:`~torch_imf.datasets.Countries` is 0.19 in this form and 0.45 by
+        default (:obj:`examples/structural_encoder.py`).
 
     Args:
         num_nodes (int): The number of entities.
@@ -83,6 +93,9 @@ class StructuralEncoder(TranslationalEncoder):
             :obj:`num_neighbors` is invalid.
     """
 
+    edge_index: Tensor | None
+    edge_type: Tensor | None
+
     def __init__(
         self,
         num_nodes: int,
@@ -98,14 +111,22 @@ class StructuralEncoder(TranslationalEncoder):
         normalize: bool = True,
         residual: bool = True,
     ) -> None:
-        margin = hidden_channels**0.5 / 2 if margin is None else margin
-        super().__init__(
-            num_nodes, num_relations, hidden_channels, margin, num_negatives, num_neighbors
-        )
-        if min(num_layers, heads) < 1 or hidden_channels % heads != 0:
+        super().__init__()
+        sizes = {
+            "num_nodes": num_nodes,
+            "num_relations": num_relations,
+            "hidden_channels": hidden_channels,
+            "num_layers": num_layers,
+            "heads": heads,
+            "num_negatives": num_negatives,
+        }
+        for name, size in sizes.items():
+            if size < 1:
+                raise ValueError(f"'{name}' needs to be positive (got {size})")
+        if hidden_channels % heads != 0:
             raise ValueError(
-                f"'num_layers' and 'heads' need to be positive, and 'hidden_channels' a multiple "
-                f"of 'heads' (got {num_layers}, {heads} and {hidden_channels})"
+                f"'hidden_channels' needs to be a multiple of 'heads' (got {hidden_channels} and "
+                f"{heads})"
             )
         if not 0 <= dropout < 1:
             raise ValueError(f"'dropout' needs to be in [0, 1) (got {dropout})")
@@ -114,28 +135,34 @@ class StructuralEncoder(TranslationalEncoder):
                 f"'num_neighbors' needs one number for each of {num_layers} layers "
                 f"(got {num_neighbors})"
             )
+        self.num_nodes = num_nodes
+        self.num_relations = num_relations
+        self.hidden_channels = hidden_channels
         self.heads = heads
         self.dropout = dropout
+        self.margin = hidden_channels**0.5 / 2 if margin is None else margin
+        self.num_negatives = num_negatives
+        self.num_neighbors = num_neighbors
         self.edge_attention = edge_attention
         self.normalize = normalize
         self.residual = residual
 
+        self.register_buffer("edge_index", None, persistent=False)
+        self.register_buffer("edge_type", None, persistent=False)
         self._registered: tuple[Tensor, Neighbors] | None = None  # A graph, and what is sorted.
+        self.rel_emb = Embedding(num_relations, hidden_channels)
         self.node_emb = Embedding(num_nodes, hidden_channels)
+        edge_dim = hidden_channels if edge_attention else None
+        size = hidden_channels // heads
         self.convs = ModuleList(
-            GraphAttention(
-                hidden_channels,
-                hidden_channels // heads,
-                heads,
-                dropout=dropout,
-                edge_dim=hidden_channels if edge_attention else None,
-            )
+            GraphAttention(hidden_channels, size, heads, dropout, edge_dim)
             for _ in range(num_layers)
         )
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        super().reset_parameters()
+        r"""Resets all learnable parameters of the module."""
+        torch.nn.init.xavier_uniform_(self.rel_emb.weight)
         torch.nn.init.xavier_uniform_(self.node_emb.weight)
         for conv in self.convs:
             conv.reset_parameters()  # type: ignore[operator]
@@ -146,6 +173,24 @@ class StructuralEncoder(TranslationalEncoder):
         edge_type: Tensor | None = None,
         n_id: Tensor | None = None,
     ) -> Tensor:
+        r"""Encodes the entities of a graph.
+
+        Args:
+            edge_index (torch.Tensor, optional): The edges in both directions,
+                of shape :obj:`[2, E]`. If :obj:`None`, the registered graph.
+                (default: :obj:`None`)
+            edge_type (torch.Tensor, optional): Their relations, of shape
+                :obj:`[E]`. (default: :obj:`None`)
+            n_id (torch.Tensor, optional): The entities that the nodes of a
+                part of the graph stand for, of shape :obj:`[M]`. If
+                :obj:`None`, all of them. (default: :obj:`None`)
+
+        Returns:
+            The vectors, of shape :obj:`[N, C]` or :obj:`[M, C]`.
+
+        Raises:
+            ValueError: If shapes are wrong or there is no graph.
+        """
         if edge_index is None:
             edge_index, edge_type = self.edge_index, self.edge_type
         if edge_index is None or edge_type is None:
@@ -173,9 +218,208 @@ class StructuralEncoder(TranslationalEncoder):
                 self._registered = edge_index, Neighbors.of(edge_index, edge_type, num_nodes)
         return self._registered[1]
 
+    # The graph ###################################################################################
+
+    def register_graph(self, data: Data) -> "StructuralEncoder":
+        r"""Makes the training facts of a graph, in both directions, the graph
+        that is encoded if the module is called without arguments. It is not
+        part of the state dictionary.
+
+        Args:
+            data (Data): All facts with split masks.
+
+        Raises:
+            ValueError: If the graph is not sound or does not fit.
+        """
+        data = prepare(self, data)
+        head_index, tail_index = data.edge_index[:, data.train_mask]
+        self._register(head_index, data.edge_type[data.train_mask], tail_index)
+        return self
+
+    @torch.no_grad()
+    def encode(self, data: Data) -> Tensor:
+        r"""Returns the vectors of all entities, of shape :obj:`[N, C]`, as
+        features: from the training facts of a graph alone, without dropout
+        and gradients. Registers the graph (:meth:`register_graph`).
+        """
+        self.register_graph(data)
+        training = self.training
+        out = self.eval()()
+        self.train(training)
+        return out
+
+    def _register(self, head_index: Tensor, rel_type: Tensor, tail_index: Tensor) -> None:
+        size = self.num_relations
+        check_triples(head_index, rel_type, tail_index, self.num_nodes, 2 * size)
+        base = rel_type < size  # Inverse triples follow from these, given or not.
+        fact = head_index[base], rel_type[base], tail_index[base]
+        head_index, rel_type, tail_index = both_sides(*fact, size)
+        self.edge_index, self.edge_type = torch.stack([head_index, tail_index]), rel_type
+
+    # The energy ##################################################################################
+
+    def rel_embedding(self) -> Tensor:
+        r"""The vectors of all relations, of shape :obj:`[2 * R, C]`: inverse
+        relations come last and are the negatives of base relations.
+        """
+        return torch.cat([self.rel_emb.weight, -self.rel_emb.weight])
+
+    def energy(self, x: Tensor, head_index: Tensor, rel_type: Tensor, tail_index: Tensor) -> Tensor:
+        r"""The energy of triples, given the vectors of entities. Indices
+        broadcast, so :obj:`[B, 1], [B, 1], [B, K]` gives :obj:`[B, K]`.
+        """
+        query = x[head_index] + F.embedding(rel_type, self.rel_embedding())
+        return (query - x[tail_index]).abs().sum(dim=-1)
+
+    @torch.no_grad()
+    def predict(self, head_index: Tensor, rel_type: Tensor) -> Tensor:
+        r"""Scores every entity as tail of each query :obj:`[B], [B]` by its
+        negative energy, on the registered graph, of shape :obj:`[B, N]`. Each
+        call encodes the graph, so few large batches are faster than many small
+        ones.
+        """
+        check_triples(head_index, rel_type, head_index, self.num_nodes, 2 * self.num_relations)
+        x = self()
+        return -torch.cdist(x[head_index] + self.rel_embedding()[rel_type], x, p=1.0)
+
+    # The protocol of torch_imf.fit ###############################################################
+
+    def loss(
+        self,
+        head_index: Tensor,
+        rel_type: Tensor,
+        tail_index: Tensor,
+        neg_index: Tensor,
+        *graph: Tensor,
+    ) -> Tensor:
+        r"""Computes the hinge loss of a batch of :meth:`loader`. An entry of
+        :obj:`-1` in :obj:`neg_index` adds nothing.
+
+        Raises:
+            ValueError: If shapes are wrong.
+        """
+        sizes = [list(x.size()) for x in (head_index, rel_type, tail_index, neg_index)]
+        if neg_index.dim() != 2 or any(size != sizes[3][:1] for size in sizes[:3]):
+            raise ValueError(f"Expected indices of shape [B], [B], [B] and [B, K] (got {sizes})")
+        x = self(*graph)
+        pos = self.energy(x, head_index, rel_type, tail_index).unsqueeze(1)
+        query = head_index.unsqueeze(1), rel_type.unsqueeze(1)
+        neg = self.energy(x, *query, neg_index.clamp(min=0))
+        neg = neg.masked_fill(neg_index < 0, math.inf)  # Beyond any margin.
+        return F.margin_ranking_loss(neg, pos.expand_as(neg), torch.ones_like(neg), self.margin)
+
+    def loader(
+        self,
+        head_index: Tensor,
+        rel_type: Tensor,
+        tail_index: Tensor,
+        neighbor_sampler: BaseSampler | None = None,
+        **kwargs: Any,
+    ) -> "NegativeLoader | SubgraphLoader":
+        r"""Returns a mini-batch loader over the given facts in both
+        directions with negatives, and with the neighbors of their entities
+        where :obj:`num_neighbors` is set. Registers the facts as the graph to
+        encode.
+
+        Args:
+            head_index (torch.Tensor): The head indices, of shape :obj:`[E]`.
+            rel_type (torch.Tensor): The relation types, with or without
+                inverse ones, of shape :obj:`[E]`.
+            tail_index (torch.Tensor): The tail indices, of shape :obj:`[E]`.
+            neighbor_sampler (BaseSampler, optional): What samples neighbors. If
+                :obj:`None`, :class:`~torch_geometric.sampler.NeighborSampler`,
+                which needs :obj:`pyg-lib` or :obj:`torch-sparse`.
+                (default: :obj:`None`)
+            **kwargs (optional): Arguments of
+                :class:`~torch_imf.data.NegativeLoader`, such as
+                :obj:`batch_size` or :obj:`shuffle`.
+
+        Raises:
+            ValueError: If an id is out of range, or there are no facts.
+            ImportError: If there is nothing to sample neighbors by.
+        """
+        self._register(head_index, rel_type, tail_index)
+        edge_index, edge_type = self.edge_index, self.edge_type
+        assert edge_index is not None and edge_type is not None
+        device = edge_index.device
+        if self.num_neighbors is not None:  # They are sampled on the CPU.
+            edge_index, edge_type = edge_index.cpu(), edge_type.cpu()
+        fact = edge_index[0], edge_type, edge_index[1]
+        sampler = UniformSampler(self.num_nodes, TripletIndex(*fact), self.num_negatives)
+        loader = NegativeLoader(*fact, sampler, **kwargs)
+        if self.num_neighbors is None:
+            return loader
+        data = Data(edge_index=edge_index, edge_type=edge_type, num_nodes=self.num_nodes)
+        return SubgraphLoader(loader, data, self.num_neighbors, device, neighbor_sampler)
+
+    def objectives(self) -> list[Objective]:
+        r"""What is trained: all parameters, by the one loss."""
+        return [Objective("model", list(self.parameters()), self.loss)]
+
     def __repr__(self) -> str:
         return (
             f"{self.__class__.__name__}({self.num_nodes}, num_relations={self.num_relations}, "
             f"hidden_channels={self.hidden_channels}, num_layers={len(self.convs)}, "
             f"heads={self.heads})"
         )
+
+
+class SubgraphLoader:
+    r"""The batches of a loader, each with the neighbors of its entities, by
+    :class:`~torch_geometric.loader.LinkNeighborLoader`.
+
+    It yields the arguments of :meth:`StructuralEncoder.loss`: a batch, in which
+    entities are positions in :obj:`n_id`, and its graph :obj:`(edge_index,
+    edge_type, n_id)`. Both the loader and the graph :obj:`data` are on the CPU,
+    and what is yielded on :obj:`device`.
+    """
+
+    def __init__(
+        self,
+        loader: NegativeLoader,
+        data: Data,
+        num_neighbors: list[int],
+        device: torch.device,
+        neighbor_sampler: BaseSampler | None = None,
+    ) -> None:
+        backends = torch_geometric.typing
+        if neighbor_sampler is None:
+            if not (backends.WITH_PYG_LIB or backends.WITH_TORCH_SPARSE):
+                raise ImportError(
+                    "'num_neighbors' needs 'pyg-lib' or 'torch-sparse' to sample neighbors: "
+                    "install one that fits your version of PyTorch, or leave 'num_neighbors' out"
+                )
+            neighbor_sampler = NeighborSampler(data, num_neighbors)
+        self.loader = loader
+        self.data = data
+        self.num_neighbors = num_neighbors
+        self.device = device
+        self.neighbor_sampler = neighbor_sampler
+
+    def __len__(self) -> int:
+        return len(self.loader)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
+        batches = list(self.loader)
+        # The pairs of each head with its tail and its negatives (the tail again where there is
+        # none), fact by fact:
+        head_index, _, tail_index, neg_index = map(torch.cat, zip(*batches, strict=True))
+        tail = tail_index.unsqueeze(1)
+        key_index = torch.cat([tail, neg_index.where(neg_index >= 0, tail)], dim=1)  # [E, 1 + K]
+        pair_index = torch.stack([head_index.unsqueeze(1).expand_as(key_index), key_index])
+        loader = LinkNeighborLoader(
+            self.data,
+            self.num_neighbors,
+            edge_label_index=pair_index.view(2, -1),
+            neighbor_sampler=self.neighbor_sampler,
+            batch_size=self.loader.batch_size * key_index.size(1),
+        )
+        for batch, (_, rel_type, _, neg_index) in zip(loader, batches, strict=True):
+            batch, is_none = batch.to(self.device), (neg_index < 0).to(self.device)
+            head_index, key_index = batch.edge_label_index.view(2, rel_type.numel(), -1)
+            fact = head_index[:, 0], rel_type.to(self.device), key_index[:, 0]
+            neg_index = key_index[:, 1:].masked_fill(is_none, -1)
+            yield *fact, neg_index, batch.edge_index, batch.edge_type, batch.n_id
+
+    def __repr__(self) -> str:
+        return f"{self.__class__.__name__}({self.loader}, num_neighbors={self.num_neighbors})"

@@ -56,17 +56,8 @@ class GraphAttention(GATConv):
     they are made, rather than stored for all edges.
 
     If there are types of edges, their embeddings take part in attention as
-    features of edges do. They are projected once per type.
-
-    Args:
-        in_channels (int): Size of the vectors of nodes.
-        out_channels (int): Size of the output of each head.
-        heads (int, optional): The number of heads, whose outputs are
-            concatenated. (default: :obj:`1`)
-        dropout (float, optional): Dropout probability of attention.
-            (default: :obj:`0.`)
-        edge_dim (int, optional): Size of the embeddings of edge types, if there
-            are any. (default: :obj:`None`)
+    features of edges do. They are projected once per type. The arguments are
+    those of :class:`~torch_geometric.nn.GATConv`.
 
     Shapes:
         - **input:** :obj:`x` :math:`(N, C)`, the :class:`Neighbors`, and

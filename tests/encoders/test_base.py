@@ -1,0 +1,104 @@
+import numpy as np
+import pytest
+import torch
+
+from torch_imf import registry
+from torch_imf.datasets import Countries
+from torch_imf.datasets.encoder import tag
+from torch_imf.encoders import (
+    Encoder,
+    FeatureFile,
+    NumericEncoder,
+    PixelEncoder,
+    TextEncoder,
+    TfidfEncoder,
+    VisualEncoder,
+    base,
+)
+from torch_imf.encoders.base import default_device, hash_weights, record_of, require
+
+TEXTS = ["a rock band", None, "a large river", "a small river in a deep valley"]
+NUMBERS = (torch.tensor([0, 1, 1]), ["a", "a", "b"], torch.tensor([1.0, 2.0, 3.0]), 3)
+
+
+def test_registry():
+    own = {FeatureFile, NumericEncoder, PixelEncoder, TextEncoder, TfidfEncoder, VisualEncoder}
+    assert set(registry.classes("encoder").values()) == own
+    assert registry.lookup("encoder", "tfidf") is TfidfEncoder
+    encoder = registry.resolve("encoder", "pixel", height=2, width=3)
+    assert encoder.init_args == {"height": 2, "width": 3}
+    assert str(encoder) == "PixelEncoder(height=2, width=3)"
+
+
+@pytest.mark.parametrize(
+    "encoder, inputs", [(TfidfEncoder(3), (TEXTS,)), (NumericEncoder(), NUMBERS)]
+)
+def test_state(encoder, inputs, tmp_path):
+    fresh = type(encoder)(**encoder.init_args)
+    with pytest.raises(ValueError, match="has not seen anything yet, call 'fit' first"):
+        fresh.transform(*inputs)
+    x, mask = encoder(*inputs)
+    np.savez(tmp_path / "state.npz", **encoder.state_dict())  # Plain arrays.
+    with np.load(tmp_path / "state.npz", allow_pickle=False) as state:
+        fresh.load_state_dict(state)
+    assert torch.equal(fresh.transform(*inputs)[0], x)
+    assert torch.equal(encoder.fit(*inputs).transform(*inputs)[1], mask)
+    with pytest.raises(ValueError, match=r"needs the arrays \[.*\] \(got \['a'\]\)"):
+        fresh.load_state_dict({"a": np.ones(1)})
+
+
+def test_encoders_without_state():
+    encoder = PixelEncoder(1, 1)
+    assert encoder.fit([None]) is encoder
+    assert encoder.state_dict() == {}
+    encoder.load_state_dict({})
+    with pytest.raises(NotImplementedError):
+        Encoder()([])
+
+
+class Plain(Encoder):
+    packages = ("torch", "torch-geometric")
+
+    def __init__(self, size=1, weights=None, batch_size=3):
+        self.size, self.weights, self.batch_size = size, weights, batch_size
+
+    def transform(self, texts):
+        return torch.ones(len(texts), self.size), torch.ones(len(texts), dtype=torch.bool)
+
+
+def test_files_keep_their_names_when_packages_are_upgraded(tmp_path, monkeypatch):
+    names, records = [], []
+    for version in ("1.0", "2.0+cpu"):
+        monkeypatch.setattr(base, "version", lambda _, version=version: version)
+        names.append(tag(Plain(2)))
+        dataset = Countries(str(tmp_path), text=Plain(2), visual=None, numeric=None)
+        records.append(dataset[0].encoders["text"])
+    assert names[0] == names[1] == tag(Plain(2, batch_size=7)) != tag(Plain(3))
+    # The file of the first is still used, and says what it was made with:
+    assert records == ["Plain(size=2) with torch 1.0, torch-geometric 1.0"] * 2
+    assert record_of(Plain(2)) == "Plain(size=2) with torch 2.0, torch-geometric 2.0"
+    assert record_of(len) == repr(len)
+
+
+def test_require():
+    require("torch-geometric", "GCN", "MLP")
+    with pytest.raises(ImportError, match="'A' requires 'no-such', run 'pip .* or use 'B'"):
+        require("no-such", "A", "B")
+
+
+def test_default_device():
+    assert default_device("cpu") == torch.device("cpu")
+    assert (default_device(None).type == "cpu") is not torch.accelerator.is_available()
+
+
+def test_hash_weights(tmp_path):
+    (tmp_path / "1_Pooling").mkdir()
+    (tmp_path / "1_Pooling" / "config.json").write_text("{}")
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    before = hash_weights(tmp_path)
+    assert len(before) == 16
+    assert before != hash_weights(tmp_path / "model.safetensors")
+    (tmp_path / "README.md").write_text("Says nothing that changes the output.")
+    assert hash_weights(tmp_path) == before
+    (tmp_path / "1_Pooling" / "config.json").write_text('{"cls": true}')
+    assert hash_weights(tmp_path) != before

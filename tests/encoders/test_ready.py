@@ -1,0 +1,344 @@
+import multiprocessing
+import os
+import pickle
+import resource
+from pathlib import Path
+
+import fsspec
+import numpy as np
+import pytest
+import torch
+from torch_geometric.testing import withPackage
+
+from torch_imf.data import NameIndex
+from torch_imf.encoders import FeatureFile
+from torch_imf.encoders.cache import hash_content
+
+IDS = ["<http://dbpedia.org/resource/Paris>", "/m/05qtj", "AC/DC", "Franciaország"]
+X = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 9.0], [10.0, 11.0, 12.0]])
+
+
+def save_npz(path, names, x):
+    np.savez(path, entity=np.array(names), feature=np.asarray(x, dtype=np.float16))
+    return path
+
+
+def save_h5(path, rows):
+    import h5py
+
+    with h5py.File(path, "w") as file:
+        for name, value in rows.items():
+            file.create_dataset(name, data=value)
+    return path
+
+
+def save(path, names, x):
+    if path.suffix == ".npy":
+        np.save(path, x.numpy())
+    elif path.suffix == ".npz":
+        np.savez(path, entity=np.array(names), feature=x.numpy())
+    elif path.suffix == ".h5":
+        save_h5(path, dict(zip(names, x, strict=True)))
+    elif path.suffix == ".pth":
+        torch.save(x, path)
+    else:
+        from safetensors.torch import save_file
+
+        save_file({"x": x}, path)
+    return path
+
+
+def test_feature_file(tmp_path, monkeypatch):
+    path = tmp_path / "DB15K-visual.pth"
+    torch.save(X, path)
+    encoder = FeatureFile(path)
+    digest = hash_content(path.read_bytes())[:16]
+    assert str(encoder) == f"FeatureFile('DB15K-visual.pth', sha256={digest})"
+    for names in (IDS, tuple(IDS), NameIndex(IDS)):
+        x, mask = encoder(names)
+        assert torch.equal(x, X)
+        assert mask.tolist() == [True] * 4
+    assert x.dtype == torch.float32
+
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert str(FeatureFile("~/DB15K-visual.pth")) == str(encoder)
+    assert torch.equal(FeatureFile("~/DB15K-visual.pth")(IDS)[0], X)
+    monkeypatch.chdir(tmp_path)
+    assert str(FeatureFile("DB15K-visual.pth")) == str(encoder)
+
+    torch.save(X + 1, path)
+    assert str(encoder) != f"FeatureFile('DB15K-visual.pth', sha256={digest})"
+    assert torch.equal(encoder(IDS)[0], X + 1)
+
+
+def test_repr_tells_all_that_shapes_the_features(tmp_path):
+    a, b = save_npz(tmp_path / "a.npz", IDS, X), save_npz(tmp_path / "b.npz", IDS[:1], X[:1])
+    np.save(tmp_path / "x.npy", X.numpy())
+    x = tmp_path / "x.npy"
+    encoders = [
+        FeatureFile(a),
+        FeatureFile(b),
+        FeatureFile(a, b),
+        FeatureFile(b, a),
+        FeatureFile(a, strict=False),
+        FeatureFile(x),
+        FeatureFile(x, ids=IDS),
+        FeatureFile(x, ids=IDS[::-1]),
+    ]
+    assert len({repr(encoder) for encoder in encoders}) == len(encoders)
+    first, second = (hash_content(path.read_bytes())[:16] for path in (a, b))
+    assert str(encoders[2]) == f"FeatureFile('a.npz', 'b.npz', sha256={first}+{second})"
+    assert str(encoders[4]) == f"FeatureFile('a.npz', sha256={first}, strict=False)"
+    assert "ids=" in str(encoders[6])
+
+    (tmp_path / "ids.txt").write_text("\n".join(IDS))
+    assert str(FeatureFile(x, ids=tmp_path / "ids.txt")) == str(encoders[6])
+    assert str(FeatureFile(x, ids=tuple(IDS))) == str(encoders[6])
+
+
+@withPackage("h5py")
+def test_mmkb(tmp_path):
+    # Images have keys, which another file links to entities; some are of no entity of this graph:
+    keys = [f"DBIMG{i:05}" for i in range(1, 6)]
+    index = NameIndex(IDS, zip(["/m/0gone", *IDS], keys, strict=True))
+    vectors = torch.randn(5, 1, 4096)
+    path = save_h5(tmp_path / "DB15K_ImageData.h5", dict(zip(keys, vectors, strict=True)))
+    x, mask = FeatureFile(path)(index)
+    assert torch.equal(x, vectors[1:].squeeze(1))
+    assert mask.all()
+
+    path = save_h5(tmp_path / "some.h5", {keys[3]: vectors[3]})
+    x, mask = FeatureFile(path)(index)
+    assert mask.tolist() == [False, False, True, False]
+    assert torch.equal(x[2], vectors[3, 0])
+    assert (x[~mask] == 0).all()
+
+
+@withPackage("h5py")
+def test_mmrns(tmp_path):
+    patches = torch.randn(4, 24, 383)
+    patches[0, 7:] = 0  # Padding.
+    patches[1] = 0  # Missing.
+    rows = {"Paris": patches[0], "m.05qtj": patches[1], "AC/DC": patches[2]}
+    path = save_h5(tmp_path / "MMKB_img_BEIT_16-224.h5", rows)
+    x, mask = FeatureFile(path)(NameIndex(IDS))
+    assert mask.tolist() == [True, False, True, False]
+    assert torch.allclose(x[0], patches[0, :7].mean(dim=0), atol=1e-6)
+    assert torch.allclose(x[2], patches[2].mean(dim=0), atol=1e-6)
+    assert (x[~mask] == 0).all()
+
+    # Sentences, of which there may be any number, and two names of one entity:
+    sentences = torch.randn(6, 384)
+    names = {"/m/05qtj": sentences[:4], "m.2": sentences[4:5], "AC/DC": sentences[:0]}
+    path = save_h5(tmp_path / "MMKB_description_sentences.h5", names)
+    x, mask = FeatureFile(path)(NameIndex(IDS, [("/m/05qtj", "m.2")]))
+    assert mask.tolist() == [False, True, False, False]
+    assert torch.allclose(x[1], (sentences[:4].mean(dim=0) + sentences[4]) / 2, atol=1e-6)
+
+
+@pytest.mark.parametrize("protocol", [2, 5])
+def test_imf_and_moci(tmp_path, protocol):
+    array, path = X.numpy(), tmp_path / "img_features.pkl"
+    rows = dict(zip(IDS, array, strict=True))
+    for content in (list(array), array, rows, dict(enumerate(array)), [row[None] for row in array]):
+        path.write_bytes(pickle.dumps(content, protocol))
+        x, mask = FeatureFile(path)(IDS)
+        assert torch.equal(x, X)
+        assert mask.all()
+
+
+def test_momok(tmp_path):
+    path = tmp_path / "text_features.pth"
+    torch.save(torch.nn.Parameter(X.half()), path)
+    x, mask = FeatureFile(path)(IDS)
+    assert torch.equal(x, X)
+    assert not x.requires_grad
+
+
+def test_mose_and_rsme(tmp_path):
+    index = NameIndex(["/m/0_jm", "n01945845", "AC/DC", "DC", "St._Louis"])
+    rows = {
+        "./img_data/fb15k/m.0_jm/google_14.jpg": 1.0,
+        "m.0_jm/1.JPEG": 3.0,
+        "m.0_jm/2.png": 0.0,  # No image of an entity is all zero.
+        "wn18/n01945845/n01945845_1000.JPEG": 4.0,
+        "AC/DC/1.jpg": 5.0,
+        "St._Louis.jpg": 6.0,
+        "images/DC.webp": 7.0,
+    }
+    path = tmp_path / "fb15k_vit.pickle"
+    content = {name: np.full(2, value, dtype=np.float32) for name, value in rows.items()}
+    path.write_bytes(pickle.dumps(content))
+    x, mask = FeatureFile(path)(index)
+    assert x.tolist() == [[2, 2], [4, 4], [5, 5], [7, 7], [6, 6]]
+    assert mask.all()
+
+    # What looks like the file of another entity is none:
+    path.write_bytes(pickle.dumps({"DC/AC": np.ones(2), "DC/a/1": np.ones(2), "DC": np.ones(2)}))
+    with pytest.raises(ValueError, match="2 of its 3 names belong to no entity"):
+        FeatureFile(path)(index)
+
+
+def test_ids(tmp_path):
+    path = tmp_path / "x.npy"
+    np.save(path, X.numpy())
+    ids = ["m.05qtj", "http://dbpedia.org/resource/Paris", "AC/DC", "m.0else"]
+    index = NameIndex(IDS, [("m.0else", "other")])
+    expected = torch.stack([X[1], X[0], X[2], torch.zeros(3)])
+    lines = "4\n" + "".join(f"{name}\t{i}\n" for i, name in reversed(list(enumerate(ids))))
+    (tmp_path / "entity2id.txt").write_text(lines)
+    for names in (ids, tmp_path / "entity2id.txt", str(tmp_path / "entity2id.txt")):
+        x, mask = FeatureFile(path, ids=names)(index)
+        assert torch.equal(x, expected)
+        assert mask.tolist() == [True, True, True, False]
+
+    with pytest.raises(ValueError, match="4 rows, but 'ids' has 3 names"):
+        FeatureFile(path, ids=ids[:3])(index)
+    with pytest.raises(ValueError, match="4 rows for 3 entities. Pass the names .* as 'ids'"):
+        FeatureFile(path)(IDS[:3])
+    with pytest.raises(ValueError, match="have names of their own, leave 'ids' out"):
+        FeatureFile(save_npz(tmp_path / "x.npz", IDS, X), ids=ids)(index)
+    with pytest.raises(ValueError, match="'ids' can name the rows of one file only"):
+        FeatureFile(path, path, ids=ids)
+
+
+def test_several_files(tmp_path):
+    a = save_npz(tmp_path / "a.npz", IDS[:2], [[1, 1], [0, 0]])
+    b = save_npz(tmp_path / "b.npz", [*IDS[:3], "AC/DC"], [[2, 2], [3, 3], [4, 4], [6, 6]])
+    x, mask = FeatureFile(a, b)(IDS)
+    assert x.tolist() == [[1, 1], [3, 3], [5, 5], [0, 0]]
+    assert mask.tolist() == [True, True, True, False]
+    assert FeatureFile(b, a)(IDS)[0].tolist() == [[2, 2], [3, 3], [5, 5], [0, 0]]
+    assert FeatureFile(a)(IDS[:1] + ["/m/05qtj"])[1].tolist() == [True, False]
+
+    c = save_npz(tmp_path / "c.npz", IDS[3:], [[1, 2, 3]])
+    with pytest.raises(ValueError, match=f"'{c}' are not of one size: '{IDS[3]}' has 3 .* have 2"):
+        FeatureFile(a, c)(IDS)
+    np.save(tmp_path / "x.npy", X.numpy())
+    with pytest.raises(ValueError, match="are no part of a table, as they have no names"):
+        FeatureFile(a, tmp_path / "x.npy")(IDS)
+
+
+def test_names_that_nobody_has(tmp_path):
+    names = ["Paris", "London", "FBIMG1", "Rome"]
+    path = save_npz(tmp_path / "x.npz", names, X)
+    index = NameIndex(IDS, [("/m/0gone", "FBIMG1")])
+    message = (
+        r"2 of its 4 names belong to no entity \(first: 'London', 'Rome'\); pass "
+        r"FeatureFile\(path, strict=False\) to leave them out"
+    )
+    with pytest.raises(ValueError, match=message):
+        FeatureFile(path)(index)
+    x, mask = FeatureFile(path, strict=False)(index)
+    assert torch.equal(x[0], X[0])
+    assert mask.tolist() == [True, False, False, False]
+
+    for strict in (True, False):
+        with pytest.raises(ValueError, match="None of the 4 names .*'Paris', an entity 'a'"):
+            FeatureFile(path, strict=strict)(["a"])
+
+
+def test_files_that_do_not_fit(tmp_path):
+    path = tmp_path / "x.pkl"
+    path.write_bytes(pickle.dumps([np.ones(3), np.ones(3), np.ones(4), np.ones(3)]))
+    with pytest.raises(ValueError, match="not of one size: row 2 has 4 values, .* have 3"):
+        FeatureFile(path)(IDS)
+    path.write_bytes(pickle.dumps({"Paris": np.ones(3), "AC/DC": np.ones((2, 4))}))
+    with pytest.raises(ValueError, match="not of one size: 'AC/DC' has 4 values, .* have 3"):
+        FeatureFile(path)(IDS)
+
+    path.write_bytes(b"")
+    with pytest.raises(ValueError, match=f"'{path}' are damaged .* Please fetch the file anew"):
+        FeatureFile(path)(IDS)
+    with pytest.raises(ValueError, match="There is no file of features '.*y.npz'"):
+        FeatureFile(path, tmp_path / "y.npz")
+    (tmp_path / "folder.npz").mkdir()
+    with pytest.raises(ValueError, match="There is no file of features '.*folder.npz'"):
+        FeatureFile(tmp_path / "folder.npz")
+    with pytest.raises(
+        ValueError, match=r"'x.csv' from its name, expected one of \['.npy'.*'.pkl'"
+    ):
+        FeatureFile("x.csv")
+    with pytest.raises(ValueError, match="needs the path"):
+        FeatureFile()
+    with pytest.raises(ValueError, match="There is no file of ids"):
+        FeatureFile(path, ids=tmp_path / "ids.txt")
+
+
+def test_missing_and_broken_values(tmp_path):
+    path = tmp_path / "x.npy"
+    x = X.clone()
+    x[1] = 0
+    x[2, 0], x[3, 0] = float("nan"), float("inf")
+    np.save(path, x.double().numpy())
+    out, mask = FeatureFile(path)(IDS)
+    assert torch.equal(out.nan_to_num(), x.nan_to_num())
+    assert mask.tolist() == [True, False, True, True]
+
+
+@withPackage("h5py", "safetensors")
+@pytest.mark.parametrize("suffix", ["npz", "npy", "h5", "pth", "safetensors"])
+def test_other_file_systems(tmp_path, suffix):
+    path = save(tmp_path / f"x.{suffix}", IDS, X)
+    url = f"memory://{tmp_path.name}/x.{suffix}"
+    with pytest.raises(ValueError, match=f"There is no file of features '{url}'"):
+        FeatureFile(url)
+    with fsspec.open(url, "wb") as file:
+        file.write(path.read_bytes())
+    x, mask = FeatureFile(url)(IDS)
+    assert torch.equal(x, X)
+    assert mask.all()
+    assert str(FeatureFile(url)) == str(FeatureFile(path))
+    assert str(FeatureFile(f"file://{path}")) == str(FeatureFile(path))
+    assert torch.equal(FeatureFile(f"file://{path}")(IDS)[0], X)
+
+
+def measure(encoders, names, queue):
+    """Sends how much more memory the last call needs at its peak, in bytes."""
+    peaks = []
+    for encoder, ids in zip(encoders, names, strict=True):
+        assert encoder(ids)[1].all()
+        peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    queue.put(1024 * (peaks[-1] - peaks[-2]))
+
+
+@withPackage("h5py", "safetensors")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="counts in kilobytes on Linux")
+@pytest.mark.parametrize("suffix", ["npy", "npz", "h5", "pth", "safetensors"])
+def test_memory(tmp_path, suffix):
+    x = torch.rand(500, 30_000)
+    names = [str(i) for i in range(x.size(0))]
+    # The first only brings what code needs into memory:
+    files = [
+        save(tmp_path / f"small.{suffix}", names[:2], x[:2].clone()),
+        save(tmp_path / f"large.{suffix}", names, x),
+    ]
+    context = multiprocessing.get_context("fork")
+    queue = context.SimpleQueue()
+    args = ([FeatureFile(path) for path in files], [names[:2], names], queue)
+    process = context.Process(target=measure, args=args)
+    process.start()
+    process.join()
+    assert files[1].stat().st_size > 59e6
+    assert 59e6 < queue.get() < 2.2 * 60e6  # And the file, if it is mapped to memory.
+
+
+@pytest.mark.mirror
+def test_mirror():
+    folder = Path(os.environ["TORCH_IMF_MIRROR"], "DB15K")
+    lines = (folder / "AdaMF-MAT/entity2id.txt").read_text().splitlines()[1:]
+    ids = [line.rsplit(None, 1)[0] for line in lines]
+    x, mask = FeatureFile(folder / "derived/visual_mobilenetv2.npz")(NameIndex(ids))
+    assert x.size() == (12842, 1280)
+    assert mask.sum() == 269
+    assert mask[ids.index("<http://dbpedia.org/resource/Franciaország>")]
+
+    other = FeatureFile(folder.parent / "FB15K/derived/visual_mobilenetv2.npz")
+    with pytest.raises(ValueError, match="None of the 270 names .*'/m/027rn', an entity"):
+        other(ids)
+    # Freebase names some of the same entities:
+    lines = (folder / "MMKB/DB15K_SameAsLink.txt").read_text().splitlines()
+    links = [(line.split()[2], line.split()[0]) for line in lines]
+    _, mask = FeatureFile(other.paths[0], strict=False)(NameIndex(ids, links))
+    assert mask.sum() > 100

@@ -1,0 +1,385 @@
+import io
+import os
+import pickle
+import sys
+import warnings
+import zipfile
+from collections import OrderedDict
+from pathlib import Path
+
+import fsspec
+import numpy as np
+import pytest
+import torch
+from torch_geometric.testing import withPackage
+
+from torch_imf.io import features
+from torch_imf.io.features import FORMATS, basename, format_of, is_file, on_disk
+from torch_imf.io.features import read as read_features
+
+NAMES = ["Paris", "AC/DC", "m.0xyz", "é"]
+X = torch.randn(4, 3)
+
+
+def save(path, content):
+    """Writes a file as the library of its format does."""
+    suffix = path.suffix
+    array = content
+    if isinstance(content, torch.Tensor) and suffix in (".npy", ".npz", ".pkl"):
+        array = content.numpy()
+    if suffix == ".npy":
+        np.save(path, array)
+    elif suffix == ".npz":
+        np.savez(path, **(array if isinstance(array, dict) else {"x": array}))
+    elif suffix in (".h5", ".hdf5"):
+        import h5py
+
+        with h5py.File(path, "w") as file:
+            for name, value in content.items():
+                file.create_dataset(name, data=value)
+    elif suffix == ".safetensors":
+        from safetensors.torch import save_file
+
+        content = content if isinstance(content, dict) else {"x": content}
+        save_file({name: torch.as_tensor(x).clone() for name, x in content.items()}, path)
+    elif suffix in (".pth", ".pt"):
+        torch.save(content, path)
+    else:
+        path.write_bytes(pickle.dumps(array))
+    return path
+
+
+def read(path):
+    with read_features(str(path)) as out:
+        blocks = list(out.blocks)
+    assert all(x.dtype == torch.float32 for x in blocks)
+    assert sum(x.size(0) for x in blocks) == out.num_rows
+    return out.names, torch.cat(blocks)
+
+
+@withPackage("h5py")
+def test_all_formats_are_tested(tmp_path):
+    for suffix in FORMATS:
+        named = suffix in (".h5", ".hdf5")
+        content = dict(zip(NAMES, X, strict=True)) if named else X
+        names, x = read(save(tmp_path / f"x{suffix}", content))
+        if named:
+            assert sorted(names) == sorted(NAMES)
+            x = torch.stack([x[names.index(name)] for name in NAMES])
+        else:
+            assert names is None
+        assert torch.equal(x, X)
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".safetensors", ".pth", ".pt", ".pkl"])
+@pytest.mark.parametrize(
+    "dtype", [torch.float16, torch.float32, torch.float64, torch.bfloat16, torch.uint8, torch.int64]
+)
+def test_matrices(tmp_path, monkeypatch, suffix, dtype):
+    monkeypatch.setattr(features, "CHUNK", 7)
+    if dtype == torch.bfloat16 and suffix not in (".safetensors", ".pth", ".pt"):
+        return
+    content = (100 * torch.rand(5, 3)).to(dtype)
+    names, x = read(save(tmp_path / f"x{suffix}", content))
+    assert names is None
+    assert torch.equal(x, content.float())
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".pkl"])
+def test_arrays_of_other_layouts(tmp_path, monkeypatch, suffix):
+    monkeypatch.setattr(features, "CHUNK", 7)
+    path = tmp_path / f"x{suffix}"
+    x = X.numpy()
+    assert torch.equal(read(save(path, np.asfortranarray(x)))[1], X)
+    assert torch.equal(read(save(path, x.astype(">f4")))[1], X)
+    assert torch.equal(read(save(path, x[::2]))[1], X[::2])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert read(save(path, np.array([[1e300, np.nan]])))[1].tolist()[0][0] == float("inf")
+
+
+def test_compressed_npz(tmp_path):
+    path = tmp_path / "x.npz"
+    np.savez_compressed(path, entity=np.array(NAMES), feature=X.numpy(), n_images=[1, 1, 1, 1])
+    names, x = read(path)
+    assert names == NAMES
+    assert torch.equal(x, X)
+    np.savez(path, entity=np.array([name.encode() for name in NAMES]), feature=X.numpy())
+    assert read(path)[0] == NAMES
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth", ".pkl"])
+def test_dictionaries(tmp_path, suffix):
+    path = tmp_path / f"x{suffix}"
+    names, x = read(save(path, OrderedDict(zip(NAMES, X, strict=True))))
+    assert torch.equal(torch.stack([x[names.index(name)] for name in NAMES]), X)
+
+    several = torch.tensor([[1.0, 2.0], [0.0, 0.0], [3.0, 6.0]])
+    names, x = read(save(path, {"b": several, "a": several[:1], "c": several[1:2]}))
+    rows = dict(zip(names, x.tolist(), strict=True))
+    assert rows == {"a": [1, 2], "b": [2, 4], "c": [0, 0]}
+
+    # One matrix is that of the entities, whatever it is called:
+    names, x = read(save(path, {"weight": X}))
+    assert names is None
+    assert torch.equal(x, X)
+    names, x = read(save(path, {"Paris": X[:1]}))
+    assert names == ["Paris"]
+    assert torch.equal(x, X[:1])
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".pkl"])
+def test_lists(tmp_path, suffix):
+    path = tmp_path / f"x{suffix}"
+    for content in (list(X), tuple(X), [x[None] for x in X], dict(enumerate(X))):
+        names, x = read(save(path, content))
+        assert names is None
+        assert torch.equal(x, X)
+    assert torch.equal(read(save(path, X.tolist()))[1], X)
+    assert torch.equal(read(save(path, {3 - i: x for i, x in enumerate(X)}))[1], X.flip([0]))
+
+
+def test_old_torch(tmp_path):
+    path = tmp_path / "x.pth"
+    torch.save(X, path, _use_new_zipfile_serialization=False)
+    assert torch.equal(read(path)[1], X)
+    torch.save(torch.nn.Parameter(X.t()), path)
+    assert torch.equal(read(path)[1], X.t())
+    torch.save(X, path.with_suffix(".pkl"))  # Whatever its name.
+    assert torch.equal(read(path.with_suffix(".pkl"))[1], X)
+
+
+@withPackage("h5py")
+def test_h5_keys_with_slashes(tmp_path):
+    names = ["http://dbpedia.org/resource/AC/DC", "/m/0xyz", "a/b", "a/c/d"]
+    found, x = read(save(tmp_path / "x.h5", dict(zip(names, X, strict=True))))
+    expected = ["a/b", "a/c/d", "http:/dbpedia.org/resource/AC/DC", "m/0xyz"]
+    assert sorted(found) == expected
+    assert torch.equal(x[found.index("a/c/d")], X[3])
+    assert read(save(tmp_path / "y.h5", {"é".encode("latin1"): X[0]}))[0] == ["\ufffd"]
+
+
+def bad(suffix):
+    """Files that are whole, but no features, and what is said of them."""
+    vectors = {"a": X[0], "b": torch.randn(2, 3, 4)}
+    if suffix in (".npy", ".npz"):
+        yield X[0], r"needs to be a matrix .*got \[3\]"
+        yield X[None], r"needs to be a matrix .*got \[1, 4, 3\]"
+        yield X[:0], r"needs to be a matrix .*got \[0, 3\]"
+        yield X[:, :0], r"needs to be a matrix .*got \[4, 0\]"
+        yield X.numpy().astype(complex), "no array of numbers .*complex"
+        yield np.array([["a"]]), "no array of numbers"
+    if suffix == ".npz":
+        yield {"a": X.numpy(), "b": X.numpy()}, r"needs to hold one array, .*got \['a', 'b'\]"
+        yield {}, r"needs to hold one array, .*got \[\]"
+        yield {"entity": np.array(["a"]), "feature": X.numpy()}, "1 names for 4 rows"
+        yield {"entity": np.ones(4), "feature": X.numpy()}, "'entity' needs to be a list of names"
+    if suffix in (".h5", ".safetensors", ".pth"):
+        yield vectors, r"'b' needs to be a vector, or several \(got shape \[2, 3, 4\]\)"
+        yield {}, "It holds none"
+        yield {"a": X[0], "b": X[0, :0]}, r"'b' needs to be a vector, .*\[0\]"
+        yield {"a": X[0], "b": torch.tensor(1.0)}, r"'b' needs to be a vector, .*\[\]"
+    if suffix == ".h5":
+        yield {"a": "text"}, "'a' is no array of numbers"
+    if suffix in (".pth", ".pkl"):
+        yield X[0], r"needs to be a matrix .*got \[3\]"
+        yield X[None], r"needs to be a matrix .*got \[1, 4, 3\]"
+        yield [], "It holds none"
+        yield 1.5, "It holds no arrays .*float"
+        yield [X[0], "a"], "'row 1' is no array of numbers .*str"
+        yield [[1.0], [1.0, [2.0]]], "'row 1' is no list of numbers"
+        yield {0: X[0], 2: X[1]}, "numbered, but not from 0 to 1"
+        yield {"a": X[0], 1: X[1]}, "needs to hold names or row numbers"
+        yield {"a": {"b": X[0]}}, "'a' is no array of numbers .*dict"
+    if suffix == ".pth":
+        yield X.to_sparse(), "It is no dense array"
+        yield {"a": X[0].to_sparse(), "b": X[0]}, "'a' is no array of numbers"
+    if suffix == ".pkl":
+        yield np.array([X[0].numpy(), None], dtype=object), "array of data type 'O8'"
+
+
+@withPackage("h5py")
+@pytest.mark.filterwarnings("ignore:Validating sparse tensor")
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".h5", ".safetensors", ".pth", ".pkl"])
+def test_what_is_no_features(tmp_path, suffix):
+    for i, (content, message) in enumerate(bad(suffix)):
+        path = save(tmp_path / f"{i}{suffix}", content)
+        with pytest.raises(ValueError, match=message) as error:
+            read(path)
+        assert str(error.value).startswith(f"Cannot read the features '{path}'. ")
+
+
+@withPackage("h5py")
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_damaged_files(tmp_path, suffix):
+    content = dict(zip("abcd", torch.randn(4, 50), strict=True))
+    if suffix.startswith(".np"):
+        content = torch.stack(list(content.values()))
+    path = save(tmp_path / f"x{suffix}", content)
+    whole = path.read_bytes()
+    page = b"<!DOCTYPE html><html><body>Google Drive: too many users</body></html>" * 50
+    damages = [whole[: len(whole) // 2], whole[:-10], whole[:10], b"", page, b"\0" * 2000]
+    for damage in damages:
+        path.write_bytes(damage)
+        with pytest.raises(ValueError, match=f"'{path}' are damaged or no '{suffix}' file"):
+            read(path)
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".pkl"])
+def test_any_damaged_byte(tmp_path, suffix):
+    content = {"a": X[0].numpy(), "b": X[1].numpy()} if suffix == ".pkl" else X
+    path = save(tmp_path / f"x{suffix}", content)
+    whole = path.read_bytes()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for i in range(len(whole)):
+            path.write_bytes(whole[:i] + bytes([whole[i] ^ (1 << i % 8)]) + whole[i + 1 :])
+            try:
+                _, x = read(path)
+            except (ValueError, MemoryError) as e:
+                assert str(path) in str(e) or isinstance(e, MemoryError)
+            else:
+                assert suffix != ".npz" or torch.equal(x, X)  # Which has a checksum.
+
+
+def test_torch_files_that_run_code(tmp_path):
+    class Call:
+        def __reduce__(self):
+            return os.system, (f"touch {tmp_path / 'marker'}",)
+
+    path = tmp_path / "x.pth"
+    contents = [Call(), {"a": Call()}, [X, Call()], X.numpy(), torch.nn.Linear(1, 1)]
+    for new in (True, False):
+        for content in contents:
+            torch.save(content, path, _use_new_zipfile_serialization=new)
+            message = (
+                f"'{path}'. It asks for '.*', and can be loaded with 'weights_only=False' only"
+            )
+            with pytest.raises(ValueError, match=message):
+                read(path)
+    path = tmp_path / "x.pkl"
+    path.write_bytes(pickle.dumps(Call()))
+    with pytest.raises(ValueError, match=f"'{path}'. The pickle asks for 'posix.system'"):
+        read(path)
+    assert not (tmp_path / "marker").exists()
+
+
+def test_what_is_not_the_fault_of_a_file(tmp_path, monkeypatch):
+    with pytest.raises(FileNotFoundError):
+        read(tmp_path / "x.npy")
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    with pytest.raises(ImportError, match="require 'h5py', run 'pip install h5py'"):
+        read(tmp_path / "x.h5")
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".pkl"])
+def test_arrays_of_objects(tmp_path, suffix):
+    path, objects = tmp_path / f"x{suffix}", np.array([None, X[0].numpy()], dtype=object)
+    save(path, objects)
+    with pytest.raises(ValueError, match=f"'{path}'.*(Python|[oO]bject|'O8')"):
+        read(path)
+    if suffix == ".npz":
+        save(path, {"entity": np.array(NAMES, dtype=object), "feature": X.numpy()})
+        with pytest.raises(ValueError, match=f"'{path}' are damaged .*Object arrays"):
+            read(path)
+
+
+def test_several_of_a_row(tmp_path):
+    x = np.array([[[1.0, 3.0], [0.0, 0.0], [0.0, 2.0]], [[0.0, 0.0]] * 3], dtype=np.float32)
+    path = save(tmp_path / "x.npz", {"entity": np.array(["a", "b"]), "feature": x})
+    assert read(path)[1].tolist() == [[0.5, 2.5], [0, 0]]
+    x[0, 1, 0] = np.nan
+    path = save(tmp_path / "y.npz", {"entity": np.array(["a", "b"]), "feature": x})
+    out = read(path)[1]
+    assert out.isnan().tolist() == [[True, False], [False, False]]
+    path = save(tmp_path / "x.pkl", [x[0, 0], x[0, ::2]])
+    assert read(path)[1].tolist() == [[1, 3], [0.5, 2.5]]
+
+
+# Files that are made to fill the memory, or to read others #######################################
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".pth"])
+def test_bombs(tmp_path, suffix):
+    path = tmp_path / f"x{suffix}"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        with archive.open("x.npy", "w") as file:
+            for _ in range(65):
+                file.write(bytes(1 << 20))
+    assert path.stat().st_size < 1 << 17
+    with pytest.raises(ValueError, match=f"'{path}'. It is more than 300 times as large"):
+        read(path)
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz"])
+def test_arrays_that_promise_too_much(tmp_path, suffix):
+    file = io.BytesIO()
+    header = {"descr": "<f4", "fortran_order": False, "shape": (2, 1 << 50)}
+    np.lib.format.write_array_header_1_0(file, header)
+    path = tmp_path / f"x{suffix}"
+    content = file.getvalue() + bytes(100)
+    if suffix == ".npy":
+        path.write_bytes(content)
+    else:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("x.npy", content)
+    with pytest.raises(ValueError, match=f"'{path}' are damaged"):
+        read(path)
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".pkl"])
+@pytest.mark.parametrize("named", [False, True])
+def test_tensors_that_repeat_what_is_stored(tmp_path, suffix, named):
+    path, x = tmp_path / f"x{suffix}", torch.ones(1)
+    large = x.expand(1 << 25)
+    torch.save({"a": large, "b": large} if named else large.view(2, -1), path)
+    with pytest.raises(ValueError, match=f"'{path}'. It is more than 300 times as large"):
+        read(path)
+    torch.save({"a": x.expand(4), "b": x.expand(4)}, path)
+    assert read(path)[1].tolist() == [[1.0] * 4] * 2
+
+
+@withPackage("h5py")
+def test_hdf5_that_holds_what_is_elsewhere(tmp_path):
+    import h5py
+
+    path, secret = tmp_path / "x.h5", tmp_path / "secret"
+    secret.write_bytes(bytes(16))
+    with h5py.File(path, "w") as file:
+        file.create_dataset("a", (4,), "<f4", external=[(str(secret), 0, 16)])
+    with pytest.raises(ValueError, match=f"'{path}'. 'a' is in another file, which is refused"):
+        read(path)
+    with h5py.File(path, "w") as file:
+        file.create_dataset("a", (1 << 40,), "<f4", chunks=(1 << 20,))  # Nothing is stored.
+    with pytest.raises(ValueError, match=f"'{path}'. It is more than 300 times as large"):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "end"),
+    [
+        ("DB15K-visual.pth", "DB15K-visual.pth", ".pth"),
+        ("~/a.b/x.NPZ", "x.NPZ", ".npz"),
+        ("what?.npz", "what?.npz", ".npz"),
+        ("memory://x.npz", "x.npz", ".npz"),
+        ("https://www.dropbox.com/s/x/DB15K_ImageData.h5?dl=1", "DB15K_ImageData.h5", ".h5"),
+        ("folder/x", "x", ""),
+    ],
+)
+def test_names(path, name, end):
+    assert basename(path) == name
+    assert format_of(path) == end
+
+
+def test_copies_are_removed(tmp_path):
+    url = f"memory://{tmp_path.name}/x.npz"
+    assert not is_file(url)
+    with fsspec.open(url, "wb") as file:
+        file.write(b"content")
+    assert is_file(url)
+    with pytest.raises(KeyError), on_disk(url) as name:
+        assert Path(name).read_bytes() == b"content"
+        raise KeyError
+    assert not Path(name).exists()
+    with on_disk(f"file://{tmp_path}") as name:
+        assert name == str(tmp_path)

@@ -1,0 +1,265 @@
+import os
+import struct
+import tarfile
+import unicodedata
+import warnings
+import zipfile
+import zlib
+
+import pytest
+import torch
+
+from torch_imf.data.names import NameIndex
+from torch_imf.io.images import find_images, locate_images, read_image, source_tag
+
+NAMES = NameIndex(["/m/027rn", "/m/0xyz", "/m/06"], [("/m/06", "FBIMG00006"), ("/m/9", "FBIMG9")])
+
+
+def place(folder, *files):
+    for file in files:
+        path = folder / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(file.encode())
+    return str(folder)
+
+
+def relative(images, folder):
+    return [image and [os.path.relpath(path, folder) for path in image] for image in images]
+
+
+@pytest.mark.parametrize("end", ["", "/"])
+def test_find_images_in_folder(tmp_path, end):
+    folder = place(
+        tmp_path / "images[1]",  # No pattern.
+        *("m.027rn/2.PNG", "m.027rn/10.jpg", "m.027rn/more/deep/1.jpeg", "m.027rn.webp"),
+        *("FBIMG00006.tiff", "m.06_12.gif", "FBIMG9.jpg"),
+        *("m.0xyz.txt", "m.0xyz/page.html", "m.0xyz/.3.jpg", ".m.0xyz.jpg", ".cache/m.0xyz.jpg"),
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        images = find_images(folder + end, NAMES)
+    assert relative(images, folder) == [
+        ["m.027rn.webp", "m.027rn/10.jpg", "m.027rn/2.PNG", "m.027rn/more/deep/1.jpeg"],
+        None,
+        ["FBIMG00006.tiff", "m.06_12.gif"],
+    ]
+    assert images == locate_images(folder, NAMES, str(tmp_path / "unpacked"))
+    assert not (tmp_path / "unpacked").exists()
+
+
+def test_find_images_by_name(tmp_path):
+    title, wordnet = "<http://dbpedia.org/resource/{}>", ["n02084071", "n02084072"]
+    titles = ["AC/DC", "100%25", "Franciaország", "Washington,_D.C.", "Toy_Story", "Toy_Story_2"]
+    names = NameIndex([*map(title.format, titles), *wordnet])
+    decomposed = unicodedata.normalize("NFD", "Franciaország.jpg")
+    assert decomposed != "Franciaország.jpg"
+    files = ["AC%2FDC.jpg", "100%25/1.jpg", decomposed, "Washington,_D.C..jpg"]
+    files += ["Toy_Story_2.jpg", "Toy_Story_3.jpg", "n02084071_1.JPEG", "n02084071_20.JPEG"]
+    folder = place(tmp_path, *files)
+    assert relative(find_images(folder, names), folder) == [
+        *([file] for file in files[:4]),
+        None,  # The third part is none of its images.
+        ["Toy_Story_2.jpg"],
+        ["n02084071_1.JPEG", "n02084071_20.JPEG"],
+        None,
+    ]
+
+
+def test_find_images_in_one_folder_around_all(tmp_path):
+    folder = place(tmp_path / "outer", "FB15K/images/m.06/m.0xyz.jpg", "FB15K/README.md")
+    assert relative(find_images(folder, NAMES), folder) == [
+        None,
+        None,
+        ["FB15K/images/m.06/m.0xyz.jpg"],  # The outermost name counts.
+    ]
+    place(tmp_path / "outer", "FB15K/images/m.027rn.jpg", "FB15K/images/other/m.027rn.jpg")
+    images = relative(find_images(folder, NAMES), folder)
+    assert images[0] == ["FB15K/images/m.027rn.jpg"]  # Another folder is another entity.
+
+
+def test_find_images_follows_links(tmp_path):
+    place(tmp_path / "store", "1.jpg")
+    folder = place(tmp_path / "images", "m.06.jpg")
+    os.symlink(tmp_path / "store", tmp_path / "images" / "m.027rn")
+    os.symlink(tmp_path / "lost.jpg", tmp_path / "images" / "m.0xyz.jpg")
+    assert relative(find_images(folder, NAMES), folder) == [["m.027rn/1.jpg"], None, ["m.06.jpg"]]
+
+
+def test_find_images_warns(tmp_path):
+    folder = place(tmp_path, "m.06.jpg", "m.7.jpg")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # Folders are often for a larger graph.
+        find_images(folder, NAMES)
+    place(tmp_path, "m.8/1.jpg", "FBIMG9.jpg", "FBIMG9/1.jpg")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # Those of another graph are known.
+        find_images(folder, NAMES)
+    place(tmp_path, "m.8/2.jpg", "m.8/3.jpg")
+    with pytest.warns(UserWarning) as record:
+        find_images(folder, NAMES)
+    assert len(record) == 1
+    assert f"4 of the 7 images in '{folder}' belong to no entity" in str(record[0].message)
+    assert "m.7.jpg' is named 'm.7')" in str(record[0].message)
+    assert record[0].filename == __file__
+
+
+def test_find_images_without_any(tmp_path):
+    folder = place(tmp_path / "images", "IMG_1.jpg", "IMG_2.jpg", "FBIMG9.jpg")
+    names = NameIndex(["http://dbpedia.org/resource/AC/DC"])
+    with pytest.raises(ValueError) as error:
+        find_images(folder, names)
+    assert f"None of the 3 images in '{folder}' belongs to an entity" in str(error.value)
+    assert "FBIMG9.jpg' is named 'FBIMG9'). Please name" in str(error.value)
+    assert "as in 'AC%2FDC.jpg' or 'AC%2FDC/1.jpg'" in str(error.value)
+    with pytest.raises(ValueError, match="None of the 3 images"):  # One of another graph.
+        find_images(folder, NAMES)
+
+    os.mkdir(tmp_path / "empty")
+    with pytest.raises(ValueError, match="None of the 0 images in '.*empty' .* 'm.027rn.jpg'"):
+        find_images(str(tmp_path / "empty"), NAMES)
+    for missing in ["missing", "missing.tsv", "missing.zip", "~/missing", "empty.jpg"]:
+        place(tmp_path, "empty.jpg")
+        with pytest.raises(ValueError, match=r"There are no images at '.*\.tsv.*\.tar\.gz"):
+            locate_images(str(tmp_path / missing), NAMES, str(tmp_path / "unpacked"))
+    assert not (tmp_path / "unpacked").exists()
+
+
+@pytest.mark.parametrize("header", ["", "entity\timage\n"])
+def test_find_images_in_index(tmp_path, header):
+    folder = place(tmp_path, "a/1.jpg", "a/2", "b.jpg")
+    index = tmp_path / "index.tsv"
+    index.write_text(f"{header}/m/06\ta/2\r\nm.06\ta/1.jpg\n/m/06\ta/1.jpg\n/m/027rn\tb.jpg\n")
+    images = find_images(str(index), NAMES)
+    assert relative(images, folder) == [["b.jpg"], None, ["a/1.jpg", "a/2"]]
+
+    other = tmp_path / "lists" / "index.TXT"
+    other.parent.mkdir()
+    os.rename(index, other)
+    assert find_images(str(other), NAMES, base=folder) == images
+    line = 2 if header else 1
+    with pytest.raises(ValueError, match=rf"index.TXT', line {line}: .*a/2' \(4 of 4 images are"):
+        find_images(str(other), NAMES)
+
+    other.write_text(f"{header}/m/06\tb.jpg\n/m/06\tb.jpg\t1\n")
+    with pytest.raises(ValueError, match=rf"line {line + 1}: expected 2 fields"):
+        find_images(str(other), NAMES, base=folder)
+    other.write_text(header)
+    with pytest.raises(ValueError, match="None of the 0 images"):
+        find_images(str(other), NAMES)
+
+
+@pytest.mark.parametrize("suffix", ["zip", "tar.gz", "TGZ"])
+def test_locate_images_in_archive(tmp_path, suffix):
+    path = tmp_path / f"FB.{suffix}"
+    files = ["images/m.06/1.jpg", "images/m.06/._1.jpg", "__MACOSX/images/m.06/._1.jpg"]
+    folder = place(tmp_path / "source", *files)  # As macOS does it.
+    if suffix == "zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            for file in files:
+                archive.write(os.path.join(folder, file), file)
+    else:
+        with tarfile.open(path, "w:gz") as archive:
+            archive.add(folder, ".")
+
+    root = tmp_path / "raw" / "unpacked"
+    images = locate_images(str(path), NAMES, str(root))
+    (unpacked,) = os.listdir(root)
+    assert relative(images, root) == [None, None, [f"{unpacked}/images/m.06/1.jpg"]]
+    assert locate_images(str(path), NAMES, str(root)) == images
+    assert os.listdir(root) == [unpacked]
+
+    path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(ValueError, match=rf"FB.{suffix}' is damaged, please fetch it anew"):
+        locate_images(str(path), NAMES, str(root))
+    assert os.listdir(root) == [unpacked]
+
+
+@pytest.mark.mirror
+def test_find_images_mirror():
+    mirror = os.environ["TORCH_IMF_MIRROR"]
+    with open(os.path.join(mirror, "DB15K", "AdaMF-MAT", "entity2id.txt")) as file:
+        names = NameIndex([line.split()[0] for line in file.read().splitlines()[1:]])
+    index = os.path.join(mirror, "DB15K", "derived", "entity2image.tsv")
+    images = find_images(index, names, base=mirror)
+    assert len(images) == 12842
+    assert sum(image is not None for image in images) == 269
+
+    folder = os.path.join(mirror, "Countries")
+    with open(os.path.join(folder, "entity2image.tsv")) as file:
+        rows = [line.split("\t") for line in file.read().splitlines()[1:]]
+    names = NameIndex(
+        [node for node, _ in rows],
+        [(node, os.path.splitext(os.path.basename(path))[0]) for node, path in rows],
+    )
+    images = find_images(os.path.join(folder, "images"), names)
+    assert images == [[os.path.join(folder, path)] for _, path in rows]
+    assert images == find_images(os.path.join(folder, "entity2image.tsv"), names)
+    assert len(images) == 250
+
+
+def test_source_tag_of_names_that_are_no_text(tmp_path):
+    folders = [os.fsencode(tmp_path) + end for end in (b"/a\xff", b"/a\xfe")]
+    tags = {source_tag(os.fsdecode(folder)) for folder in folders}
+    assert len(tags) == 2
+
+
+@pytest.mark.parametrize(
+    "mode, color, suffix, expected",
+    [
+        ("RGB", (10, 20, 30), "png", [10, 20, 30]),
+        ("RGBA", (255, 0, 0, 0), "png", [255, 255, 255]),
+        ("LA", (100, 255), "png", [100, 100, 100]),
+        ("L", 100, "jpg", [100, 100, 100]),
+        ("1", 1, "png", [255, 255, 255]),
+        ("P", 0, "gif", [0, 0, 0]),
+        ("CMYK", (0, 255, 255, 0), "jpg", [255, 0, 0]),
+        ("CMYK", (0, 255, 255, 0), "tif", [255, 0, 0]),
+        ("I;16", 257 * 100, "png", [100, 100, 100]),
+        ("I", 65535, "tif", [255, 255, 255]),
+    ],
+)
+def test_read_image(tmp_path, mode, color, suffix, expected):
+    from PIL import Image
+
+    path = tmp_path / f"image.{suffix}"
+    Image.new(mode, (3, 2), color).save(path)
+    image = read_image(path)
+    assert image.size() == (3, 2, 3)
+    assert image.dtype == torch.uint8
+    difference = image.int() - torch.tensor(expected).view(3, 1, 1)
+    assert difference.abs().max() <= 2  # JPEG is not exact.
+
+
+def test_read_image_transparent_palette(tmp_path):
+    from PIL import Image
+
+    image = Image.new("P", (2, 1), 0)
+    image.putpalette([255, 0, 0, 0, 255, 0])
+    image.putpixel((1, 0), 1)
+    image.save(tmp_path / "image.png", transparency=0)
+    pixels = read_image(str(tmp_path / "image.png"))
+    assert pixels.permute(1, 2, 0).tolist() == [[[255, 255, 255], [0, 255, 0]]]
+
+
+def test_images_that_are_programs(tmp_path):
+    # PostScript, which Pillow would have drawn by Ghostscript, and a pickle:
+    path, marker = tmp_path / "a.png", tmp_path / "marker"
+    code = f"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n({marker}) (w) file\n"
+    for content in (code.encode(), f"cos\nsystem\n(S'touch {marker}'\ntR.".encode()):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="Cannot read the image .*cannot identify"):
+            read_image(path)
+    assert not marker.exists()
+
+
+def test_images_that_are_too_large(tmp_path):
+    # A picture of 40 gigapixels in a kilobyte:
+    header = struct.pack(">IIBBBBB", 200_000, 200_000, 8, 2, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(bytes(1000))), (b"IEND", b"")]
+    content = b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(x)) + kind + x + struct.pack(">I", zlib.crc32(kind + x))
+        for kind, x in chunks
+    )
+    (tmp_path / "wide.png").write_bytes(content)
+    with pytest.raises(ValueError, match="wide.png'.*exceeds limit"):
+        read_image(tmp_path / "wide.png")

@@ -1,0 +1,116 @@
+import math
+
+import pytest
+import torch
+
+from torch_imf import IMF, evaluate, fit
+from torch_imf.data import modalities
+from torch_imf.nn import KGE
+from torch_imf.visualize import plot_categories, plot_history, plot_metric
+from torch_imf.visualize.metrics import BINS
+
+pytest.importorskip("matplotlib")
+
+
+def test_plot_categories(fake):
+    model = KGE(fake.num_nodes, fake.num_relations, 8)
+    metrics = evaluate(model, fake, by=["category"])
+    ax = plot_categories(model, fake).axes[0]
+    names = list(metrics["category"])
+    texts = [t.get_text() for t in ax.texts]
+    heads = [x.split("\n") for x in texts if "\n" in x]
+    assert [x[0] for x in heads] == names
+    sizes = [int(x[1].removesuffix(" facts")) for x in heads]
+    assert sum(sizes) == int(fake.test_mask.sum())
+    # The bars of tails and heads, each a part per range of ranks, and their MRR:
+    width = torch.tensor([bar.get_width() for bar in ax.patches]).view(len(BINS), -1, 2)
+    assert torch.allclose(width.sum(dim=0), torch.full_like(width[0], 100))
+    mrr = [float(x) for x in texts[texts.index("MRR") + 1 :][: 2 * len(names)]]
+    for i, name in enumerate(names):
+        hits = float(width[:2, i].sum() / 2)
+        assert hits == pytest.approx(100 * metrics["category"][name]["hits@3"], abs=1e-3)
+        assert sum(mrr[2 * i :][:2]) / 2 == pytest.approx(
+            metrics["category"][name]["mrr"], abs=1e-3
+        )
+    for side, values in (("tail", mrr[::2]), ("head", mrr[1::2])):
+        mean = sum(x * size for x, size in zip(values, sizes, strict=True)) / sum(sizes)
+        assert mean == pytest.approx(metrics[side]["mrr"], abs=1e-3)
+    assert ax.get_title() == "Ranks of test facts by category of relation"
+    ax.figure.canvas.draw()
+
+
+def test_plot_categories_of_a_view_and_one_fact(fake):
+    model = IMF(fake.num_nodes, fake.num_relations, 8, *modalities(fake))
+    data = fake.clone()
+    data.val_mask = torch.zeros_like(data.val_mask)
+    data.val_mask[3] = True
+    fig = plot_categories(model, data, "val", view="text")
+    assert "view 'text'" in fig.axes[0].get_title()
+    assert any(t.get_text().endswith("\n1 fact") for t in fig.axes[0].texts)
+    assert plot_categories(model, fake, ax=fig.axes[0], title="a") is fig
+
+
+def test_plot_categories_of_none(fake):
+    model = KGE(fake.num_nodes, fake.num_relations, 8)
+    data = fake.clone()
+    data.test_mask = torch.zeros_like(data.test_mask)
+    with pytest.raises(ValueError, match="'test' split holds no facts"):
+        plot_categories(model, data)
+
+
+def curve(values, metric="mrr"):
+    return [{"epoch": 5.0 * i + 5, "loss": 9.0 / (i + 1), metric: x} for i, x in enumerate(values)]
+
+
+def test_plot_history(fake):
+    model = KGE(fake.num_nodes, fake.num_relations, 8)
+    history = fit(model, fake, epochs=4, eval_every=2, lr=0.05)
+    fig = plot_history(history, title="$KGE")
+    ax, other = fig.axes
+    for line, name in zip((*ax.lines[:2], other.lines[0]), ("mrr", "hits@10", "loss"), strict=True):
+        assert list(line.get_xdata()) == [2, 4]
+        assert list(line.get_ydata()) == [entry[name] for entry in history]
+    labels = [t.get_text() for t in ax.get_legend().get_texts()]
+    assert labels == ["MRR", "Hits@10", "training loss (right)"]
+    assert ax.get_title() == "$KGE" and ax.get_xlabel() == "epoch"
+    fig.canvas.draw()
+
+
+@pytest.mark.parametrize("metric", ["mrr", "mr"])
+def test_plot_history_marks_the_first_of_the_best_epochs(metric):
+    values = [0.2, 0.4, 0.4, 0.3] if metric == "mrr" else [9.0, 7.0, 7.0, 8.0]
+    ax = plot_history(curve(values, metric), metrics=metric).axes[0]
+    value = {"mrr": "0.400", "mr": "7.0"}[metric]
+    assert [t.get_text() for t in ax.texts] == [f"best: {value}, epoch 10"]
+    assert ax.get_ylabel() == {"mrr": "validation MRR", "mr": "validation mean rank"}[metric]
+
+
+@pytest.mark.parametrize("values", [[0.5], [0.0, 0.0], [0.1] * 100])
+def test_plot_history_of_few_and_many(values):
+    fig = plot_history(curve(values), metrics=["mrr"])
+    fig.canvas.draw()
+    assert all(map(math.isfinite, fig.axes[0].get_ylim()))
+    assert plot_history(curve(values), fig.axes[0], ["mrr"]) is fig
+    names = [f"hits@{i}" for i in range(12)]  # More than there are colours.
+    legend = plot_history([{**curve(values)[0], **dict.fromkeys(names, 0.5)}], metrics=names)
+    assert len(legend.axes[0].get_legend().get_texts()) == 13
+
+
+def test_plot_history_of_none():
+    with pytest.raises(ValueError, match="no validation in the history"):
+        plot_history([])
+    for metrics in (["mrr", "hits@10"], []):
+        with pytest.raises(ValueError, match="'metrics' needs to name metrics"):
+            plot_history(curve([0.1]), metrics=metrics)
+
+
+def test_plot_metric():
+    fig = plot_metric({"A": [0.1, 0.3], "B": [0.5]}, label="Hits@10")
+    ax = fig.axes[0]
+    assert [bar.get_height() for bar in ax.patches] == pytest.approx([0.2, 0.5])
+    assert ax.get_ylabel() == "Hits@10"
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["A", "B"]
+    assert plot_metric({"A": [0.1]}, ax) is fig
+    for wrong in ({}, {"A": []}):
+        with pytest.raises(ValueError, match="at least one value each"):
+            plot_metric(wrong)

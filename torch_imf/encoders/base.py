@@ -1,0 +1,142 @@
+import hashlib
+import os
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from torch_imf.registry import Recorded
+
+#: What is taken wherever an encoder is: any function that returns features :math:`(N, D)`, and
+#: perhaps a mask :math:`(N)`.
+EncoderLike = Callable[..., Tensor | tuple[Tensor, Tensor]]
+
+Self = TypeVar("Self", bound="Encoder")
+
+
+class Encoder(Recorded):
+    r"""The base class of encoders, which turn what is known of :math:`N`
+    entities into features.
+
+    :meth:`fit` learns from what is there, :meth:`transform` encodes it, or what
+    comes later, by what was learned, and a call does both. What was learned is
+    plain arrays (:meth:`state_dict`); an encoder that is pretrained has none.
+
+    Its :obj:`repr` names all that shapes its features, by which files of
+    features are called; how it is run (:attr:`run_args`) and the versions of
+    the :attr:`packages` that it needs do not belong there (see
+    :meth:`record_of`).
+
+    Shapes:
+        - **output:** features :math:`(N, D)` and mask :math:`(N)`; rows of
+          entities that have none are zero and :obj:`False`
+    """
+
+    run_args: ClassVar[tuple[str, ...]] = ("batch_size", "device", "cache")
+    """Arguments that do not change the features."""
+
+    packages: ClassVar[tuple[str, ...]] = ()
+    """The packages whose versions may change the features a little."""
+
+    state: ClassVar[tuple[str, ...]] = ()
+    """The names of the arrays that :meth:`fit` finds."""
+
+    _state: Mapping[str, np.ndarray] = {}
+
+    def __call__(self, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+        r"""Learns from what is given, and returns its features and mask."""
+        return self.fit(*args, **kwargs).transform(*args, **kwargs)
+
+    def fit(self: Self, *args: Any, **kwargs: Any) -> Self:
+        r"""Learns from what is given, and returns the encoder."""
+        return self
+
+    def transform(self, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+        r"""Returns the features of what is given, and its mask."""
+        raise NotImplementedError
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        r"""Returns what :meth:`fit` has found.
+
+        Raises:
+            ValueError: If it was not called.
+        """
+        if set(self._state) != set(self.state):
+            raise ValueError(f"{self} has not seen anything yet, call 'fit' first")
+        return dict(self._state)
+
+    def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
+        r"""Takes what another encoder of this kind has found.
+
+        Raises:
+            ValueError: If it is that of another kind.
+        """
+        if set(state) != set(self.state):
+            raise ValueError(f"{self} needs the arrays {list(self.state)} (got {list(state)})")
+        self._state = dict(state)
+
+    def settings(self) -> dict[str, object]:
+        r"""Returns the arguments that shape the features, by name."""
+        names = [name for name in self.init_args if name not in self.run_args]
+        return {name: getattr(self, name) for name in names}
+
+    def __repr__(self) -> str:
+        given = {key: x for key, x in self.settings().items() if x is not None and x != {}}
+        return f"{self.__class__.__name__}({', '.join(f'{key}={x!r}' for key, x in given.items())})"
+
+
+def record_of(encoder: EncoderLike) -> str:
+    r"""Returns what to write down of an encoder beside its features: its
+    :obj:`repr`, and the versions of the packages that it has used.
+    """
+    packages = getattr(encoder, "packages", ())
+    versions = [f"{name} {version(name).partition('+')[0]}" for name in packages]
+    return f"{encoder!r} with {', '.join(versions)}" if versions else repr(encoder)
+
+
+def require(package: str, name: str, instead: str) -> None:
+    r"""Raises an :class:`ImportError` if a package is not installed.
+
+    Args:
+        package (str): What to install.
+        name (str): The class that needs it.
+        instead (str): The class that does without.
+    """
+    if find_spec(package.replace("-", "_")) is None:
+        raise ImportError(
+            f"'{name}' requires '{package}', run 'pip install {package}', or use '{instead}'"
+        )
+
+
+def default_device(device: str | None) -> torch.device:
+    r"""Returns a device, by default the accelerator if there is one."""
+    if device is None and torch.accelerator.is_available():
+        return torch.accelerator.current_accelerator() or torch.device("cpu")
+    return torch.device(device or "cpu")
+
+
+def hash_file(path: str | os.PathLike[str]) -> str:
+    r"""Returns the SHA-256 of the content of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def hash_weights(path: str | os.PathLike[str]) -> str:
+    r"""Returns a hash of a file of weights, or of the files of a folder that
+    shape the output of a model: weights, configuration and vocabulary.
+    """
+    root = Path(path)
+    if root.is_file():
+        return hash_file(root)[:16]
+    suffixes = {".json", ".txt", ".model", ".safetensors", ".bin"}
+    files = sorted(file for file in root.rglob("*") if file.suffix in suffixes)
+    lines = "".join(f"{file.relative_to(root).as_posix()} {hash_file(file)}\n" for file in files)
+    return hashlib.sha256(lines.encode()).hexdigest()[:16]

@@ -1,0 +1,201 @@
+import glob
+import hashlib
+import os
+import os.path as osp
+import re
+import unicodedata
+import warnings
+from collections.abc import Iterable
+from typing import Protocol
+from urllib.parse import unquote
+
+import torch
+from torch import Tensor
+
+from torch_imf.io.archive import ARCHIVES, unpack
+
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff")
+
+# Of ids that say nothing. The number of a title (Toy_Story_3) is its own:
+NUMBERED = re.compile(r"^([A-Za-z]+[0-9]+|[mg]\.\w+)_[0-9]+$")
+
+
+class Names(Protocol):
+    r"""What finds entities by name, such as a
+    :class:`~torch_imf.data.NameIndex`.
+    """
+
+    def __call__(self, names: Iterable[str], /) -> Tensor:
+        r"""Returns the row of each name, :obj:`-1` for one that nobody has, and
+        :obj:`-2` for one of another graph.
+        """
+
+    def __len__(self) -> int:
+        r"""Returns the number of entities."""
+
+    def example(self) -> str:
+        r"""Returns how a file of the first entity may be named."""
+
+
+def locate_images(source: str, names: Names, folder: str) -> list[list[str] | None]:
+    r"""Returns the image files of each entity, as :meth:`find_images` does,
+    from an archive as well.
+
+    Args:
+        source (str): The folder, index file, or archive (see :meth:`unpack`).
+        names (Names): The names of the entities.
+        folder (str): The folder to unpack an archive in.
+    """
+    path = osp.expanduser(source)
+    if osp.isfile(path) and path.lower().endswith(ARCHIVES):
+        path = unpack(path, folder)
+    return find_images(path, names)
+
+
+def source_tag(source: str) -> str:
+    r"""Returns a name for a source of images that is fit for a file, and
+    changes with the names of its files, or with the file that it is.
+    """
+    path = osp.abspath(osp.expanduser(source))
+    digest = hashlib.sha256(os.fsencode(path))  # Names of files need not be text.
+    if osp.isfile(path):
+        info = os.stat(path)
+        digest.update(f" {info.st_size} {info.st_mtime_ns}".encode())
+    for folder, folders, files in os.walk(path):
+        folders.sort()
+        names = sorted(file for file in files if file.lower().endswith(EXTENSIONS))
+        digest.update("\n".join(["", folder, *names] if names else []).encode(errors="replace"))
+    return digest.hexdigest()[:8]
+
+
+def find_images(source: str, names: Names, base: str | None = None) -> list[list[str] | None]:
+    r"""Returns the image files of each entity.
+
+    * In a **folder**, they are named by entity: a file :obj:`m.027rn.jpg`, any
+      file below a folder :obj:`m.027rn`, or both. A slash in a name may be
+      written as :obj:`%2F`, and an id may be followed by a number, as in
+      :obj:`n02084071_1234.JPEG`. A folder around all of them does not matter,
+      hidden and other files are left out.
+    * An **index file** (:obj:`.tsv` or :obj:`.txt`) has an entity and a path
+      in each line, and perhaps a header :obj:`entity`, :obj:`image`.
+
+    Images of no entity are left out; one warning tells if they are the most.
+
+    Args:
+        source (str): The folder or the index file.
+        names (Names): The names of the entities.
+        base (str, optional): The folder that paths in an index file start
+            from, its own by default. (default: :obj:`None`)
+
+    Returns:
+        The sorted paths of the images of each entity, or :obj:`None` if it has
+        none.
+
+    Raises:
+        ValueError: If the source is missing or of another kind, an image that
+            the index lists is missing, or no image belongs to an entity.
+    """
+    if osp.isdir(source):
+        keys, files = _list_folder(source, names)
+    elif osp.isfile(source) and source.lower().endswith((".tsv", ".txt")):
+        keys, files = _read_index(source, osp.dirname(source) if base is None else base)
+    else:
+        raise ValueError(
+            f"There are no images at '{source}'. Please pass a folder, an index file (.tsv, .txt) "
+            f"or an archive ({', '.join(ARCHIVES)})"
+        )
+
+    rows = _find_rows(keys, names).tolist()
+    if max(rows, default=-1) < 0:
+        such = f" ('{files[0]}' is named {keys[0]!r:.80})" if files else ""
+        example = names.example().replace("/", "%2F")
+        raise ValueError(
+            f"None of the {len(files)} images in '{source}' belongs to an entity{such}. Please "
+            f"name them by entity, as in '{example}.jpg' or '{example}/1.jpg'"
+        )
+    unknown = [i for i, row in enumerate(rows) if row == -1]
+    if 2 * len(unknown) > len(files):
+        warnings.warn(
+            f"{len(unknown)} of the {len(files)} images in '{source}' belong to no entity "
+            f"('{files[unknown[0]]}' is named {keys[unknown[0]]!r:.80})",
+            stacklevel=2,
+        )
+
+    images: dict[int, set[str]] = {}
+    for row, file in zip(rows, files, strict=True):
+        images.setdefault(row, set()).add(file)
+    return [sorted(images[row]) if row in images else None for row in range(len(names))]
+
+
+def _list_folder(folder: str, names: Names) -> tuple[list[str], list[str]]:
+    # The name that each image file below a folder gives to its entity, and the files.
+    found = glob.iglob(osp.join(glob.escape(folder), "**"), recursive=True)
+    files = sorted(x for x in found if x.lower().endswith(EXTENSIONS) and osp.isfile(x))
+    parts = [file.removeprefix(osp.join(folder, "")).split(os.sep) for file in files]
+    while len({part[0] for part in parts}) == 1 and min(map(len, parts)) > 1:
+        if _find_rows(parts[0][:1], names)[0] != -1:
+            break
+        parts = [part[1:] for part in parts]  # A folder around all, as in archives.
+    return [part[0] if len(part) > 1 else osp.splitext(part[0])[0] for part in parts], files
+
+
+def _read_index(path: str, base: str) -> tuple[list[str], list[str]]:
+    # The names of the entities that an index file lists, and their image files.
+    with open(path, "rb") as file:
+        content = file.read()
+    try:
+        lines = content.decode("utf-8-sig").replace("\r\n", "\n").rstrip("\n").split("\n")
+    except UnicodeDecodeError as e:
+        number = content[: e.start].count(b"\n") + 1
+        raise ValueError(f"'{path}', line {number}: not valid UTF-8 ({e.reason})") from e
+    rows = [line.split("\t") for line in lines] if lines != [""] else []
+    for number, row in enumerate(rows, start=1):
+        if len(row) != 2:
+            raise ValueError(
+                f"'{path}', line {number}: expected 2 fields separated by tabs (got {row!r:.80})"
+            )
+    first = 2 if rows[:1] == [["entity", "image"]] else 1
+    keys = [key for key, _ in rows[first - 1 :]]
+    files = [osp.join(base, file) for _, file in rows[first - 1 :]]
+    missing = [i for i, file in enumerate(files) if not osp.isfile(file)]
+    if len(missing) > 0:
+        raise ValueError(
+            f"'{path}', line {missing[0] + first}: there is no file '{files[missing[0]]}' "
+            f"({len(missing)} of {len(files)} images are missing)"
+        )
+    return keys, files
+
+
+def _find_rows(keys: list[str], names: Names) -> Tensor:
+    # Names may be quoted, decomposed (as on macOS) or numbered.
+    rows = names(keys)
+    plain = [unicodedata.normalize("NFC", unquote(key)) for key in keys]
+    for others in (plain, [NUMBERED.sub(r"\1", key) for key in plain]):
+        rows = torch.where(rows == -1, names(others), rows)
+    return rows
+
+
+def read_image(path: str | os.PathLike[str]) -> Tensor:
+    r"""Reads an image file into a :class:`torch.uint8` tensor of shape
+    :obj:`[3, H, W]`, laying transparent pictures on white.
+
+    Raises:
+        ValueError: If Pillow cannot read the file.
+    """
+    from PIL import Image
+
+    try:
+        Image.init()  # All formats but the one that asks another program to draw it:
+        with Image.open(path, formats=[x for x in Image.ID if x != "EPS"]) as file:
+            if file.mode.startswith("I"):  # 16 bits, which Pillow would cut off at 255.
+                image = file.convert("I").point(lambda value: value / 257).convert("RGB")
+            elif file.has_transparency_data:
+                white = Image.new("RGBA", file.size, "white")
+                image = Image.alpha_composite(white, file.convert("RGBA")).convert("RGB")
+            else:
+                image = file.convert("RGB")
+    except Exception as e:  # A damaged file can make a decoder raise anything.
+        raise ValueError(f"Cannot read the image '{path}': {e}") from e
+
+    pixels = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
+    return pixels.view(image.height, image.width, 3).permute(2, 0, 1)

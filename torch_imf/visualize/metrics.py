@@ -1,0 +1,185 @@
+import math
+from collections.abc import Mapping, Sequence
+from itertools import cycle
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.nn import Module
+from torch_geometric.data import Data
+
+from torch_imf.data.graph import prepare
+from torch_imf.evaluation.evaluate import fact_groups, rank_facts
+from torch_imf.evaluation.ranking import metrics as rank_metrics
+from torch_imf.training.checkpoint import best_entry
+from torch_imf.visualize import style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+BINS = {"1": "#08519c", "2–3": "#4292c6", "4–10": "#9ecae1", "over 10": style.LIGHT}
+NAMES = {"mr": "mean rank", "mrr": "MRR"}
+
+
+def plot_categories(
+    model: Module,
+    data: Data,
+    split: str = "test",
+    ax: "Axes | None" = None,
+    *,
+    view: str | None = None,
+    title: str | None = None,
+) -> "Figure":
+    r"""Plots the ranks of tails and of heads by the category of relations
+    (:obj:`1-1`, :obj:`1-N`, :obj:`N-1` and :obj:`N-N`: an entity has less than
+    1.5 tails, or heads, on average for a :obj:`1`): their shares and MRR.
+
+    Args:
+        model (torch.nn.Module): Any model that :meth:`torch_imf.evaluate`
+            takes.
+        data (Data): All facts with split masks.
+        split (str, optional): The split to rank. (default: :obj:`"test"`)
+        ax (matplotlib.axes.Axes, optional): Where to plot, instead of in a new
+            figure. (default: :obj:`None`)
+        view (str, optional): Ranks by one of the model's views alone.
+            (default: :obj:`None`)
+        title (str, optional): The title, instead of what is shown.
+            (default: :obj:`None`)
+
+    Returns:
+        The figure, which holds :obj:`ax` if that is given.
+
+    Raises:
+        ValueError: As :meth:`torch_imf.evaluate`.
+    """
+    data = prepare(model, data)
+    rank, base, mask = rank_facts(model, data, split, view=view)
+    groups = dict(fact_groups("category", data, base, mask))
+    found = [rank_metrics(side[group]) for group in groups.values() for side in rank]
+    bars = []
+    for row in found:
+        steps = [0.0, row["hits@1"], row["hits@3"], row["hits@10"], 1.0]
+        bars.append({name: 100 * (steps[i + 1] - steps[i]) for i, name in enumerate(BINS)})
+    fig, ax = style.make_axes(ax, 7.2, 1.5 + 0.33 * len(bars) + 0.1 * len(groups))
+    places = [i + 0.35 * (i // 2) for i in range(len(bars))]
+    style.draw_bars(ax, bars, BINS, places, 0.82, ".0f")
+    style.beside(ax, -0.75, "MRR", 44)
+    for y, row in zip(places, found, strict=True):
+        style.beside(ax, y, f"{row['mrr']:.3f}", 44)
+    for y, (name, group) in zip(places[::2], groups.items(), strict=True):
+        size = int(group.sum())
+        style.beside(ax, y + 0.5, f"{name}\n{size:,} fact{'s' * (size > 1)}", -52, x=0)
+    ax.set_yticks(places, ["tails", "heads"] * len(groups))
+    heading = "filtered rank (numbers: per cent)"
+    style.legend_below(ax, 4, title=heading, handlelength=1, handleheight=1)
+    what = f"{split} facts by category of relation" + (f", view '{view}'" if view else "")
+    style.finish(ax, f"Ranks of {what}" if title is None else title)
+    return fig
+
+
+def plot_history(
+    history: Sequence[Mapping[str, float]],
+    ax: "Axes | None" = None,
+    metrics: str | Sequence[str] = ("mrr", "hits@10"),
+    title: str = "",
+) -> "Figure":
+    r"""Plots training curves: validation metrics over epochs, the loss at an
+    axis of its own, and the best epoch by the first metric, with its value.
+
+    .. code-block:: python
+
+        history = fit(model, data)
+        plot_history(history).savefig("history.png")
+
+    Args:
+        history (list[dict[str, float]]): What :meth:`torch_imf.fit` returns.
+        ax (matplotlib.axes.Axes, optional): See :meth:`plot_categories`.
+        metrics (list[str], optional): The metrics to plot, that which selects
+            the epoch first. (default: :obj:`("mrr", "hits@10")`)
+        title (str, optional): The title. (default: :obj:`""`)
+
+    Raises:
+        ValueError: If there were no validations, or an entry lacks a metric.
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    if len(history) == 0:
+        raise ValueError(
+            "There is no validation in the history to plot. Train at least one epoch with 'fit'"
+        )
+    metrics = [metrics] if isinstance(metrics, str) else list(dict.fromkeys(metrics))
+    names = {"epoch", "loss", *metrics}
+    if len(metrics) == 0 or not all(names <= set(entry) for entry in history):
+        raise ValueError(
+            f"'metrics' needs to name metrics that every entry of 'history' holds (got "
+            f"{metrics}, the first entry holds {list(history[0])})"
+        )
+    epochs = [entry["epoch"] for entry in history]
+    fig, ax = style.make_axes(ax, 6.4, 3.8)
+    marker = "o" if len(history) <= 40 else ""
+    lines = []
+    for metric, color in zip(metrics, cycle(style.COLORS), strict=False):
+        values, label = [entry[metric] for entry in history], _name(metric)
+        marks: Any = {"color": color, "marker": marker, "markersize": 4, "linewidth": 2}
+        lines += ax.plot(epochs, values, label=label, **marks)
+    other = ax.twinx()
+    loss = [entry["loss"] for entry in history]
+    marks = {"color": style.COLORS[6], "marker": marker, "markersize": 3, "linewidth": 1.5}
+    lines += other.plot(epochs, loss, label="training loss (right)", linestyle="--", **marks)
+    other.set_ylabel("training loss")
+    other.set_ylim(bottom=min(0.0, *loss))
+
+    best = best_entry(history, metrics[0])
+    x, y, late = best["epoch"], best[metrics[0]], best["epoch"] > (epochs[0] + epochs[-1]) / 2
+    ax.axvline(x, color=style.LIGHT, linewidth=1.2, zorder=0)
+    ax.plot(x, y, "o", markersize=10, color=style.DARK, fillstyle="none")
+    text = f"best: {y:.{1 if metrics[0] == 'mr' else 3}f}, epoch {x:g}"
+    marks = {"ha": "right" if late else "left", "va": "top", "textcoords": "offset points"}
+    marks |= {"xytext": (-8 if late else 8, -14), "fontsize": style.SMALL, "color": style.DARK}
+    ax.annotate(text, (x, y), **marks)
+    top = max(entry[metric] for entry in history for metric in metrics)
+    if "mr" not in metrics and math.isfinite(top):
+        ax.set_ylim(0, min(1.0, 1.15 * top) or 1.0)
+    ax.set_xlabel("epoch")
+    ax.set_ylabel("validation " + (_name(metrics[0]) if len(metrics) == 1 else "metric"))
+    ax.xaxis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10], integer=True))
+    ax.grid(axis="y", color=style.LIGHT, linewidth=0.6)
+    ax.set_axisbelow(True)
+    style.legend_below(ax, len(lines), -0.18, handles=lines)
+    style.finish(other, spines=("right",))
+    style.finish(ax, title, spines=("left", "bottom"))
+    return fig
+
+
+def plot_metric(
+    values: Mapping[str, Sequence[float]], ax: "Axes | None" = None, label: str = "MRR"
+) -> "Figure":
+    r"""Plots a metric of several models over seeds: one bar each for the mean,
+    with one standard deviation and a dot per seed.
+
+    Args:
+        values (dict[str, list[float]]): The values of each model, by its name.
+        ax (matplotlib.axes.Axes, optional): See :meth:`plot_categories`.
+        label (str, optional): The metric. (default: :obj:`"MRR"`)
+
+    Raises:
+        ValueError: If there are no models, or one has no values.
+    """
+    if len(values) == 0 or any(len(value) == 0 for value in values.values()):
+        raise ValueError(f"Expected models with at least one value each (got {dict(values)})")
+    fig, ax = style.make_axes(ax, 1.5 + 1.5 * len(values), 3.4)
+    for i, value in enumerate(values.values()):
+        x = torch.tensor(value, dtype=torch.double)
+        mean, std = float(x.mean()), float(x.std()) if x.numel() > 1 else 0.0
+        color = style.COLORS[i % len(style.COLORS)]
+        ax.bar(i, mean, yerr=std, capsize=4, width=0.6, color=color, alpha=0.6)
+        ax.plot([i] * x.numel(), x.tolist(), ".", color="black", markersize=4)
+        ax.text(i, mean / 2, f"{mean:.3f}", ha="center", fontsize=style.SMALL)
+    ax.set_xticks(range(len(values)), [style.shorten(name, 20) for name in values])
+    ax.set_ylabel(label)
+    style.finish(ax, spines=("left", "bottom"))
+    return fig
+
+
+def _name(metric: str) -> str:
+    return NAMES.get(metric, metric.capitalize())
