@@ -89,7 +89,8 @@ class IMF(MultimodalKGE):
     ) -> None:
         x_dict, mask_dict = x_dict or {}, mask_dict or {}
         structure = [] if struct is False else ["struct"]
-        views = choose_views(views, [*structure, *x_dict, *(["fused"] if x_dict else [])])
+        choices = dict.fromkeys([*structure, *x_dict, *(["fused"] if x_dict else [])])
+        views = choose_views(views, list(choices))
         if not isinstance(scorer, Scorer):
             if lookup("scorer", scorer) is ContextualRelationalScorer:
                 bias = -math.log(max(num_nodes, 2))
