@@ -6,6 +6,7 @@ from torch_imf import train
 from torch_imf.data import TripletIndex
 from torch_imf.nn import KGE
 from torch_imf.sampler import KBGANSampler, NegativeLoader
+from torch_imf.sampler.base import Objective
 
 
 class Table(torch.nn.Module):

@@ -5,7 +5,7 @@ import pytest
 import torch
 from filelock import FileLock, Timeout
 
-from torch_imf.nn import KGE, ContextualRelationalScorer
+from torch_imf.nn import KGE, ContextualRelationalScorer, OneToN
 from torch_imf.training.checkpoint import TrainingState, fingerprint, first_seed
 
 

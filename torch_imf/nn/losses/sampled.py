@@ -115,9 +115,9 @@ def shared_negatives(neg_index: Tensor) -> tuple[Tensor, int] | None:
     """
     if neg_index.numel() == 0:
         return None
-    first = neg_index[:1]
-    differs = ((neg_index != first) & (neg_index >= 0) & (first >= 0)).any(dim=1)
-    size = int(differs.int().argmax()) or neg_index.size(0)
+    few = neg_index[:, :8]  # Enough to tell chunks apart; whether all agree is seen below.
+    differs = (few != few[:1]) & (few >= 0) & (few[:1] >= 0)
+    size = int(differs.flatten().byte().argmax()) // few.size(1) or neg_index.size(0)
     if size == 1:
         return None
     shared = torch.stack([chunk.max(dim=0).values for chunk in neg_index.split(size)]).clamp(min=0)
