@@ -81,7 +81,9 @@ def test_policy_gradient_is_that_of_the_expected_reward(baseline):
     # The average over many draws:
     sampler.num_negatives = 40000
     zero = torch.zeros(1, dtype=torch.long)
-    _, params, loss_fn = sampler.objective(lambda head_index, rel_type, neg_index: reward[neg_index])
+    _, params, loss_fn = sampler.objective(
+        lambda head_index, rel_type, neg_index: reward[neg_index]
+    )
     assert len(params) == 1 and params[0] is weight
     loss = loss_fn(zero, zero, zero, zero.view(1, 1))
     assert torch.allclose(torch.autograd.grad(loss, weight)[0], expected, atol=0.02)
@@ -104,7 +106,9 @@ def test_baseline():
 def test_generator_learns_what_the_discriminator_finds_hard():
     reward = torch.tensor([0.0, 1.0, 5.0, 2.0, 3.0])
     sampler = KBGANSampler(5, Table(5))
-    _, params, loss_fn = sampler.objective(lambda head_index, rel_type, neg_index: reward[neg_index])
+    _, params, loss_fn = sampler.objective(
+        lambda head_index, rel_type, neg_index: reward[neg_index]
+    )
     optimizer = torch.optim.Adam(params, lr=0.1)
     zero = torch.zeros(64, dtype=torch.long)
     for _ in range(100):

@@ -13,7 +13,7 @@ from torch_imf.nn.functional.grouped_mm import group_by_size
 from torch_imf.nn.fusion import DecisionFusion
 from torch_imf.nn.losses import Loss
 from torch_imf.nn.losses.sampled import gather_scores
-from torch_imf.nn.models.features import FrozenFeatures, project
+from torch_imf.nn.models.features import FrozenFeatures, check_names, project
 from torch_imf.nn.models.struct import StructuralEmbedding
 from torch_imf.nn.scorer import Scorer
 from torch_imf.registry import Recorded, resolve
@@ -89,6 +89,7 @@ class MultimodalKGE(Recorded, KGEModel):
                 f"'num_nodes', 'num_relations' and 'hidden_channels' need to be positive "
                 f"(got {num_nodes}, {num_relations} and {hidden_channels})"
             )
+        check_names(x_dict or {})
         super().__init__(num_nodes, num_relations, hidden_channels)
         self.views = list(scorers)
         self.scorers = ModuleDict(scorers)  # type: ignore[assignment]

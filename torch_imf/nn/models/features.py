@@ -86,16 +86,21 @@ def project(
 
     Raises:
         ValueError: If features are of the wrong shape or not finite, or a
-            modality is missing for every entity or its name cannot be used.
+            modality is missing for every entity.
     """
     check_features(x_dict, mask_dict, num_nodes)
     out = ModuleDict()
     for name, x in x_dict.items():
-        # Names of views that are there anyway, and those that a ModuleDict cannot hold:
-        if name in ("struct", "fused") or "." in name or hasattr(ModuleDict, name):
-            raise ValueError(f"A modality cannot be called '{name}'. Rename 'x_{name}'")
         mask = mask_dict.get(name, torch.ones(num_nodes, dtype=torch.bool))
         if not bool(mask.any()):
             raise ValueError(f"Modality '{name}' is missing for every entity. Leave it out")
         out[name] = FrozenFeatures(x, mask, out_channels)
     return out
+
+
+def check_names(x_dict: dict[str, Tensor]) -> None:
+    r"""Raises a :class:`ValueError` if the name of a modality cannot be used."""
+    for name in x_dict:
+        # Names of views that are there anyway, and those that a ModuleDict cannot hold:
+        if name in ("struct", "fused") or "." in name or hasattr(ModuleDict, name):
+            raise ValueError(f"A modality cannot be called '{name}'. Rename 'x_{name}'")
