@@ -6,7 +6,8 @@ from torch_geometric.data import Data
 
 from torch_imf.data import modalities
 from torch_imf.data.graph import check_graph
-from torch_imf.nn.models import IMF, MultimodalKGE, SampledLoss
+from torch_imf.nn.losses import Sampled as SampledLoss
+from torch_imf.nn.models import IMF, MultimodalKGE
 from torch_imf.nn.scorer import ContextualRelationalScorer
 from torch_imf.settings import FACTS, check_settings, model_class, model_parts
 

@@ -13,7 +13,8 @@ from torch_geometric.resolver import normalize_string
 from torch_imf import registry
 from torch_imf.docstring import argument_help
 from torch_imf.nn.fusion import Fusion
-from torch_imf.nn.models import Adversary, MultimodalKGE, SampledLoss
+from torch_imf.nn.losses import Sampled as SampledLoss
+from torch_imf.nn.models import Adversary, MultimodalKGE
 from torch_imf.nn.scorer import Scorer
 
 #: The classes of each part of a model, by the name to give.

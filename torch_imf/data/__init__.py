@@ -6,7 +6,7 @@ from .names import NameIndex
 from .percentile import mean_rank_percentile
 from .split import clean_split
 
-__all__ = classes = [
+__all__ = [
     "NameIndex",
     "NegativeLoader",
     "QueryLoader",

@@ -6,9 +6,9 @@ from torch.nn import Embedding, Module
 
 from torch_imf import registry
 from torch_imf.nn.fusion import StackFusion
+from torch_imf.nn.losses import OneToN as OneToNLoss
+from torch_imf.nn.losses import Sampled as SampledLoss
 from torch_imf.nn.models import IKRL, IMF, RSME, Adversary, MultimodalKGE
-from torch_imf.nn.models.one_to_n import OneToNLoss
-from torch_imf.nn.models.sampled import SampledLoss
 from torch_imf.nn.scorer import ContextualRelationalScorer, ConvE, CrossModal
 
 #: What can be made again from its settings.

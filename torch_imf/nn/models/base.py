@@ -3,69 +3,85 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.nn import Embedding, ModuleDict
+from torch.nn import Embedding, Module, ModuleDict
 from torch_geometric.nn.kge import KGEModel
 
 from torch_imf.data import NegativeLoader, QueryLoader, TripletIndex
 from torch_imf.data.index import check_triples
 from torch_imf.evaluation.ranking import metrics, rank_tails
+from torch_imf.nn.functional.grouped_mm import group_by_size
 from torch_imf.nn.fusion import DecisionFusion
-from torch_imf.nn.models.checks import make_loss
-from torch_imf.nn.models.sampled import SampledLoss
-from torch_imf.nn.models.views import ViewScoring
+from torch_imf.nn.losses import Loss
+from torch_imf.nn.losses.sampled import gather_scores
+from torch_imf.nn.models.features import FrozenFeatures, check_names, project
+from torch_imf.nn.models.struct import StructuralEmbedding
 from torch_imf.nn.scorer import Scorer
-from torch_imf.registry import Recorded
+from torch_imf.registry import Recorded, resolve
 from torch_imf.sampler import Sampler
 from torch_imf.sampler.base import Objective
 
 
-class MultimodalKGE(Recorded, ViewScoring, KGEModel):
+class MultimodalKGE(Recorded, KGEModel):
     r"""An abstract base class of knowledge graph embedding models that score
     an entity in one or several *views* (:obj:`'struct'`, each modality,
     :obj:`'fused'`), each with its own scorer. It is a drop-in for
-    :obj:`torch_geometric.nn.kge`, trained against all entities at once (1-N).
-
-    A sub-class implements :meth:`encode`.
+    :obj:`torch_geometric.nn.kge`, and has the scoring contract of
+    :class:`~torch_imf.nn.Scorer` with one entry per view: :meth:`query` and
+    :meth:`key` encode what :meth:`encode`, which a sub-class implements,
+    returns, and :meth:`similarity` compares them.
 
     Args:
         num_nodes (int): The number of entities.
         num_relations (int): The number of base relations. The inverse of
             relation :obj:`r` is :obj:`r + num_relations`
             (:class:`~torch_imf.transforms.AddInverse`).
-        hidden_channels (int): Size of entity embeddings.
+        hidden_channels (int): Size of entity embeddings in every view.
+        x_dict (dict[str, torch.Tensor], optional): The frozen features per
+            modality, of shape :obj:`[N, D]` each. (default: :obj:`None`)
+        mask_dict (dict[str, torch.Tensor], optional): Which entities have the
+            modality, of shape :obj:`[N]` each, or all. (default: :obj:`None`)
         scorers (dict[str, Scorer]): The scorer of each view.
+        loss (str or Loss, optional): The loss of each view, as an object, class
+            or by name: :obj:`"bce"` and :obj:`"ce"` compare with all entities
+            (:class:`~torch_imf.nn.OneToN`), and :obj:`"sampled"` with negatives
+            (:class:`~torch_imf.nn.Sampled`). (default: :obj:`"bce"`)
+        struct (bool, torch.Tensor or torch.nn.Module, optional): The
+            structural embeddings: :obj:`True` for learned ones, :obj:`False`
+            for none, a tensor of shape :obj:`[N, C]` to start from, a module
+            that gives them when called without arguments, or a
+            :class:`StructuralEmbedding`, which can freeze them.
+            (default: :obj:`True`)
         decision (DecisionFusion, optional): The fusion of the predictions of
             several views. (default: :obj:`None`)
         shared_relations (bool, optional): If set to :obj:`False`, each view
             has relation embeddings of its own. (default: :obj:`True`)
-        loss (str or SampledLoss, optional): The 1-N loss of each view,
-            :obj:`"bce"` (summed over candidates) or :obj:`"ce"`, or a loss
-            against sampled negatives. (default: :obj:`"bce"`)
-        label_smoothing (float, optional): Label smoothing of the
-            :obj:`"bce"` loss. (default: :obj:`0.`)
-        regularization (float, optional): The weight of the regulariser of
-            queries and keys (:meth:`~torch_imf.nn.dura_loss`).
-            (default: :obj:`0.`)
         tie_inverses (bool, optional): If set to :obj:`True`, inverse relations
             are those of the scorer, without embeddings of their own.
             (default: :obj:`False`)
 
     Raises:
-        ValueError: If a size is not positive, or the loss invalid.
+        ValueError: If a size is not positive, features or embeddings do not
+            fit or are not finite, a modality is missing for every entity or
+            its name cannot be used, or a part is unknown.
         NotImplementedError: If a scorer does not tie inverse relations.
     """
+
+    scorers: dict[str, Scorer]
+    features: dict[str, FrozenFeatures]
 
     def __init__(
         self,
         num_nodes: int,
         num_relations: int,
         hidden_channels: int,
+        x_dict: dict[str, Tensor] | None = None,
+        mask_dict: dict[str, Tensor] | None = None,
+        *,
         scorers: dict[str, Scorer],
+        loss: str | type[Loss] | Loss = "bce",
+        struct: bool | Tensor | Module = True,
         decision: DecisionFusion | None = None,
         shared_relations: bool = True,
-        loss: str | SampledLoss = "bce",
-        label_smoothing: float = 0.0,
-        regularization: float = 0.0,
         tie_inverses: bool = False,
     ) -> None:
         if min(num_nodes, num_relations, hidden_channels) < 1:
@@ -73,11 +89,14 @@ class MultimodalKGE(Recorded, ViewScoring, KGEModel):
                 f"'num_nodes', 'num_relations' and 'hidden_channels' need to be positive "
                 f"(got {num_nodes}, {num_relations} and {hidden_channels})"
             )
+        check_names(x_dict or {})
         super().__init__(num_nodes, num_relations, hidden_channels)
         self.views = list(scorers)
         self.scorers = ModuleDict(scorers)  # type: ignore[assignment]
         self.decision = decision
-        self.loss_fn = make_loss(loss, label_smoothing, regularization)
+        self.loss_fn: Loss = resolve("loss", loss)
+        self.struct = StructuralEmbedding.of(struct)
+        self.node_emb.requires_grad_(self.struct is not None and self.struct.uses_table)
         # One table serves all views, or one each; inverse relations have rows of their own, or the
         # scorer gives them:
         size = (1 if tie_inverses else 2) * num_relations
@@ -89,66 +108,146 @@ class MultimodalKGE(Recorded, ViewScoring, KGEModel):
         )
         for scorer in scorers.values() if tie_inverses else []:
             scorer.invert(torch.zeros(1, rel_channels))  # Raises, if there are none.
+        features = project(x_dict or {}, mask_dict or {}, num_nodes, hidden_channels)
+        self.features = features  # type: ignore[assignment]
 
     def reset_parameters(self) -> None:
-        r"""Resets all learnable parameters of the module."""
+        r"""Resets all learnable parameters of the module, to embeddings that
+        were given where there are any. A structural module stays as it is.
+        """
         torch.nn.init.xavier_normal_(self.node_emb.weight)
         for view, scorer in self.scorers.items():
             scorer.reset_parameters()
             scorer.reset_relations(self._rel_emb(view).weight.data)
-        if self.decision is not None:
-            self.decision.reset_parameters()
+        if self.struct is not None:
+            view = "struct" if "struct" in self.views else self.views[0]
+            self.struct.reset_tables(self.node_emb, self._rel_emb(view))
+        parts: list[Any] = [*self.features.values(), self.decision]
+        for part in parts:
+            if part is not None:
+                part.reset_parameters()
+
+    # Representations and scores ##################################################################
+
+    def encode(self, index: Tensor | None = None) -> dict[str, Tensor]:
+        r"""Represents the entities :obj:`index`, of any shape, or all of them,
+        in every view, of shape :obj:`[*, C]` each.
+        """
+        raise NotImplementedError
+
+    def embed(self, index: Tensor | None = None) -> dict[str, Tensor]:
+        r"""Returns structural embeddings and projected features, as
+        :meth:`encode`, of shape :obj:`[*, C]` each.
+        """
+        out = {} if self.struct is None else {"struct": self.struct(self.node_emb, index)}
+        return out | {name: module(index) for name, module in self.features.items()}
+
+    def masks(self, index: Tensor | None = None) -> dict[str, Tensor]:
+        r"""Returns which entities have each modality."""
+        masks = {name: module.mask for name, module in self.features.items()}
+        return masks if index is None else {name: mask[index] for name, mask in masks.items()}
+
+    def query(self, head: dict[str, Tensor], rel_type: Tensor) -> dict[str, Tensor]:
+        r"""Encodes queries from the representations of their heads, of shape
+        :obj:`[B, C]` per view, and their relation types, of shape :obj:`[B]`.
+        """
+        distinct, group = group_by_size(rel_type)
+        return {
+            view: scorer.grouped_query(head[view], self.relation(view, distinct), group)
+            for view, scorer in self.scorers.items()
+        }
+
+    def relation(self, view: str, rel_type: Tensor) -> Tensor:
+        r"""Embeds relation types, of shape :obj:`[B]`, in a view, giving
+        :obj:`[B, C_r]`. Inverses that have no embeddings are the scorer's.
+        """
+        emb = self._rel_emb(view)
+        if emb.num_embeddings > self.num_relations:
+            return emb(rel_type)
+        is_inverse = rel_type >= self.num_relations
+        # No modulo, so that the table raises for a relation that is not there:
+        rel = emb((rel_type - self.num_relations).where(is_inverse, rel_type))
+        return self.scorers[view].invert(rel).where(is_inverse.unsqueeze(-1), rel)
+
+    def key(self, tail: dict[str, Tensor]) -> dict[str, Tensor]:
+        r"""Encodes candidates, of shape :obj:`[*, C]` per view."""
+        return {view: scorer.key(tail[view]) for view, scorer in self.scorers.items()}
+
+    def similarity(self, query: dict[str, Tensor], key: dict[str, Tensor]) -> Tensor:
+        r"""Scores queries, :obj:`[B, Q]` per view, against keys,
+        :obj:`[N, Q]` or :obj:`[B, K, Q]` per view, over all views: of shape
+        :obj:`[B, N]` or :obj:`[B, K]`.
+        """
+        return self.fuse(self.view_similarity(query, key))
+
+    def view_similarity(
+        self, query: dict[str, Tensor], key: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
+        r"""The scores of :meth:`similarity` in each view."""
+        return {v: scorer.similarity(query[v], key[v]) for v, scorer in self.scorers.items()}
+
+    def pair_similarity(self, query: dict[str, Tensor], tail: dict[str, Tensor]) -> Tensor:
+        r"""Scores queries against one tail each, giving :obj:`[B]`."""
+        key = {view: x.unsqueeze(1) for view, x in self.key(tail).items()}
+        return self.similarity(query, key).squeeze(1)
+
+    def fuse(self, score_dict: dict[str, Tensor]) -> Tensor:
+        r"""Joins the scores of all views (Eq. 11 of IMF)."""
+        if self.decision is None:
+            return score_dict[self.views[0]]
+        return self.decision(score_dict)
+
+    def view_weights(self) -> dict[str, float]:
+        r"""The weight of each view in :meth:`fuse`; they sum to one."""
+        if self.decision is None:
+            return {self.views[0]: 1.0}
+        return dict(zip(self.views, self.decision.weight().tolist(), strict=True))
+
+    def score(self, head_index: Tensor, rel_type: Tensor, key_index: Tensor) -> Tensor:
+        r"""Scores candidates :obj:`key_index`, of shape :obj:`[B, K]`, of their
+        own for each query, of shape :obj:`[B]`. All entities are encoded once,
+        so this is for many candidates in all, as of a batch of negatives; keys
+        of candidates are never stored.
+        """
+        z = self.encode()
+        query = self.query(_rows(z, head_index), rel_type)
+        key = self.key(z)
+        items = self.scorers.items()
+        return self.fuse({v: gather_scores(x, query[v], key[v], key_index) for v, x in items})
+
+    def _rel_emb(self, view: str) -> Embedding:
+        emb: Any = self.rel_emb
+        return emb if isinstance(emb, Embedding) else emb[view]
 
     # The protocol of torch_geometric.nn.kge ######################################################
 
     def forward(self, head_index: Tensor, rel_type: Tensor, tail_index: Tensor) -> Tensor:
         r"""Scores triples of shape :obj:`[B]` each, giving :obj:`[B]`."""
         query = self.query(self.encode(head_index), rel_type)
-        key = self.key(self.encode(tail_index))
-        return self.similarity(query, {v: k.unsqueeze(1) for v, k in key.items()}).squeeze(1)
-
-    @property
-    def prediction_buffers(self) -> list[str]:
-        r"""The names of the buffers that predictions need and that no
-        checkpoint has.
-        """
-        return []
+        return self.pair_similarity(query, self.encode(tail_index))
 
     @torch.no_grad()
     def predict(
         self, head_index: Tensor, rel_type: Tensor, return_views: bool = False
     ) -> Tensor | tuple[Tensor, dict[str, Tensor], dict[str, float]]:
-        r"""Scores every entity as tail of each query.
-
-        Args:
-            head_index (torch.Tensor): The head indices, of shape :obj:`[B]`.
-            rel_type (torch.Tensor): The relation types, of shape :obj:`[B]`,
-                in :obj:`[0, 2 * num_relations)`.
-            return_views (bool, optional): If set to :obj:`True`, also returns
-                the scores of each view, and its weight in decision fusion.
-                (default: :obj:`False`)
-
-        Returns:
-            The scores, of shape :obj:`[B, N]`.
+        r"""Scores every entity as tail of each query, of shape :obj:`[B]` each,
+        with relation types in :obj:`[0, 2 * num_relations)`: the scores are of
+        shape :obj:`[B, N]`. If :obj:`return_views` is set, also returns those
+        of each view, and its weight in decision fusion.
         """
         check_triples(head_index, rel_type, head_index, self.num_nodes, 2 * self.num_relations)
         z = self.encode()
-        query = self.query({view: x[head_index] for view, x in z.items()}, rel_type)
+        query = self.query(_rows(z, head_index), rel_type)
         score_dict = self.view_similarity(query, self.key(z))
         score = self.fuse(score_dict)
         return (score, score_dict, self.view_weights()) if return_views else score
 
     def loss(self, head_index: Tensor, rel_type: Tensor, *target: Tensor) -> Tensor:
-        r"""Computes the loss of a batch of queries.
-
-        Args:
-            head_index (torch.Tensor): The head indices, of shape :obj:`[B]`.
-            rel_type (torch.Tensor): The relation types, of shape :obj:`[B]`.
-            *target (torch.Tensor): For a 1-N loss, the positives
-                :obj:`pos_index`, of shape :obj:`[2, P]` (row: query, column:
-                tail), or one tail per query, of shape :obj:`[B]`. For a
-                sampled one, :obj:`tail_index`, of shape :obj:`[B]`, and
-                :obj:`neg_index`, of shape :obj:`[B, K]`.
+        r"""Computes the loss of a batch of queries, of shape :obj:`[B]`, and
+        what follows in a batch of :meth:`loader`: for a 1-N loss, the positives
+        :obj:`pos_index`, of shape :obj:`[2, P]` (row: query, column: tail), or
+        one tail per query; for a sampled one, a tail per query and
+        :obj:`neg_index`, of shape :obj:`[B, K]`.
         """
         return self.view_loss(self.encode(), head_index, rel_type, *target)
 
@@ -156,14 +255,9 @@ class MultimodalKGE(Recorded, ViewScoring, KGEModel):
         self, z: dict[str, Tensor], head_index: Tensor, rel_type: Tensor, *target: Tensor
     ) -> Tensor:
         r"""The joint loss of all views (Eq. 9-10 of IMF), given the
-        representations :obj:`z` of all entities. The :obj:`"bce"` loss is
-        :math:`N` times that of Eq. 9: summed over candidates.
+        representations :obj:`z` of all entities.
         """
-        query = self.query({v: F.embedding(head_index, x) for v, x in z.items()}, rel_type)
-        if len(target) == 1 and target[0].dim() == 1:
-            row = torch.arange(target[0].numel(), device=target[0].device)
-            target = (torch.stack([row, target[0]]),)
-        key = self.key(z)
+        query, key = self.query(_rows(z, head_index), rel_type), self.key(z)
         losses = {
             view: self.loss_fn(scorer, query[view], key[view], *target)
             for view, scorer in self.scorers.items()
@@ -173,24 +267,15 @@ class MultimodalKGE(Recorded, ViewScoring, KGEModel):
     def loader(
         self, head_index: Tensor, rel_type: Tensor, tail_index: Tensor, **kwargs: Any
     ) -> QueryLoader | NegativeLoader:
-        r"""Returns a mini-batch loader over the given triples, which need to
-        hold inverse triples too: over their queries, or over triples with
-        negatives, as the loss needs.
-
-        Args:
-            head_index (torch.Tensor): The head indices, of shape :obj:`[E]`.
-            rel_type (torch.Tensor): The relation types, of shape :obj:`[E]`.
-            tail_index (torch.Tensor): The tail indices, of shape :obj:`[E]`.
-            **kwargs (optional): Arguments of
-                :class:`~torch_imf.data.QueryLoader` or
-                :class:`~torch_imf.data.NegativeLoader`, such as
-                :obj:`batch_size` or :obj:`shuffle`.
-
-        Raises:
-            ValueError: If an id is out of range.
+        r"""Returns a mini-batch loader over facts of shape :obj:`[E]` each,
+        which need to hold inverse triples too, as the loss needs it: a
+        :class:`~torch_imf.data.QueryLoader` or a
+        :class:`~torch_imf.sampler.NegativeLoader`, whose further arguments it
+        takes, such as :obj:`batch_size` or :obj:`shuffle`.
         """
         check_triples(head_index, rel_type, tail_index, self.num_nodes, 2 * self.num_relations)
-        return self.loss_fn.loader(head_index, rel_type, tail_index, self.num_nodes, **kwargs)
+        facts = head_index, rel_type, tail_index
+        return self.loss_fn.loader(facts, self.num_nodes, **kwargs)
 
     @torch.no_grad()
     def test(
@@ -203,26 +288,11 @@ class MultimodalKGE(Recorded, ViewScoring, KGEModel):
         log: bool = True,
         index: TripletIndex | None = None,
     ) -> tuple[float, float, float]:
-        r"""Ranks the tails of the given triples among all entities, with
-        PyG's signature. :meth:`torch_imf.evaluate` ranks both sides and knows
-        what to filter by itself.
-
-        Args:
-            head_index (torch.Tensor): The head indices, of shape :obj:`[E]`.
-            rel_type (torch.Tensor): The relation types, of shape :obj:`[E]`.
-            tail_index (torch.Tensor): The tail indices, of shape :obj:`[E]`.
-            batch_size (int, optional): Number of triples to rank at once.
-                (default: :obj:`1024`)
-            k (int, optional): The :math:`k` in Hits@:math:`k`.
-                (default: :obj:`10`)
-            log (bool, optional): If set to :obj:`False`, shows no progress
-                bar. (default: :obj:`True`)
-            index (TripletIndex, optional): The known facts to filter by; an
-                empty one gives unfiltered ranks. If :obj:`None`, the given
-                triples. (default: :obj:`None`)
-
-        Returns:
-            Mean rank (from 1), mean reciprocal rank, and Hits@:math:`k`.
+        r"""Ranks the tails of triples of shape :obj:`[E]` each among all
+        entities, as PyG's models do, and returns their mean rank (from 1), mean
+        reciprocal rank, and Hits@:obj:`k`. Known facts, those of :obj:`index`
+        or else the given triples, are filtered. :meth:`torch_imf.evaluate`
+        ranks both sides and knows what to filter by itself.
         """
         index = TripletIndex(head_index, rel_type, tail_index) if index is None else index
         greater, equal = rank_tails(
@@ -231,6 +301,8 @@ class MultimodalKGE(Recorded, ViewScoring, KGEModel):
         out = metrics(1 + greater + equal / 2, ks=(k,))
         return out["mr"], out["mrr"], out[f"hits@{k}"]
 
+    # Training and saving #########################################################################
+
     @property
     def sampler(self) -> Sampler | None:
         r"""The sampler of the loss, if it was given as an object."""
@@ -238,9 +310,8 @@ class MultimodalKGE(Recorded, ViewScoring, KGEModel):
         return sampler if isinstance(sampler, Sampler) else None
 
     def objectives(self) -> list[Objective]:
-        r"""The pairs of parameters and loss that one training step takes in
-        turn: the model's own, then :meth:`other_objectives`. A loss is called
-        as :meth:`loss`.
+        r"""What one training step takes in turn: the objective :obj:`"model"`,
+        then :meth:`other_objectives`. Their losses are called as :meth:`loss`.
         """
         others = self.other_objectives()
         taken = {id(p) for other in others for p in other.parameters}
@@ -248,8 +319,29 @@ class MultimodalKGE(Recorded, ViewScoring, KGEModel):
         return [Objective("model", own, self.loss), *others]
 
     def other_objectives(self) -> list[Objective]:
-        r"""The pairs of what is trained beside the model: a sampler that
-        learns.
-        """
+        r"""What is trained beside the model: a :obj:`"sampler"` that learns."""
         objective = None if self.sampler is None else self.sampler.objective(self.score)
         return [] if objective is None else [objective]
+
+    @property
+    def prediction_buffers(self) -> list[str]:
+        r"""The buffers that predictions need and no checkpoint has."""
+        return []
+
+
+def make_scorer(
+    scorer: str | type[Scorer] | Scorer, channels: int, rel_channels: int | None
+) -> Scorer:
+    r"""Returns a scorer of embeddings of these sizes."""
+    out: Scorer = resolve("scorer", scorer, channels, rel_channels)
+    sizes = (channels, out.rel_channels if rel_channels is None else rel_channels)
+    if (out.channels, out.rel_channels) != sizes:
+        raise ValueError(
+            f"The scorer's 'channels' and 'rel_channels' need to equal 'hidden_channels' and "
+            f"'rel_channels' (got {(out.channels, out.rel_channels)} and {sizes})"
+        )
+    return out
+
+
+def _rows(z: dict[str, Tensor], index: Tensor) -> dict[str, Tensor]:
+    return {view: F.embedding(index, x) for view, x in z.items()}

@@ -1,25 +1,20 @@
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.nn import ModuleDict
 
+from torch_imf.data.features import check_features
+
 
 class FrozenFeatures(torch.nn.Module):
-    r"""Frozen features of the entities that have a modality, projected to a
-    common size, and one learned vector for those without.
+    r"""Frozen features, of shape :obj:`[N, D]`, of the entities that have a
+    modality, as a mask of shape :obj:`[N]` tells, projected to a common size,
+    and one learned vector for those without.
 
     Features are centred and scaled to rows of norm one on average, so that
     encoders of any scale start alike. They are non-persistent buffers: a
     checkpoint never carries them. Only rows that exist are kept, and all of
     them are projected once per step.
-
-    Args:
-        x (torch.Tensor): The features, of shape :obj:`[N, D]`.
-        mask (torch.Tensor): Which entities have the modality, of shape
-            :obj:`[N]`.
-        out_channels (int): Size of the representations.
     """
 
     x: Tensor
@@ -84,10 +79,28 @@ class FrozenFeatures(torch.nn.Module):
         )
 
 
-def find_masks(features: ModuleDict, index: Tensor | None = None) -> dict[str, Tensor]:
-    r"""Returns which of the entities :obj:`index` of any shape, or of all of
-    them, have each modality.
+def project(
+    x_dict: dict[str, Tensor], mask_dict: dict[str, Tensor], num_nodes: int, out_channels: int
+) -> ModuleDict:
+    r"""Returns the :class:`FrozenFeatures` of each modality.
+
+    Raises:
+        ValueError: If features are of the wrong shape or not finite, or a
+            modality is missing for every entity.
     """
-    modules: Any = features.items()
-    masks = {name: module.mask for name, module in modules}
-    return masks if index is None else {name: mask[index] for name, mask in masks.items()}
+    check_features(x_dict, mask_dict, num_nodes)
+    out = ModuleDict()
+    for name, x in x_dict.items():
+        mask = mask_dict.get(name, torch.ones(num_nodes, dtype=torch.bool))
+        if not bool(mask.any()):
+            raise ValueError(f"Modality '{name}' is missing for every entity. Leave it out")
+        out[name] = FrozenFeatures(x, mask, out_channels)
+    return out
+
+
+def check_names(x_dict: dict[str, Tensor]) -> None:
+    r"""Raises a :class:`ValueError` if the name of a modality cannot be used."""
+    for name in x_dict:
+        # Names of views that are there anyway, and those that a ModuleDict cannot hold:
+        if name in ("struct", "fused") or "." in name or hasattr(ModuleDict, name):
+            raise ValueError(f"A modality cannot be called '{name}'. Rename 'x_{name}'")

@@ -3,11 +3,12 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.nn import ModuleDict
+from torch.nn import Module
 
 from torch_imf.nn.fusion import StackFusion
+from torch_imf.nn.losses import Loss
+from torch_imf.nn.models.features import FrozenFeatures
 from torch_imf.nn.models.joint import JointKGE
-from torch_imf.nn.models.sampled import SampledLoss
 from torch_imf.nn.scorer import ComplEx
 
 
@@ -30,29 +31,23 @@ class RSME(JointKGE):
 
     .. code-block:: python
 
-        facts = data.edge_subgraph(data.train_mask)
+        head_index, tail_index = data.edge_index[:, data.train_mask]
         percentile = mean_rank_percentile(
-            facts.edge_index[0], facts.edge_type, facts.edge_index[1],
+            head_index, data.edge_type[data.train_mask], tail_index,
             data.x_visual, data.visual_mask, data.num_relations,
         )
         model = RSME(..., gate=percentile <= percentile.quantile(0.2))
 
     In place of images, this takes any modalities: :math:`\mathbf{e}_m` is the
-    mean of their projections, for which the structural embedding stands in if
-    an entity has none, and the cosine is the mean over all modalities, zero in
-    those that one of both lacks. Features are centred first. The paper's
-    filter gate, which chooses the images of an entity, comes before they are
-    encoded. The released code leaves the cosine out of its loss; this trains
-    what it predicts.
+    mean of their projections (:class:`~torch_imf.nn.StackFusion`), and the
+    cosine is the mean over all modalities, zero in those that one of both
+    lacks. Features are centred first. The paper's filter gate, which chooses
+    the images of an entity, comes before they are encoded. The released code
+    leaves the cosine out of its loss; this trains what it predicts.
 
     Args:
-        num_nodes (int): The number of entities.
-        num_relations (int): The number of base relations.
-        hidden_channels (int): Size of entity embeddings, even.
-        x_dict (dict[str, torch.Tensor]): The features of each modality, of
-            shape :obj:`[N, D]` each.
-        mask_dict (dict[str, torch.Tensor], optional): Which entities have the
-            modality, of shape :obj:`[N]` each. (default: :obj:`None`)
+        num_nodes, num_relations, hidden_channels, x_dict, mask_dict, struct:
+            As in :class:`JointKGE`, with even :obj:`hidden_channels`.
         alpha (float or torch.Tensor, optional): The share :math:`\alpha` of
             modalities, or that of each base relation, of shape :obj:`[R]`.
             (default: :obj:`0.7`)
@@ -61,18 +56,13 @@ class RSME(JointKGE):
         gate (torch.Tensor, optional): The gate :math:`\phi` of each base
             relation, of shape :obj:`[R]`. If :obj:`None`, all are open.
             (default: :obj:`None`)
-        loss (str or SampledLoss, optional): The loss, :obj:`"ce"` or
-            :obj:`"bce"`, or one against sampled negatives.
-            (default: :obj:`"ce"`)
-        regularization (float, optional): The weight of the regulariser of
-            queries and keys, for losses against all entities.
-            (default: :obj:`0.`)
+        loss (str or Loss, optional): The loss. (default: :obj:`"ce"`)
 
     Raises:
-        ValueError: If a weight is out of range, there is no modality, features
-            are of the wrong shape or not finite, or a modality is missing for
-            every entity.
+        ValueError: As :class:`IKRL`, or if a weight is out of range.
     """
+
+    num_parts = 2
 
     alpha: Tensor
     gate: Tensor
@@ -82,26 +72,28 @@ class RSME(JointKGE):
         num_nodes: int,
         num_relations: int,
         hidden_channels: int,
-        x_dict: dict[str, Tensor],
+        x_dict: dict[str, Tensor] | None = None,
         mask_dict: dict[str, Tensor] | None = None,
+        *,
         alpha: float | Tensor = 0.7,
         beta: float = 0.5,
         gate: Tensor | None = None,
-        loss: str | SampledLoss = "ce",
-        regularization: float = 0.0,
+        loss: str | type[Loss] | Loss = "ce",
+        struct: bool | Tensor | Module = True,
     ) -> None:
         if not 0 <= beta <= 1:
             raise ValueError(f"'beta' needs to be in [0, 1] (got {beta})")
+        names = [*([] if struct is False else ["struct"]), *(x_dict or {})]
         super().__init__(
             num_nodes,
             num_relations,
             hidden_channels,
             x_dict,
-            mask_dict or {},
+            mask_dict,
             scorer=ComplEx(hidden_channels),
-            fusion=StackFusion(dict.fromkeys(["struct", *x_dict], hidden_channels)),
+            fusion=StackFusion(dict.fromkeys(names, hidden_channels)),
             loss=loss,
-            regularization=regularization,
+            struct=struct,
         )
         self.beta = beta
         # Not persistent, so that a checkpoint of other weights does not fit, as of other features:
@@ -138,15 +130,14 @@ class RSME(JointKGE):
         return {"fused": torch.cat([z["fused"], *x], dim=-1)}  # [*, 2 * C + D]
 
 
-def unit_features(features: ModuleDict) -> dict[str, Tensor]:
+def unit_features(features: dict[str, FrozenFeatures]) -> dict[str, Tensor]:
     r"""Returns the features of each modality, of shape :obj:`[N, D]`, such that
     the product of all of them, side by side, is the mean of all cosines.
     """
-    modules: dict[str, Any] = dict(features.items())
     out = {}
-    for name, module in modules.items():
+    for name, module in features.items():
         x = F.pad(module.x, (0, 0, 0, 1))[module.row]  # Zero where there are none.
-        out[name] = F.normalize(x, dim=-1) / len(modules) ** 0.5
+        out[name] = F.normalize(x, dim=-1) / len(features) ** 0.5
     return out
 
 

@@ -1,0 +1,142 @@
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from torch_imf.data import NegativeLoader, TripletIndex
+from torch_imf.nn.functional import gather_similarity, self_adversarial_loss
+from torch_imf.nn.losses.base import Facts, Loss
+from torch_imf.nn.scorer import Scorer
+from torch_imf.registry import resolve
+from torch_imf.sampler import Sampler
+
+
+class Sampled(Loss):
+    r"""The loss of facts against sampled negatives, by
+    :meth:`~torch_imf.nn.self_adversarial_loss`. A model trained with it loads
+    facts with negatives, both of which change from epoch to epoch.
+
+    Args:
+        num_negatives (int, optional): The number :math:`K` of negatives per
+            fact, of a sampler given by name. (default: :obj:`64`)
+        temperature (float, optional): The temperature :math:`\beta` of
+            self-adversarial weights. (default: :obj:`1.`)
+        sampler (str or Sampler, optional): The sampler, by name or class,
+            which draws no training fact, or as an object, with an index and a
+            number of negatives of its own. One that learns or adapts needs to
+            be an object, and is part of the model.
+            (default: :obj:`"uniform"`)
+
+    Raises:
+        ValueError: If an argument is out of range, a sampler given by name
+            learns or adapts, or one is of other entities than the model.
+    """
+
+    def __init__(
+        self,
+        num_negatives: int = 64,
+        temperature: float = 1.0,
+        sampler: str | type[Sampler] | Sampler = "uniform",
+    ) -> None:
+        super().__init__()
+        if num_negatives < 1:
+            raise ValueError(f"'num_negatives' needs to be positive (got {num_negatives})")
+        if not temperature >= 0:
+            raise ValueError(f"'temperature' cannot be negative (got {temperature})")
+        self.num_negatives = num_negatives
+        self.temperature = temperature
+        self.sampler = sampler
+
+    def forward(self, scorer: Scorer, query: Tensor, key: Tensor, *target: Tensor) -> Tensor:
+        r"""Computes the loss of queries with a tail each, of shape :obj:`[B]`,
+        against negatives, of shape :obj:`[B, K]` (:obj:`-1` for none).
+        """
+        tail_index, neg_index = target
+        pos_score = scorer.similarity(query, key[tail_index].unsqueeze(1)).squeeze(1)
+        shared = shared_negatives(neg_index)
+        neg_score = (
+            gather_scores(scorer, query, key, neg_index.clamp(min=0))
+            if shared is None
+            else chunk_scores(scorer, query, key, *shared)
+        )
+        return self.compare(pos_score, neg_score, neg_index)
+
+    def compare(self, pos_score: Tensor, neg_score: Tensor, neg_index: Tensor) -> Tensor:
+        r"""Computes the loss from the scores of facts, of shape :obj:`[B]`,
+        and those of their negatives, of shape :obj:`[B, K]`.
+        """
+        return self_adversarial_loss(pos_score, neg_score, self.temperature, neg_index >= 0)
+
+    def loader(self, facts: Facts, num_nodes: int, **kwargs: Any) -> NegativeLoader:
+        sampler = self.sampler
+        if not isinstance(sampler, Sampler):
+            sampler = self._make_sampler(num_nodes, TripletIndex(*facts))
+        if sampler.num_nodes != num_nodes:
+            raise ValueError(
+                f"The sampler draws of {sampler.num_nodes} entities (expected {num_nodes})"
+            )
+        return NegativeLoader(*facts, sampler, **kwargs)
+
+    def _make_sampler(self, num_nodes: int, index: TripletIndex) -> Sampler:
+        message = f"A sampler that learns or adapts needs to be an object (got '{self.sampler}')"
+        sizes = {"num_nodes": num_nodes, "index": index, "num_negatives": self.num_negatives}
+        try:
+            sampler = resolve("sampler", self.sampler, **sizes)
+        except TypeError as error:  # It needs more than these.
+            raise ValueError(message) from error
+        if sampler.state_dict():
+            raise ValueError(message)
+        return sampler
+
+    def facts(self, head_index: Tensor, rel_type: Tensor, *target: Tensor) -> Facts:
+        return head_index, rel_type, target[0]
+
+    def __repr__(self) -> str:
+        return (
+            f"{self.__class__.__name__}(num_negatives={self.num_negatives}, "
+            f"temperature={self.temperature}, sampler={self.sampler!r})"
+        )
+
+
+def gather_scores(scorer: Scorer, query: Tensor, key: Tensor, key_index: Tensor) -> Tensor:
+    r"""Scores queries :obj:`[B, Q]` against the keys :obj:`key_index`, of
+    shape :obj:`[B, K]`, among all keys :obj:`[N, Q]`.
+    """
+    parameters = tuple(p for p in scorer.parameters() if p.requires_grad)
+    return gather_similarity(scorer.similarity, query, key, key_index, parameters)
+
+
+def shared_negatives(neg_index: Tensor) -> tuple[Tensor, int] | None:
+    r"""Returns the negatives that the facts of each chunk share, of shape
+    :obj:`[ceil(B / C), K]`, and the size :math:`C` of chunks, given those of
+    each fact, of shape :obj:`[B, K]` (:obj:`-1` for none), or :obj:`None` if
+    they share none. A chunk has as many facts as agree with the first one.
+    """
+    if neg_index.numel() == 0:
+        return None
+    few = neg_index[:, :8]  # Enough to tell chunks apart; whether all agree is seen below.
+    differs = (few != few[:1]) & (few >= 0) & (few[:1] >= 0)
+    size = int(differs.flatten().byte().argmax()) // few.size(1) or neg_index.size(0)
+    if size == 1:
+        return None
+    shared = torch.stack([chunk.max(dim=0).values for chunk in neg_index.split(size)]).clamp(min=0)
+    row = torch.arange(neg_index.size(0), device=neg_index.device) // size
+    is_shared = (neg_index < 0) | (neg_index == shared[row])
+    return (shared, size) if bool(is_shared.all()) else None
+
+
+def chunk_scores(scorer: Scorer, query: Tensor, key: Tensor, shared: Tensor, size: int) -> Tensor:
+    r"""Scores queries :obj:`[B, Q]` against the keys :obj:`shared`, of shape
+    :obj:`[ceil(B / C), K]`, that those of a chunk have in common: the backward
+    pass computes the scores of a chunk again, rather than to store differences.
+    """
+    out = []
+    for rows, index in zip(query.split(size), shared, strict=True):
+        args = rows, key[index]
+        out.append(
+            scorer.similarity(*args)
+            if scorer.dot_product
+            else checkpoint(scorer.similarity, *args, use_reentrant=False)
+        )
+    return torch.cat(out)
