@@ -14,7 +14,6 @@ from torch_geometric.data import Data
 
 from torch_imf import registry
 from torch_imf.answers.probability import fit_temperature
-from torch_imf.build import build_model
 from torch_imf.cli.compute import add_compute, prepare_compute
 from torch_imf.cli.flags import add_flags, flag_words, given, settings_of
 from torch_imf.cli.graph import add_encoders, add_graph, read_graph
@@ -23,8 +22,8 @@ from torch_imf.cli.recipe import MODELS, recipe
 from torch_imf.cli.saved import CHECKPOINT, HISTORY, MODEL, test_fact, write_json
 from torch_imf.data import audit
 from torch_imf.evaluation.evaluate import evaluate
-from torch_imf.pretrained import save_pretrained
-from torch_imf.settings import describe_settings
+from torch_imf.hub import save_pretrained
+from torch_imf.registry import build_model, describe_settings
 from torch_imf.training.checkpoint import best_entry, first_seed
 from torch_imf.training.fit import fit
 from torch_imf.training.tensorboard import TensorBoard

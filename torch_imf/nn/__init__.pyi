@@ -1,11 +1,13 @@
 from . import functional as functional
 from . import fusion as fusion
+from . import losses as losses
 from . import models as models
 from . import scorer as scorer
 from . import structural as structural
 from .functional import *
 from .fusion import *
 from .generator import ModalityGenerator as ModalityGenerator
+from .losses import *
 from .models import *
 from .scorer import *
 from .structural import *

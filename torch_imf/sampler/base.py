@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -7,11 +8,16 @@ from torch.nn import Parameter
 from torch_imf.data import TripletIndex
 from torch_imf.registry import Recorded
 
-#: What is trained, and its loss.
-Objective = tuple[list[Parameter], Callable[..., Tensor]]
-
 #: Called on :obj:`head_index`, :obj:`rel_type` and :obj:`key_index`, gives :obj:`[B, K]`.
 Score = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+class Objective(NamedTuple):
+    r"""What is trained, by a name of its own, and its loss."""
+
+    name: str
+    parameters: list[Parameter]
+    loss: Callable[..., Tensor]
 
 
 class Sampler(Recorded, torch.nn.Module):

@@ -169,7 +169,7 @@ class KBGANSampler(Sampler):
             return self.loss(log_prob, reward.where(neg_index >= 0, self.baseline))
 
         params = [p for p in self.generator.parameters() if p.requires_grad]
-        return (params, sampler_loss) if params else None
+        return Objective("sampler", params, sampler_loss) if params else None
 
     def _score(self, head_index: Tensor, rel_type: Tensor, key_index: Tensor) -> Tensor:
         model: Any = self.generator

@@ -158,7 +158,7 @@ class MMRNSSampler(Sampler):
             return self.loss(*batch)
 
         params = [p for p in self.parameters() if p.requires_grad]
-        return (params, sampler_loss) if params else None
+        return Objective("sampler", params, sampler_loss) if params else None
 
     def _logits(
         self, head_index: Tensor, rel_type: Tensor, tail_index: Tensor

@@ -64,7 +64,7 @@ def train(
     num_finite = torch.zeros_like(total, dtype=torch.long)  # Batches before one that is not.
     bar = tqdm(loader, desc="Epoch", disable=None if progress else True, leave=False)
     for batch in bar:
-        for i, ((_, loss_fn), optimizer) in enumerate(zip(objectives, optimizers, strict=True)):
+        for i, ((_, _, loss_fn), optimizer) in enumerate(zip(objectives, optimizers, strict=True)):
             optimizer.zero_grad()
             with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
                 loss = loss_fn(*batch)
@@ -75,7 +75,9 @@ def train(
         num_batches += 1
     means = (total / max(num_batches, 1)).tolist()
     problems = []
-    for (params, loss_fn), mean, count in zip(objectives, means, num_finite.tolist(), strict=True):
+    for (_, params, loss_fn), mean, count in zip(
+        objectives, means, num_finite.tolist(), strict=True
+    ):
         name = getattr(loss_fn, "__name__", "loss").replace("_", " ")
         if count < num_batches:
             problems.append((count, f"{name} is {mean} from batch {count + 1} on"))
@@ -188,7 +190,7 @@ def fit(
     rates = [lr] * len(objectives) if isinstance(lr, int | float) else list(lr)
     if len(rates) != len(objectives):
         raise ValueError(f"'lr' needs one rate for each of {len(objectives)} objectives (got {lr})")
-    if not all(params for params, _ in objectives):
+    if not all(params for _, params, _ in objectives):
         raise ValueError("There is an objective without parameters to train. Are they frozen?")
     # Rates that are given for each objective are those of its parameters, beside the first:
     others = dense_lr if isinstance(lr, int | float) else None
@@ -199,7 +201,7 @@ def fit(
             weight_decay=weight_decay,
             **_fused(optimizer, params[0].device),
         )
-        for (params, _), rate, dense_rate in zip(objectives, rates, dense_rates, strict=True)
+        for (_, params, _), rate, dense_rate in zip(objectives, rates, dense_rates, strict=True)
     ]
     settings = {
         "batch_size": batch_size,

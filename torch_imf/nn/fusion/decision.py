@@ -1,8 +1,10 @@
 import torch
 from torch import Tensor
 
+from torch_imf.registry import Recorded
 
-class DecisionFusion(torch.nn.Module):
+
+class DecisionFusion(Recorded, torch.nn.Module):
     r"""The decision fusion from the `"IMF: Interactive Multimodal Fusion Model
     for Link Prediction" <https://arxiv.org/abs/2303.10816>`_ paper, which
     weighs the losses (Eq. 10) and the predictions (Eq. 11) of all views:

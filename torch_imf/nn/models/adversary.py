@@ -1,41 +1,22 @@
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.nn import Parameter
 
 from torch_imf.nn.generator import ModalityGenerator
+from torch_imf.registry import Recorded
+
+if TYPE_CHECKING:
+    from torch_imf.nn.models.joint import JointKGE
 
 KINDS = ("head", "tail", "both")
 
 
-class Adversarial(Protocol):
-    r"""What a model needs to have for an :class:`Adversary`: embeddings per
-    modality that are joined into what it scores.
-    """
-
-    def parameters(self) -> Iterator[Parameter]: ...
-
-    def embed(self, index: Tensor) -> dict[str, Tensor]: ...
-
-    def masks(self, index: Tensor) -> dict[str, Tensor]: ...
-
-    def join(
-        self, e_dict: dict[str, Tensor], mask_dict: dict[str, Tensor] | None = None
-    ) -> dict[str, Tensor]: ...
-
-    def query(self, head: dict[str, Tensor], rel_type: Tensor) -> dict[str, Tensor]: ...
-
-    def key(self, tail: dict[str, Tensor]) -> dict[str, Tensor]: ...
-
-    def similarity(self, query: dict[str, Tensor], key: dict[str, Tensor]) -> Tensor: ...
-
-
-class Adversary(torch.nn.Module):
+class Adversary(Recorded, torch.nn.Module):
     r"""Modality adversarial training (MAT) from the `"Unleashing the Power of
     Imbalanced Modality Information for Multi-modal Knowledge Graph Completion"
     <https://arxiv.org/abs/2402.15444>`_ paper (Eq. 9-11, Algorithm 1), for any
@@ -122,49 +103,50 @@ class Adversary(torch.nn.Module):
 
     def loss(
         self,
-        model: Adversarial,
-        struct: Tensor,
+        model: "JointKGE",
         z: dict[str, Tensor],
         head_index: Tensor,
         rel_type: Tensor,
         tail_index: Tensor,
     ) -> Tensor:
         r"""Computes :math:`\mathcal{L}_{adv}` (Eq. 10) of a batch of facts, of
-        shape :obj:`[B]` each, given the structural and the joint embeddings of
-        all entities.
+        shape :obj:`[B]` each, given the joint embeddings of all entities.
         """
-        head, tail = ({"struct": F.embedding(i, struct)} for i in (head_index, tail_index))
         query = model.query({v: F.embedding(head_index, x) for v, x in z.items()}, rel_type)
         key = {v: F.embedding(tail_index, x) for v, x in z.items()}
-        pos_score = similarity(model, query, key)
-        with torch.no_grad():
+        pos_score = model.pair_similarity(query, key)
+        assert model.struct is not None
+        head, tail = (model.struct(model.node_emb, i) for i in (head_index, tail_index))
+        with torch.no_grad():  # Of what is generated; structural embeddings learn from it, too.
             fakes = [(self.fake(head), self.fake(tail)) for _ in range(self.num_groups)]
         fake_score = self._score(model, query, key, rel_type, fakes)
         return log_loss(pos_score) + log_loss(-fake_score)
 
     def generator_loss(
-        self, model: Adversarial, head_index: Tensor, rel_type: Tensor, tail_index: Tensor
+        self, model: "JointKGE", head_index: Tensor, rel_type: Tensor, tail_index: Tensor
     ) -> Tensor:
         r"""Computes :math:`\mathcal{L}_{gen}` of a batch of facts."""
         with constant(model, self):
             head, tail = model.embed(head_index), model.embed(tail_index)
-            fakes = [(self.fake(head), self.fake(tail)) for _ in range(self.num_groups)]
+            fakes = [
+                (self.fake(head["struct"]), self.fake(tail["struct"]))
+                for _ in range(self.num_groups)
+            ]
             # Of real entities, without modalities they lack:
             query = model.query(model.join(head, model.masks(head_index)), rel_type)
             key = model.join(tail, model.masks(tail_index))
             fake_score = self._score(model, query, key, rel_type, fakes)
         return log_loss(fake_score)
 
-    def fake(self, e_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-        r"""Returns embeddings with those of modalities generated from the
-        structural ones.
+    def fake(self, struct: Tensor) -> dict[str, Tensor]:
+        r"""Returns structural embeddings, and those of modalities that are
+        generated from them.
         """
-        struct = e_dict["struct"]
         return {"struct": struct} | {name: g(struct) for name, g in self.generators.items()}
 
     def _score(
         self,
-        model: Adversarial,
+        model: "JointKGE",
         real_query: dict[str, Tensor],
         real_key: dict[str, Tensor],
         rel_type: Tensor,
@@ -179,7 +161,7 @@ class Adversary(torch.nn.Module):
                 "tail": (real_query, key),
                 "both": (query, key),
             }
-            out += [similarity(model, *pairs[kind]) for kind in self.kinds]
+            out += [model.pair_similarity(*pairs[kind]) for kind in self.kinds]
         return torch.stack(out)
 
     def __repr__(self) -> str:
@@ -190,7 +172,7 @@ class Adversary(torch.nn.Module):
 
 
 @contextmanager
-def constant(model: Adversarial, adversary: Adversary) -> Iterator[None]:
+def constant(model: torch.nn.Module, adversary: Adversary) -> Iterator[None]:
     r"""Makes constants of the parameters of a model, other than those of its
     adversary, for all that is computed meanwhile.
     """
@@ -208,9 +190,3 @@ def constant(model: Adversarial, adversary: Adversary) -> Iterator[None]:
 def log_loss(score: Tensor) -> Tensor:
     r"""The mean of :math:`- \log \sigma(s)`, in single precision at least."""
     return F.softplus(-(score if score.dtype.itemsize >= 4 else score.float())).mean()
-
-
-def similarity(model: Adversarial, query: dict[str, Tensor], tail: dict[str, Tensor]) -> Tensor:
-    r"""Scores queries against one tail each, giving :obj:`[B]`."""
-    key = {view: x.unsqueeze(1) for view, x in model.key(tail).items()}
-    return model.similarity(query, key).squeeze(1)

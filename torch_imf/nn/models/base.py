@@ -1,57 +1,73 @@
+import itertools
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.nn import Embedding, ModuleDict
+from torch.nn import Embedding, Module, ModuleDict
 from torch_geometric.nn.kge import KGEModel
 
 from torch_imf.data import QueryLoader, TripletIndex
 from torch_imf.data.index import check_triples
 from torch_imf.evaluation.ranking import metrics, rank_tails
+from torch_imf.nn.functional.grouped_mm import group_by_size
 from torch_imf.nn.fusion import DecisionFusion
-from torch_imf.nn.models.checks import make_loss
-from torch_imf.nn.models.sampled import SampledLoss
-from torch_imf.nn.models.views import ViewScoring
+from torch_imf.nn.losses import Loss
+from torch_imf.nn.losses.sampled import gather_scores
+from torch_imf.nn.models.features import project
+from torch_imf.nn.models.struct import StructuralEmbedding
 from torch_imf.nn.scorer import Scorer
-from torch_imf.registry import Recorded
+from torch_imf.registry import Recorded, resolve
 from torch_imf.sampler import NegativeLoader, Sampler
 from torch_imf.sampler.base import Objective
 
 
-class MultimodalKGE(Recorded, ViewScoring, KGEModel):
+class MultimodalKGE(Recorded, KGEModel):
     r"""An abstract base class of knowledge graph embedding models that score
     an entity in one or several *views* (:obj:`'struct'`, each modality,
     :obj:`'fused'`), each with its own scorer. It is a drop-in for
-    :obj:`torch_geometric.nn.kge`, trained against all entities at once (1-N).
+    :obj:`torch_geometric.nn.kge`.
 
-    A sub-class implements :meth:`encode`.
+    It has the scoring contract of :class:`~torch_imf.nn.Scorer` with one entry
+    per view: :meth:`query` and :meth:`key` encode what :meth:`encode` returns,
+    and :meth:`similarity` compares them, so that every candidate is encoded
+    once however many queries there are. A sub-class implements :meth:`encode`.
 
     Args:
         num_nodes (int): The number of entities.
         num_relations (int): The number of base relations. The inverse of
             relation :obj:`r` is :obj:`r + num_relations`
             (:class:`~torch_imf.transforms.AddInverse`).
-        hidden_channels (int): Size of entity embeddings.
+        hidden_channels (int): Size of entity embeddings in every view.
+        x_dict (dict[str, torch.Tensor], optional): The frozen features per
+            modality, of shape :obj:`[N, D]` each. (default: :obj:`None`)
+        mask_dict (dict[str, torch.Tensor], optional): Which entities have the
+            modality, of shape :obj:`[N]` each. If :obj:`None`, all of them.
+            (default: :obj:`None`)
         scorers (dict[str, Scorer]): The scorer of each view.
+        loss (str or Loss, optional): The loss of each view: :obj:`"bce"` or
+            :obj:`"ce"` against all entities
+            (:class:`~torch_imf.nn.OneToN`), or :obj:`"sampled"` against
+            negatives (:class:`~torch_imf.nn.Sampled`), by name, class or as an
+            object. (default: :obj:`"bce"`)
+        struct (bool, torch.Tensor or torch.nn.Module, optional): The
+            structural embeddings: :obj:`True` for learned ones, :obj:`False`
+            for none, a tensor of shape :obj:`[N, C]` to start from, a module
+            that gives them when called without arguments and is trained
+            jointly, or a :class:`StructuralEmbedding`, which can freeze them.
+            (default: :obj:`True`)
         decision (DecisionFusion, optional): The fusion of the predictions of
             several views. (default: :obj:`None`)
         shared_relations (bool, optional): If set to :obj:`False`, each view
             has relation embeddings of its own. (default: :obj:`True`)
-        loss (str or SampledLoss, optional): The 1-N loss of each view,
-            :obj:`"bce"` (summed over candidates) or :obj:`"ce"`, or a loss
-            against sampled negatives. (default: :obj:`"bce"`)
-        label_smoothing (float, optional): Label smoothing of the
-            :obj:`"bce"` loss. (default: :obj:`0.`)
-        regularization (float, optional): The weight of the regulariser of
-            queries and keys (:meth:`~torch_imf.nn.dura_loss`).
-            (default: :obj:`0.`)
         tie_inverses (bool, optional): If set to :obj:`True`, inverse relations
             are those of the scorer, without embeddings of their own.
             (default: :obj:`False`)
 
     Raises:
-        ValueError: If a size is not positive, or the loss invalid.
+        ValueError: If a size is not positive, features or embeddings do not
+            fit or are not finite, a modality is missing for every entity or
+            its name cannot be used, or a part is unknown.
         NotImplementedError: If a scorer does not tie inverse relations.
     """
 
@@ -60,12 +76,14 @@ class MultimodalKGE(Recorded, ViewScoring, KGEModel):
         num_nodes: int,
         num_relations: int,
         hidden_channels: int,
+        x_dict: dict[str, Tensor] | None = None,
+        mask_dict: dict[str, Tensor] | None = None,
+        *,
         scorers: dict[str, Scorer],
+        loss: str | type[Loss] | Loss = "bce",
+        struct: bool | Tensor | Module = True,
         decision: DecisionFusion | None = None,
         shared_relations: bool = True,
-        loss: str | SampledLoss = "bce",
-        label_smoothing: float = 0.0,
-        regularization: float = 0.0,
         tie_inverses: bool = False,
     ) -> None:
         if min(num_nodes, num_relations, hidden_channels) < 1:
@@ -77,7 +95,10 @@ class MultimodalKGE(Recorded, ViewScoring, KGEModel):
         self.views = list(scorers)
         self.scorers = ModuleDict(scorers)  # type: ignore[assignment]
         self.decision = decision
-        self.loss_fn = make_loss(loss, label_smoothing, regularization)
+        self.loss_fn: Loss = resolve("loss", loss)
+        self.struct = StructuralEmbedding.of(struct)
+        is_learned = self.struct is not None and self.struct.module is None
+        self.node_emb.requires_grad_(is_learned and not self.struct.freeze)
         # One table serves all views, or one each; inverse relations have rows of their own, or the
         # scorer gives them:
         size = (1 if tie_inverses else 2) * num_relations
@@ -89,30 +110,141 @@ class MultimodalKGE(Recorded, ViewScoring, KGEModel):
         )
         for scorer in scorers.values() if tie_inverses else []:
             scorer.invert(torch.zeros(1, rel_channels))  # Raises, if there are none.
+        self.features = project(x_dict or {}, mask_dict or {}, num_nodes, hidden_channels)
 
     def reset_parameters(self) -> None:
-        r"""Resets all learnable parameters of the module."""
+        r"""Resets all learnable parameters of the module. Embeddings that were
+        given are taken up again, and a structural module stays as it is.
+        """
         torch.nn.init.xavier_normal_(self.node_emb.weight)
         for view, scorer in self.scorers.items():
             scorer.reset_parameters()
             scorer.reset_relations(self._rel_emb(view).weight.data)
-        if self.decision is not None:
-            self.decision.reset_parameters()
+        if self.struct is not None:
+            view = "struct" if "struct" in self.views else self.views[0]
+            self.struct.reset_tables(self.node_emb, self._rel_emb(view))
+        parts: Any = itertools.chain([self.decision], self.features.values())
+        for part in parts:
+            if part is not None:
+                part.reset_parameters()
+
+    # Representations and scores ##################################################################
+
+    def encode(self, index: Tensor | None = None) -> dict[str, Tensor]:
+        r"""Represents entities in every view.
+
+        Args:
+            index (torch.Tensor, optional): The entities, of any shape. If
+                :obj:`None`, all entities. (default: :obj:`None`)
+
+        Returns:
+            The representations, of shape :obj:`[*, C]` per view.
+        """
+        raise NotImplementedError
+
+    def embed(self, index: Tensor | None = None) -> dict[str, Tensor]:
+        r"""Returns the structural embeddings of entities, or of all of them,
+        and their projected features, of shape :obj:`[*, C]` each.
+        """
+        out = {} if self.struct is None else {"struct": self.struct(self.node_emb, index)}
+        return out | {name: module(index) for name, module in self.features.items()}
+
+    def masks(self, index: Tensor | None = None) -> dict[str, Tensor]:
+        r"""Returns which entities have each modality."""
+        modules: Any = self.features.items()
+        masks = {name: module.mask for name, module in modules}
+        return masks if index is None else {name: mask[index] for name, mask in masks.items()}
+
+    def query(self, head: dict[str, Tensor], rel_type: Tensor) -> dict[str, Tensor]:
+        r"""Encodes queries from the representations of their heads, of shape
+        :obj:`[B, C]` per view, and their relation types, of shape :obj:`[B]`.
+        """
+        distinct, group = group_by_size(rel_type)
+        return {
+            view: scorer.grouped_query(head[view], self.relation(view, distinct), group)
+            for view, scorer in self.scorers.items()
+        }
+
+    def relation(self, view: str, rel_type: Tensor) -> Tensor:
+        r"""Embeds relation types, of shape :obj:`[B]`, in a view, giving
+        :obj:`[B, C_r]`. Inverses that have no embeddings are the scorer's.
+        """
+        emb = self._rel_emb(view)
+        if emb.num_embeddings > self.num_relations:
+            return emb(rel_type)
+        is_inverse = rel_type >= self.num_relations
+        # No modulo, so that the table raises for a relation that is not there:
+        rel = emb((rel_type - self.num_relations).where(is_inverse, rel_type))
+        return self.scorers[view].invert(rel).where(is_inverse.unsqueeze(-1), rel)
+
+    def key(self, tail: dict[str, Tensor]) -> dict[str, Tensor]:
+        r"""Encodes candidates from their representations, of shape
+        :obj:`[*, C]` per view.
+        """
+        return {view: scorer.key(tail[view]) for view, scorer in self.scorers.items()}
+
+    def similarity(self, query: dict[str, Tensor], key: dict[str, Tensor]) -> Tensor:
+        r"""Scores queries, :obj:`[B, Q]` per view, against keys,
+        :obj:`[N, Q]` or :obj:`[B, K, Q]` per view, over all views: of shape
+        :obj:`[B, N]` or :obj:`[B, K]`.
+        """
+        return self.fuse(self.view_similarity(query, key))
+
+    def view_similarity(
+        self, query: dict[str, Tensor], key: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
+        r"""The scores of :meth:`similarity` in each view."""
+        return {v: scorer.similarity(query[v], key[v]) for v, scorer in self.scorers.items()}
+
+    def pair_similarity(self, query: dict[str, Tensor], tail: dict[str, Tensor]) -> Tensor:
+        r"""Scores queries against the representation of one tail each, giving
+        :obj:`[B]`.
+        """
+        key = {view: x.unsqueeze(1) for view, x in self.key(tail).items()}
+        return self.similarity(query, key).squeeze(1)
+
+    def fuse(self, score_dict: dict[str, Tensor]) -> Tensor:
+        r"""Joins the scores of all views (Eq. 11 of IMF)."""
+        if self.decision is None:
+            return score_dict[self.views[0]]
+        return self.decision(score_dict)
+
+    def view_weights(self) -> dict[str, float]:
+        r"""The weight of each view in :meth:`fuse`; they sum to one."""
+        if self.decision is None:
+            return {self.views[0]: 1.0}
+        return dict(zip(self.views, self.decision.weight().tolist(), strict=True))
+
+    def score(self, head_index: Tensor, rel_type: Tensor, key_index: Tensor) -> Tensor:
+        r"""Scores candidates of their own for each query. All entities are
+        encoded once, so this is for many candidates in all, as of a batch of
+        negatives; keys of candidates are never stored.
+
+        Args:
+            head_index (torch.Tensor): The head indices, of shape :obj:`[B]`.
+            rel_type (torch.Tensor): The relation types, of shape :obj:`[B]`.
+            key_index (torch.Tensor): The candidates, of shape :obj:`[B, K]`.
+
+        Returns:
+            The scores, of shape :obj:`[B, K]`.
+        """
+        z = self.encode()
+        query = self.query(_rows(z, head_index), rel_type)
+        key = self.key(z)
+        return self.fuse(
+            {v: gather_scores(x, query[v], key[v], key_index) for v, x in self.scorers.items()}
+        )
+
+    def _rel_emb(self, view: str) -> Embedding:
+        emb: Any = self.rel_emb
+        return emb if isinstance(emb, Embedding) else emb[view]
 
     # The protocol of torch_geometric.nn.kge ######################################################
 
     def forward(self, head_index: Tensor, rel_type: Tensor, tail_index: Tensor) -> Tensor:
         r"""Scores triples of shape :obj:`[B]` each, giving :obj:`[B]`."""
         query = self.query(self.encode(head_index), rel_type)
-        key = self.key(self.encode(tail_index))
-        return self.similarity(query, {v: k.unsqueeze(1) for v, k in key.items()}).squeeze(1)
-
-    @property
-    def prediction_buffers(self) -> list[str]:
-        r"""The names of the buffers that predictions need and that no
-        checkpoint has.
-        """
-        return []
+        return self.pair_similarity(query, self.encode(tail_index))
 
     @torch.no_grad()
     def predict(
@@ -156,14 +288,9 @@ class MultimodalKGE(Recorded, ViewScoring, KGEModel):
         self, z: dict[str, Tensor], head_index: Tensor, rel_type: Tensor, *target: Tensor
     ) -> Tensor:
         r"""The joint loss of all views (Eq. 9-10 of IMF), given the
-        representations :obj:`z` of all entities. The :obj:`"bce"` loss is
-        :math:`N` times that of Eq. 9: summed over candidates.
+        representations :obj:`z` of all entities.
         """
-        query = self.query({v: F.embedding(head_index, x) for v, x in z.items()}, rel_type)
-        if len(target) == 1 and target[0].dim() == 1:
-            row = torch.arange(target[0].numel(), device=target[0].device)
-            target = (torch.stack([row, target[0]]),)
-        key = self.key(z)
+        query, key = self.query(_rows(z, head_index), rel_type), self.key(z)
         losses = {
             view: self.loss_fn(scorer, query[view], key[view], *target)
             for view, scorer in self.scorers.items()
@@ -231,6 +358,8 @@ class MultimodalKGE(Recorded, ViewScoring, KGEModel):
         out = metrics(1 + greater + equal / 2, ks=(k,))
         return out["mr"], out["mrr"], out[f"hits@{k}"]
 
+    # Training and saving #########################################################################
+
     @property
     def sampler(self) -> Sampler | None:
         r"""The sampler of the loss, if it was given as an object."""
@@ -238,18 +367,67 @@ class MultimodalKGE(Recorded, ViewScoring, KGEModel):
         return sampler if isinstance(sampler, Sampler) else None
 
     def objectives(self) -> list[Objective]:
-        r"""The pairs of parameters and loss that one training step takes in
-        turn: the model's own, then :meth:`other_objectives`. A loss is called
-        as :meth:`loss`.
+        r"""What one training step takes in turn: the objective :obj:`"model"`,
+        then :meth:`other_objectives`. A loss is called as :meth:`loss`.
         """
         others = self.other_objectives()
-        taken = {id(p) for params, _ in others for p in params}
+        taken = {id(p) for other in others for p in other.parameters}
         own = [p for p in self.parameters() if p.requires_grad and id(p) not in taken]
-        return [(own, self.loss), *others]
+        return [Objective("model", own, self.loss), *others]
 
     def other_objectives(self) -> list[Objective]:
-        r"""The pairs of what is trained beside the model: a sampler that
-        learns.
-        """
+        r"""What is trained beside the model: a :obj:`"sampler"` that learns."""
         objective = None if self.sampler is None else self.sampler.objective(self.score)
         return [] if objective is None else [objective]
+
+    @property
+    def prediction_buffers(self) -> list[str]:
+        r"""The names of the buffers that predictions need and that no
+        checkpoint has.
+        """
+        return []
+
+
+def make_scorer(
+    scorer: str | type[Scorer] | Scorer, channels: int, rel_channels: int | None = None
+) -> Scorer:
+    r"""Returns a scorer of embeddings of entities and relations of these
+    sizes.
+
+    Raises:
+        ValueError: If there is none of this name, or one is of other sizes.
+    """
+    out: Scorer = resolve("scorer", scorer, channels, rel_channels)
+    sizes = (channels, out.rel_channels if rel_channels is None else rel_channels)
+    if (out.channels, out.rel_channels) != sizes:
+        raise ValueError(
+            f"The scorer's 'channels' and 'rel_channels' need to equal 'hidden_channels' and "
+            f"'rel_channels' (got {(out.channels, out.rel_channels)} and {sizes})"
+        )
+    return out
+
+
+def check_mix(sampler: Sampler | None, mask_dict: dict[str, Tensor]) -> None:
+    r"""Raises a :class:`ValueError` if a sampler replaces modalities
+    (:class:`~torch_imf.sampler.MANSSampler`) that a model does not join, or
+    that its entities lack.
+    """
+    mixing: Any = sampler
+    if not hasattr(mixing, "mix"):
+        return
+    if not set(mixing.modalities) <= set(mask_dict):
+        raise ValueError(
+            f"The sampler replaces {mixing.modalities} in joint embeddings (the model joins "
+            f"{list(mask_dict)})"
+        )
+    for name, mask in zip(mixing.modalities, mixing.mask, strict=True):
+        # Entities that both lack it would not differ:
+        if bool((mask.cpu() & ~mask_dict[name].cpu()).any()):
+            raise ValueError(
+                f"Some entities lack modality '{name}'. The sampler needs the 'mask_dict' of the "
+                f"model"
+            )
+
+
+def _rows(z: dict[str, Tensor], index: Tensor) -> dict[str, Tensor]:
+    return {view: F.embedding(index, x) for view, x in z.items()}

@@ -1,9 +1,9 @@
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.nn import ModuleDict
+
+from torch_imf.data.features import check_features
 
 
 class FrozenFeatures(torch.nn.Module):
@@ -84,10 +84,23 @@ class FrozenFeatures(torch.nn.Module):
         )
 
 
-def find_masks(features: ModuleDict, index: Tensor | None = None) -> dict[str, Tensor]:
-    r"""Returns which of the entities :obj:`index` of any shape, or of all of
-    them, have each modality.
+def project(
+    x_dict: dict[str, Tensor], mask_dict: dict[str, Tensor], num_nodes: int, out_channels: int
+) -> ModuleDict:
+    r"""Returns the :class:`FrozenFeatures` of each modality.
+
+    Raises:
+        ValueError: If features are of the wrong shape or not finite, or a
+            modality is missing for every entity or its name cannot be used.
     """
-    modules: Any = features.items()
-    masks = {name: module.mask for name, module in modules}
-    return masks if index is None else {name: mask[index] for name, mask in masks.items()}
+    check_features(x_dict, mask_dict, num_nodes)
+    out = ModuleDict()
+    for name, x in x_dict.items():
+        # Names of views that are there anyway, and those that a ModuleDict cannot hold:
+        if name in ("struct", "fused") or "." in name or hasattr(ModuleDict, name):
+            raise ValueError(f"A modality cannot be called '{name}'. Rename 'x_{name}'")
+        mask = mask_dict.get(name, torch.ones(num_nodes, dtype=torch.bool))
+        if not bool(mask.any()):
+            raise ValueError(f"Modality '{name}' is missing for every entity. Leave it out")
+        out[name] = FrozenFeatures(x, mask, out_channels)
+    return out

@@ -1,10 +1,12 @@
 from torch import Tensor
+from torch.nn import Module
 
 from torch_imf.nn.fusion import StackFusion
+from torch_imf.nn.losses import Loss
 from torch_imf.nn.models.adversary import Adversary
 from torch_imf.nn.models.joint import JointKGE
-from torch_imf.nn.models.sampled import SampledLoss
-from torch_imf.nn.scorer import CrossModal, TransE
+from torch_imf.nn.scorer import CrossModal, Scorer
+from torch_imf.registry import resolve
 
 
 class IKRL(JointKGE):
@@ -25,29 +27,15 @@ class IKRL(JointKGE):
     re-implementation of AdaMF-MAT.
 
     Args:
-        num_nodes (int): The number of entities.
-        num_relations (int): The number of base relations.
-        hidden_channels (int): Size of embeddings in each modality.
-        x_dict (dict[str, torch.Tensor]): The features of each modality, of
-            shape :obj:`[N, D]` each.
-        mask_dict (dict[str, torch.Tensor], optional): Which entities have the
-            modality, of shape :obj:`[N]` each. (default: :obj:`None`)
-        margin (float, optional): The margin :math:`\gamma` of each energy.
-            (default: :obj:`6.`)
-        p_norm (float, optional): The order :math:`p` of the norm.
-            (default: :obj:`1.`)
-        loss (str or SampledLoss, optional): The loss, :class:`SampledLoss` by
-            default; :obj:`"ce"` or :obj:`"bce"` train against all entities.
-            (default: :obj:`None`)
-        adversary (Adversary, optional): What generates synthetic embeddings.
-            (default: :obj:`None`)
-        regularization (float, optional): The weight of the regulariser of
-            queries and keys, for losses against all entities.
-            (default: :obj:`0.`)
+        num_nodes, num_relations, hidden_channels, x_dict, mask_dict, loss,
+            struct, adversary: As in :class:`JointKGE`.
+        scorer (str or Scorer, optional): What scores each pair of embeddings:
+            :class:`~torch_imf.nn.TransE`, whose margin is :math:`\gamma`.
+            (default: :obj:`"transe"`)
 
     Raises:
-        ValueError: If there is no modality, features are of the wrong shape or
-            not finite, or a modality is missing for every entity.
+        ValueError: As :class:`JointKGE`, or if there is no modality or no
+            structure.
     """
 
     #: Whether the sums of both embeddings are scored, too.
@@ -58,24 +46,44 @@ class IKRL(JointKGE):
         num_nodes: int,
         num_relations: int,
         hidden_channels: int,
-        x_dict: dict[str, Tensor],
+        x_dict: dict[str, Tensor] | None = None,
         mask_dict: dict[str, Tensor] | None = None,
-        margin: float = 6.0,
-        p_norm: float = 1.0,
-        loss: str | SampledLoss | None = None,
-        adversary: Adversary | None = None,
-        regularization: float = 0.0,
+        *,
+        scorer: str | type[Scorer] | Scorer = "transe",
+        loss: str | type[Loss] | Loss = "sampled",
+        struct: bool | Tensor | Module = True,
+        adversary: Adversary | bool | None = None,
     ) -> None:
-        scorer = TransE(hidden_channels, margin=margin, p_norm=p_norm)
+        names = [*([] if struct is False else ["struct"]), *(x_dict or {})]
         super().__init__(
             num_nodes,
             num_relations,
             hidden_channels,
             x_dict,
-            mask_dict or {},
-            scorer=CrossModal(scorer, self.total),
-            fusion=StackFusion(dict.fromkeys(["struct", *x_dict], hidden_channels)),
+            mask_dict,
+            scorer=CrossModal(resolve("scorer", scorer, hidden_channels), self.total),
+            fusion=StackFusion(dict.fromkeys(names, hidden_channels)),
             loss=loss,
+            struct=struct,
             adversary=adversary,
-            regularization=regularization,
         )
+
+
+class TBKGC(IKRL):
+    r"""The TBKGC model (MKGC in the IMF paper) from the `"A Multimodal
+    Translation-Based Approach for Knowledge Graph Representation Learning"
+    <https://aclanthology.org/S18-2027/>`_ paper: the energies of
+    :class:`~torch_imf.nn.IKRL`, and that of the sums of both embeddings:
+
+    .. math::
+        E = E_S + E_{M1} + E_{SM} + E_{MS} + E_{M2}, \qquad E_{M2} = \|
+        (\mathbf{h}_s + \mathbf{h}_m) + \mathbf{r} - (\mathbf{t}_s +
+        \mathbf{t}_m) \|_p
+
+    The score is :math:`5 \gamma - E`. The paper concatenates the features of
+    images and words before projecting them; this takes any modalities, each
+    projected by itself, and the rest differs as it does in IKRL. Arguments are
+    those of :class:`~torch_imf.nn.IKRL`.
+    """
+
+    total = True

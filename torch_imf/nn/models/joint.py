@@ -3,19 +3,15 @@ from typing import Any, ClassVar
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import Module
 from torch.utils.checkpoint import checkpoint
 
-from torch_imf.data.features import check_features
-from torch_imf.nn.functional import self_adversarial_loss
 from torch_imf.nn.fusion import Fusion
-from torch_imf.nn.models.adversary import Adversary, similarity
-from torch_imf.nn.models.base import MultimodalKGE
-from torch_imf.nn.models.checks import check_mix, check_views
-from torch_imf.nn.models.features import FrozenFeatures, find_masks
-from torch_imf.nn.models.sampled import SampledLoss
+from torch_imf.nn.losses import Loss, Sampled
+from torch_imf.nn.models.adversary import Adversary
+from torch_imf.nn.models.base import MultimodalKGE, check_mix
 from torch_imf.nn.scorer import Scorer
 from torch_imf.registry import resolve
-from torch_imf.sampler import MANSSampler
 from torch_imf.sampler.base import Objective
 
 #: How many numbers of mixed entities to hold at once.
@@ -32,106 +28,88 @@ class JointKGE(MultimodalKGE):
     of which one modality is replaced (:meth:`mixed`).
 
     Args:
-        num_nodes (int): The number of entities.
-        num_relations (int): The number of base relations.
-        hidden_channels (int): Size of embeddings in each modality.
-        x_dict (dict[str, torch.Tensor]): The features of each modality, of
-            shape :obj:`[N, D]` each.
-        mask_dict (dict[str, torch.Tensor]): Which entities have the modality,
-            of shape :obj:`[N]` each.
-        scorer (Scorer): The scorer of joint embeddings.
-        fusion (str or Fusion): The fusion, by name or as a module, of
-            modalities of size :obj:`hidden_channels`.
-        struct (bool, optional): If set to :obj:`False`, leaves the structural
-            embeddings out of the fusion, which are not trained then.
-            (default: :obj:`True`)
-        loss (str or SampledLoss, optional): The loss, :class:`SampledLoss` by
-            default; :obj:`"ce"` or :obj:`"bce"` train against all entities.
-            (default: :obj:`None`)
-        adversary (Adversary, optional): What generates synthetic embeddings.
-            (default: :obj:`None`)
-        regularization (float, optional): The weight of the regulariser of
-            queries and keys, for losses against all entities.
-            (default: :obj:`0.`)
-        tie_inverses (bool, optional): If set to :obj:`True`, inverse relations
-            are those of the scorer, without embeddings of their own.
-            (default: :obj:`False`)
+        num_nodes, num_relations, hidden_channels, x_dict, mask_dict, struct,
+            tie_inverses: As in :class:`MultimodalKGE`. The channels are those
+            of each modality; complex embeddings of :math:`d` entries, as
+            RotatE's, have :math:`2 d` channels.
+        scorer (str or Scorer, optional): The scorer of joint embeddings, by
+            name, class or as an object. (default: :obj:`"rotate"`)
+        fusion (str or Fusion, optional): The fusion of modalities, by name,
+            class or as an object. (default: :obj:`"adamf"`)
+        loss (str or Loss, optional): The loss. (default: :obj:`"sampled"`)
+        adversary (Adversary or bool, optional): What generates synthetic
+            embeddings. (default: :obj:`None`)
+        rel_channels (int, optional): Size of relation embeddings. If
+            :obj:`None`, the scorer decides. (default: :obj:`None`)
 
     Raises:
-        ValueError: If features are of the wrong shape or not finite, a
-            modality is missing for every entity, nothing is left to fuse, or
-            a sampler replaces what entities lack.
+        ValueError: As :class:`MultimodalKGE`, or if nothing is left to fuse,
+            the scorer is for embeddings of another size than those of the
+            fusion, or a sampler replaces what entities lack.
     """
 
     aliases: ClassVar[dict] = {}
+
+    #: How many embeddings that a scorer takes lie side by side in those of the fusion.
+    num_parts: int = 1
 
     def __init__(
         self,
         num_nodes: int,
         num_relations: int,
         hidden_channels: int,
-        x_dict: dict[str, Tensor],
-        mask_dict: dict[str, Tensor],
-        scorer: Scorer,
-        fusion: str | Fusion,
-        struct: bool = True,
-        loss: str | SampledLoss | None = None,
-        adversary: Adversary | None = None,
-        regularization: float = 0.0,
+        x_dict: dict[str, Tensor] | None = None,
+        mask_dict: dict[str, Tensor] | None = None,
+        *,
+        scorer: str | type[Scorer] | Scorer = "rotate",
+        fusion: str | type[Fusion] | Fusion = "adamf",
+        loss: str | type[Loss] | Loss = "sampled",
+        struct: bool | Tensor | Module = True,
+        adversary: Adversary | bool | None = None,
+        rel_channels: int | None = None,
         tie_inverses: bool = False,
     ) -> None:
-        check_features(x_dict, mask_dict, num_nodes)
-        check_views(None, x_dict, mask_dict)
-        names = [*(["struct"] if struct else []), *x_dict]
-        if len(names) == 0 or (adversary is not None and not struct):
+        if adversary is True:
+            adversary = Adversary()
+        names = [*([] if struct is False else ["struct"]), *(x_dict or {})]
+        if len(names) == 0 or (adversary and struct is False):
             raise ValueError(
                 f"{self.__class__.__name__} needs structure or a modality to fuse, and structure "
                 f"for an adversary, which generates modalities from it"
             )
+        scorer = resolve("scorer", scorer, hidden_channels, rel_channels)
         super().__init__(
             num_nodes,
             num_relations,
             hidden_channels,
+            x_dict,
+            mask_dict,
             scorers={"fused": scorer},
-            loss=SampledLoss() if loss is None else loss,
-            regularization=regularization,
+            loss=loss,
+            struct=struct,
             tie_inverses=tie_inverses,
         )
-        self.struct = struct
-        self.node_emb.requires_grad_(struct)
-        self.features = torch.nn.ModuleDict()
-        for name, x in x_dict.items():
-            mask = mask_dict.get(name, torch.ones(num_nodes, dtype=torch.bool))
-            self.features[name] = FrozenFeatures(x, mask, hidden_channels)
         check_mix(self.sampler, self.masks())
         in_channels = dict.fromkeys(names, hidden_channels)
-        self.fusion = resolve("fusion", fusion, in_channels, hidden_channels)
-        self.adversary = adversary
-        if adversary is not None:
-            adversary.build(hidden_channels, list(x_dict))
+        self.fusion: Fusion = resolve("fusion", fusion, in_channels, hidden_channels)
+        if self.fusion.out_channels != self.num_parts * scorer.channels:
+            raise ValueError(
+                f"The fusion yields embeddings of size {self.fusion.out_channels}, but the scorer "
+                f"takes those of size {self.num_parts * scorer.channels}"
+            )
+        self.adversary = adversary or None
+        if self.adversary is not None:
+            self.adversary.build(hidden_channels, list(self.features))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         super().reset_parameters()
-        modules: list[Any] = [*self.features.values(), self.fusion]
-        for module in modules if self.adversary is None else [*modules, self.adversary]:
-            module.reset_parameters()
+        self.fusion.reset_parameters()
+        if self.adversary is not None:
+            self.adversary.reset_parameters()
 
     def encode(self, index: Tensor | None = None) -> dict[str, Tensor]:
         return self.join(self.embed(index), self.masks(index))
-
-    def embed(self, index: Tensor | None = None) -> dict[str, Tensor]:
-        r"""Returns the embeddings of entities, or of all of them, of shape
-        :obj:`[*, C]` per modality.
-        """
-        out = {}
-        if self.struct:
-            out["struct"] = self.node_emb.weight if index is None else self.node_emb(index)
-        return out | {name: module(index) for name, module in self.features.items()}
-
-    def masks(self, index: Tensor | None = None) -> dict[str, Tensor]:
-        r"""Returns which entities have each modality."""
-        return find_masks(self.features, index)
 
     def join(
         self, e_dict: dict[str, Tensor], mask_dict: dict[str, Tensor] | None = None
@@ -158,18 +136,19 @@ class JointKGE(MultimodalKGE):
     def view_loss(
         self, z: dict[str, Tensor], head_index: Tensor, rel_type: Tensor, *target: Tensor
     ) -> Tensor:
-        if not isinstance(self.sampler, MANSSampler):
+        sampler: Any = self.sampler
+        if not hasattr(sampler, "mix"):
             return super().view_loss(z, head_index, rel_type, *target)
-        assert isinstance(self.loss_fn, SampledLoss)
+        assert isinstance(self.loss_fn, Sampled)
         tail_index, neg_index = target
         query = self.query({v: F.embedding(head_index, x) for v, x in z.items()}, rel_type)
-        score = similarity(self, query, {v: F.embedding(tail_index, x) for v, x in z.items()})
-        index_dict = self.sampler.mix(tail_index, neg_index)
+        score = self.pair_similarity(query, {v: F.embedding(tail_index, x) for v, x in z.items()})
+        index_dict = sampler.mix(tail_index, neg_index)
         neg_score = self._mixed_score(query, index_dict)
-        if self.sampler.adaptive and self.training:
+        if sampler.adaptive and self.training:
             is_mixed = index_dict["struct"] == tail_index.unsqueeze(1)
-            self.sampler.adapt(score, neg_score, is_mixed)
-        return self_adversarial_loss(score, neg_score, self.loss_fn.temperature, neg_index >= 0)
+            sampler.adapt(score, neg_score, is_mixed)
+        return self.loss_fn.compare(score, neg_score, neg_index)
 
     def _mixed_score(self, query: dict[str, Tensor], index_dict: dict[str, Tensor]) -> Tensor:
         # Scores queries against mixed entities, of shape [B, K], some rows at a time. Nothing of
@@ -201,8 +180,7 @@ class JointKGE(MultimodalKGE):
         if self.adversary is None or self.adversary.weight == 0:
             return loss
         facts = self.loss_fn.facts(head_index, rel_type, *target)
-        adv_loss = self.adversary.loss(self, self.node_emb.weight, z, *facts)
-        return loss + self.adversary.weight * adv_loss
+        return loss + self.adversary.weight * self.adversary.loss(self, z, *facts)
 
     def generator_loss(self, head_index: Tensor, rel_type: Tensor, *target: Tensor) -> Tensor:
         r"""Computes the loss of the generators of the adversary, called as
@@ -213,10 +191,11 @@ class JointKGE(MultimodalKGE):
         return self.adversary.generator_loss(self, *facts)
 
     def other_objectives(self) -> list[Objective]:
-        r"""The pairs of what is trained beside the model: a sampler that
-        learns, and the generators of the adversary.
+        r"""What is trained beside the model: a :obj:`"sampler"` that learns,
+        and the :obj:`"generator"` of the adversary.
         """
         others = super().other_objectives()
         if self.adversary is None or self.adversary.weight == 0:
             return others
-        return [*others, (list(self.adversary.parameters()), self.generator_loss)]
+        params = list(self.adversary.parameters())
+        return [*others, Objective("generator", params, self.generator_loss)]

@@ -1,33 +1,26 @@
 from torch import Tensor
+from torch.nn import Module
 
-from torch_imf.nn.models.base import MultimodalKGE
-from torch_imf.nn.models.sampled import SampledLoss
+from torch_imf.nn.losses import Loss
+from torch_imf.nn.models.base import MultimodalKGE, make_scorer
 from torch_imf.nn.scorer import Scorer
-from torch_imf.registry import resolve
 
 
 class KGE(MultimodalKGE):
     r"""A structure-only model: a scorer on plain embeddings.
 
     Args:
-        num_nodes (int): The number of entities.
-        num_relations (int): The number of base relations.
-        hidden_channels (int): Size of entity embeddings.
-        scorer (str or Scorer, optional): The scorer, by name or as a module.
-            (default: :obj:`"distmult"`)
-        loss (str or SampledLoss, optional): The 1-N loss, :obj:`"bce"` or
-            :obj:`"ce"`, or a loss against sampled negatives.
-            (default: :obj:`"bce"`)
-        label_smoothing (float, optional): Label smoothing of the
-            :obj:`"bce"` loss. (default: :obj:`0.`)
+        num_nodes, num_relations, hidden_channels, loss, struct, tie_inverses:
+            As in :class:`MultimodalKGE`.
+        x_dict, mask_dict: Not used. They are there so that every model can be
+            called alike.
+        scorer (str or Scorer, optional): The scorer, by name, class or as an
+            object. (default: :obj:`"distmult"`)
         rel_channels (int, optional): Size of relation embeddings. If
             :obj:`None`, the scorer decides. (default: :obj:`None`)
-        regularization (float, optional): The weight of the regulariser of
-            queries and keys (:meth:`~torch_imf.nn.dura_loss`).
-            (default: :obj:`0.`)
-        tie_inverses (bool, optional): If set to :obj:`True`, inverse relations
-            are those of the scorer, without embeddings of their own.
-            (default: :obj:`False`)
+
+    Raises:
+        ValueError: As :class:`MultimodalKGE`, or if there is no structure.
     """
 
     def __init__(
@@ -35,24 +28,27 @@ class KGE(MultimodalKGE):
         num_nodes: int,
         num_relations: int,
         hidden_channels: int,
-        scorer: str | Scorer = "distmult",
-        loss: str | SampledLoss = "bce",
-        label_smoothing: float = 0.0,
+        x_dict: dict[str, Tensor] | None = None,
+        mask_dict: dict[str, Tensor] | None = None,
+        *,
+        scorer: str | type[Scorer] | Scorer = "distmult",
+        loss: str | type[Loss] | Loss = "bce",
+        struct: bool | Tensor | Module = True,
         rel_channels: int | None = None,
-        regularization: float = 0.0,
         tie_inverses: bool = False,
     ) -> None:
+        if struct is False:
+            raise ValueError("KGE knows of nothing but structure ('struct' cannot be False)")
         super().__init__(
             num_nodes,
             num_relations,
             hidden_channels,
-            scorers={"struct": resolve("scorer", scorer, hidden_channels, rel_channels)},
+            scorers={"struct": make_scorer(scorer, hidden_channels, rel_channels)},
             loss=loss,
-            label_smoothing=label_smoothing,
-            regularization=regularization,
+            struct=struct,
             tie_inverses=tie_inverses,
         )
         self.reset_parameters()
 
     def encode(self, index: Tensor | None = None) -> dict[str, Tensor]:
-        return {"struct": self.node_emb.weight if index is None else self.node_emb(index)}
+        return self.embed(index)

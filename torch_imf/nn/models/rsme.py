@@ -3,11 +3,11 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.nn import ModuleDict
+from torch.nn import Module, ModuleDict
 
 from torch_imf.nn.fusion import StackFusion
+from torch_imf.nn.losses import Loss
 from torch_imf.nn.models.joint import JointKGE
-from torch_imf.nn.models.sampled import SampledLoss
 from torch_imf.nn.scorer import ComplEx
 
 
@@ -46,13 +46,8 @@ class RSME(JointKGE):
     what it predicts.
 
     Args:
-        num_nodes (int): The number of entities.
-        num_relations (int): The number of base relations.
-        hidden_channels (int): Size of entity embeddings, even.
-        x_dict (dict[str, torch.Tensor]): The features of each modality, of
-            shape :obj:`[N, D]` each.
-        mask_dict (dict[str, torch.Tensor], optional): Which entities have the
-            modality, of shape :obj:`[N]` each. (default: :obj:`None`)
+        num_nodes, num_relations, hidden_channels, x_dict, mask_dict, struct:
+            As in :class:`JointKGE`, with even :obj:`hidden_channels`.
         alpha (float or torch.Tensor, optional): The share :math:`\alpha` of
             modalities, or that of each base relation, of shape :obj:`[R]`.
             (default: :obj:`0.7`)
@@ -61,18 +56,13 @@ class RSME(JointKGE):
         gate (torch.Tensor, optional): The gate :math:`\phi` of each base
             relation, of shape :obj:`[R]`. If :obj:`None`, all are open.
             (default: :obj:`None`)
-        loss (str or SampledLoss, optional): The loss, :obj:`"ce"` or
-            :obj:`"bce"`, or one against sampled negatives.
-            (default: :obj:`"ce"`)
-        regularization (float, optional): The weight of the regulariser of
-            queries and keys, for losses against all entities.
-            (default: :obj:`0.`)
+        loss (str or Loss, optional): The loss. (default: :obj:`"ce"`)
 
     Raises:
-        ValueError: If a weight is out of range, there is no modality, features
-            are of the wrong shape or not finite, or a modality is missing for
-            every entity.
+        ValueError: As :class:`IKRL`, or if a weight is out of range.
     """
+
+    num_parts = 2
 
     alpha: Tensor
     gate: Tensor
@@ -82,26 +72,28 @@ class RSME(JointKGE):
         num_nodes: int,
         num_relations: int,
         hidden_channels: int,
-        x_dict: dict[str, Tensor],
+        x_dict: dict[str, Tensor] | None = None,
         mask_dict: dict[str, Tensor] | None = None,
+        *,
         alpha: float | Tensor = 0.7,
         beta: float = 0.5,
         gate: Tensor | None = None,
-        loss: str | SampledLoss = "ce",
-        regularization: float = 0.0,
+        loss: str | type[Loss] | Loss = "ce",
+        struct: bool | Tensor | Module = True,
     ) -> None:
         if not 0 <= beta <= 1:
             raise ValueError(f"'beta' needs to be in [0, 1] (got {beta})")
+        names = [*([] if struct is False else ["struct"]), *(x_dict or {})]
         super().__init__(
             num_nodes,
             num_relations,
             hidden_channels,
             x_dict,
-            mask_dict or {},
+            mask_dict,
             scorer=ComplEx(hidden_channels),
-            fusion=StackFusion(dict.fromkeys(["struct", *x_dict], hidden_channels)),
+            fusion=StackFusion(dict.fromkeys(names, hidden_channels)),
             loss=loss,
-            regularization=regularization,
+            struct=struct,
         )
         self.beta = beta
         # Not persistent, so that a checkpoint of other weights does not fit, as of other features:

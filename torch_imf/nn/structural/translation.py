@@ -1,16 +1,16 @@
 import math
-from collections.abc import Callable
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.nn import Embedding, Parameter
+from torch.nn import Embedding
 from torch_geometric.data import Data
 
 from torch_imf.data.graph import prepare
 from torch_imf.data.index import both_sides, check_triples
 from torch_imf.nn.structural.loader import StructuralLoader
+from torch_imf.sampler.base import Objective
 
 
 class TranslationalEncoder(torch.nn.Module):
@@ -218,6 +218,6 @@ class TranslationalEncoder(torch.nn.Module):
             **kwargs,
         )
 
-    def objectives(self) -> list[tuple[list[Parameter], Callable[..., Tensor]]]:
-        r"""The one pair of parameters and loss to train."""
-        return [(list(self.parameters()), self.loss)]
+    def objectives(self) -> list[Objective]:
+        r"""What is trained: all parameters, by the one loss."""
+        return [Objective("model", list(self.parameters()), self.loss)]

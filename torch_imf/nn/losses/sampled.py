@@ -6,12 +6,13 @@ from torch.utils.checkpoint import checkpoint
 
 from torch_imf.data import TripletIndex
 from torch_imf.nn.functional import gather_similarity, self_adversarial_loss
+from torch_imf.nn.losses.base import Loss
 from torch_imf.nn.scorer import Scorer
 from torch_imf.registry import resolve
 from torch_imf.sampler import NegativeLoader, Sampler
 
 
-class SampledLoss(torch.nn.Module):
+class Sampled(Loss):
     r"""The loss of facts against sampled negatives, by
     :meth:`~torch_imf.nn.self_adversarial_loss`. A model trained with it loads
     facts with negatives, both of which change from epoch to epoch.
@@ -21,11 +22,11 @@ class SampledLoss(torch.nn.Module):
             fact, of a sampler given by name. (default: :obj:`64`)
         temperature (float, optional): The temperature :math:`\beta` of
             self-adversarial weights. (default: :obj:`1.`)
-        sampler (str or Sampler, optional): The sampler, by name
-            (:obj:`"uniform"`, :obj:`"bernoulli"`, :obj:`"joint"`), which draws
-            no training fact, or as an object, with an index and a number of
-            negatives of its own. One that learns or adapts needs to be an
-            object, and is part of the model. (default: :obj:`"uniform"`)
+        sampler (str or Sampler, optional): The sampler, by name or class,
+            which draws no training fact, or as an object, with an index and a
+            number of negatives of its own. One that learns or adapts needs to
+            be an object, and is part of the model.
+            (default: :obj:`"uniform"`)
 
     Raises:
         ValueError: If an argument is out of range, a sampler given by name
@@ -36,7 +37,7 @@ class SampledLoss(torch.nn.Module):
         self,
         num_negatives: int = 64,
         temperature: float = 1.0,
-        sampler: str | Sampler = "uniform",
+        sampler: str | type[Sampler] | Sampler = "uniform",
     ) -> None:
         super().__init__()
         if num_negatives < 1:
@@ -46,27 +47,26 @@ class SampledLoss(torch.nn.Module):
         self.num_negatives = num_negatives
         self.temperature = temperature
         self.sampler = sampler
-        self.chunk_size = 1  # How many facts share their negatives, as the loader finds.
 
-    def forward(
-        self,
-        scorer: Scorer,
-        query: Tensor,
-        key: Tensor,
-        tail_index: Tensor,
-        neg_index: Tensor,
-    ) -> Tensor:
-        r"""Computes the loss, a scalar, of queries :obj:`[B, Q]` whose tail is
-        :obj:`tail_index`, of shape :obj:`[B]`, against negatives
-        :obj:`neg_index`, of shape :obj:`[B, K]` (:obj:`-1` for none), given
-        all keys :obj:`[N, Q]`.
+    def forward(self, scorer: Scorer, query: Tensor, key: Tensor, *target: Tensor) -> Tensor:
+        r"""Computes the loss of queries whose tails are the first of
+        :obj:`target`, of shape :obj:`[B]`, against the negatives that are the
+        second, of shape :obj:`[B, K]` (:obj:`-1` for none).
         """
+        tail_index, neg_index = target
         pos_score = scorer.similarity(query, key[tail_index].unsqueeze(1)).squeeze(1)
-        shared = shared_negatives(neg_index, self.chunk_size)
+        size = chunk_size(neg_index)
+        shared = shared_negatives(neg_index, size)
         if shared is None:
             neg_score = gather_scores(scorer, query, key, neg_index.clamp(min=0))
         else:
-            neg_score = chunk_scores(scorer, query, key, shared, self.chunk_size)
+            neg_score = chunk_scores(scorer, query, key, shared, size)
+        return self.compare(pos_score, neg_score, neg_index)
+
+    def compare(self, pos_score: Tensor, neg_score: Tensor, neg_index: Tensor) -> Tensor:
+        r"""Computes the loss from the scores of facts, of shape :obj:`[B]`,
+        and those of their negatives, of shape :obj:`[B, K]`.
+        """
         return self_adversarial_loss(pos_score, neg_score, self.temperature, neg_index >= 0)
 
     def loader(
@@ -79,31 +79,30 @@ class SampledLoss(torch.nn.Module):
     ) -> NegativeLoader:
         r"""Returns the loader of facts and negatives."""
         sampler = self.sampler
-        if isinstance(sampler, str):
+        if not isinstance(sampler, Sampler):
             index = TripletIndex(head_index, rel_type, tail_index)
-            sampler = resolve(
-                "sampler",
-                sampler,
-                num_nodes=num_nodes,
-                index=index,
-                num_negatives=self.num_negatives,
-            )
-            if sampler.state_dict():
-                raise ValueError(
-                    f"A sampler that learns or adapts needs to be an object (got '{self.sampler}')"
-                )
+            sampler = self._make_sampler(num_nodes, index)
         if sampler.num_nodes != num_nodes:
             raise ValueError(
                 f"The sampler draws of {sampler.num_nodes} entities (expected {num_nodes})"
             )
-        self.chunk_size = getattr(sampler, "chunk_size", 1)
         return NegativeLoader(head_index, rel_type, tail_index, sampler, **kwargs)
 
     def facts(
-        self, head_index: Tensor, rel_type: Tensor, tail_index: Tensor, *others: Tensor
+        self, head_index: Tensor, rel_type: Tensor, *target: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        r"""Returns the facts of a batch of :meth:`loader`."""
-        return head_index, rel_type, tail_index
+        return head_index, rel_type, target[0]
+
+    def _make_sampler(self, num_nodes: int, index: TripletIndex) -> Sampler:
+        message = f"A sampler that learns or adapts needs to be an object (got '{self.sampler}')"
+        sizes = {"num_nodes": num_nodes, "index": index, "num_negatives": self.num_negatives}
+        try:
+            sampler = resolve("sampler", self.sampler, **sizes)
+        except TypeError as error:  # It takes more than these.
+            raise ValueError(message) from error
+        if sampler.state_dict():
+            raise ValueError(message)
+        return sampler
 
     def __repr__(self) -> str:
         return (
@@ -120,12 +119,23 @@ def gather_scores(scorer: Scorer, query: Tensor, key: Tensor, key_index: Tensor)
     return gather_similarity(scorer.similarity, query, key, key_index, parameters)
 
 
+def chunk_size(neg_index: Tensor) -> int:
+    r"""Returns how many facts in a row share the negatives of the first one,
+    given those of each, of shape :obj:`[B, K]` (:obj:`-1` for none).
+    """
+    if neg_index.numel() == 0:
+        return 1
+    first = neg_index[:1]
+    differs = ((neg_index != first) & (neg_index >= 0) & (first >= 0)).any(dim=1)
+    return int(differs.int().argmax()) or neg_index.size(0)
+
+
 def shared_negatives(neg_index: Tensor, chunk_size: int) -> Tensor | None:
     r"""Returns the negatives that the facts of each chunk share, of shape
     :obj:`[ceil(B / C), K]`, given those of each fact, of shape :obj:`[B, K]`
     (:obj:`-1` for none), or :obj:`None` if they share none.
     """
-    if chunk_size == 1 or neg_index.numel() == 0:
+    if chunk_size == 1:
         return None
     chunks = neg_index.split(chunk_size)
     shared = torch.stack([chunk.max(dim=0).values for chunk in chunks]).clamp(min=0)

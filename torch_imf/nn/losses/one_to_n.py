@@ -1,59 +1,72 @@
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from torch_imf.data import QueryLoader
-from torch_imf.nn.functional import dura_loss, linear_bce_loss, linear_ce_loss
+from torch_imf.nn.functional import linear_bce_loss, linear_ce_loss
+from torch_imf.nn.losses.base import Loss
+from torch_imf.nn.losses.regularizer import Regularizer
 from torch_imf.nn.scorer import Scorer
+from torch_imf.registry import resolve
 
 
-class OneToNLoss(torch.nn.Module):
-    r"""The loss of a scorer's queries against all candidates: by
+class OneToN(Loss):
+    r"""The loss of queries against all candidates at once: by
     :meth:`~torch_imf.nn.linear_bce_loss` or
     :meth:`~torch_imf.nn.linear_ce_loss` where the similarity is a plain
     product, and by the scores themselves elsewhere.
 
+    By name, it is :obj:`"bce"` or :obj:`"ce"`.
+
     Args:
-        loss (str): :obj:`"bce"`, the binary cross-entropy, averaged over
-            queries and **summed** over candidates: its mean has gradients near
-            Adam's epsilon on large graphs, and is of another order than other
-            losses. Or :obj:`"ce"`, the softmax cross-entropy, averaged over
-            facts.
+        loss (str, optional): :obj:`"bce"`, the binary cross-entropy, averaged
+            over queries and **summed** over candidates: its mean has gradients
+            near Adam's epsilon on large graphs, and is of another order than
+            other losses. Or :obj:`"ce"`, the softmax cross-entropy, averaged
+            over facts, which learns faster per epoch on large graphs.
+            (default: :obj:`"bce"`)
         label_smoothing (float, optional): The label smoothing of
             :obj:`"bce"`, in :obj:`[0, 1)`. (default: :obj:`0.`)
-        regularization (float, optional): The weight of
-            :meth:`~torch_imf.nn.dura_loss` over facts. (default: :obj:`0.`)
+        regularizer (str or Regularizer, optional): What is added for queries
+            and keys, *e.g.*, :class:`DURA`. (default: :obj:`None`)
 
     Raises:
         ValueError: If the loss is unknown, or another argument out of range.
     """
 
+    aliases: ClassVar[dict] = {"bce": {"loss": "bce"}, "ce": {"loss": "ce"}}
+
     def __init__(
-        self, loss: str, label_smoothing: float = 0.0, regularization: float = 0.0
+        self,
+        loss: str = "bce",
+        label_smoothing: float = 0.0,
+        regularizer: str | type[Regularizer] | Regularizer | None = None,
     ) -> None:
         super().__init__()
         if loss not in {"bce", "ce"}:
             raise ValueError(f"Invalid 'loss' argument (got '{loss}', choose 'bce' or 'ce')")
         if not 0 <= label_smoothing < 1:
             raise ValueError(f"'label_smoothing' needs to be in [0, 1) (got {label_smoothing})")
-        if not regularization >= 0:
-            raise ValueError(f"'regularization' cannot be negative (got {regularization})")
         self.loss = loss
+        self.is_binary = loss == "bce"
         self.label_smoothing = label_smoothing
-        self.regularization = regularization
+        self.regularizer: Regularizer | None = None
+        if regularizer is not None:
+            self.regularizer = resolve("regularizer", regularizer)
 
-    def forward(self, scorer: Scorer, query: Tensor, key: Tensor, pos_index: Tensor) -> Tensor:
-        r"""Computes the loss, a scalar, of queries :obj:`[B, Q]` against keys
-        :obj:`[N, Q]` with the positives :obj:`pos_index` of shape
-        :obj:`[2, P]`, without duplicates.
+    def forward(self, scorer: Scorer, query: Tensor, key: Tensor, *target: Tensor) -> Tensor:
+        r"""Computes the loss of queries whose positives :obj:`target` are of
+        shape :obj:`[2, P]` (row: query, column: candidate), without
+        duplicates, or one for each query, of shape :obj:`[B]`.
         """
+        pos_index = _positives(*target)
         count = torch.bincount(pos_index[0], minlength=query.size(0))
         loss = self._loss(scorer, query, key, pos_index, count)
-        if self.regularization == 0:
+        if self.regularizer is None:
             return loss
-        return loss + self.regularization * dura_loss(query, key, pos_index, count)
+        return loss + self.regularizer(query, key, pos_index, count)
 
     def loader(
         self,
@@ -67,14 +80,9 @@ class OneToNLoss(torch.nn.Module):
         return QueryLoader(head_index, rel_type, tail_index, **kwargs)
 
     def facts(
-        self, head_index: Tensor, rel_type: Tensor, target: Tensor
+        self, head_index: Tensor, rel_type: Tensor, *target: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        r"""Returns the facts of a batch of :meth:`loader`, or of queries with
-        one tail each, of one shape :obj:`[P]`.
-        """
-        if target.dim() == 1:
-            return head_index, rel_type, target
-        row, tail_index = target
+        row, tail_index = _positives(*target)
         return head_index[row], rel_type[row], tail_index
 
     def _loss(
@@ -98,3 +106,10 @@ class OneToNLoss(torch.nn.Module):
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}('{self.loss}')"
+
+
+def _positives(target: Tensor) -> Tensor:
+    # Of shape [2, P], also if there is one for each query.
+    if target.dim() == 2:
+        return target
+    return torch.stack([torch.arange(target.numel(), device=target.device), target])

@@ -1,0 +1,62 @@
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from torch_imf.nn.functional import contrastive_loss, info_nce_loss
+from torch_imf.nn.functional.contrastive import check_pairs
+from torch_imf.registry import Recorded
+
+
+class Contrastive(Recorded, torch.nn.Module):
+    r"""The contrastive term of :class:`~torch_imf.nn.IMF`, which aligns the
+    latent representations of an entity in its modalities.
+
+    Args:
+        weight (float, optional): Its weight :math:`\lambda` in the loss.
+            (default: :obj:`1.`)
+        temperature (float, optional): If given, it is InfoNCE with this
+            temperature (:meth:`~torch_imf.nn.info_nce_loss`), rather than
+            Eq. 6 of IMF (:meth:`~torch_imf.nn.contrastive_loss`).
+            (default: :obj:`None`)
+        pairs (list[tuple[str, str]], optional): The pairs of modalities to
+            align, with :obj:`'struct'` among them. If :obj:`None`, all of
+            them. (default: :obj:`None`)
+
+    Raises:
+        ValueError: If the weight is negative or the temperature not positive.
+    """
+
+    def __init__(
+        self,
+        weight: float = 1.0,
+        temperature: float | None = None,
+        pairs: Sequence[tuple[str, str]] | None = None,
+    ) -> None:
+        super().__init__()
+        if not weight >= 0 or (temperature is not None and not temperature > 0):
+            raise ValueError(
+                f"The 'weight' of a contrastive term cannot be negative, and its 'temperature' "
+                f"needs to be positive (got {weight} and {temperature})"
+            )
+        self.weight = weight
+        self.temperature = temperature
+        self.pairs = pairs
+
+    def forward(self, x_dict: dict[str, Tensor], mask_dict: dict[str, Tensor]) -> Tensor:
+        r"""Computes the term of a batch of entities, a scalar, from their
+        representations, of shape :obj:`[B, C]` per modality, and which
+        modalities they have, of shape :obj:`[B]` each.
+        """
+        if self.temperature is None:
+            return self.weight * contrastive_loss(x_dict, mask_dict, self.pairs)
+        return self.weight * info_nce_loss(x_dict, mask_dict, self.temperature, self.pairs)
+
+    def check(self, modalities: list[str]) -> None:
+        r"""Raises a :class:`ValueError` if a pair is no two of the modalities
+        that there are.
+        """
+        check_pairs("pairs", self.pairs or [], modalities)
+
+    def __repr__(self) -> str:
+        return f"{self.__class__.__name__}(weight={self.weight}, temperature={self.temperature})"
