@@ -7,9 +7,7 @@ neither digests nor a graph.
 """
 
 import hashlib
-import inspect
 import json
-import math
 import os
 import re
 import tempfile
@@ -30,7 +28,7 @@ from torch_imf.evaluation.ranking import check_finite, inference
 from torch_imf.io.atomic import is_stale, locked, read_bytes, replacing
 from torch_imf.nn.models import MultimodalKGE
 from torch_imf.nn.models.features import FrozenFeatures
-from torch_imf.registry import class_name, describe, known_class, make
+from torch_imf.registry import class_name, describe, make
 from torch_imf.sampler import Sampler
 
 #: The version of the layout of a folder.
@@ -91,16 +89,17 @@ def save_pretrained(
 
     root = _root(folder)
     _check_folder(root)
-    description, state = _description(model), _prediction_state(model)
-    made = _rebuild(description, state, [type(module) for module in model.modules()])
+    state = _prediction_state(model)
+    made = _rebuild(_description(model), state, [type(module) for module in model.modules()])
     _check_same(model, made)
+    description = _description(made)  # With defaults in place of tensors.
     contents = {"model.safetensors": safetensors.torch.save(state)}
     if data is not None:
         prepare(model, data)  # Raises, if it does not fit.
         contents["graph.safetensors"] = safetensors.torch.save(_facts(data))
         contents["names.json"] = _to_json(_names(data), "data")
     packages = {name: version(name) for name in ("torch", "torch-geometric", "safetensors")}
-    coverage = {k: int(state[f"features.{k}.mask"].sum()) for k in description["x_dict"]}
+    coverage = {k: int(state[f"features.{k}.mask"].sum()) for k in description.get("x_dict") or []}
     files = {name: _entry(name, content) for name, content in contents.items()}
     config = {
         "format": FORMAT,
@@ -313,7 +312,8 @@ class ProjectedFeatures(FrozenFeatures):
         torch.nn.init.normal_(self.missing, std=1 / self.missing.numel() ** 0.5)
 
     def __repr__(self) -> str:
-        return f"{self.__class__.__name__}({self.x.size(1)}, coverage={self.x.size(0)}/{len(self.row)})"
+        size, coverage = self.x.size(1), f"{self.x.size(0)}/{self.row.numel()}"
+        return f"{self.__class__.__name__}({size}, coverage={coverage})"
 
 
 def _description(model: MultimodalKGE) -> dict[str, Any]:
@@ -331,7 +331,9 @@ def _description(model: MultimodalKGE) -> dict[str, Any]:
                 out[name] = strip(value)
         return out
 
-    return strip(describe(model)) | {"x_dict": list(getattr(model, "features", {}))}
+    out = strip(describe(model))
+    modalities = list(getattr(model, "features", {}))
+    return out | {name: modalities for name in ("x_dict", "mask_dict") if name in out}
 
 
 def _prediction_state(model: MultimodalKGE) -> dict[str, Tensor]:
@@ -357,7 +359,7 @@ def _rebuild(
 ) -> MultimodalKGE:
     # Makes a model of its settings and tensors. Nothing random is drawn from the generator of the
     # process. Raises a `ValueError` if the two do not fit each other.
-    state, names = dict(state), description["x_dict"]
+    state, names = dict(state), description.get("x_dict") or []
     masks = {name: state.pop(f"features.{name}.mask") for name in names}
     num_nodes, table = description["num_nodes"], state.get("node_emb.weight", torch.empty(0))
     size = [num_nodes, description["hidden_channels"]]
@@ -365,14 +367,15 @@ def _rebuild(
         raise ValueError(
             f"The embeddings of entities are of shape {list(table.size())} (expected {size})"
         )
-    tensors: dict[str, Any] = {"x_dict": {name: torch.zeros(num_nodes, 1) for name in names}}
-    tensors |= {"mask_dict": masks}  # The modules of features are replaced below.
+    tensors: dict[str, Any] = {}
+    if names:  # The modules that are made of them are replaced below.
+        zeros = {name: torch.zeros(num_nodes, 1) for name in names}
+        tensors = {"x_dict": zeros, "mask_dict": masks}
     struct = description.get("struct")
     if isinstance(struct, dict) and struct.get("freeze"):
         tensors["struct"] = make(struct, classes, init=table)
-    takes = inspect.signature(known_class(description["class"], classes)).parameters
     with torch.random.fork_rng(devices=[]):
-        model = make(description, classes, **{k: x for k, x in tensors.items() if k in takes})
+        model = make(description, classes, **tensors)
         for name in names:
             x = state.get(f"features.{name}.x", torch.empty(0))
             model.features[name] = ProjectedFeatures(x, masks[name])
@@ -531,36 +534,18 @@ def _num_facts(data: Data) -> dict[str, int]:
 
 
 def _to_json(value: Any, name: str) -> bytes:
+    # Tensors and arrays become numbers, or lists of these.
     try:
-        return (json.dumps(_plain(value, name), indent=1, ensure_ascii=False) + "\n").encode()
-    except UnicodeEncodeError as error:
-        raise ValueError(f"'{name}' holds a string that is no valid text ({error})") from error
+        text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False, default=_numbers)
+        return f"{text}\n".encode()
+    except (TypeError, ValueError) as error:  # Such as numbers that are not finite.
+        raise ValueError(f"'{name}' cannot be kept as JSON ({error})") from error
 
 
-def _plain(value: Any, name: str) -> Any:
-    # A value as JSON knows it: tensors and arrays are numbers, and lists of these.
+def _numbers(value: Any) -> Any:
     if isinstance(value, np.generic | np.ndarray | Tensor):
-        value = value.tolist()  # A number if it has no dimension.
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"'{name}' is {value}, which cannot be kept. Leave it out")
-    if isinstance(value, str | int | float | None):
-        return value
-    if isinstance(value, list | tuple):
-        return [_plain(x, f"{name}[{i}]") for i, x in enumerate(value)]
-    if not isinstance(value, dict):
-        raise ValueError(
-            f"'{name}' needs to be a plain number or string, or a list or dictionary of these (got "
-            f"{type(value)})"
-        )
-    out = {}
-    for key, x in value.items():
-        place = f"{name}[{key!r}]"
-        if not isinstance(key, str | int | float | np.generic):
-            raise ValueError(f"The key of '{place}' needs to be a string (got {type(key)})")
-        if str(key) in out:
-            raise ValueError(f"The key of '{place}' is there twice, as a string and otherwise")
-        out[str(key)] = _plain(x, place)
-    return out
+        return value.tolist()
+    raise TypeError(f"it holds a {type(value)}")
 
 
 # The card of a model ############################################################################

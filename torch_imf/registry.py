@@ -182,7 +182,7 @@ def resolve(kind: str, query: Any, *args: Any, **kwargs: Any) -> Any:
     else:
         raise ValueError(f"Expected a {kind}, its class or its name (got {query!r})")
     maker = _maker.get()
-    if maker is not None and kind in maker.init_args and isinstance(part, Recorded):
+    if maker is not None and isinstance(maker.init_args.get(kind), str):
         maker.init_args[kind] = describe(part)  # What has become of a name.
     return part
 
@@ -291,12 +291,12 @@ def make(description: Mapping[str, Any], classes: Sequence[type] = (), **kwargs:
     Raises:
         ValueError: If a class is unknown, or does not take such arguments.
     """
-    cls = known_class(description["class"], classes)
+    cls = _known_class(description["class"], classes)
     bound, parts = inspect.signature(cls).bind_partial(), _arguments(cls)
     arguments = {
         name: _made(x, classes, name in parts and parts[name].base is not None)
         for name, x in description.items()
-        if name != "class"
+        if name != "class" and name not in kwargs
     }
     bound.arguments.update({**arguments, **kwargs})
     unknown = sorted(set(bound.arguments) - set(bound.signature.parameters))
@@ -316,8 +316,7 @@ def class_name(cls: type) -> str:
     return cls.__name__ if own else f"{cls.__module__}:{cls.__qualname__}"
 
 
-def known_class(name: str, allowed: Sequence[type] = ()) -> type:
-    r"""Returns the class that a description names, see :meth:`make`."""
+def _known_class(name: str, allowed: Sequence[type]) -> type:
     for package in ("nn", "sampler"):  # Their classes are there once they are imported.
         module = import_module(f"torch_imf.{package}")
         for export in module.__all__:
@@ -361,7 +360,7 @@ def _made(x: Any, allowed: Sequence[type], is_part: bool) -> Any:
     if isinstance(x, dict):
         return {key: _made(value, allowed, is_part) for key, value in x.items()}
     # A class, which `lookup` would import:
-    return known_class(x, allowed) if is_part and isinstance(x, str) and ":" in x else x
+    return _known_class(x, allowed) if is_part and isinstance(x, str) and ":" in x else x
 
 
 # Models of settings #############################################################################
