@@ -499,13 +499,14 @@ class FakeHub:
         assert exist_ok and self.token == "secret"
         self.repos.setdefault(repo_id, {".gitattributes": b""})
 
-    def upload_folder(
-        self, repo_id, folder_path, commit_message, allow_patterns, delete_patterns
-    ):
+    def upload_folder(self, repo_id, folder_path, commit_message, allow_patterns, delete_patterns):
         choose = huggingface_hub.utils.filter_repo_objects
         files, old = sorted(os.listdir(folder_path)), self.repos[repo_id]
         gone = set(choose(old, allow_patterns=delete_patterns))
-        new = {x: open(f"{folder_path}/{x}", "rb").read() for x in choose(files, allow_patterns=allow_patterns)}
+        new = {
+            x: open(f"{folder_path}/{x}", "rb").read()
+            for x in choose(files, allow_patterns=allow_patterns)
+        }
         self.repos[repo_id] = {k: x for k, x in old.items() if k not in gone} | new
         return huggingface_hub.CommitInfo(
             commit_url=f"https://huggingface.co/{repo_id}/commit/{len(new)}",

@@ -562,11 +562,13 @@ def _check_settings(cls: type, settings: Mapping[str, Any]) -> None:
             text += repr(settings.get(part, described[part].parameter.default))
         text += f". Did you mean '{near[0]}'?" if near else "."
         raise ValueError(f"{text} It takes {sorted(known)}")
+    signature = inspect.signature(cls).parameters
     for key, setting in described.items():
         value = settings.get(key, setting.parameter.default)
         if value is inspect.Parameter.empty:
             raise ValueError(f"{cls.__name__} needs a value for '{key}'")
-        if value is not setting.parameter.default:
+        default = signature[key].default if key in signature else setting.parameter.default
+        if value is not default:
             check_value(key, value, setting)
 
 
