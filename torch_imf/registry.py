@@ -15,7 +15,6 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from importlib import import_module
-from importlib.metadata import entry_points
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin
@@ -131,6 +130,8 @@ def classes(kind: str) -> dict[str, type]:
 
 @functools.cache
 def _loaded_entry_points() -> list[type]:
+    from importlib.metadata import entry_points  # Which takes its time.
+
     out = []
     for entry in entry_points(group=GROUP):
         try:

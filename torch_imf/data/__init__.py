@@ -6,7 +6,7 @@ from .loader import QueryLoader
 from .names import NameIndex
 from .percentile import mean_rank_percentile
 
-__all__ = classes = [
+__all__ = [
     "NameIndex",
     "QueryLoader",
     "TripletIndex",
