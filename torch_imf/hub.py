@@ -62,8 +62,7 @@ def save_pretrained(
     :obj:`config.json`, which names them, is replaced in one step: whatever
     happens meanwhile, the folder holds the one model or the other. Of two
     processes that save there, one waits for the other (:obj:`.lock`). What
-    only training needs, such as a sampler or a structural encoder, is left
-    out.
+    only training needs, such as a sampler, is left out.
 
     Args:
         model (MultimodalKGE): The model.
@@ -72,15 +71,14 @@ def save_pretrained(
         data (Data, optional): The graph, to save its facts and names, too.
             (default: :obj:`None`)
         metrics (dict, optional): The metrics of the model, such as those of
-            :meth:`~torch_imf.evaluate`. Tensors become numbers.
-            (default: :obj:`None`)
+            :meth:`~torch_imf.evaluate`. (default: :obj:`None`)
         training (dict, optional): How it was trained, such as the arguments of
             :meth:`~torch_imf.fit`. (default: :obj:`None`)
 
     Raises:
         ValueError: If the model cannot be made again or its scores are not
-            finite, the graph does not fit it, metrics are no plain and finite
-            numbers, or the folder is a file or holds something else.
+            finite, the graph does not fit it, metrics are not finite, or the
+            folder is a file or holds something else.
         OSError: If a file cannot be written, of which nothing is left then.
     """
     import safetensors.torch
@@ -204,8 +202,12 @@ def push_to_hub(
             was saved in.
         repo_id (str): The name to share it by, :obj:`"user/name"`. What is
             there already becomes an earlier revision.
-        data, metrics, training (optional): Those of :meth:`save_pretrained`,
-            with a model. (default: :obj:`None`)
+        data (Data, optional): The graph, as in :meth:`save_pretrained`.
+            (default: :obj:`None`)
+        metrics (dict, optional): As in :meth:`save_pretrained`.
+            (default: :obj:`None`)
+        training (dict, optional): As in :meth:`save_pretrained`.
+            (default: :obj:`None`)
         private (bool, optional): If set to :obj:`True`, a new repository can
             be seen by its owner only. (default: :obj:`None`)
         token (str, optional): The token of the user, who is the one that is
@@ -234,14 +236,15 @@ def push_to_hub(
     root = _root(model)
     with locked(root):
         config = read_config(root)
-        names = [_read(root, config, name) and x["file"] for name, x in config["files"].items()]
+        for name in config["files"]:
+            _read(root, config, name)  # Raises, if it is damaged.
         api = HfApi(token=token)
         api.create_repo(repo_id, private=private, exist_ok=True)
         commit = api.upload_folder(
             repo_id=repo_id,
             folder_path=root,
             commit_message=message,
-            allow_patterns=[*names, MANIFEST, CARD],
+            allow_patterns=[*(x["file"] for x in config["files"].values()), MANIFEST, CARD],
             delete_patterns=["model-*", "graph-*", "names-*"],  # Of the model before.
         )
     return str(commit.commit_url)
@@ -283,27 +286,21 @@ def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
 class ProjectedFeatures(FrozenFeatures):
     r"""What a model needs of the features of a modality to predict: their
     projections, which stay as they are, and the vector for entities without.
-    It stands in for the :class:`FrozenFeatures` that it was made from.
 
     Args:
         x (torch.Tensor): The projections of the :math:`M` entities that have
             the modality, of shape :obj:`[M, C]`.
         mask (torch.Tensor): Which entities these are, of shape :obj:`[N]`.
-
-    Raises:
-        ValueError: If there is not one projection for each of these entities.
     """
 
     def __init__(self, x: Tensor, mask: Tensor) -> None:
-        torch.nn.Module.__init__(self)
         if x.dim() != 2 or mask.dtype != torch.bool or x.size(0) != int(mask.sum()):
             raise ValueError(
                 f"Projections need to be of {int(mask.sum())} entities (got {list(x.size())})"
             )
-        self.full = bool(mask.all())
+        super().__init__(mask.new_zeros(mask.size(0), 1), mask, x.size(1))
+        del self.x
         self.register_buffer("x", x)
-        row = (mask.cumsum(0) - 1).where(mask, mask.sum())
-        self.register_buffer("row", row, persistent=False)
         self.lin = Identity()  # type: ignore[assignment]
         self.missing = Parameter(x.new_empty(x.size(1)))
         self.reset_parameters()

@@ -332,7 +332,8 @@ def _known_class(name: str, allowed: Sequence[type]) -> type:
 
 
 def _subclasses(cls: type) -> list[type]:
-    return [x for inner in cls.__subclasses__() for x in (inner, *_subclasses(inner))]
+    inner: list[type] = cls.__subclasses__()
+    return [y for x in inner for y in (x, *_subclasses(x))]
 
 
 def _plain(x: Any) -> Any:

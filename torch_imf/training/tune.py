@@ -1,3 +1,4 @@
+import functools
 import hashlib
 import inspect
 import itertools
@@ -80,17 +81,15 @@ def tune(
     as known answers either (:meth:`without_test`).
 
     With a :obj:`storage`, the same call goes on until there are :obj:`trials`
-    in all. What a trial draws is a function of :obj:`seed` and of the trials
-    that are finished, so that a study that was interrupted or killed goes on
-    as if it had not been, with the same version of Optuna. A trial that was
-    killed is marked as failed and repeated; one that diverges, runs out of
-    memory, or whose settings the model refuses is pruned, with the
-    :obj:`"reason"` among its user attributes. One process at a time can work
-    on a file.
+    in all. What a trial draws depends on :obj:`seed` and on the trials that
+    are finished, so that a study that was interrupted or killed goes on as if
+    it had not been, with the same version of Optuna. A trial that was killed
+    is marked as failed and repeated; one that diverges, runs out of memory, or
+    whose settings the model refuses is pruned, with the :obj:`"reason"` among
+    its user attributes. One process at a time can work on a file.
 
     Args:
-        model (str or type): The name of a model, *e.g.*, :obj:`"imf"`, or its
-            class.
+        model (str or type): The name of a model, or its class.
         data (Data): The graph, with split masks.
         space (dict, optional): What to try of each setting of the model
             (:meth:`describe_settings`) and of :meth:`fit`: a list is a choice;
@@ -100,8 +99,7 @@ def tune(
             (default: :obj:`None`)
         trials (int, optional): The number of trials, those that were pruned
             included. (default: :obj:`20`)
-        epochs (int, optional): The number of epochs of each, unless it stops
-            early. (default: :obj:`30`)
+        epochs (int, optional): The most epochs of each. (default: :obj:`30`)
         storage (str, optional): The SQLite file to keep the study in, or a
             database address of Optuna. If :obj:`None`, it is in memory only.
             (default: :obj:`None`)
@@ -114,7 +112,7 @@ def tune(
             epochs. (default: :obj:`None`)
         device (str, optional): The device to train on. (default: :obj:`None`)
         progress (bool, optional): If set to :obj:`False`, shows no progress
-            bar. It is only shown in a terminal. (default: :obj:`True`)
+            bar, even in a terminal. (default: :obj:`True`)
 
     Returns:
         The study, with :obj:`best_params` and :obj:`best_value`. A trial has
@@ -125,7 +123,6 @@ def tune(
         ValueError: If an argument is invalid, the storage holds another study
             or cannot be worked on, or no trial could be completed.
         RuntimeError: If another process works on the storage.
-        ImportError: If Optuna is not installed.
     """
     try:
         import optuna
@@ -142,8 +139,7 @@ def tune(
     for split in ("train", "val"):
         if not bool(data[f"{split}_mask"].any()):
             raise ValueError(f"The '{split}' split holds no facts")
-    if pruner is None:
-        pruner = optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=epochs // 5)
+    pruner = pruner or optuna.pruners.MedianPruner(n_warmup_steps=epochs // 5)
     settings = {
         "model": search.cls.__name__,
         # A pair is not a list:
@@ -158,19 +154,21 @@ def tune(
     with quiet(), open_study(storage, settings, pruner) as study:
         bar = tqdm(
             desc="Tuning",
-            initial=min(num_finished(study), trials),
+            initial=num_finished(study),
             total=trials,
             disable=None if progress else True,
         )
         with bar:
             try:
-                # One at a time, as Optuna's sampler draws otherwise once a study has been resumed:
-                # its random state is that of the process. Ours is of the trial that comes next.
+                # One by one: Optuna seeds a sampler once per process, so that a study that goes on
+                # would draw otherwise than one that was not interrupted.
                 while (done := num_finished(study)) < trials:
                     seeds = np.random.SeedSequence([seed, done]).generate_state(2).tolist()
                     study.sampler = optuna.samplers.TPESampler(seed=seeds[0])
-                    objective = Objective(search, data, fixed, seeds[1], device)
-                    study.optimize(objective, n_trials=1)
+                    study.optimize(
+                        functools.partial(run_trial, search, data, fixed, seeds[1], device),
+                        n_trials=1,
+                    )
                     bar.update()
             except KeyboardInterrupt:
                 kept = f"kept. The same call goes on from '{storage}'"
@@ -186,18 +184,8 @@ def tune(
 
 def best_settings(study: "Study") -> tuple[Settings, Settings]:
     r"""Returns the settings of the best trial of :meth:`tune`: those of
-    :meth:`build_model`, and those of :meth:`fit`.
-
-    .. code-block:: python
-
-        torch.manual_seed(study.best_trial.user_attrs["seed"])
-        model = build_model("imf", data, **model_settings)
-        fit(model, without_test(data), **fit_settings)
-
-    then trains the model of this trial again, to the same validation metric.
-
-    Args:
-        study (optuna.Study): The study.
+    :meth:`build_model`, and those of :meth:`fit`. With the :obj:`"seed"` of the
+    trial and the graph :meth:`without_test`, they give the same metric again.
     """
     settings = study.best_trial.user_attrs["settings"]
     return settings["model"], settings["fit"]
@@ -215,63 +203,50 @@ def without_test(data: Data) -> Data:
 # One trial ######################################################################################
 
 
-class Objective:
-    r"""What an Optuna trial does: it trains a model with the settings that it
-    tries, and returns its best validation metric.
+def run_trial(
+    search: "SearchSpace",
+    data: Data,
+    fixed: Settings,
+    seed: int,
+    device: str | torch.device | None,
+    trial: "Trial",
+) -> float:
+    r"""Trains a model with the settings that an Optuna trial tries, and returns
+    its best validation metric.
     """
+    from optuna import TrialPruned
 
-    def __init__(
-        self,
-        search: "SearchSpace",
-        data: Data,
-        fixed: Settings,
-        seed: int,
-        device: str | torch.device | None,
-    ) -> None:
-        self.search = search
-        self.data = data
-        self.fixed = fixed
-        self.seed = seed
-        self.device = torch.device("cpu" if device is None else device)
+    def report(entry: dict[str, float]) -> None:
+        trial.report(entry[fixed["metric"]], step=int(entry["epoch"]))
+        if trial.should_prune():
+            name = type(trial.study.pruner).__name__
+            raise TrialPruned(f"Stopped by {name} at epoch {entry['epoch']}")
 
-    def __call__(self, trial: "Trial") -> float:
-        from optuna import TrialPruned
-
-        metric = self.fixed["metric"]
-
-        def report(entry: dict[str, float]) -> None:
-            trial.report(entry[metric], step=int(entry["epoch"]))
-            if trial.should_prune():
-                name = type(trial.study.pruner).__name__
-                raise TrialPruned(f"Stopped by {name} at epoch {entry['epoch']}")
-
-        trial.set_user_attr("seed", self.seed)
-        try:
-            own, others = self.search.suggest(trial)
-            others = {**self.fixed, **others}
-            trial.set_user_attr("settings", {"model": own, "fit": others})
-            devices = [self.device] if self.device.type == "cuda" else []
-            with torch.random.fork_rng(devices):
-                torch.manual_seed(self.seed)
-                model = build_model(self.search.cls, self.data, **own).to(self.device)
-                history = fit(model, self.data, **others, callback=report, progress=False)
-        except BaseException as error:
-            trial.set_user_attr("reason", f"{type(error).__name__}: {error}")
-            if isinstance(error, Diverged | ValueError) or is_out_of_memory(error):
-                raise TrialPruned(str(error)) from error  # An outcome, too.
-            raise
-        best = best_entry(history, metric)
-        trial.set_user_attr("metrics", best)
-        return best[metric]
+    trial.set_user_attr("seed", seed)
+    device = torch.device("cpu" if device is None else device)
+    try:
+        own, others = search.suggest(trial)
+        others = {**fixed, **others}
+        trial.set_user_attr("settings", {"model": own, "fit": others})
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            torch.manual_seed(seed)
+            model = build_model(search.cls, data, **own).to(device)
+            history = fit(model, data, **others, callback=report, progress=False)
+    except BaseException as error:
+        trial.set_user_attr("reason", f"{type(error).__name__}: {error}")
+        if isinstance(error, Diverged | ValueError) or is_out_of_memory(error):
+            raise TrialPruned(str(error)) from error  # An outcome, too.
+        raise
+    best = best_entry(history, fixed["metric"])
+    trial.set_user_attr("metrics", best)
+    return best[fixed["metric"]]
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     r"""Tells whether an error is for want of memory, of whichever device."""
-    kinds = (MemoryError, torch.OutOfMemoryError)
     # That of a CPU has no class of its own:
-    return isinstance(error, kinds) or (
-        isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
-    )
+    is_cpu = isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+    return is_cpu or isinstance(error, MemoryError | torch.OutOfMemoryError)
 
 
 class SearchSpace:
@@ -281,12 +256,7 @@ class SearchSpace:
 
     Args:
         model (str or type): The name of a model, or its class.
-        space (dict, optional): What to try of each setting, see :meth:`tune`.
-            If :obj:`None`, the entry of :obj:`SPACES`. (default: :obj:`None`)
-
-    Raises:
-        ValueError: If neither the model nor :meth:`fit` takes a setting, or a
-            value of it, or one is lacking.
+        space (dict, optional): As in :meth:`tune`. (default: :obj:`None`)
     """
 
     def __init__(
@@ -341,13 +311,10 @@ class SearchSpace:
 
 def options(key: str, value: Any) -> list[Any]:
     r"""Returns the values that a setting can take: all of a choice, and both
-    ends of a range.
-
-    Raises:
-        ValueError: If this is neither a choice, a range nor a plain value.
+    ends of a range. Raises if it is neither, nor a plain value.
     """
     try:
-        text = json.dumps(value, allow_nan=False)
+        json.dumps(value, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"'{key}' needs plain, finite values in a space (got {value!r}). Derive a class that "
@@ -355,9 +322,7 @@ def options(key: str, value: Any) -> list[Any]:
         ) from error
     if isinstance(value, list):
         if len(value) == 0 or len({json.dumps(x) for x in value}) < len(value):
-            raise ValueError(
-                f"The choices of '{key}' need to be distinct, one or more (got {text})"
-            )
+            raise ValueError(f"The choices of '{key}' need to be distinct, one or more")
         return value
     if not isinstance(value, tuple):
         return [value]
@@ -375,12 +340,11 @@ def suggest(trial: Any, key: str, value: Any) -> Any:
     floats that are positive and span more than a factor of ten is logarithmic.
     """
     if isinstance(value, list):
-        # Optuna takes no lists and dictionaries among choices:
+        # Optuna takes no lists and dictionaries among choices, and gives a label of its own type:
         labels = [json.dumps(x) if isinstance(x, list | dict | tuple) else x for x in value]
+        pairs = {(label, type(label)): x for label, x in zip(labels, value, strict=True)}
         label = trial.suggest_categorical(key, labels)
-        return next(
-            x for x, y in zip(value, labels, strict=True) if (y, type(y)) == (label, type(label))
-        )
+        return pairs[label, type(label)]
     if not isinstance(value, tuple):
         return value
     low, high = value
@@ -399,18 +363,13 @@ def open_study(
     r"""Opens or creates the study in a storage, in which no trial is running,
     and keeps other processes from its file. Errors of a database are told by
     the storage, rather than by its statements.
-
-    Raises:
-        ValueError: If the storage holds another study, or is no database.
-        RuntimeError: If another process works on it.
     """
     import optuna
     from sqlalchemy.exc import SQLAlchemyError
 
     address = find_address(storage)
-    # Optuna lets several processes add to one study, each of which would then be another one:
-    is_file = storage is not None and address != storage
-    lock = claim(Path(os.fspath(storage)).absolute()) if is_file else None
+    # Optuna lets several processes add to one study, which would then be another one:
+    lock = None if storage is None or address == storage else claim(Path(storage).absolute())
     try:
         study = optuna.create_study(
             storage=address,
@@ -422,10 +381,10 @@ def open_study(
         old = study.user_attrs.get("settings", {} if study.trials else settings)
         if old != settings:
             names = [name for name in settings if old.get(name) != settings[name]]
+            has, got = {x: old.get(x) for x in names}, {x: settings[x] for x in names}
             raise ValueError(
                 f"The storage '{storage}' holds a study with other settings: {names} differ (it "
-                f"has { {x: old.get(x) for x in names} }, got { {x: settings[x] for x in names} }). "
-                f"Choose another storage, or the same settings"
+                f"has {has}, got {got}). Choose another storage, or the same settings"
             )
         study.set_user_attr("settings", settings)
         # Optuna finds these by a heartbeat, after a minute; nobody else is at work here.
