@@ -5,7 +5,7 @@ from torch_imf import Temperature, calibration_error, fit, fit_temperature
 from torch_imf.answers.probability import _thin_out, as_logit, yields_probabilities
 from torch_imf.data import TripletIndex, modalities
 from torch_imf.data.index import both_sides
-from torch_imf.nn import IMF, KGE, SampledLoss
+from torch_imf.nn import IMF, KGE, Sampled
 
 
 def build(data, loss, views=("struct", "text", "fused")):
@@ -123,7 +123,7 @@ def test_temperature():
 def test_every_loss(fake):
     assert yields_probabilities(build(fake, "bce"))
     assert not yields_probabilities(build(fake, "ce"))
-    for loss in ("bce", SampledLoss(num_negatives=2)):
+    for loss in ("bce", Sampled(num_negatives=2)):
         model = KGE(fake.num_nodes, fake.num_relations, 8, loss=loss)
         assert not yields_probabilities(model)
         assert fit_temperature(model, fake, num_facts=20).scale > 0

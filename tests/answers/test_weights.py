@@ -44,7 +44,7 @@ def test_calibrate_sees_no_test_fact(fake):
 
 def test_calibrate_keeps_weights_without_evidence(fake):
     # Nothing tells views apart that score everything the same:
-    model = build(fake, decision_weight={"struct": 1.0, "text": 2.0, "fused": 1.0})
+    model = build(fake, decision={"struct": 1.0, "text": 2.0, "fused": 1.0})
     with torch.no_grad():
         model.rel_emb.weight.zero_()
     weights = calibrate(model, fake)

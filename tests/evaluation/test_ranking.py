@@ -152,7 +152,7 @@ def test_errors():
 
 def test_equal_vectors_tie_in_every_block():
     # As those of entities without a modality: products of another width may round apart.
-    model = KGE(1026, 2, 256, "distmult")
+    model = KGE(1026, 2, 256, scorer="distmult")
     with torch.no_grad():
         model.node_emb.weight[100:] = torch.randn(256)
     head, rel = torch.arange(512), torch.zeros(512, dtype=torch.long)

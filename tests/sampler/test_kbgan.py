@@ -80,7 +80,7 @@ def test_policy_gradient_is_that_of_the_expected_reward(baseline):
     # The average over many draws:
     sampler.num_negatives = 40000
     zero = torch.zeros(1, dtype=torch.long)
-    params, loss_fn = sampler.objective(lambda head_index, rel_type, neg_index: reward[neg_index])
+    _, params, loss_fn = sampler.objective(lambda head_index, rel_type, neg_index: reward[neg_index])
     assert len(params) == 1 and params[0] is weight
     loss = loss_fn(zero, zero, zero, zero.view(1, 1))
     assert torch.allclose(torch.autograd.grad(loss, weight)[0], expected, atol=0.02)
@@ -103,7 +103,7 @@ def test_baseline():
 def test_generator_learns_what_the_discriminator_finds_hard():
     reward = torch.tensor([0.0, 1.0, 5.0, 2.0, 3.0])
     sampler = KBGANSampler(5, Table(5))
-    params, loss_fn = sampler.objective(lambda head_index, rel_type, neg_index: reward[neg_index])
+    _, params, loss_fn = sampler.objective(lambda head_index, rel_type, neg_index: reward[neg_index])
     optimizer = torch.optim.Adam(params, lr=0.1)
     zero = torch.zeros(64, dtype=torch.long)
     for _ in range(100):
@@ -130,14 +130,14 @@ class Adversaries(torch.nn.Module):
 
     def objectives(self):
         own = list(self.discriminator.parameters())
-        return [(own, self.loss), self.sampler.objective(self.score)]
+        return [Objective("model", own, self.loss), self.sampler.objective(self.score)]
 
 
 def test_adversaries_train_in_turn(fake):
     (head_index, tail_index), rel_type = fake.edge_index, fake.edge_type
     model = Adversaries(fake.num_nodes, fake.num_relations)
     loader = NegativeLoader(head_index, rel_type, tail_index, model.sampler, batch_size=100)
-    optimizers = [torch.optim.Adam(params, lr=0.01) for params, _ in model.objectives()]
+    optimizers = [torch.optim.Adam(params, lr=0.01) for _, params, _ in model.objectives()]
     before = {name: x.clone() for name, x in model.named_parameters()}
     losses = [train(model, loader, optimizers) for _ in range(5)]
     assert losses[-1] < losses[0]
@@ -145,7 +145,7 @@ def test_adversaries_train_in_turn(fake):
     assert model.sampler.baseline < 0
     # Each loss leaves the other's parameters alone:
     batch = next(iter(loader))
-    for (params, loss), (others, _) in zip(
+    for (_, params, loss), (_, others, _) in zip(
         model.objectives(), reversed(model.objectives()), strict=True
     ):
         model.zero_grad()
@@ -170,7 +170,7 @@ def test_facts_without_candidates():
         assert neg_index.min() >= 0
         return reward[neg_index]
 
-    _, loss_fn = sampler.objective(score)
+    _, _, loss_fn = sampler.objective(score)
     torch.manual_seed(1)
     loss = loss_fn(zero, zero, zero)
     torch.manual_seed(1)

@@ -9,7 +9,7 @@ from torch_geometric.testing import withCUDA
 from torch_imf import KGE, train
 from torch_imf import sampler as module
 from torch_imf.data import TripletIndex
-from torch_imf.nn import SampledLoss
+from torch_imf.nn import Sampled
 from torch_imf.registry import class_names, resolve
 from torch_imf.sampler import CrossModalAttention, Sampler
 
@@ -142,7 +142,7 @@ def test_no_candidate_left(name):
         assert (sampler(zero, zero, torch.arange(N)) == -1).all()
 
     # What has no negative is learned from as a fact alone:
-    model = KGE(N, R, 8, "rotate", loss=SampledLoss(sampler=sampler))
+    model = KGE(N, R, 8, scorer="rotate", loss=Sampled(sampler=sampler))
     batch = zero[:1], zero[:1], torch.tensor([5])
     ((*facts, neg_index),) = model.loader(*batch)
     assert (neg_index == -1).all()
@@ -157,10 +157,10 @@ def test_no_candidate_left(name):
 def test_training_by_single_facts(name):
     triples = facts(5)
     sampler = build(name, TripletIndex(*triples))
-    model = KGE(N, R, 8, "rotate", loss=SampledLoss(sampler=sampler))
+    model = KGE(N, R, 8, scorer="rotate", loss=Sampled(sampler=sampler))
     loader = model.loader(*triples, batch_size=1)
     assert len(loader) == 10 and all(x.size(0) == 1 for batch in loader for x in batch)
-    optimizers = [torch.optim.Adam(params, lr=0.01) for params, _ in model.objectives()]
+    optimizers = [torch.optim.Adam(params, lr=0.01) for _, params, _ in model.objectives()]
     losses = [train(model, loader, optimizers) for _ in range(20)]
     assert losses[-1] < losses[0]
 

@@ -102,7 +102,7 @@ def test_contrastive_loss():
         for answer in (2, 4)
     }
     found = set()
-    params, loss_fn = sampler.objective()
+    _, params, loss_fn = sampler.objective()
     for _ in range(20):
         loss = loss_fn(*facts, facts.t())
         found |= {answer for answer, x in expected.items() if torch.isclose(loss, x, atol=1e-5)}

@@ -22,7 +22,7 @@ def test_fingerprint():
         build(scorer=ContextualRelationalScorer(4, dropout=0.1)),
         build(scorer=ContextualRelationalScorer(4, similarity="dot")),
         build(loss="ce"),
-        build(label_smoothing=0.1),
+        build(loss=OneToN("bce", 0.1)),
         build(scorer="distmult"),
     ]
     for other in others:

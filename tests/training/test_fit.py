@@ -15,7 +15,8 @@ from torch_imf.nn import (
     AdaMF,
     Adversary,
     ContextualRelationalScorer,
-    SampledLoss,
+    Sampled,
+    StructuralEmbedding,
     StructuralEncoder,
 )
 
@@ -68,23 +69,23 @@ def test_any_optimizer(fake, optimizer):
 
 
 def test_resume_with_a_structural_encoder(fake, tmp_path):
-    def imf(seed, **kwargs):
+    def imf(seed, freeze=False):
         torch.manual_seed(seed)
         encoder = StructuralEncoder(fake.num_nodes, fake.num_relations, 16, dropout=0.1)
-        encoder.register_graph(fake)
-        return IMF(fake.num_nodes, fake.num_relations, 16, struct=encoder, **kwargs)
+        struct = StructuralEmbedding(encoder.register_graph(fake), freeze=freeze)
+        return IMF(fake.num_nodes, fake.num_relations, 16, struct=struct)
 
     path = tmp_path / "checkpoint.pt"
     history = fit(imf(1), fake, epochs=3, batch_size=64)
     fit(imf(1), fake, epochs=1, batch_size=64, checkpoint=path)
     assert fit(imf(1), fake, epochs=3, batch_size=64, checkpoint=path) == history
     with pytest.raises(ValueError, match="belongs to another model"):
-        fit(imf(1, freeze_struct=True), fake, epochs=3, batch_size=64, checkpoint=path)
+        fit(imf(1, freeze=True), fake, epochs=3, batch_size=64, checkpoint=path)
     # Frozen, what it is like is part of what a run is:
     path = tmp_path / "frozen.pt"
-    fit(imf(1, freeze_struct=True), fake, epochs=1, batch_size=64, checkpoint=path)
-    with pytest.raises(ValueError, match="init_node_emb"):
-        fit(imf(2, freeze_struct=True), fake, epochs=3, batch_size=64, checkpoint=path)
+    fit(imf(1, freeze=True), fake, epochs=1, batch_size=64, checkpoint=path)
+    with pytest.raises(ValueError, match="struct.init"):
+        fit(imf(2, freeze=True), fake, epochs=3, batch_size=64, checkpoint=path)
 
 
 def test_learning_rate_of_embeddings_and_of_the_rest(fake):
@@ -190,8 +191,8 @@ def test_checkpoint_of_another_run(fake, tmp_path):
     # Models that differ in nothing but what they compute:
     sizes = (fake.num_nodes, fake.num_relations, 16)
     path = tmp_path / "kge.pt"
-    fit(KGE(*sizes, "distmult"), fake, epochs=1, checkpoint=path, **SETTINGS)
-    for other in (KGE(*sizes, "complex"), KGE(*sizes, "distmult", loss="ce")):
+    fit(KGE(*sizes, scorer="distmult"), fake, epochs=1, checkpoint=path, **SETTINGS)
+    for other in (KGE(*sizes, scorer="complex"), KGE(*sizes, scorer="distmult", loss="ce")):
         with pytest.raises(ValueError, match="belongs to another model"):
             fit(other, fake, checkpoint=path, **SETTINGS)
 
@@ -297,7 +298,7 @@ def test_divergence_keeps_the_best_parameters(fake):
 def with_adversary(data):
     torch.manual_seed(1)
     args = data.num_nodes, data.num_relations, 8, *modalities(data)
-    return AdaMF(*args, loss=SampledLoss(4), adversary=Adversary())
+    return AdaMF(*args, loss=Sampled(4), adversary=Adversary())
 
 
 def equal(state, other):

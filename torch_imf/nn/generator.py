@@ -18,32 +18,17 @@ class ModalityGenerator(torch.nn.Module):
 
     Args:
         in_channels (int): Size of structural embeddings.
-        out_channels (int): Size of the embeddings of the modality.
+        out_channels (int): Size of the embeddings of the modality, and of the
+            hidden layer.
         noise_channels (int, optional): Size of the noise :math:`\mathbf{z}`.
             (default: :obj:`64`)
-        hidden_channels (int, optional): Size of the hidden layer. If
-            :obj:`None`, it is :obj:`out_channels`. (default: :obj:`None`)
-
-    Shapes:
-        - **input:** structural embeddings :math:`(*, C)`, and noise
-          :math:`(*, Z)`, drawn anew if it is not given
-        - **output:** :math:`(*, C_m)`
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        noise_channels: int = 64,
-        hidden_channels: int | None = None,
-    ) -> None:
+    def __init__(self, in_channels: int, out_channels: int, noise_channels: int = 64) -> None:
         super().__init__()
-        self.in_channels = in_channels
-        self.out_channels = out_channels
         self.noise_channels = noise_channels
-        hidden_channels = out_channels if hidden_channels is None else hidden_channels
-        self.lin1 = Linear(in_channels + noise_channels, hidden_channels)
-        self.lin2 = Linear(hidden_channels, out_channels)
+        self.lin1 = Linear(in_channels + noise_channels, out_channels)
+        self.lin2 = Linear(out_channels, out_channels)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -52,12 +37,14 @@ class ModalityGenerator(torch.nn.Module):
         self.lin2.reset_parameters()
 
     def forward(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
+        r"""Generates embeddings, of shape :obj:`[*, C_m]`, from structural ones
+        :obj:`x`, of shape :obj:`[*, C]`, and noise, of shape :obj:`[*, Z]`,
+        which is drawn anew if it is not given.
+        """
         if noise is None:
             noise = torch.randn(*x.size()[:-1], self.noise_channels, device=x.device, dtype=x.dtype)
         return self.lin2(F.leaky_relu(self.lin1(torch.cat([x, noise], dim=-1))))
 
     def __repr__(self) -> str:
-        return (
-            f"{self.__class__.__name__}({self.in_channels}, {self.out_channels}, "
-            f"noise_channels={self.noise_channels})"
-        )
+        size = self.lin2.out_features
+        return f"{self.__class__.__name__}({size}, noise_channels={self.noise_channels})"

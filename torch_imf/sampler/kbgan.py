@@ -39,7 +39,7 @@ class KBGANSampler(Sampler):
 
         generator = KGE(num_nodes, num_relations, 32, scorer="distmult")
         sampler = KBGANSampler(num_nodes, generator, index, num_negatives=16)
-        model = AdaMF(..., loss=SampledLoss(sampler=sampler))
+        model = AdaMF(..., loss=Sampled(sampler=sampler))
         fit(model, data, lr=[1e-2, 1e-3])  # Of the model and the generator.
 
     Args:

@@ -48,7 +48,7 @@ class MANSSampler(UniformSampler):
         sampler = MANSSampler(
             num_nodes, index, 16, list(x_dict), mask_dict, adaptive=True
         )
-        model = AdaMF(..., loss=SampledLoss(sampler=sampler))
+        model = AdaMF(..., loss=Sampled(sampler=sampler))
 
     .. note::
         The rule of :meth:`adapt` is ours. So are independent draws of each

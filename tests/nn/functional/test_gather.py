@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from torch_imf import fit
-from torch_imf.nn import KGE, SampledLoss
+from torch_imf.nn import KGE, Sampled
 from torch_imf.nn.functional import gather, gather_similarity
 from torch_imf.nn.scorer import DistMult, RotatE
 from torch_imf.registry import class_names
@@ -52,7 +52,7 @@ def test_similarity_that_is_a_view_of_its_keys(monkeypatch):
 
 @pytest.mark.parametrize("name", class_names("scorer"))
 def test_recomputed_in_bf16_as_before(fake, name):
-    model = KGE(fake.num_nodes, fake.num_relations, 16, name, loss=SampledLoss(4))
+    model = KGE(fake.num_nodes, fake.num_relations, 16, scorer=name, loss=Sampled(4))
     similarity, calls = model.scorers["struct"].similarity, []
 
     def spy(query, key):

@@ -1,13 +1,14 @@
 import pytest
 import torch
 
-from torch_imf.nn import fusion as fusions
-from torch_imf.registry import class_names, resolve
+from torch_imf.registry import classes, resolve
+
+FUSIONS = list(classes("fusion").values())
 
 
-@pytest.fixture(params=class_names("fusion"))
+@pytest.fixture(params=FUSIONS)
 def fusion(request):
-    return getattr(fusions, request.param)({"s": 4, "t": 6}, 8).eval()
+    return request.param({"s": 4, "t": 6}, 8).eval()
 
 
 def test_any_leading_shape(fusion):
@@ -29,15 +30,15 @@ def test_masked_modality_has_no_influence(fusion):
 
 
 def test_errors(fusion):
-    with pytest.raises(ValueError, match="expects modalities of sizes"):
-        fusion({"s": torch.randn(5, 4)})
-    with pytest.raises(ValueError, match="expects modalities of sizes"):
-        fusion({"s": torch.randn(5, 4), "t": torch.randn(5, 5)})
+    for x_dict in ({"s": torch.randn(5, 4)}, {"s": torch.randn(5, 4), "t": torch.randn(5, 5)}):
+        with pytest.raises(ValueError, match="expects modalities of sizes"):
+            fusion(x_dict)
     with pytest.raises(ValueError, match="disagree on the number of entities"):
         fusion({"s": torch.randn(5, 4), "t": torch.randn(4, 6)})
+    with pytest.raises(ValueError, match=f"{type(fusion).__name__} needs at least one modality"):
+        type(fusion)({}, 8)
 
 
-def test_fusion_resolver():
-    assert isinstance(resolve("fusion", "imf", {"s": 4}, 8), fusions.IMFFusion)
-    with pytest.raises(ValueError, match="Could not resolve 'sum' among choices .*IMFFusion"):
-        resolve("fusion", "sum", {"s": 4}, 8)
+@pytest.mark.parametrize("name", ["imf", "mutan", "adamf"])
+def test_by_name(name):
+    assert str(resolve("fusion", name, {"s": 4}, 8)).lower().startswith(f"{name}fusion({{'s': 4}}")

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from torch_imf.nn import IMFFusion
+from torch_imf.nn import IMFFusion, MutanFusion
 
 
 @pytest.mark.parametrize("all_orders", [True, False])
@@ -23,17 +23,6 @@ def test_imf_fusion_equals_equation_4(all_orders):
     assert torch.allclose(fusion(x_dict), expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("all_orders", [True, False])
-def test_imf_fusion_of_a_missing_modality(all_orders):
-    # As if the modality did not exist:
-    fusion = IMFFusion({"s": 4, "t": 5}, 8, all_orders=all_orders)
-    alone = IMFFusion({"s": 4}, 8, all_orders=all_orders)
-    alone.load_state_dict(fusion.state_dict(), strict=False)
-    x_dict = {"s": torch.randn(7, 4), "t": torch.randn(7, 5)}
-    out = fusion(x_dict, {"t": torch.zeros(7, dtype=torch.bool)})
-    assert torch.allclose(out, alone({"s": x_dict["s"]}), atol=1e-6)
-
-
 def test_imf_fusion_keeps_small_signals_in_low_precision():
     fusion = IMFFusion({"s": 32, "t": 32}, 16)
     x_dict = {"s": 1e-3 * torch.randn(50, 32), "t": 1e-3 * torch.randn(50, 32)}
@@ -43,8 +32,30 @@ def test_imf_fusion_keeps_small_signals_in_low_precision():
     assert (out - expected).norm() < 0.02 * expected.norm()
 
 
-def test_imf_fusion_errors():
-    with pytest.raises(ValueError, match="at least one modality and a positive rank"):
-        IMFFusion({}, 8)
-    with pytest.raises(ValueError, match="at least one modality and a positive rank"):
+def test_mutan_fusion_equals_its_equation():
+    fusion = MutanFusion({"s": 4, "v": 6}, 8, rank=2).eval()
+    x_dict = {"s": torch.randn(7, 4), "v": torch.randn(7, 6)}
+    expected = torch.zeros(7, 8)
+    for rho in range(2):
+        product = torch.ones(7, 8)
+        for name, x in x_dict.items():
+            product = product * (x @ fusion.lins[name].weight.view(2, 8, -1)[rho].t()).relu()
+        expected = expected + product
+    assert torch.allclose(fusion(x_dict), expected.relu(), atol=1e-6)
+    assert fusion.latent(x_dict) is x_dict
+
+
+@pytest.mark.parametrize(
+    "cls, kwargs", [(IMFFusion, {"all_orders": x}) for x in (True, False)] + [(MutanFusion, {})]
+)
+def test_a_missing_modality_is_as_if_there_were_none(cls, kwargs):
+    fusion, alone = (cls(x, 8, **kwargs).eval() for x in ({"s": 4, "t": 5}, {"s": 4}))
+    alone.load_state_dict(fusion.state_dict(), strict=False)
+    x_dict = {"s": torch.randn(7, 4), "t": torch.randn(7, 5)}
+    out = fusion(x_dict, {"t": torch.zeros(7, dtype=torch.bool)})
+    assert torch.allclose(out, alone({"s": x_dict["s"]}), atol=1e-6)
+
+
+def test_rank():
+    with pytest.raises(ValueError, match="'rank' needs to be positive"):
         IMFFusion({"s": 4}, 8, rank=0)

@@ -4,20 +4,7 @@ import torch.nn.functional as F
 
 from torch_imf import evaluate, fit, train
 from torch_imf.data import modalities
-from torch_imf.nn import AdaMF, AdaMFFusion, Adversary, ComplEx, SampledLoss
-
-
-def build(data, **kwargs):
-    x_dict, mask_dict = modalities(data)
-    torch.manual_seed(0)
-    return AdaMF(data.num_nodes, data.num_relations, 8, x_dict, mask_dict, **kwargs)
-
-
-def batch(data, size=6, num_negatives=5):
-    facts = [data.edge_index[0, :size], data.edge_type[:size], data.edge_index[1, :size]]
-    neg_index = torch.randint(data.num_nodes, (size, num_negatives))
-    neg_index[0, 1:3] = -1
-    return [*facts, neg_index]
+from torch_imf.nn import AdaMF, AdaMFFusion, Adversary, ComplEx, JointKGE, Sampled
 
 
 def joint(model, node):
@@ -32,55 +19,46 @@ def joint(model, node):
     return sum(weight[k] * x for k, x in e.items()) / sum(weight.values())
 
 
-def distance(model, h, r, t):
-    """Eq. 6: RotatE, with complex numbers."""
-    h, t = (torch.complex(*x.chunk(2)) for x in (h, t))
-    phase = model.rel_emb.weight[r].double()
-    return (h * torch.polar(torch.ones_like(phase), phase) - t).abs().sum()
-
-
-def test_adamf(fake):
-    model = build(fake, loss=SampledLoss(5, temperature=0.5))
-    head_index, rel_type, tail_index, neg_index = args = batch(fake)
+def test_adamf(fake, build, batch):
+    model = build(AdaMF, loss=Sampled(5, temperature=0.5))
+    head_index, rel_type, tail_index, neg_index = batch
     z = [joint(model, i) for i in range(fake.num_nodes)]
-    score = torch.stack(
-        [
-            model.scorers["fused"].margin - distance(model, z[h], r, z[t])
-            for h, r, t in zip(head_index, rel_type, tail_index, strict=True)
-        ]
-    )
-    assert torch.allclose(model(head_index, rel_type, tail_index).double(), score, atol=1e-5)
 
+    def score(h, r, t):
+        """Eq. 6: RotatE, with complex numbers."""
+        h, t = (torch.complex(*z[i].chunk(2)) for i in (h, t))
+        phase = model.rel_emb.weight[r].double()
+        distance = (h * torch.polar(torch.ones_like(phase), phase) - t).abs().sum()
+        return model.scorers["fused"].margin - distance
+
+    facts = list(zip(head_index, rel_type, tail_index, strict=True))
+    pos = torch.stack([score(*fact) for fact in facts])
+    assert torch.allclose(model(head_index, rel_type, tail_index).double(), pos, atol=1e-5)
     losses = []
-    for b in range(head_index.numel()):
-        neg = torch.stack(
-            [
-                model.scorers["fused"].margin - distance(model, z[head_index[b]], rel_type[b], z[k])
-                for k in neg_index[b].tolist()
-                if k >= 0
-            ]
-        )
+    for b, (h, r, _) in enumerate(facts):
+        neg = torch.stack([score(h, r, k) for k in neg_index[b].tolist() if k >= 0])
         p = (0.5 * neg).softmax(dim=0)
-        losses.append(-F.logsigmoid(score[b]) - (p * F.logsigmoid(-neg)).sum())
-    assert torch.allclose(model.loss(*args).double(), torch.stack(losses).mean(), atol=1e-5)
-    ((params, loss_fn),) = model.objectives()
-    assert loss_fn == model.loss and len(params) == len(list(model.parameters()))
+        losses.append(-F.logsigmoid(pos[b]) - (p * F.logsigmoid(-neg)).sum())
+    assert torch.allclose(model.loss(*batch).double(), torch.stack(losses).mean(), atol=1e-5)
 
 
-def test_adamf_trains(fake):
-    model = build(fake, adversary=Adversary(), loss=SampledLoss(16, sampler="joint"))
-    history = fit(model, fake, 45, 128, lr=[0.02, 0.001], eval_every=15, progress=False)
+def test_adamf_is_the_joint_model_with_its_defaults(build, batch):
+    other = build(JointKGE, scorer="rotate", fusion="adamf", loss="sampled", struct=True)
+    assert torch.equal(build(AdaMF).loss(*batch), other.loss(*batch))
+
+
+def test_adamf_trains(fake, build):
+    model = build(AdaMF, adversary=True, loss=Sampled(16))
+    history = fit(model, fake, 45, 128, lr=0.02, eval_every=15, progress=False)
     assert history[-1]["mrr"] > 0.2
     assert evaluate(model, fake)["mrr"] > 0.2  # Chance is 0.04.
-    with pytest.raises(ValueError, match="'lr' needs one rate for each of 2 objectives"):
-        fit(model, fake, 1, lr=[0.1])
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.3])
-def test_modality_that_the_whole_batch_lacks(fake, weight):
+def test_modality_that_the_whole_batch_lacks(fake, build, weight):
     # Without an adversary, it is as if there were no such modality.
     x_dict, mask_dict = modalities(fake)
-    model = build(fake, adversary=Adversary(weight), loss=SampledLoss(5))
+    model = build(AdaMF, adversary=Adversary(weight), loss=Sampled(5))
     lacking = (~mask_dict["visual"]).nonzero().view(-1)
     head_index, tail_index, *_ = lacking.split(8)
     neg_index = lacking[torch.randint(lacking.numel(), (8, 5))]
@@ -89,7 +67,7 @@ def test_modality_that_the_whole_batch_lacks(fake, weight):
     visual = list(model.fusion.in_channels).index("visual")
     assert (alpha[:, visual] == 0).all() and torch.allclose(alpha.sum(dim=-1), torch.ones(1))
 
-    for params, loss_fn in model.objectives():
+    for _, params, loss_fn in model.objectives():
         model.zero_grad()
         loss = loss_fn(*args)
         loss.backward()
@@ -102,8 +80,7 @@ def test_modality_that_the_whole_batch_lacks(fake, weight):
     assert all((p.grad == 0).all() for p in model.features["visual"].parameters())
     assert (model.fusion.att.grad[visual] == 0).all()
     x_dict, mask_dict = ({k: v for k, v in x.items() if k != "visual"} for x in (x_dict, mask_dict))
-    sizes = (fake.num_nodes, fake.num_relations, 8)
-    other = AdaMF(*sizes, x_dict, mask_dict, loss=SampledLoss(5))
+    other = AdaMF(fake.num_nodes, fake.num_relations, 8, x_dict, mask_dict, loss=Sampled(5))
     state = {k: x for k, x in model.state_dict().items() if k in other.state_dict()}
     keep = [i for i in range(len(model.fusion.in_channels)) if i != visual]
     other.load_state_dict(state | {"fusion.att": model.fusion.att[keep]})
@@ -112,45 +89,25 @@ def test_modality_that_the_whole_batch_lacks(fake, weight):
 
 
 @pytest.mark.parametrize("num_groups", [0, 2])
-def test_single_facts(fake, num_groups):
+def test_single_facts(build, batch, num_groups):
     adversary = Adversary(num_groups=num_groups) if num_groups > 0 else None
-    model = build(fake, adversary=adversary, loss=SampledLoss(5))
-    args = batch(fake)
-    batches = [[x[i : i + 1] for x in args] for i in range(6)]
+    model = build(AdaMF, adversary=adversary, loss=Sampled(5))
+    batches = [[x[i : i + 1] for x in batch] for i in range(6)]
     if adversary is None:  # Which draws noise.
         losses = torch.stack([model.loss(*single) for single in batches])
-        assert torch.allclose(losses.mean(), model.loss(*args), atol=1e-5)
+        assert torch.allclose(losses.mean(), model.loss(*batch), atol=1e-5)
     before = {name: p.clone() for name, p in model.named_parameters()}
-    optimizers = [torch.optim.Adam(params, lr=0.01) for params, _ in model.objectives()]
-    train(model, batches, optimizers)
+    train(model, batches, [torch.optim.Adam(x.parameters, lr=0.01) for x in model.objectives()])
     for name, p in model.named_parameters():  # What stands in for a modality is masked.
         assert p.isfinite().all() and torch.equal(p, before[name]) == ("missing" in name), name
 
 
-def test_structure_that_is_left_out_is_not_trained(fake, tmp_path):
-    model = build(fake, struct=False, loss="ce")
-    before = model.node_emb.weight.clone()
-    ((params, loss_fn),) = model.objectives()
-    loss_fn(*batch(fake)[:3]).backward()
-    assert all(p.grad is not None for p in params)
-    settings = {"lr": 0.01, "checkpoint": tmp_path / "run.pt", "progress": False}
-    fit(model, fake, 1, **settings)
-    assert torch.equal(model.node_emb.weight, before)
-    other = build(fake, struct=False, loss="ce")
-    assert [entry["epoch"] for entry in fit(other, fake, 2, **settings)] == [1, 2]
-
-
-def test_scorer_of_the_size_of_the_fusion(fake):
+def test_scorer_of_the_size_of_the_fusion(fake, build, batch):
     sizes = dict.fromkeys(["struct", *modalities(fake)[0]], 8)
     match = "fusion yields embeddings of size {}, but the scorer takes those of size {}"
     with pytest.raises(ValueError, match=match.format(12, 8)):
-        build(fake, fusion=AdaMFFusion(sizes, 12))
+        build(AdaMF, fusion=AdaMFFusion(sizes, 12))
     with pytest.raises(ValueError, match=match.format(8, 16)):
-        build(fake, scorer=ComplEx(16))
-    model = build(fake, scorer=ComplEx(12), fusion=AdaMFFusion(sizes, 12))
-    assert model.loss(*batch(fake)).isfinite()
-
-
-def test_adamf_errors(fake):
-    with pytest.raises(ValueError, match="structure for an adversary"):
-        build(fake, struct=False, adversary=Adversary())
+        build(AdaMF, scorer=ComplEx(16))
+    model = build(AdaMF, scorer=ComplEx(12), fusion=AdaMFFusion(sizes, 12))
+    assert model.loss(*batch).isfinite()

@@ -1,16 +1,7 @@
-import math
-
 import pytest
 import torch
 
-from torch_imf import fit
-from torch_imf.data import modalities
-from torch_imf.nn import IKRL, TBKGC, Adversary, SampledLoss
-
-
-def build(cls, data, **kwargs):
-    x_dict, mask_dict = modalities(data)
-    return cls(data.num_nodes, data.num_relations, 8, x_dict, mask_dict, **kwargs)
+from torch_imf.nn import IKRL, TBKGC, TransE
 
 
 def embeddings(model, node):
@@ -32,11 +23,11 @@ def energies(model, h, r, t, p):
 
 @pytest.mark.parametrize(("cls", "num_terms"), [(IKRL, 4), (TBKGC, 5)])
 @pytest.mark.parametrize("p_norm", [1.0, 2.0])
-def test_score_equals_the_energy_of_the_paper(fake, cls, num_terms, p_norm):
+def test_score_equals_the_energy_of_the_paper(fake, build, cls, num_terms, p_norm):
     data = fake.clone()
     for name in ("visual", "text", "numeric"):  # An entity without any modality.
         data[f"{name}_mask"][:1] = False
-    model = build(cls, data, margin=2.0, p_norm=p_norm)
+    model = build(cls, data=data, scorer=TransE(8, margin=2.0, p_norm=p_norm))
     facts = data.edge_index[0, :12], data.edge_type[:12], data.edge_index[1, :12]
     assert 0 in torch.cat([facts[0], facts[2]])
     score = model(*facts)
@@ -45,23 +36,7 @@ def test_score_equals_the_energy_of_the_paper(fake, cls, num_terms, p_norm):
         assert torch.allclose(score[i].double(), 2 * num_terms - energy, atol=1e-5)
 
 
-@pytest.mark.parametrize("cls", [IKRL, TBKGC])
-@pytest.mark.parametrize("loss", [SampledLoss(4), "ce"])
-def test_mat(fake, cls, loss):
-    model = build(cls, fake, loss=loss, adversary=Adversary(weight=0.3))
-    facts = fake.edge_index[0, :6], fake.edge_type[:6], fake.edge_index[1, :6]
-    args = (*facts, torch.randint(fake.num_nodes, (6, 4))) if loss != "ce" else facts
-    (own, loss_fn), (generators, generator_loss) = model.objectives()
-    assert len(own) + len(generators) == len(list(model.parameters()))
-    loss_fn(*args).backward()
-    assert all(p.grad is None for p in generators)
-    grads = torch.autograd.grad(generator_loss(*args), generators)
-    assert all(grad.abs().sum() > 0 for grad in grads)
-
-    history = fit(model, fake, 2, 128, lr=[0.01, 0.001], progress=False)
-    assert all(math.isfinite(entry["loss"]) for entry in history)
-
-
-def test_ikrl_needs_a_modality():
-    with pytest.raises(ValueError, match="at least one modality"):
-        IKRL(5, 2, 4, {})
+def test_ikrl_needs_structure_and_a_modality(build):
+    for kwargs in ({"x_dict": {}}, {"x_dict": {"text": torch.ones(5, 2)}, "struct": False}):
+        with pytest.raises(ValueError, match="'struct' and at least one modality"):
+            IKRL(5, 2, 4, **kwargs)

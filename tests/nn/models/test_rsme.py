@@ -3,13 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from torch_imf import fit
-from torch_imf.data import modalities
 from torch_imf.nn import RSME, ComplEx
-
-
-def build(data, **kwargs):
-    x_dict, mask_dict = modalities(data)
-    return RSME(data.num_nodes, data.num_relations, 8, x_dict, mask_dict, **kwargs)
 
 
 def fused(model, node, alpha):
@@ -23,13 +17,13 @@ def fused(model, node, alpha):
     return torch.complex(*e.chunk(2)), x_dict
 
 
-def test_score_equals_the_equation_of_the_paper(fake):
+def test_score_equals_the_equation_of_the_paper(fake, build):
     data = fake.clone()
     for name in ("visual", "text", "numeric"):  # An entity without any modality.
         data[f"{name}_mask"][:1] = False
     alpha = torch.rand(data.num_relations)
     gate = torch.tensor([1, 0, 1, 1, 0])
-    model = build(data, alpha=alpha, beta=0.6, gate=gate)
+    model = build(RSME, data=data, alpha=alpha, beta=0.6, gate=gate)
     index = torch.cat([torch.arange(5), torch.randint(data.num_edges, (40,))])
     head, rel, tail = data.edge_index[0, index], data.edge_type[index], data.edge_index[1, index]
     assert 0 in head and set(rel.tolist()) == set(range(5))
@@ -54,8 +48,8 @@ def test_score_equals_the_equation_of_the_paper(fake):
         assert torch.allclose(other.double(), expected, atol=1e-5)
 
 
-def test_rsme_without_modalities_is_complex(fake):
-    model = build(fake, alpha=0.0, beta=1.0)
+def test_rsme_without_modalities_is_complex(fake, build):
+    model = build(RSME, alpha=0.0, beta=1.0)
     head, rel, tail = fake.edge_index[0, :9], fake.edge_type[:9], fake.edge_index[1, :9]
     h, t = model.node_emb(head), model.node_emb(tail)
     expected = ComplEx(8)(h, model.rel_emb(rel), t)
@@ -64,28 +58,28 @@ def test_rsme_without_modalities_is_complex(fake):
     assert all(p.grad.abs().sum() == 0 for p in model.features.parameters())
 
 
-def test_resume_with_other_weights(fake, tmp_path):
+def test_resume_with_other_weights(fake, build, tmp_path):
     settings = {"batch_size": 64, "lr": 0.01, "checkpoint": tmp_path / "run.pt", "progress": False}
     gate = torch.tensor([1, 0, 1, 1, 0])
-    fit(build(fake, alpha=0.3, gate=gate), fake, 1, **settings)
+    fit(build(RSME, alpha=0.3, gate=gate), fake, 1, **settings)
     for kwargs, name in (
         ({"alpha": 0.7, "gate": gate}, "alpha"),
         ({"alpha": 0.3}, "gate"),
         ({"alpha": 0.3, "gate": gate, "beta": 0.9}, "model"),
     ):
         with pytest.raises(ValueError, match=rf"belongs to another model.*\['{name}"):
-            fit(build(fake, **kwargs), fake, 2, **settings)
-    model = build(fake, alpha=0.3, gate=gate)
+            fit(build(RSME, **kwargs), fake, 2, **settings)
+    model = build(RSME, alpha=0.3, gate=gate)
     assert len(fit(model, fake, 2, **settings)) == 2
     names = {name for name, _ in model.named_parameters()}
     assert set(model.state_dict()) == names  # Without weights and features.
 
 
-def test_rsme_errors(fake):
+def test_rsme_errors(build):
     for value in (-0.1, float("nan")):
         with pytest.raises(ValueError, match=r"'beta' needs to be in \[0, 1\]"):
-            build(fake, beta=value)
+            build(RSME, beta=value)
         with pytest.raises(ValueError, match=r"'alpha' needs to be in \[0, 1\]"):
-            build(fake, alpha=value)
+            build(RSME, alpha=value)
     with pytest.raises(ValueError, match="'gate' needs to be in .* or 5"):
-        build(fake, gate=torch.ones(10))
+        build(RSME, gate=torch.ones(10))

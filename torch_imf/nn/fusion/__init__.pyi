@@ -2,5 +2,5 @@ from .adamf import AdaMFFusion as AdaMFFusion
 from .base import Fusion as Fusion
 from .decision import DecisionFusion as DecisionFusion
 from .imf import IMFFusion as IMFFusion
-from .mutan import MutanFusion as MutanFusion
+from .imf import MutanFusion as MutanFusion
 from .stack import StackFusion as StackFusion

@@ -1,8 +1,8 @@
 import torch
 from torch import Tensor
-from torch.nn import Linear, Parameter
+from torch.nn import Linear, ModuleDict, Parameter
 
-from torch_imf.nn.fusion.base import Fusion, check_modalities
+from torch_imf.nn.fusion.base import Fusion
 
 
 class AdaMFFusion(Fusion):
@@ -15,13 +15,6 @@ class AdaMFFusion(Fusion):
         \qquad \alpha_m = \frac{\exp(\mathbf{w}_m \cdot \tanh(\mathbf{e}_m))}
         {\sum_{n \in \mathcal{M}} \exp(\mathbf{w}_n \cdot \tanh(\mathbf{e}_n))}
 
-    The paper calls the product of :math:`\mathbf{w}_m` and
-    :math:`\tanh(\mathbf{e}_m)` point-wise, which gives each modality a weight
-    per channel (:obj:`elementwise=True`), but speaks of one weight; its
-    released code takes the dot product, with one vector :math:`\mathbf{w}` for
-    all modalities (:obj:`shared=True`). By default, each modality has a vector
-    of its own and one weight.
-
     A modality that an entity lacks has weight zero, and the others sum to one.
 
     Args:
@@ -29,16 +22,18 @@ class AdaMFFusion(Fusion):
             another size than :obj:`out_channels` are projected to it first
             (Eq. 2-3).
         out_channels (int): Size of the fused representation.
-        elementwise (bool, optional): If set to :obj:`True`, each channel has a
-            softmax of its own. (default: :obj:`False`)
+        elementwise (bool, optional): If set to :obj:`True`, the product is
+            point-wise, as the paper says: each channel has a softmax of its
+            own. Its released code takes the dot product.
+            (default: :obj:`False`)
         shared (bool, optional): If set to :obj:`True`, one vector
-            :math:`\mathbf{w}` serves all modalities. (default: :obj:`False`)
+            :math:`\mathbf{w}` serves all modalities, as in the released code.
+            (default: :obj:`False`)
         adaptive (bool, optional): If set to :obj:`False`, takes the mean of
             the modalities that are there. (default: :obj:`True`)
-
-    Raises:
-        ValueError: If there is no modality.
     """
+
+    att: Tensor | None
 
     def __init__(
         self,
@@ -48,35 +43,19 @@ class AdaMFFusion(Fusion):
         shared: bool = False,
         adaptive: bool = True,
     ) -> None:
-        super().__init__()
-        if len(in_channels) == 0:
-            raise ValueError(f"{self.__class__.__name__} needs at least one modality")
-        self.in_channels = dict(in_channels)
-        self.out_channels = out_channels
+        super().__init__(in_channels, out_channels)
         self.elementwise = elementwise
-        self.shared = shared
-        self.adaptive = adaptive
-        self.lins = torch.nn.ModuleDict(
-            {
-                name: Linear(size, out_channels)
-                for name, size in in_channels.items()
-                if size != out_channels
-            }
-        )
-        self.register_parameter("att", None)
-        if adaptive:
-            self.att = Parameter(torch.empty(1 if shared else len(in_channels), out_channels))
+        sizes = {name: size for name, size in in_channels.items() if size != out_channels}
+        self.lins = ModuleDict({name: Linear(x, out_channels) for name, x in sizes.items()})
+        att = Parameter(torch.empty(1 if shared else len(in_channels), out_channels))
+        self.register_parameter("att", att if adaptive else None)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        r"""Resets all learnable parameters of the module."""
         if self.att is not None:
             bound = 1 / self.out_channels**0.5
             torch.nn.init.uniform_(self.att, -bound, bound)
-        for lin in self.lins.values():
-            assert isinstance(lin, Linear)
-            torch.nn.init.xavier_uniform_(lin.weight)
-            torch.nn.init.zeros_(lin.bias)
+        super().reset_parameters()
 
     def forward(  # type: ignore[override]
         self,
@@ -84,18 +63,9 @@ class AdaMFFusion(Fusion):
         mask_dict: dict[str, Tensor] | None = None,
         return_attention_weights: bool = False,
     ) -> Tensor | tuple[Tensor, Tensor]:
-        r"""Fuses modalities.
-
-        Args:
-            x_dict (dict[str, torch.Tensor]): The representations per modality,
-                of shape :obj:`[*, C_m]` each.
-            mask_dict (dict[str, torch.Tensor], optional): Which entities have
-                the modality, of shape :obj:`[*]` each. (default: :obj:`None`)
-            return_attention_weights (bool, optional): If set to :obj:`True`,
-                also returns the weights :math:`\alpha`, of shape
-                :obj:`[*, M]`, or :obj:`[*, M, C]` if element-wise, with
-                modalities in the order of :obj:`in_channels`.
-                (default: :obj:`False`)
+        r"""Fuses modalities, as :meth:`Fusion.forward`. If
+        :obj:`return_attention_weights` is set, also returns the weights
+        :math:`\alpha` (:meth:`attention`).
         """
         latent_dict = self.latent(x_dict)
         alpha = self.attention(latent_dict, mask_dict)
@@ -106,28 +76,24 @@ class AdaMFFusion(Fusion):
         r"""Returns the embeddings :math:`\mathbf{e}_m`, of shape
         :obj:`[*, C]` each.
         """
-        check_modalities(x_dict, self.in_channels)
+        x_dict = super().latent(x_dict)
         return {
-            name: self.lins[name](x_dict[name]) if name in self.lins else x_dict[name]
-            for name in self.in_channels
+            k: self.lins[k](x_dict[k]) if k in self.lins else x_dict[k] for k in self.in_channels
         }
 
     def attention(
-        self,
-        latent_dict: dict[str, Tensor],
-        mask_dict: dict[str, Tensor] | None = None,
+        self, latent_dict: dict[str, Tensor], mask_dict: dict[str, Tensor] | None = None
     ) -> Tensor:
         r"""Returns the weights :math:`\alpha` of embeddings
         :math:`\mathbf{e}_m` (Eq. 4), of shape :obj:`[*, M]`, or
-        :obj:`[*, M, C]` if element-wise.
+        :obj:`[*, M, C]` if element-wise, with modalities in the order of
+        :obj:`in_channels`.
         """
         logits = []
         for i, name in enumerate(self.in_channels):
             e = latent_dict[name]
-            if self.att is None:
-                logit = torch.zeros_like(e)
-            else:
-                logit = e.tanh() * self.att[i % self.att.size(0)]
+            att = None if self.att is None else self.att[i % self.att.size(0)]
+            logit = torch.zeros_like(e) if att is None else e.tanh() * att
             logits.append(logit if self.elementwise else logit.sum(dim=-1))
         dim = -2 if self.elementwise else -1
         logit = torch.stack(logits, dim=dim)  # [*, M] or [*, M, C]
@@ -143,28 +109,16 @@ class AdaMFFusion(Fusion):
         return logit.softmax(dim=dim) * mask
 
     def fuse(
-        self,
-        latent_dict: dict[str, Tensor],
-        mask_dict: dict[str, Tensor] | None = None,
+        self, latent_dict: dict[str, Tensor], mask_dict: dict[str, Tensor] | None = None
     ) -> Tensor:
         r"""Sums embeddings by their weights (Eq. 5), giving :obj:`[*, C]`."""
         return self._sum(latent_dict, self.attention(latent_dict, mask_dict))
 
     def _sum(self, latent_dict: dict[str, Tensor], alpha: Tensor) -> Tensor:
-        if not self.elementwise:
-            alpha = alpha.unsqueeze(-1)
+        alpha = alpha if self.elementwise else alpha.unsqueeze(-1)
         out: Tensor | None = None
         for i, name in enumerate(self.in_channels):
             term = alpha[..., i, :] * latent_dict[name]
             out = term if out is None else out + term
         assert out is not None
         return out
-
-    def __repr__(self) -> str:
-        settings = [f"{self.in_channels}", f"{self.out_channels}"]
-        settings += [
-            f"{name}={getattr(self, name)}"
-            for name, default in (("elementwise", False), ("shared", False), ("adaptive", True))
-            if getattr(self, name) != default
-        ]
-        return f"{self.__class__.__name__}({', '.join(settings)})"

@@ -7,17 +7,32 @@ from torch_imf.registry import Recorded
 
 class Fusion(Recorded, torch.nn.Module):
     r"""An abstract base class of fusions: they turn the representations of an
-    entity in each modality into one.
+    entity in each modality into one. A sub-class implements :meth:`fuse`.
+
+    Args:
+        in_channels (dict[str, int]): Size of each modality.
+        out_channels (int): Size of the fused representation.
+
+    Raises:
+        ValueError: If there is no modality.
     """
+
+    def __init__(self, in_channels: dict[str, int], out_channels: int) -> None:
+        super().__init__()
+        if len(in_channels) == 0:
+            raise ValueError(f"{self.__class__.__name__} needs at least one modality")
+        self.in_channels = dict(in_channels)
+        self.out_channels = out_channels
 
     def reset_parameters(self) -> None:
         r"""Resets all learnable parameters of the module."""
-        raise NotImplementedError
+        for module in self.modules():
+            if isinstance(module, Linear):
+                torch.nn.init.xavier_uniform_(module.weight)
+                torch.nn.init.zeros_(module.bias)
 
     def forward(
-        self,
-        x_dict: dict[str, Tensor],
-        mask_dict: dict[str, Tensor] | None = None,
+        self, x_dict: dict[str, Tensor], mask_dict: dict[str, Tensor] | None = None
     ) -> Tensor:
         r"""Fuses modalities.
 
@@ -36,67 +51,26 @@ class Fusion(Recorded, torch.nn.Module):
     def latent(self, x_dict: dict[str, Tensor]) -> dict[str, Tensor]:
         r"""Returns what :meth:`fuse` joins, and a contrastive loss compares:
         one latent representation per modality, of shape :obj:`[*, C']`.
+
+        Raises:
+            ValueError: If modalities or sizes are others than expected.
         """
+        got = {name: x.size(-1) for name, x in x_dict.items()}
+        if got != self.in_channels:
+            raise ValueError(
+                f"The fusion expects modalities of sizes {self.in_channels} (got {got}). Set the "
+                f"features of a missing modality to zero and mask it"
+            )
+        shapes = {name: list(x.size()) for name, x in x_dict.items()}
+        if len({tuple(shape[:-1]) for shape in shapes.values()}) > 1:
+            raise ValueError(f"Modalities disagree on the number of entities (got {shapes})")
         return x_dict
 
     def fuse(
-        self,
-        latent_dict: dict[str, Tensor],
-        mask_dict: dict[str, Tensor] | None = None,
+        self, latent_dict: dict[str, Tensor], mask_dict: dict[str, Tensor] | None = None
     ) -> Tensor:
         r"""Joins latent representations, giving :obj:`[*, C]`."""
         raise NotImplementedError
 
-
-class LowRankFusion(Fusion):
-    r"""An abstract base class of fusions that sum a number of products of linear
-    maps of all modalities.
-
-    Args:
-        in_channels (dict[str, int]): Size of each modality.
-        out_channels (int): Size of the fused representation.
-        rank (int): The number of products.
-
-    Raises:
-        ValueError: If there is no modality, or no product.
-    """
-
-    def __init__(self, in_channels: dict[str, int], out_channels: int, rank: int) -> None:
-        super().__init__()
-        if len(in_channels) == 0 or rank < 1:
-            raise ValueError(
-                f"{self.__class__.__name__} needs at least one modality and a positive rank "
-                f"(got {in_channels} and {rank})"
-            )
-        self.in_channels = dict(in_channels)
-        self.out_channels = out_channels
-        self.rank = rank
-
-    def reset_parameters(self) -> None:
-        for module in self.modules():
-            if isinstance(module, Linear):
-                torch.nn.init.xavier_uniform_(module.weight)
-                torch.nn.init.zeros_(module.bias)
-
     def __repr__(self) -> str:
-        return (
-            f"{self.__class__.__name__}({self.in_channels}, {self.out_channels}, rank={self.rank})"
-        )
-
-
-def check_modalities(x_dict: dict[str, Tensor], expected: dict[str, int]) -> None:
-    r"""Raises a :class:`ValueError` if :obj:`x_dict` does not hold the modalities and sizes that
-    a fusion was made for.
-    """
-    got = {name: x.size(-1) for name, x in x_dict.items()}
-    if got != expected:
-        raise ValueError(
-            f"The fusion expects modalities of sizes {expected} (got {got}). Set the features of "
-            f"a missing modality to zero and mask it"
-        )
-    sizes = {x.size()[:-1] for x in x_dict.values()}
-    if len(sizes) > 1:
-        raise ValueError(
-            f"Modalities disagree on the number of entities (got "
-            f"{ {name: list(x.size()) for name, x in x_dict.items()} })"
-        )
+        return f"{self.__class__.__name__}({self.in_channels}, {self.out_channels})"

@@ -23,16 +23,14 @@ class DecisionFusion(Recorded, torch.nn.Module):
     (1 + \mathcal{L}_k)` stays in :math:`(0, 1]`: no view can run away or be
     silenced, and one that is nearly fitted has its plain loss.
 
-    In :obj:`float32`, the sigmoid of a score above 17 is one, so that such
-    scores tie; a scorer that reaches them is overconfident.
-
     Args:
         views (list[str]): The names of the views.
         weight (dict[str, float], optional): Fixed weights :math:`\gamma_k`. If
             :obj:`None`, they are learned. (default: :obj:`None`)
         sigmoid (bool, optional): If set to :obj:`False`, :math:`y_k` is the
             score itself rather than its sigmoid, which pools the views of a
-            softmax loss as a product of experts. (default: :obj:`True`)
+            softmax loss as a product of experts. In :obj:`float32`, the
+            sigmoids of scores above 17 tie. (default: :obj:`True`)
 
     Raises:
         ValueError: If fixed weights are not one positive number per view.
@@ -41,22 +39,16 @@ class DecisionFusion(Recorded, torch.nn.Module):
     init: Tensor
 
     def __init__(
-        self,
-        views: list[str],
-        weight: dict[str, float] | None = None,
-        sigmoid: bool = True,
+        self, views: list[str], weight: dict[str, float] | None = None, sigmoid: bool = True
     ) -> None:
         super().__init__()
-        if weight is not None and (
-            set(weight) != set(views) or any(not w > 0 for w in weight.values())
-        ):
+        given = dict.fromkeys(views, 1.0) if weight is None else weight
+        if set(given) != set(views) or any(not w > 0 for w in given.values()):
             raise ValueError(f"'weight' needs a positive number for each of {views} (got {weight})")
         self.views = list(views)
         self.learned = weight is None
         self.sigmoid = sigmoid
-        init = (
-            torch.ones(len(views)) if weight is None else torch.tensor([weight[v] for v in views])
-        )
+        init = torch.tensor([float(given[view]) for view in views])
         self.register_buffer("init", init, persistent=False)
         self.log_var = torch.nn.Parameter(torch.empty(len(views)), requires_grad=self.learned)
         self.reset_parameters()
@@ -70,11 +62,10 @@ class DecisionFusion(Recorded, torch.nn.Module):
         r"""Averages the predictions of all views, of one shape each (Eq. 11).
         The result is in :obj:`[0, 1]` if :obj:`sigmoid` is set.
         """
-        alpha = self.weight()
         out: Tensor | None = None
-        for i, view in enumerate(self.views):
+        for alpha, view in zip(self.weight(), self.views, strict=True):
             y = score_dict[view].sigmoid() if self.sigmoid else score_dict[view]
-            out = alpha[i] * y if out is None else out + alpha[i] * y
+            out = alpha * y if out is None else out + alpha * y
         assert out is not None
         return out
 

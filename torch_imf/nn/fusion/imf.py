@@ -1,8 +1,27 @@
 import torch
 from torch import Tensor
-from torch.nn import Linear
+from torch.nn import Linear, ModuleDict
 
-from torch_imf.nn.fusion.base import LowRankFusion, check_modalities
+from torch_imf.nn.fusion.base import Fusion
+
+
+class LowRankFusion(Fusion):
+    r"""An abstract base class of fusions that sum a number of products of linear
+    maps of all modalities. Arguments are those of :class:`Fusion`, and the
+    number of products (:obj:`rank`).
+    """
+
+    def __init__(self, in_channels: dict[str, int], out_channels: int, rank: int) -> None:
+        super().__init__(in_channels, out_channels)
+        if rank < 1:
+            raise ValueError(f"'rank' needs to be positive (got {rank})")
+        self.rank = rank
+
+    def _sum(self, product: Tensor) -> Tensor:
+        return product.unflatten(-1, (self.rank, self.out_channels)).sum(dim=-2)
+
+    def __repr__(self) -> str:
+        return f"{super().__repr__()[:-1]}, rank={self.rank})"
 
 
 class IMFFusion(LowRankFusion):
@@ -21,14 +40,12 @@ class IMFFusion(LowRankFusion):
 
     A product of small factors vanishes, and with it every gradient. By
     default, each factor is therefore one plus its map, and the one is taken
-    off again:
+    off again, which is the sum of the interactions of every order, from each
+    modality alone to Eq. 4 itself:
 
     .. math::
         \mathbf{e}_m = \sum_{\rho = 1}^{R} \Big( \prod_{k \in \mathcal{K}}
         (1 + \tilde{\mathbf{e}}_k^{\top} \mathbf{M}_d^{k, \rho}) - 1 \Big)
-
-    which is the sum of the interactions of every order, from each modality
-    alone to Eq. 4 itself.
 
     Args:
         in_channels (dict[str, int]): Size of each modality.
@@ -42,9 +59,6 @@ class IMFFusion(LowRankFusion):
             representations. (default: :obj:`0.`)
         all_orders (bool, optional): If set to :obj:`False`, computes Eq. 4 as
             it is printed, with the highest order only. (default: :obj:`True`)
-
-    Raises:
-        ValueError: If there is no modality, or sizes do not fit.
     """
 
     def __init__(
@@ -57,32 +71,23 @@ class IMFFusion(LowRankFusion):
         all_orders: bool = True,
     ) -> None:
         super().__init__(in_channels, out_channels, rank)
-        self.latent_channels = latent_channels or out_channels
+        size = latent_channels or out_channels
         self.dropout = dropout
         self.all_orders = all_orders
-
-        self.lins = torch.nn.ModuleDict(
-            {name: Linear(size, self.latent_channels) for name, size in in_channels.items()}
-        )
-        self.out_lins = torch.nn.ModuleDict(
-            {name: Linear(self.latent_channels, rank * out_channels) for name in in_channels}
-        )
+        self.lins = ModuleDict({name: Linear(x, size) for name, x in in_channels.items()})
+        self.out_lins = ModuleDict({name: Linear(size, rank * out_channels) for name in self.lins})
         self.reset_parameters()
 
     def latent(self, x_dict: dict[str, Tensor]) -> dict[str, Tensor]:
         r"""Returns the latent representations :math:`\tilde{\mathbf{e}}_k`
-        that the contrastive loss (Eq. 6) compares, of shape
-        :obj:`[*, latent_channels]` each.
+        that the contrastive loss (Eq. 6) compares.
         """
-        check_modalities(x_dict, self.in_channels)
+        x_dict = super().latent(x_dict)
         return {name: lin(x_dict[name]).relu() for name, lin in self.lins.items()}
 
     def fuse(
-        self,
-        latent_dict: dict[str, Tensor],
-        mask_dict: dict[str, Tensor] | None = None,
+        self, latent_dict: dict[str, Tensor], mask_dict: dict[str, Tensor] | None = None
     ) -> Tensor:
-        r"""Multiplies latent representations, giving :obj:`[*, C]`."""
         out: Tensor | None = None
         for name, lin in self.out_lins.items():
             x = lin(torch.dropout(latent_dict[name], self.dropout, self.training))
@@ -95,4 +100,49 @@ class IMFFusion(LowRankFusion):
                 x = x if mask is None else x.where(mask.unsqueeze(-1), x.new_ones(()))
                 out = x if out is None else out * x
         assert out is not None
-        return out.unflatten(-1, (self.rank, self.out_channels)).sum(dim=-2)
+        return self._sum(out)
+
+
+class MutanFusion(LowRankFusion):
+    r"""The fusion in the released code of IMF, after `"MUTAN: Multimodal Tucker
+    Fusion for Visual Question Answering" <https://arxiv.org/abs/1705.06676>`_:
+
+    .. math::
+        \mathbf{e}_m = \mathrm{ReLU} \Big( \sum_{\rho = 1}^{R} \prod_{k \in
+        \mathcal{K}} \mathrm{ReLU}(\mathbf{e}_k \mathbf{M}_k^{\rho}) \Big)
+
+    Its latent representations are the modalities themselves. A product of
+    small factors vanishes, and so do its gradients: :class:`IMFFusion` trains
+    better.
+
+    Args:
+        in_channels (dict[str, int]): Size of each modality.
+        out_channels (int): Size of the fused representation.
+        rank (int, optional): The number :math:`R` of products to sum.
+            (default: :obj:`2`)
+        dropout (float, optional): Dropout probability of the modalities.
+            (default: :obj:`0.2`)
+    """
+
+    def __init__(
+        self,
+        in_channels: dict[str, int],
+        out_channels: int,
+        rank: int = 2,
+        dropout: float = 0.2,
+    ) -> None:
+        super().__init__(in_channels, out_channels, rank)
+        self.dropout = dropout
+        size = rank * out_channels
+        self.lins = ModuleDict({name: Linear(x, size) for name, x in in_channels.items()})
+        self.reset_parameters()
+
+    def fuse(
+        self, latent_dict: dict[str, Tensor], mask_dict: dict[str, Tensor] | None = None
+    ) -> Tensor:
+        factors = []
+        for name, lin in self.lins.items():
+            x = lin(torch.dropout(latent_dict[name], self.dropout, self.training)).relu()
+            mask = None if mask_dict is None else mask_dict.get(name)
+            factors.append(x if mask is None else x.where(mask.unsqueeze(-1), x.new_ones(())))
+        return self._sum(torch.stack(factors).prod(dim=0)).relu()

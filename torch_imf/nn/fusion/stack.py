@@ -4,22 +4,15 @@ import torch
 from torch import Tensor
 
 from torch_imf.nn.fusion.adamf import AdaMFFusion
-from torch_imf.nn.fusion.base import Fusion, check_modalities
+from torch_imf.nn.fusion.base import Fusion
 
 
 class StackFusion(Fusion):
     r"""Puts the structural embedding and the mean of the embeddings in other
     modalities side by side, for scorers that compare the two
-    (:class:`~torch_imf.nn.CrossModal`):
-
-    .. math::
-        \mathbf{e} = [\, \mathbf{e}_s \, \Vert \, \mathbf{e}_m \,], \qquad
-        \mathbf{e}_m = \frac{1}{|\mathcal{M}|} \sum_{m \in \mathcal{M}}
-        \mathbf{e}_m
-
-    The mean is over the modalities that an entity has. For an entity without
-    any, the structural embedding stands in, so that it is scored by structure
-    alone.
+    (:class:`~torch_imf.nn.CrossModal`). The mean is over the modalities that
+    an entity has. For an entity without any, the structural embedding stands
+    in, so that it is scored by structure alone.
 
     Args:
         in_channels (dict[str, int]): Size of each modality, :math:`C` for all.
@@ -33,33 +26,21 @@ class StackFusion(Fusion):
     aliases: ClassVar[dict] = {}
 
     def __init__(self, in_channels: dict[str, int]) -> None:
-        super().__init__()
         if "struct" not in in_channels or len(in_channels) < 2:
             raise ValueError(
                 f"StackFusion needs 'struct' and at least one modality (got {list(in_channels)})"
             )
         if len(set(in_channels.values())) > 1:
             raise ValueError(f"StackFusion needs modalities of one size (got {in_channels})")
-        self.in_channels = dict(in_channels)
-        self.out_channels = 2 * in_channels["struct"]
+        super().__init__(in_channels, 2 * in_channels["struct"])
         modalities = {name: size for name, size in in_channels.items() if name != "struct"}
         self.mean = AdaMFFusion(modalities, in_channels["struct"], adaptive=False)
 
-    def reset_parameters(self) -> None:
-        self.mean.reset_parameters()
-
     def fuse(
-        self,
-        latent_dict: dict[str, Tensor],
-        mask_dict: dict[str, Tensor] | None = None,
+        self, latent_dict: dict[str, Tensor], mask_dict: dict[str, Tensor] | None = None
     ) -> Tensor:
-        r"""Stacks embeddings, giving :obj:`[*, 2 * C]`."""
-        check_modalities(latent_dict, self.in_channels)
         struct = latent_dict["struct"]
         x_dict = {name: latent_dict[name] for name in self.mean.in_channels}
         mean, weight = self.mean(x_dict, mask_dict, return_attention_weights=True)
         mean = mean.where(weight.sum(dim=-1, keepdim=True) > 0, struct)
         return torch.cat([struct, mean], dim=-1)  # [*, 2 * C]
-
-    def __repr__(self) -> str:
-        return f"{self.__class__.__name__}({self.in_channels})"

@@ -8,12 +8,14 @@ from torch_imf.nn.scorer import Scorer
 from torch_imf.registry import Recorded
 from torch_imf.sampler import NegativeLoader
 
+#: Heads, relations and tails, of one shape.
+Facts = tuple[Tensor, Tensor, Tensor]
+
 
 class Loss(Recorded, torch.nn.Module):
-    r"""An abstract base class of losses: they know which batches they need
-    (:meth:`loader`) and compare queries with keys (:meth:`forward`). A loss is
-    given to a model, which calls it once per view, with the scorer of that
-    view.
+    r"""An abstract base class of losses: they load the batches that they need
+    and compare queries with keys. A model calls its loss once per view, with
+    the scorer of that view. A loss keeps nothing of the batches that it loads.
     """
 
     #: Whether the sigmoid of a score is the probability of a fact, so that decision fusion averages
@@ -21,36 +23,21 @@ class Loss(Recorded, torch.nn.Module):
     is_binary: bool = False
 
     def forward(self, scorer: Scorer, query: Tensor, key: Tensor, *target: Tensor) -> Tensor:
-        r"""Computes the loss of a batch, a scalar.
-
-        Args:
-            scorer (Scorer): What scores queries against keys.
-            query (torch.Tensor): The queries, of shape :obj:`[B, Q]`.
-            key (torch.Tensor): The keys of all entities, of shape
-                :obj:`[N, Q]`.
-            *target (torch.Tensor): What a batch of :meth:`loader` holds after
-                its heads and relations.
+        r"""Computes the loss of a batch, a scalar, from its queries, of shape
+        :obj:`[B, Q]`, the keys of all entities, of shape :obj:`[N, Q]`, and
+        what a batch of :meth:`loader` holds after heads and relations.
         """
         raise NotImplementedError
 
-    def loader(
-        self,
-        head_index: Tensor,
-        rel_type: Tensor,
-        tail_index: Tensor,
-        num_nodes: int,
-        **kwargs: Any,
-    ) -> QueryLoader | NegativeLoader:
-        r"""Returns a mini-batch loader over facts of shape :obj:`[E]` each,
-        among :obj:`num_nodes` entities. Further arguments are those of the
-        loader, such as :obj:`batch_size` or :obj:`shuffle`.
+    def loader(self, facts: Facts, num_nodes: int, **kwargs: Any) -> QueryLoader | NegativeLoader:
+        r"""Returns a mini-batch loader over facts (heads, relations and tails,
+        of shape :obj:`[E]` each) among :obj:`num_nodes` entities. Further
+        arguments are those of the loader.
         """
         raise NotImplementedError
 
-    def facts(
-        self, head_index: Tensor, rel_type: Tensor, *target: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        r"""Returns the facts of a batch of :meth:`loader`: their heads,
-        relations and tails, of one shape :obj:`[P]`.
+    def facts(self, head_index: Tensor, rel_type: Tensor, *target: Tensor) -> Facts:
+        r"""Returns the facts of a batch of :meth:`loader`, of one shape
+        :obj:`[P]`: heads, relations and tails.
         """
         raise NotImplementedError

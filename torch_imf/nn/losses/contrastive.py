@@ -44,18 +44,15 @@ class Contrastive(Recorded, torch.nn.Module):
         self.pairs = pairs
 
     def forward(self, x_dict: dict[str, Tensor], mask_dict: dict[str, Tensor]) -> Tensor:
-        r"""Computes the term of a batch of entities, a scalar, from their
-        representations, of shape :obj:`[B, C]` per modality, and which
-        modalities they have, of shape :obj:`[B]` each.
+        r"""Computes the term, a scalar, from the representations of entities,
+        of shape :obj:`[B, C]` per modality, and the modalities that they have.
         """
         if self.temperature is None:
             return self.weight * contrastive_loss(x_dict, mask_dict, self.pairs)
         return self.weight * info_nce_loss(x_dict, mask_dict, self.temperature, self.pairs)
 
     def check(self, modalities: list[str]) -> None:
-        r"""Raises a :class:`ValueError` if a pair is no two of the modalities
-        that there are.
-        """
+        r"""Raises a :class:`ValueError` if a pair is no two of the modalities."""
         check_pairs("pairs", self.pairs or [], modalities)
 
     def __repr__(self) -> str:

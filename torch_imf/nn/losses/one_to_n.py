@@ -6,19 +6,17 @@ from torch import Tensor
 
 from torch_imf.data import QueryLoader
 from torch_imf.nn.functional import linear_bce_loss, linear_ce_loss
-from torch_imf.nn.losses.base import Loss
+from torch_imf.nn.losses.base import Facts, Loss
 from torch_imf.nn.losses.regularizer import Regularizer
 from torch_imf.nn.scorer import Scorer
 from torch_imf.registry import resolve
 
 
 class OneToN(Loss):
-    r"""The loss of queries against all candidates at once: by
-    :meth:`~torch_imf.nn.linear_bce_loss` or
+    r"""The loss of queries against all candidates at once, by name
+    :obj:`"bce"` or :obj:`"ce"`: by :meth:`~torch_imf.nn.linear_bce_loss` or
     :meth:`~torch_imf.nn.linear_ce_loss` where the similarity is a plain
     product, and by the scores themselves elsewhere.
-
-    By name, it is :obj:`"bce"` or :obj:`"ce"`.
 
     Args:
         loss (str, optional): :obj:`"bce"`, the binary cross-entropy, averaged
@@ -57,9 +55,9 @@ class OneToN(Loss):
             self.regularizer = resolve("regularizer", regularizer)
 
     def forward(self, scorer: Scorer, query: Tensor, key: Tensor, *target: Tensor) -> Tensor:
-        r"""Computes the loss of queries whose positives :obj:`target` are of
-        shape :obj:`[2, P]` (row: query, column: candidate), without
-        duplicates, or one for each query, of shape :obj:`[B]`.
+        r"""Computes the loss of queries with distinct positives, of shape
+        :obj:`[2, P]` (row: query, column: key), or one each, of shape
+        :obj:`[B]`.
         """
         pos_index = _positives(*target)
         count = torch.bincount(pos_index[0], minlength=query.size(0))
@@ -68,20 +66,10 @@ class OneToN(Loss):
             return loss
         return loss + self.regularizer(query, key, pos_index, count)
 
-    def loader(
-        self,
-        head_index: Tensor,
-        rel_type: Tensor,
-        tail_index: Tensor,
-        num_nodes: int,
-        **kwargs: Any,
-    ) -> QueryLoader:
-        r"""Returns the loader of queries with all of their tails."""
-        return QueryLoader(head_index, rel_type, tail_index, **kwargs)
+    def loader(self, facts: Facts, num_nodes: int, **kwargs: Any) -> QueryLoader:
+        return QueryLoader(*facts, **kwargs)
 
-    def facts(
-        self, head_index: Tensor, rel_type: Tensor, *target: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def facts(self, head_index: Tensor, rel_type: Tensor, *target: Tensor) -> Facts:
         row, tail_index = _positives(*target)
         return head_index[row], rel_type[row], tail_index
 

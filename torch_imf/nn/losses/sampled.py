@@ -6,7 +6,7 @@ from torch.utils.checkpoint import checkpoint
 
 from torch_imf.data import TripletIndex
 from torch_imf.nn.functional import gather_similarity, self_adversarial_loss
-from torch_imf.nn.losses.base import Loss
+from torch_imf.nn.losses.base import Facts, Loss
 from torch_imf.nn.scorer import Scorer
 from torch_imf.registry import resolve
 from torch_imf.sampler import NegativeLoader, Sampler
@@ -49,18 +49,17 @@ class Sampled(Loss):
         self.sampler = sampler
 
     def forward(self, scorer: Scorer, query: Tensor, key: Tensor, *target: Tensor) -> Tensor:
-        r"""Computes the loss of queries whose tails are the first of
-        :obj:`target`, of shape :obj:`[B]`, against the negatives that are the
-        second, of shape :obj:`[B, K]` (:obj:`-1` for none).
+        r"""Computes the loss of queries with a tail each, of shape :obj:`[B]`,
+        against negatives, of shape :obj:`[B, K]` (:obj:`-1` for none).
         """
         tail_index, neg_index = target
         pos_score = scorer.similarity(query, key[tail_index].unsqueeze(1)).squeeze(1)
-        size = chunk_size(neg_index)
-        shared = shared_negatives(neg_index, size)
-        if shared is None:
-            neg_score = gather_scores(scorer, query, key, neg_index.clamp(min=0))
-        else:
-            neg_score = chunk_scores(scorer, query, key, shared, size)
+        shared = shared_negatives(neg_index)
+        neg_score = (
+            gather_scores(scorer, query, key, neg_index.clamp(min=0))
+            if shared is None
+            else chunk_scores(scorer, query, key, *shared)
+        )
         return self.compare(pos_score, neg_score, neg_index)
 
     def compare(self, pos_score: Tensor, neg_score: Tensor, neg_index: Tensor) -> Tensor:
@@ -69,40 +68,29 @@ class Sampled(Loss):
         """
         return self_adversarial_loss(pos_score, neg_score, self.temperature, neg_index >= 0)
 
-    def loader(
-        self,
-        head_index: Tensor,
-        rel_type: Tensor,
-        tail_index: Tensor,
-        num_nodes: int,
-        **kwargs: Any,
-    ) -> NegativeLoader:
-        r"""Returns the loader of facts and negatives."""
+    def loader(self, facts: Facts, num_nodes: int, **kwargs: Any) -> NegativeLoader:
         sampler = self.sampler
         if not isinstance(sampler, Sampler):
-            index = TripletIndex(head_index, rel_type, tail_index)
-            sampler = self._make_sampler(num_nodes, index)
+            sampler = self._make_sampler(num_nodes, TripletIndex(*facts))
         if sampler.num_nodes != num_nodes:
             raise ValueError(
                 f"The sampler draws of {sampler.num_nodes} entities (expected {num_nodes})"
             )
-        return NegativeLoader(head_index, rel_type, tail_index, sampler, **kwargs)
-
-    def facts(
-        self, head_index: Tensor, rel_type: Tensor, *target: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        return head_index, rel_type, target[0]
+        return NegativeLoader(*facts, sampler, **kwargs)
 
     def _make_sampler(self, num_nodes: int, index: TripletIndex) -> Sampler:
         message = f"A sampler that learns or adapts needs to be an object (got '{self.sampler}')"
         sizes = {"num_nodes": num_nodes, "index": index, "num_negatives": self.num_negatives}
         try:
             sampler = resolve("sampler", self.sampler, **sizes)
-        except TypeError as error:  # It takes more than these.
+        except TypeError as error:  # It needs more than these.
             raise ValueError(message) from error
         if sampler.state_dict():
             raise ValueError(message)
         return sampler
+
+    def facts(self, head_index: Tensor, rel_type: Tensor, *target: Tensor) -> Facts:
+        return head_index, rel_type, target[0]
 
     def __repr__(self) -> str:
         return (
@@ -119,40 +107,32 @@ def gather_scores(scorer: Scorer, query: Tensor, key: Tensor, key_index: Tensor)
     return gather_similarity(scorer.similarity, query, key, key_index, parameters)
 
 
-def chunk_size(neg_index: Tensor) -> int:
-    r"""Returns how many facts in a row share the negatives of the first one,
-    given those of each, of shape :obj:`[B, K]` (:obj:`-1` for none).
+def shared_negatives(neg_index: Tensor) -> tuple[Tensor, int] | None:
+    r"""Returns the negatives that the facts of each chunk share, of shape
+    :obj:`[ceil(B / C), K]`, and the size :math:`C` of chunks, given those of
+    each fact, of shape :obj:`[B, K]` (:obj:`-1` for none), or :obj:`None` if
+    they share none. A chunk has as many facts as agree with the first one.
     """
     if neg_index.numel() == 0:
-        return 1
+        return None
     first = neg_index[:1]
     differs = ((neg_index != first) & (neg_index >= 0) & (first >= 0)).any(dim=1)
-    return int(differs.int().argmax()) or neg_index.size(0)
-
-
-def shared_negatives(neg_index: Tensor, chunk_size: int) -> Tensor | None:
-    r"""Returns the negatives that the facts of each chunk share, of shape
-    :obj:`[ceil(B / C), K]`, given those of each fact, of shape :obj:`[B, K]`
-    (:obj:`-1` for none), or :obj:`None` if they share none.
-    """
-    if chunk_size == 1:
+    size = int(differs.int().argmax()) or neg_index.size(0)
+    if size == 1:
         return None
-    chunks = neg_index.split(chunk_size)
-    shared = torch.stack([chunk.max(dim=0).values for chunk in chunks]).clamp(min=0)
-    row = torch.arange(neg_index.size(0), device=neg_index.device) // chunk_size
+    shared = torch.stack([chunk.max(dim=0).values for chunk in neg_index.split(size)]).clamp(min=0)
+    row = torch.arange(neg_index.size(0), device=neg_index.device) // size
     is_shared = (neg_index < 0) | (neg_index == shared[row])
-    return shared if bool(is_shared.all()) else None
+    return (shared, size) if bool(is_shared.all()) else None
 
 
-def chunk_scores(
-    scorer: Scorer, query: Tensor, key: Tensor, shared: Tensor, chunk_size: int
-) -> Tensor:
+def chunk_scores(scorer: Scorer, query: Tensor, key: Tensor, shared: Tensor, size: int) -> Tensor:
     r"""Scores queries :obj:`[B, Q]` against the keys :obj:`shared`, of shape
     :obj:`[ceil(B / C), K]`, that those of a chunk have in common: the backward
     pass computes the scores of a chunk again, rather than to store differences.
     """
     out = []
-    for rows, index in zip(query.split(chunk_size), shared, strict=True):
+    for rows, index in zip(query.split(size), shared, strict=True):
         args = rows, key[index]
         out.append(
             scorer.similarity(*args)

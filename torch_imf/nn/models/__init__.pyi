@@ -1,9 +1,9 @@
-from .adamf import AdaMF as AdaMF
 from .adversary import Adversary as Adversary
 from .base import MultimodalKGE as MultimodalKGE
 from .ikrl import IKRL as IKRL
 from .ikrl import TBKGC as TBKGC
 from .imf import IMF as IMF
+from .joint import AdaMF as AdaMF
 from .joint import JointKGE as JointKGE
 from .kge import KGE as KGE
 from .rsme import RSME as RSME

@@ -37,15 +37,13 @@ class Adversary(Recorded, torch.nn.Module):
     The generators minimise :math:`\mathcal{L}_{gen}` rather than maximise
     :math:`\mathcal{L}_{adv}`, as in the released code: it has gradients where
     synthetic triples are told apart with ease. Synthetic embeddings are
-    constants to the discriminator, and all of its parameters are to the
-    generators.
-
+    constants to the discriminator, and its parameters are to the generators.
     An adversary belongs to the model that it is given to.
 
     Args:
-        weight (float, optional): The weight :math:`\lambda` of
-            :math:`\mathcal{L}_{adv}` in the loss of the model. Zero is a model
-            without an adversary. (default: :obj:`0.1`)
+        weight (float, optional): The weight of :math:`\mathcal{L}_{adv}` in the
+            loss of the model. Zero is a model without an adversary.
+            (default: :obj:`0.1`)
         num_groups (int, optional): The number :math:`L` of groups per fact.
             (default: :obj:`1`)
         noise_channels (int, optional): Size of the noise.
@@ -88,12 +86,8 @@ class Adversary(Recorded, torch.nn.Module):
             raise ValueError("There is no modality to generate. Leave the adversary out")
         if len(self.generators) > 0:
             raise ValueError("This adversary belongs to another model. Make one for each model")
-        self.generators = torch.nn.ModuleDict(
-            {
-                name: ModalityGenerator(channels, channels, self.noise_channels)
-                for name in modalities
-            }
-        )
+        for name in modalities:
+            self.generators[name] = ModalityGenerator(channels, channels, self.noise_channels)
 
     def reset_parameters(self) -> None:
         r"""Resets all learnable parameters of the module."""
@@ -112,15 +106,14 @@ class Adversary(Recorded, torch.nn.Module):
         r"""Computes :math:`\mathcal{L}_{adv}` (Eq. 10) of a batch of facts, of
         shape :obj:`[B]` each, given the joint embeddings of all entities.
         """
+        assert model.struct is not None
         query = model.query({v: F.embedding(head_index, x) for v, x in z.items()}, rel_type)
         key = {v: F.embedding(tail_index, x) for v, x in z.items()}
         pos_score = model.pair_similarity(query, key)
-        assert model.struct is not None
         head, tail = (model.struct(model.node_emb, i) for i in (head_index, tail_index))
-        with torch.no_grad():  # Of what is generated; structural embeddings learn from it, too.
+        with torch.no_grad():  # Structural embeddings are no constants: they learn from it, too.
             fakes = [(self.fake(head), self.fake(tail)) for _ in range(self.num_groups)]
-        fake_score = self._score(model, query, key, rel_type, fakes)
-        return log_loss(pos_score) + log_loss(-fake_score)
+        return log_loss(pos_score) + log_loss(-self._score(model, query, key, rel_type, fakes))
 
     def generator_loss(
         self, model: "JointKGE", head_index: Tensor, rel_type: Tensor, tail_index: Tensor
@@ -128,38 +121,33 @@ class Adversary(Recorded, torch.nn.Module):
         r"""Computes :math:`\mathcal{L}_{gen}` of a batch of facts."""
         with constant(model, self):
             head, tail = model.embed(head_index), model.embed(tail_index)
-            fakes = [
-                (self.fake(head["struct"]), self.fake(tail["struct"]))
-                for _ in range(self.num_groups)
-            ]
+            structs = head["struct"], tail["struct"]
+            fakes = [tuple(map(self.fake, structs)) for _ in range(self.num_groups)]
             # Of real entities, without modalities they lack:
             query = model.query(model.join(head, model.masks(head_index)), rel_type)
             key = model.join(tail, model.masks(tail_index))
-            fake_score = self._score(model, query, key, rel_type, fakes)
-        return log_loss(fake_score)
+            return log_loss(self._score(model, query, key, rel_type, fakes))
 
     def fake(self, struct: Tensor) -> dict[str, Tensor]:
-        r"""Returns structural embeddings, and those of modalities that are
-        generated from them.
-        """
+        r"""Returns structural embeddings, and modalities generated from them."""
         return {"struct": struct} | {name: g(struct) for name, g in self.generators.items()}
 
     def _score(
         self,
         model: "JointKGE",
-        real_query: dict[str, Tensor],
-        real_key: dict[str, Tensor],
+        query: dict[str, Tensor],
+        key: dict[str, Tensor],
         rel_type: Tensor,
-        fakes: list[tuple[dict[str, Tensor], dict[str, Tensor]]],
+        fakes: Sequence[Sequence[dict[str, Tensor]]],
     ) -> Tensor:
         # The scores of all synthetic triples, of shape [S, B].
         out = []
-        for fake_head, fake_tail in fakes:
-            query, key = model.query(model.join(fake_head), rel_type), model.join(fake_tail)
+        for head, tail in fakes:
+            fake_query, fake_key = model.query(model.join(head), rel_type), model.join(tail)
             pairs = {
-                "head": (query, real_key),
-                "tail": (real_query, key),
-                "both": (query, key),
+                "head": (fake_query, key),
+                "tail": (query, fake_key),
+                "both": (fake_query, fake_key),
             }
             out += [model.pair_similarity(*pairs[kind]) for kind in self.kinds]
         return torch.stack(out)
@@ -174,7 +162,7 @@ class Adversary(Recorded, torch.nn.Module):
 @contextmanager
 def constant(model: torch.nn.Module, adversary: Adversary) -> Iterator[None]:
     r"""Makes constants of the parameters of a model, other than those of its
-    adversary, for all that is computed meanwhile.
+    adversary, meanwhile.
     """
     generators = {id(p) for p in adversary.parameters()}
     params = [p for p in model.parameters() if p.requires_grad and id(p) not in generators]

@@ -1,4 +1,3 @@
-import itertools
 from typing import Any
 
 import torch
@@ -14,7 +13,7 @@ from torch_imf.nn.functional.grouped_mm import group_by_size
 from torch_imf.nn.fusion import DecisionFusion
 from torch_imf.nn.losses import Loss
 from torch_imf.nn.losses.sampled import gather_scores
-from torch_imf.nn.models.features import project
+from torch_imf.nn.models.features import FrozenFeatures, project
 from torch_imf.nn.models.struct import StructuralEmbedding
 from torch_imf.nn.scorer import Scorer
 from torch_imf.registry import Recorded, resolve
@@ -26,12 +25,10 @@ class MultimodalKGE(Recorded, KGEModel):
     r"""An abstract base class of knowledge graph embedding models that score
     an entity in one or several *views* (:obj:`'struct'`, each modality,
     :obj:`'fused'`), each with its own scorer. It is a drop-in for
-    :obj:`torch_geometric.nn.kge`.
-
-    It has the scoring contract of :class:`~torch_imf.nn.Scorer` with one entry
-    per view: :meth:`query` and :meth:`key` encode what :meth:`encode` returns,
-    and :meth:`similarity` compares them, so that every candidate is encoded
-    once however many queries there are. A sub-class implements :meth:`encode`.
+    :obj:`torch_geometric.nn.kge`, and has the scoring contract of
+    :class:`~torch_imf.nn.Scorer` with one entry per view: :meth:`query` and
+    :meth:`key` encode what :meth:`encode`, which a sub-class implements,
+    returns, and :meth:`similarity` compares them.
 
     Args:
         num_nodes (int): The number of entities.
@@ -42,19 +39,17 @@ class MultimodalKGE(Recorded, KGEModel):
         x_dict (dict[str, torch.Tensor], optional): The frozen features per
             modality, of shape :obj:`[N, D]` each. (default: :obj:`None`)
         mask_dict (dict[str, torch.Tensor], optional): Which entities have the
-            modality, of shape :obj:`[N]` each. If :obj:`None`, all of them.
-            (default: :obj:`None`)
+            modality, of shape :obj:`[N]` each, or all. (default: :obj:`None`)
         scorers (dict[str, Scorer]): The scorer of each view.
-        loss (str or Loss, optional): The loss of each view: :obj:`"bce"` or
-            :obj:`"ce"` against all entities
-            (:class:`~torch_imf.nn.OneToN`), or :obj:`"sampled"` against
-            negatives (:class:`~torch_imf.nn.Sampled`), by name, class or as an
-            object. (default: :obj:`"bce"`)
+        loss (str or Loss, optional): The loss of each view, as an object, class
+            or by name: :obj:`"bce"` and :obj:`"ce"` compare with all entities
+            (:class:`~torch_imf.nn.OneToN`), and :obj:`"sampled"` with negatives
+            (:class:`~torch_imf.nn.Sampled`). (default: :obj:`"bce"`)
         struct (bool, torch.Tensor or torch.nn.Module, optional): The
             structural embeddings: :obj:`True` for learned ones, :obj:`False`
             for none, a tensor of shape :obj:`[N, C]` to start from, a module
-            that gives them when called without arguments and is trained
-            jointly, or a :class:`StructuralEmbedding`, which can freeze them.
+            that gives them when called without arguments, or a
+            :class:`StructuralEmbedding`, which can freeze them.
             (default: :obj:`True`)
         decision (DecisionFusion, optional): The fusion of the predictions of
             several views. (default: :obj:`None`)
@@ -70,6 +65,9 @@ class MultimodalKGE(Recorded, KGEModel):
             its name cannot be used, or a part is unknown.
         NotImplementedError: If a scorer does not tie inverse relations.
     """
+
+    scorers: dict[str, Scorer]
+    features: dict[str, FrozenFeatures]
 
     def __init__(
         self,
@@ -97,8 +95,7 @@ class MultimodalKGE(Recorded, KGEModel):
         self.decision = decision
         self.loss_fn: Loss = resolve("loss", loss)
         self.struct = StructuralEmbedding.of(struct)
-        is_learned = self.struct is not None and self.struct.module is None
-        self.node_emb.requires_grad_(is_learned and not self.struct.freeze)
+        self.node_emb.requires_grad_(self.struct is not None and self.struct.uses_table)
         # One table serves all views, or one each; inverse relations have rows of their own, or the
         # scorer gives them:
         size = (1 if tie_inverses else 2) * num_relations
@@ -110,11 +107,12 @@ class MultimodalKGE(Recorded, KGEModel):
         )
         for scorer in scorers.values() if tie_inverses else []:
             scorer.invert(torch.zeros(1, rel_channels))  # Raises, if there are none.
-        self.features = project(x_dict or {}, mask_dict or {}, num_nodes, hidden_channels)
+        features = project(x_dict or {}, mask_dict or {}, num_nodes, hidden_channels)
+        self.features = features  # type: ignore[assignment]
 
     def reset_parameters(self) -> None:
-        r"""Resets all learnable parameters of the module. Embeddings that were
-        given are taken up again, and a structural module stays as it is.
+        r"""Resets all learnable parameters of the module, to embeddings that
+        were given where there are any. A structural module stays as it is.
         """
         torch.nn.init.xavier_normal_(self.node_emb.weight)
         for view, scorer in self.scorers.items():
@@ -123,7 +121,7 @@ class MultimodalKGE(Recorded, KGEModel):
         if self.struct is not None:
             view = "struct" if "struct" in self.views else self.views[0]
             self.struct.reset_tables(self.node_emb, self._rel_emb(view))
-        parts: Any = itertools.chain([self.decision], self.features.values())
+        parts: list[Any] = [*self.features.values(), self.decision]
         for part in parts:
             if part is not None:
                 part.reset_parameters()
@@ -131,28 +129,21 @@ class MultimodalKGE(Recorded, KGEModel):
     # Representations and scores ##################################################################
 
     def encode(self, index: Tensor | None = None) -> dict[str, Tensor]:
-        r"""Represents entities in every view.
-
-        Args:
-            index (torch.Tensor, optional): The entities, of any shape. If
-                :obj:`None`, all entities. (default: :obj:`None`)
-
-        Returns:
-            The representations, of shape :obj:`[*, C]` per view.
+        r"""Represents the entities :obj:`index`, of any shape, or all of them,
+        in every view, of shape :obj:`[*, C]` each.
         """
         raise NotImplementedError
 
     def embed(self, index: Tensor | None = None) -> dict[str, Tensor]:
-        r"""Returns the structural embeddings of entities, or of all of them,
-        and their projected features, of shape :obj:`[*, C]` each.
+        r"""Returns structural embeddings and projected features, as
+        :meth:`encode`, of shape :obj:`[*, C]` each.
         """
         out = {} if self.struct is None else {"struct": self.struct(self.node_emb, index)}
         return out | {name: module(index) for name, module in self.features.items()}
 
     def masks(self, index: Tensor | None = None) -> dict[str, Tensor]:
         r"""Returns which entities have each modality."""
-        modules: Any = self.features.items()
-        masks = {name: module.mask for name, module in modules}
+        masks = {name: module.mask for name, module in self.features.items()}
         return masks if index is None else {name: mask[index] for name, mask in masks.items()}
 
     def query(self, head: dict[str, Tensor], rel_type: Tensor) -> dict[str, Tensor]:
@@ -178,9 +169,7 @@ class MultimodalKGE(Recorded, KGEModel):
         return self.scorers[view].invert(rel).where(is_inverse.unsqueeze(-1), rel)
 
     def key(self, tail: dict[str, Tensor]) -> dict[str, Tensor]:
-        r"""Encodes candidates from their representations, of shape
-        :obj:`[*, C]` per view.
-        """
+        r"""Encodes candidates, of shape :obj:`[*, C]` per view."""
         return {view: scorer.key(tail[view]) for view, scorer in self.scorers.items()}
 
     def similarity(self, query: dict[str, Tensor], key: dict[str, Tensor]) -> Tensor:
@@ -197,9 +186,7 @@ class MultimodalKGE(Recorded, KGEModel):
         return {v: scorer.similarity(query[v], key[v]) for v, scorer in self.scorers.items()}
 
     def pair_similarity(self, query: dict[str, Tensor], tail: dict[str, Tensor]) -> Tensor:
-        r"""Scores queries against the representation of one tail each, giving
-        :obj:`[B]`.
-        """
+        r"""Scores queries against one tail each, giving :obj:`[B]`."""
         key = {view: x.unsqueeze(1) for view, x in self.key(tail).items()}
         return self.similarity(query, key).squeeze(1)
 
@@ -216,24 +203,16 @@ class MultimodalKGE(Recorded, KGEModel):
         return dict(zip(self.views, self.decision.weight().tolist(), strict=True))
 
     def score(self, head_index: Tensor, rel_type: Tensor, key_index: Tensor) -> Tensor:
-        r"""Scores candidates of their own for each query. All entities are
-        encoded once, so this is for many candidates in all, as of a batch of
-        negatives; keys of candidates are never stored.
-
-        Args:
-            head_index (torch.Tensor): The head indices, of shape :obj:`[B]`.
-            rel_type (torch.Tensor): The relation types, of shape :obj:`[B]`.
-            key_index (torch.Tensor): The candidates, of shape :obj:`[B, K]`.
-
-        Returns:
-            The scores, of shape :obj:`[B, K]`.
+        r"""Scores candidates :obj:`key_index`, of shape :obj:`[B, K]`, of their
+        own for each query, of shape :obj:`[B]`. All entities are encoded once,
+        so this is for many candidates in all, as of a batch of negatives; keys
+        of candidates are never stored.
         """
         z = self.encode()
         query = self.query(_rows(z, head_index), rel_type)
         key = self.key(z)
-        return self.fuse(
-            {v: gather_scores(x, query[v], key[v], key_index) for v, x in self.scorers.items()}
-        )
+        items = self.scorers.items()
+        return self.fuse({v: gather_scores(x, query[v], key[v], key_index) for v, x in items})
 
     def _rel_emb(self, view: str) -> Embedding:
         emb: Any = self.rel_emb
@@ -250,37 +229,24 @@ class MultimodalKGE(Recorded, KGEModel):
     def predict(
         self, head_index: Tensor, rel_type: Tensor, return_views: bool = False
     ) -> Tensor | tuple[Tensor, dict[str, Tensor], dict[str, float]]:
-        r"""Scores every entity as tail of each query.
-
-        Args:
-            head_index (torch.Tensor): The head indices, of shape :obj:`[B]`.
-            rel_type (torch.Tensor): The relation types, of shape :obj:`[B]`,
-                in :obj:`[0, 2 * num_relations)`.
-            return_views (bool, optional): If set to :obj:`True`, also returns
-                the scores of each view, and its weight in decision fusion.
-                (default: :obj:`False`)
-
-        Returns:
-            The scores, of shape :obj:`[B, N]`.
+        r"""Scores every entity as tail of each query, of shape :obj:`[B]` each,
+        with relation types in :obj:`[0, 2 * num_relations)`: the scores are of
+        shape :obj:`[B, N]`. If :obj:`return_views` is set, also returns those
+        of each view, and its weight in decision fusion.
         """
         check_triples(head_index, rel_type, head_index, self.num_nodes, 2 * self.num_relations)
         z = self.encode()
-        query = self.query({view: x[head_index] for view, x in z.items()}, rel_type)
+        query = self.query(_rows(z, head_index), rel_type)
         score_dict = self.view_similarity(query, self.key(z))
         score = self.fuse(score_dict)
         return (score, score_dict, self.view_weights()) if return_views else score
 
     def loss(self, head_index: Tensor, rel_type: Tensor, *target: Tensor) -> Tensor:
-        r"""Computes the loss of a batch of queries.
-
-        Args:
-            head_index (torch.Tensor): The head indices, of shape :obj:`[B]`.
-            rel_type (torch.Tensor): The relation types, of shape :obj:`[B]`.
-            *target (torch.Tensor): For a 1-N loss, the positives
-                :obj:`pos_index`, of shape :obj:`[2, P]` (row: query, column:
-                tail), or one tail per query, of shape :obj:`[B]`. For a
-                sampled one, :obj:`tail_index`, of shape :obj:`[B]`, and
-                :obj:`neg_index`, of shape :obj:`[B, K]`.
+        r"""Computes the loss of a batch of queries, of shape :obj:`[B]`, and
+        what follows in a batch of :meth:`loader`: for a 1-N loss, the positives
+        :obj:`pos_index`, of shape :obj:`[2, P]` (row: query, column: tail), or
+        one tail per query; for a sampled one, a tail per query and
+        :obj:`neg_index`, of shape :obj:`[B, K]`.
         """
         return self.view_loss(self.encode(), head_index, rel_type, *target)
 
@@ -300,24 +266,15 @@ class MultimodalKGE(Recorded, KGEModel):
     def loader(
         self, head_index: Tensor, rel_type: Tensor, tail_index: Tensor, **kwargs: Any
     ) -> QueryLoader | NegativeLoader:
-        r"""Returns a mini-batch loader over the given triples, which need to
-        hold inverse triples too: over their queries, or over triples with
-        negatives, as the loss needs.
-
-        Args:
-            head_index (torch.Tensor): The head indices, of shape :obj:`[E]`.
-            rel_type (torch.Tensor): The relation types, of shape :obj:`[E]`.
-            tail_index (torch.Tensor): The tail indices, of shape :obj:`[E]`.
-            **kwargs (optional): Arguments of
-                :class:`~torch_imf.data.QueryLoader` or
-                :class:`~torch_imf.sampler.NegativeLoader`, such as
-                :obj:`batch_size` or :obj:`shuffle`.
-
-        Raises:
-            ValueError: If an id is out of range.
+        r"""Returns a mini-batch loader over facts of shape :obj:`[E]` each,
+        which need to hold inverse triples too, as the loss needs it: a
+        :class:`~torch_imf.data.QueryLoader` or a
+        :class:`~torch_imf.sampler.NegativeLoader`, whose further arguments it
+        takes, such as :obj:`batch_size` or :obj:`shuffle`.
         """
         check_triples(head_index, rel_type, tail_index, self.num_nodes, 2 * self.num_relations)
-        return self.loss_fn.loader(head_index, rel_type, tail_index, self.num_nodes, **kwargs)
+        facts = head_index, rel_type, tail_index
+        return self.loss_fn.loader(facts, self.num_nodes, **kwargs)
 
     @torch.no_grad()
     def test(
@@ -330,26 +287,11 @@ class MultimodalKGE(Recorded, KGEModel):
         log: bool = True,
         index: TripletIndex | None = None,
     ) -> tuple[float, float, float]:
-        r"""Ranks the tails of the given triples among all entities, with
-        PyG's signature. :meth:`torch_imf.evaluate` ranks both sides and knows
-        what to filter by itself.
-
-        Args:
-            head_index (torch.Tensor): The head indices, of shape :obj:`[E]`.
-            rel_type (torch.Tensor): The relation types, of shape :obj:`[E]`.
-            tail_index (torch.Tensor): The tail indices, of shape :obj:`[E]`.
-            batch_size (int, optional): Number of triples to rank at once.
-                (default: :obj:`1024`)
-            k (int, optional): The :math:`k` in Hits@:math:`k`.
-                (default: :obj:`10`)
-            log (bool, optional): If set to :obj:`False`, shows no progress
-                bar. (default: :obj:`True`)
-            index (TripletIndex, optional): The known facts to filter by; an
-                empty one gives unfiltered ranks. If :obj:`None`, the given
-                triples. (default: :obj:`None`)
-
-        Returns:
-            Mean rank (from 1), mean reciprocal rank, and Hits@:math:`k`.
+        r"""Ranks the tails of triples of shape :obj:`[E]` each among all
+        entities, as PyG's models do, and returns their mean rank (from 1), mean
+        reciprocal rank, and Hits@:obj:`k`. Known facts, those of :obj:`index`
+        or else the given triples, are filtered. :meth:`torch_imf.evaluate`
+        ranks both sides and knows what to filter by itself.
         """
         index = TripletIndex(head_index, rel_type, tail_index) if index is None else index
         greater, equal = rank_tails(
@@ -368,7 +310,7 @@ class MultimodalKGE(Recorded, KGEModel):
 
     def objectives(self) -> list[Objective]:
         r"""What one training step takes in turn: the objective :obj:`"model"`,
-        then :meth:`other_objectives`. A loss is called as :meth:`loss`.
+        then :meth:`other_objectives`. Their losses are called as :meth:`loss`.
         """
         others = self.other_objectives()
         taken = {id(p) for other in others for p in other.parameters}
@@ -382,21 +324,14 @@ class MultimodalKGE(Recorded, KGEModel):
 
     @property
     def prediction_buffers(self) -> list[str]:
-        r"""The names of the buffers that predictions need and that no
-        checkpoint has.
-        """
+        r"""The buffers that predictions need and no checkpoint has."""
         return []
 
 
 def make_scorer(
-    scorer: str | type[Scorer] | Scorer, channels: int, rel_channels: int | None = None
+    scorer: str | type[Scorer] | Scorer, channels: int, rel_channels: int | None
 ) -> Scorer:
-    r"""Returns a scorer of embeddings of entities and relations of these
-    sizes.
-
-    Raises:
-        ValueError: If there is none of this name, or one is of other sizes.
-    """
+    r"""Returns a scorer of embeddings of these sizes."""
     out: Scorer = resolve("scorer", scorer, channels, rel_channels)
     sizes = (channels, out.rel_channels if rel_channels is None else rel_channels)
     if (out.channels, out.rel_channels) != sizes:
@@ -405,28 +340,6 @@ def make_scorer(
             f"'rel_channels' (got {(out.channels, out.rel_channels)} and {sizes})"
         )
     return out
-
-
-def check_mix(sampler: Sampler | None, mask_dict: dict[str, Tensor]) -> None:
-    r"""Raises a :class:`ValueError` if a sampler replaces modalities
-    (:class:`~torch_imf.sampler.MANSSampler`) that a model does not join, or
-    that its entities lack.
-    """
-    mixing: Any = sampler
-    if not hasattr(mixing, "mix"):
-        return
-    if not set(mixing.modalities) <= set(mask_dict):
-        raise ValueError(
-            f"The sampler replaces {mixing.modalities} in joint embeddings (the model joins "
-            f"{list(mask_dict)})"
-        )
-    for name, mask in zip(mixing.modalities, mixing.mask, strict=True):
-        # Entities that both lack it would not differ:
-        if bool((mask.cpu() & ~mask_dict[name].cpu()).any()):
-            raise ValueError(
-                f"Some entities lack modality '{name}'. The sampler needs the 'mask_dict' of the "
-                f"model"
-            )
 
 
 def _rows(z: dict[str, Tensor], index: Tensor) -> dict[str, Tensor]:

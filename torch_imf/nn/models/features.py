@@ -7,19 +7,14 @@ from torch_imf.data.features import check_features
 
 
 class FrozenFeatures(torch.nn.Module):
-    r"""Frozen features of the entities that have a modality, projected to a
-    common size, and one learned vector for those without.
+    r"""Frozen features, of shape :obj:`[N, D]`, of the entities that have a
+    modality, as a mask of shape :obj:`[N]` tells, projected to a common size,
+    and one learned vector for those without.
 
     Features are centred and scaled to rows of norm one on average, so that
     encoders of any scale start alike. They are non-persistent buffers: a
     checkpoint never carries them. Only rows that exist are kept, and all of
     them are projected once per step.
-
-    Args:
-        x (torch.Tensor): The features, of shape :obj:`[N, D]`.
-        mask (torch.Tensor): Which entities have the modality, of shape
-            :obj:`[N]`.
-        out_channels (int): Size of the representations.
     """
 
     x: Tensor

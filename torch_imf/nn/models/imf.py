@@ -7,7 +7,7 @@ from torch.nn import Module
 
 from torch_imf.nn.fusion import DecisionFusion, Fusion
 from torch_imf.nn.losses import Contrastive, Loss
-from torch_imf.nn.models.base import MultimodalKGE, check_mix, make_scorer
+from torch_imf.nn.models.base import MultimodalKGE, make_scorer
 from torch_imf.nn.scorer import ContextualRelationalScorer, Scorer
 from torch_imf.registry import lookup, resolve
 
@@ -38,19 +38,18 @@ class IMF(MultimodalKGE):
         fit(model, data)
 
     Args:
-        num_nodes, num_relations, hidden_channels, x_dict, mask_dict, struct:
-            As in :class:`MultimodalKGE`. The paper has the frozen vectors of a
-            :class:`~torch_imf.nn.StructuralEncoder` as :obj:`struct`.
+        num_nodes, num_relations, hidden_channels, x_dict, mask_dict, loss, struct,
+            shared_relations: As in :class:`MultimodalKGE`. Predictions are
+            pooled as averaged sigmoids if :obj:`loss.is_binary`, and as a
+            product of experts elsewhere. In the paper, :obj:`struct` are the
+            frozen vectors of a :class:`~torch_imf.nn.StructuralEncoder`; its
+            released code does not share relations.
         scorer (str or Scorer, optional): The scorer, by name, class or as an
             object that is copied and reset for each view. The contextual one
             starts at the log-odds of a random triple unless it is an object.
             (default: :obj:`"contextual"`)
         fusion (str or Fusion, optional): The fusion of modalities.
             (default: :obj:`"imf"`)
-        loss (str or Loss, optional): The loss of each view, the paper's
-            :obj:`"bce"` by default. With it, predictions are pooled as
-            averaged sigmoids, and with others as a product of experts
-            (:obj:`Loss.is_binary`). (default: :obj:`"bce"`)
         contrastive (Contrastive or bool, optional): The contrastive term, in
             effect with the fused view, whose latent representations it aligns;
             :obj:`False` is the paper's *w/o CL*. (default: :obj:`True`)
@@ -64,9 +63,6 @@ class IMF(MultimodalKGE):
             :obj:`['struct']`. (default: :obj:`None`)
         rel_channels (int, optional): Size of relation embeddings. If
             :obj:`None`, the scorer decides. (default: :obj:`None`)
-        shared_relations (bool, optional): If set to :obj:`False`, each view
-            has relation embeddings of its own, as in the released code; the
-            paper shares them. (default: :obj:`True`)
 
     Raises:
         ValueError: As :class:`MultimodalKGE`, or if a view, a pair of the
@@ -93,13 +89,14 @@ class IMF(MultimodalKGE):
     ) -> None:
         x_dict, mask_dict = x_dict or {}, mask_dict or {}
         structure = [] if struct is False else ["struct"]
-        views = choose_views(views, [*structure, *x_dict, *(["fused"] if x_dict else [])])
+        choices = dict.fromkeys([*structure, *x_dict, *(["fused"] if x_dict else [])])
+        views = choose_views(views, list(choices))
         if not isinstance(scorer, Scorer):
             if lookup("scorer", scorer) is ContextualRelationalScorer:
                 bias = -math.log(max(num_nodes, 2))
                 scorer = ContextualRelationalScorer(hidden_channels, rel_channels, logit_bias=bias)
         scorer = make_scorer(scorer, hidden_channels, rel_channels)
-        loss = resolve("loss", loss)
+        loss_fn: Loss = resolve("loss", loss)
         # Modalities that no view looks at are left out altogether:
         names = [name for name in x_dict if "fused" in views or name in views]
         super().__init__(
@@ -109,15 +106,16 @@ class IMF(MultimodalKGE):
             {name: x_dict[name] for name in names},
             {name: mask for name, mask in mask_dict.items() if name in names or name not in x_dict},
             scorers={view: copy.deepcopy(scorer) for view in views},
-            loss=loss,
+            loss=loss_fn,
             struct=struct,
-            decision=make_decision(decision, views, loss.is_binary),
+            decision=make_decision(decision, views, loss_fn.is_binary),
             shared_relations=shared_relations,
         )
-        check_mix(self.sampler, {})  # Views are scored apart: there is nothing to mix.
-        self.contrastive = contrastive if isinstance(contrastive, Contrastive) else None
-        if contrastive is True:
-            self.contrastive = Contrastive()
+        if hasattr(self.sampler, "mix"):
+            raise ValueError(
+                f"{self.sampler} replaces modalities in joint embeddings, but IMF scores each apart"
+            )
+        self.contrastive = (Contrastive() if contrastive is True else contrastive) or None
         self.fusion: Fusion | None = None
         if "fused" in views:
             in_channels = dict.fromkeys([*structure, *names], hidden_channels)
@@ -153,11 +151,7 @@ class IMF(MultimodalKGE):
 
 
 def choose_views(views: list[str] | None, choices: list[str]) -> list[str]:
-    r"""Returns the views of a model, all of them by default.
-
-    Raises:
-        ValueError: If one is unknown or given twice, or there is none.
-    """
+    r"""Returns the views of a model, all of them by default."""
     out = list(choices if views is None else views)
     if not set(out) <= set(choices) or len(out) == 0 or len(set(out)) < len(out):
         raise ValueError(f"'views' need to be distinct ones of {choices} (got {out})")
@@ -167,9 +161,7 @@ def choose_views(views: list[str] | None, choices: list[str]) -> list[str]:
 def make_decision(
     decision: DecisionFusion | dict[str, float] | float | None, views: list[str], sigmoid: bool
 ) -> DecisionFusion | None:
-    r"""Returns the fusion of the predictions of several views, if there are
-    several.
-    """
+    r"""Returns the fusion of the predictions of views, if there are several."""
     if len(views) == 1:
         return None
     if isinstance(decision, DecisionFusion):

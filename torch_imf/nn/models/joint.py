@@ -9,10 +9,10 @@ from torch.utils.checkpoint import checkpoint
 from torch_imf.nn.fusion import Fusion
 from torch_imf.nn.losses import Loss, Sampled
 from torch_imf.nn.models.adversary import Adversary
-from torch_imf.nn.models.base import MultimodalKGE, check_mix
+from torch_imf.nn.models.base import MultimodalKGE
 from torch_imf.nn.scorer import Scorer
 from torch_imf.registry import resolve
-from torch_imf.sampler.base import Objective
+from torch_imf.sampler.base import Objective, Sampler
 
 #: How many numbers of mixed entities to hold at once.
 CHUNK = 2**22
@@ -77,14 +77,14 @@ class JointKGE(MultimodalKGE):
                 f"{self.__class__.__name__} needs structure or a modality to fuse, and structure "
                 f"for an adversary, which generates modalities from it"
             )
-        scorer = resolve("scorer", scorer, hidden_channels, rel_channels)
+        made: Scorer = resolve("scorer", scorer, hidden_channels, rel_channels)
         super().__init__(
             num_nodes,
             num_relations,
             hidden_channels,
             x_dict,
             mask_dict,
-            scorers={"fused": scorer},
+            scorers={"fused": made},
             loss=loss,
             struct=struct,
             tie_inverses=tie_inverses,
@@ -92,10 +92,10 @@ class JointKGE(MultimodalKGE):
         check_mix(self.sampler, self.masks())
         in_channels = dict.fromkeys(names, hidden_channels)
         self.fusion: Fusion = resolve("fusion", fusion, in_channels, hidden_channels)
-        if self.fusion.out_channels != self.num_parts * scorer.channels:
+        if self.fusion.out_channels != self.num_parts * made.channels:
             raise ValueError(
                 f"The fusion yields embeddings of size {self.fusion.out_channels}, but the scorer "
-                f"takes those of size {self.num_parts * scorer.channels}"
+                f"takes those of size {self.num_parts * made.channels}"
             )
         self.adversary = adversary or None
         if self.adversary is not None:
@@ -118,16 +118,10 @@ class JointKGE(MultimodalKGE):
         return {"fused": self.fusion(e_dict, mask_dict)}
 
     def mixed(self, e_dict: dict[str, Tensor], index_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-        r"""Represents entities that have each modality of another entity.
-
-        Args:
-            e_dict (dict[str, torch.Tensor]): The embeddings of all entities in
-                each modality (:meth:`embed`).
-            index_dict (dict[str, torch.Tensor]): The entity to take each
-                modality from, of one shape.
-
-        Returns:
-            Joint embeddings, of shape :obj:`[*, C]`.
+        r"""Represents entities that have each modality of another one: the
+        joint embeddings, of shape :obj:`[*, C]`, given those of all entities in
+        each modality (:meth:`embed`), and the entities, of one shape, to take
+        each modality from.
         """
         e_dict = {name: F.embedding(index_dict[name], x) for name, x in e_dict.items()}
         masks = {name: mask[index_dict[name]] for name, mask in self.masks().items()}
@@ -161,18 +155,11 @@ class JointKGE(MultimodalKGE):
             return self.similarity(query, self.key(self.mixed(e_dict, index_dict)))
 
         size = struct.size(1) * self.hidden_channels * len(e_dict)
-        rows = torch.arange(struct.size(0), device=struct.device).split(max(1, CHUNK // size))
-        return torch.cat(
-            [
-                checkpoint(
-                    score,
-                    {view: x[i] for view, x in query.items()},
-                    {name: x[i] for name, x in index_dict.items()},
-                    use_reentrant=False,
-                )
-                for i in rows
-            ]
-        )
+        out = []
+        for i in torch.arange(struct.size(0), device=struct.device).split(max(1, CHUNK // size)):
+            parts = ({name: x[i] for name, x in d.items()} for d in (query, index_dict))
+            out.append(checkpoint(score, *parts, use_reentrant=False))
+        return torch.cat(out)
 
     def loss(self, head_index: Tensor, rel_type: Tensor, *target: Tensor) -> Tensor:
         z = self.encode()
@@ -183,19 +170,53 @@ class JointKGE(MultimodalKGE):
         return loss + self.adversary.weight * self.adversary.loss(self, z, *facts)
 
     def generator_loss(self, head_index: Tensor, rel_type: Tensor, *target: Tensor) -> Tensor:
-        r"""Computes the loss of the generators of the adversary, called as
-        :meth:`loss`.
-        """
+        r"""The loss of the generators of the adversary."""
         assert self.adversary is not None
         facts = self.loss_fn.facts(head_index, rel_type, *target)
         return self.adversary.generator_loss(self, *facts)
 
     def other_objectives(self) -> list[Objective]:
-        r"""What is trained beside the model: a :obj:`"sampler"` that learns,
-        and the :obj:`"generator"` of the adversary.
-        """
         others = super().other_objectives()
         if self.adversary is None or self.adversary.weight == 0:
             return others
         params = list(self.adversary.parameters())
         return [*others, Objective("generator", params, self.generator_loss)]
+
+
+class AdaMF(JointKGE):
+    r"""The AdaMF-MAT model from the `"Unleashing the Power of Imbalanced
+    Modality Information for Multi-modal Knowledge Graph Completion"
+    <https://arxiv.org/abs/2402.15444>`_ paper: entities are the adaptive
+    fusion of structure and all modalities (Eq. 2-5), scored by RotatE (Eq. 6)
+    and trained against self-adversarial negatives (Eq. 7-8) and, with an
+    :obj:`adversary`, against synthetic modality embeddings (Eq. 9-11). These
+    are the defaults of :class:`JointKGE`, whose arguments it takes.
+
+    Without an :obj:`adversary`, or with one of weight zero, this is plain
+    AdaMF: which is what the commands of the released code train, as they set
+    the weight to zero.
+
+    .. code-block:: python
+
+        model = AdaMF(data.num_nodes, data.num_relations, 400, x_dict, mask_dict)
+        mat = AdaMF(..., adversary=Adversary(weight=0.1))
+    """
+
+
+def check_mix(sampler: Sampler | None, mask_dict: dict[str, Tensor]) -> None:
+    r"""Raises a :class:`ValueError` if a sampler replaces modalities
+    (:class:`~torch_imf.sampler.MANSSampler`) that a model does not join, or
+    that its entities lack.
+    """
+    mixing: Any = sampler
+    names = mixing.modalities if hasattr(mixing, "mix") else []
+    if not set(names) <= set(mask_dict):
+        raise ValueError(
+            f"The sampler replaces {names} in joint embeddings (the model joins {list(mask_dict)})"
+        )
+    for name, mask in zip(names, mixing.mask if names else [], strict=True):
+        # Entities that both lack it would not differ:
+        if bool((mask.cpu() & ~mask_dict[name].cpu()).any()):
+            raise ValueError(
+                f"Some entities lack '{name}'. Give the sampler the model's 'mask_dict'"
+            )

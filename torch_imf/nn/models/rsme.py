@@ -3,10 +3,11 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.nn import Module, ModuleDict
+from torch.nn import Module
 
 from torch_imf.nn.fusion import StackFusion
 from torch_imf.nn.losses import Loss
+from torch_imf.nn.models.features import FrozenFeatures
 from torch_imf.nn.models.joint import JointKGE
 from torch_imf.nn.scorer import ComplEx
 
@@ -30,20 +31,19 @@ class RSME(JointKGE):
 
     .. code-block:: python
 
-        facts = data.edge_subgraph(data.train_mask)
+        head_index, tail_index = data.edge_index[:, data.train_mask]
         percentile = mean_rank_percentile(
-            facts.edge_index[0], facts.edge_type, facts.edge_index[1],
+            head_index, data.edge_type[data.train_mask], tail_index,
             data.x_visual, data.visual_mask, data.num_relations,
         )
         model = RSME(..., gate=percentile <= percentile.quantile(0.2))
 
     In place of images, this takes any modalities: :math:`\mathbf{e}_m` is the
-    mean of their projections, for which the structural embedding stands in if
-    an entity has none, and the cosine is the mean over all modalities, zero in
-    those that one of both lacks. Features are centred first. The paper's
-    filter gate, which chooses the images of an entity, comes before they are
-    encoded. The released code leaves the cosine out of its loss; this trains
-    what it predicts.
+    mean of their projections (:class:`~torch_imf.nn.StackFusion`), and the
+    cosine is the mean over all modalities, zero in those that one of both
+    lacks. Features are centred first. The paper's filter gate, which chooses
+    the images of an entity, comes before they are encoded. The released code
+    leaves the cosine out of its loss; this trains what it predicts.
 
     Args:
         num_nodes, num_relations, hidden_channels, x_dict, mask_dict, struct:
@@ -130,15 +130,14 @@ class RSME(JointKGE):
         return {"fused": torch.cat([z["fused"], *x], dim=-1)}  # [*, 2 * C + D]
 
 
-def unit_features(features: ModuleDict) -> dict[str, Tensor]:
+def unit_features(features: dict[str, FrozenFeatures]) -> dict[str, Tensor]:
     r"""Returns the features of each modality, of shape :obj:`[N, D]`, such that
     the product of all of them, side by side, is the mean of all cosines.
     """
-    modules: dict[str, Any] = dict(features.items())
     out = {}
-    for name, module in modules.items():
+    for name, module in features.items():
         x = F.pad(module.x, (0, 0, 0, 1))[module.row]  # Zero where there are none.
-        out[name] = F.normalize(x, dim=-1) / len(modules) ** 0.5
+        out[name] = F.normalize(x, dim=-1) / len(features) ** 0.5
     return out
 
 

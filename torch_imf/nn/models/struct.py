@@ -18,20 +18,15 @@ class StructuralEmbedding(Recorded, Module):
     Args:
         init (torch.Tensor or torch.nn.Module, optional): Embeddings of shape
             :obj:`[N, C]`, or a module that gives them when called without
-            arguments, such as :class:`~torch_imf.nn.StructuralEncoder`, and
-            is trained jointly. If :obj:`None`, random embeddings.
-            (default: :obj:`None`)
-        rel_emb (torch.Tensor, optional): The relation embeddings to start
-            from, of shape :obj:`[2 R, C_r]`, inverse relations included: those
-            of all views, or of the structural one if views do not share them.
-            (default: :obj:`None`)
+            arguments and is trained jointly, such as a
+            :class:`~torch_imf.nn.StructuralEncoder`. If :obj:`None`, random
+            embeddings. (default: :obj:`None`)
+        rel_emb (torch.Tensor, optional): Relation embeddings, of shape
+            :obj:`[2 R, C_r]`, that those of all views start from, or of the
+            structural one if views do not share them. (default: :obj:`None`)
         freeze (bool, optional): If set to :obj:`True`, the structural
-            embeddings stay as given, as in IMF; a module is called once.
+            embeddings stay as given; a module is called once.
             (default: :obj:`False`)
-
-    Raises:
-        ValueError: If :obj:`init` is something else, or there is nothing to
-            freeze.
     """
 
     init: Tensor | None
@@ -53,6 +48,8 @@ class StructuralEmbedding(Recorded, Module):
                 init = init()
         self.freeze = freeze
         self.module = init if isinstance(init, Module) else None
+        #: Whether a table of the model holds the embeddings and learns them.
+        self.uses_table = self.module is None and not freeze
         # Not persistent: a table holds them, which starts from them again if it is reset.
         for name, x in (("init", init), ("rel_emb", rel_emb)):
             x = x.detach().float() if isinstance(x, Tensor) else None
@@ -60,18 +57,14 @@ class StructuralEmbedding(Recorded, Module):
 
     @classmethod
     def of(cls, struct: "bool | Tensor | Module") -> "StructuralEmbedding | None":
-        r"""Returns what the argument :obj:`struct` of a model stands for:
-        :obj:`None` is no structure at all.
-        """
+        r"""Returns what the argument :obj:`struct` of a model stands for."""
         if isinstance(struct, bool):
             return cls() if struct else None
         return struct if isinstance(struct, cls) else cls(struct)
 
     @torch.no_grad()
     def reset_tables(self, node_emb: Embedding, rel_emb: Embedding) -> None:
-        r"""Lets the embeddings of entities and relations start from those
-        given, if any.
-        """
+        r"""Lets embeddings of entities and relations start from those given."""
         for name, init, table in (
             ("init", self.init, node_emb),
             ("rel_emb", self.rel_emb, rel_emb),
@@ -87,8 +80,8 @@ class StructuralEmbedding(Recorded, Module):
             table.weight.copy_(init)
 
     def forward(self, node_emb: Embedding, index: Tensor | None = None) -> Tensor:
-        r"""Returns the embeddings of the entities :obj:`index`, or of all of
-        them, by the module if there is one, or from the table of a model.
+        r"""Returns the embeddings of entities, or of all of them: those of the
+        module, or of the table of a model if there is none.
         """
         if self.module is None:
             return node_emb.weight if index is None else node_emb(index)

@@ -3,9 +3,8 @@ import torch
 import torch.nn.functional as F
 
 from torch_imf.data import QueryLoader, TripletIndex
-from torch_imf.nn import KGE, DistMult, RotatE, TransE
-from torch_imf.nn.models.one_to_n import OneToNLoss
-from torch_imf.registry import class_names
+from torch_imf.nn import DURA, KGE, DistMult, OneToN, Regularizer, RotatE, TransE
+from torch_imf.registry import class_names, resolve
 
 
 def naive(loss, score, pos_index, label_smoothing):
@@ -21,8 +20,7 @@ def naive(loss, score, pos_index, label_smoothing):
 @pytest.mark.parametrize("loss", ["bce", "ce"])
 @pytest.mark.parametrize("scorer", class_names("scorer"))
 def test_loss_equals_naive(fake, loss, scorer):
-    model = KGE(fake.num_nodes, fake.num_relations, 16, scorer, loss, label_smoothing=0.1)
-    assert str(model.loss_fn) == f"OneToNLoss('{loss}')"
+    model = KGE(fake.num_nodes, fake.num_relations, 16, scorer=scorer, loss=OneToN(loss, 0.1))
     model.eval()  # No dropout.
     index = TripletIndex.from_data(fake)
     head, rel = (x[:6] for x in index.queries())
@@ -42,7 +40,7 @@ def test_loss_and_gradient_equal_naive_for_any_similarity(loss, label_smoothing,
     key = torch.randn(23, 8, dtype=torch.double, requires_grad=True)
     pos_index = (torch.rand(4, 23) < 0.2).nonzero().t()  # The last query has none.
     pos_index = pos_index[:, torch.randperm(pos_index.size(1))]
-    out = OneToNLoss(loss, label_smoothing)(scorer, query, key, pos_index)
+    out = OneToN(loss, label_smoothing)(scorer, query, key, pos_index)
     expected = naive(loss, scorer.similarity(query, key), pos_index, label_smoothing)
     assert torch.allclose(out, expected)
     grads = torch.autograd.grad(out, [query, key])
@@ -50,29 +48,36 @@ def test_loss_and_gradient_equal_naive_for_any_similarity(loss, label_smoothing,
         assert torch.allclose(grad, other)
 
 
-@pytest.mark.parametrize("scorer", [TransE(8), DistMult(8)])
-def test_regularization(scorer):
-    query, key = torch.randn(4, 8), torch.randn(9, 8)
-    row, col = pos_index = torch.tensor([[0, 1, 1, 2, 3], [8, 0, 3, 5, 2]])
-    out = OneToNLoss("ce", regularization=0.1)(scorer, query, key, pos_index)
-    norm = query[row].square().sum(-1) + key[col].square().sum(-1)
-    assert torch.allclose(out - OneToNLoss("ce")(scorer, query, key, pos_index), 0.1 * norm.mean())
-
-
 @pytest.mark.parametrize("loss", ["bce", "ce"])
 def test_loss_in_low_precision(loss):
     query, key = 50 * torch.randn(4, 8), 50 * torch.randn(9, 8)  # Scores far from zero.
     pos_index = torch.tensor([[0, 1, 1, 2, 3], [8, 0, 3, 5, 2]])
-    truth = OneToNLoss(loss)(RotatE(8), query.double(), key.double(), pos_index)
-    out = OneToNLoss(loss)(RotatE(8), query.bfloat16(), key.bfloat16(), pos_index)
+    truth = OneToN(loss)(RotatE(8), query.double(), key.double(), pos_index)
+    out = OneToN(loss)(RotatE(8), query.bfloat16(), key.bfloat16(), pos_index)
     assert out.dtype == torch.float
     assert torch.allclose(out.double(), truth, rtol=0.02)
 
 
 @pytest.mark.parametrize("scorer", [TransE(8), DistMult(8)])
-def test_no_positives_add_nothing(scorer):
-    args = (torch.randn(4, 8), torch.randn(9, 8), torch.empty(2, 0, dtype=torch.long))
-    assert OneToNLoss("ce", regularization=0.1)(scorer, *args) == 0
+def test_dura(scorer):
+    query, key = torch.randn(4, 8), torch.randn(9, 8)
+    row, col = pos_index = torch.tensor([[0, 1, 1, 2, 3], [8, 0, 3, 5, 2]])
+    loss = OneToN("ce", regularizer=DURA(0.2))
+    norm = query[row].square().sum(-1) + key[col].square().sum(-1)
+    out = loss(scorer, query, key, pos_index) - OneToN("ce")(scorer, query, key, pos_index)
+    assert torch.allclose(out, 0.2 * norm.mean())
+    assert loss(scorer, query, key, torch.empty(2, 0, dtype=torch.long)) == 0
+
+
+def test_a_regularizer_of_your_own():
+    class Spread(Regularizer):
+        def forward(self, query, key, pos_index, count):
+            return self.weight * count.max()
+
+    args = DistMult(4), torch.randn(2, 4), torch.randn(5, 4), torch.tensor([[0, 0], [1, 2]])
+    for given in (Spread, Spread(0.1)):
+        out = OneToN("ce", regularizer=given)(*args) - OneToN("ce")(*args)
+        assert torch.allclose(out, torch.tensor(0.2))
 
 
 def test_facts_of_a_batch(fake):
@@ -88,11 +93,21 @@ def test_facts_of_a_batch(fake):
     assert all(torch.equal(x, y) for x, y in zip(model.loss_fn.facts(*facts), facts, strict=True))
 
 
+def test_by_name():
+    for name in ("bce", "ce"):
+        loss = resolve("loss", name, regularizer="dura")
+        assert str(loss) == f"OneToN('{name}')" and loss.is_binary == (name == "bce")
+        assert str(loss.regularizer) == "DURA(0.1)"
+    assert resolve("loss", OneToN).loss == "bce"
+
+
 def test_errors():
     with pytest.raises(ValueError, match="Invalid 'loss' argument"):
-        OneToNLoss("hinge")
+        OneToN("hinge")
     with pytest.raises(ValueError, match=r"'label_smoothing' needs to be in \[0, 1\)"):
-        OneToNLoss("bce", label_smoothing=1.0)
+        OneToN("bce", label_smoothing=1.0)
     for value in (-0.1, float("nan")):
-        with pytest.raises(ValueError, match="'regularization' cannot be negative"):
-            OneToNLoss("bce", regularization=value)
+        with pytest.raises(ValueError, match="'weight' of a regularizer cannot be negative"):
+            DURA(value)
+    with pytest.raises(ValueError, match="There is no regularizer 'duraa'. Did you mean 'dura'"):
+        OneToN("bce", regularizer="duraa")

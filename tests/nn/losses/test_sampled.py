@@ -1,0 +1,106 @@
+import pytest
+import torch
+
+from torch_imf import evaluate, fit
+from torch_imf.nn import KGE, Sampled, self_adversarial_loss
+from torch_imf.nn.losses.sampled import shared_negatives
+from torch_imf.registry import resolve
+from torch_imf.sampler import BernoulliSampler, NegativeLoader, Sampler, UniformSampler
+
+
+class Shared(Sampler):
+    """All facts of a chunk have the same negatives."""
+
+    def __init__(self, num_nodes, index=None, num_negatives=1, size=4):
+        super().__init__(num_nodes, index, num_negatives)
+        self.size = size
+
+    def forward(self, head_index, rel_type, tail_index):
+        draw = torch.randint(self.num_nodes, (head_index.numel(), self.num_negatives))
+        neg_index = draw[:: self.size].repeat_interleave(self.size, dim=0)[: head_index.numel()]
+        return neg_index.masked_fill(neg_index == tail_index.unsqueeze(1), -1)
+
+
+@pytest.mark.parametrize("sampler", ["bernoulli", BernoulliSampler])
+def test_sampled(fake, sampler):
+    loss = Sampled(3, 0.5, sampler)
+    assert str(loss) == f"Sampled(num_negatives=3, temperature=0.5, sampler={sampler!r})"
+    model = KGE(fake.num_nodes, fake.num_relations, 8, scorer="transe", loss=loss)
+    facts = fake.edge_index[0], fake.edge_type, fake.edge_index[1]
+    loader = model.loader(*facts, batch_size=64)
+    assert isinstance(loader, NegativeLoader) and isinstance(loader.sampler, BernoulliSampler)
+    head_index, rel_type, tail_index, neg_index = next(iter(loader))
+    assert neg_index.size() == (64, 3)
+
+    pos_score = model(head_index, rel_type, tail_index)
+    query = (x.repeat_interleave(3) for x in (head_index, rel_type))
+    neg_score = model(*query, neg_index.clamp(min=0).view(-1)).view(64, 3)
+    expected = self_adversarial_loss(pos_score, neg_score, 0.5, neg_index >= 0)
+    out = model.loss(head_index, rel_type, tail_index, neg_index)
+    assert torch.allclose(out, expected, atol=1e-6)
+    batch = model.loss_fn.facts(head_index, rel_type, tail_index, neg_index)
+    assert all(torch.equal(x, y[:64]) for x, y in zip(batch, facts, strict=True))
+
+    for kwargs in ({"num_negatives": 0}, {"temperature": -1.0}):
+        with pytest.raises(ValueError, match=next(iter(kwargs))):
+            Sampled(**kwargs)
+
+
+@pytest.mark.parametrize("scorer", ["rotate", "transe", "distmult"])
+def test_kge_trains_on_samples(fake, scorer):
+    torch.manual_seed(0)
+    model = KGE(fake.num_nodes, fake.num_relations, 32, scorer=scorer, loss=Sampled(16))
+    fit(model, fake, 30, 256, lr=0.05, eval_every=30, progress=False)
+    assert evaluate(model, fake)["mrr"] > 0.15  # Chance is 0.04.
+
+
+def test_samplers_of_a_loader(fake):
+    facts = fake.edge_index[0], fake.edge_type, fake.edge_index[1]
+    for name in ("mans", "kbgan"):
+        with pytest.raises(ValueError, match=f"needs to be an object .got '{name}'."):
+            KGE(fake.num_nodes, 5, 8, loss=Sampled(sampler=name)).loader(*facts)
+    model = KGE(fake.num_nodes + 1, 5, 8, loss=Sampled(sampler=UniformSampler(fake.num_nodes)))
+    with pytest.raises(ValueError, match="draws of 150 entities .expected 151"):
+        model.loader(*facts)
+
+
+@pytest.mark.parametrize("name", ["transe", "rotate", "distmult", "conve"])
+def test_facts_that_share_negatives(name):
+    # The last chunk is a part, and some negatives are none for a fact, or for all of a chunk.
+    torch.manual_seed(0)
+    scorer = resolve("scorer", name, 8).eval()
+    x, rel = torch.randn(30, 8), torch.randn(10, scorer.rel_channels)
+    neg_index = torch.randint(30, (3, 5)).repeat_interleave(4, dim=0)[:10]
+    neg_index = neg_index.masked_fill(torch.rand(10, 5) < 0.3, -1)
+    neg_index[:4, 2] = -1
+    tail_index = torch.randint(30, (10,))
+    perm = torch.tensor([0, 4, 8, 1, 5, 9, 2, 6, 3, 7])  # Where neighbors share none.
+    assert shared_negatives(neg_index)[1] == 4 and shared_negatives(neg_index[perm]) is None
+
+    outs = []
+    for i in (torch.arange(10), perm):
+        node = x.clone().requires_grad_()
+        query, key = scorer.query(node[:10][i], rel[i]), scorer.key(node)
+        loss = Sampled(5)(scorer, query, key, tail_index[i], neg_index[i])
+        outs.append((loss, *torch.autograd.grad(loss, node)))
+    assert all(torch.allclose(*pair, atol=1e-6) for pair in zip(*outs, strict=True))
+    neg_index[5, 0], neg_index[6, 0] = 3, 4
+    assert shared_negatives(neg_index) is None  # Not shared after all: scored one by one.
+
+
+def test_two_loaders_of_one_loss(fake):
+    # Whatever the loaders sample, and whichever came last, a batch tells what it shares.
+    model = KGE(fake.num_nodes, fake.num_relations, 8, scorer="transe", loss=Sampled(4))
+    facts = fake.edge_index[0], fake.edge_type, fake.edge_index[1]
+    own = model.loader(*facts, batch_size=20)
+    before = dict(model.loss_fn.__dict__)
+    for sampler, size in ((Shared(fake.num_nodes, None, 6), 4), (own.sampler, None), (Shared, 4)):
+        if isinstance(sampler, type):
+            sampler = Sampled(4, sampler=sampler).loader(facts, fake.num_nodes).sampler
+        *fact, neg_index = next(iter(NegativeLoader(*facts, sampler, batch_size=20)))
+        shared = shared_negatives(neg_index)
+        assert (None if shared is None else shared[1]) == size
+        score = model.score(*fact[:2], neg_index.clamp(min=0))
+        expected = self_adversarial_loss(model(*fact), score, 1.0, neg_index >= 0)
+        assert torch.allclose(model.loss(*fact, neg_index), expected, atol=1e-6)
+    assert model.loss_fn.__dict__ == before
