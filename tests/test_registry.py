@@ -228,10 +228,10 @@ def test_parts_have_the_sizes_of_the_model(fake):
     settings = {"fusion": "imf", "fusion.latent_channels": 3, "struct": False}
     model = build_model("adamf", fake, hidden_channels=8, scorer="transe", **settings)
     assert isinstance(model, AdaMF) and isinstance(model.scorers["fused"], TransE)
-    assert isinstance(model.fusion, IMFFusion) and model.fusion.latent_channels == 3
+    assert isinstance(model.fusion, IMFFusion) and model.fusion.init_args["latent_channels"] == 3
     assert set(model.fusion.in_channels) == {"visual", "text", "numeric"}
     model = build_model("imf", fake, hidden_channels=8, fusion="mutan", **{"fusion.rank": 3})
-    assert isinstance(model.fusion, MutanFusion) and model.fusion.rank == 3
+    assert isinstance(model.fusion, MutanFusion) and model.fusion.init_args["rank"] == 3
     assert set(model.fusion.in_channels) == {"struct", "visual", "text", "numeric"}
 
 

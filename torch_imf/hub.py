@@ -440,7 +440,6 @@ def _found(folder: str | os.PathLike[str], revision: str | None) -> str:
 
 
 def _entry(name: str, content: bytes) -> dict[str, str]:
-    # The name of a file, after its content, and its digest.
     digest = hashlib.sha256(content).hexdigest()
     stem, _, suffix = name.partition(".")
     return {"file": f"{stem}-{digest[:12]}.{suffix}", "sha256": digest}

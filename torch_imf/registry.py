@@ -115,9 +115,8 @@ def base_class(kind: str) -> type:
 
 
 def classes(kind: str) -> dict[str, type]:
-    r"""Returns all classes of a kind by the name to choose them by: those that
-    the package exports, those that were registered (:meth:`register`), and
-    those of entry points.
+    r"""Returns all classes of a kind by the name to choose them by: those of
+    the package, those that were registered, and those of entry points.
     """
     module, base = import_module(f"torch_imf.{KINDS[kind][0]}"), base_class(kind)
     own = [getattr(module, name) for name in module.__all__]
@@ -429,8 +428,7 @@ def build_model(
     Sizes, features and masks are those of the graph.
 
     Args:
-        model (str or type): The name of a model, *e.g.*, :obj:`"imf"`, or its
-            class.
+        model (str or type): The name of a model, or its class.
         data (Data): The graph.
         **settings: The settings (:meth:`describe_settings` lists them).
 
@@ -450,7 +448,7 @@ def build_model(
     facts = (int(data.num_nodes), int(data.num_relations), x_dict, mask_dict)
     sizes = (size, settings.get("rel_channels"), dict.fromkeys(names, size), size)
     given = dict(zip(FACTS, facts, strict=True)), dict(zip(SIZES, sizes, strict=True))
-    return _build(cls, settings, "", given[0], given[1])
+    return _build(cls, settings, "", *given)
 
 
 def check_value(key: str, value: Any, setting: Setting) -> None:
