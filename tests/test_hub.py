@@ -504,10 +504,8 @@ class FakeHub:
         choose = huggingface_hub.utils.filter_repo_objects
         files, old = sorted(os.listdir(folder_path)), self.repos[repo_id]
         gone = set(choose(old, allow_patterns=delete_patterns))
-        new = {
-            x: open(f"{folder_path}/{x}", "rb").read()
-            for x in choose(files, allow_patterns=allow_patterns)
-        }
+        names = choose(files, allow_patterns=allow_patterns)
+        new = {name: Path(folder_path, name).read_bytes() for name in names}
         self.repos[repo_id] = {k: x for k, x in old.items() if k not in gone} | new
         return huggingface_hub.CommitInfo(
             commit_url=f"https://huggingface.co/{repo_id}/commit/{len(new)}",

@@ -2,7 +2,7 @@ r"""Models that are kept in a folder, or shared on the Hugging Face Hub.
 
 :class:`huggingface_hub.PyTorchModelHubMixin` does not serve here: of the
 arguments of a constructor it keeps those that are JSON, so that :obj:`IMF(...,
-x_dict)` comes back without modalities and refuses its own weights; and it has
+x_dict)` comes back without its modalities, and without a word; and it has
 neither digests nor a graph.
 """
 
