@@ -14,7 +14,7 @@ from torch_imf.datasets.download import download
 from torch_imf.datasets.sources import RawFile
 from torch_imf.encoders import PixelEncoder
 from torch_imf.encoders.cache import FeatureCache
-from torch_imf.pretrained import from_pretrained, save_pretrained
+from torch_imf.hub import from_pretrained, save_pretrained
 from torch_imf.training.checkpoint import TrainingState
 
 resource = pytest.importorskip("resource")

@@ -18,13 +18,15 @@ from .answers.probability import Temperature as Temperature
 from .answers.probability import calibration_error as calibration_error
 from .answers.probability import fit_temperature as fit_temperature
 from .answers.weights import calibrate as calibrate
-from .build import build_model as build_model
 from .evaluation.evaluate import evaluate as evaluate
+from .hub import from_pretrained as from_pretrained
+from .hub import pretrained_graph as pretrained_graph
+from .hub import push_to_hub as push_to_hub
+from .hub import save_pretrained as save_pretrained
 from .nn import *
-from .pretrained import from_pretrained as from_pretrained
-from .pretrained import pretrained_graph as pretrained_graph
-from .pretrained import save_pretrained as save_pretrained
-from .settings import describe_settings as describe_settings
+from .registry import build_model as build_model
+from .registry import describe_settings as describe_settings
+from .registry import register as register
 from .training.fit import fit as fit
 from .training.fit import train as train
 from .training.tensorboard import TensorBoard as TensorBoard

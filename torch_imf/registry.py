@@ -1,18 +1,30 @@
-r"""What there is in the package, by name, imported when it is asked for; and
-the arguments that each part was made with, recorded once.
+r"""What there is in the package, by name, imported when it is asked for; the
+arguments that each part was made with, recorded once; and models that are made
+of settings.
 """
 
 import ast
 import difflib
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+import math
+import numbers
+import operator
+import re
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from importlib import import_module
-from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, TypeVar
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin
 
 import lazy_loader
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
+
+    from torch_imf.nn.models import MultimodalKGE
 
 Cls = TypeVar("Cls", bound=type)
 
@@ -80,13 +92,19 @@ def register(cls: Cls) -> Cls:
     :obj:`"torch_imf"` instead.
 
     Raises:
-        ValueError: If it derives from no base class of :obj:`KINDS`.
+        ValueError: If it derives from no base class of :obj:`KINDS`, or its
+            name is that of a class of this package.
     """
-    if not any(issubclass(cls, base_class(kind)) for kind in KINDS):
+    kind = _kind(cls)
+    if kind is None:
         bases = [base for _, base in KINDS.values()]
         raise ValueError(f"'{cls.__name__}' needs to derive from one of {bases}")
-    if cls not in _registered:
-        _registered.append(cls)
+    known = classes(kind)
+    for name in names_of(cls, kind):
+        if name in known and ":" not in class_name(known[name]):
+            raise ValueError(f"There is a {kind} '{name}' already. Rename '{cls.__name__}'")
+    # One that a notebook has defined again takes the place of the old one:
+    _registered[:] = [x for x in _registered if class_name(x) != class_name(cls)] + [cls]
     return cls
 
 
@@ -97,23 +115,29 @@ def base_class(kind: str) -> type:
 
 
 def classes(kind: str) -> dict[str, type]:
-    r"""Returns all classes of a kind by the name to choose them by: those that
-    the package exports, those that were registered (:meth:`register`), and
-    those of entry points.
+    r"""Returns all classes of a kind by the name to choose them by: those of
+    the package, those that were registered, and those of entry points.
     """
     module, base = import_module(f"torch_imf.{KINDS[kind][0]}"), base_class(kind)
     own = [getattr(module, name) for name in module.__all__]
-    found = [*own, *_registered, *_loaded_entry_points()]
     out: dict[str, type] = {}
-    for cls in found:
+    for cls in [*own, *_registered, *_loaded_entry_points()]:
         if isinstance(cls, type) and issubclass(cls, base) and cls is not base:
-            out |= dict.fromkeys(names_of(cls, kind), cls)
+            out = dict.fromkeys(names_of(cls, kind), cls) | out  # The first one of a name.
     return out
 
 
 @functools.cache
 def _loaded_entry_points() -> list[type]:
-    return [entry.load() for entry in entry_points(group=GROUP)]
+    from importlib.metadata import entry_points  # Which takes its time.
+
+    out = []
+    for entry in entry_points(group=GROUP):
+        try:
+            out.append(entry.load())
+        except Exception as error:  # Whatever another package does, this one is of use.
+            warnings.warn(f"'{entry.value}' cannot be imported ({error})", stacklevel=3)
+    return out
 
 
 def names_of(cls: type, kind: str) -> Iterable[str]:
@@ -128,6 +152,11 @@ def names_of(cls: type, kind: str) -> Iterable[str]:
     return [name if kind == "dataset" else name.removesuffix(KINDS[kind][1]).lower()]
 
 
+def class_names(kind: str) -> list[str]:
+    r"""Returns the names of all classes of a kind."""
+    return list(dict.fromkeys(cls.__name__ for cls in classes(kind).values()))
+
+
 def lookup(kind: str, query: str | type) -> type:
     r"""Returns a class of a kind, given by its name (whatever its case, with or
     without dashes), as :obj:`"my_package:Twist"`, or as itself.
@@ -135,27 +164,7 @@ def lookup(kind: str, query: str | type) -> type:
     Raises:
         ValueError: If there is none of this name. The message names the nearest.
     """
-    base = base_class(kind)
-    if isinstance(query, str) and ":" in query:
-        module, _, name = query.partition(":")
-        try:
-            query = getattr(import_module(module), name)
-        except (ImportError, AttributeError) as error:
-            raise ValueError(f"The {kind} '{query}' cannot be imported ({error})") from error
-    if isinstance(query, type) and issubclass(query, base):
-        return query
-    known = classes(kind)
-    names = {_plain(cls.__name__): cls for cls in known.values()}
-    names |= {_plain(name): cls for name, cls in known.items()}
-    if isinstance(query, str) and _plain(query) in names:
-        return names[_plain(query)]
-    near = difflib.get_close_matches(_plain(str(query)), map(_plain, known), n=1)
-    hint = f" Did you mean '{next(x for x in known if _plain(x) == near[0])}'?" if near else ""
-    raise ValueError(f"There is no {kind} '{query}'.{hint} Choose of {sorted(known)}")
-
-
-def _plain(name: str) -> str:
-    return name.lower().replace("-", "").replace("_", "").replace(" ", "")
+    return _find(kind, query)[0]
 
 
 def resolve(kind: str, query: Any, *args: Any, **kwargs: Any) -> Any:
@@ -165,24 +174,69 @@ def resolve(kind: str, query: Any, *args: Any, **kwargs: Any) -> Any:
     Raises:
         ValueError: If there is none of this name.
     """
-    if not isinstance(query, str | type):
-        if isinstance(query, base_class(kind)):
-            return query
+    if isinstance(query, str | type):
+        cls, preset = _find(kind, query)
+        part = cls(*args, **{**preset, **kwargs})
+    elif isinstance(query, base_class(kind)):
+        part = query
+    else:
         raise ValueError(f"Expected a {kind}, its class or its name (got {query!r})")
-    cls = lookup(kind, query)
-    aliases = cls.__dict__.get("aliases", {})
-    preset: dict[str, Any] = next(
-        (x for name, x in aliases.items() if _plain(name) == _plain(str(query))), {}
-    )
-    return cls(*args, **{**preset, **kwargs})
+    maker = _maker.get()
+    if maker is not None and isinstance(maker.init_args.get(kind), str):
+        maker.init_args[kind] = describe(part)  # What has become of a name.
+    return part
+
+
+def _find(kind: str, query: str | type) -> tuple[type, dict[str, Any]]:
+    # The class, and the arguments that its name stands for.
+    base, cls = base_class(kind), query
+    if isinstance(query, str) and ":" in query:
+        module, _, name = query.partition(":")
+        try:
+            cls = getattr(import_module(module), name)
+        except (ImportError, AttributeError) as error:
+            raise ValueError(f"The {kind} '{query}' cannot be imported ({error})") from error
+    if not isinstance(cls, str):
+        if isinstance(cls, type) and issubclass(cls, base):
+            return cls, {}
+        raise ValueError(f"'{query}' is no {kind}: it does not derive from '{base.__name__}'")
+    known = classes(kind)
+    by_name: dict[str, tuple[type, dict[str, Any]]]
+    by_name = {_simple(x.__name__): (x, {}) for x in known.values()}
+    for name, x in known.items():
+        by_name[_simple(name)] = (x, x.__dict__.get("aliases", {}).get(name, {}))
+    if _simple(cls) in by_name:
+        return by_name[_simple(cls)]
+    near = difflib.get_close_matches(_simple(cls), map(_simple, known), n=1)
+    hint = f" Did you mean '{next(x for x in known if _simple(x) == near[0])}'?" if near else ""
+    raise ValueError(f"There is no {kind} '{query}'.{hint} Choose of {sorted(known)}")
+
+
+def _simple(name: str) -> str:
+    return name.lower().replace("-", "").replace("_", "").replace(" ", "")
+
+
+def _kind(cls: type) -> str | None:
+    # By name, as base classes would need to be imported to be compared.
+    kinds = {f"torch_imf.{package}.{name}": kind for kind, (package, name) in KINDS.items()}
+    bases = (f"{x.__module__.rpartition('.')[0]}.{x.__name__}" for x in cls.__mro__)
+    return next((kinds[base] for base in bases if base in kinds), None)
 
 
 # The arguments that parts were made with ########################################################
 
 
+_maker: ContextVar["Recorded | None"] = ContextVar("maker", default=None)
+#: What is no plain value, and so no setting.
+_OMITTED: Any = object()
+
+
 class Recorded:
     r"""A base class of parts that know the arguments of their constructor:
-    :obj:`init_args`, by name, defaults included, as they were given.
+    :obj:`init_args`, by name, defaults included, as plain values. Parts among
+    them are there as :meth:`describe` has them, also if they were given by
+    name. Of a dictionary of tensors there are its keys; other tensors and
+    objects are left out, so that nothing is kept alive.
     """
 
     init_args: dict[str, Any]
@@ -195,27 +249,63 @@ class Recorded:
 
         @functools.wraps(init)
         def recorded(self: Any, *args: Any, **kwargs: Any) -> None:
-            if "init_args" not in self.__dict__:  # That of the class itself comes first.
-                bound = inspect.signature(init).bind(self, *args, **kwargs)
-                bound.apply_defaults()
-                given = dict(bound.arguments)
-                given.pop(next(iter(given)))
-                self.__dict__["init_args"] = given
-            init(self, *args, **kwargs)
+            if "init_args" in self.__dict__:  # By the class of the object, which comes first.
+                return init(self, *args, **kwargs)
+            bound = inspect.signature(init).bind(self, *args, **kwargs)
+            bound.apply_defaults()
+            values = {name: _plain(x) for name, x in list(bound.arguments.items())[1:]}
+            self.__dict__["init_args"] = {k: x for k, x in values.items() if x is not _OMITTED}
+            token = _maker.set(self)
+            try:
+                init(self, *args, **kwargs)
+            finally:
+                _maker.reset(token)
 
         cls.__init__ = recorded  # type: ignore[method-assign]
 
 
-def import_class(name: str, allowed: Sequence[type] = ()) -> type:
-    r"""Returns the class that a description names: one of this package, of
-    those that were registered, or of those allowed.
+def describe(module: object) -> dict[str, Any]:
+    r"""Returns what a module is made of: the name of its class as
+    :obj:`"class"`, and its :obj:`init_args`. All are plain values that JSON
+    knows, nested by parts.
+
+    Raises:
+        ValueError: If it is not :class:`Recorded`.
     """
-    known = {class_name(cls): cls for cls in [*_registered, *_loaded_entry_points(), *allowed]}
-    for kind in KINDS:
-        known |= {class_name(cls): cls for cls in classes(kind).values()}
-    if name not in known:
-        raise ValueError(f"There is no class '{name}' (known: {sorted(known)})")
-    return known[name]
+    if not isinstance(module, Recorded):
+        raise ValueError(f"A '{type(module).__name__}' does not derive from a class of torch_imf")
+    return {"class": class_name(type(module)), **module.init_args}
+
+
+def make(description: Mapping[str, Any], classes: Sequence[type] = (), **kwargs: Any) -> Any:
+    r"""Makes what :meth:`describe` has described. Only classes of this package
+    are made, those that were registered, those of entry points, and those
+    given; none is imported because a description names it.
+
+    Args:
+        description (dict): The description.
+        classes (list[type], optional): Further classes. (default: :obj:`()`)
+        **kwargs (optional): Arguments that take the place of described ones,
+            or that are left out of descriptions, such as tensors.
+
+    Raises:
+        ValueError: If a class is unknown, or does not take such arguments.
+    """
+    cls = _known_class(description["class"], classes)
+    bound, parts = inspect.signature(cls).bind_partial(), _arguments(cls)
+    arguments = {
+        name: _made(x, classes, name in parts and parts[name].base is not None)
+        for name, x in description.items()
+        if name != "class" and name not in kwargs
+    }
+    bound.arguments.update({**arguments, **kwargs})
+    unknown = sorted(set(bound.arguments) - set(bound.signature.parameters))
+    try:
+        if unknown:
+            raise ValueError(f"unknown are {unknown}")
+        return cls(*bound.args, **bound.kwargs)
+    except Exception as error:  # Those of a file may be anything.
+        raise ValueError(f"'{cls.__name__}' does not take these settings ({error})") from error
 
 
 def class_name(cls: type) -> str:
@@ -226,6 +316,286 @@ def class_name(cls: type) -> str:
     return cls.__name__ if own else f"{cls.__module__}:{cls.__qualname__}"
 
 
-def class_names(kind: str) -> list[str]:
-    r"""Returns the names of all classes of a kind."""
-    return [cls.__name__ for cls in classes(kind).values()]
+def _known_class(name: str, allowed: Sequence[type]) -> type:
+    for package in ("nn", "sampler"):  # Their classes are there once they are imported.
+        module = import_module(f"torch_imf.{package}")
+        for export in module.__all__:
+            getattr(module, export)
+    own = [cls for cls in _subclasses(Recorded) if cls.__module__.startswith("torch_imf.")]
+    for cls in [*allowed, *_registered, *_loaded_entry_points(), *own]:
+        # One that is given may have moved to another module:
+        moved = cls in allowed and re.split("[:.]", name)[-1] == cls.__name__
+        if class_name(cls) == name or (":" in name and moved):
+            return cls
+    raise ValueError(f"There is no class '{name}'. If it is one of yours, pass it in 'classes'")
+
+
+def _subclasses(cls: type) -> list[type]:
+    inner: list[type] = cls.__subclasses__()
+    return [y for x in inner for y in (x, *_subclasses(x))]
+
+
+def _plain(x: Any) -> Any:
+    if x is None or isinstance(x, bool | int | float | str):
+        return x
+    if isinstance(x, numbers.Real):  # Of NumPy.
+        return int(x) if isinstance(x, numbers.Integral) else float(x)
+    if isinstance(x, Recorded):
+        return describe(x)
+    if isinstance(x, type) and issubclass(x, Recorded):
+        return class_name(x)
+    if isinstance(x, list | tuple):
+        values = [_plain(value) for value in x]
+        return _OMITTED if any(value is _OMITTED for value in values) else values
+    if isinstance(x, dict):
+        pairs = {str(key): _plain(value) for key, value in x.items()}
+        return list(pairs) if any(value is _OMITTED for value in pairs.values()) else pairs
+    return _OMITTED
+
+
+def _made(x: Any, allowed: Sequence[type], is_part: bool) -> Any:
+    if isinstance(x, dict) and isinstance(x.get("class"), str):
+        return make(x, allowed)
+    if isinstance(x, list):
+        return [_made(value, allowed, is_part) for value in x]
+    if isinstance(x, dict):
+        return {key: _made(value, allowed, is_part) for key, value in x.items()}
+    # A class, which `lookup` would import:
+    return _known_class(x, allowed) if is_part and isinstance(x, str) and ":" in x else x
+
+
+# Models of settings #############################################################################
+
+#: Arguments that a model takes from the graph, and a part from its model.
+FACTS = ("num_nodes", "num_relations", "x_dict", "mask_dict")
+SIZES = ("channels", "rel_channels", "in_channels", "out_channels")
+
+
+class Setting(NamedTuple):
+    r"""What can be said about a model in plain values (numbers, names, and
+    lists and dictionaries of them).
+    """
+
+    #: Its name, its default, and the types of its plain values.
+    parameter: inspect.Parameter
+    #: The names to choose of, if it is a part.
+    choices: tuple[str, ...] = ()
+
+
+class _Argument(NamedTuple):
+    setting: Setting | None  # If it takes plain values.
+    base: type | None  # The base class of the part that it takes, if any.
+    is_flag: bool = False  # Whether it is the one part of its class, there or not.
+    takes_bool: bool = False
+
+
+def describe_settings(
+    model: "str | type[MultimodalKGE]", settings: Mapping[str, Any] | None = None
+) -> dict[str, Setting]:
+    r"""Lists the settings of a model that :meth:`build_model` takes, those of
+    its parts included, *e.g.*, :obj:`"scorer.dropout"`. Arguments that only
+    take tensors or modules are left out.
+
+    Args:
+        model (str or type): The name of a model, or its class.
+        settings (dict, optional): Some settings. Of these, the parts that are
+            chosen tell what else there is to set. (default: :obj:`None`)
+
+    Raises:
+        ValueError: If there is no such model or part.
+    """
+    cls = lookup("model", model)
+    return dict(_settings(cls, settings or {}, "", FACTS))
+
+
+def build_model(
+    model: "str | type[MultimodalKGE]", data: "Data", /, **settings: Any
+) -> "MultimodalKGE":
+    r"""Builds a model for a graph from flat settings: arguments of its
+    constructor, among which parts go by name, and arguments of these parts,
+    with a dot:
+
+    .. code-block:: python
+
+        build_model("imf", data, hidden_channels=64, **{"scorer.dropout": 0.5})
+        build_model(
+            "adamf", data, hidden_channels=64, scorer="rotate", loss="sampled",
+            **{"loss.sampler": "shared", "adversary.weight": 0.01},
+        )
+
+    A part that is not named is the one that the model has by default; there is
+    an adversary if :obj:`adversary=True` or one of its arguments is given.
+    Sizes, features and masks are those of the graph.
+
+    Args:
+        model (str or type): The name of a model, or its class.
+        data (Data): The graph.
+        **settings: The settings (:meth:`describe_settings` lists them).
+
+    Raises:
+        ValueError: If there is no such model, setting or part, or the model
+            refuses a value.
+    """
+    from torch_imf.data import modalities
+    from torch_imf.data.graph import check_graph
+
+    cls = lookup("model", model)
+    _check_settings(cls, settings)
+    check_graph(data)
+    x_dict, mask_dict = modalities(data)
+    size = settings["hidden_channels"]
+    names = [*(["struct"] if settings.get("struct", True) is not False else []), *x_dict]
+    facts = (int(data.num_nodes), int(data.num_relations), x_dict, mask_dict)
+    sizes = (size, settings.get("rel_channels"), dict.fromkeys(names, size), size)
+    given = dict(zip(FACTS, facts, strict=True)), dict(zip(SIZES, sizes, strict=True))
+    return _build(cls, settings, "", *given)
+
+
+def check_value(key: str, value: Any, setting: Setting) -> None:
+    r"""Raises a :class:`ValueError` if a plain value is of none of the types
+    of a setting.
+    """
+    types = [get_origin(x) or x for x in union_types(setting.parameter.annotation)]
+    is_typed = all(isinstance(x, type) for x in types) and inspect.Parameter.empty not in types
+    if not is_typed or isinstance(value, Recorded | type) or _plain(value) is _OMITTED:
+        return
+    allowed = (*types, *([int] if float in types else []), *([tuple] if list in types else []))
+    # Either is an instance of other types:
+    odd = [x for x in (bool, str) if isinstance(value, x) and x not in types]
+    if not isinstance(value, allowed) or odd:
+        expected = " or ".join(x.__name__ for x in types if x is not NoneType)
+        raise ValueError(f"'{key}' needs to be of type {expected} (got {value!r})")
+
+
+def union_types(annotation: Any) -> tuple[Any, ...]:
+    r"""Returns the types that an annotation joins."""
+    is_union = get_origin(annotation) in (Union, UnionType)
+    return get_args(annotation) if is_union else (annotation,)
+
+
+@functools.cache
+def _arguments(cls: type) -> dict[str, _Argument]:
+    out = {}
+    for name, parameter in inspect.signature(cls, eval_str=True).parameters.items():
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            continue
+        types = union_types(parameter.annotation)
+        parts = [x for x in types if get_origin(x) is None and isinstance(x, type)]
+        base = next((x for x in parts if issubclass(x, Recorded)), None)
+        plain = [x for x in types if _is_plain(x)]
+        is_flag = base is not None and _kind(base) is None and {*plain} <= {bool, NoneType}
+        if is_flag:
+            is_on = parameter.default is not None and parameter.default is not False
+            parameter = parameter.replace(annotation=bool, default=is_on)
+        elif not {*plain} <= {NoneType}:
+            parameter = parameter.replace(annotation=functools.reduce(operator.or_, plain))
+        has_setting = is_flag or not {*plain} <= {NoneType}
+        setting = Setting(parameter) if has_setting else None
+        out[name] = _Argument(setting, base, is_flag, takes_bool=bool in plain)
+    return out
+
+
+def _is_plain(annotation: Any) -> bool:
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is Literal or annotation in (Any, inspect.Parameter.empty):
+        return True
+    if origin in (Union, UnionType) or origin in (list, tuple, dict, Sequence, Mapping):
+        return all(_is_plain(x) for x in inner if x is not Ellipsis)
+    return annotation in (bool, int, float, str, NoneType, list, tuple, dict)
+
+
+def _settings(
+    cls: type, settings: Mapping[str, Any], prefix: str, filled: Iterable[str]
+) -> Iterator[tuple[str, Setting]]:
+    for name, argument in _arguments(cls).items():
+        if name in filled:
+            continue
+        part = _part(prefix + name, argument, settings)
+        if argument.setting is not None:
+            yield prefix + name, argument.setting._replace(choices=_choices(argument.base))
+        if part is not None:
+            yield from _settings(part[0], settings, f"{prefix}{name}.", [*SIZES, *part[1]])
+
+
+def _choices(base: type | None) -> tuple[str, ...]:
+    kind = None if base is None else _kind(base)
+    if base is None or kind is None:
+        return ()
+    found = {name: cls for name, cls in classes(kind).items() if issubclass(cls, base)}
+    return tuple(sorted(name for name, cls in found.items() if _is_named(cls)))
+
+
+def _is_named(cls: type) -> bool:
+    # Whether a name is enough, as nothing else is needed that is no plain value.
+    known = {*FACTS[:2], *SIZES, "index"}
+    return all(x.setting or x.base or name in known for name, x in _arguments(cls).items())
+
+
+def _part(
+    key: str, argument: _Argument, settings: Mapping[str, Any]
+) -> tuple[type, dict[str, Any]] | None:
+    # The class of a part that has settings, and the arguments that its name stands for.
+    if argument.base is None or argument.setting is None:
+        return None
+    if argument.is_flag:
+        return (argument.base, {}) if settings.get(key, True) is True else None
+    kind, value = _kind(argument.base), settings.get(key, argument.setting.parameter.default)
+    if kind is None or not isinstance(value, str | type):
+        return None
+    cls, preset = _find(kind, value)
+    if "index" not in _arguments(cls):
+        return cls, preset
+    if not _is_named(cls):
+        choices = list(_choices(argument.base))
+        raise ValueError(f"'{key}' needs to be an object (got '{value}') or of {choices}")
+    return None  # A sampler is made by its loss, which sees the facts.
+
+
+def _check_settings(cls: type, settings: Mapping[str, Any]) -> None:
+    described = describe_settings(cls, settings)
+    known = {*described, *(name for name in _arguments(cls) if name not in FACTS)}
+    for key in [key for key in settings if key not in known]:
+        near = difflib.get_close_matches(key, known, n=1)
+        text = f"{cls.__name__} has no setting '{key}'"
+        for part in [x for x in described if key.startswith(f"{x}.")][-1:]:
+            text += f" where '{part}' is "
+            text += repr(settings.get(part, described[part].parameter.default))
+        text += f". Did you mean '{near[0]}'?" if near else "."
+        raise ValueError(f"{text} It takes {sorted(known)}")
+    signature = inspect.signature(cls).parameters
+    for key, setting in described.items():
+        value = settings.get(key, setting.parameter.default)
+        if value is inspect.Parameter.empty:
+            raise ValueError(f"{cls.__name__} needs a value for '{key}'")
+        default = signature[key].default if key in signature else setting.parameter.default
+        if value is not default:
+            check_value(key, value, setting)
+
+
+def _build(
+    cls: type,
+    settings: Mapping[str, Any],
+    prefix: str,
+    given: dict[str, Any],
+    sizes: dict[str, Any],
+) -> Any:
+    from torch_imf.nn import IMF, ContextualRelationalScorer
+
+    known = _arguments(cls)
+    arguments = {name: x for name, x in given.items() if name in known}
+    for name, argument in known.items():
+        key = prefix + name
+        if key in settings:
+            arguments[name] = settings[key]
+        part = _part(key, argument, settings)
+        is_set = any(x.startswith(f"{key}.") for x in settings)
+        is_on, takes_bool = arguments.get(name) is True, argument.takes_bool
+        if part is not None and (is_set or (is_on and not takes_bool)):
+            preset = sizes | part[1]
+            if part[0] is ContextualRelationalScorer and issubclass(cls, IMF):
+                # As IMF starts the one that it makes itself:
+                preset["logit_bias"] = -math.log(max(given["num_nodes"], 2))
+            arguments[name] = _build(part[0], settings, f"{key}.", preset, sizes)
+        elif argument.is_flag and arguments.get(name) is False and not takes_bool:
+            arguments[name] = None
+    return cls(**arguments)

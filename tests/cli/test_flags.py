@@ -8,7 +8,7 @@ from torch_imf import build_model, fit
 from torch_imf.cli.flags import add_flags, given, read_value, settings_of
 from torch_imf.cli.train import FIT
 from torch_imf.registry import class_names
-from torch_imf.settings import describe_settings
+from torch_imf.registry import describe_settings
 
 
 @pytest.mark.parametrize(

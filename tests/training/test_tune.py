@@ -3,6 +3,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import sqlite3
 import sys
 
 import pytest
@@ -10,8 +11,16 @@ import torch
 from filelock import FileLock
 
 from torch_imf import best_settings, build_model, evaluate, fit, tune
-from torch_imf.nn import KGE
-from torch_imf.training.tune import without_test
+from torch_imf.nn import KGE, TransE
+from torch_imf.training.tune import (
+    SPACES,
+    SearchSpace,
+    digest,
+    find_address,
+    is_out_of_memory,
+    open_study,
+    without_test,
+)
 
 optuna = pytest.importorskip("optuna")
 
@@ -102,7 +111,8 @@ def test_resumed_study_equals_uninterrupted(fake, storage, monkeypatch):
 
 def test_killed_trial_is_repeated(fake, storage):
     def killed():
-        sys.modules["torch_imf.trial"].fit = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
+        module = sys.modules["torch_imf.training.tune"]
+        module.fit = functools.wraps(fit)(lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL))
         search(fake, 2, storage=storage)
 
     url = f"sqlite:///{storage}"
@@ -121,13 +131,14 @@ def test_killed_trial_is_repeated(fake, storage):
 def fail(monkeypatch, error, at):
     calls = []
 
+    @functools.wraps(fit)
     def failing(*args, **kwargs):
         calls.append(0)
         if len(calls) == at:
             raise error
         return fit(*args, **kwargs)
 
-    monkeypatch.setattr(sys.modules["torch_imf.trial"], "fit", failing)
+    monkeypatch.setattr(sys.modules["torch_imf.training.tune"], "fit", failing)
 
 
 def test_interrupted(fake, storage, monkeypatch):
@@ -209,7 +220,7 @@ def test_storage_of_another_study(fake, storage, tmp_path):
     with pytest.raises(ValueError, match="'model'.*'KGE'.*got .*'IMF'"):
         tune("imf", fake, SPACE, epochs=1, storage=storage)
     assert len(search(fake, 1, storage=storage).trials) == 1  # As it was.
-    with FileLock(f"{storage}.lock"), pytest.raises(ValueError, match="Another process works on"):
+    with FileLock(tmp_path / ".a.db.lock"), pytest.raises(RuntimeError, match="in use by another"):
         search(fake, storage=storage)
 
     (tmp_path / "b.db").write_text("facts")
@@ -245,3 +256,166 @@ def test_without_optuna_or_facts(fake, monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(ImportError, match=r"pip install torch_imf\[tune\]"):
         tune(KGE, fake, SPACE)
+
+
+# The space ######################################################################################
+
+
+def ask(space, **params):
+    trial = optuna.trial.FixedTrial(params)
+    return *space.suggest(trial), trial
+
+
+def test_values():
+    space = SearchSpace(
+        "imf",
+        {
+            "hidden_channels": (8, 16),
+            "loss.label_smoothing": (0.01, 0.1),
+            "scorer.dropout": (0, 0.5),
+            "lr": (1e-4, 1e-2),
+            "loss": ["bce", "ce"],
+            "views": [["struct"], ["struct", "fused"]],
+            "contrastive.temperature": [None, 1, 0.5],
+            "decision": 1.0,
+            "weight_decay": [0.0, 1e-4],
+            "patience": 3,
+        },
+    )
+    params = {"hidden_channels": 8, "loss.label_smoothing": 0.05, "scorer.dropout": 0.5, "lr": 1e-3}
+    others = {"loss": "ce", "views": '["struct", "fused"]', "contrastive.temperature": None}
+    own, fit, trial = ask(space, **params, **others, weight_decay=1e-4)
+    assert own == {
+        **{k: params[k] for k in ("hidden_channels", "loss.label_smoothing", "scorer.dropout")},
+        **others,
+        "views": ["struct", "fused"],
+        "decision": 1.0,
+    }
+    assert fit == {"lr": 1e-3, "weight_decay": 1e-4, "patience": 3}
+    log = {k: getattr(x, "log", None) for k, x in trial.distributions.items()}
+    assert log["lr"] is True  # It spans more than a factor of ten.
+    assert log["loss.label_smoothing"] is log["scorer.dropout"] is log["hidden_channels"] is False
+
+
+def test_settings_of_parts_that_are_chosen():
+    space = {"hidden_channels": 36, "scorer": ["conve", "contextual"], "loss": ["ce", "sampled"]}
+    space |= {"scorer.dropout": (0.0, 0.5), "scorer.num_filters": [8], "loss.num_negatives": [4]}
+    space = SearchSpace("kge", space)
+    params = {"scorer.dropout": 0.1, "scorer.num_filters": 8, "loss.num_negatives": 4}
+    own, _, trial = ask(space, scorer="conve", loss="ce", **params)
+    assert own == {"hidden_channels": 36, "scorer": "conve", "loss": "ce", "scorer.num_filters": 8}
+    assert "scorer.dropout" not in trial.params
+    own, _, _ = ask(space, scorer="contextual", loss="sampled", **params)
+    assert own["loss.num_negatives"] == 4 and own["scorer.dropout"] == 0.1
+    assert "scorer.num_filters" not in own
+
+    space = {"hidden_channels": 8, "adversary": [True, False], "adversary.weight": [0.1, 0.2]}
+    space = SearchSpace("adamf", space)
+    assert ask(space, adversary=False)[0] == {"hidden_channels": 8, "adversary": False}
+    assert ask(space, adversary=True, **{"adversary.weight": 0.1})[0]["adversary.weight"] == 0.1
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_default_spaces(fake, name):
+    space = SearchSpace(name)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    for _ in range(5):
+        own, fit = space.suggest(study.ask())
+        assert type(build_model(name, fake, **own)).__name__ == name
+        assert set(fit) == {"lr", "dense_lr", "optimizer", "batch_size"}
+    with pytest.raises(ValueError, match=r"'KGE' has no default space.* takes \['hidden_channels'"):
+        SearchSpace(KGE)
+
+
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        ({}, "KGE needs 'hidden_channels' in the space"),
+        (
+            {"epochs": 3},
+            "Neither KGE nor 'fit' takes 'epochs'. The model takes .* 'fit' takes",
+        ),
+        ({"scorer.dropout": 0.1}, "Neither KGE nor 'fit' takes 'scorer.dropout'"),
+        ({"scorer": ["conve", "what"]}, "There is no scorer 'what'. Choose of"),
+        ({"loss": "mse"}, "There is no loss 'mse'. Choose of"),
+        ({"hidden_channels": ["a"]}, "'hidden_channels' needs to be of type int .got 'a'"),
+        ({"hidden_channels": (1.5, 2)}, "'hidden_channels' needs to be of type int .got 1.5"),
+        ({"lr": "a"}, "'lr' needs to be of type float or .* .got 'a'"),
+        ({"batch_size": True}, "'batch_size' needs to be of type int .got True"),
+        ({"lr": []}, "choices of 'lr' need to be distinct, one or more"),
+        ({"lr": [0.1, 0.1]}, "choices of 'lr' need to be distinct, one or more"),
+        ({"lr": (0.1, 0.1)}, "range of 'lr' needs to be a pair of numbers, the lower one first"),
+        ({"lr": (0.1, 0.2, 0.3)}, "range of 'lr' needs to be a pair .* A choice is a list"),
+        ({"tie_inverses": (False, True)}, "range of 'tie_inverses' needs to be a pair of num"),
+        ({"lr": (0.1, float("inf"))}, "'lr' needs plain, finite values"),
+        ({"scorer": TransE(8)}, "'scorer' needs plain, finite values .* Derive a class"),
+    ],
+)
+def test_bad_spaces(space, message):
+    with pytest.raises(ValueError, match=message):
+        SearchSpace("kge", {"hidden_channels": 8, **space} if space else {})
+
+
+# The study ######################################################################################
+
+
+def opened(storage):
+    return open_study(storage, {"metric": "mrr"}, optuna.pruners.NopPruner())
+
+
+def test_find_address(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert find_address(None) is None
+    assert find_address("mysql://host/name") == "mysql://host/name"
+    assert find_address("a.db") == find_address(tmp_path / "a.db") == f"sqlite:///{tmp_path}/a.db"
+    (tmp_path / "a.db").touch()
+    assert find_address("a.db") == f"sqlite:///{tmp_path}/a.db"
+
+
+@pytest.mark.parametrize("name", ["a?b.db", "a%20b#c.db", "a@b:c d.db", "ü☃.db", "a?"])
+def test_names(tmp_path, name):
+    # The file is that of the name, whatever it means in an address:
+    with opened(tmp_path / name) as study:
+        study.ask()
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([name, f".{name}.lock"])
+
+
+def test_database_errors(tmp_path):
+    (tmp_path / "damaged.db").write_bytes(b"SQLite format 3\0" + bytes(range(256)) * 20)
+    with sqlite3.connect(tmp_path / "other.db") as database:
+        database.execute("CREATE TABLE trials (name)")  # Of somebody else.
+    database.close()
+    before = (tmp_path / "damaged.db").read_bytes()
+    for storage in (tmp_path / "damaged.db", "magic://host/name"):
+        with pytest.raises(ValueError, match=f"'{storage}' cannot be worked on.* Choose another"):
+            with opened(storage):
+                pass
+    storage = tmp_path / "other.db"
+    with pytest.raises(ValueError, match=r"'.*other.db' cannot be worked on: .*no such column"):
+        with opened(storage):
+            pass
+    assert before == (tmp_path / "damaged.db").read_bytes()
+    with pytest.raises(RuntimeError, match="Oh"), opened(None):
+        raise RuntimeError("Oh")
+
+
+def test_digest(fake):
+    assert digest(fake) == digest(fake.clone())
+    for name in ("edge_index", "edge_type", "val_mask", "x_text", "text_mask"):
+        data = fake.clone()
+        data[name] = data[name].flip(-1)
+        assert digest(data) != digest(fake)
+    data = fake.clone()
+    data.x_text = fake.x_text.to(torch.float64)
+    assert digest(data) != digest(fake)
+
+
+def test_is_out_of_memory():
+    assert is_out_of_memory(MemoryError()) and is_out_of_memory(torch.OutOfMemoryError())
+    try:
+        torch.empty(2**60)
+    except RuntimeError as error:
+        assert is_out_of_memory(error)
+    else:
+        raise AssertionError("Nobody has this much memory")
+    assert not is_out_of_memory(RuntimeError("Anything else"))

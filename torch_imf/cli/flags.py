@@ -4,18 +4,15 @@ from collections.abc import Callable, Mapping, Sequence
 from types import NoneType
 from typing import Any, get_args, get_origin
 
-from torch_imf.docstring import argument_help
-from torch_imf.settings import Setting, union_types
+from torch_imf.registry import Setting, union_types
 
 PLAIN = (bool, int, float, str)
 
 
 def settings_of(function: Callable[..., Any], names: Sequence[str]) -> dict[str, Setting]:
-    r"""Returns the named arguments of a function with what its docstring says
-    about them.
-    """
-    parameters, texts = inspect.signature(function).parameters, argument_help(function)
-    return {name: Setting(parameters[name], texts.get(name, "")) for name in names}
+    r"""Returns the named arguments of a function."""
+    parameters = inspect.signature(function).parameters
+    return {name: Setting(parameters[name]) for name in names}
 
 
 def add_flags(
@@ -27,7 +24,7 @@ def add_flags(
     """
     for name, setting in settings.items():
         flag, default = f"--{name.replace('_', '-')}", setting.parameter.default
-        text = setting.help.replace("%", "%%")
+        text = ""
         if setting.choices:
             text += f" One of {', '.join(setting.choices)}."
         if default is setting.parameter.empty:

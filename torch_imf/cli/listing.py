@@ -8,7 +8,6 @@ from torch_imf import encoders, registry
 from torch_imf.answers.tables import format_table
 from torch_imf.cli.output import Output
 from torch_imf.datasets.stats import read_stats
-from torch_imf.docstring import plain_text
 
 HELP = "show what there is: datasets, models, scorers, fusions, samplers, encoders"
 DESCRIPTION = "Shows what there is, with a line each; of datasets, sizes and modalities."
@@ -77,6 +76,12 @@ def list_classes(kind: str) -> list[dict[str, str]]:
     else:
         found = {cls.__name__: cls for cls in registry.classes(KINDS[kind]).values()}
     return [{"name": name, "about": first_sentence(cls)} for name, cls in found.items()]
+
+
+def plain_text(text: str) -> str:
+    r"""Returns a description in reStructuredText as one line of plain text."""
+    text = re.sub(r":\w+:`(?:~[\w.]*\.)?(.*?)`", r"\1", text, flags=re.DOTALL)
+    return " ".join(re.sub(r"\*{1,2}(\S.*?)\*{1,2}", r"\1", text).split())
 
 
 def first_sentence(cls: type) -> str:

@@ -9,10 +9,9 @@ from torch_geometric.data import Data
 
 from torch_imf.answers.probability import Temperature
 from torch_imf.cli.compute import add_device, choose_device
+from torch_imf.hub import from_pretrained, pretrained_graph, read_config
 from torch_imf.io.atomic import replacing
 from torch_imf.nn.models import MultimodalKGE
-from torch_imf.pretrained import from_pretrained, pretrained_graph
-from torch_imf.pretrained.files import read_config
 
 #: What `train` writes in the folder of a run.
 MODEL, CHECKPOINT, HISTORY = "model", "checkpoint.pt", "history.json"

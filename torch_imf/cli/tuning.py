@@ -10,7 +10,7 @@ from torch_imf.cli.flags import add_flags, flag_words, given, settings_of
 from torch_imf.cli.graph import add_encoders, add_graph, read_graph
 from torch_imf.cli.output import Output, Stopped, say
 from torch_imf.cli.train import FIT, add_model_name, default_name
-from torch_imf.settings import describe_settings
+from torch_imf.registry import describe_settings
 from torch_imf.training.tune import best_settings, tune
 
 HELP = "search for settings of a model and of its training, on validation"

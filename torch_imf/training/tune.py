@@ -1,33 +1,57 @@
+import functools
+import hashlib
+import inspect
+import itertools
+import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch_geometric.data import Data
 from tqdm import tqdm
 
+from torch_imf.data import modalities
 from torch_imf.data.graph import check_graph
-from torch_imf.nn.models import MultimodalKGE
-from torch_imf.training.fit import METRICS
-from torch_imf.training.space import SearchSpace, Settings
-from torch_imf.training.study import (
-    database_errors,
-    digest,
-    import_optuna,
-    locked,
-    num_finished,
-    open_study,
-    quiet,
-)
-from torch_imf.training.trial import run_trial
+from torch_imf.io.atomic import claim
+from torch_imf.registry import Setting, build_model, check_value, describe_settings, lookup
+from torch_imf.training.checkpoint import best_entry
+from torch_imf.training.fit import METRICS, Diverged, fit
 
 if TYPE_CHECKING:
-    from optuna import Study
+    from optuna import Study, Trial
     from optuna.pruners import BasePruner
+
+    from torch_imf.nn.models import MultimodalKGE
+
+Settings = dict[str, Any]
+
+#: ComplEx against all entities, which learns in few epochs and on graphs of any size.
+ADAGRAD: Settings = {
+    "hidden_channels": [64, 128, 256],
+    "scorer": "complex",
+    "loss": "ce",
+    "loss.regularizer": "dura",
+    "loss.regularizer.weight": (0.01, 0.3),
+    "optimizer": "adagrad",
+    "lr": (0.02, 0.3),
+    "dense_lr": (0.003, 0.05),
+    "batch_size": [128, 256, 512, 1024],
+}
+#: What to try if nothing is said, by model: few settings, those that matter most.
+SPACES: dict[str, Settings] = {
+    "IMF": {**ADAGRAD, "contrastive.weight": (0.01, 1.0)},
+    "AdaMF": ADAGRAD,
+}
+#: Arguments of `fit` that are none of a trial: `tune` gives them.
+GIVEN = ("model", "data", "epochs", "metric", "checkpoint", "callback", "progress")
 
 
 def tune(
-    model: str | type[MultimodalKGE],
+    model: "str | type[MultimodalKGE]",
     data: Data,
     space: Mapping[str, Any] | None = None,
     trials: int = 20,
@@ -57,17 +81,15 @@ def tune(
     as known answers either (:meth:`without_test`).
 
     With a :obj:`storage`, the same call goes on until there are :obj:`trials`
-    in all. What a trial draws is a function of :obj:`seed` and of the trials
-    that are finished, so that a study that was interrupted or killed goes on
-    as if it had not been, with the same version of Optuna. A trial that was
-    killed is marked as failed and repeated; one that diverges, runs out of
-    memory, or whose settings the model refuses is pruned, with the
-    :obj:`"reason"` among its user attributes. One process at a time can work
-    on a storage.
+    in all. What a trial draws depends on :obj:`seed` and on the trials that
+    are finished, so that a study that was interrupted or killed goes on as if
+    it had not been, with the same version of Optuna. A trial that was killed
+    is marked as failed and repeated; one that diverges, runs out of memory, or
+    whose settings the model refuses is pruned, with the :obj:`"reason"` among
+    its user attributes. One process at a time can work on a file.
 
     Args:
-        model (str or type): The name of a model, *e.g.*, :obj:`"imf"`, or its
-            class.
+        model (str or type): The name of a model, or its class.
         data (Data): The graph, with split masks.
         space (dict, optional): What to try of each setting of the model
             (:meth:`describe_settings`) and of :meth:`fit`: a list is a choice;
@@ -77,8 +99,7 @@ def tune(
             (default: :obj:`None`)
         trials (int, optional): The number of trials, those that were pruned
             included. (default: :obj:`20`)
-        epochs (int, optional): The number of epochs of each, unless it stops
-            early. (default: :obj:`30`)
+        epochs (int, optional): The most epochs of each. (default: :obj:`30`)
         storage (str, optional): The SQLite file to keep the study in, or a
             database address of Optuna. If :obj:`None`, it is in memory only.
             (default: :obj:`None`)
@@ -91,7 +112,7 @@ def tune(
             epochs. (default: :obj:`None`)
         device (str, optional): The device to train on. (default: :obj:`None`)
         progress (bool, optional): If set to :obj:`False`, shows no progress
-            bar. It is only shown in a terminal. (default: :obj:`True`)
+            bar, even in a terminal. (default: :obj:`True`)
 
     Returns:
         The study, with :obj:`best_params` and :obj:`best_value`. A trial has
@@ -99,11 +120,14 @@ def tune(
         epoch) among its user attributes.
 
     Raises:
-        ValueError: If an argument is invalid, the storage holds another study,
-            is in use or cannot be worked on, or no trial could be completed.
-        ImportError: If Optuna is not installed.
+        ValueError: If an argument is invalid, the storage holds another study
+            or cannot be worked on, or no trial could be completed.
+        RuntimeError: If another process works on the storage.
     """
-    optuna = import_optuna()
+    try:
+        import optuna
+    except ImportError as error:
+        raise ImportError("'tune' requires Optuna, run 'pip install torch_imf[tune]'") from error
     for name, value in {"trials": trials, "epochs": epochs}.items():
         if value < 1:
             raise ValueError(f"'{name}' needs to be positive (got {value})")
@@ -115,8 +139,7 @@ def tune(
     for split in ("train", "val"):
         if not bool(data[f"{split}_mask"].any()):
             raise ValueError(f"The '{split}' split holds no facts")
-    if pruner is None:
-        pruner = optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=epochs // 5)
+    pruner = pruner or optuna.pruners.MedianPruner(n_warmup_steps=epochs // 5)
     settings = {
         "model": search.cls.__name__,
         # A pair is not a list:
@@ -128,32 +151,32 @@ def tune(
         "facts and features": digest(data),
     }
     fixed = {"epochs": epochs, "metric": metric}
-    completed = [optuna.trial.TrialState.COMPLETE]
-    with quiet(optuna), locked(storage), database_errors(optuna, storage):
-        study = open_study(optuna, storage, settings, pruner)
+    with quiet(), open_study(storage, settings, pruner) as study:
         bar = tqdm(
             desc="Tuning",
-            initial=min(num_finished(study), trials),
+            initial=num_finished(study),
             total=trials,
             disable=None if progress else True,
         )
         with bar:
             try:
-                while num_finished(study) < trials:
-                    run_trial(optuna, study, search, data, fixed, seed, device)
-                    bar.update()
-                    if study.get_trials(False, completed):
-                        bar.set_postfix({f"best {metric}": f"{study.best_value:.4f}"})
-            except KeyboardInterrupt:
-                raise KeyboardInterrupt(
-                    f"Stopped after {num_finished(study)} of {trials} trials, which are "
-                    + (
-                        "lost, as there is no 'storage'"
-                        if storage is None
-                        else f"kept. The same call goes on from '{storage}'"
+                # One by one: Optuna seeds a sampler once per process, so that a study that goes on
+                # would draw otherwise than one that was not interrupted.
+                while (done := num_finished(study)) < trials:
+                    seeds = np.random.SeedSequence([seed, done]).generate_state(2).tolist()
+                    study.sampler = optuna.samplers.TPESampler(seed=seeds[0])
+                    study.optimize(
+                        functools.partial(run_trial, search, data, fixed, seeds[1], device),
+                        n_trials=1,
                     )
+                    bar.update()
+            except KeyboardInterrupt:
+                kept = f"kept. The same call goes on from '{storage}'"
+                kept = "lost, as there is no 'storage'" if storage is None else kept
+                raise KeyboardInterrupt(
+                    f"Stopped after {num_finished(study)} of {trials} trials, which are {kept}"
                 ) from None
-        if not study.get_trials(False, completed):
+        if not study.get_trials(False, [optuna.trial.TrialState.COMPLETE]):
             reason = study.trials[-1].user_attrs.get("reason")
             raise ValueError(f"None of {trials} trials could be completed. The last one: {reason}")
     return study
@@ -161,18 +184,8 @@ def tune(
 
 def best_settings(study: "Study") -> tuple[Settings, Settings]:
     r"""Returns the settings of the best trial of :meth:`tune`: those of
-    :meth:`build_model`, and those of :meth:`fit`.
-
-    .. code-block:: python
-
-        torch.manual_seed(study.best_trial.user_attrs["seed"])
-        model = build_model("imf", data, **model_settings)
-        fit(model, without_test(data), **fit_settings)
-
-    then trains the model of this trial again, to the same validation metric.
-
-    Args:
-        study (optuna.Study): The study.
+    :meth:`build_model`, and those of :meth:`fit`. With the :obj:`"seed"` of the
+    trial and the graph :meth:`without_test`, they give the same metric again.
     """
     settings = study.best_trial.user_attrs["settings"]
     return settings["model"], settings["fit"]
@@ -185,3 +198,255 @@ def without_test(data: Data) -> Data:
     """
     check_graph(data)
     return data.edge_subgraph(~data.test_mask)
+
+
+# One trial ######################################################################################
+
+
+def run_trial(
+    search: "SearchSpace",
+    data: Data,
+    fixed: Settings,
+    seed: int,
+    device: str | torch.device | None,
+    trial: "Trial",
+) -> float:
+    r"""Trains a model with the settings that an Optuna trial tries, and returns
+    its best validation metric.
+    """
+    from optuna import TrialPruned
+
+    def report(entry: dict[str, float]) -> None:
+        trial.report(entry[fixed["metric"]], step=int(entry["epoch"]))
+        if trial.should_prune():
+            name = type(trial.study.pruner).__name__
+            raise TrialPruned(f"Stopped by {name} at epoch {entry['epoch']}")
+
+    trial.set_user_attr("seed", seed)
+    device = torch.device("cpu" if device is None else device)
+    try:
+        own, others = search.suggest(trial)
+        others = {**fixed, **others}
+        trial.set_user_attr("settings", {"model": own, "fit": others})
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            torch.manual_seed(seed)
+            model = build_model(search.cls, data, **own).to(device)
+            history = fit(model, data, **others, callback=report, progress=False)
+    except BaseException as error:
+        trial.set_user_attr("reason", f"{type(error).__name__}: {error}")
+        if isinstance(error, Diverged | ValueError) or is_out_of_memory(error):
+            raise TrialPruned(str(error)) from error  # An outcome, too.
+        raise
+    best = best_entry(history, fixed["metric"])
+    trial.set_user_attr("metrics", best)
+    return best[fixed["metric"]]
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    r"""Tells whether an error is for want of memory, of whichever device."""
+    # That of a CPU has no class of its own:
+    is_cpu = isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+    return is_cpu or isinstance(error, MemoryError | torch.OutOfMemoryError)
+
+
+class SearchSpace:
+    r"""The settings to try, each checked against what a model and
+    :meth:`~torch_imf.fit` take. Settings of a part are tried where that part
+    is chosen.
+
+    Args:
+        model (str or type): The name of a model, or its class.
+        space (dict, optional): As in :meth:`tune`. (default: :obj:`None`)
+    """
+
+    def __init__(
+        self, model: "str | type[MultimodalKGE]", space: Mapping[str, Any] | None = None
+    ) -> None:
+        self.cls = lookup("model", model)
+        if space is None and self.cls.__name__ not in SPACES:
+            raise ValueError(
+                f"'{self.cls.__name__}' has no default space, name one as 'space'. It takes "
+                f"{sorted(describe_settings(self.cls))}"
+            )
+        self.space = dict(SPACES[self.cls.__name__] if space is None else space)
+        parameters = inspect.signature(fit).parameters
+        self.fit = {k: Setting(x) for k, x in parameters.items() if k not in GIVEN}
+        takes = self._takes()
+        for key, value in self.space.items():
+            if key not in takes and key not in self.fit:
+                raise ValueError(
+                    f"Neither {self.cls.__name__} nor 'fit' takes '{key}'. The model takes "
+                    f"{sorted(takes)}, 'fit' takes {sorted(self.fit)}"
+                )
+            for option in options(key, value):
+                check_value(key, option, takes[key] if key in takes else self.fit[key])
+        for key, setting in takes.items():
+            if setting.parameter.default is setting.parameter.empty and key not in self.space:
+                raise ValueError(f"{self.cls.__name__} needs '{key}' in the space")
+
+    def suggest(self, trial: Any) -> tuple[Settings, Settings]:
+        r"""Returns the settings that an Optuna trial tries: those of the model
+        and those of :meth:`fit`.
+        """
+        own: Settings = {}
+        # Parts before what is set of them, as they tell what there is to set:
+        for key in sorted(self.space, key=lambda key: key.count(".")):
+            if key not in self.fit and ("." not in key or key in describe_settings(self.cls, own)):
+                own[key] = suggest(trial, key, self.space[key])
+        return own, {k: suggest(trial, k, x) for k, x in self.space.items() if k in self.fit}
+
+    def _takes(self) -> dict[str, Setting]:
+        # All settings that there are for some choice of parts.
+        names = {
+            key: [x for x in options(key, value) if x is None or isinstance(x, bool | str)]
+            for key, value in self.space.items()
+            if key not in self.fit
+        }
+        parts = {key: values for key, values in names.items() if values}
+        out: dict[str, Setting] = {}
+        for values in itertools.product(*parts.values()):
+            out |= describe_settings(self.cls, dict(zip(parts, values, strict=True)))
+        return out
+
+
+def options(key: str, value: Any) -> list[Any]:
+    r"""Returns the values that a setting can take: all of a choice, and both
+    ends of a range. Raises if it is neither, nor a plain value.
+    """
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"'{key}' needs plain, finite values in a space (got {value!r}). Derive a class that "
+            f"has anything else built in"
+        ) from error
+    if isinstance(value, list):
+        if len(value) == 0 or len({json.dumps(x) for x in value}) < len(value):
+            raise ValueError(f"The choices of '{key}' need to be distinct, one or more")
+        return value
+    if not isinstance(value, tuple):
+        return [value]
+    is_range = len(value) == 2 and all(type(x) in (int, float) for x in value)
+    if not is_range or not value[0] < value[1]:
+        raise ValueError(
+            f"The range of '{key}' needs to be a pair of numbers, the lower one first (got "
+            f"{value}). A choice is a list"
+        )
+    return list(value)
+
+
+def suggest(trial: Any, key: str, value: Any) -> Any:
+    r"""Returns the value of a setting that an Optuna trial tries. A range of
+    floats that are positive and span more than a factor of ten is logarithmic.
+    """
+    if isinstance(value, list):
+        # Optuna takes no lists and dictionaries among choices, and gives a label of its own type:
+        labels = [json.dumps(x) if isinstance(x, list | dict | tuple) else x for x in value]
+        pairs = {(label, type(label)): x for label, x in zip(labels, value, strict=True)}
+        label = trial.suggest_categorical(key, labels)
+        return pairs[label, type(label)]
+    if not isinstance(value, tuple):
+        return value
+    low, high = value
+    if isinstance(low, int) and isinstance(high, int):
+        return trial.suggest_int(key, low, high)
+    return trial.suggest_float(key, low, high, log=low > 0 and high > 10 * low)
+
+
+# The study ######################################################################################
+
+
+@contextmanager
+def open_study(
+    storage: str | os.PathLike[str] | None, settings: Settings, pruner: "BasePruner"
+) -> "Iterator[Study]":
+    r"""Opens or creates the study in a storage, in which no trial is running,
+    and keeps other processes from its file. Errors of a database are told by
+    the storage, rather than by its statements.
+    """
+    import optuna
+    from sqlalchemy.exc import SQLAlchemyError
+
+    address = find_address(storage)
+    # Optuna lets several processes add to one study, which would then be another one:
+    lock = None if storage is None or address == storage else claim(Path(storage).absolute())
+    try:
+        study = optuna.create_study(
+            storage=address,
+            study_name="torch_imf",
+            direction="minimize" if settings["metric"] == "mr" else "maximize",
+            pruner=pruner,
+            load_if_exists=True,
+        )
+        old = study.user_attrs.get("settings", {} if study.trials else settings)
+        if old != settings:
+            names = [name for name in settings if old.get(name) != settings[name]]
+            has, got = {x: old.get(x) for x in names}, {x: settings[x] for x in names}
+            raise ValueError(
+                f"The storage '{storage}' holds a study with other settings: {names} differ (it "
+                f"has {has}, got {got}). Choose another storage, or the same settings"
+            )
+        study.set_user_attr("settings", settings)
+        # Optuna finds these by a heartbeat, after a minute; nobody else is at work here.
+        for trial in study.get_trials(states=[optuna.trial.TrialState.RUNNING]):
+            study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+        yield study
+    except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+        first = str(error.__cause__ or error).partition("\n")[0]
+        raise ValueError(
+            f"The storage '{storage}' cannot be worked on: it is damaged, holds something else, "
+            f"or cannot be reached or written to ({first}). Choose another storage"
+        ) from error
+    finally:
+        del lock
+
+
+def find_address(storage: str | os.PathLike[str] | None) -> str | None:
+    r"""Returns the database address of a storage, which may be a SQLite file
+    of any name. (In a file of Optuna's journal, half a line that a kill leaves
+    makes the rest unreadable.)
+    """
+    if storage is None or "://" in os.fspath(storage):
+        return None if storage is None else os.fspath(storage)
+    path = Path(storage).absolute()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    is_other = path.is_dir()
+    if path.is_file() and path.stat().st_size > 0:
+        with path.open("rb") as file:
+            is_other = file.read(6) != b"SQLite"
+    if is_other:
+        raise ValueError(f"'{storage}' is no SQLite file. Choose another storage")
+    from sqlalchemy.engine import URL
+
+    return URL.create("sqlite", database=str(path)).render_as_string()
+
+
+def num_finished(study: "Study") -> int:
+    r"""Returns the number of trials that have an outcome."""
+    return sum(trial.state.name in ("COMPLETE", "PRUNED") for trial in study.get_trials(False))
+
+
+def digest(data: Data) -> str:
+    r"""Returns a hash of the facts and features of a graph."""
+    x_dict, mask_dict = modalities(data)
+    tensors = {f"x_{name}": x for name, x in x_dict.items()}
+    tensors |= {f"{name}_mask": mask for name, mask in mask_dict.items()}
+    tensors |= {k: data[k] for k in ("edge_index", "edge_type", "train_mask", "val_mask")}
+    out = hashlib.sha256(f"{data.num_nodes} {data.num_relations}".encode())
+    for name, x in sorted(tensors.items()):
+        out.update(f"{name} {x.dtype} {list(x.size())}".encode())
+        out.update(x.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return out.hexdigest()
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    r"""Keeps Optuna from logging anything but warnings."""
+    import optuna
+
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(verbosity)

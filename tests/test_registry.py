@@ -1,0 +1,473 @@
+import copy
+import gc
+import importlib
+import inspect
+import json
+import subprocess
+import sys
+import weakref
+
+import pytest
+import torch
+from torch.nn import Module
+
+from torch_imf import (
+    IMF,
+    KGE,
+    AdaMF,
+    build_model,
+    describe_settings,
+    fit,
+    from_pretrained,
+    nn,
+    registry,
+    save_pretrained,
+    tune,
+)
+from torch_imf.data import TripletIndex, modalities
+from torch_imf.nn import (
+    DURA,
+    Adversary,
+    ContextualRelationalScorer,
+    ConvE,
+    IMFFusion,
+    MutanFusion,
+    OneToN,
+    Sampled,
+    Scorer,
+    TransE,
+)
+from torch_imf.registry import class_names, classes, describe, lookup, make, register, resolve
+from torch_imf.sampler import UniformSampler
+
+
+def test_importing_it_imports_nothing_heavy():
+    script = (
+        "import sys, torch_imf.registry; print({'torch', 'numpy', 'pandas'} & set(sys.modules))"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert result.stdout == "set()\n", result.stderr
+
+
+# Recorded arguments #############################################################################
+
+
+class Toy(Scorer):
+    def __init__(self, channels, *rest, power: float = 1.0, **others):
+        super().__init__(channels, **others)
+        self.rest = rest
+
+
+class Plain(Toy):  # Without a constructor of its own.
+    pass
+
+
+class Outer(Toy):
+    def __init__(self, inner: Scorer, power: float = 3.0) -> None:
+        super().__init__(inner.channels, power=power + 1)
+        self.inner = inner
+
+
+def rebuilt(module, allowed=(), **kwargs):
+    return make(json.loads(json.dumps(describe(module))), allowed, **kwargs)
+
+
+def test_recorded_arguments():
+    module = Plain(4, 5, 6, rel_channels=2)
+    assert module.init_args == {
+        **{"channels": 4, "rest": [5, 6], "power": 1.0, "others": {"rel_channels": 2}}
+    }
+    assert str(inspect.signature(Plain)) == "(channels, *rest, power: float = 1.0, **others)"
+    other = rebuilt(module, [Plain])
+    assert type(other) is Plain and (other.rest, other.rel_channels) == ((5, 6), 2)
+    with pytest.raises(TypeError, match="'channels'"):
+        Plain()
+    # What the constructors of base classes are called with is not recorded, parts are:
+    outer = Outer(inner=ConvE(36, num_filters=2))
+    assert outer.init_args == {"inner": describe(ConvE(36, num_filters=2)), "power": 3.0}
+    assert rebuilt(outer, [Outer]).inner.init_args["num_filters"] == 2
+    # Copies and pickles have them, too:
+    assert copy.deepcopy(outer).init_args == outer.init_args
+    assert copy.deepcopy(outer).init_args is not outer.init_args
+
+
+def test_a_module_can_be_pickled(tmp_path):
+    torch.save(IMFFusion({"a": 4}, 8), tmp_path / "module.pt")
+    other = torch.load(tmp_path / "module.pt", weights_only=False)
+    assert describe(other) == describe(IMFFusion({"a": 4}, 8))
+
+
+def test_tensors_are_not_kept(fake):
+    x_dict, mask_dict = modalities(fake)
+    x_dict = {name: x.clone() for name, x in x_dict.items()}
+    scorer, index = ConvE(36), TripletIndex(*torch.zeros(3, 1, dtype=torch.long))
+    refs = [weakref.ref(x) for x in (scorer, *x_dict.values())]
+    sizes = (fake.num_nodes, fake.num_relations, 36, x_dict, mask_dict)
+    model = IMF(*sizes, scorer=scorer, struct=torch.randn(fake.num_nodes, 36))
+    del scorer, sizes
+    names = list(x_dict)
+    x_dict.clear()
+    gc.collect()
+    assert [ref() for ref in refs] == [None] * 4
+    assert model.init_args["x_dict"] == names and "struct" not in model.init_args
+    assert "index" not in UniformSampler(9, index).init_args
+    json.dumps(describe(model))
+
+
+def test_parts_by_name_are_described_as_what_has_become_of_them(fake):
+    sizes = (fake.num_nodes, fake.num_relations, 8, *modalities(fake))
+    model = IMF(*sizes, scorer="complex", loss="ce")
+    description = describe(model)
+    assert (description["class"], description["scorer"]["class"]) == ("IMF", "ComplEx")
+    assert description["loss"] == describe(OneToN("ce"))
+    assert description["fusion"]["in_channels"] == dict.fromkeys(
+        ["struct", *modalities(fake)[0]], 8
+    )
+    assert describe(IMF(*sizes, scorer=nn.ComplEx(8), loss=OneToN("ce"))) == description
+    model = AdaMF(*sizes, loss=Sampled(7, sampler="uniform"), adversary=Adversary(0.5))
+    assert describe(model)["loss"] == describe(model.loss_fn)
+    assert describe(model)["loss"]["sampler"] == "uniform"
+    assert describe(model)["adversary"]["weight"] == 0.5
+
+
+@pytest.mark.parametrize("name", class_names("scorer"))
+def test_scorers_are_made_again(name):
+    module = resolve("scorer", name, 36)
+    other = rebuilt(module)
+    assert repr(other) == repr(module) and describe(other) == describe(module)
+    sizes = [{key: x.size() for key, x in m.state_dict().items()} for m in (module, other)]
+    assert sizes[0] == sizes[1]
+
+
+def test_make():
+    assert rebuilt(TransE(4, p_norm=float("inf"))).p_norm == float("inf")
+    # A modality may be called 'class':
+    assert rebuilt(IMFFusion({"class": 4, "text": 8}, 8)).in_channels == {"class": 4, "text": 8}
+    loss = rebuilt(OneToN("bce", 0.1, DURA(0.5)))
+    assert (loss.label_smoothing, loss.regularizer.weight) == (0.1, 0.5)
+    assert make(describe(TransE(4)), channels=8).channels == 8
+    with pytest.raises(ValueError, match="A 'Linear' does not derive from a class of torch_imf"):
+        describe(torch.nn.Linear(2, 2))
+    with pytest.raises(ValueError, match="There is no class 'system'"):
+        make({"class": "system", "command": "ls"})
+    with pytest.raises(ValueError, match="'TransE' does not take these settings .*positive"):
+        make({"class": "TransE", "channels": 0})
+    with pytest.raises(ValueError, match=r"'TransE' does not take .*unknown are \['colour'\]"):
+        make({"class": "TransE", "channels": 4, "colour": "red"})
+    # Nothing is imported because a description says so:
+    sys.modules.pop("this", None)
+    for part in ("this:s", {"class": "this:s"}):
+        with pytest.raises(ValueError, match="There is no class 'this:s'"):
+            make(
+                {"class": "KGE", **dict.fromkeys(["num_nodes", "num_relations"], 2)}
+                | {"hidden_channels": 4, "scorer": part}
+            )
+    assert "this" not in sys.modules
+    # A class of the same name is another one:
+    other = type("TransE", (TransE,), {"__module__": "mine"})
+    with pytest.raises(ValueError, match="no class 'mine:TransE'.*pass it in 'classes'"):
+        rebuilt(other(4))
+    assert type(rebuilt(other(4), [other])) is other
+
+
+# Settings #######################################################################################
+
+
+def test_describe_settings():
+    settings = describe_settings("imf")
+    hidden = {"num_nodes", "x_dict", "scorer.channels", "scorer.rel_channels", "loss.loss"}
+    assert not hidden & set(settings)
+    parameter, choices = settings["scorer.dropout"]
+    assert (parameter.name, parameter.annotation, parameter.default) == ("dropout", float, 0.0)
+    assert choices == ()
+    assert settings["hidden_channels"].parameter.default is parameter.empty
+    assert settings["scorer"].parameter.annotation is str
+    assert {"contextual", "conve"} <= set(settings["scorer"].choices)
+    assert settings["fusion"].choices == ("adamf", "imf", "mutan")
+    assert settings["loss"].choices == ("bce", "ce", "sampled")
+    assert settings["struct"].parameter.annotation is bool
+    assert settings["rel_channels"].parameter.annotation == int | None
+    assert describe_settings(IMF) == settings
+
+
+def test_settings_of_parts_follow_the_choice():
+    for scorer in ("conve", "ConvE", ConvE):
+        settings = describe_settings("imf", {"scorer": scorer})
+        assert "scorer.num_filters" in settings and "scorer.dropout" not in settings
+    assert "loss.sampler" not in describe_settings("imf")
+    sampled = describe_settings("imf", {"loss": "sampled"})
+    assert {"bernoulli", "uniform"} <= set(sampled["loss.sampler"].choices)
+    assert not {"kbgan", "mans", "mmrns"} & set(sampled["loss.sampler"].choices)
+    # Parts have parts, which are there or not:
+    assert describe_settings("imf")["loss.regularizer"].choices == ("dura",)
+    assert "loss.regularizer.weight" not in describe_settings("imf")
+    assert "loss.regularizer.weight" in describe_settings("imf", {"loss.regularizer": "dura"})
+    settings = describe_settings("adamf")
+    assert settings["adversary"].parameter.default is False and "adversary.weight" in settings
+    assert "adversary.weight" not in describe_settings("adamf", {"adversary": False})
+    # An object has its settings already:
+    given = describe_settings("kge", {"scorer": TransE(4)})
+    assert not any(name.startswith("scorer.") for name in given)
+
+
+@pytest.mark.parametrize("name", class_names("model"))
+def test_build_every_model(fake, name):
+    model = build_model(name.lower(), fake, hidden_channels=8)
+    assert type(model).__name__ == name
+    fit(model, fake, epochs=1, batch_size=512, progress=False)
+    # No constructor takes more than one can look over:
+    assert len(inspect.signature(type(model)).parameters) <= 14
+
+
+def test_parts_have_the_sizes_of_the_model(fake):
+    model = build_model("imf", fake, hidden_channels=8, rel_channels=4, **{"scorer.dropout": 0.5})
+    part = model.scorers["fused"]
+    assert isinstance(part, ContextualRelationalScorer)
+    assert (part.channels, part.rel_channels, part.dropout) == (8, 4, 0.5)
+
+    settings = {"fusion": "imf", "fusion.latent_channels": 3, "struct": False}
+    model = build_model("adamf", fake, hidden_channels=8, scorer="transe", **settings)
+    assert isinstance(model, AdaMF) and isinstance(model.scorers["fused"], TransE)
+    assert isinstance(model.fusion, IMFFusion) and model.fusion.init_args["latent_channels"] == 3
+    assert set(model.fusion.in_channels) == {"visual", "text", "numeric"}
+    model = build_model("imf", fake, hidden_channels=8, fusion="mutan", **{"fusion.rank": 3})
+    assert isinstance(model.fusion, MutanFusion) and model.fusion.init_args["rank"] == 3
+    assert set(model.fusion.in_channels) == {"struct", "visual", "text", "numeric"}
+
+
+def test_a_dotted_setting_changes_nothing_else(fake):
+    models = []
+    for settings in ({}, {"scorer.dropout": 0.0}, None):
+        torch.manual_seed(1)
+        if settings is None:
+            models.append(IMF(fake.num_nodes, fake.num_relations, 8, *modalities(fake)))
+        else:
+            models.append(build_model("imf", fake, hidden_channels=8, **settings))
+    for model in models[1:]:
+        assert describe(model) == describe(models[0])
+        for key, value in models[0].state_dict().items():
+            assert torch.equal(value, model.state_dict()[key])
+
+
+def test_losses_and_other_parts(fake):
+    def build(model, **settings):
+        return build_model(model, fake, hidden_channels=8, **settings)
+
+    loss = build(
+        "imf",
+        loss="ce",
+        **{"loss.regularizer": "dura", "loss.regularizer.weight": 0.3, "contrastive.weight": 0.2},
+    ).loss_fn
+    assert describe(loss) == describe(OneToN("ce", regularizer=DURA(0.3)))
+    assert build("imf", contrastive=False).contrastive is None
+    assert build("imf", **{"contrastive.weight": 0.2}).contrastive.weight == 0.2
+    settings = {"loss": "Sampled", "loss.sampler": "bernoulli", "loss.num_negatives": 4}
+    model = build("adamf", **settings, **{"adversary.weight": 0.5})
+    assert isinstance(model.loss_fn, Sampled) and model.adversary.weight == 0.5
+    assert (model.loss_fn.sampler, model.loss_fn.num_negatives) == ("bernoulli", 4)
+    fit(model, fake, epochs=1, batch_size=512, progress=False)
+    assert build("adamf", adversary=True).adversary.weight == 0.1
+    for nothing in ({"adversary": False}, {"adversary": None}, {}):
+        assert build("adamf", **nothing).adversary is None
+
+
+def test_objects_and_classes_are_taken_as_they_are(fake):
+    part = ConvE(36)
+    model = build_model(KGE, fake, hidden_channels=36, scorer=part)
+    assert model.scorers["struct"] is part
+    model = build_model(KGE, fake, hidden_channels=8, scorer=TransE, **{"scorer.margin": 2.0})
+    assert model.scorers["struct"].margin == 2.0
+    struct = torch.randn(fake.num_nodes, 8)
+    model = build_model("imf", fake, hidden_channels=8, struct=struct)
+    assert torch.equal(model.node_emb.weight, struct)
+
+    class Mine(KGE):
+        pass
+
+    assert isinstance(build_model(Mine, fake, hidden_channels=8), Mine)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({}, "IMF needs a value for 'hidden_channels'"),
+        (
+            {"hidden_chanels": 8},
+            r"no setting 'hidden_chanels'. Did you mean 'hidden_channels'\?",
+        ),
+        ({"num_nodes": 8}, "no setting 'num_nodes'"),
+        ({"scorer": "convex"}, r"no scorer 'convex'. Did you mean 'conve'\? Choose of \['complex'"),
+        ({"loss": "mse"}, r"There is no loss 'mse'. Choose of \['bce', 'ce', 'sampled'\]"),
+        ({"scorer": int}, "'<class 'int'>' is no scorer: it does not derive from 'Scorer'"),
+        ({"scorer.channels": 8}, "no setting 'scorer.channels' where 'scorer' is 'contextual'"),
+        ({"scorer": "conve", "scorer.dropout": 0.1}, r"where 'scorer' is 'conve'.*scorer.height"),
+        ({"scorer": TransE(8), "scorer.margin": 1.0}, r"'scorer.margin' where 'scorer' is TransE"),
+        ({"loss.sampler": "joint"}, "no setting 'loss.sampler' where 'loss' is 'bce'"),
+        ({"loss.regularizer.weight": 1.0}, "where 'loss.regularizer' is None"),
+        ({"loss.regularizer": "durra"}, r"no regularizer 'durra'. Did you mean 'dura'\?"),
+        ({"adversary.weight": 1.0}, "no setting 'adversary.weight'"),
+        ({"contrastive": False, "contrastive.weight": 1.0}, "where 'contrastive' is False"),
+        ({"loss": "sampled", "loss.sampler": "kbgan"}, r"needs to be an object .*\['bernoulli'"),
+        ({"hidden_channels": "8"}, "'hidden_channels' needs to be of type int .got '8'"),
+        ({"hidden_channels": None}, "'hidden_channels' needs to be of type int .got None"),
+        ({"hidden_channels": True}, "'hidden_channels' needs to be of type int .got True"),
+        ({"hidden_channels": 8, "scorer.dropout": "a"}, "'scorer.dropout' needs to be of type flo"),
+        ({"hidden_channels": 8, "views": "fused"}, "'views' needs to be of type list .got 'fused'"),
+        ({"hidden_channels": 8, "scorer.similarity": "no"}, "choose 'cosine' or 'dot'"),
+    ],
+)
+def test_bad_settings(fake, settings, message):
+    with pytest.raises(ValueError, match=message):
+        build_model("imf", fake, **settings)
+
+
+def test_no_such_model_or_graph(fake):
+    with pytest.raises(ValueError, match=r"no model 'imff'. Did you mean 'imf'\? Choose of"):
+        describe_settings("imff")
+    with pytest.raises(ValueError, match="'<class 'int'>' is no model"):
+        describe_settings(int)
+    data = fake.clone()
+    del data.num_relations
+    with pytest.raises(ValueError, match=r"The graph lacks \['num_relations'\]"):
+        build_model("imf", data, hidden_channels=8)
+
+
+# Classes of other packages ######################################################################
+
+OTHERS = """
+import torch
+from torch_imf.datasets import FakeMMKG
+from torch_imf.nn import AdaMFFusion, DistMult, OneToN
+from torch_imf.sampler import UniformSampler
+
+
+class Twist(DistMult):
+    def __init__(self, channels: int, rel_channels: int | None = None, angle: float = 1.0) -> None:
+        super().__init__(channels, rel_channels)
+        self.angle = angle
+
+    def query(self, head, rel):
+        return self.angle * head * rel
+
+
+class HalfFusion(AdaMFFusion):
+    def __init__(self, in_channels: dict[str, int], out_channels: int, half: float = 0.5) -> None:
+        super().__init__(in_channels, out_channels)
+        self.half = half
+
+
+class Focal(OneToN):
+    aliases = {"focal": {"loss": "ce"}}
+
+    def __init__(self, loss: str = "ce", gamma: float = 2.0) -> None:
+        super().__init__(loss)
+        self.gamma = gamma
+
+
+class OddSampler(UniformSampler):
+    pass
+
+
+class Village(FakeMMKG):
+    pass
+"""
+KINDS = {
+    **{"scorer": ("Twist", "twist"), "fusion": ("HalfFusion", "half"), "loss": ("Focal", "focal")},
+    **{"sampler": ("OddSampler", "odd"), "dataset": ("Village", "Village")},
+}
+
+
+@pytest.fixture(params=["register", "entry point"])
+def others(request, tmp_path, monkeypatch):
+    (tmp_path / "others.py").write_text(OTHERS)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(registry, "_registered", [])
+    names = [name for name, _ in KINDS.values()]
+    if request.param == "entry point":
+        info = tmp_path / "others-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: others\nVersion: 1.0\n")
+        lines = [f"{name} = others:{name}\n" for name in [*names, "Broken"]]
+        (info / "entry_points.txt").write_text("[torch_imf]\n" + "".join(lines))
+        registry._loaded_entry_points.cache_clear()
+        with pytest.warns(UserWarning, match="'others:Broken' cannot be imported"):
+            registry._loaded_entry_points()
+    module = importlib.import_module("others")
+    for name in names if request.param == "register" else []:
+        assert register(getattr(module, name)) is getattr(module, name)
+    yield module
+    registry._loaded_entry_points.cache_clear()
+    del sys.modules["others"]
+
+
+def test_classes_of_other_packages(others, fake, tmp_path):
+    pytest.importorskip("optuna")
+    for kind, (cls, name) in KINDS.items():
+        assert classes(kind)[name] is lookup(kind, cls) is getattr(others, cls)
+    settings = describe_settings("adamf", {"scorer": "twist", "fusion": "half", "loss": "focal"})
+    assert {"scorer.angle", "fusion.half", "loss.gamma"} <= set(settings)
+    assert "focal" in settings["loss"].choices and "twist" in settings["scorer"].choices
+    sampled = describe_settings("adamf", {"loss": "sampled"})
+    assert "odd" in sampled["loss.sampler"].choices
+
+    space = {
+        **{"hidden_channels": 8, "scorer": ["twist", "transe"], "scorer.angle": (0.5, 2.0)},
+        **{"fusion": "half", "fusion.half": [0.25], "loss": ["focal", "sampled"]},
+        **{"loss.gamma": (1.0, 3.0), "loss.sampler": "odd", "batch_size": 512},
+    }
+    study = tune("adamf", fake, space, trials=2, epochs=1, progress=False)
+    assert len(study.trials) == 2
+
+    parts = {"scorer": "twist", "fusion": "half", "loss": "focal", "scorer.angle": 2.0}
+    model = build_model("adamf", fake, hidden_channels=8, **parts, **{"loss.gamma": 1.5})
+    save_pretrained(model, tmp_path / "model")
+    other = from_pretrained(tmp_path / "model")
+    assert other.scorers["fused"].angle == 2.0 and other.loss_fn.gamma == 1.5
+    assert describe(other)["fusion"]["class"] == "others:HalfFusion"
+    model = build_model("kge", fake, hidden_channels=8, loss="sampled", **{"loss.sampler": "odd"})
+    fit(model, fake, epochs=1, batch_size=512, progress=False)
+    save_pretrained(model, tmp_path / "model")
+    assert from_pretrained(tmp_path / "model").loss_fn.sampler == "odd"
+
+
+def test_classes_by_their_module(fake, tmp_path, monkeypatch):
+    (tmp_path / "others.py").write_text(OTHERS)
+    monkeypatch.syspath_prepend(tmp_path)
+    model = KGE(fake.num_nodes, fake.num_relations, 8, scorer="others:Twist")
+    twist = sys.modules["others"].Twist
+    assert type(model.scorers["struct"]) is twist
+    model = KGE(fake.num_nodes, fake.num_relations, 8, scorer=twist)
+    assert type(model.scorers["struct"]) is twist
+    settings = {"scorer": "others:Twist", "scorer.angle": 2.0}
+    assert build_model("kge", fake, hidden_channels=8, **settings).scorers["struct"].angle == 2.0
+    with pytest.raises(
+        ValueError, match="no setting 'scorer.angel' where 'scorer' is 'others:Twis"
+    ):
+        build_model("kge", fake, hidden_channels=8, scorer="others:Twist", **{"scorer.angel": 2.0})
+    for query in ("others:Twister", "nowhere:Twist"):
+        with pytest.raises(ValueError, match=f"The scorer '{query}' cannot be imported"):
+            lookup("scorer", query)
+    with pytest.raises(ValueError, match="'others:Focal' is no scorer"):
+        lookup("scorer", "others:Focal")
+    del sys.modules["others"]
+
+
+def test_register(monkeypatch):
+    monkeypatch.setattr(registry, "_registered", [])
+    with pytest.raises(ValueError, match=r"'Linear' needs to derive from one of \['MultimodalKGE'"):
+        register(torch.nn.Linear)
+    with pytest.raises(ValueError, match="There is a scorer 'transe' already"):
+        register(type("TransE", (TransE,), {"__module__": "mine"}))
+    # A cell of a notebook that is run again:
+    for _ in range(2):
+        cls = register(type("Twist", (TransE,), {"__module__": "__main__"}))
+        assert classes("scorer")["twist"] is cls and len(registry._registered) == 1
+
+
+def test_resolve():
+    assert isinstance(resolve("scorer", "TransE", 8), TransE)
+    part = TransE(8)
+    assert resolve("scorer", part, 4) is part
+    assert resolve("loss", "ce", label_smoothing=0.1).loss == "ce"
+    with pytest.raises(ValueError, match="Expected a scorer, its class or its name"):
+        resolve("scorer", Module())
