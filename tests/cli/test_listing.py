@@ -1,9 +1,11 @@
 import pytest
 
-from torch_imf import datasets, encoders
+from torch_imf import datasets, encoders, registry
 from torch_imf.cli import main
+from torch_imf.cli.listing import KINDS
 from torch_imf.datasets.stats import read_stats
 from torch_imf.nn import fusion, models, scorer
+from torch_imf.nn.scorer import Scorer
 from torch_imf.registry import class_names
 
 
@@ -30,7 +32,7 @@ def test_datasets(capsys):
 
 def test_everything(read):
     out = read("list")
-    assert list(out) == ["datasets", "models", "scorers", "fusions", "samplers", "encoders"]
+    assert list(out) == list(KINDS)
     for kind, module in {"models": models, "scorers": scorer, "fusions": fusion}.items():
         assert [x["name"] for x in out[kind]] == module.classes
     assert [x["name"] for x in out["samplers"]] == class_names("sampler")
@@ -43,8 +45,28 @@ def test_everything(read):
         'The RotatE scorer from the "RotatE: Knowledge Graph Embedding by Relational Rotation in '
         'Complex Space" paper'
     )
+    assert list(read("list", "models")) == ["models"]
 
 
-@pytest.mark.parametrize("kind", ["models", "samplers"])
-def test_one(read, kind):
-    assert list(read("list", kind)) == [kind]
+def test_describe(read, capsys, fails):
+    assert read("describe")["scorers"] == list(registry.classes("scorer"))
+    assert main(["describe", "complex"]) == 0
+    title, _, text = capsys.readouterr().out.partition("\n\n")
+    assert title.startswith("ComplEx(channels: int") and "Args:\n    channels (int)" in text
+    assert not any(mark in text for mark in (":obj:", ":class:", ":math:", "`_"))
+    assert read("describe", "Countries")["name"] == "Countries"
+    assert read("describe", "fit")["text"].startswith("Trains a model")
+    about = read("describe", "fit", "patience")["text"]
+    assert about.startswith("patience (int, optional):") and "epochs (int" not in about
+    assert "no argument 'patienc'" in fails("describe", "fit", "patienc")
+    assert "nothing called 'countrys'" in fails("describe", "countrys")
+
+
+def test_others(read, tmp_path, monkeypatch):
+    # Classes of other packages, once they are registered:
+    class Twist(Scorer):
+        r"""Twists. And more."""
+
+    monkeypatch.setattr(registry, "_registered", [Twist])
+    assert {"name": "Twist", "about": "Twists"} in read("list", "scorers")["scorers"]
+    assert read("describe", "twist")["name"] == "Twist"

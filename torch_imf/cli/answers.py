@@ -53,11 +53,9 @@ def predict(
     relation: Annotated[str | None, "the relation, by name or identifier"] = None,
     tail: Annotated[str | None, "the tail, to ask for heads"] = None,
     queries: Annotated[
-        str | None,
-        "many questions: TSV of head, relation and tail, with ? for what is asked",
-        "FILE",
+        str | None, "many questions: TSV of head, relation and tail, with ? for what is asked"
     ] = None,
-    answers: Annotated[str | None, "TSV to write the answers to many questions to", "FILE"] = None,
+    answers: Annotated[str | None, "TSV to write the answers to many questions to"] = None,
     k: Annotated[int, "how many answers"] = 10,
     known: Annotated[
         Literal["mark", "remove"], "what to do with answers that the graph holds:"
@@ -119,7 +117,7 @@ def complete(
         bool, "only facts whose head and tail each occur with the relation in training"
     ] = False,
     batch_size: Annotated[int | None, "queries to score at once"] = None,
-    out: Annotated[str | None, "write them as TSV rather than as a table", "FILE"] = None,
+    out: Annotated[str | None, "write them as TSV rather than as a table"] = None,
 ) -> Output:
     r"""Lists the most likely facts that a graph misses.
 

@@ -25,7 +25,7 @@ def figures(
         "those with tails that most heads share)",
     ] = None,
     k: Annotated[int, "answers to the query"] = 10,
-    out: Annotated[str, "the folder", "FOLDER"] = "figures",
+    out: Annotated[str, "the folder"] = "figures",
     format: Annotated[Literal["png", "pdf", "svg"], "the format:"] = "png",
 ) -> Output:
     r"""Draws what a trained model answers, why, and how it got there.

@@ -1,20 +1,17 @@
 r"""Flags of the command line, read off signatures, and parsed by Click.
 
-A parameter of a command is an argument of the command line if it may go by its
-position, and a flag if it is keyword-only; one whose type is a dataclass stands
-for the fields of it. Its type may be annotated with a help text and a name for
-its value.
-
-Typer and jsonargparse do not carry what there is to set of a model: Typer 0.29
-refuses the types (`lr: float | Sequence[float]`, "doesn't support Union types")
-and lists of words (`--by category relation`); jsonargparse 4.53 refuses
-`--scorer contextual --scorer.dropout 0.2` ("Expected a dot import path string"),
-and asks for sizes of a scorer that its model gives to it.
+What may go by its position is an argument of the command line, what is keyword-only a flag, and a
+dataclass stands for its fields. Typer and jsonargparse do not carry what there is to set of a
+model: Typer 0.29 refuses the types (`lr: float | Sequence[float]`, "doesn't support Union types")
+and lists of words (`--by category relation`); jsonargparse 4.53 refuses `--scorer contextual
+--scorer.dropout 0.2` ("Expected a dot import path string"), and asks for sizes of a scorer that its
+model gives to it.
 """
 
 import contextlib
 import dataclasses
 import inspect
+import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from types import NoneType, UnionType
@@ -25,14 +22,16 @@ from click.core import ParameterSource
 
 from torch_imf.cli.output import Output, show, silence
 
-PLAIN = (bool, int, float, str)
-Extra = Callable[[Sequence[str]], "list[Flag]"]
+CONTEXT: dict[str, Any] = {
+    "help_option_names": ["-h", "--help"],
+    "max_content_width": 100,
+    "token_normalize_func": lambda name: name.replace("_", "-"),  # `--batch_size`, as in Python.
+}
 
 
 class Command(click.Command):
-    r"""A command that calls a function with what was typed. What was not typed
-    is left to the defaults of the function. Examples of its docstring are shown
-    as they are.
+    r"""A command that calls a function with what was typed. The rest is left to
+    its defaults. Examples of its docstring are shown as they are.
 
     Args:
         name (str): Its name.
@@ -43,75 +42,60 @@ class Command(click.Command):
     """
 
     def __init__(
-        self, name: str, function: Callable[..., Output], extra: Extra | None = None
+        self,
+        name: str,
+        function: Callable[..., Output],
+        extra: Callable[[Sequence[str]], "list[Flag]"] = lambda words: [],
     ) -> None:
         self.function, self.extra = function, extra
-        params = signature_params(function)
-        params += [
+        output = [
             click.Option(["--json"], is_flag=True, help="print the result as JSON"),
             click.Option(["-q", "--quiet"], is_flag=True, help="show no progress and no remarks"),
         ]
-        super().__init__(
-            name,
-            params=params,
-            context_settings={
-                "help_option_names": ["-h", "--help"],
-                "max_content_width": 100,
-                "token_normalize_func": lambda name: name.replace("_", "-"),
-            },
-            **texts(function),
-        )
+        params = [*signature_params(function), *output]
+        super().__init__(name, params=params, context_settings=CONTEXT, **texts(function))
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         if "flags" not in ctx.meta:
-            ctx.meta["flags"] = self._extra_flags(ctx)
+            try:
+                ctx.meta["flags"] = self.extra(ctx.meta.get("words", []))
+            except ValueError as error:  # Such as a part that is not there, or half typed.
+                if not ctx.resilient_parsing:
+                    raise click.UsageError(str(error), ctx) from error
+                ctx.meta["flags"] = self.extra([])
         params = super().get_params(ctx)
         return [*params[:-3], *ctx.meta["flags"], *params[-3:]]  # `--json`, `--quiet`, `--help`.
 
-    def _extra_flags(self, ctx: click.Context) -> list["Flag"]:
-        if self.extra is None:
-            return []
-        try:
-            return self.extra(ctx.meta["words"])
-        except ValueError as error:  # Such as a part that is not there, or not yet typed in full.
-            if ctx.resilient_parsing:
-                return self.extra([])
-            raise click.UsageError(str(error), ctx) from error
-
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         ctx.meta["words"], ctx.meta["line"] = args, shlex.join([ctx.command_path, *args])
-        return super().parse_args(ctx, repeat_flags(args, self.get_params(ctx), ctx))
+        return super().parse_args(ctx, repeat_flags(args, self.get_params(ctx)))
 
     def invoke(self, ctx: click.Context) -> int:
-        given, settings = {}, {}
+        values: dict[str, Any] = {}
+        settings: dict[str, Any] = {}
         for param in self.get_params(ctx):
             name = param.name or ""
             if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
                 key = getattr(param, "key", name)
-                (settings if param in ctx.meta["flags"] else given)[key] = ctx.params[name]
-        with silence() if given.pop("quiet", False) else contextlib.nullcontext():
-            output = self.function(**self._arguments(given, settings))
-        show(output, as_json=given.pop("json", False))
-        return output.status
-
-    def _arguments(self, given: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
-        out: dict[str, Any] = {} if self.extra is None else {"settings": settings}
+                (settings if param in ctx.meta["flags"] else values)[key] = ctx.params[name]
+        arguments: dict[str, Any] = {}
         for name, parameter in inspect.signature(self.function).parameters.items():
-            kind = parameter.annotation
-            if dataclasses.is_dataclass(kind):
-                own = {
-                    key: given[key] for key in inspect.signature(kind).parameters if key in given
-                }
-                out[name] = kind(**own)
-            elif name in given:
-                out[name] = given[name]
-        return out
+            if dataclasses.is_dataclass(kind := parameter.annotation):
+                fields = inspect.signature(kind).parameters.keys() & values.keys()
+                arguments[name] = kind(**{key: values[key] for key in fields})
+            elif name == "settings":
+                arguments[name] = settings
+            elif name in values:
+                arguments[name] = values[name]
+        with silence() if "quiet" in values else contextlib.nullcontext():
+            output = self.function(**arguments)
+        show(output, as_json="json" in values)
+        return output.status
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         groups: dict[str, list[tuple[str, str]]] = {}
         for param in self.get_params(ctx):
-            record = param.get_help_record(ctx)
-            if record is not None:
+            if record := param.get_help_record(ctx):
                 groups.setdefault(getattr(param, "group", "output"), []).append(record)
         for group, records in groups.items():
             with formatter.section(group):
@@ -124,16 +108,10 @@ class Word(click.Argument):
     group = "arguments"
 
     def __init__(self, key: str, parameter: inspect.Parameter) -> None:
-        text, metavar, self.annotation = notes(parameter.annotation)
-        super().__init__(
-            [key],
-            required=parameter.default is parameter.empty,
-            metavar=metavar or key.upper(),
-            type=click.UNPROCESSED,
-            callback=read,
-            shell_complete=completer(choices_of(self.annotation)),
-        )
-        self.record = (self.metavar or "", text)
+        text, self.annotation = help_and_type(parameter.annotation)
+        required = parameter.default is parameter.empty
+        super().__init__([key], required=required, type=click.UNPROCESSED, callback=read)
+        self.record = (key.upper(), text)
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str]:
         return self.record
@@ -151,34 +129,30 @@ class Flag(click.Option):
     """
 
     def __init__(
-        self,
-        key: str,
-        parameter: inspect.Parameter,
-        group: str,
-        choices: Sequence[str] = (),
+        self, key: str, parameter: inspect.Parameter, group: str, choices: Sequence[str] = ()
     ) -> None:
-        self.key, self.group = key, group
-        text, metavar, self.annotation = notes(parameter.annotation)
+        self.key, self.parameter, self.group = key, parameter, group
+        text, self.annotation = help_and_type(parameter.annotation)
         types = [x for x in union_types(self.annotation) if x is not NoneType]
-        choices = choices or choices_of(self.annotation)
-        if choices:
-            text += f" one of {', '.join(choices)}"
-        if parameter.default is parameter.empty:
-            text += " (required)"
-        elif parameter.default not in (None, ()) and parameter.default is not False:
-            text += f" (default: {parameter.default})"
+        kinds = [*types, *(y for x in types for y in items(x))]
+        words = choices or [y for x in kinds if get_origin(x) is Literal for y in get_args(x)]
+        text += f" one of {', '.join(words)}" if words else ""
+        if parameter.default not in (None, ()) and parameter.default is not False:
+            required = parameter.default is parameter.empty
+            text += " (required)" if required else f" (default: {parameter.default})"
         flag = f"-{key}" if len(key) == 1 else f"--{key.replace('_', '-')}"
-        is_switch = types == [bool]
+        reader: dict[str, Any] = {"type": bool}
+        if types != [bool]:
+            reader = {"type": click.UNPROCESSED, "callback": read}
+            reader["metavar"] = "NAME" if words else type_name(self.annotation)
         super().__init__(
             # An option needs a name of its own, which is an identifier:
-            ["flag_" + key.replace(".", "__"), f"{flag}/--no-{flag[2:]}" if is_switch else flag],
+            [f"flag_{key.replace('.', '__')}", flag + f"/--no-{flag[2:]}" * (types == [bool])],
             default=None,
-            multiple=any(_items(x) for x in types),
-            metavar=None if is_switch else metavar or _metavar(types, key),
+            multiple=any(map(items, types)),
             help=text.strip(),
-            type=bool if is_switch else click.UNPROCESSED,
-            callback=None if is_switch else read,
-            shell_complete=completer(choices),
+            shell_complete=lambda ctx, param, start: [x for x in words if x.startswith(start)],
+            **reader,
         )
 
 
@@ -189,9 +163,8 @@ def signature_params(function: Callable[..., Any], group: str = "options") -> li
     r"""Returns the arguments and flags of a function, or of a dataclass."""
     out: list[click.Parameter] = []
     for name, parameter in inspect.signature(function).parameters.items():
-        kind = parameter.annotation
-        if dataclasses.is_dataclass(kind):
-            out += signature_params(kind, (kind.__doc__ or "").partition(".")[0])  # type: ignore
+        if dataclasses.is_dataclass(kind := parameter.annotation):
+            out += signature_params(kind, str(kind.__doc__).rstrip("."))  # type: ignore[arg-type]
         elif parameter.kind is parameter.KEYWORD_ONLY:
             out.append(Flag(name, parameter, group))
         elif name != "settings":
@@ -202,16 +175,15 @@ def signature_params(function: Callable[..., Any], group: str = "options") -> li
 def texts(function: Callable[..., Any]) -> dict[str, str]:
     r"""Returns the texts that help shows before and after the flags."""
     text, _, examples = (inspect.getdoc(function) or "").partition("\nExamples:\n")
-    lines = f"Examples:\n{examples}".replace("\n\n", "\n\n\b\n")  # Which are not wrapped.
-    return {"help": text.strip(), "epilog": f"\b\n{lines}"}
+    lines = f"\b\nExamples:\n{examples}".replace("\n\n", "\n\n\b\n")  # Which are not wrapped.
+    return {"help": text.strip(), "epilog": lines}
 
 
-def notes(annotation: Any) -> tuple[str, str | None, Any]:
-    r"""Returns the help text of a type, the name of its value, and the type."""
+def help_and_type(annotation: Any) -> tuple[str, Any]:
+    r"""Returns the help text that a type is annotated with, and the type."""
     if get_origin(annotation) is not Annotated:
-        return "", None, annotation
-    kind, text, *metavar = get_args(annotation)
-    return text, metavar[0] if metavar else None, kind
+        return "", annotation
+    return annotation.__metadata__[0], annotation.__origin__
 
 
 def union_types(annotation: Any) -> tuple[Any, ...]:
@@ -220,33 +192,30 @@ def union_types(annotation: Any) -> tuple[Any, ...]:
     return get_args(annotation) if is_union else (annotation,)
 
 
-def choices_of(annotation: Any) -> tuple[str, ...]:
-    r"""Returns the words that an annotation allows, if it names them."""
-    kinds = [*union_types(annotation), *(y for x in union_types(annotation) for y in _items(x))]
-    return tuple(word for x in kinds if get_origin(x) is Literal for word in get_args(x))
+def type_name(annotation: Any) -> str:
+    r"""Returns a type as one writes it."""
+    return re.sub(r"\b(\w+\.)+(?=\w)", "", inspect.formatannotation(annotation))
 
 
 # Words ##########################################################################################
 
 
-def repeat_flags(
-    words: Sequence[str], params: Sequence[click.Parameter], ctx: click.Context
-) -> list[str]:
+def repeat_flags(words: Sequence[str], params: Sequence[click.Parameter]) -> list[str]:
     r"""Writes flags of several words, as in :obj:`--by category relation`, as
     Click reads them, :obj:`--by category --by relation`.
     """
     many = {name for x in params if isinstance(x, Flag) and x.multiple for name in x.opts}
     out: list[str] = []
-    flag = None  # The one whose further words are being read.
+    flag = None  # The one whose words are being read.
     for i, word in enumerate(words):
         if word == "--":
             return [*out, *words[i:]]
-        if flag is not None and not word.startswith("-"):
-            out += [word] if out[-1] == flag else [flag, word]
-            continue
-        name = word.partition("=")[0].replace("_", "-")
-        flag = name if name in many else None
-        out.append(word if flag is None or "=" in word else flag)
+        if flag is None or word.startswith("-"):
+            name = word.partition("=")[0].replace("_", "-")
+            flag = name if name in many else None
+            out.append(word)
+        else:
+            out += [word] if out[-1].replace("_", "-") == flag else [flag, word]
     return out
 
 
@@ -258,26 +227,20 @@ def flag_words(name: str, *values: str) -> list[str]:
     return [flag, *values]
 
 
-def completer(choices: Sequence[str]) -> Callable[..., list[str]] | None:
-    r"""Completes words in a shell."""
-    if not choices:
-        return None
-    return lambda ctx, param, start: [choice for choice in choices if choice.startswith(start)]
-
-
-def read(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
+def read(ctx: click.Context, param: Any, value: Any) -> Any:
     r"""Reads the words of a flag or an argument as one of its types."""
-    if value is None or value == ():
+    if value in (None, ()):
         return None
     try:
-        return read_value([value] if isinstance(value, str) else value, param.annotation)  # type: ignore[attr-defined]
+        return read_value([value] if isinstance(value, str) else value, param.annotation)
     except ValueError as error:
         raise click.BadParameter(str(error), ctx, param) from error
 
 
 def read_value(words: Sequence[str], annotation: Any) -> Any:
     r"""Reads words as one of the types that an annotation joins, the first
-    that fits.
+    that fits: numbers before names, which any word may be, and one value
+    before many.
 
     Raises:
         ValueError: If none does.
@@ -285,64 +248,42 @@ def read_value(words: Sequence[str], annotation: Any) -> Any:
     types = union_types(annotation)
     if NoneType in types and [word.lower() for word in words] == ["none"]:
         return None
-    pairs = [word.partition("=") for word in words]
-    for kind in sorted(types, key=_order):
-        origin, items = get_origin(kind), _items(kind)
+    order = (bool, int, float)
+    for kind in sorted(types, key=lambda x: order.index(x) if x in order else 3 + (x is str)):
+        parts, origin = items(kind), get_origin(kind)
         with contextlib.suppress(ValueError):
             if origin is dict:
-                if not all(value for *_, value in pairs):
-                    raise ValueError("expected name=value")
-                return {key: _read_word(value, items[1]) for key, _, value in pairs}
-            if origin is tuple and items[-1] is not Ellipsis:
-                return tuple(_read_word(x, y) for x, y in zip(words, items, strict=True))
-            if items:
-                return [_read_word(word, items[0]) for word in words]
+                pairs = [word.split("=", 1) for word in words]
+                return {key: read_word(value, parts[1]) for key, value in pairs}
+            if origin is tuple and parts[-1] is not Ellipsis:
+                return tuple(read_word(x, y) for x, y in zip(words, parts, strict=True))
+            if parts:
+                return [read_word(word, parts[0]) for word in words]
             if len(words) == 1:
-                return _read_word(words[0], kind)
-    names = " or ".join(map(_name, types))
-    raise ValueError(f"expected {names} (got '{' '.join(words)}')")
+                return read_word(words[0], kind)
+    raise ValueError(f"expected {type_name(annotation)} (got '{' '.join(words)}')")
 
 
-def _read_word(word: str, kind: Any) -> Any:
+def read_word(word: str, kind: Any) -> Any:
+    r"""Reads one word as a type.
+
+    Raises:
+        ValueError: If it is none of it.
+    """
+    known = {x: x for x in get_args(kind)} if get_origin(kind) is Literal else {}
+    if kind is bool:
+        known, word = {"true": True, "yes": True, "false": False, "no": False}, word.lower()
     if get_origin(kind) is tuple:  # Such as a pair of names, `text,visual`.
-        return tuple(_read_word(x, y) for x, y in zip(word.split(","), get_args(kind), strict=True))
-    words = {"true": True, "yes": True, "false": False, "no": False}
-    if kind is bool and word.lower() in words:
-        return words[word.lower()]
-    if get_origin(kind) is Literal and word in get_args(kind):
-        return word
-    if kind in (int, float, str):
+        return tuple(read_word(x, y) for x, y in zip(word.split(","), get_args(kind), strict=True))
+    if kind in (int, float) or (kind is str and word):
         return kind(word)
-    raise ValueError(f"'{word}' is no {_name(kind)}")
+    if word not in known:
+        raise ValueError(f"'{word}' is no {type_name(kind)}")
+    return known[word]
 
 
-def _order(kind: Any) -> int:
-    # Numbers before names, which any word may be, and one value before many.
-    return PLAIN.index(kind) if kind in (bool, int, float) else (8 if kind is str else 4)
-
-
-def _items(kind: Any) -> tuple[Any, ...]:
+def items(kind: Any) -> tuple[Any, ...]:
+    r"""Returns the types of what a list, a tuple or a dictionary holds."""
     origin = get_origin(kind)
     many = isinstance(origin, type) and issubclass(origin, Sequence | Mapping)
     return get_args(kind) if many else ()
-
-
-def _name(kind: Any) -> str:
-    if kind is NoneType:
-        return "none"
-    if get_origin(kind) is dict:
-        return "name=value ..."
-    if get_origin(kind) is Literal:
-        return f"one of {', '.join(get_args(kind))}"
-    items = _items(kind)
-    if get_origin(kind) is tuple and items[-1] is not Ellipsis:
-        return " ".join(map(_name, items))
-    return f"{_name(items[0])} ..." if items else getattr(kind, "__name__", str(kind))
-
-
-def _metavar(types: Sequence[Any], key: str) -> str:
-    kinds = {x for kind in types for x in (_items(kind)[-1:] or (kind,))}
-    many = " ..." if any(_items(x) for x in types) else ""
-    if kinds <= {int, float}:
-        return ("X" if float in kinds else "N") + many
-    return key.rpartition(".")[2].upper() + many

@@ -22,20 +22,13 @@ class Features:
 
     _: dataclasses.KW_ONLY
     text_encoder: Annotated[
-        str,
-        "'tfidf', a sentence transformer (all-MiniLM-L6-v2), a file of features, or 'none'",
-        "ENCODER",
+        str, "'tfidf', a sentence transformer (all-MiniLM-L6-v2), a file of features, or 'none'"
     ] = "auto"
     visual_encoder: Annotated[
-        str,
-        "a network of timm (vgg16), 'pixel' (colours and layout, for flags and icons), a file of "
-        "features, or 'none'",
-        "ENCODER",
+        str, "a network of timm (vgg16), 'pixel' (flags and icons), a file of features, or 'none'"
     ] = "auto"
-    numeric_encoder: Annotated[str, "a file of features, or 'none'", "ENCODER"] = "auto"
-    visual_weights: Annotated[
-        str | None, "weights of the network, if not to be fetched", "FILE"
-    ] = None
+    numeric_encoder: Annotated[str, "a file of features, or 'none'"] = "auto"
+    visual_weights: Annotated[str | None, "weights of the network, if not to be fetched"] = None
 
     def encoders(self) -> "dict[str, Encoder | str | None]":
         r"""Returns the encoder of each modality."""
@@ -52,19 +45,16 @@ class Features:
             return None
         if name == "auto" or osp.exists(name):
             return name
-        short = {
-            "text": {"tfidf": encoders.TfidfEncoder},
-            "visual": {"pixel": encoders.PixelEncoder},
-            "numeric": {"numeric": encoders.NumericEncoder},
-        }[modality]
-        if name.lower() in short:
-            return short[name.lower()]()
+        short: dict[str, Any] = {"text": {"tfidf": encoders.TfidfEncoder}}
+        short["visual"] = {"pixel": encoders.PixelEncoder}
+        short["numeric"] = {"numeric": encoders.NumericEncoder}
+        if name.lower() in short[modality]:
+            return short[modality][name.lower()]()
         if modality == "numeric":
             raise ValueError(f"'--numeric-encoder' needs to be a file of features (got '{name}')")
         if modality == "text":
             return encoders.TextEncoder(name)
-        given = {"weights": self.visual_weights} if self.visual_weights else {}
-        return encoders.VisualEncoder(name, **given)
+        return encoders.VisualEncoder(name, weights=self.visual_weights)
 
 
 @dataclasses.dataclass
@@ -77,36 +67,23 @@ class Graph:
         "numbers.tsv, or train.tsv, valid.tsv and test.tsv for the facts), or a file of facts",
     ]
     _: dataclasses.KW_ONLY
-    root: Annotated[str | None, "folder to keep it in (default: data/<dataset>)", "FOLDER"] = None
+    root: Annotated[str | None, "folder to keep it in (default: data/<dataset>)"] = None
     version: Annotated[str | None, "the published version of a dataset, as in the list"] = None
-    scheme: Annotated[
-        Literal["original", "clean"], "splits as published, or without their leaks:"
-    ] = "original"
+    scheme: Annotated[Literal["original", "clean"], "splits with or without leaks:"] = "original"
     shares: Annotated[
         tuple[float, float, float] | None,
-        "shares of training, validation and test facts of a single file of your own (default: 0.8 "
-        "0.1 0.1)",
+        "of training, validation and test in a file of your own (default: 0.8 0.1 0.1)",
     ] = None
     split_seed: Annotated[int | None, "seed of that division (default: 0)"] = None
-    texts: Annotated[
-        str | None, "texts by entity, beside what a folder of your own holds", "FILE"
-    ] = None
-    images: Annotated[
-        str | None, "images likewise, <entity>.png or <entity>/<any>.jpg", "FOLDER"
-    ] = None
-    numbers: Annotated[str | None, "table of entity, attribute and value, likewise", "FILE"] = None
+    texts: Annotated[str | None, "file of texts, beside what your own folder holds"] = None
+    images: Annotated[str | None, "images, <entity>.png or <entity>/<any>.jpg"] = None
+    numbers: Annotated[str | None, "table of entity, attribute and value"] = None
     header: Annotated[bool | None, "whether your tables begin with a header"] = None
-    strict: Annotated[
-        bool, "whether texts and numbers of entities that are in no fact are an error"
-    ] = True
+    strict: Annotated[bool, "whether texts and numbers of no entity are an error"] = True
 
     def read(self, features: Features | None = None) -> "KGDataset":
-        r"""Returns the dataset.
-
-        Args:
-            features (Features, optional): How to encode modalities. If
-                :obj:`None`, none is encoded: graphs of one's own tell who has
-                what, and others leave it out. (default: :obj:`None`)
+        r"""Returns the dataset. Without :obj:`features`, nothing is encoded:
+        graphs of one's own tell who has what, and others leave it out.
 
         Raises:
             ValueError: If there is no such graph, or a flag does not fit it.
@@ -117,15 +94,14 @@ class Graph:
             cls = registry.lookup("dataset", self.graph)
         except ValueError as error:
             raise ValueError(f"{error}, or a folder or a file") from error
-        own = ("shares", "split_seed", "texts", "numbers", "header")
-        for name in own:
+        for name in ("shares", "split_seed", "texts", "numbers", "header"):
             if getattr(self, name) is not None:
                 flag = f"--{name.replace('_', '-')}"
                 raise ValueError(f"'{flag}' is for graphs of your own, and {cls.__name__} is none")
-        files: Any = getattr(cls, "files", None)
-        root = self.root or (osp.join("data", cls.__name__) if files else None)
-        none = dict.fromkeys(["text", "visual", "numeric"])
-        encoders = none if features is None else features.encoders()
+        has_files: Any = getattr(cls, "files", None)
+        root = self.root or (osp.join("data", cls.__name__) if has_files else None)
+        encoders: Any = dict.fromkeys(["text", "visual", "numeric"])
+        encoders = encoders if features is None else features.encoders()
         return cls(root, self.version, self.scheme, images=self.images, **encoders)
 
     def _read_own(self, features: Features | None) -> "MultimodalKG":
@@ -137,10 +113,7 @@ class Graph:
         if osp.isdir(self.graph):
             found = find_content(self.graph)
         if self.shares is not None and not isinstance(found[0], str):
-            raise ValueError(
-                f"'--shares' divides a single file of facts, and those of '{self.graph}' are "
-                f"divided already: {found[0]}"
-            )
+            raise ValueError(f"'--shares' divides one file of facts, not those of {found[0]}")
         given = (self.texts, self.images, self.numbers)
         texts, images, numbers = (a or b for a, b in zip(given, found[1:], strict=True))
         if features is None:
@@ -148,19 +121,10 @@ class Graph:
             encoders: Any = {name: NotEncoded() for name, path in content.items() if path}
         else:
             encoders = {name: x for name, x in features.encoders().items() if x != "auto"}
-        return from_files(
-            found[0],
-            texts,
-            images,
-            numbers,
-            shares=self.shares or (0.8, 0.1, 0.1),
-            seed=self.split_seed or 0,
-            header=self.header,
-            strict=self.strict,
-            clean=self.scheme == "clean",
-            encoders=encoders,
-            root=self.root,
-        )
+        arguments: dict[str, Any] = {"shares": self.shares or (0.8, 0.1, 0.1)}
+        arguments |= {"seed": self.split_seed or 0, "clean": self.scheme == "clean"}
+        arguments |= {"header": self.header, "strict": self.strict, "root": self.root}
+        return from_files(found[0], texts, images, numbers, encoders=encoders, **arguments)
 
 
 class NotEncoded:
@@ -184,11 +148,7 @@ class Compute:
     threads: Annotated[int | None, "how many threads to compute with"] = None
 
     def prepare(self) -> "torch.device":
-        r"""Takes the number of threads that is asked for, and returns the device.
-
-        Raises:
-            ValueError: If it cannot be used.
-        """
+        r"""Sets the number of threads, and returns the device."""
         import torch
 
         if self.threads is not None:
@@ -233,10 +193,7 @@ def audit(
 
 
 def encode(
-    graph: Graph,
-    features: Features,
-    *,
-    out: Annotated[str, "the folder", "FOLDER"] = "features",
+    graph: Graph, features: Features, *, out: Annotated[str, "the folder"] = "features"
 ) -> Output:
     r"""Turns texts, images and numbers into files of features.
 

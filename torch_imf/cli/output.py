@@ -10,17 +10,13 @@ from typing import Any
 
 import click
 
-METRICS = ("mrr", "mr", "hits@1", "hits@3", "hits@10")
+METRICS = {"mrr": ".3f", "mr": ".1f", "hits@1": ".3f", "hits@3": ".3f", "hits@10": ".3f"}
 
 
 @dataclasses.dataclass(frozen=True)
 class Output:
-    r"""What a command has found.
-
-    Args:
-        text (str): For people.
-        values (object): For machines, see :meth:`plain`.
-        status (int): The exit status. (default: :obj:`0`)
+    r"""What a command has found: a text for people, values for machines (see
+    :meth:`plain`), and an exit status.
     """
 
     text: str
@@ -81,17 +77,15 @@ def plain(x: Any) -> Any:
     """
     if dataclasses.is_dataclass(x) and not isinstance(x, type):
         return {field.name: plain(getattr(x, field.name)) for field in dataclasses.fields(x)}
-    if hasattr(x, "tolist"):  # A tensor.
-        return plain(x.tolist())
     if isinstance(x, Mapping):
         return {str(key): plain(value) for key, value in x.items()}
+    if hasattr(x, "tolist"):  # A tensor.
+        return plain(x.tolist())
     if isinstance(x, Sequence) and not isinstance(x, str):
         return [plain(value) for value in x]
     if isinstance(x, float):
         return x if math.isfinite(x) else None
-    if x is None or isinstance(x, bool | int | str):
-        return x
-    return os.fspath(x) if isinstance(x, os.PathLike) else str(x)
+    return x if x is None or isinstance(x, bool | int | str) else str(x)
 
 
 def metrics_table(metrics: Mapping[str, Any]) -> str:
@@ -106,8 +100,7 @@ def metrics_table(metrics: Mapping[str, Any]) -> str:
             entries[f"{name}s"] = values
         elif isinstance(values, Mapping):
             entries |= {f"{name} {group}": entry for group, entry in values.items()}
-    rows = [["", *(name.upper() for name in METRICS)]]
+    rows = [["", *map(str.upper, METRICS)]]
     for name, entry in entries.items():
-        digits = {key: 1 if key == "mr" else 3 for key in METRICS}
-        rows.append([name, *(f"{entry[key]:.{digits[key]}f}" for key in METRICS)])
+        rows.append([name, *(format(entry[key], form) for key, form in METRICS.items())])
     return format_table(rows, left=(0,))

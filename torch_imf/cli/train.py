@@ -28,8 +28,8 @@ def train(
     compute: Compute,
     settings: dict[str, Any],
     *,
-    out: Annotated[str | None, "its folder (default: runs/<graph>-<model>)", "FOLDER"] = None,
-    log_dir: Annotated[str | None, "write curves for TensorBoard", "FOLDER"] = None,
+    out: Annotated[str | None, "its folder (default: runs/<graph>-<model>)"] = None,
+    log_dir: Annotated[str | None, "write curves for TensorBoard"] = None,
     seed: Annotated[int, "seed of the training"] = 0,
     recipe: Annotated[
         bool,

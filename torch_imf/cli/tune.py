@@ -17,18 +17,14 @@ def tune(
     compute: Compute,
     *,
     model: Annotated[str, "one of 'torch-imf list models'"] = "imf",
-    space: Annotated[
-        Sequence[str] | None, "what to try (default: a small space)", "NAME=VALUES ..."
-    ] = None,
+    space: Annotated[Sequence[str] | None, "what to try (default: a small space)"] = None,
     trials: Annotated[int, "how many settings to try, those of the study included"] = 20,
     epochs: Annotated[int, "the most epochs of a trial"] = 30,
     metric: Annotated[
         Literal["mrr", "mr", "hits@1", "hits@3", "hits@10"], "what is best on validation:"
     ] = "mrr",
     seed: Annotated[int, "seed of the search and of its trials"] = 0,
-    study: Annotated[
-        str | None, "where to keep it (default: runs/<graph>-<model>.db)", "FILE"
-    ] = None,
+    study: Annotated[str | None, "where to keep it (default: runs/<graph>-<model>.db)"] = None,
 ) -> Output:
     r"""Searches for the settings that do best on validation.
 
