@@ -82,13 +82,13 @@ def test_explain(saved, loaded, read, capsys):
 def test_complete(saved, loaded, read, capsys, tmp_path):
     model, data, temperature = loaded
     settings = {"k": 5, "relation": ["borders", "capital"], "temperature": temperature}
-    facts = complete(model, data, **settings)
+    facts = complete(model, data, **settings, seen=True)
     args = ["complete", str(saved), "-k", "5", "--relation", "borders", "capital"]
     assert main(args) == 0
     assert capsys.readouterr().out == f"{facts}\n"
     assert read(*args) == plain(list(facts))
-    seen = read(*args, "--seen")
-    assert seen == plain(list(complete(model, data, **settings, seen=True)))
+    everyone = read(*args, "--everyone")
+    assert everyone == plain(list(complete(model, data, **settings)))
     path = tmp_path / "facts.tsv"
     assert read(*args, "--out", path) == {"facts": str(path), "count": 5}
     header, *rows = (line.split("\t") for line in path.read_text().splitlines())

@@ -1,4 +1,3 @@
-import pytest
 import torch
 
 from torch_imf.cli import main
@@ -54,7 +53,7 @@ def test_bad_input(fails, tmp_path):
 
 def test_names():
     # Names of encoders, and of models:
-    features, names = Features(visual_weights="w.pth"), ("tfidf", "all-MiniLM-L6-v2")
+    features, names = Features(), ("tfidf", "all-MiniLM-L6-v2")
     assert [type(features.find("text", x)) for x in names] == [TfidfEncoder, TextEncoder]
     names = ("pixel", "mobilenetv2_050")
     assert [type(features.find("visual", x)) for x in names] == [PixelEncoder, VisualEncoder]

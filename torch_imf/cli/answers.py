@@ -57,10 +57,7 @@ def predict(
     ] = None,
     answers: Annotated[str | None, "TSV to write the answers to many questions to"] = None,
     k: Annotated[int, "how many answers"] = 10,
-    known: Annotated[
-        Literal["mark", "remove"], "what to do with answers that the graph holds:"
-    ] = "mark",
-    batch_size: Annotated[int, "questions to answer at once"] = 128,
+    known: Annotated[Literal["mark", "remove"], "answers that the graph holds:"] = "mark",
 ) -> Output:
     r"""Answers questions: the most likely tails, or heads.
 
@@ -77,12 +74,12 @@ def predict(
         raise ValueError(
             "give '--relation' and one of '--head' and '--tail', or '--queries' and '--answers'"
         )
-    predictor, settings = saved.predictor(), {"k": k, "known": known, "batch_size": batch_size}
+    predictor = saved.predictor()
     if queries and answers:
-        count = predictor.predict_file(queries, answers, **settings)
+        count = predictor.predict_file(queries, answers, k, known=known)
         values = {"queries": queries, "answers": answers, "count": count}
         return Output(f"{count:,} answers in '{answers}'", values)
-    found: Any = predictor.predict(head=head, relation=relation, tail=tail, **settings)
+    found: Any = predictor.predict(head, relation, k, tail=tail, known=known)
     return Output(str(found), {"query": found.query, "answers": list(found)})
 
 
@@ -113,10 +110,7 @@ def complete(
     *,
     k: Annotated[int, "how many facts"] = 100,
     relation: Annotated[list[str] | None, "relations to complete (default: all)"] = None,
-    seen: Annotated[
-        bool, "only facts whose head and tail each occur with the relation in training"
-    ] = False,
-    batch_size: Annotated[int | None, "queries to score at once"] = None,
+    everyone: Annotated[bool, "of entities of a kind that the relation lacks, too"] = False,
     out: Annotated[str | None, "write them as TSV rather than as a table"] = None,
 ) -> Output:
     r"""Lists the most likely facts that a graph misses.
@@ -125,23 +119,22 @@ def complete(
 
     Examples:
       torch-imf complete runs/first -k 20
-      torch-imf complete runs/first --relation borders neighbour --seen
+      torch-imf complete runs/first --relation borders neighbour --everyone
       torch-imf complete runs/first -k 100000 --out facts.tsv
     """
-    from torch_imf.answers.complete import Fact
     from torch_imf.answers.tables import tsv_line
+    from torch_imf.cli.today import Fact
     from torch_imf.io.atomic import replacing
 
     if out is not None and osp.isdir(out):
         raise ValueError(f"'{out}' cannot hold the facts: it is a folder")
-    predictor, settings = saved.predictor(), {"k": k, "relation": relation, "seen": seen}
-    settings |= {"batch_size": batch_size, "progress": True}
+    predictor = saved.predictor()
     if out is None:
-        facts = predictor.complete(**settings)
+        facts = predictor.complete(k, relation, everyone, progress=True)
         return Output(str(facts), list(facts))
     names = [field.name for field in dataclasses.fields(Fact)]
     with replacing(out) as file:  # What cannot be written is told before the work.
-        facts = predictor.complete(**settings)
+        facts = predictor.complete(k, relation, everyone, progress=True)
         for row in (names, *([str(getattr(fact, name)) for name in names] for fact in facts)):
             file.write(tsv_line(row))
     return Output(f"{len(facts):,} facts in '{out}'", {"facts": out, "count": len(facts)})

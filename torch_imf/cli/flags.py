@@ -67,7 +67,7 @@ class Command(click.Command):
         return [*params[:-3], *ctx.meta["flags"], *params[-3:]]  # `--json`, `--quiet`, `--help`.
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        ctx.meta["words"], ctx.meta["line"] = args, shlex.join([ctx.command_path, *args])
+        ctx.meta["words"], ctx.meta["line"] = args, f"{ctx.command_path} {shlex.join(args)}"
         return super().parse_args(ctx, repeat_flags(args, self.get_params(ctx)))
 
     def invoke(self, ctx: click.Context) -> int:

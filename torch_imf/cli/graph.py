@@ -105,26 +105,19 @@ class Graph:
         return cls(root, self.version, self.scheme, images=self.images, **encoders)
 
     def _read_own(self, features: Features | None) -> "MultimodalKG":
-        from torch_imf.cli.today import find_content, from_files
+        from torch_imf.cli.today import read_own
 
         if self.version is not None:
             raise ValueError(f"'--version' is for published datasets, and '{self.graph}' is none")
-        found: Any = (self.graph, None, None, None)
-        if osp.isdir(self.graph):
-            found = find_content(self.graph)
-        if self.shares is not None and not isinstance(found[0], str):
-            raise ValueError(f"'--shares' divides one file of facts, not those of {found[0]}")
-        given = (self.texts, self.images, self.numbers)
-        texts, images, numbers = (a or b for a, b in zip(given, found[1:], strict=True))
         if features is None:
-            content = {"text": texts, "visual": images, "numeric": numbers}
-            encoders: Any = {name: NotEncoded() for name, path in content.items() if path}
+            encoders: Any = {name: NotEncoded() for name in ("text", "visual", "numeric")}
         else:
             encoders = {name: x for name, x in features.encoders().items() if x != "auto"}
-        arguments: dict[str, Any] = {"shares": self.shares or (0.8, 0.1, 0.1)}
-        arguments |= {"seed": self.split_seed or 0, "clean": self.scheme == "clean"}
-        arguments |= {"header": self.header, "strict": self.strict, "root": self.root}
-        return from_files(found[0], texts, images, numbers, encoders=encoders, **arguments)
+        options: dict[str, Any] = {"scheme": self.scheme, "encoders": encoders, "root": self.root}
+        options |= {"header": self.header, "strict": self.strict, "seed": self.split_seed or 0}
+        if self.shares is not None:
+            options["shares"] = self.shares
+        return read_own(self.graph, self.texts, self.images, self.numbers, **options)
 
 
 class NotEncoded:

@@ -121,8 +121,8 @@ def main(args: Sequence[str] | None = None) -> int:
         return INVALID
     except Stopped as error:
         return fail(f"\n{command_of(words)}: {error}", INTERRUPTED)
-    except (KeyboardInterrupt, click.Abort):
-        return fail(f"\n{command_of(words)}: interrupted", INTERRUPTED)
+    except click.Abort:  # As which Click raises what Ctrl-C does.
+        return fail(f"{command_of(words)}: interrupted", INTERRUPTED)
     except (ValueError, RuntimeError, OSError, ImportError) as error:
         return fail(f"{command_of(words)}: {error}", INVALID)
 

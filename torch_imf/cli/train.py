@@ -44,7 +44,8 @@ def train(
     r"""Trains a model, ranks the test facts, and saves it.
 
     The model sees the training facts of a graph, with its texts, images and numbers; its epoch is
-    selected on validation. It is saved with its graph and a card. Ctrl-C keeps all whole epochs; the same command goes on from there.
+    selected on validation. It is saved with its graph and a card. Ctrl-C keeps all whole epochs;
+    the same command goes on from there.
     The flags of a model are the arguments of its constructor and of its parts: '--help' lists those
     of the model, scorer, fusion and loss that a command chooses, and 'torch-imf describe' tells
     what they mean.

@@ -55,7 +55,8 @@ def tune(
     done.sort(key=lambda entry: entry[0], reverse=metric != "mr")
     command = train_command(graph, features, model, {**model_settings, **training})
     text = [
-        f"Best of {len(found.trials)} trials on validation: {metric.upper()} {found.best_value:.4f}",
+        f"Best of {len(found.trials)} trials on validation: "
+        f"{metric.upper()} {found.best_value:.4f}",
         *(f"  {name} = {value}" for name, value in found.best_trial.params.items()),
         "To train with these settings:",
         f"  {command}",
