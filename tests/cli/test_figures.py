@@ -67,7 +67,7 @@ def test_bad_input(saved, fails, tmp_path):
     assert "no relation 'x'" in fails(*args, "--only", "weights", "--relations", "x")
     (saved / "history.json").rename(saved / "kept.json")
     try:
-        for text in ("[{", "{}", "null", "[1]", "[" * 100_000):
+        for text in ("[{", "null", "[1]", "[" * 100_000):
             (saved / "history.json").write_text(text)
             assert "history.json' is damaged" in fails(*args, "--only", "history")
     finally:

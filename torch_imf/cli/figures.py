@@ -60,7 +60,9 @@ def figures(
     fact: Callable[[], Any] = lambda: given if all(given) else test_fact(data)  # noqa: E731
     calibrated: Any = {"temperature": predictor.calibration}
     draw: dict[str, Callable[[], Any]] = {
-        "decision": lambda: visualize.plot_decision(model, data, *fact()[:2], k, **calibrated),
+        "decision": lambda: visualize.plot_decision(
+            model, data, fact()[0], fact()[1], k, **calibrated
+        ),
         "explanation": lambda: visualize.plot_explanation(predictor.explain(*fact())),
         "weights": lambda: visualize.plot_relation_weights(model, data, relations),
         "categories": lambda: visualize.plot_categories(model, data),

@@ -9,7 +9,6 @@ model gives to it.
 """
 
 import contextlib
-import dataclasses
 import inspect
 import re
 import shlex
@@ -53,7 +52,7 @@ class Command(click.Command):
             click.Option(["-q", "--quiet"], is_flag=True, help="show no progress and no remarks"),
         ]
         params = [*signature_params(function), *output]
-        super().__init__(name, params=params, context_settings=CONTEXT, **texts(function))
+        super().__init__(name, params=params, context_settings=CONTEXT, **texts(function.__doc__))
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         if "flags" not in ctx.meta:
@@ -80,7 +79,8 @@ class Command(click.Command):
                 (settings if param in ctx.meta["flags"] else values)[key] = ctx.params[name]
         arguments: dict[str, Any] = {}
         for name, parameter in inspect.signature(self.function).parameters.items():
-            if dataclasses.is_dataclass(kind := parameter.annotation):
+            kind: Any = parameter.annotation
+            if hasattr(kind, "__dataclass_fields__"):
                 fields = inspect.signature(kind).parameters.keys() & values.keys()
                 arguments[name] = kind(**{key: values[key] for key in fields})
             elif name == "settings":
@@ -163,8 +163,9 @@ def signature_params(function: Callable[..., Any], group: str = "options") -> li
     r"""Returns the arguments and flags of a function, or of a dataclass."""
     out: list[click.Parameter] = []
     for name, parameter in inspect.signature(function).parameters.items():
-        if dataclasses.is_dataclass(kind := parameter.annotation):
-            out += signature_params(kind, str(kind.__doc__).rstrip("."))  # type: ignore[arg-type]
+        kind: Any = parameter.annotation
+        if hasattr(kind, "__dataclass_fields__"):
+            out += signature_params(kind, str(kind.__doc__).rstrip("."))
         elif parameter.kind is parameter.KEYWORD_ONLY:
             out.append(Flag(name, parameter, group))
         elif name != "settings":
@@ -172,9 +173,9 @@ def signature_params(function: Callable[..., Any], group: str = "options") -> li
     return out
 
 
-def texts(function: Callable[..., Any]) -> dict[str, str]:
+def texts(docstring: str | None) -> dict[str, Any]:
     r"""Returns the texts that help shows before and after the flags."""
-    text, _, examples = (inspect.getdoc(function) or "").partition("\nExamples:\n")
+    text, _, examples = inspect.cleandoc(docstring or "").partition("\nExamples:\n")
     lines = f"\b\nExamples:\n{examples}".replace("\n\n", "\n\n\b\n")  # Which are not wrapped.
     return {"help": text.strip(), "epilog": lines}
 

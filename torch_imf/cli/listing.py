@@ -2,14 +2,14 @@ import contextlib
 import inspect
 import re
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from torch_imf import registry
 from torch_imf.cli.output import Output
 
-COLUMNS = ("version", "#entities", "#relations", "#train", "#val", "#test")
 NOTES = """
+
 Sizes are as published. Images, as in a mirror; of YAGO15K, a mirror may hold no more
 than 29,198 of the training facts."""
 WIDTH = 120
@@ -32,39 +32,25 @@ def list_kinds(kind: Annotated[Kind | None, "what to show"] = None) -> Output:
       torch-imf list datasets --json
     """
     from torch_imf.answers.tables import format_table
-    from torch_imf.cli.today import classes
+    from torch_imf.cli.today import classes, read_stats
 
     values: dict[str, list[dict[str, str]]] = {}
     tables = []
     for name in [kind] if kind else KINDS:
-        found = list(dict.fromkeys(classes(KINDS[name]).values()))
-        if name == "datasets":
-            values[name] = [row for cls in found for row in dataset_rows(cls)]
-            tables.append(f"{name}\n{datasets_table(values[name])}\n{NOTES}")
-        else:
-            values[name] = [{"name": x.__name__, "about": first_sentence(x)} for x in found]
-            rows = [["name", "about"], *([*x.values()] for x in values[name])]
-            tables.append(f"{name}\n{format_table(rows, left=(0, 1))}")
+        rows: list[dict[str, str]] = []
+        for cls in dict.fromkeys(classes(KINDS[name]).values()):
+            if name == "datasets":  # A row for each version.
+                rows += [{"name": cls.__name__, **stats} for stats in read_stats(cls) or [{}]]
+            else:
+                rows.append({"name": cls.__name__, "about": first_sentence(cls)})
+        columns = list(dict.fromkeys(column for row in rows for column in row))
+        cells = [[row.get(column, "") for column in columns] for row in rows]
+        left = [i for i, x in enumerate(columns) if x in ("name", "version", "about")]
+        titles = [column.lstrip("#") for column in columns]
+        tables.append(f"{name}\n{format_table([titles, *cells], left=left)}")
+        tables[-1] += NOTES if name == "datasets" else ""
+        values[name] = rows
     return Output("\n\n".join(tables), values)
-
-
-def dataset_rows(cls: type) -> list[dict[str, str]]:
-    r"""Returns the name, sizes and modalities of each version of a dataset."""
-    from torch_imf.cli.today import read_stats
-
-    return [{"name": cls.__name__, **stats} for stats in read_stats(cls) or [{}]]
-
-
-def datasets_table(rows: Sequence[dict[str, str]]) -> str:
-    r"""Returns a table of datasets."""
-    from torch_imf.answers.tables import format_table
-
-    table = [["dataset", *(column.lstrip("#") for column in COLUMNS), "entities with"]]
-    for row in rows:
-        covered = [f"{x.removeprefix('with ')} {row[x]}" for x in row if x.startswith("with ")]
-        sizes = [row.get(column, "-") for column in COLUMNS]
-        table.append([row["name"], *sizes, ", ".join(covered)])
-    return format_table(table, left=(0, 1, len(COLUMNS) + 1))
 
 
 def describe(

@@ -98,15 +98,12 @@ class Saved:
             ValueError: If there is none, or it is damaged.
         """
         path = osp.join(self.run, HISTORY)
+        if not osp.exists(path):
+            raise ValueError(f"There is no '{path}', which 'torch-imf train' writes")
         try:
-            history = json.loads(Path(path).read_bytes())
-        except FileNotFoundError as error:
-            raise ValueError(f"There is no '{path}', which 'torch-imf train' writes") from error
-        except (ValueError, RecursionError) as error:
+            return [dict(entry) for entry in json.loads(Path(path).read_bytes())]
+        except (ValueError, TypeError, RecursionError) as error:
             raise ValueError(f"'{path}' is damaged ({error})") from error
-        if not isinstance(history, list) or not all(isinstance(x, dict) for x in history):
-            raise ValueError(f"'{path}' is damaged (it needs to be a list of objects)")
-        return history
 
 
 def test_fact(data: "Data") -> tuple[int, int, int]:

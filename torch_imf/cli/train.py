@@ -62,7 +62,8 @@ def train(
     from torch_imf import TensorBoard, build_model, evaluate, save_pretrained
     from torch_imf.cli.today import CheckpointError, fit
     from torch_imf.data import audit
-    from torch_imf.training.checkpoint import best_entry
+    from torch_imf.io.atomic import replacing
+    from torch_imf.training.checkpoint import best_entry, first_seed
 
     device = compute.prepare()
     dataset = graph.read(features)
@@ -88,8 +89,10 @@ def train(
     data = data.to(str(device))
     board = nullcontext() if log_dir is None else TensorBoard(log_dir)
     try:
-        if there:
-            check_seed(checkpoint, seed)
+        if there and (first := first_seed(checkpoint)) != torch.initial_seed():
+            raise CheckpointError(
+                f"The training of '{checkpoint}' began with seed {first} (got {seed})", checkpoint
+            )
         with board as callback:
             history = fit(
                 model, data, **fit_settings, checkpoint=checkpoint, callback=callback, progress=True
@@ -107,7 +110,8 @@ def train(
             "calibration": try_calibrate(model, data),
         }
         save_pretrained(model, folder / MODEL, data, {"val": best, "test": metrics}, training)
-        write_json(folder / HISTORY, history)
+        with replacing(folder / HISTORY) as file:
+            file.write(json.dumps(history, indent=2).encode())
     except KeyboardInterrupt as error:
         kept = "no epoch was completed, so none is kept. To begin again:"
         if checkpoint.exists():
@@ -216,21 +220,6 @@ def default_name(graph: str, model: str) -> str:
     return f"{stem or 'graph'}-{model}"
 
 
-def check_seed(checkpoint: Path, seed: int) -> None:
-    r"""Raises an error if a training has begun with another seed."""
-    import torch
-
-    from torch_imf.cli.today import CheckpointError
-    from torch_imf.training.checkpoint import first_seed
-
-    first = first_seed(checkpoint)
-    if first != torch.initial_seed():
-        raise CheckpointError(
-            f"The training of the checkpoint '{checkpoint}' began with seed {first} (got {seed})",
-            checkpoint,
-        )
-
-
 def try_calibrate(model: "torch.nn.Module", data: "Data") -> dict[str, Any] | None:
     r"""Returns the calibration of a model, if there are facts to fit it to."""
     from torch_imf.cli.today import calibrate
@@ -240,14 +229,6 @@ def try_calibrate(model: "torch.nn.Module", data: "Data") -> dict[str, Any] | No
     except ValueError as error:
         warnings.warn(f"Answers will have no probabilities: {error}", stacklevel=2)
         return None
-
-
-def write_json(path: Path, values: Any) -> None:
-    r"""Writes a file of JSON in one step."""
-    from torch_imf.io.atomic import replacing
-
-    with replacing(path) as file:
-        file.write((json.dumps(values, indent=2) + "\n").encode())
 
 
 def examples(folder: str, data: "Data") -> list[str]:
