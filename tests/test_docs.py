@@ -147,9 +147,8 @@ def script_flags(path: Path) -> set[str]:
 def help_of(args: list[str]) -> str:
     # Its flags depend on the parts that a command names, the values of which are read before.
     out = io.StringIO()
-    with contextlib.redirect_stdout(out), pytest.raises(SystemExit) as stop:
-        main([*args, "--help"])
-    assert stop.value.code == 0
+    with contextlib.redirect_stdout(out):
+        assert main([*args, "--help"]) == 0
     return out.getvalue()
 
 

@@ -1,13 +1,15 @@
-from argparse import Namespace
-
-import pytest
 import torch
 
 from torch_imf.cli import main
-from torch_imf.cli.graph import ENCODERS, find_encoder
-from torch_imf.cli.main import COMMANDS
+from torch_imf.cli.graph import Features, Graph
 from torch_imf.datasets import Countries
-from torch_imf.encoders import FeatureFile, TfidfEncoder
+from torch_imf.encoders import (
+    FeatureFile,
+    PixelEncoder,
+    TextEncoder,
+    TfidfEncoder,
+    VisualEncoder,
+)
 
 
 def test_encode(tmp_path, read):
@@ -27,17 +29,16 @@ def test_encode(tmp_path, read):
 def test_encoders(tmp_path, read):
     (tmp_path / "facts.tsv").write_text("a\tr\tb\nb\tr\tc\nc\tr\ta\na\ts\tc\nb\ts\ta\nc\ts\tb\n")
     (tmp_path / "texts.tsv").write_text("a\tThe first of all.\nb\tThe second of all.\n")
-    graph = [tmp_path, "--split", "0.5", "0.25", "0.25"]
+    graph = [tmp_path, "--shares", "0.5", "0.25", "0.25"]
     out = read("encode", *graph, "--text-encoder", "tfidf", "--out", tmp_path / "out")
     assert out["text"]["entities"] == 2 and out["text"]["encoder"] == repr(TfidfEncoder())
 
 
 def test_interrupted(tmp_path, capsys, monkeypatch):
-    def read_graph(options):
+    def read(self, features):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("torch_imf.cli.encode.read_graph", read_graph)
-    assert COMMANDS["encode"].read_graph is read_graph
+    monkeypatch.setattr(Graph, "read", read)
     assert main(["encode", "countries", "--out", str(tmp_path)]) == 130
     assert capsys.readouterr().err.endswith(f"torch-imf encode countries --out {tmp_path}\n")
 
@@ -50,13 +51,9 @@ def test_bad_input(fails, tmp_path):
     assert "x.npz" in fails("encode", "countries", "--text-encoder", tmp_path / "x.npz")
 
 
-@pytest.mark.parametrize("name", ["text", "visual"])
-def test_names(name):
+def test_names():
     # Names of encoders, and of models:
-    simple, by_name = ENCODERS[name]
-    options = Namespace(visual_weights=None, **{f"{name}_encoder": simple.__name__[:5]})
-    assert isinstance(find_encoder(name, options), simple)
-    setattr(
-        options, f"{name}_encoder", "mobilenetv2_050" if name == "visual" else "all-MiniLM-L6-v2"
-    )
-    assert isinstance(find_encoder(name, options), by_name)
+    features, names = Features(), ("tfidf", "all-MiniLM-L6-v2")
+    assert [type(features.find("text", x)) for x in names] == [TfidfEncoder, TextEncoder]
+    names = ("pixel", "mobilenetv2_050")
+    assert [type(features.find("visual", x)) for x in names] == [PixelEncoder, VisualEncoder]

@@ -1,14 +1,15 @@
-import argparse
 import inspect
 from collections.abc import Sequence
+from typing import Literal
 
+import click
 import pytest
 
-from torch_imf import build_model, fit
-from torch_imf.cli.flags import add_flags, given, read_value, settings_of
-from torch_imf.cli.train import FIT
+from torch_imf import build_model, complete, evaluate, explain, fit, predict, tune
+from torch_imf.cli.flags import Command, Flag, read_value, repeat_flags
+from torch_imf.cli.main import COMMANDS
+from torch_imf.cli.train import settings_flags
 from torch_imf.registry import class_names
-from torch_imf.registry import describe_settings
 
 
 @pytest.mark.parametrize(
@@ -21,16 +22,14 @@ from torch_imf.registry import describe_settings
         ("none", str, "none"),
         ("0.1", float | Sequence[float], 0.1),
         ("0.1 0.2", float | Sequence[float], [0.1, 0.2]),
+        ("0.8 0.1 0.1", tuple[float, float, float] | None, (0.8, 0.1, 0.1)),
         ("1e-3", int | float, 0.001),
         ("7", str | int, 7),
         ("true", bool | float, True),
+        ("png", Literal["png", "pdf"], "png"),
         ("struct fused", list[str] | None, ["struct", "fused"]),
         ("struct", list[str] | None, ["struct"]),
-        (
-            "text,visual struct,text",
-            list[tuple[str, str]],
-            [("text", "visual"), ("struct", "text")],
-        ),
+        ("text,visual a,b", list[tuple[str, str]], [("text", "visual"), ("a", "b")]),
         ("text=0.5 fused=1", dict[str, float] | float | None, {"text": 0.5, "fused": 1.0}),
         ("0.5", dict[str, float] | float | None, 0.5),
     ],
@@ -44,11 +43,13 @@ def test_read_value(words, annotation, value):
     "words, annotation, message",
     [
         ("3.5", int, r"expected int \(got '3.5'\)"),
-        ("x", float | None, r"expected float or none \(got 'x'\)"),
-        ("1 x", float | Sequence[float], r"expected float or float ... \(got '1 x'\)"),
+        ("x", float | None, r"expected float \| None \(got 'x'\)"),
+        ("1 x", float | Sequence[float], r"expected float \| Sequence\[float\] \(got '1 x'\)"),
+        ("0.8 0.2", tuple[float, float, float], r"got '0.8 0.2'"),
         ("a,b,c", list[tuple[str, str]], r"got 'a,b,c'"),
-        ("text= fused=1", dict[str, float] | float, "expected name=value ... or float"),
+        ("text= fused=1", dict[str, float] | float, r"expected dict\[str, float\] \| float"),
         ("maybe", bool | None, r"got 'maybe'"),
+        ("gif", Literal["png", "pdf"], r"expected Literal\['png', 'pdf'\]"),
     ],
 )
 def test_read_value_fails(words, annotation, message):
@@ -56,57 +57,77 @@ def test_read_value_fails(words, annotation, message):
         read_value(words.split(), annotation)
 
 
-def parse(settings, *words):
-    parser = argparse.ArgumentParser(exit_on_error=False)
-    add_flags(parser, settings)
-    return given(parser.parse_args(words), settings), parser.format_help()
+@pytest.mark.parametrize(
+    "words, expected",
+    [
+        ("g --by a b", "g --by a --by b"),
+        ("--by a b --k 3 c", "--by a --by b --k 3 c"),
+        ("--by=a b --by c", "--by=a --by b --by c"),
+        ("--by a -- b", "--by a -- b"),
+        ("--by_ten a b", "--by_ten a --by-ten b"),
+        ("--by -a b", "--by -a b"),
+    ],
+)
+def test_repeat_flags(words, expected):
+    def flag(name, kind):
+        annotated = inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=kind)
+        return Flag(name, annotated, "options")
+
+    flags = [flag("by", list[str]), flag("by_ten", list[str]), flag("k", int)]
+    assert repeat_flags(words.split(), flags) == expected.split()
+
+
+def settings_of(*words: str) -> dict:
+    # What `train` would be given of the settings of a model, and of training:
+    seen: list = []
+    command = Command("train", lambda settings: seen.append(settings), settings_flags)
+    with click.Context(command) as ctx:
+        command.parse_args(ctx, list(words))
+        with pytest.raises(AttributeError):  # There is no output.
+            command.invoke(ctx)
+    return seen[0]
 
 
 def test_fit():
-    names = set(inspect.signature(fit).parameters)
-    assert set(FIT) == names - {"model", "data", "checkpoint", "callback", "progress"}
-    out, text = parse(FIT, "--epochs", "3", "--lr", "0.1", "0.01", "--patience", "none")
-    assert out == {"epochs": 3, "lr": [0.1, 0.01], "patience": None}
-    assert parse(FIT)[0] == {}  # Defaults stay with the function.
-    assert "The number of epochs. (default: 100)" in text
-    assert "(default: adamw)" in text
+    words = ["--epochs", "3", "--lr", "0.1", "0.01", "--patience", "none"]
+    assert settings_of(*words) == {"epochs": 3, "lr": [0.1, 0.01], "patience": None}
+    assert settings_of() == {}  # Defaults stay with the function.
+    names = {flag.key for flag in settings_flags([]) if flag.group == "training"}
+    others = {"model", "data", "checkpoint", "callback", "progress"}
+    assert names == set(inspect.signature(fit).parameters) - others
 
 
 @pytest.mark.parametrize("name", class_names("model"))
 def test_models(name, fake):
     # Each flag of each model takes its own default:
-    settings = describe_settings(name)
-    words = []
-    for key, setting in settings.items():
-        default, flag = setting.parameter.default, f"--{key.replace('_', '-')}"
+    words, expected = ["--model", name], {}
+    for flag in settings_flags(words):
+        default = getattr(flag, "parameter", None) and flag.parameter.default
         if isinstance(default, bool):
-            words.append(flag if default else flag.replace("--", "--no-"))
-        elif isinstance(default, int | float | str):
-            words += [flag, str(default)]
-        elif isinstance(default, list | tuple):
-            words += [flag, *map(str, default)]
-    words += ["--hidden-channels", "8"] if "--hidden-channels" not in words else []
-    out, text = parse(settings, *words)
-    assert all(f"--{key.replace('_', '-')}" in text for key in settings)
-    for key, value in out.items():
-        default = settings[key].parameter.default
-        expected = list(default) if isinstance(default, tuple) else default
-        assert value == expected or key == "hidden_channels"
-    out = {key: x for key, x in out.items() if not key.startswith("adversary")}
-    model = build_model(name, fake, **{**out, "hidden_channels": 8})
-    assert type(model).__name__ == name
+            words.append(flag.opts[0] if default else flag.secondary_opts[0])
+        elif isinstance(default, int | float | str) and flag.key != "model":
+            words += [flag.opts[0], str(default)]
+        elif isinstance(default, list | tuple) and default:
+            words += [flag.opts[0], *map(str, default)]
+        else:
+            continue
+        expected[flag.key] = list(default) if isinstance(default, tuple) else default
+    out = settings_of(*words)
+    assert out.pop("model") == name and out == expected and len(out) > 10
+    names = set(inspect.signature(fit).parameters)
+    settings = {x: out[x] for x in out if x not in names and not x.startswith("adversary")}
+    assert type(build_model(name, fake, **{**settings, "hidden_channels": 8})).__name__ == name
 
 
-def test_settings_of():
-    def function(x: int, names: list[str] | None = None) -> None:
-        r"""Does nothing.
-
-        Args:
-            x (int): The :obj:`x` of 50% (in one
-                line).
-            names (list[str], optional): The names. (default: :obj:`None`)
-        """
-
-    out, text = parse(settings_of(function, ["x", "names"]), "--x", "4", "--names", "a", "b")
-    assert out == {"x": 4, "names": ["a", "b"]}
-    assert "The x of 50% (in one line). (required)" in " ".join(text.split())
+@pytest.mark.parametrize("function", [evaluate, predict, explain, complete, tune])
+def test_defaults(function):
+    # Commands repeat those of functions, so that their help is quick to show:
+    own = inspect.signature(COMMANDS[function.__name__].function).parameters
+    parameters = inspect.signature(function).parameters
+    shared = [
+        x for x in own if x in parameters and parameters[x].default is not parameters[x].empty
+    ]
+    assert len(shared) >= 2
+    for name in shared:
+        if name not in ("model", "head", "relation", "tail", "space"):
+            assert own[name].default == parameters[name].default

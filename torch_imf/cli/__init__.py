@@ -1,5 +1,3 @@
-r"""The command line, one file per command."""
+r"""The command line."""
 
-from .main import main
-
-__all__ = ["main"]
+from .main import main as main

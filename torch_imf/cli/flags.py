@@ -1,95 +1,247 @@
-import argparse
+r"""Flags of the command line, read off signatures, and parsed by Click.
+
+What may go by its position is an argument of the command line, what is keyword-only a flag, and a
+dataclass stands for its fields. Typer and jsonargparse do not carry what there is to set of a
+model: Typer 0.29 refuses the types (`lr: float | Sequence[float]`, "doesn't support Union types")
+and lists of words (`--by category relation`); jsonargparse 4.53 refuses `--scorer contextual
+--scorer.dropout 0.2` ("Expected a dot import path string"), and asks for sizes of a scorer that its
+model gives to it.
+"""
+
+import contextlib
 import inspect
+import re
+import shlex
 from collections.abc import Callable, Mapping, Sequence
-from types import NoneType
-from typing import Any, get_args, get_origin
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from torch_imf.registry import Setting, union_types
+import click
+from click.core import ParameterSource
 
-PLAIN = (bool, int, float, str)
+from torch_imf.cli.output import Output, show, silence
+
+CONTEXT: dict[str, Any] = {
+    "help_option_names": ["-h", "--help"],
+    "max_content_width": 100,
+    "token_normalize_func": lambda name: name.replace("_", "-"),  # `--batch_size`, as in Python.
+}
 
 
-def settings_of(function: Callable[..., Any], names: Sequence[str]) -> dict[str, Setting]:
-    r"""Returns the named arguments of a function."""
-    parameters = inspect.signature(function).parameters
-    return {name: Setting(parameters[name]) for name in names}
+class Command(click.Command):
+    r"""A command that calls a function with what was typed. The rest is left to
+    its defaults. Examples of its docstring are shown as they are.
 
-
-def add_flags(
-    parser: argparse.ArgumentParser | argparse._ArgumentGroup, settings: Mapping[str, Setting]
-) -> None:
-    r"""Adds a flag for each setting: its name, type, default and help are
-    those of the signature. Flags that are not given leave no trace, so that
-    defaults stay where they are.
+    Args:
+        name (str): Its name.
+        function (callable): The function.
+        extra (callable, optional): Makes further flags, which depend on the
+            words that were typed. Their values are the argument
+            :obj:`settings` of the function. (default: :obj:`None`)
     """
-    for name, setting in settings.items():
-        flag, default = f"--{name.replace('_', '-')}", setting.parameter.default
-        text = ""
-        if setting.choices:
-            text += f" One of {', '.join(setting.choices)}."
-        if default is setting.parameter.empty:
-            text += " (required)"
-        elif default is not None and default != ():
-            text += f" (default: {default})"
-        types = [x for x in union_types(setting.parameter.annotation) if x is not NoneType]
-        if types == [bool]:
-            parser.add_argument(
-                *(flag,),
-                dest=name,
-                action=argparse.BooleanOptionalAction,
-                default=argparse.SUPPRESS,
-                help=text,
-            )
-            continue
-        parser.add_argument(
-            flag,
-            dest=name,
-            nargs="+" if any(_items(x) for x in types) else None,
-            action=Value,
-            setting=setting,
-            default=argparse.SUPPRESS,
-            metavar=_metavar(types, name),
-            help=text,
+
+    def __init__(
+        self,
+        name: str,
+        function: Callable[..., Output],
+        extra: Callable[[Sequence[str]], "list[Flag]"] = lambda words: [],
+    ) -> None:
+        self.function, self.extra = function, extra
+        output = [
+            click.Option(["--json"], is_flag=True, help="print the result as JSON"),
+            click.Option(["-q", "--quiet"], is_flag=True, help="show no progress and no remarks"),
+        ]
+        params = [*signature_params(function), *output]
+        super().__init__(name, params=params, context_settings=CONTEXT, **texts(function.__doc__))
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        if "flags" not in ctx.meta:
+            try:
+                ctx.meta["flags"] = self.extra(ctx.meta.get("words", []))
+            except ValueError as error:  # Such as a part that is not there, or half typed.
+                if not ctx.resilient_parsing:
+                    raise click.UsageError(str(error), ctx) from error
+                ctx.meta["flags"] = self.extra([])
+        params = super().get_params(ctx)
+        return [*params[:-3], *ctx.meta["flags"], *params[-3:]]  # `--json`, `--quiet`, `--help`.
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta["words"], ctx.meta["line"] = args, f"{ctx.command_path} {shlex.join(args)}"
+        return super().parse_args(ctx, repeat_flags(args, self.get_params(ctx)))
+
+    def invoke(self, ctx: click.Context) -> int:
+        values: dict[str, Any] = {}
+        settings: dict[str, Any] = {}
+        for param in self.get_params(ctx):
+            name = param.name or ""
+            if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+                key = getattr(param, "key", name)
+                (settings if param in ctx.meta["flags"] else values)[key] = ctx.params[name]
+        arguments: dict[str, Any] = {}
+        for name, parameter in inspect.signature(self.function).parameters.items():
+            kind: Any = parameter.annotation
+            if hasattr(kind, "__dataclass_fields__"):
+                fields = inspect.signature(kind).parameters.keys() & values.keys()
+                arguments[name] = kind(**{key: values[key] for key in fields})
+            elif name == "settings":
+                arguments[name] = settings
+            elif name in values:
+                arguments[name] = values[name]
+        with silence() if "quiet" in values else contextlib.nullcontext():
+            output = self.function(**arguments)
+        show(output, as_json="json" in values)
+        return output.status
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for param in self.get_params(ctx):
+            if record := param.get_help_record(ctx):
+                groups.setdefault(getattr(param, "group", "output"), []).append(record)
+        for group, records in groups.items():
+            with formatter.section(group):
+                formatter.write_dl(records)
+
+
+class Word(click.Argument):
+    r"""An argument that goes by its position."""
+
+    group = "arguments"
+
+    def __init__(self, key: str, parameter: inspect.Parameter) -> None:
+        text, self.annotation = help_and_type(parameter.annotation)
+        required = parameter.default is parameter.empty
+        super().__init__([key], required=required, type=click.UNPROCESSED, callback=read)
+        self.record = (key.upper(), text)
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str]:
+        return self.record
+
+
+class Flag(click.Option):
+    r"""A flag that is read as one of the types of a parameter.
+
+    Args:
+        key (str): The name, which may have dots.
+        parameter (inspect.Parameter): Its type and default.
+        group (str): The title under which help shows it.
+        choices (tuple[str], optional): Names to choose of, others not excluded.
+            (default: :obj:`()`)
+    """
+
+    def __init__(
+        self, key: str, parameter: inspect.Parameter, group: str, choices: Sequence[str] = ()
+    ) -> None:
+        self.key, self.parameter, self.group = key, parameter, group
+        text, self.annotation = help_and_type(parameter.annotation)
+        types = [x for x in union_types(self.annotation) if x is not NoneType]
+        kinds = [*types, *(y for x in types for y in items(x))]
+        words = choices or [y for x in kinds if get_origin(x) is Literal for y in get_args(x)]
+        text += f" one of {', '.join(words)}" if words else ""
+        if parameter.default not in (None, ()) and parameter.default is not False:
+            required = parameter.default is parameter.empty
+            text += " (required)" if required else f" (default: {parameter.default})"
+        flag = f"-{key}" if len(key) == 1 else f"--{key.replace('_', '-')}"
+        reader: dict[str, Any] = {"type": bool}
+        if types != [bool]:
+            reader = {"type": click.UNPROCESSED, "callback": read}
+            reader["metavar"] = "NAME" if words else type_name(self.annotation)
+        super().__init__(
+            # An option needs a name of its own, which is an identifier:
+            [f"flag_{key.replace('.', '__')}", flag + f"/--no-{flag[2:]}" * (types == [bool])],
+            default=None,
+            multiple=any(map(items, types)),
+            help=text.strip(),
+            shell_complete=lambda ctx, param, start: [x for x in words if x.startswith(start)],
+            **reader,
         )
 
 
-def given(options: argparse.Namespace, settings: Mapping[str, Setting]) -> dict[str, Any]:
-    r"""Returns the settings that were given as flags."""
-    return {name: value for name, value in vars(options).items() if name in settings}
+# Signatures #####################################################################################
+
+
+def signature_params(function: Callable[..., Any], group: str = "options") -> list[click.Parameter]:
+    r"""Returns the arguments and flags of a function, or of a dataclass."""
+    out: list[click.Parameter] = []
+    for name, parameter in inspect.signature(function).parameters.items():
+        kind: Any = parameter.annotation
+        if hasattr(kind, "__dataclass_fields__"):
+            out += signature_params(kind, str(kind.__doc__).rstrip("."))
+        elif parameter.kind is parameter.KEYWORD_ONLY:
+            out.append(Flag(name, parameter, group))
+        elif name != "settings":
+            out.append(Word(name, parameter))
+    return out
+
+
+def texts(docstring: str | None) -> dict[str, Any]:
+    r"""Returns the texts that help shows before and after the flags."""
+    text, _, examples = inspect.cleandoc(docstring or "").partition("\nExamples:\n")
+    lines = f"\b\nExamples:\n{examples}".replace("\n\n", "\n\n\b\n")  # Which are not wrapped.
+    return {"help": text.strip(), "epilog": lines}
+
+
+def help_and_type(annotation: Any) -> tuple[str, Any]:
+    r"""Returns the help text that a type is annotated with, and the type."""
+    if get_origin(annotation) is not Annotated:
+        return "", annotation
+    return annotation.__metadata__[0], annotation.__origin__
+
+
+def union_types(annotation: Any) -> tuple[Any, ...]:
+    r"""Returns the types that an annotation joins."""
+    is_union = get_origin(annotation) in (Union, UnionType)
+    return get_args(annotation) if is_union else (annotation,)
+
+
+def type_name(annotation: Any) -> str:
+    r"""Returns a type as one writes it."""
+    return re.sub(r"\b(\w+\.)+(?=\w)", "", inspect.formatannotation(annotation))
+
+
+# Words ##########################################################################################
+
+
+def repeat_flags(words: Sequence[str], params: Sequence[click.Parameter]) -> list[str]:
+    r"""Writes flags of several words, as in :obj:`--by category relation`, as
+    Click reads them, :obj:`--by category --by relation`.
+    """
+    many = {name for x in params if isinstance(x, Flag) and x.multiple for name in x.opts}
+    out: list[str] = []
+    flag = None  # The one whose words are being read.
+    for i, word in enumerate(words):
+        if word == "--":
+            return [*out, *words[i:]]
+        if flag is None or word.startswith("-"):
+            name = word.partition("=")[0].replace("_", "-")
+            flag = name if name in many else None
+            out.append(word)
+        else:
+            out += [word] if out[-1].replace("_", "-") == flag else [flag, word]
+    return out
 
 
 def flag_words(name: str, *values: str) -> list[str]:
     r"""Returns the words of a command line that give a flag some values."""
     flag = f"--{name.replace('_', '-')}"
     if len(values) == 1 and values[0].startswith("-"):
-        return [f"{flag}={values[0]}"]  # Which would be read as a flag.
+        return [f"{flag}={values[0]}"]  # Which might be read as a flag.
     return [flag, *values]
 
 
-class Value(argparse.Action):
-    r"""Reads the words of a flag as one of the types of a setting."""
-
-    def __init__(self, *args: Any, setting: Setting, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.annotation = setting.parameter.annotation
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: Any,
-        option_string: str | None = None,
-    ) -> None:
-        try:
-            value = read_value([values] if isinstance(values, str) else values, self.annotation)
-        except ValueError as error:
-            raise argparse.ArgumentError(self, str(error)) from error
-        setattr(namespace, self.dest, value)
+def read(ctx: click.Context, param: Any, value: Any) -> Any:
+    r"""Reads the words of a flag or an argument as one of its types."""
+    if value in (None, ()):
+        return None
+    try:
+        return read_value([value] if isinstance(value, str) else value, param.annotation)
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, param) from error
 
 
 def read_value(words: Sequence[str], annotation: Any) -> Any:
     r"""Reads words as one of the types that an annotation joins, the first
-    that fits.
+    that fits: numbers before names, which any word may be, and one value
+    before many.
 
     Raises:
         ValueError: If none does.
@@ -97,59 +249,42 @@ def read_value(words: Sequence[str], annotation: Any) -> Any:
     types = union_types(annotation)
     if NoneType in types and [word.lower() for word in words] == ["none"]:
         return None
-    pairs = [word.partition("=") for word in words]
-    for kind in sorted(types, key=_order):
-        items = _items(kind)
-        try:
-            if kind in PLAIN and len(words) == 1:
-                return _read_word(words[0], kind)
-            if get_origin(kind) is dict and all(value for *_, value in pairs):
-                return {key: _read_word(value, items[1]) for key, _, value in pairs}
-            if items and get_origin(kind) is not dict:
-                return [_read_word(word, items[0]) for word in words]
-        except ValueError:
-            continue
-    names = " or ".join(_name(x) for x in types)
-    raise ValueError(f"expected {names} (got '{' '.join(words)}')")
+    order = (bool, int, float)
+    for kind in sorted(types, key=lambda x: order.index(x) if x in order else 3 + (x is str)):
+        parts, origin = items(kind), get_origin(kind)
+        with contextlib.suppress(ValueError):
+            if origin is dict:
+                pairs = [word.split("=", 1) for word in words]
+                return {key: read_word(value, parts[1]) for key, value in pairs}
+            if origin is tuple and parts[-1] is not Ellipsis:
+                return tuple(read_word(x, y) for x, y in zip(words, parts, strict=True))
+            if parts:
+                return [read_word(word, parts[0]) for word in words]
+            if len(words) == 1:
+                return read_word(words[0], kind)
+    raise ValueError(f"expected {type_name(annotation)} (got '{' '.join(words)}')")
 
 
-def _read_word(word: str, kind: Any) -> Any:
-    if get_origin(kind) is tuple:  # Such as a pair of names, `text,visual`.
-        parts, kinds = word.split(","), get_args(kind)
-        if len(parts) != len(kinds):
-            raise ValueError(f"expected {len(kinds)} parts")
-        return tuple(_read_word(part, x) for part, x in zip(parts, kinds, strict=True))
+def read_word(word: str, kind: Any) -> Any:
+    r"""Reads one word as a type.
+
+    Raises:
+        ValueError: If it is none of it.
+    """
+    known = {x: x for x in get_args(kind)} if get_origin(kind) is Literal else {}
     if kind is bool:
-        if word.lower() not in ("true", "false", "yes", "no"):
-            raise ValueError(f"expected true or false (got '{word}')")
-        return word.lower() in ("true", "yes")
-    if kind not in PLAIN:
-        raise ValueError(f"'{word}' is no {_name(kind)}")
-    return kind(word)
+        known, word = {"true": True, "yes": True, "false": False, "no": False}, word.lower()
+    if get_origin(kind) is tuple:  # Such as a pair of names, `text,visual`.
+        return tuple(read_word(x, y) for x, y in zip(word.split(","), get_args(kind), strict=True))
+    if kind in (int, float) or (kind is str and word):
+        return kind(word)
+    if word not in known:
+        raise ValueError(f"'{word}' is no {type_name(kind)}")
+    return known[word]
 
 
-def _order(kind: Any) -> int:
-    # Numbers before names, which any word may be, and one value before many.
-    return PLAIN.index(kind) if kind in (bool, int, float) else (8 if kind is str else 4)
-
-
-def _items(kind: Any) -> tuple[Any, ...]:
+def items(kind: Any) -> tuple[Any, ...]:
+    r"""Returns the types of what a list, a tuple or a dictionary holds."""
     origin = get_origin(kind)
     many = isinstance(origin, type) and issubclass(origin, Sequence | Mapping)
     return get_args(kind) if many else ()
-
-
-def _name(kind: Any) -> str:
-    if kind is NoneType:
-        return "none"
-    if get_origin(kind) is dict:
-        return "name=value ..."
-    items = _items(kind)
-    return f"{_name(items[0])} ..." if items else getattr(kind, "__name__", str(kind))
-
-
-def _metavar(types: Sequence[Any], name: str) -> str:
-    kinds = {x for kind in types for x in (_items(kind)[-1:] or (kind,))}
-    if str in kinds:
-        return name.rpartition(".")[2].upper()
-    return "X" if float in kinds else "N"

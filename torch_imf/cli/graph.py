@@ -1,208 +1,226 @@
-import argparse
-import os.path as osp
-from typing import Any
+r"""The graph that a command reads, and the commands that need no model."""
 
-import torch
-from torch import Tensor
+import dataclasses
+import os.path as osp
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from torch_imf import registry
-from torch_imf.datasets import KGDataset, MultimodalKG
-from torch_imf.datasets.encoder import Encoder
-from torch_imf.datasets.own_folder import find_content
-from torch_imf.datasets.stats import read_stats
-from torch_imf.encoders import (
-    NumericEncoder,
-    PixelEncoder,
-    TextEncoder,
-    TfidfEncoder,
-    VisualEncoder,
-)
+from torch_imf.cli.output import Output, Stopped, typed
 
-HELP = """a dataset of 'torch-imf list datasets', a folder (facts.tsv, texts.tsv, images/,
-numbers.tsv, or train.tsv, valid.tsv and test.tsv for the facts), or a file of facts"""
-ENCODERS: dict[str, tuple[type, type]] = {
-    # What is meant by a short name, and what reads the name of a model:
-    "text": (TfidfEncoder, TextEncoder),
-    "visual": (PixelEncoder, VisualEncoder),
-}
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from torch_imf.cli.today import Encoder
+    from torch_imf.datasets import KGDataset, MultimodalKG
 
 
-def add_graph(parser: argparse.ArgumentParser) -> None:
-    r"""Adds the arguments that say which graph to read, and how."""
-    group = parser.add_argument_group("graph")
-    group.add_argument("graph", help=HELP)
-    group.add_argument("--root", help="folder to keep it in (default: data/<dataset>)")
-    group.add_argument("--version", help="the published version of a dataset, as in the list")
-    group.add_argument(
-        *("--split",),
-        nargs="+",
-        metavar="SPLIT",
-        help="'original' (default) or 'clean', without the leaks of the published splits; for a "
-        "single file of facts of your own, the shares of training, validation and test facts "
-        "(default: 0.8 0.1 0.1)",
-    )
-    group.add_argument("--split-seed", type=int, help="seed of that division (default: 0)")
-    own = parser.add_argument_group("graph of your own, beside what its folder holds")
-    own.add_argument("--texts", metavar="FILE", help="texts by entity: TSV, CSV, JSON or JSONL")
-    own.add_argument(
-        "--images", metavar="FOLDER", help="images, <entity>.png or <entity>/<any>.jpg"
-    )
-    own.add_argument("--numbers", metavar="FILE", help="table of entity, attribute and value")
-    own.add_argument(
-        "--header", action=argparse.BooleanOptionalAction, help="whether tables begin with a header"
-    )
-    own.add_argument(
-        *("--strict",),
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="whether texts and numbers of entities that are in no fact are an error "
-        "(default: True)",
-    )
+@dataclasses.dataclass
+class Features:
+    r"""Features, each made once and kept in a cache, or read from a file."""
+
+    _: dataclasses.KW_ONLY
+    text_encoder: Annotated[
+        str, "'tfidf', a sentence transformer (all-MiniLM-L6-v2), a file of features, or 'none'"
+    ] = "auto"
+    visual_encoder: Annotated[
+        str, "a network of timm (vgg16), 'pixel' (flags and icons), a file of features, or 'none'"
+    ] = "auto"
+    numeric_encoder: Annotated[str, "a file of features, or 'none'"] = "auto"
+    visual_weights: Annotated[str | None, "weights of the network, if not to be fetched"] = None
+
+    def encoders(self) -> "dict[str, Encoder | str | None]":
+        r"""Returns the encoder of each modality."""
+        if self.visual_weights and self.visual_encoder.lower() in ("auto", "none", "pixel"):
+            raise ValueError("'--visual-weights' needs the network as '--visual-encoder'")
+        names = {x: getattr(self, f"{x}_encoder") for x in ("text", "visual", "numeric")}
+        return {modality: self.find(modality, name) for modality, name in names.items()}
+
+    def find(self, modality: str, name: str) -> "Encoder | str | None":
+        r"""Returns an encoder by its name, or by that of its model."""
+        from torch_imf import encoders
+
+        if name.lower() == "none":
+            return None
+        if name == "auto" or osp.exists(name):
+            return name
+        short: dict[str, Any] = {"text": {"tfidf": encoders.TfidfEncoder}}
+        short["visual"] = {"pixel": encoders.PixelEncoder}
+        short["numeric"] = {"numeric": encoders.NumericEncoder}
+        if name.lower() in short[modality]:
+            return short[modality][name.lower()]()
+        if modality == "numeric":
+            raise ValueError(f"'--numeric-encoder' needs to be a file of features (got '{name}')")
+        if modality == "text":
+            return encoders.TextEncoder(name)
+        return encoders.VisualEncoder(name, weights=self.visual_weights)
 
 
-def add_encoders(parser: argparse.ArgumentParser) -> None:
-    r"""Adds the arguments that say how modalities become features."""
-    group = parser.add_argument_group(
-        "features", "Each is made once and kept in a cache, or read from a file of features."
-    )
-    group.add_argument(
-        *("--text-encoder",),
-        metavar="ENCODER",
-        help="'tfidf' (default), a sentence transformer (all-MiniLM-L6-v2), a file of features, "
-        "or 'none'",
-    )
-    group.add_argument(
-        *("--visual-encoder",),
-        metavar="ENCODER",
-        help="a network of timm (vgg16), 'pixel' (colours and layout, for flags and icons), a "
-        "file of features, or 'none'",
-    )
-    group.add_argument(
-        *("--numeric-encoder",), metavar="ENCODER", help="a file of features, or 'none'"
-    )
-    group.add_argument(
-        "--visual-weights", metavar="FILE", help="weights of the network, if not to be fetched"
-    )
+@dataclasses.dataclass
+class Graph:
+    r"""Graph."""
+
+    graph: Annotated[
+        str,
+        "a dataset of 'torch-imf list datasets', a folder (facts.tsv, texts.tsv, images/, "
+        "numbers.tsv, or train.tsv, valid.tsv and test.tsv for the facts), or a file of facts",
+    ]
+    _: dataclasses.KW_ONLY
+    root: Annotated[str | None, "folder to keep it in (default: data/<dataset>)"] = None
+    version: Annotated[str | None, "the published version of a dataset, as in the list"] = None
+    scheme: Annotated[Literal["original", "clean"], "splits with or without leaks:"] = "original"
+    shares: Annotated[
+        tuple[float, float, float] | None,
+        "of training, validation and test in a file of your own (default: 0.8 0.1 0.1)",
+    ] = None
+    split_seed: Annotated[int | None, "seed of that division (default: 0)"] = None
+    texts: Annotated[str | None, "file of texts, beside what your own folder holds"] = None
+    images: Annotated[str | None, "images, <entity>.png or <entity>/<any>.jpg"] = None
+    numbers: Annotated[str | None, "table of entity, attribute and value"] = None
+    header: Annotated[bool | None, "whether your tables begin with a header"] = None
+    strict: Annotated[bool, "whether texts and numbers of no entity are an error"] = True
+
+    def read(self, features: Features | None = None) -> "KGDataset":
+        r"""Returns the dataset. Without :obj:`features`, nothing is encoded:
+        graphs of one's own tell who has what, and others leave it out.
+
+        Raises:
+            ValueError: If there is no such graph, or a flag does not fit it.
+        """
+        if osp.exists(self.graph):
+            return self._read_own(features)
+        try:
+            cls = registry.lookup("dataset", self.graph)
+        except ValueError as error:
+            raise ValueError(f"{error}, or a folder or a file") from error
+        for name in ("shares", "split_seed", "texts", "numbers", "header"):
+            if getattr(self, name) is not None:
+                flag = f"--{name.replace('_', '-')}"
+                raise ValueError(f"'{flag}' is for graphs of your own, and {cls.__name__} is none")
+        has_files: Any = getattr(cls, "files", None)
+        root = self.root or (osp.join("data", cls.__name__) if has_files else None)
+        encoders: Any = dict.fromkeys(["text", "visual", "numeric"])
+        encoders = encoders if features is None else features.encoders()
+        return cls(root, self.version, self.scheme, images=self.images, **encoders)
+
+    def _read_own(self, features: Features | None) -> "MultimodalKG":
+        from torch_imf.cli.today import read_own
+
+        if self.version is not None:
+            raise ValueError(f"'--version' is for published datasets, and '{self.graph}' is none")
+        if features is None:
+            encoders: Any = {name: NotEncoded() for name in ("text", "visual", "numeric")}
+        else:
+            encoders = {name: x for name, x in features.encoders().items() if x != "auto"}
+        options: dict[str, Any] = {"scheme": self.scheme, "encoders": encoders, "root": self.root}
+        options |= {"header": self.header, "strict": self.strict, "seed": self.split_seed or 0}
+        if self.shares is not None:
+            options["shares"] = self.shares
+        return read_own(self.graph, self.texts, self.images, self.numbers, **options)
 
 
 class NotEncoded:
     r"""In place of an encoder, to see who has a modality."""
 
-    def __call__(self, *content: Any) -> Tensor:
-        num_nodes = content[-1] if len(content) > 1 else len(content[0])
-        return torch.ones(num_nodes, 1)
+    def __call__(self, *content: Any) -> "Tensor":
+        import torch
+
+        return torch.ones(content[-1] if len(content) > 1 else len(content[0]), 1)
 
     def __repr__(self) -> str:
         return "not encoded"
 
 
-def read_graph(options: argparse.Namespace, features: bool = True) -> KGDataset:
-    r"""Returns the dataset that the arguments ask for.
+@dataclasses.dataclass
+class Compute:
+    r"""Where to compute."""
 
-    Args:
-        options (argparse.Namespace): The arguments.
-        features (bool, optional): If set to :obj:`False`, encodes nothing:
-            graphs of one's own tell who has what, and others leave it out.
-            (default: :obj:`True`)
+    _: dataclasses.KW_ONLY
+    device: Annotated[str | None, "where to compute (default: a GPU, if there is one)"] = None
+    threads: Annotated[int | None, "how many threads to compute with"] = None
 
-    Raises:
-        ValueError: If there is no such graph, or an argument does not fit it.
+    def prepare(self) -> "torch.device":
+        r"""Sets the number of threads, and returns the device."""
+        import torch
+
+        if self.threads is not None:
+            torch.set_num_threads(self.threads)
+        try:
+            found = torch.device(self.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+            torch.zeros(1, device=found).item()  # Which 'meta' has none of.
+        except Exception as error:
+            raise ValueError(f"The device '{self.device}' cannot be used ({error})") from error
+        return found
+
+
+def audit(
+    graph: Graph,
+    *,
+    check: Annotated[bool, "exit with status 1 if facts repeat or leak"] = False,
+) -> Output:
+    r"""Looks for repetitions and leaks in the facts of a graph.
+
+    These make numbers wrong before a model is trained: repeated facts, held-out facts in training,
+    relations that give answers away, entities that training lacks.
+
+    Examples:
+      torch-imf audit DB15K --version mmrns
+      torch-imf audit my_graph/               facts.tsv, texts.tsv, images/, numbers.tsv
+      torch-imf audit facts.nt.gz --shares 0.9 0.05 0.05
+      torch-imf audit my_graph/ --check       exit status 1 if there are leaks
     """
-    encoders: dict[str, Encoder | str | None] = dict.fromkeys(["text", "visual", "numeric"])
-    if features:
-        encoders = {name: find_encoder(name, options) for name in encoders}
-    if osp.exists(options.graph):
-        return read_own(options, encoders if features else None)
-    cls = find_dataset(options.graph)
-    names = ("texts", "numbers", "header", "split_seed")
-    own = [name.replace("_", "-") for name in names if getattr(options, name) is not None]
-    if own:
-        raise ValueError(f"'--{own[0]}' is for graphs of your own, and {cls.__name__} is none")
-    root = options.root or (osp.join("data", cls.__name__) if cls.files else None)
-    split = "original" if options.split is None else " ".join(options.split)
-    arguments: dict[str, Any] = {"images": options.images, **encoders}
-    return cls(root, options.version, split, **arguments)
+    from torch_imf.data import audit
+    from torch_imf.datasets import MultimodalKG
+
+    dataset = graph.read()
+    found = audit(dataset[0])
+    text = f"{dataset}\n{found}"
+    values = {"dataset": repr(dataset), "audit": found, "problems": found.problems}
+    if isinstance(dataset, MultimodalKG):
+        own = dataset.report()
+        text = str(own).replace(f", 1 channels, {NotEncoded()}", "")
+        text = text.replace("Pass 'clean=True'", "Pass '--scheme clean'")
+        values |= {"summary": own.summary, "sources": own.sources, "findings": own.findings()}
+    return Output(text, values, status=int(check and not found.is_clean))
 
 
-def read_own(
-    options: argparse.Namespace, encoders: dict[str, Encoder | str | None] | None
-) -> MultimodalKG:
-    r"""Returns the dataset that a folder or a file of facts makes."""
-    if options.version is not None:
-        raise ValueError(f"'--version' is for published datasets, and '{options.graph}' is none")
-    texts, images, numbers = options.texts, options.images, options.numbers
-    triples: Any = options.graph
-    if osp.isdir(options.graph):
-        triples, *found = find_content(options.graph)
-        texts, images, numbers = texts or found[0], images or found[1], numbers or found[2]
-    if encoders is None:
-        content = {"text": texts, "visual": images, "numeric": numbers}
-        encoders = {name: NotEncoded() for name, path in content.items() if path is not None}
-    words = options.split or ["0.8", "0.1", "0.1"]
-    clean = words == ["clean"]
-    if options.split not in (None, ["original"], ["clean"]) and not isinstance(triples, str):
-        raise ValueError(
-            f"'--split' divides a single file of facts, and those of '{options.graph}' are divided "
-            f"already: {triples}"
-        )
+def encode(
+    graph: Graph, features: Features, *, out: Annotated[str, "the folder"] = "features"
+) -> Output:
+    r"""Turns texts, images and numbers into files of features.
+
+    Each is encoded once, and 'train' reads the file again. What is interrupted goes on where it
+    was.
+
+    Examples:
+      torch-imf encode my_graph/ --out features
+      torch-imf encode my_graph/ --text-encoder all-MiniLM-L6-v2 --visual-encoder vgg16
+      torch-imf train my_graph/ --text-encoder features/text.npz
+    """
+    import numpy as np
+
+    from torch_imf.answers.tables import format_table
+    from torch_imf.data import modalities
+    from torch_imf.io.atomic import replacing
+
     try:
-        shares = [0.8, 0.1, 0.1] if clean or words == ["original"] else [float(x) for x in words]
-        train, val, test = shares
-    except ValueError as error:
-        raise ValueError(
-            f"'--split' needs to be 'original', 'clean', or three shares (got {' '.join(words)})"
-        ) from error
-    return MultimodalKG.from_files(
-        triples,
-        texts,
-        images,
-        numbers,
-        split=(train, val, test),
-        seed=options.split_seed or 0,
-        header=options.header,
-        strict=options.strict,
-        clean=clean,
-        encoders={
-            name: encoder
-            for name, encoder in encoders.items()
-            if encoder is None or encoder != "auto"
-        },
-        root=options.root,
-    )
-
-
-def find_dataset(name: str) -> type[KGDataset]:
-    r"""Returns the dataset of a name.
-
-    Raises:
-        ValueError: If there is none.
-    """
-    known = {x: cls for x, cls in registry.classes("dataset").items() if read_stats(cls)}
-    classes = {x.lower(): cls for x, cls in known.items()}
-    cls = classes.get(name.lower().replace("-", "").replace("_", ""))
-    if cls is None:
-        raise ValueError(
-            f"There is no dataset '{name}', expected one of {list(known)}, nor a folder or a file "
-            f"of this name"
-        )
-    return cls
-
-
-def find_encoder(modality: str, options: argparse.Namespace) -> Encoder | str | None:
-    r"""Returns the encoder of a modality that the arguments name."""
-    name = getattr(options, f"{modality}_encoder")
-    weights = options.visual_weights if modality == "visual" else None
-    if weights is not None and (name is None or name.lower() in ("none", "pixel")):
-        raise ValueError("'--visual-weights' needs the network as '--visual-encoder'")
-    if name is None or name.lower() == "none":
-        return None if name else "auto"
-    if osp.exists(name):
-        return name
-    if modality == "numeric":
-        if name.lower() == "numeric":
-            return NumericEncoder()
-        raise ValueError(f"'--numeric-encoder' needs to be a file of features (got '{name}')")
-    simple, by_name = ENCODERS[modality]
-    if name.lower() == simple.__name__.lower().removesuffix("encoder"):
-        return simple()
-    return by_name(name) if weights is None else by_name(name, weights=weights)
+        dataset = graph.read(features)
+    except KeyboardInterrupt as error:
+        raise Stopped(f"what was encoded is kept. To go on:\n  {typed()}") from error
+    data: Any = dataset[0]
+    x_dict, mask_dict = modalities(data)
+    if not x_dict:
+        raise ValueError(f"{dataset} has no texts, images or numbers to encode")
+    rows, values = [["modality", "entities", "values", "encoder", "file"]], {}
+    for name, x in x_dict.items():
+        path, mask = Path(out) / f"{name}.npz", mask_dict[name]
+        ids = [data.node_ids[row] for row in mask.nonzero().view(-1).tolist()]
+        with replacing(path) as file:
+            np.savez(file, entity=np.array(ids), feature=x[mask].numpy())
+        encoder = str(data.encoders.get(name, ""))
+        about = {"file": str(path), "encoder": encoder}
+        values[name] = {"entities": len(ids), "channels": x.size(1), **about}
+        count = f"{len(ids):,} of {x.size(0):,}"
+        rows.append([name, count, str(x.size(1)), encoder, str(path)])
+    return Output(format_table(rows, left=(0, 3, 4)), values)

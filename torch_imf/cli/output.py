@@ -1,25 +1,22 @@
+import contextlib
 import dataclasses
+import json
 import math
 import os
 import sys
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from torch import Tensor
+import click
 
-from torch_imf.answers.tables import format_table
-
-METRICS = ("mrr", "mr", "hits@1", "hits@3", "hits@10")
+METRICS = {"mrr": ".3f", "mr": ".1f", "hits@1": ".3f", "hits@3": ".3f", "hits@10": ".3f"}
 
 
 @dataclasses.dataclass(frozen=True)
 class Output:
-    r"""What a command has found.
-
-    Args:
-        text (str): For people.
-        values (object): For machines, see :meth:`plain`.
-        status (int): The exit status. (default: :obj:`0`)
+    r"""What a command has found: a text for people, values for machines (see
+    :meth:`plain`), and an exit status.
     """
 
     text: str
@@ -31,10 +28,47 @@ class Stopped(Exception):
     r"""A command was interrupted, and says how to go on."""
 
 
-def say(text: str, quiet: bool = False) -> None:
+def typed() -> str:
+    r"""Returns the command as it was typed."""
+    return click.get_current_context().meta["line"]
+
+
+def say(text: str) -> None:
     r"""Tells people what is going on, apart from what a command has found."""
-    if not quiet:
-        print(text, file=sys.stderr, flush=True)
+    print(text, file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def warnings_as_lines() -> Iterator[None]:
+    r"""Shows warnings of this package in one line each, and those of others
+    not at all, as they are not about what the user gave.
+    """
+    stream = sys.stderr  # Which they are shown in even if the rest of it is silenced.
+
+    def show_warning(message: Warning | str, *args: object) -> None:
+        print(f"warning: {message}", file=stream)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show_warning  # type: ignore[assignment]
+        warnings.simplefilter("ignore")
+        warnings.filterwarnings("always", category=UserWarning, module=r"torch_imf(\.|$)")
+        yield
+
+
+@contextlib.contextmanager
+def silence() -> Iterator[None]:
+    r"""Says nothing on the way in the block, neither remarks nor progress."""
+    with open(os.devnull, "w") as file, contextlib.redirect_stderr(file):
+        yield
+
+
+def show(output: Output, as_json: bool = False) -> None:
+    r"""Prints what a command has found. What the encoding of a pipe or a
+    terminal lacks is escaped, as in messages.
+    """
+    text = json.dumps(plain(output.values), indent=2) if as_json else output.text
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
 
 
 def plain(x: Any) -> Any:
@@ -43,34 +77,30 @@ def plain(x: Any) -> Any:
     """
     if dataclasses.is_dataclass(x) and not isinstance(x, type):
         return {field.name: plain(getattr(x, field.name)) for field in dataclasses.fields(x)}
-    if isinstance(x, Tensor):
-        return plain(x.tolist())
     if isinstance(x, Mapping):
         return {str(key): plain(value) for key, value in x.items()}
+    if hasattr(x, "tolist"):  # A tensor.
+        return plain(x.tolist())
     if isinstance(x, Sequence) and not isinstance(x, str):
         return [plain(value) for value in x]
     if isinstance(x, float):
         return x if math.isfinite(x) else None
-    if x is None or isinstance(x, bool | int | str):
-        return x
-    return os.fspath(x) if isinstance(x, os.PathLike) else str(x)
+    return x if x is None or isinstance(x, bool | int | str) else str(x)
 
 
 def metrics_table(metrics: Mapping[str, Any]) -> str:
     r"""Returns the metrics of :meth:`torch_imf.evaluate` as a table: both
     sides together and apart, and each break-down.
     """
-    rows = [["", *(name.upper() for name in METRICS)], _row("both sides", metrics)]
+    from torch_imf.answers.tables import format_table
+
+    entries = {"both sides": metrics}
     for name, values in metrics.items():
         if name in ("head", "tail"):
-            rows.append(_row(f"{name}s", values))
+            entries[f"{name}s"] = values
         elif isinstance(values, Mapping):
-            rows += [_row(f"{name} {group}", entry) for group, entry in values.items()]
+            entries |= {f"{name} {group}": entry for group, entry in values.items()}
+    rows = [["", *map(str.upper, METRICS)]]
+    for name, entry in entries.items():
+        rows.append([name, *(format(entry[key], form) for key, form in METRICS.items())])
     return format_table(rows, left=(0,))
-
-
-def _row(name: str, metrics: Mapping[str, float]) -> list[str]:
-    return [
-        name,
-        *(f"{metrics[key]:.1f}" if key == "mr" else f"{metrics[key]:.3f}" for key in METRICS),
-    ]

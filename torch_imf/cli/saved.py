@@ -1,85 +1,112 @@
-import argparse
+r"""The run that a command reads."""
+
+import dataclasses
 import json
 import os.path as osp
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import torch.nn.functional as F
-from torch_geometric.data import Data
+from torch_imf.cli.graph import Compute
 
-from torch_imf.answers.probability import Temperature
-from torch_imf.cli.compute import add_device, choose_device
-from torch_imf.hub import from_pretrained, pretrained_graph, read_config
-from torch_imf.io.atomic import replacing
-from torch_imf.nn.models import MultimodalKGE
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
+
+    from torch_imf.cli.today import Calibration, Predictor
+    from torch_imf.nn.models import MultimodalKGE
 
 #: What `train` writes in the folder of a run.
 MODEL, CHECKPOINT, HISTORY = "model", "checkpoint.pt", "history.json"
 
 
-def add_saved(parser: argparse.ArgumentParser) -> None:
-    r"""Adds the arguments that say which model to load."""
-    parser.add_argument("run", help="the folder that 'train' has written, or a saved model")
-    add_device(parser)
+@dataclasses.dataclass
+class Saved:
+    r"""Saved model."""
+
+    run: Annotated[str, "the folder that 'train' has written, or a saved model"]
+    _: dataclasses.KW_ONLY
+    device: Annotated[str | None, "where to compute (default: a GPU, if there is one)"] = None
+
+    @property
+    def folder(self) -> str:
+        r"""The folder of the model, in that of the run or itself.
+
+        Raises:
+            ValueError: If there is none.
+        """
+        inner = osp.join(self.run, MODEL)
+        if osp.isdir(inner):
+            return inner
+        if osp.isfile(osp.join(self.run, CHECKPOINT)):
+            raise ValueError(
+                f"The training in '{self.run}' has not ended. Run its 'torch-imf train' again to "
+                f"go on"
+            )
+        if not osp.isdir(self.run):
+            raise ValueError(f"There is no folder '{self.run}'. 'torch-imf train' makes one")
+        return self.run
+
+    @property
+    def training(self) -> Mapping[str, Any]:
+        r"""What is said of the training, which is up to who saves a model."""
+        from torch_imf.cli.today import read_config
+
+        training = read_config(self.folder).get("training")
+        return training if isinstance(training, dict) else {}
+
+    def calibration(self) -> "Calibration | None":
+        r"""Returns the calibration that was fitted when the model was trained,
+        if any.
+
+        Raises:
+            ValueError: If it is none.
+        """
+        from torch_imf.cli.today import Calibration
+
+        values = self.training.get("calibration")
+        try:
+            return None if values is None else Calibration(**values)
+        except TypeError as error:
+            raise ValueError(
+                f"The 'calibration' of the training in '{self.run}' is none (got {values})"
+            ) from error
+
+    def load(self) -> "tuple[MultimodalKGE, Data]":
+        r"""Returns the model and its graph, with the features that it keeps."""
+        from torch.nn.functional import pad
+
+        from torch_imf import from_pretrained, pretrained_graph
+
+        device = Compute(device=self.device).prepare()
+        model, data = from_pretrained(self.folder), pretrained_graph(self.folder)
+        features: Any = getattr(model, "features", {})
+        for name, module in features.items():  # As the model has projected them.
+            data[f"x_{name}"] = pad(module.x, (0, 0, 0, 1))[module.row]
+            data[f"{name}_mask"] = module.mask
+        return model.to(device), data.to(str(device))
+
+    def predictor(self) -> "Predictor":
+        r"""Returns what answers questions by the model."""
+        from torch_imf.cli.today import Predictor
+
+        return Predictor(*self.load(), calibration=self.calibration())
+
+    def history(self) -> list[dict[str, float]]:
+        r"""Returns the history of the training, of which `train` keeps a file.
+
+        Raises:
+            ValueError: If there is none, or it is damaged.
+        """
+        path = osp.join(self.run, HISTORY)
+        if not osp.exists(path):
+            raise ValueError(f"There is no '{path}', which 'torch-imf train' writes")
+        try:
+            return [dict(entry) for entry in json.loads(Path(path).read_bytes())]
+        except (ValueError, TypeError, RecursionError) as error:
+            raise ValueError(f"'{path}' is damaged ({error})") from error
 
 
-def model_folder(run: str) -> str:
-    r"""Returns the folder of the model in that of a run.
-
-    Raises:
-        ValueError: If there is none.
-    """
-    inner = osp.join(run, MODEL)
-    if osp.isdir(inner):
-        return inner
-    if osp.isfile(osp.join(run, CHECKPOINT)):
-        raise ValueError(
-            f"The training in '{run}' has not ended. Run its 'torch-imf train' again to go on"
-        )
-    if not osp.isdir(run):
-        raise ValueError(f"There is no folder '{run}'. 'torch-imf train' makes one")
-    return run
-
-
-def load(options: argparse.Namespace) -> tuple[MultimodalKGE, Data]:
-    r"""Returns a saved model and its graph, with the features that it keeps."""
-    folder = model_folder(options.run)
-    device = choose_device(options.device)
-    model, data = from_pretrained(folder), pretrained_graph(folder)
-    features: Any = getattr(model, "features", {})
-    for name, module in features.items():  # As the model has projected them.
-        data[f"x_{name}"] = F.pad(module.x, (0, 0, 0, 1))[module.row]
-        data[f"{name}_mask"] = module.mask
-    return model.to(device), data.to(str(device))
-
-
-def saved_training(run: str) -> dict[str, Any]:
-    r"""Returns what is said of the training of a saved model, which is up to
-    who saves it.
-    """
-    training = read_config(model_folder(run)).get("training")
-    return training if isinstance(training, dict) else {}
-
-
-def saved_temperature(run: str) -> Temperature | None:
-    r"""Returns the temperature that was fitted when a model was trained, if
-    any.
-
-    Raises:
-        ValueError: If it is none.
-    """
-    values = saved_training(run).get("temperature")
-    if values is None:
-        return None
-    try:
-        return Temperature(**values)
-    except TypeError as error:
-        raise ValueError(
-            f"The 'temperature' of the training in '{run}' is none (got {values})"
-        ) from error
-
-
-def test_fact(data: Data) -> tuple[int, int, int]:
+def test_fact(data: "Data") -> tuple[int, int, int]:
     r"""Returns the first test fact.
 
     Raises:
@@ -90,9 +117,3 @@ def test_fact(data: Data) -> tuple[int, int, int]:
     edge = int(data.test_mask.nonzero()[0])
     head, tail = data.edge_index[:, edge].tolist()
     return head, int(data.edge_type[edge]), tail
-
-
-def write_json(path: Path, values: Any) -> None:
-    r"""Writes a file of JSON in one step."""
-    with replacing(path) as file:
-        file.write((json.dumps(values, indent=2) + "\n").encode())

@@ -1,146 +1,98 @@
-import argparse
 import dataclasses
 import inspect
+import json
 import os.path as osp
 import shlex
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
-
-import torch
-from torch_geometric.data import Data
+from typing import TYPE_CHECKING, Annotated, Any
 
 from torch_imf import registry
-from torch_imf.answers.probability import fit_temperature
-from torch_imf.build import build_model
-from torch_imf.cli.compute import add_compute, prepare_compute
-from torch_imf.cli.flags import add_flags, flag_words, given, settings_of
-from torch_imf.cli.graph import add_encoders, add_graph, read_graph
-from torch_imf.cli.output import Output, Stopped, metrics_table, say
-from torch_imf.cli.saved import CHECKPOINT, HISTORY, MODEL, test_fact, write_json
-from torch_imf.data import audit
-from torch_imf.evaluation.evaluate import evaluate
-from torch_imf.pretrained import save_pretrained
-from torch_imf.settings import describe_settings
-from torch_imf.training.checkpoint import CheckpointError, best_entry, first_seed
-from torch_imf.training.fit import fit
-from torch_imf.training.recipe import MODELS, recipe
-from torch_imf.training.tensorboard import TensorBoard
+from torch_imf.cli.flags import Flag, flag_words, read_value
+from torch_imf.cli.graph import Compute, Features, Graph
+from torch_imf.cli.output import Output, Stopped, metrics_table, say, typed
+from torch_imf.cli.saved import CHECKPOINT, HISTORY, MODEL, test_fact
 
-HELP = "train a model, select its epoch on validation, rank the test facts, save it"
-USAGE = "torch-imf train [-h] graph [--out OUT] [--model MODEL] [flags of the model, its parts ...]"
-DESCRIPTION = """Trains a model on the training facts of a graph, with its texts, images and
-numbers. The epoch is selected on validation, the test facts are ranked once, and the model is saved
-with its graph and a card. Ctrl-C keeps all whole epochs; the same command goes on from there."""
-EPILOG = """examples:
-  torch-imf train countries --out runs/first
-  torch-imf train my_graph/ --model adamf --adversary.weight 0.01 --out runs/adamf
-  torch-imf train countries --scorer contextual --scorer.dropout 0.5 --scorer.similarity dot \\
-      --scorer.batch-norm --loss ce --batch-size 128 --lr 0.003 --out runs/contextual
-  torch-imf train FB15K-237 --device cuda --log-dir logs/fb15k237
-The flags of a model are the arguments of its constructor, and depend on '--model', '--scorer',
-'--fusion' and '--loss': add '--help' to a command to see those of its parts."""
+if TYPE_CHECKING:
+    import torch
+    from torch_geometric.data import Data
 
-FIT = settings_of(
-    fit,
-    [
-        name
-        for name in inspect.signature(fit).parameters
-        if name not in ("model", "data", "checkpoint", "callback", "progress")
-    ],
-)
+    from torch_imf.cli.today import Setting
 
 
-def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
-    r"""Adds the arguments of the command."""
-    add_graph(parser)
-    add_encoders(parser)
-    add_model(parser, words)
-    add_flags(parser.add_argument_group("training"), FIT)
-    group = parser.add_argument_group("run")
-    group.add_argument("--out", help="its folder (default: runs/<graph>-<model>)")
-    group.add_argument("--log-dir", metavar="FOLDER", help="write curves for TensorBoard")
-    group.add_argument("--seed", type=int, default=0, help="seed of the training (default: 0)")
-    add_compute(group)
-    group.add_argument(
-        *("--restart",),
-        action="store_true",
-        help="begin anew rather than go on from a checkpoint, which is kept as 'checkpoint.old.pt'",
-    )
+def train(
+    graph: Graph,
+    features: Features,
+    compute: Compute,
+    settings: dict[str, Any],
+    *,
+    out: Annotated[str | None, "its folder (default: runs/<graph>-<model>)"] = None,
+    log_dir: Annotated[str | None, "write curves for TensorBoard"] = None,
+    seed: Annotated[int, "seed of the training"] = 0,
+    recipe: Annotated[
+        bool,
+        "where neither scorer, loss, optimizer nor learning rate are given: settings that train "
+        "well on the graphs of the benchmarks, which are shown; otherwise, the defaults below",
+    ] = True,
+    restart: Annotated[
+        bool,
+        "begin anew rather than go on from a checkpoint, which is kept as 'checkpoint.old.pt'",
+    ] = False,
+) -> Output:
+    r"""Trains a model, ranks the test facts, and saves it.
 
+    The model sees the training facts of a graph, with its texts, images and numbers; its epoch is
+    selected on validation. It is saved with its graph and a card. Ctrl-C keeps all whole epochs;
+    the same command goes on from there.
+    The flags of a model are the arguments of its constructor and of its parts: '--help' lists those
+    of the model, scorer, fusion and loss that a command chooses, and 'torch-imf describe' tells
+    what they mean.
 
-def add_model(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
-    r"""Adds the arguments of a model, which depend on the parts that the words
-    of the command line choose.
+    Examples:
+      torch-imf train countries --out runs/first
+      torch-imf train my_graph/ --model adamf --adversary.weight 0.01 --out runs/adamf
+      torch-imf train countries --scorer contextual --scorer.dropout 0.5 --scorer.similarity dot \
+          --scorer.batch-norm --loss ce --batch-size 128 --lr 0.003 --out runs/contextual
+      torch-imf train FB15K-237 --device cuda --log-dir logs/fb15k237
     """
-    group = parser.add_argument_group("model")
-    add_model_name(group)
-    group.add_argument(
-        *("--recipe",),
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help=f"where neither scorer, loss, optimizer, learning rate nor regularization are given "
-        f"({', '.join(MODELS)}): settings that train well on the graphs of the benchmarks, which "
-        f"are shown; otherwise, the defaults below (default: True)",
-    )
-    chosen = choices(words)
-    parts = {name: value for name, value in chosen.items() if name != "model"}
-    try:
-        settings = describe_settings(chosen.get("model", "imf"), parts)
-    except ValueError as error:
-        parser.error(str(error))
-    title = ", ".join(f"{name} {value}" for name, value in {"model": "imf", **chosen}.items())
-    add_flags(parser.add_argument_group(f"arguments of {title}"), settings)
-    parser.set_defaults(settings=settings)
+    import torch
 
+    from torch_imf import TensorBoard, build_model, evaluate, save_pretrained
+    from torch_imf.cli.today import CheckpointError, fit
+    from torch_imf.data import audit
+    from torch_imf.io.atomic import replacing
+    from torch_imf.training.checkpoint import best_entry, first_seed
 
-def add_model_name(group: argparse._ArgumentGroup) -> None:
-    r"""Adds the argument that chooses a model."""
-    names = sorted(registry.classes("model"))
-    group.add_argument(
-        "--model", choices=names, type=str.lower, default="imf", help="(default: imf)"
-    )
-
-
-def choices(words: Sequence[str]) -> dict[str, str]:
-    r"""Returns the parts of a model that the words of a command line name."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    for name in ("model", "scorer", "fusion", "loss"):
-        parser.add_argument(f"--{name}", default=argparse.SUPPRESS)
-    try:
-        return vars(parser.parse_known_args(list(words))[0])
-    except argparse.ArgumentError:  # Which the parser itself will tell.
-        return {}
-
-
-def run(options: argparse.Namespace) -> Output:
-    r"""Trains, evaluates and saves a model."""
-    device = prepare_compute(options)
-    dataset = read_graph(options)
+    device = compute.prepare()
+    dataset = graph.read(features)
     data: Any = dataset[0]
-    quiet = options.quiet
-    say(str(dataset.summary()), quiet)
+    say(str(dataset.summary()))
     problems = audit(data).problems
     if problems:
-        warnings.warn(f"{' '.join(problems)} '--split clean' repairs this", stacklevel=2)
-    model_settings, fit_settings = all_settings(options, data)
-    folder = Path(options.out or osp.join("runs", default_name(options)))
+        warnings.warn(f"{' '.join(problems)} '--scheme clean' repairs this", stacklevel=2)
+    name = settings.pop("model", "imf")
+    settings = with_recipe(name, data, settings) if recipe else settings
+    settings = {"hidden_channels": 128, **settings}
+    fit_settings = {key: x for key, x in settings.items() if key in fit_parameters()}
+    model_settings = {key: x for key, x in settings.items() if key not in fit_settings}
+    folder = Path(out or osp.join("runs", default_name(graph.graph, name)))
     checkpoint = folder / CHECKPOINT
-    there = checkpoint.exists() and not options.restart
-    say(f"{'Going on from' if there else 'Training in'} '{folder}'", quiet)
+    there = checkpoint.exists() and not restart
+    say(f"{'Going on from' if there else 'Training in'} '{folder}'")
 
-    torch.manual_seed(options.seed)
-    model: Any = build_model(options.model, data, **model_settings).to(device)
-    if options.restart and checkpoint.exists():
+    torch.manual_seed(seed)
+    model: Any = build_model(name, data, **model_settings).to(device)
+    if restart and checkpoint.exists():
         checkpoint.replace(checkpoint.with_suffix(".old.pt"))
     data = data.to(str(device))
-    board = nullcontext() if options.log_dir is None else TensorBoard(options.log_dir)
+    board = nullcontext() if log_dir is None else TensorBoard(log_dir)
     try:
         if there and (first := first_seed(checkpoint)) != torch.initial_seed():
-            problem = f"began with seed {first} (got {options.seed})"
-            raise CheckpointError(f"The training of '{checkpoint}' {problem}", checkpoint)
+            raise CheckpointError(
+                f"The training of '{checkpoint}' began with seed {first} (got {seed})", checkpoint
+            )
         with board as callback:
             history = fit(
                 model, data, **fit_settings, checkpoint=checkpoint, callback=callback, progress=True
@@ -149,32 +101,29 @@ def run(options: argparse.Namespace) -> Output:
             best = best_entry(history, fit_settings.get("metric", "mrr"))
             if callback is not None:
                 callback.log("test", metrics, int(best["epoch"]))
-        temperature = try_temperature(model, data)
-        settings = {"model": options.model, **model_settings, **fit_settings}
         training = {
             "dataset": repr(dataset),
-            "settings": settings,
-            "seed": options.seed,
+            "settings": {"model": name, **settings},
+            "seed": seed,
             "epoch": int(best["epoch"]),
-            "command": options.line,
-            "temperature": temperature,
+            "command": typed(),
+            "calibration": try_calibrate(model, data),
         }
         save_pretrained(model, folder / MODEL, data, {"val": best, "test": metrics}, training)
-        write_json(folder / HISTORY, history)
+        with replacing(folder / HISTORY) as file:
+            file.write(json.dumps(history, indent=2).encode())
     except KeyboardInterrupt as error:
         kept = "no epoch was completed, so none is kept. To begin again:"
         if checkpoint.exists():
             kept = f"all whole epochs are in '{checkpoint}'. To go on:"
-        raise Stopped(f"{kept}\n  {options.line.replace(' --restart', '')}") from error
+        raise Stopped(f"{kept}\n  {typed().replace(' --restart', '')}") from error
     except CheckpointError as error:
         raise ValueError(
             f"{error} ('--out' names another folder, '--restart' begins anew)"
         ) from error
 
-    last, epochs = (
-        int(history[-1]["epoch"]),
-        settings.get("epochs", FIT["epochs"].parameter.default),
-    )
+    last = int(history[-1]["epoch"])
+    epochs = settings.get("epochs", fit_parameters()["epochs"].default)
     early = f"; stopped early at epoch {last} of {epochs}" if last < epochs else ""
     text = [
         f"{type(model).__name__} of epoch {best['epoch']:.0f}, which was best on validation "
@@ -182,44 +131,107 @@ def run(options: argparse.Namespace) -> Output:
         f"Test facts: {int(data.test_mask.sum()):,}",
         metrics_table(metrics),
         f"Saved in '{folder}'. Next:",
-        *example(str(folder), data),
+        *examples(str(folder), data),
     ]
-    values = {"folder": str(folder), "settings": settings, "seed": options.seed}
+    values = {"folder": str(folder), "settings": training["settings"], "seed": seed}
     values |= {"epoch": int(best["epoch"]), "val": best, "test": metrics}
     return Output("\n".join(text), values)
 
 
-def try_temperature(model: torch.nn.Module, data: Data) -> dict[str, Any] | None:
-    r"""Returns the temperature of a model, if there are facts to fit it to."""
+# Flags ##########################################################################################
+
+
+def settings_flags(words: Sequence[str]) -> list[Flag]:
+    r"""Returns the flags of training, of the model, and of the parts that the
+    words of a command line choose for it.
+
+    Raises:
+        ValueError: If there is no such model or part.
+    """
+    given = raw_flags(words)
+    model, parts = given.get("model", "imf"), dict[str, Any]()
+    while True:  # A part may have parts of its own.
+        settings = describe(model, parts)
+        more = {key: given[key] for key in settings if settings[key].choices and key in given}
+        more = {key: read_value([x], settings[key].parameter.annotation) for key, x in more.items()}
+        if more == parts:
+            break
+        parts = more
+    title = ", ".join(
+        [f"arguments of {model}", *(f"{key} {value}" for key, value in parts.items())]
+    )
+    choice = inspect.Parameter(
+        "model", inspect.Parameter.KEYWORD_ONLY, default="imf", annotation=str
+    )
+    return [
+        Flag("model", choice, title, sorted(registry.classes("model"))),
+        *(Flag(key, x.parameter, title, x.choices) for key, x in settings.items()),
+        *(Flag(key, x, "training") for key, x in fit_parameters().items()),
+    ]
+
+
+def raw_flags(words: Sequence[str]) -> dict[str, str]:
+    r"""Returns the word that follows each flag."""
+    words = words[: words.index("--")] if "--" in words else words
+    out = {}
+    for word, following in zip(words, [*words[1:], ""], strict=False):
+        name, equals, value = word.partition("=")
+        if name.startswith("--"):
+            out[name[2:].replace("-", "_")] = value if equals else following
+    return out
+
+
+def describe(model: str, settings: Mapping[str, Any]) -> "dict[str, Setting]":
+    r"""Returns what there is to set of a model."""
+    from torch_imf import describe_settings
+
+    return describe_settings(model, settings)
+
+
+def fit_parameters() -> dict[str, inspect.Parameter]:
+    r"""Returns the parameters of :meth:`~torch_imf.fit` that are flags."""
+    from torch_imf import fit
+
+    parameters = inspect.signature(fit, eval_str=True).parameters
+    others = ("model", "data", "checkpoint", "callback", "progress")
+    return {name: x for name, x in parameters.items() if name not in others}
+
+
+# Steps ##########################################################################################
+
+
+def with_recipe(model: str, data: "Data", settings: Mapping[str, Any]) -> dict[str, Any]:
+    r"""Returns settings with those of the recipe in place of the ones that
+    were not given.
+    """
+    from torch_imf.cli.today import recipe
+
+    known = {**describe(model, settings), **fit_parameters()}
+    taken = {key: x for key, x in recipe(model, data, settings).items() if key in known}
+    if taken:
+        words = ", ".join(f"{name}={value}" for name, value in taken.items())
+        say(f"Recipe, as no scorer, loss or optimizer is given: {words}")
+    return {**taken, **settings}
+
+
+def default_name(graph: str, model: str) -> str:
+    r"""Returns the name of the folder of a run, if none is given."""
+    stem = osp.basename(osp.normpath(graph)).split(".")[0].lower()
+    return f"{stem or 'graph'}-{model}"
+
+
+def try_calibrate(model: "torch.nn.Module", data: "Data") -> dict[str, Any] | None:
+    r"""Returns the calibration of a model, if there are facts to fit it to."""
+    from torch_imf.cli.today import calibrate
+
     try:
-        return dataclasses.asdict(fit_temperature(model, data))
+        return dataclasses.asdict(calibrate(model, data))
     except ValueError as error:
         warnings.warn(f"Answers will have no probabilities: {error}", stacklevel=2)
         return None
 
 
-def all_settings(options: argparse.Namespace, data: Data) -> tuple[dict[str, Any], dict[str, Any]]:
-    r"""Returns the settings of the model and of training: what was given, and
-    the recipe for the rest.
-    """
-    own = {**given(options, options.settings), **given(options, FIT)}
-    extra = recipe(options.model, data, own) if options.recipe else {}
-    taken = {name: value for name, value in extra.items() if name in {**options.settings, **FIT}}
-    if taken:
-        words = (f"{name}={value}" for name, value in taken.items())
-        say(f"Recipe, as no scorer, loss or optimizer is given: {', '.join(words)}", options.quiet)
-    settings = {"hidden_channels": 128, **taken, **own}
-    model = {name: value for name, value in settings.items() if name not in FIT}
-    return model, {name: value for name, value in settings.items() if name in FIT}
-
-
-def default_name(options: argparse.Namespace) -> str:
-    r"""Returns the name of the folder of a run, if none is given."""
-    graph = osp.basename(osp.normpath(options.graph)).split(".")[0].lower() or "graph"
-    return f"{graph}-{options.model}"
-
-
-def example(folder: str, data: Data) -> list[str]:
+def examples(folder: str, data: "Data") -> list[str]:
     r"""Returns what to ask the model next, by the example of a test fact."""
     h, r, t = test_fact(data)
     head, relation, tail = data.node_names[h], data.rel_names[r], data.node_names[t]

@@ -4,7 +4,7 @@ import pytest
 
 from torch_imf import pretrained_graph
 from torch_imf.cli import main
-from torch_imf.cli.tuning import read_space
+from torch_imf.cli.tune import read_space
 
 SPACE = ["hidden_channels=4,8", "lr=0.01:0.2", "scorer=complex", "loss=ce", "optimizer=adagrad"]
 
@@ -85,7 +85,7 @@ def test_interrupted(fast, tmp_path, capsys, monkeypatch):
     def tune(*args, **kwargs):
         raise KeyboardInterrupt("Stopped after 3 of 20 trials, which are kept")
 
-    monkeypatch.setattr("torch_imf.cli.tuning.tune", tune)
+    monkeypatch.setattr("torch_imf.tune", tune, raising=False)
     assert main(["tune", *fast[:-2], "--study", str(tmp_path / "study.db")]) == 130
     err = capsys.readouterr().err
     assert "Stopped after 3 of 20 trials, which are kept. To go on:\n  torch-imf tune" in err

@@ -15,14 +15,14 @@ from torch_imf import (
 )
 from torch_imf.cli import main
 from torch_imf.cli.output import plain
-from torch_imf.cli.saved import saved_temperature
+from torch_imf.cli.saved import Saved
 from torch_imf.datasets import Countries
 
 
 @pytest.fixture(scope="module")
 def loaded(saved):
     folder = saved / "model"
-    return from_pretrained(folder), pretrained_graph(folder), saved_temperature(str(saved))
+    return from_pretrained(folder), pretrained_graph(folder), Saved(str(saved)).calibration()
 
 
 def test_evaluate(saved, loaded, read, capsys):
@@ -82,13 +82,13 @@ def test_explain(saved, loaded, read, capsys):
 def test_complete(saved, loaded, read, capsys, tmp_path):
     model, data, temperature = loaded
     settings = {"k": 5, "relation": ["borders", "capital"], "temperature": temperature}
-    facts = complete(model, data, **settings)
+    facts = complete(model, data, **settings, seen=True)
     args = ["complete", str(saved), "-k", "5", "--relation", "borders", "capital"]
     assert main(args) == 0
     assert capsys.readouterr().out == f"{facts}\n"
     assert read(*args) == plain(list(facts))
-    seen = read(*args, "--seen")
-    assert seen == plain(list(complete(model, data, **settings, seen=True)))
+    everyone = read(*args, "--everyone")
+    assert everyone == plain(list(complete(model, data, **settings)))
     path = tmp_path / "facts.tsv"
     assert read(*args, "--out", path) == {"facts": str(path), "count": 5}
     header, *rows = (line.split("\t") for line in path.read_text().splitlines())
@@ -98,24 +98,24 @@ def test_complete(saved, loaded, read, capsys, tmp_path):
 
 def test_complete_out(saved, fails, tmp_path, monkeypatch):
     # Where they cannot be written is told before the work, and nothing is left behind:
-    monkeypatch.setattr("torch_imf.cli.complete.complete", lambda *args, **kwargs: exit(3))
+    monkeypatch.setattr("torch_imf.cli.today.Predictor.complete", lambda *args, **kwargs: exit(3))
     (tmp_path / "file").write_text("mine")
     assert "it is a folder" in fails("complete", saved, "--out", tmp_path)
     assert "file" in fails("complete", saved, "--out", tmp_path / "file" / "facts.tsv")
     assert [x.read_text() for x in tmp_path.iterdir()] == ["mine"]
 
 
-@pytest.mark.parametrize("training", ["words", [1], {"temperature": {"a": 1}}, {"lr": 0.1}, None])
+@pytest.mark.parametrize("training", ["words", [1], {"calibration": {"a": 1}}, {"lr": 0.1}, None])
 def test_training_of_others(saved, tmp_path, training):
-    # What is said of a training is free, but for the temperature:
+    # What is said of a training is free, but for the calibration:
     shutil.copytree(saved / "model", tmp_path / "model")
     path = tmp_path / "model" / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "training": training}))
-    if isinstance(training, dict) and "temperature" in training:
-        with pytest.raises(ValueError, match="'temperature' of the training in '.*' is none"):
-            saved_temperature(str(tmp_path))
+    if isinstance(training, dict) and "calibration" in training:
+        with pytest.raises(ValueError, match="'calibration' of the training in '.*' is none"):
+            Saved(str(tmp_path)).calibration()
     else:
-        assert saved_temperature(str(tmp_path)) is None
+        assert Saved(str(tmp_path)).calibration() is None
 
 
 def test_bad_input(saved, fails, tmp_path):
@@ -128,9 +128,6 @@ def test_bad_input(saved, fails, tmp_path):
     assert "one of '--head' and '--tail'" in fails("predict", saved)
     assert "'relation'" in fails("predict", saved, "--head", "France")
     assert "'--answers'" in fails("predict", saved, "--queries", "x.tsv")
-    assert "'known'" in fails(
-        *("predict", saved, "--head", "France", "--relation", "borders", "--known", "maybe")
-    )
     assert "'meta' cannot be used" in fails("evaluate", saved, "--device", "meta")
     assert "'nowhere' cannot be used" in fails("evaluate", saved, "--device", "nowhere")
     assert "Invalid 'by'" in fails("evaluate", saved, "--by", "colour")
