@@ -2,7 +2,7 @@ import pytest
 
 from torch_imf import datasets, encoders
 from torch_imf.cli import main
-from torch_imf.datasets.stats import read_stats
+
 from torch_imf.nn import fusion, models, scorer
 from torch_imf.registry import class_names
 

@@ -33,6 +33,6 @@ def run(options: argparse.Namespace) -> Output:
     if isinstance(dataset, MultimodalKG):
         own = dataset.report()
         text = str(own).replace(f", 1 channels, {NotEncoded()}", "")
-        text = text.replace("Pass 'clean=True'", "Pass '--split clean'")
+        text = text.replace("Pass 'scheme=\"clean\"'", "Pass '--split clean'")
         values |= {"summary": own.summary, "sources": own.sources, "findings": own.findings()}
     return Output(text, values, status=int(options.check and not found.is_clean))

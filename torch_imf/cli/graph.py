@@ -8,8 +8,7 @@ from torch import Tensor
 from torch_imf import registry
 from torch_imf.datasets import KGDataset, MultimodalKG
 from torch_imf.datasets.encoder import Encoder
-from torch_imf.datasets.own_folder import find_content
-from torch_imf.datasets.stats import read_stats
+from torch_imf.datasets.own import find_content
 from torch_imf.encoders import (
     NumericEncoder,
     PixelEncoder,
@@ -133,8 +132,12 @@ def read_own(
     texts, images, numbers = options.texts, options.images, options.numbers
     triples: Any = options.graph
     if osp.isdir(options.graph):
-        triples, *found = find_content(options.graph)
-        texts, images, numbers = texts or found[0], images or found[1], numbers or found[2]
+        found: Any = find_content(options.graph)
+        triples = found["triples"]
+        texts, images, numbers = (
+            path or found.get(name)
+            for name, path in (("texts", texts), ("images", images), ("numbers", numbers))
+        )
     if encoders is None:
         content = {"text": texts, "visual": images, "numeric": numbers}
         encoders = {name: NotEncoded() for name, path in content.items() if path is not None}
@@ -157,11 +160,11 @@ def read_own(
         texts,
         images,
         numbers,
-        split=(train, val, test),
+        shares=(train, val, test),
         seed=options.split_seed or 0,
         header=options.header,
         strict=options.strict,
-        clean=clean,
+        scheme="clean" if clean else "original",
         encoders={
             name: encoder
             for name, encoder in encoders.items()
@@ -177,7 +180,7 @@ def find_dataset(name: str) -> type[KGDataset]:
     Raises:
         ValueError: If there is none.
     """
-    known = {x: cls for x, cls in registry.classes("dataset").items() if read_stats(cls)}
+    known = {x: cls for x, cls in registry.classes("dataset").items() if cls.stats}  # type: ignore[attr-defined]
     classes = {x.lower(): cls for x, cls in known.items()}
     cls = classes.get(name.lower().replace("-", "").replace("_", ""))
     if cls is None:

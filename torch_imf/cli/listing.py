@@ -3,11 +3,11 @@ import inspect
 import re
 import textwrap
 from collections.abc import Sequence
+from typing import Any
 
 from torch_imf import encoders, registry
 from torch_imf.answers.tables import format_table
 from torch_imf.cli.output import Output
-from torch_imf.datasets.stats import read_stats
 from torch_imf.docstring import plain_text
 
 HELP = "show what there is: datasets, models, scorers, fusions, samplers, encoders"
@@ -17,7 +17,8 @@ EPILOG = """examples:
   torch-imf list scorers        what 'torch-imf train --scorer' takes
   torch-imf list datasets --json"""
 
-COLUMNS = ("version", "#entities", "#relations", "#train", "#val", "#test")
+COLUMNS = ("version", "entities", "relations", "train", "val", "test")
+MODALITIES = {"text": "description", "numeric": "numbers", "visual": "images"}
 NOTES = """
 Sizes are as published. Images, as in a mirror; of YAGO15K, a mirror may hold no more
 than 29,198 of the training facts."""
@@ -46,26 +47,22 @@ def run(options: argparse.Namespace) -> Output:
     return Output("\n\n".join(texts), values)
 
 
-def list_datasets() -> list[dict[str, str]]:
+def list_datasets() -> list[dict[str, Any]]:
     r"""Returns the name, sizes and modalities of each version of each dataset."""
     return [
-        {"name": name, **stats}
+        {"name": name, "version": version, **stats._asdict()}
         for name, cls in registry.classes("dataset").items()
-        for stats in read_stats(cls)
+        for version, stats in cls.stats.items()  # type: ignore[attr-defined]
     ]
 
 
-def datasets_table(rows: Sequence[dict[str, str]]) -> str:
+def datasets_table(rows: Sequence[dict[str, Any]]) -> str:
     r"""Returns a table of datasets."""
-    table = [["dataset", *(column.lstrip("#") for column in COLUMNS), "entities with"]]
+    table = [["dataset", *COLUMNS, "entities with"]]
     for row in rows:
-        covered = [
-            f"{key.removeprefix('with ')} {value}"
-            for key, value in row.items()
-            if key.startswith("with ")
-        ]
-        sizes = [row.get(column, "-") for column in COLUMNS]
-        table.append([row["name"], *sizes, ", ".join(covered)])
+        covered = [f"{name} {row[key]:,}" for key, name in MODALITIES.items() if row[key]]
+        sizes = [f"{row[column]:,}" for column in COLUMNS[1:]]
+        table.append([row["name"], row["version"] or "-", *sizes, ", ".join(covered)])
     return format_table(table, left=(0, 1, len(COLUMNS) + 1))
 
 

@@ -9,17 +9,17 @@ import shutil
 import stat
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import PureWindowsPath
 from typing import IO
 
-from torch_imf.datasets import io
-from torch_imf.datasets.io import short
 from torch_imf.io.atomic import remove_stale, temporary_name
 from torch_imf.io.limits import RATIO, too_large
+from torch_imf.io.tables import short
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
-DAMAGED = (*io.DAMAGED, zipfile.BadZipFile, lzma.LZMAError)
+DAMAGED = (tarfile.TarError, EOFError, OSError, zlib.error, zipfile.BadZipFile, lzma.LZMAError)
 OPENERS: dict[bytes, Callable[[str], IO[bytes]]] = {
     b"\x1f\x8b": gzip.open,  # type: ignore[dict-item]
     b"BZh": bz2.open,  # type: ignore[dict-item]

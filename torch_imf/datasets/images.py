@@ -12,7 +12,7 @@ from torch import Tensor
 
 from torch_imf.data.names import UNKNOWN, NameIndex
 from torch_imf.datasets.archive import ARCHIVES, unpack
-from torch_imf.datasets.io import read_text, short, split_rows
+from torch_imf.io.tables import read_rows, short
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff")
 
@@ -135,7 +135,7 @@ def read_index(path: str, base: str) -> tuple[list[str], list[str]]:
     r"""Returns the image files that an index file lists, after the names of
     their entities.
     """
-    rows = split_rows(read_text(path), path, columns=2)
+    rows = read_rows(path, 2)
     first = 2 if rows[:1] == [["entity", "image"]] else 1
     keys = [name for name, _ in rows[first - 1 :]]
     files = [osp.join(base, file) for _, file in rows[first - 1 :]]
