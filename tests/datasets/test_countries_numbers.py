@@ -6,9 +6,9 @@ from pathlib import Path
 from statistics import mean
 
 import pytest
+from torch_imf.datasets.io import read_text, split_rows
 
 import torch_imf
-from torch_imf.datasets.io import read_text, split_rows
 
 FOLDER = Path(torch_imf.__file__).parent / "datasets" / "files" / "countries"
 FAR = {  # Neighbours across Borneo, New Guinea and the length of the Alps.

@@ -111,11 +111,11 @@ def test_db15k_imf_second_choice(small, root, upstream):
 
 
 def test_db15k_clean(root):
-    dataset = DB15K(root, version="imf", split="clean", text=None, visual=None, numeric=None)
+    dataset = DB15K(root, version="imf", scheme="clean", text=None, visual=None, numeric=None)
     data = dataset[0]
     assert data.edge_index.tolist() == [[0, 2, 2, 3], [1, 2, 3, 2]]
     assert [int(mask.sum()) for mask in (data.train_mask, data.val_mask)] == [1, 1]
-    assert str(dataset) == "DB15K(4, num_relations=2, version='imf', split='clean')"
+    assert str(dataset) == "DB15K(4, num_relations=2, version='imf', scheme='clean')"
     assert "data_imf_clean_" in dataset.processed_paths[0]
 
     original = DB15K(root, version="imf", text=None, visual=None, numeric=None)
@@ -123,7 +123,7 @@ def test_db15k_clean(root):
     with pytest.raises(ValueError, match=r"'mmkb'\), expected one of \['mmrns', 'imf'\]"):
         DB15K(root, version="mmkb")
     with pytest.raises(ValueError, match=r"\(got 'dedup'\), expected one of \['original', 'cl"):
-        DB15K(root, split="dedup")
+        DB15K(root, scheme="dedup")
 
 
 @pytest.mark.parametrize("version", DB15K.versions)

@@ -103,7 +103,7 @@ def test_fb15k237_leaves_modalities_out(root, monkeypatch):
             {"version": "imf"},
             r"Invalid 'version' argument \(got 'imf'\), expected one of \['standard'\]",
         ),
-        ({"split": "tidy"}, r"\(got 'tidy'\), expected one of \['original', 'clean'\]"),
+        ({"scheme": "tidy"}, r"\(got 'tidy'\), expected one of \['original', 'clean'\]"),
         ({"root": None}, "'FB15K237' needs a 'root'"),
     ],
 )
@@ -165,7 +165,6 @@ def test_fb15k237_without_images(root, monkeypatch):
 @pytest.mark.parametrize(
     "triples, message",
     [
-        ({"train.txt": "/m/a\t/r\n"}, r"FB15k-237.tar.gz:train.txt', line 1: expected 3 fields"),
         ({"test.txt": ""}, "split of 'test_mask' is empty"),
     ],
 )

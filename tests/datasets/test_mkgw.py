@@ -109,5 +109,5 @@ def test_mkgw_without_sources(root, monkeypatch):
     assert f"/MKG-W/entity2id.txt' and move it to '{root}/raw/AdaMF-MAT'" in str(error.value)
     with pytest.raises(ValueError, match=r"'imf'\), expected one of \['mmrns'\]"):
         MKGW(root, version="imf")
-    with pytest.raises(ValueError, match=r"Invalid 'split' argument \(got 'dedup'\)"):
-        MKGW(root, split="dedup")
+    with pytest.raises(ValueError, match=r"Invalid 'scheme' argument \(got 'dedup'\)"):
+        MKGW(root, scheme="dedup")

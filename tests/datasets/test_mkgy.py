@@ -54,8 +54,8 @@ def test_mkgy_invalid_argument(root):
         MKGY(root, text=None, visual=None, numeric=NumericEncoder())
     with pytest.raises(ValueError, match=r"'imf'\), expected one of \['mmrns'\]"):
         MKGY(root, version="imf")
-    with pytest.raises(ValueError, match=r"Invalid 'split' argument \(got 'dedup'\)"):
-        MKGY(root, split="dedup")
+    with pytest.raises(ValueError, match=r"Invalid 'scheme' argument \(got 'dedup'\)"):
+        MKGY(root, scheme="dedup")
 
 
 def test_mkgy_without_mirror(small, root, monkeypatch):

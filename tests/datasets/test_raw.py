@@ -5,7 +5,7 @@ import warnings
 import pytest
 
 from torch_imf.datasets.raw import RawFolder
-from torch_imf.datasets.sources import RawFile
+from torch_imf.io.download import RawFile
 
 
 def raw_file(name, url=None):
@@ -32,7 +32,7 @@ def no_network(monkeypatch):
     def refuse(*args, **kwargs):
         raise AssertionError("This was not to be looked for")
 
-    monkeypatch.setattr("urllib.request.urlopen", refuse)
+    monkeypatch.setattr("torch_imf.io.download.retrieve", refuse)
 
 
 def place(folder, file, content=None):

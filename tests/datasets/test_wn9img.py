@@ -123,5 +123,5 @@ def test_wn9img_invalid_argument(small, root):
         WN9IMG(root, text=None, visual=None, numeric=NumericEncoder())
     with pytest.raises(ValueError, match=r"'wn18'\), expected one of \['ikrl'\]"):
         WN9IMG(root, version="wn18")
-    with pytest.raises(ValueError, match=r"Invalid 'split' argument \(got 'dedup'\)"):
-        WN9IMG(root, split="dedup")
+    with pytest.raises(ValueError, match=r"Invalid 'scheme' argument \(got 'dedup'\)"):
+        WN9IMG(root, scheme="dedup")

@@ -89,7 +89,7 @@ def test_yago15k_incomplete(small, root, network):
             assert YAGO15K(root, **ALONE).processed_paths == dataset.processed_paths
     assert len(small.requests) == 1
     with pytest.warns(UserWarning, match=message):
-        assert "split='clean', incomplete=True" in str(YAGO15K(root, split="clean", **ALONE))
+        assert "scheme='clean', incomplete=True" in str(YAGO15K(root, scheme="clean", **ALONE))
         YAGO15K(root, **ALONE, force_reload=True)
     assert len(small.requests) == 2  # Looks for the whole again.
 
@@ -153,5 +153,5 @@ def test_yago15k_without_sources(small, root, monkeypatch):
 
     with pytest.raises(ValueError, match=r"'mmkb'\), expected one of \['imf'\]"):
         YAGO15K(root, version="mmkb")
-    with pytest.raises(ValueError, match=r"Invalid 'split' argument \(got 'dedup'\)"):
-        YAGO15K(root, split="dedup")
+    with pytest.raises(ValueError, match=r"Invalid 'scheme' argument \(got 'dedup'\)"):
+        YAGO15K(root, scheme="dedup")

@@ -14,9 +14,10 @@ import os.path as osp
 import re
 import warnings
 import zlib
+from calendar import isleap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timezone
+from datetime import date, datetime, timedelta, timezone
 from functools import partial
 
 import fsspec
@@ -208,9 +209,9 @@ def to_number(text: str) -> float:
         if match is None and "-" in text[1:] and ":" in text:
             # Python 3.10 does not know the letter:
             time = datetime.fromisoformat(re.sub("[Zz]$", "+00:00", text))
-            time = time.astimezone(timezone.utc) if time.tzinfo else time
-            seconds = 3600 * time.hour + 60 * time.minute + time.second + time.microsecond / 1e6
-            return to_number(f"{time.year}-{time.month}-{time.day}") + seconds / 86_400 / 365
+            time = time.astimezone(timezone.utc).replace(tzinfo=None) if time.tzinfo else time
+            days = (time - datetime(time.year, 1, 1)) / timedelta(days=1)
+            return time.year + days / (366 if isleap(time.year) else 365)
         if match is None:
             return float(text)
         year, month, day = (int(part) for part in match.groups())

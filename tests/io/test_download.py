@@ -6,9 +6,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from uuid import uuid4
 
 import pytest
-
 from torch_imf.datasets.download import download, mirror, mismatch, retrieve
 from torch_imf.datasets.sources import RawFile
+
 from torch_imf.io.atomic import read_bytes, replacing
 
 CONTENT = b"head\trelation\ttail\n" * 100
