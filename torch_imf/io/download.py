@@ -7,7 +7,7 @@ import tempfile
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, urlsplit
 from urllib.request import url2pathname
 
 import fsspec
@@ -124,7 +124,7 @@ def retrieve(source: str, checksum: str | None = None) -> bytes:
         ValueError: If the content does not match its checksum.
     """
     if source.startswith("file:"):
-        content = Path(url2pathname(unquote(urlsplit(source).path))).read_bytes()
+        content = Path(url2pathname(urlsplit(source).path)).read_bytes()
     else:
         content = _fetch(source, checksum)
     problem = None if checksum is None else mismatch(content, checksum)

@@ -161,15 +161,15 @@ def read_lines(path: str) -> Iterator[str]:
             for line, content in enumerate(iter(partial(file.readline, LONGEST + 1), b""), 1):
                 if len(content) > LONGEST:
                     raise ValueError(
-                        f"{where(path, line)}: this line has more than {LONGEST:,} bytes"
+                        f"'{path}', line {line}: this line has more than {LONGEST:,} bytes"
                     )
                 text = content.decode("utf-8-sig" if line == 1 else "utf-8")
                 if "\0" in text:
-                    raise ValueError(f"{where(path, line)}: this is no text, but binary data")
+                    raise ValueError(f"'{path}', line {line}: this is no text, but binary data")
                 yield text
     except UnicodeDecodeError as e:
         raise ValueError(
-            f"{where(path, line)}: not valid UTF-8 ({e.reason}). Please save the file as UTF-8"
+            f"'{path}', line {line}: not valid UTF-8 ({e.reason}). Please save the file as UTF-8"
         ) from e
     except (FileNotFoundError, IsADirectoryError) as e:
         raise ValueError(f"There is no file '{path}'") from e
