@@ -82,7 +82,7 @@ CASES = [
     ("empty lines", "triples", "a.tsv", b"\n\n \n", "holds no facts"),
     ("half a JSON", "texts", "a.json", b'{"n0": "x",\n"n1": "y', "line 2: this is no JSON"),
     ("deep JSON", "texts", "a.jsonl", b"[" * 99_999, "line 1: this JSON is nested too deeply"),
-    ("a literal", "triples", "a.nt", b'"a" <r> <b> .\n', "line 1: The subject of a triple"),
+    ("a literal", "triples", "a.nt", b'"a" <r> <b> .\n', "line 1: .*The subject of a triple"),
     ("a number", "numbers", "a.tsv", b"n0\ta\t1\nn1\ta\t1,5\n", "line 2: expected a number or"),
     ("infinity", "numbers", "a.tsv", b"n0\ta\tinf\n", "line 1: expected a number or a date"),
     ("no entity", "texts", "a.tsv", b"n0\tx\nn99\ty\n", "line 2: the entity 'n99' is in no fact"),
@@ -166,7 +166,7 @@ BOMBS = [
         "a.nt.gz",
         b"<a> <r> <b> .\n",
         b"<" * MEGABYTE,
-        "line 2: Reached the buffer maximal size",
+        "line 2: .*error at line 2",
     ),
     (
         "triples",
