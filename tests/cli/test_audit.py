@@ -12,7 +12,7 @@ def test_audit(capsys, tmp_path, monkeypatch, split):
     monkeypatch.chdir(tmp_path)
     assert main(["audit", "countries", "--split", split]) == 0
     out = capsys.readouterr().out.splitlines()
-    settings = ", split='clean'" * (split == "clean")
+    settings = ", scheme='clean'" * (split == "clean")
     assert out[0] == f"Countries(725, num_relations=9{settings})"
     assert out[1].startswith("725 entities (0 of them in no fact) and 9 relations, 2,081 rows")
     assert out[3].split() == ["train", "val", "test"]
@@ -83,7 +83,7 @@ def test_db15k(capsys, tmp_path, monkeypatch):
 
     assert main([*args, "imf", "--split", "clean"]) == 0
     out = capsys.readouterr().out
-    assert out.startswith("DB15K(12842, num_relations=279, version='imf', split='clean')\n")
+    assert out.startswith("DB15K(12842, num_relations=279, version='imf', scheme='clean')\n")
     assert "19,275" in out and " as well" not in out
 
 
@@ -92,7 +92,10 @@ def test_db15k(capsys, tmp_path, monkeypatch):
     [
         (["fb15k238"], "There is no dataset 'fb15k238', expected one of ['Countries',"),
         (["FakeMMKG"], "There is no dataset 'FakeMMKG'"),  # Is not in the list.
-        (["countries", "--split", "dedup"], "Invalid 'split' argument (got 'dedup'), expected one"),
+        (
+            ["countries", "--split", "dedup"],
+            "Invalid 'scheme' argument (got 'dedup'), expected one",
+        ),
         (["countries", "--version", "imf"], "Invalid 'version' argument (got 'imf'), leave it out"),
         (["countries", "--texts", "x.tsv"], "'--texts' is for graphs of your own"),
         (["countries", "--split-seed", "4"], "'--split-seed' is for graphs of your own"),

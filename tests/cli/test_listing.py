@@ -2,7 +2,6 @@ import pytest
 
 from torch_imf import datasets, encoders
 from torch_imf.cli import main
-
 from torch_imf.nn import fusion, models, scorer
 from torch_imf.registry import class_names
 
@@ -18,9 +17,9 @@ def test_datasets(capsys):
     ]
     rows = [line.split(maxsplit=7) for line in lines]
     expected = [
-        [name, row.get("version", "-"), *(row[f"#{key}"] for key in header.split()[2:7])]
+        [name, version or "-", *(f"{size:,}" for size in stats[:5])]
         for name in class_names("dataset")
-        for row in read_stats(getattr(datasets, name))
+        for version, stats in getattr(datasets, name).stats.items()
     ]
     assert [row[:7] for row in rows] == expected
     assert {row[0] for row in rows} == set(class_names("dataset")) - {"FakeMMKG"}

@@ -251,17 +251,6 @@ def test_damaged_raw_file(tmp_path, mirror):
     )
 
 
-@pytest.mark.parametrize("size", [0, 100])
-def test_damaged_processed_file(tmp_path, size):
-    root = str(tmp_path / "data")
-    path = MyDataset(root, text=None).processed_paths[0]
-    with open(path, "r+b") as f:
-        f.truncate(size)
-    with pytest.raises(RuntimeError, match="is damaged, pass 'force_reload=True'"):
-        MyDataset(root, text=None)
-    assert MyDataset(root, text=None, force_reload=True)[0].num_edges == 3
-
-
 @pytest.mark.parametrize("name", ["replace", "scandir"])
 def test_interrupted_processing_leaves_nothing(tmp_path, monkeypatch, name):
     def interrupt(*args):
@@ -573,23 +562,6 @@ def test_home_folder(tmp_path, monkeypatch):
     assert len(processed(tmp_path / "data")) == 1
 
 
-def test_missing_images(tmp_path):
-    root = tmp_path / "data"
-    with pytest.raises(ValueError, match="There are no images at '.*missing'. Please pass a fold"):
-        MyDataset(
-            *(str(root), None, "original", LengthEncoder(), SizeEncoder(), None),
-            images=str(tmp_path / "missing"),
-        )
-    with pytest.raises(ValueError, match="There are no images of 'MyDataset'. Please pass the fol"):
-        MyDataset(str(root), text=LengthEncoder(), visual=SizeEncoder())
-    assert LengthEncoder.calls == 0
-    assert processed(root) == []
-
-    make_images(root / "raw" / "images")
-    data = MyDataset(str(root), text=None, visual=SizeEncoder())[0]
-    assert data.x_visual.tolist() == [[2, 1], [0, 0], [1, 3]]
-
-
 def test_memory_file_system(tmp_path, monkeypatch, mirror, features):
     np.savez(mirror / "visual.npz", entity=["third"], feature=np.ones((1, 4)))
     files = MyDataset.files | {
@@ -625,16 +597,6 @@ def test_memory_file_system(tmp_path, monkeypatch, mirror, features):
     monkeypatch.setenv("TORCH_IMF_MIRROR", str(tmp_path / "mirror"))
     with pytest.warns(UserWarning, match="facts.tsv' is damaged"):
         MyDataset(root, text=None, force_reload=True)
-
-
-def test_file_url(tmp_path, monkeypatch):
-    (tmp_path / "empty").mkdir()
-    monkeypatch.chdir(tmp_path / "empty")
-    for _ in range(2):
-        assert MyDataset(f"file://{tmp_path}/data", text=LengthEncoder())[0].num_edges == 3
-    assert LengthEncoder.calls == 1
-    assert len(processed(tmp_path / "data")) == 1
-    assert os.listdir(tmp_path / "empty") == []
 
 
 MEMORY = """
