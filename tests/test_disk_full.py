@@ -10,11 +10,10 @@ import torch
 
 from torch_imf import KGE, predict_file
 from torch_imf.datasets import FakeMMKG
-from torch_imf.datasets.download import download
-from torch_imf.datasets.sources import RawFile
 from torch_imf.encoders import PixelEncoder
 from torch_imf.encoders.cache import FeatureCache
 from torch_imf.hub import from_pretrained, save_pretrained
+from torch_imf.io.download import RawFile, download
 from torch_imf.training.checkpoint import TrainingState
 
 resource = pytest.importorskip("resource")

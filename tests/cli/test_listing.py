@@ -1,7 +1,8 @@
+from torch_imf.datasets.stats import read_stats
+
 from torch_imf import datasets, encoders, registry
 from torch_imf.cli import main
 from torch_imf.cli.listing import KINDS
-from torch_imf.datasets.stats import read_stats
 from torch_imf.nn import fusion, models, scorer
 from torch_imf.nn.scorer import Scorer
 from torch_imf.registry import class_names

@@ -61,31 +61,30 @@ CASES = [
     ("Latin-1", "triples", "a.tsv", facts("é\tr\tb\n").decode().encode("latin1"), TEXT),
     ("Latin-1", "texts", "a.json", '{"n0":\n\n"é"}'.encode("latin1"), TEXT),
     ("Latin-1", "texts", "a.csv", "n0,a\n\nn1,é\n".encode("latin1"), TEXT),
-    ("Latin-1", "numeric", "a.tsv", "n0\ta\t1\n\nn1\té\t1\n".encode("latin1"), TEXT),
+    ("Latin-1", "numbers", "a.tsv", "n0\ta\t1\n\nn1\té\t1\n".encode("latin1"), TEXT),
     ("Latin-1", "images", "a.tsv", "n0\ta\n\nn1\té\n".encode("latin1"), TEXT),
     ("UTF-16", "triples", "a.tsv", FACTS.encode("utf-16"), BINARY),
     ("UTF-16", "triples", "a.tsv", FACTS.encode("utf-16-le"), "line 1: this is no text, but bin"),
     ("UTF-16", "texts", "a.json", '{"n0": "x"}'.encode("utf-16"), BINARY),
     ("carriage returns", "triples", "a.tsv", FACTS.replace("\n", "\r").encode(), "line 1: .*feed"),
     ("carriage returns", "triples", "a.csv", b"a,r,b\ra,r,c\r", "line 1: .*carriage return"),
-    ("carriage returns", "triples", "a.nt", b"<a> <r> <b> .\r<a> <r> <c> .", "line 1: expected '<"),
     ("a column twice", "triples", "a.tsv", b"head\trel\ttail\ttail\n", "line 1: the header has 't"),
     ("a column too few", "triples", "a.tsv", b"head\ttail\tobject\n", "line 1: the header lacks"),
     ("an open quote", "triples", "a.csv", b'a,r,b\na,"r,b\na,r,c\n', "line 2: the row that begins"),
     ("quoted tabs", "triples", "a.tsv", facts('"a\tb"\tr\tc\n'), "line 3: .*save the file as CSV"),
     ("half a gzip", "triples", "a.tsv.gz", gzip.compress(os.urandom(999))[:-9], "line 1|damaged"),
     ("half a gzip", "texts", "a.json.gz", gzip.compress(b'{"n0": "x"}')[:-9], "is damaged after l"),
-    ("no gzip", "numeric", "a.csv.gz", b"n0,a,1\n", "is damaged after line 1"),
+    ("no gzip", "numbers", "a.csv.gz", b"n0,a,1\n", "is damaged after line 1"),
     ("nothing", "triples", "a.tsv", b"", "holds no facts"),
     ("nothing", "triples", "a.nt.gz", b"", "holds no facts"),
     ("nothing", "texts", "a.json", b"", "line 1: this is no JSON"),
-    ("nothing", "triples", "a.parquet", b"", "cannot be read as a Parquet file"),
+    ("nothing", "triples", "a.parquet", b"", "cannot be read as a file of Parquet"),
     ("empty lines", "triples", "a.tsv", b"\n\n \n", "holds no facts"),
     ("half a JSON", "texts", "a.json", b'{"n0": "x",\n"n1": "y', "line 2: this is no JSON"),
     ("deep JSON", "texts", "a.jsonl", b"[" * 99_999, "line 1: this JSON is nested too deeply"),
-    ("a literal", "triples", "a.nt", b'"a" <r> <b> .\n', "line 1: expected '<head>"),
-    ("a number", "numeric", "a.tsv", b"n0\ta\t1\nn1\ta\t1,5\n", "line 2: expected a number or"),
-    ("infinity", "numeric", "a.tsv", b"n0\ta\tinf\n", "line 1: expected a number or a date"),
+    ("a literal", "triples", "a.nt", b'"a" <r> <b> .\n', "line 1: .*The subject of a triple"),
+    ("a number", "numbers", "a.tsv", b"n0\ta\t1\nn1\ta\t1,5\n", "line 2: expected a number or"),
+    ("infinity", "numbers", "a.tsv", b"n0\ta\tinf\n", "line 1: expected a number or a date"),
     ("no entity", "texts", "a.tsv", b"n0\tx\nn99\ty\n", "line 2: the entity 'n99' is in no fact"),
     ("page", "triples", "a.tsv", b"<!DOCTYPE html>\n<html></html>\n", "line 1: expected 3 fields"),
     ("page", "images", "a.zip", b"<!DOCTYPE html>", "is damaged, please fetch it anew"),
@@ -94,9 +93,9 @@ CASES = [
     ("absolute", "images", "a.zip", archive("/tmp/n0.png"), "member '/tmp/n0.png' .*outside"),
     ("link", "images", "a.zip", archive("n0.png", content=b"/etc/passwd", link=True), "is a link"),
     ("missing image", "images", "a.tsv", b"n0\tn0.png\n", "line 1: there is no file"),
-    ("table", "triples", "a.xlsx", b"", "holds no facts, expected one of"),
-    ("table", "texts", "a.xlsx", b"", "holds no texts, expected one of"),
-    ("table", "numeric", "a.xlsx", b"", "is no table, expected one of"),
+    ("nothing", "triples", "a.xlsx", b"", "cannot be read as a file of Excel"),
+    ("document", "triples", "a.docx", b"", "holds no facts, expected one of"),
+    ("document", "texts", "a.docx", b"", "is no table, expected one of"),
 ]
 
 
@@ -131,7 +130,7 @@ def test_bad_inputs(tmp_path, argument, name, content, message):
 PICKLES = [
     *(("triples", name) for name in ("a.tsv", "a.csv", "a.nt", "a.parquet", "a.tsv.gz")),
     *(("texts", name) for name in ("a.tsv", "a.json", "a.jsonl", "a.json.gz", "a.parquet")),
-    *(("numeric", name) for name in ("a.tsv", "a.parquet")),
+    *(("numbers", name) for name in ("a.tsv", "a.parquet")),
     *(("images", name) for name in ("a.tsv", "a.zip", "a.tar", "a.tar.gz")),
 ]
 
@@ -162,7 +161,13 @@ MEGABYTE = 1 << 20
 LONG = "this line has more than 1,048,576 bytes"
 BOMBS = [
     ("triples", "a.tsv.gz", b"", bytes(MEGABYTE), f"line 1: {LONG}"),
-    ("triples", "a.nt.gz", b"<a> <r> <b> .\n", b"<" * MEGABYTE, f"line 2: {LONG}"),
+    (
+        "triples",
+        "a.nt.gz",
+        b"<a> <r> <b> .\n",
+        b"<" * MEGABYTE,
+        "line 2: .*error at line 2",
+    ),
     (
         "triples",
         "a.csv.gz",
@@ -178,7 +183,7 @@ BOMBS = [
         b" " * (MEGABYTE // 2) + b"\n",
         "line 32: this JSON has more than",
     ),
-    ("numeric", "a.tsv.gz", b"n0\ta\t1\n", b"\n" * 1023 + b"x", "line 1025: expected 3 fields"),
+    ("numbers", "a.tsv.gz", b"n0\ta\t1\n", b"\n" * 1023 + b"x", "line 1025: expected 3 fields"),
 ]
 
 
@@ -188,8 +193,8 @@ def little_memory(monkeypatch):
     much smaller as that is.
     """
     resource = pytest.importorskip("resource")
-    for name, value in (("lines.LONGEST", 1), ("tables.LONGEST", 1), ("descriptions.LARGEST", 16)):
-        monkeypatch.setattr(f"torch_imf.datasets.{name}", value * MEGABYTE)
+    monkeypatch.setattr("torch_imf.io.tables.LONGEST", MEGABYTE)
+    monkeypatch.setattr("torch_imf.io.tables.LARGEST", 16 * MEGABYTE)
     field = csv.field_size_limit(MEGABYTE)
     before = resource.getrlimit(resource.RLIMIT_AS)
     with open("/proc/self/statm") as file:

@@ -13,17 +13,15 @@ from uuid import uuid4
 import numpy as np
 import pytest
 import torch
-from torch_geometric.data import Data
 from torch_geometric.io import fs
 
 from torch_imf.data import audit
 from torch_imf.datasets import KGDataset
-from torch_imf.datasets.base import choose
-from torch_imf.datasets.graph import build_graph, validate
-from torch_imf.datasets.io import read_text, split_rows
-from torch_imf.datasets.sources import RawFile
-from torch_imf.datasets.triples import index_triples
+from torch_imf.datasets.base import Record, validate
+from torch_imf.datasets.raw import index_facts
 from torch_imf.encoders import FeatureFile, NumericEncoder
+from torch_imf.io.download import RawFile
+from torch_imf.io.tables import read_rows
 
 
 class LengthEncoder:
@@ -67,12 +65,10 @@ def raw_file(name, content):
     return RawFile(f"My/{name}", hashlib.sha256(content).hexdigest())
 
 
-def read_rows(text, path):
-    rows = split_rows(text, path, columns=4)
-    index = {"a": 0, "b": 1, "c": 2}
-    triples = index_triples([row[:3] for row in rows], index, {"r": 0, "s": 1}, path)
+def to_record(rows, path):
+    triples = index_facts([row[:3] for row in rows], list("abc"), ["r", "s"], path)
     splits = [triples[:, [row[3] == name for row in rows]] for name in SPLITS]
-    return build_graph(splits, list(index), ["A", "B", "C"], ["r", "s"])
+    return Record(splits, list("abc"), ["r", "s"], list("ABC"))
 
 
 class MyDataset(KGDataset):
@@ -81,10 +77,10 @@ class MyDataset(KGDataset):
     files = {"facts": [[raw_file("source/facts.tsv", FACTS)]]}
     modalities = ("text", "visual")
 
-    def read(self) -> Data:
+    def read(self) -> Record:
         (file,) = (file for file in self.raw.files if file.endswith("facts.tsv"))
         path = self.raw.path(file)
-        return read_rows(read_text(path), path)
+        return to_record(read_rows(path, 4), path)
 
     def read_texts(self, data):
         return ["one", None, "three"]
@@ -119,7 +115,7 @@ def file_name(dataset):
 
 
 def processed(root):
-    return sorted(name for name in os.listdir(root / "processed") if not name.startswith("pre_"))
+    return sorted(os.listdir(root / "processed"))
 
 
 def test_kg_dataset(tmp_path):
@@ -132,7 +128,7 @@ def test_kg_dataset(tmp_path):
     assert dataset.node_names == ["A", "B", "C"]
     assert dataset.rel_names == ["r", "s"]
     assert dataset.version is None
-    assert dataset.split == "original"
+    assert dataset.scheme == "original"
 
     data = dataset[0]
     validate(data)
@@ -255,17 +251,6 @@ def test_damaged_raw_file(tmp_path, mirror):
     )
 
 
-@pytest.mark.parametrize("size", [0, 100])
-def test_damaged_processed_file(tmp_path, size):
-    root = str(tmp_path / "data")
-    path = MyDataset(root, text=None).processed_paths[0]
-    with open(path, "r+b") as f:
-        f.truncate(size)
-    with pytest.raises(RuntimeError, match="is damaged, pass 'force_reload=True'"):
-        MyDataset(root, text=None)
-    assert MyDataset(root, text=None, force_reload=True)[0].num_edges == 3
-
-
 @pytest.mark.parametrize("name", ["replace", "scandir"])
 def test_interrupted_processing_leaves_nothing(tmp_path, monkeypatch, name):
     def interrupt(*args):
@@ -303,24 +288,14 @@ def test_bad_arguments(tmp_path):
     with pytest.raises(ValueError, match="'MyDataset' needs a 'root'"):
         MyDataset()
     with pytest.raises(ValueError) as error:
-        MyDataset(str(tmp_path), split="cleaned")
+        MyDataset(str(tmp_path), scheme="cleaned")
     assert str(error.value) == (
-        "Invalid 'split' argument (got 'cleaned'), expected one of ['original', 'clean']"
+        "Invalid 'scheme' argument (got 'cleaned'), expected one of ['original', 'clean']"
     )
     with pytest.raises(ValueError) as error:
         MyDataset(str(tmp_path), version="v2")
     assert str(error.value) == "Invalid 'version' argument (got 'v2'), leave it out"
     assert {"processed"}.isdisjoint(os.listdir(tmp_path))
-
-
-def test_choose():
-    assert choose("version", None, ("a", "b")) == "a"
-    assert choose("version", "b", ("a", "b")) == "b"
-    assert choose("version", None, ()) is None
-    with pytest.raises(ValueError, match=r"'version' argument \(got 'c'\), expected one of \['a'"):
-        choose("version", "c", ("a", "b"))
-    with pytest.raises(ValueError, match=r"'version' argument \(got 'a'\), leave it out"):
-        choose("version", "a", ())
 
 
 class Versions(MyDataset):
@@ -420,11 +395,11 @@ def test_splits(tmp_path, mirror, monkeypatch):
     replace_facts(monkeypatch, mirror, LEAKS)
     root = str(tmp_path / "data")
     original = MyDataset(root, text=LengthEncoder())
-    clean = MyDataset(root, split="clean", text=LengthEncoder())
-    assert (original.split, clean.split) == ("original", "clean")
+    clean = MyDataset(root, scheme="clean", text=LengthEncoder())
+    assert (original.scheme, clean.scheme) == ("original", "clean")
     assert str(original) == "MyDataset(3, num_relations=2, text=LengthEncoder(1.0, None))"
     assert str(clean) == (
-        "MyDataset(3, num_relations=2, split='clean', text=LengthEncoder(1.0, None))"
+        "MyDataset(3, num_relations=2, scheme='clean', text=LengthEncoder(1.0, None))"
     )
 
     # The original are the rows as they are:
@@ -447,7 +422,7 @@ def test_splits(tmp_path, mirror, monkeypatch):
     assert file_name(clean) == file_name(original).replace("original", "clean")
     assert processed(tmp_path / "data") == sorted(map(file_name, [original, clean]))
     assert MyDataset(root, text=LengthEncoder())[0].num_edges == 11
-    assert audit(MyDataset(root, split="clean", text=LengthEncoder())[0]).is_clean
+    assert audit(MyDataset(root, scheme="clean", text=LengthEncoder())[0]).is_clean
     assert LengthEncoder.calls == 2
 
 
@@ -539,7 +514,11 @@ def test_images_of_an_archive_without_a_folder(tmp_path, monkeypatch, root):
     with tarfile.open(tmp_path / "archive.tar", "w") as archive:
         archive.add(folder, "pictures")
     monkeypatch.setattr(MyDataset, "files", {})
-    monkeypatch.setattr(MyDataset, "read", lambda self: read_rows(FACTS.decode(), "facts"))
+    monkeypatch.setattr(
+        MyDataset,
+        "read",
+        lambda self: to_record([x.split("\t") for x in FACTS.decode().splitlines()], "facts"),
+    )
     (tmp_path / "empty").mkdir()
     monkeypatch.chdir(tmp_path / "empty")
     root = root and f"{root}{uuid4().hex}"
@@ -583,23 +562,6 @@ def test_home_folder(tmp_path, monkeypatch):
     assert len(processed(tmp_path / "data")) == 1
 
 
-def test_missing_images(tmp_path):
-    root = tmp_path / "data"
-    with pytest.raises(ValueError, match="There are no images at '.*missing'. Please pass a fold"):
-        MyDataset(
-            *(str(root), None, "original", LengthEncoder(), SizeEncoder(), None),
-            images=str(tmp_path / "missing"),
-        )
-    with pytest.raises(ValueError, match="There are no images of 'MyDataset'. Please pass the fol"):
-        MyDataset(str(root), text=LengthEncoder(), visual=SizeEncoder())
-    assert LengthEncoder.calls == 0
-    assert processed(root) == []
-
-    make_images(root / "raw" / "images")
-    data = MyDataset(str(root), text=None, visual=SizeEncoder())[0]
-    assert data.x_visual.tolist() == [[2, 1], [0, 0], [1, 3]]
-
-
 def test_memory_file_system(tmp_path, monkeypatch, mirror, features):
     np.savez(mirror / "visual.npz", entity=["third"], feature=np.ones((1, 4)))
     files = MyDataset.files | {
@@ -613,21 +575,20 @@ def test_memory_file_system(tmp_path, monkeypatch, mirror, features):
     fs.makedirs(root)
     fs.cp(features, f"{root}/x.npy")
     for _ in range(2):
-        for split in ["original", "clean"]:
-            dataset = MyDataset(root, None, split, LengthEncoder(), numeric=f"{root}/x.npy")
+        for scheme in ["original", "clean"]:
+            dataset = MyDataset(root, None, scheme, LengthEncoder(), numeric=f"{root}/x.npy")
             data = dataset[0]
             assert data.num_edges == 3
             assert data.x_text.tolist() == [[3], [0], [5]]
             assert data.x_visual.tolist() == [[0] * 4, [0] * 4, [1] * 4]
             assert data.x_numeric.tolist() == [[1, 2], [0, 0], [3, 4]]
             assert dataset.texts() == ["one", None, "three"]
-            assert dataset.processed_paths[0].startswith(f"{root}/processed/data_{split}_text=Le")
+            assert dataset.processed_paths[0].startswith(f"{root}/processed/data_{scheme}_text=Le")
             assert fs.exists(dataset.processed_paths[0])
         monkeypatch.setenv("TORCH_IMF_MIRROR", "/nowhere")  # All is there.
     assert LengthEncoder.calls == 2
     assert fs.exists(f"{root}/raw/source/facts.tsv") and fs.exists(f"{root}/raw/source/visual.npz")
-    names = [os.path.basename(path) for path in fs.ls(f"{root}/processed")]
-    assert len([name for name in names if not name.startswith("pre_")]) == 2
+    assert len(fs.ls(f"{root}/processed")) == 2
     assert os.listdir(tmp_path / "empty") == []
 
     MyDataset(root, text=LengthEncoder(), numeric=None, force_reload=True)
@@ -638,22 +599,12 @@ def test_memory_file_system(tmp_path, monkeypatch, mirror, features):
         MyDataset(root, text=None, force_reload=True)
 
 
-def test_file_url(tmp_path, monkeypatch):
-    (tmp_path / "empty").mkdir()
-    monkeypatch.chdir(tmp_path / "empty")
-    for _ in range(2):
-        assert MyDataset(f"file://{tmp_path}/data", text=LengthEncoder())[0].num_edges == 3
-    assert LengthEncoder.calls == 1
-    assert len(processed(tmp_path / "data")) == 1
-    assert os.listdir(tmp_path / "empty") == []
-
-
 MEMORY = """
     import sys, time
     import numpy as np
     import torch
     from torch_imf.datasets import KGDataset
-    from torch_imf.datasets.graph import build_graph
+    from torch_imf.datasets.base import Record
     from torch_imf.encoders import TfidfEncoder
 
     num_nodes = 15_000
@@ -664,7 +615,7 @@ MEMORY = """
             triples = torch.stack([index, index % 300, index.roll(7)])
             splits = list(triples.split([80_000, 10_000, 10_000], dim=1))
             node_ids = [f"<http://dbpedia.org/resource/Entity_{i}>" for i in range(num_nodes)]
-            return build_graph(splits, node_ids, node_ids, [str(i) for i in range(300)])
+            return Record(splits, node_ids, [str(i) for i in range(300)])
 
     def peak():  # As `ru_maxrss`, which a process takes over from the one that started it.
         with open("/proc/self/status") as file:
@@ -700,3 +651,67 @@ def test_peak_memory(tmp_path):
     assert size > 120e6
     assert 0.9 * size < growth < 2 * size
     assert seconds < 1.0
+
+
+def graph():
+    splits = [torch.tensor(x) for x in ([[0, 1], [0, 1], [1, 2]], [[2], [0], [0]], [[1], [1], [0]])]
+    data = Record(splits, ["a", "b", "c"], ["r", "s"], ["A", "B", "B"], ["R", "S"]).to_data()
+    data.x_text = torch.tensor([[1.0, 2.0], [0.0, 0.0], [3.0, 4.0]])
+    data.text_mask = torch.tensor([True, False, True])
+    return data
+
+
+def test_record():
+    data = graph()
+    validate(data)
+    assert data.edge_index.tolist() == [[0, 1, 2, 1], [1, 2, 0, 0]]
+    assert data.edge_type.tolist() == [0, 1, 0, 1] and data.edge_type.is_contiguous()
+    assert data.val_mask.tolist() == [False, False, True, False]
+    assert (data.num_nodes, data.num_relations) == (3, 2)
+    assert data.node_names == ["A", "B", "B"] and data.rel_names == ["R", "S"]
+    bare = Record([torch.zeros(3, 1).long()] * 3, ["a"], ["r"]).to_data()
+    assert bare.node_names == ["a"] and bare.rel_names == ["r"]
+
+
+@pytest.mark.parametrize(
+    "key, value, message",
+    [
+        ("edge_index", torch.zeros(3, 4, dtype=torch.long), r"long tensor of shape \[2, E\]"),
+        ("edge_index", torch.zeros(2, 4), "got torch.float32"),
+        ("edge_index", torch.tensor([[0, 1, 9, 1], [1, 2, 0, 0]]), r"'edge_index' .*first: 9"),
+        ("edge_index", torch.tensor([[0, 1, 2, 1], [1, -1, 0, 0]]), r"'edge_index' .*first: -1"),
+        ("edge_type", torch.zeros(3, dtype=torch.long), r"'edge_type' .* of shape \[4\]"),
+        ("edge_type", torch.tensor([0, 1, 2, 1]), "out of range for 2 relations in 1 places"),
+        ("train_mask", torch.zeros(4, dtype=torch.bool), "split of 'train_mask' is empty"),
+        ("train_mask", torch.ones(4), "'train_mask' needs to be a torch.bool"),
+        ("train_mask", torch.ones(4, dtype=torch.bool), "Fact 2 is in 2 splits"),
+        ("train_mask", torch.tensor([True, False, False, False]), "Fact 1 is in 0 splits"),
+        ("node_ids", ["a", "b"], r"'node_ids' needs 3 entries \(got 2\)"),
+        ("node_ids", ["a", "b", "a"], "an identifier twice"),
+        ("node_names", ["A"], "'node_names' needs 3 entries"),
+        ("rel_ids", ["r"], "'rel_ids' needs 2 entries"),
+        ("rel_ids", ["r", "r"], "'rel_ids' holds an identifier twice"),
+        ("rel_names", ["r"], "'rel_names' needs 2 entries"),
+        ("x_text", torch.ones(2, 4), "'text'"),
+        ("x_text", torch.tensor([[1.0], [0.0], [math.nan]]), "'text'.* NaN.* 1 rows"),
+        ("x_text", torch.tensor([[1.0], [0.0], [math.inf]]), "'text'.* 1 rows"),
+        ("x_text", torch.ones(3, 1), "'x_text' is not zero in 1 masked rows"),
+        ("x_text", torch.ones(3, 1, dtype=torch.double), "of type float32"),
+        ("text_mask", torch.ones(2, dtype=torch.bool), "'text'"),
+    ],
+)
+def test_validate(key, value, message):
+    data = graph()
+    data[key] = value
+    with pytest.raises(ValueError, match=message):
+        validate(data)
+
+
+def test_validate_needs_masks():
+    data = graph()
+    del data.text_mask
+    with pytest.raises(ValueError, match="'x_text' has no 'text_mask'"):
+        validate(data)
+    del data.x_text, data.val_mask
+    with pytest.raises(ValueError, match=r"The graph lacks \['val_mask'\]"):
+        validate(data)

@@ -6,8 +6,7 @@ from torch_geometric.testing import withPackage
 
 from torch_imf.data import audit
 from torch_imf.datasets import Countries
-from torch_imf.datasets.graph import validate
-from torch_imf.datasets.stats import read_stats
+from torch_imf.datasets.base import validate
 from torch_imf.encoders import NumericEncoder, PixelEncoder, TfidfEncoder
 from torch_imf.io.images import read_image
 
@@ -54,7 +53,7 @@ def test_countries(monkeypatch, tmp_path):
     assert dataset.images()[paris] is None
 
 
-def test_countries_docstring():
+def test_countries_stats():
     dataset = Countries(text=None, visual=None)
     data = dataset[0]
     masks = [data.train_mask, data.val_mask, data.test_mask]
@@ -64,19 +63,18 @@ def test_countries_docstring():
     images = sum(image is not None for image in dataset.images())
     sizes = [data.num_nodes, data.num_relations, *(int(mask.sum()) for mask in masks)]
     sizes += [described, int(data.numeric_mask.sum()), images]
-    (stats,) = read_stats(Countries)
-    assert [int(size.replace(",", "")) for size in stats.values()] == sizes
+    assert list(Countries.stats[None]) == sizes
 
 
 def test_countries_clean():
     kwargs = {"text": None, "visual": None, "numeric": None}
-    original, clean = Countries(**kwargs), Countries(split="clean", **kwargs)
+    original, clean = Countries(**kwargs), Countries(scheme="clean", **kwargs)
     assert audit(original[0]).is_clean
     for name in ("edge_index", "edge_type", "train_mask", "val_mask", "test_mask"):
         assert torch.equal(clean[0][name], original[0][name])
-    assert str(clean) == "Countries(725, num_relations=9, split='clean')"
-    with pytest.raises(ValueError, match=r"Invalid 'split' argument \(got 'dedup'\)"):
-        Countries(split="dedup")
+    assert str(clean) == "Countries(725, num_relations=9, scheme='clean')"
+    with pytest.raises(ValueError, match=r"Invalid 'scheme' argument \(got 'dedup'\)"):
+        Countries(scheme="dedup")
     with pytest.raises(ValueError, match=r"Invalid 'version' argument .*leave it out"):
         Countries(version="imf")
 

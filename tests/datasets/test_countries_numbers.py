@@ -8,7 +8,7 @@ from statistics import mean
 import pytest
 
 import torch_imf
-from torch_imf.datasets.io import read_text, split_rows
+from torch_imf.io.tables import read_rows
 
 FOLDER = Path(torch_imf.__file__).parent / "datasets" / "files" / "countries"
 FAR = {  # Neighbours across Borneo, New Guinea and the length of the Alps.
@@ -19,8 +19,7 @@ FAR = {  # Neighbours across Borneo, New Guinea and the length of the Alps.
 
 
 def rows(name, columns):
-    path = str(FOLDER / f"{name}.tsv")
-    return split_rows(read_text(path), path, columns, header=True)
+    return read_rows(str(FOLDER / f"{name}.tsv"), columns, header=True)
 
 
 NODES = [row[0] for row in rows("entities", columns=3)]
@@ -50,7 +49,7 @@ def spread(countries):
 
 
 def test_numbers_are_complete():
-    text = read_text(str(FOLDER / "numbers.tsv"))
+    text = (FOLDER / "numbers.tsv").read_text("utf-8")
     assert text.startswith("entity\tattribute\tvalue\n")
 
     expected = []

@@ -111,11 +111,11 @@ def test_db15k_imf_second_choice(small, root, upstream):
 
 
 def test_db15k_clean(root):
-    dataset = DB15K(root, version="imf", split="clean", text=None, visual=None, numeric=None)
+    dataset = DB15K(root, version="imf", scheme="clean", text=None, visual=None, numeric=None)
     data = dataset[0]
     assert data.edge_index.tolist() == [[0, 2, 2, 3], [1, 2, 3, 2]]
     assert [int(mask.sum()) for mask in (data.train_mask, data.val_mask)] == [1, 1]
-    assert str(dataset) == "DB15K(4, num_relations=2, version='imf', split='clean')"
+    assert str(dataset) == "DB15K(4, num_relations=2, version='imf', scheme='clean')"
     assert "data_imf_clean_" in dataset.processed_paths[0]
 
     original = DB15K(root, version="imf", text=None, visual=None, numeric=None)
@@ -123,7 +123,7 @@ def test_db15k_clean(root):
     with pytest.raises(ValueError, match=r"'mmkb'\), expected one of \['mmrns', 'imf'\]"):
         DB15K(root, version="mmkb")
     with pytest.raises(ValueError, match=r"\(got 'dedup'\), expected one of \['original', 'cl"):
-        DB15K(root, split="dedup")
+        DB15K(root, scheme="dedup")
 
 
 @pytest.mark.parametrize("version", DB15K.versions)
@@ -160,27 +160,3 @@ def test_db15k_features_by_row(root, tmp_path):
     torch.save(x[:3], path)
     with pytest.raises(ValueError, match="have 3 rows for 4 entities"):
         DB15K(root, text=None, visual=path, numeric=None)
-
-
-def test_db15k_leaves_modalities_out(small, root):
-    dataset = DB15K(root, text=None, visual=None, numeric=None)
-    assert sorted(dataset[0].keys()) == sorted(
-        ["edge_index", "edge_type", "train_mask", "val_mask", "test_mask", "num_nodes"]
-        + ["num_relations", "node_ids", "node_names", "rel_ids", "rel_names"]
-    )
-    assert all(name.startswith("AdaMF-MAT/") for name in dataset.raw_file_names)
-    assert os.listdir(dataset.raw_dir) == ["AdaMF-MAT"]
-    assert str(dataset.summary()) == (
-        "DB15K ('mmrns', 'original'): 4 entities, 2 relations\n  facts    3 train, 2 val, 1 test"
-    )
-    assert small.requests == []
-
-
-def test_db15k_without_sources(small, root, monkeypatch):
-    monkeypatch.delenv("TORCH_IMF_MIRROR")
-    for version, source in [("mmrns", "AdaMF-MAT"), ("imf", "IMF")]:
-        with pytest.raises(RuntimeError) as error:
-            DB15K(root, version=version)
-        assert "Please download 'entity2id.txt' from 'https://raw.github" in str(error.value)
-        assert f"/DB15K/entity2id.txt' and move it to '{root}/raw/{source}'" in str(error.value)
-    assert not os.path.exists(os.path.join(root, "processed"))

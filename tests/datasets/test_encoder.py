@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 from torch_geometric.data import Data
+from torch_imf.datasets.graph import build_graph, validate
 
 from torch_imf.datasets import KGDataset
 from torch_imf.datasets.encoder import check_encoder, resolve, run_encoder, tag
-from torch_imf.datasets.graph import build_graph, validate
 from torch_imf.encoders import FeatureFile, PixelEncoder
 from torch_imf.transforms import AddInverse
 

@@ -3,8 +3,8 @@ import torch
 
 from torch_imf.data import audit
 from torch_imf.datasets import FakeMMKG
+from torch_imf.datasets.base import validate
 from torch_imf.datasets.fake import MODALITIES
-from torch_imf.datasets.graph import validate
 
 
 def test_fake_mmkg(tmp_path):
@@ -12,7 +12,7 @@ def test_fake_mmkg(tmp_path):
     assert str(dataset) == "FakeMMKG(150, num_relations=5)"
     assert dataset.rel_names == ["next_to", "after", "has_colour", "has_topic", "has_size"]
     assert dataset.node_names[0] == "thing 0"
-    assert (dataset.version, dataset.split) == (None, "original")
+    assert (dataset.version, dataset.scheme) == (None, "original")
     assert dataset.raw_file_names == []
     assert dataset.node_names[-1] == "size 3"
 

@@ -90,9 +90,3 @@ def test_fb15k_imf_by_hand(small, root):
         file.write("/m/a /film/actor /m/b\n")
     with pytest.warns(UserWarning, match="val.txt' is damaged"), pytest.raises(RuntimeError):
         FB15K(root, version="imf", text=None, visual=None, numeric=None, force_reload=True)
-
-
-def test_fb15k_invalid_version(root):
-    with pytest.raises(ValueError, match=r"'freebase'\), expected one of \['bordes', 'imf'\]"):
-        FB15K(root, version="freebase")
-    assert not os.path.exists(root)

@@ -95,31 +95,6 @@ def test_fb15k237_leaves_modalities_out(root, monkeypatch):
     assert "x_visual" not in data
 
 
-@pytest.mark.parametrize(
-    "kwargs, message",
-    [
-        ({"numeric": "mean"}, r"Invalid 'numeric' argument \(got 'mean'\)"),
-        (
-            {"version": "imf"},
-            r"Invalid 'version' argument \(got 'imf'\), expected one of \['standard'\]",
-        ),
-        ({"split": "tidy"}, r"\(got 'tidy'\), expected one of \['original', 'clean'\]"),
-        ({"root": None}, "'FB15K237' needs a 'root'"),
-    ],
-)
-def test_fb15k237_invalid_argument(root, kwargs, message):
-    with pytest.raises(ValueError, match=message):
-        FB15K237(**{"root": root, **kwargs})
-    assert not os.path.exists(os.path.join(root, "processed"))
-
-
-def test_fb15k237_damaged_features(small, root):
-    small.write("FB15K/derived/visual_mobilenetv2.npz", b"half")
-    with pytest.warns(UserWarning, match="without images: Dataset not found.*has the SHA-256"):
-        data = FB15K237(root, text=None, numeric=None)[0]
-    assert "x_visual" not in data
-
-
 def test_fb15k237_features_of_mmkb(root, write_h5):
     path = write_h5("FB15K_ImageData.h5", {f"FBIMG{i}": [[i, i]] for i in (1, 2, 3)})
     data = FB15K237(root, text=None, visual=path, numeric=None)[0]
@@ -153,28 +128,6 @@ def test_fb15k237_images(small, root):
         save(Path(folder, name), 255, 0, 0)
     data = FB15K237(root, text=None, visual=PixelEncoder(1, 1), numeric=None)[0]
     assert data.x_visual.tolist() == [red, [0, 0, 0], red, [0, 0, 0]]
-
-
-def test_fb15k237_without_images(root, monkeypatch):
-    FB15K237(root, text=None, visual=None, numeric=None).names()
-    monkeypatch.delenv("TORCH_IMF_MIRROR")
-    with pytest.raises(ValueError, match=r"no images of 'FB15K237'.*as in 'm.a.jpg'"):
-        FB15K237(root, text=None, visual=PixelEncoder(1, 1), numeric=None)
-
-
-@pytest.mark.parametrize(
-    "triples, message",
-    [
-        ({"train.txt": "/m/a\t/r\n"}, r"FB15k-237.tar.gz:train.txt', line 1: expected 3 fields"),
-        ({"test.txt": ""}, "split of 'test_mask' is empty"),
-    ],
-)
-def test_fb15k237_malformed(small, root, triples, message):
-    small.put(FB15K237, {"FB15K-237/ConvE/FB15k-237.tar.gz": TRIPLES | triples})
-    encoder = Texts()
-    with pytest.raises(ValueError, match=message):
-        FB15K237(root, text=encoder)
-    assert not hasattr(encoder, "texts")
 
 
 def test_fb15k237_without_mirror(small, root, monkeypatch):

@@ -1,7 +1,6 @@
 import os
 import shutil
 import time
-import urllib.request
 import warnings
 from pathlib import Path
 
@@ -12,9 +11,8 @@ from torch_geometric.testing import withPackage
 
 from torch_imf import datasets
 from torch_imf.data import audit
+from torch_imf.datasets.base import nonzero_rows, validate
 from torch_imf.datasets.freebase import join, read_table
-from torch_imf.datasets.graph import nonzero_rows, validate
-from torch_imf.datasets.stats import read_stats
 from torch_imf.encoders import PixelEncoder, VisualEncoder
 
 pytestmark = [pytest.mark.mirror, pytest.mark.filterwarnings("ignore:YAGO15K holds only")]
@@ -66,16 +64,14 @@ def roots(tmp_path_factory):
     scope="module", params=FOLDERS, ids=lambda param: "-".join(x for x in param if x is not None)
 )
 def release(request, roots):
-    asked, urlopen = [], urllib.request.urlopen
+    asked = []
 
-    def open_file(url, *args, **kwargs):
-        if not url.startswith("file:"):
-            asked.append(url)
-            raise OSError("no network")
-        return urlopen(url, *args, **kwargs)
+    def fetch(url, checksum):
+        asked.append(url)
+        raise OSError("no network")
 
     with pytest.MonkeyPatch.context() as context, warnings.catch_warnings():
-        context.setattr("urllib.request.urlopen", open_file)
+        context.setattr("torch_imf.io.download._fetch", fetch)
         warnings.filterwarnings("ignore", "YAGO15K holds only")
         yield Release(*request.param, roots / request.param[0])
     # Nothing is asked for that the mirror has:
@@ -131,23 +127,23 @@ def test_stats(release):
     data, version = release.data, release.key[1]
     texts = zip(release.dataset.texts(), data.node_names, strict=True)
     expected = {
-        "#entities": data.num_nodes,
-        "#relations": data.num_relations,
-        **{f"#{name[:-5]}": int(data[name].sum()) for name in MASKS},
-        "with description": sum(len(text) > len(name) for text, name in texts),
-        "with images": int(data.visual_mask.sum()),
+        "entities": data.num_nodes,
+        "relations": data.num_relations,
+        **{name[:-5]: int(data[name].sum()) for name in MASKS},
+        "text": sum(len(text) > len(name) for text, name in texts),
+        "visual": int(data.visual_mask.sum()),
+        "numeric": 0,
     }
     if "numeric" in release.cls.modalities:
-        expected["with numbers"] = int(data.numeric_mask.sum())
+        expected["numeric"] = int(data.numeric_mask.sum())
         index, attributes, values = release.dataset.literals()
         assert torch.equal(index.unique(), data.numeric_mask.nonzero().view(-1))
         assert index.numel() == len(attributes) == values.numel()
         assert values.isfinite().all()
     if release.key[0] == "YAGO15K":
-        assert expected["#train"] == 29198  # Of those published:
-        expected["#train"] = 86020
-    (row,) = (row for row in read_stats(release.cls) if row.pop("version", None) == version)
-    assert {key: int(size.replace(",", "")) for key, size in row.items()} == expected
+        assert expected["train"] == 29198  # Of those published:
+        expected["train"] = 86020
+    assert release.cls.stats[version]._asdict() == expected
 
 
 def test_order_of_ids(release):
@@ -209,7 +205,7 @@ def test_flags(release, encoder):
 
 def test_clean(release):
     data = release.data
-    clean = release.cls(**release.bare, split="clean")[0]
+    clean = release.cls(**release.bare, scheme="clean")[0]
     validate(clean)
     assert audit(clean).is_clean
     assert torch.equal(facts(clean, "test"), facts(data, "test"))

@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from torch_imf.datasets import MKGW
-from torch_imf.encoders import NumericEncoder
 
 NODES = [f"http://www.wikidata.org/entity/Q{i}" for i in (2, 7, 1, 9)]
 LINKS = [f"http://dbpedia.org/resource/{name}" for name in ("Bé", "Face/Off", "A_(letter)", "Z")]
@@ -87,27 +86,3 @@ def test_mkgw_features(small, root, tmp_path, write_h5):
     torch.save(torch.arange(8.0).view(4, 2), path)
     data = MKGW(root, text=path, visual=path)[0]
     assert data.x_visual.tolist() == data.x_text.tolist() == [[0, 1], [2, 3], [4, 5], [6, 7]]
-
-
-def test_mkgw_has_no_numbers(root, tmp_path):
-    with pytest.raises(ValueError, match="'MKGW' has no numeric literals. Pass 'numeric=None'"):
-        MKGW(root, text=None, visual=None, numeric=NumericEncoder())
-    dataset = MKGW(root, text=None, visual=None)
-    with pytest.raises(ValueError, match="no numeric literals"):
-        dataset.literals()
-
-    path = str(tmp_path / "MKG-W-numeric.pth")
-    torch.save(torch.ones(4, 2), path)
-    assert MKGW(root, text=None, visual=None, numeric=path)[0].numeric_mask.all()
-
-
-def test_mkgw_without_sources(root, monkeypatch):
-    monkeypatch.delenv("TORCH_IMF_MIRROR")
-    with pytest.raises(RuntimeError) as error:
-        MKGW(root)
-    assert "Please download 'entity2id.txt' from 'https://raw.github" in str(error.value)
-    assert f"/MKG-W/entity2id.txt' and move it to '{root}/raw/AdaMF-MAT'" in str(error.value)
-    with pytest.raises(ValueError, match=r"'imf'\), expected one of \['mmrns'\]"):
-        MKGW(root, version="imf")
-    with pytest.raises(ValueError, match=r"Invalid 'split' argument \(got 'dedup'\)"):
-        MKGW(root, split="dedup")

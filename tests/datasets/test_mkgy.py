@@ -2,7 +2,6 @@ import pytest
 import torch
 
 from torch_imf.datasets import MKGY
-from torch_imf.encoders import NumericEncoder
 
 NODES = ["B.", "Deh_Bonyad", "A_(letter)", "Æ"]
 LINKS = ["B%C3%A9", "Deh_Bonyad", "A_(letter)", "Æthel"]
@@ -47,25 +46,3 @@ def test_mkgy_features(root, tmp_path, write_h5):
     path = str(tmp_path / "MKG-Y-visual.pth")
     torch.save(torch.arange(8.0).view(4, 2), path)
     assert MKGY(root, text=None, visual=path)[0].x_visual[3].tolist() == [6, 7]
-
-
-def test_mkgy_invalid_argument(root):
-    with pytest.raises(ValueError, match="'MKGY' has no numeric literals"):
-        MKGY(root, text=None, visual=None, numeric=NumericEncoder())
-    with pytest.raises(ValueError, match=r"'imf'\), expected one of \['mmrns'\]"):
-        MKGY(root, version="imf")
-    with pytest.raises(ValueError, match=r"Invalid 'split' argument \(got 'dedup'\)"):
-        MKGY(root, split="dedup")
-
-
-def test_mkgy_without_mirror(small, root, monkeypatch):
-    monkeypatch.delenv("TORCH_IMF_MIRROR")
-    with pytest.raises(RuntimeError) as error:
-        MKGY(root)
-    assert "Please download 'entity2id.txt' from 'https://raw.github" in str(error.value)
-    assert f"/MKG-Y/entity2id.txt' and move it to '{root}/raw/AdaMF-MAT'" in str(error.value)
-
-    small.put(MKGY, FILES, upstream=True)
-    small.requests.clear()
-    assert str(MKGY(root, text=None)) == "MKGY(4, num_relations=2)"
-    assert len(small.requests) == len(FILES)

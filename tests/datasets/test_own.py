@@ -8,8 +8,8 @@ import torch
 
 from torch_imf.data import audit
 from torch_imf.datasets import Countries, KGDataset, MultimodalKG
+from torch_imf.datasets.base import validate
 from torch_imf.datasets.countries import FOLDER
-from torch_imf.datasets.graph import validate
 from torch_imf.datasets.own_files import to_label
 from torch_imf.encoders import FeatureFile, TfidfEncoder, VisualEncoder
 
@@ -27,7 +27,7 @@ def folder(tmp_path):
 
 
 def load(folder, **kwargs):
-    kwargs = {"texts": folder / "texts.tsv", "numeric": folder / "numbers.tsv", **kwargs}
+    kwargs = {"texts": folder / "texts.tsv", "numbers": folder / "numbers.tsv", **kwargs}
     return MultimodalKG.from_files(folder / "facts.tsv", **kwargs)
 
 
@@ -63,15 +63,17 @@ def test_from_files(folder):
 
 def test_seed_and_split(folder):
     def masks(**kwargs):
-        data = load(folder, texts=None, numeric=None, **kwargs)[0]
+        data = load(folder, texts=None, numbers=None, **kwargs)[0]
         return [facts_of(data, data[f"{x}_mask"]) for x in ("train", "val", "test")]
 
     assert masks() == masks(seed=0) != masks(seed=1)
-    assert list(map(len, masks(split=(0.5, 0.25, 0.25)))) == [18, 9, 9]
+    assert list(map(len, masks(shares=(0.5, 0.25, 0.25)))) == [18, 9, 9]
     words = ("0.8", "0.1", "0.1")
-    for split in [(0.8, 0.2), (0.8, 0.1, 0.2), (1.0, 0.0, 0.0), 0.8, None, "clean", words]:
-        with pytest.raises(ValueError, match="Invalid 'split' argument"):
-            masks(split=split)
+    for shares in [(0.8, 0.2), (0.8, 0.1, 0.2), (1.0, 0.0, 0.0), 0.8, None, "clean", words]:
+        with pytest.raises(ValueError, match="Invalid 'shares' argument"):
+            masks(shares=shares)
+    with pytest.raises(ValueError, match="'shares' divide a single file of facts"):
+        MultimodalKG.from_files([folder / "facts.tsv"] * 3, shares=(0.6, 0.2, 0.2))
 
 
 def test_countries_from_files(tmp_path):
@@ -126,14 +128,14 @@ def test_report_on_leaks(tmp_path):
     for line in (
         "2 of 4 val rows (2 distinct facts) are in train as well.",
         "1 of 4 val rows (1 distinct facts) are in test as well.",
-        "Pass 'clean=True' to repair this.",
+        "Pass 'scheme=\"clean\"' to repair this.",
         "0 of 4 val facts have an entity that training lacks, 1 a relation.",
         "1 of 2 test facts have an entity that training lacks, 0 a relation.",
         "1 of 2 test facts follow from train by inverse, duplicate or symmetric relations:",
         "inverse: after | before (100%)",
     ):
         assert line in report
-    clean = MultimodalKG.from_files(tmp_path, clean=True)
+    clean = MultimodalKG.from_files(tmp_path, scheme="clean")
     assert audit(clean[0]).is_clean
     assert "No fact is in two splits." in str(clean.report())
 
@@ -225,7 +227,7 @@ def test_an_encoder_that_finds_nothing(folder):
 def test_root(folder, monkeypatch):
     root = folder / "root"
     first = load(folder, root=str(root))
-    assert len([x for x in os.listdir(root / "processed") if x.startswith("data_")]) == 1
+    assert len(os.listdir(root / "processed")) == 1
     with monkeypatch.context() as context:
         context.setattr(MultimodalKG, "read", None)  # The processed file is all that is read.
         again = load(folder, root=str(root))
@@ -272,19 +274,19 @@ def test_header(folder):
     facts = folder / "facts.tsv"
     facts.write_text("\n".join(["from here\tby\tto there", *FACTS]))
     (folder / "numbers.tsv").write_text("what\twhich\thow much\nn0\tsize\t1\n")
-    header = {"triples": True, "numeric": True}
+    header = {"triples": True, "numbers": True}
     data = load(folder, header=header)[0]
     assert facts_of(data) == set(FACTS) and data.numeric_mask.sum() == 1
     assert facts_of(MultimodalKG.from_files(facts, header=True)[0]) == set(FACTS)
     with pytest.warns(UserWarning, match="rather than"):  # A fact of a relation of its own.
-        small = MultimodalKG.from_files(facts, split=(0.2, 0.4, 0.4))
+        small = MultimodalKG.from_files(facts, shares=(0.2, 0.4, 0.4))
     assert small[0].num_edges == len(FACTS) + 1
-    with pytest.raises(ValueError, match="line 1: .*pass 'header={\"numeric\": True}'"):
+    with pytest.raises(ValueError, match="line 1: .*pass 'header={\"numbers\": True}'"):
         load(folder, header={"triples": True})
-    with pytest.raises(ValueError, match=r"Invalid 'header' argument \(got the keys \['facts'\]"):
+    with pytest.raises(ValueError, match=r"Invalid 'header' argument \(got {'facts': True}"):
         load(folder, header={"facts": True})
     for header in ("no", 1, {"texts": "yes"}):
-        with pytest.raises(ValueError, match=r"Invalid 'header' argument .* True, False or None"):
+        with pytest.raises(ValueError, match=r"Invalid 'header' argument .* True, False, None"):
             load(folder, header=header)
 
 

@@ -1,5 +1,4 @@
 import gzip
-import inspect
 import os
 import zipfile
 
@@ -7,7 +6,7 @@ import pytest
 import torch
 
 from torch_imf.datasets import MultimodalKG
-from torch_imf.datasets.own_folder import find_content, find_splits
+from torch_imf.datasets.own import find_content, find_splits
 
 FACTS = [f"n{i}\tnext to\tn{(i + step) % 12}" for i in range(12) for step in (1, 2, 3)]
 ROWS = {
@@ -37,14 +36,11 @@ def test_from_folder(folder):
     assert torch.equal(data.x_text, expected.x_text) and "x_numeric" not in data
 
 
-def test_arguments_are_those_of_from_files():
-    ours, theirs = (
-        {name: value.default for name, value in inspect.signature(function).parameters.items()}
-        for function in (MultimodalKG.from_folder, MultimodalKG.from_files)
-    )
-    paths = ("triples", "texts", "images", "numeric")
-    del ours["folder"]
-    assert ours == {name: value for name, value in theirs.items() if name not in paths}
+def test_files_that_are_given_come_first(folder):
+    (folder / "other.csv").write_text("n3,A text\nn4,Another\nn5,One more\n")
+    (folder / "descriptions.tsv").write_text("n0\tA second file of texts\n")
+    data = MultimodalKG.from_folder(folder, texts=folder / "other.csv", shares=(0.6, 0.2, 0.2))[0]
+    assert int(data.text_mask.sum()) == 3 and int(data.val_mask.sum()) == 7
 
 
 @pytest.mark.parametrize(
@@ -69,14 +65,16 @@ def test_find_content(tmp_path, names, expected):
         (tmp_path / name).touch()
     first, *others = expected
     triples = list(map(full, first)) if isinstance(first, list) else full(first)
-    assert find_content(str(tmp_path)) == (triples, *map(full, others))
+    found = find_content(str(tmp_path))
+    assert found["triples"] == triples
+    assert [found.get(x) for x in ("texts", "images", "numbers")] == list(map(full, others))
 
 
 @pytest.mark.parametrize(
     "names,message",
     [
         (["texts.tsv"], r"holds no facts, as in 'facts.tsv'.* \(got \['texts.tsv'\]\)"),
-        (["facts.xlsx"], r"holds no facts.* \(got \['facts.xlsx'\]\)"),
+        (["facts.docx"], r"holds no facts.* \(got \['facts.docx'\]\)"),
         (["facts.tsv", "triples.nt"], r"the 'triples': \['facts.tsv', 'triples.nt'\]"),
         (["facts.tsv", "facts.csv.gz"], r"the 'triples': \['facts.csv.gz', 'facts.tsv'\]"),
         (["facts.tsv", "test.tsv"], r"the 'triples': \['facts.tsv', 'test.tsv'\]"),
@@ -86,7 +84,7 @@ def test_find_content(tmp_path, names, expected):
             ["facts.tsv", "texts.tsv", "descriptions.json"],
             r"the 'texts': \['descriptions.json', 'texts.tsv'\]. Please leave one",
         ),
-        (["facts.tsv", "numbers.csv", "numeric.csv"], "several files that may be the 'numeric'"),
+        (["facts.tsv", "numbers.csv", "numeric.csv"], "several files that may be the 'numbers'"),
         (["facts.tsv", "images.zip", "images.tsv"], r"the 'images': \['images.tsv', 'images.zip'"),
     ],
 )
@@ -103,7 +101,7 @@ def test_a_file_of_no_format_is_told(folder):
     os.remove(folder / "texts.tsv")
     (folder / "texts.docx").touch()
     with pytest.warns(UserWarning, match=r"\['texts.docx'\], which cannot be read. Expected"):
-        assert find_content(str(folder))[1] is None
+        assert "texts" not in find_content(str(folder))
 
 
 def test_gzipped_and_archived(folder):

@@ -1,14 +1,14 @@
 import multiprocessing
 import os
+import pickle
 import signal
 import time
 
 import pytest
 import torch
-from torch_geometric.data.dataset import _repr
 
-from torch_imf.datasets import KGDataset, processed
-from torch_imf.datasets.graph import build_graph
+from torch_imf.datasets import KGDataset, base
+from torch_imf.datasets.base import Record
 from torch_imf.io.atomic import locked
 
 Process = multiprocessing.get_context("fork").Process
@@ -25,7 +25,7 @@ class Slow(KGDataset):
             file.write(f"{os.getpid()}\n")
         time.sleep(self.seconds)
         triples = [torch.tensor([[i], [0], [1 - i]]) for i in (0, 1, 0)]
-        return build_graph(triples, ["a", "b"], ["a", "b"], ["r"])
+        return Record(triples, ["a", "b"], ["r"])
 
 
 class Nested(Slow):
@@ -34,7 +34,8 @@ class Nested(Slow):
     revision = "nested"
 
     def read(self):
-        return Slow(self.root, text=None, visual=None, numeric=None)._data
+        Slow(self.root, text=None, visual=None, numeric=None)
+        return super().read()
 
 
 def load(root, cls=Slow, **kwargs):
@@ -71,8 +72,7 @@ def test_two_processes_in_one_folder(tmp_path, readers):
     assert len(readers()) == 1 and readers()[0] in {process.pid for process in processes}
     assert load(root)[0].num_edges == 3
     assert len(readers()) == 1
-    names = sorted(os.listdir(root / "processed"))
-    assert len(names) == 2 and names[0].startswith("data_") and names[1] == "pre_transform.pt"
+    assert len(os.listdir(root / "processed")) == 1
 
 
 def test_a_killed_process_does_not_block_the_next_one(tmp_path, readers, monkeypatch):
@@ -90,8 +90,7 @@ def test_a_killed_process_does_not_block_the_next_one(tmp_path, readers, monkeyp
 
 def test_a_dataset_inside_of_another_one(tmp_path, readers):
     assert load(tmp_path / "data", Nested)[0].num_edges == 3
-    assert len(readers()) == 1
-    assert len(os.listdir(tmp_path / "data" / "processed")) == 3
+    assert len(os.listdir(tmp_path / "data" / "processed")) == 2
 
 
 def test_what_is_processed_needs_no_lock(tmp_path, readers, monkeypatch):
@@ -100,7 +99,7 @@ def test_what_is_processed_needs_no_lock(tmp_path, readers, monkeypatch):
     os.remove(root / ".lock")
     before = {path: os.stat(path).st_mtime_ns for path in (root, root / "processed")}
     with monkeypatch.context() as context:
-        context.setattr(processed, "locked", lambda folder: pytest.fail("locked"))
+        context.setattr(base, "locked", lambda folder: pytest.fail("locked"))
         assert load(root)[0].num_edges == 3
     assert {path: os.stat(path).st_mtime_ns for path in before} == before  # Nothing was written.
     with locked(root):  # Nor does it wait for another one.
@@ -119,29 +118,35 @@ def double(data):
     return data
 
 
+def same(data):
+    return data
+
+
 def test_another_pre_transform(tmp_path, readers):
-    root = tmp_path / "data"
-    load(root, pre_transform=double)
-    about = root / "processed" / "pre_transform.pt"
-    assert torch.load(about, weights_only=False) == _repr(double)  # As PyG keeps it.
-    load(root, pre_transform=double)
-    with pytest.warns(UserWarning, match="processed' was made with another 'pre_transform'. Pass"):
-        load(root)
-    assert len(readers()) == 1
-    load(root, force_reload=True)
-    assert len(readers()) == 2 and torch.load(about, weights_only=False) == _repr(None)
+    paths = [
+        load(tmp_path, pre_transform=x).processed_paths[0] for x in (None, double, same, double)
+    ]
+    assert len(set(paths)) == 3 and paths[1] == paths[3] and len(readers()) == 3
 
 
-@pytest.mark.parametrize("name", ["data_", "pre_transform"])
-def test_damaged_files_are_named(tmp_path, readers, monkeypatch, name):
-    monkeypatch.setattr(Slow, "seconds", 0.0)
+class Call:
+    def __reduce__(self):
+        return os.mkdir, ("called",)
+
+
+def test_damaged_files_are_named(tmp_path, readers, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     load(tmp_path)
-    (path,) = (tmp_path / "processed").glob(f"{name}*")
-    for content in (b"x", b"", path.read_bytes()[:100]):
+    (path,) = (tmp_path / "processed").iterdir()
+    for content in (b"x", b"", path.read_bytes()[:100], pickle.dumps(Call())):
         path.write_bytes(content)
         with pytest.raises(RuntimeError, match=f"{path.name}' is damaged, pass 'force_") as error:
             load(tmp_path)
         assert "weights_only" not in str(error.value)
+    torch.save(Call(), path)
+    with pytest.raises(RuntimeError, match="is damaged"):
+        load(tmp_path)
+    assert not os.path.exists("called")  # What a file says is not run.
     load(tmp_path, force_reload=True)
     load(tmp_path)
     assert len(readers()) == 2

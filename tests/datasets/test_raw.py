@@ -1,11 +1,29 @@
+import configparser
 import hashlib
+import itertools
 import os
+import re
 import warnings
+from fnmatch import fnmatch
+from pathlib import Path
 
 import pytest
+import torch
 
-from torch_imf.datasets.raw import RawFolder
-from torch_imf.datasets.sources import RawFile
+from torch_imf import datasets
+from torch_imf.datasets.raw import (
+    RawFolder,
+    index_facts,
+    raw_files,
+    read_links,
+    read_literals,
+    read_named,
+    read_openke,
+    sources,
+)
+from torch_imf.io.atomic import read_bytes
+from torch_imf.io.download import RawFile, mismatch
+from torch_imf.registry import class_names
 
 
 def raw_file(name, url=None):
@@ -32,7 +50,7 @@ def no_network(monkeypatch):
     def refuse(*args, **kwargs):
         raise AssertionError("This was not to be looked for")
 
-    monkeypatch.setattr("urllib.request.urlopen", refuse)
+    monkeypatch.setattr("torch_imf.io.download.retrieve", refuse)
 
 
 def place(folder, file, content=None):
@@ -172,3 +190,120 @@ def test_upstream_of_the_second_choice(tmp_path, monkeypatch):
     raw = RawFolder(str(tmp_path / "raw"), {"facts": [[B], [other]]})
     raw.fetch("facts")
     assert raw.files == ["source/c.txt"]
+
+
+PINNED = re.compile(r"https://raw\.githubusercontent\.com/[\w.-]+/[\w.-]+/[0-9a-f]{40}/[\w./-]+")
+
+
+def test_raw_files():
+    val, test = raw_files("DB15K/IMF/{val,test}.txt")
+    assert (val.name, test.name) == ("DB15K/IMF/val.txt", "DB15K/IMF/test.txt")
+    assert val.path == "IMF/val.txt" and raw_files() == []
+    with pytest.raises(KeyError, match="DB15K/IMF/vla.txt"):
+        raw_files("DB15K/IMF/{test,vla}.txt")
+    file = RawFile("Set/source/a/b.txt", "0" * 64)
+    assert file.origin == "$TORCH_IMF_MIRROR/Set/source/a/b.txt"
+    assert RawFile("Set/b.txt", "", by_hand="the post").origin == "the post"
+
+
+def test_sources():
+    used = set()
+    for name in class_names("dataset"):
+        cls = getattr(datasets, name)
+        facts = set(cls.versions)
+        assert facts <= set(cls.files) <= facts | {"text", "numeric", "names", "visual", "images"}
+        files = {file for options in cls.files.values() for file in itertools.chain(*options)}
+        # Two files of one name in the folder of raw files would overwrite each other:
+        assert len({file.path for file in files}) == len(files)
+        used |= files
+    assert used == set(sources().values())
+    for file in used:
+        assert re.fullmatch(r"[0-9a-f]{64}|[0-9a-f]{40}", file.checksum)
+        if file.url is not None:
+            assert PINNED.fullmatch(file.url) and file.by_hand is None
+            # Whoever downloads it by hand gets a file of the right name:
+            assert os.path.basename(file.url) == os.path.basename(file.name)
+        assert len(file.checksum) == 64 or file.url is not None
+    assert len({file.checksum for file in used}) == len(used)
+
+
+def test_tables_are_installed():
+    root = Path(datasets.__file__).parent
+    config = configparser.ConfigParser()
+    config.read(root.parent.parent / "setup.cfg")
+    patterns = config["options.package_data"]["torch_imf.datasets"].replace(",", "\n").split()
+    for path in root.rglob("*.tsv"):
+        name = path.relative_to(root).as_posix()
+        # A star stops at folders:
+        assert any(fnmatch(name, p) and name.count("/") == p.count("/") for p in patterns), name
+
+
+@pytest.mark.mirror
+def test_mirror_matches_checksums():
+    mirror = os.environ["TORCH_IMF_MIRROR"]
+    found = {file for file in sources().values() if os.path.exists(os.path.join(mirror, file.name))}
+    assert len(found) > 50
+    for file in found:
+        assert mismatch(read_bytes(os.path.join(mirror, file.name)), file.checksum) is None, file
+    # Those that come from nowhere else are there:
+    assert all(file in found for file in sources().values() if file.url is None)
+
+
+def write(folder, *texts):
+    for i, text in enumerate(texts):
+        (folder / f"{i}.txt").write_text(text, encoding="utf-8", newline="")
+    return [str(folder / f"{i}.txt") for i in range(len(texts))]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("count", [True, False])
+def test_layouts(tmp_path, count, end):
+    def ids(names):
+        return end.join([str(len(names))] * count + [f"{x}\t{i}" for i, x in enumerate(names)])
+
+    names = [ids(["a b", "<http://d/é>", "c"]), ids(["r", "s"])]
+    facts = [f"2{end}0 1 1{end}2 0 0{end}", f"1{end}1\t2\t0", "0"]
+    splits, nodes, rels = read_openke(write(tmp_path, *names, *facts))
+    assert nodes == ["a b", "<http://d/é>", "c"] and rels == ["r", "s"]
+    # Head, relation and tail:
+    assert [x.tolist() for x in splits[:2]] == [[[0, 2], [1, 0], [1, 0]], [[1], [0], [2]]]
+    assert splits[2].size() == (3, 0) and splits[0].is_contiguous()
+
+    facts = [f"c r <http://d/é> .{end}<http://d/é>\ts\tc .{end}", f"c r c{end}", "c s c"]
+    splits, *_ = read_named(write(tmp_path, *names, *facts))
+    assert [x.t().tolist() for x in splits] == [[[2, 0, 1], [1, 1, 2]], [[2, 0, 2]], [[2, 1, 2]]]
+    splits, *_ = read_named(write(tmp_path, *names, *["c <http://d/é> r"] * 3), order=(0, 2, 1))
+    assert splits[0].t().tolist() == [[2, 0, 1]]
+
+
+@pytest.mark.parametrize("text", ["2\n0 1 0\n0 1\n", "1\n0 1 r\n", "2\n0 1 0\n", "0 1 0\n", ""])
+def test_bad_layouts(tmp_path, text):
+    with pytest.raises(ValueError, match="2.txt'"):
+        read_openke(write(tmp_path, "a 0", "r 0", text, text, text))
+    with pytest.raises(ValueError, match="2.txt', line 1: expected head, relation and tail"):
+        read_named(write(tmp_path, "a 0", "r 0", "a r\n", "", ""))
+
+
+def test_index_facts():
+    facts = index_facts([["a", "r", "b"]], ["a", "b"], ["r"], "f")
+    assert torch.equal(facts, torch.tensor([[0], [0], [1]]))
+    for row, message in [
+        (["x", "r", "y"], "unknown entity 'x'"),
+        (["a", "r", "y"], "unknown entity 'y'"),
+        (["x", "s", "y"], "unknown relation 's'"),
+    ]:
+        with pytest.raises(ValueError, match=f"'f', line 3: {message}"):
+            index_facts([["a", "r", "a"], row], ["a", "b"], ["r"], "f", first=2)
+
+
+def test_literals_and_links(tmp_path):
+    text = "a\theight\t1.5\nb\tborn\t-43-07-12\n"
+    (path,) = write(tmp_path, text)
+    assert read_literals(path)[:2] == (["a", "b"], ["height", "born"])
+    assert read_literals(path)[2] == [1.5, pytest.approx(-42.5 + 11 / 365)]
+    for value in ("tall", "nan", "inf", "", "1999-07", "2020-13-45", "1e999"):
+        (path,) = write(tmp_path, f"{text}b\theight\t{value}\n")
+        with pytest.raises(ValueError, match=f"line 3: expected a number or a .*'{value}'"):
+            read_literals(path)
+    (path,) = write(tmp_path, "/m/06 <SameAs> <http://a/Paris> .\n/m/07 <SameAs> <b> .\n")
+    assert read_links(path) == [("<http://a/Paris>", "/m/06"), ("<b>", "/m/07")]

@@ -17,11 +17,10 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from torch_imf.datasets.descriptions import read_descriptions
-from torch_imf.datasets.facts import read_facts, split_facts
-from torch_imf.datasets.own_files import OwnFiles
+from torch_imf.datasets.own_files import TEXTS, OwnFiles, read_facts, split_facts
 from torch_imf.datasets.own_names import OwnNames
 from torch_imf.io.archive import unpack
+from torch_imf.io.tables import read_table
 
 few = settings(max_examples=20, derandomize=True, deadline=None, database=None)
 
@@ -98,7 +97,7 @@ def test_texts(kind, texts, zipped):
     with tempfile.TemporaryDirectory() as folder:
         path = write(folder, f"texts{kind}", list(texts.items()), ["entity", "text"], zipped)
         names = OwnNames([*texts, "another"] if "another" not in texts else list(texts))
-        _, found, counts = OwnFiles((path,), texts=path).read_texts(names)
+        _, found, counts = OwnFiles((path,), path, None, None).read_texts(path, names)
     assert {x: y for x, y in zip(names.node_ids, found, strict=True) if y} == texts
     assert counts == {"rows": len(texts), "unknown": 0}
 
@@ -112,7 +111,7 @@ def test_numbers(kind, rows, zipped):
     with tempfile.TemporaryDirectory() as folder:
         path = write(folder, f"numbers{kind}", rows, ["entity", "attribute", "value"], zipped)
         names = OwnNames(list(dict.fromkeys(x for x, *_ in rows)))
-        *found, counts = OwnFiles((path,), numeric=path).read_numbers(names)
+        found, counts = OwnFiles((path,), None, None, path).read_numbers(path, names)
     assert list(zip(*found, strict=True)) == rows
     assert counts == {"rows": len(rows), "unknown": 0}
 
@@ -122,7 +121,7 @@ def read(path, folder):
     if osp.basename(path).startswith("images"):
         unpack(path, osp.join(folder, "images"))
     elif ".json" in path:
-        list(read_descriptions(path))
+        list(read_table(path, TEXTS))
     else:
         read_facts([path])
 

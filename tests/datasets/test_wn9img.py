@@ -5,7 +5,7 @@ import pytest
 from torch_geometric.testing import withPackage
 
 from torch_imf.datasets import WN9IMG
-from torch_imf.encoders import NumericEncoder, PixelEncoder
+from torch_imf.encoders import PixelEncoder
 
 FILES = {
     "WN9-IMG/IKRL/entity2id.txt": "n02084071\t0\r\nn02103406\t1\r\nn10083823\t2\r\n",
@@ -115,13 +115,3 @@ def test_wn9img_images(small, root, tmp_path):
     assert dataset[0].visual_mask.tolist() == [True, False, False]
     paths = [str(folder / f"n02084071_{i}.JPEG") for i in (12, 7)]
     assert dataset.images() == [paths, None, None]
-
-
-def test_wn9img_invalid_argument(small, root):
-    small.put(WN9IMG, TABLE)
-    with pytest.raises(ValueError, match="'WN9IMG' has no numeric literals"):
-        WN9IMG(root, text=None, visual=None, numeric=NumericEncoder())
-    with pytest.raises(ValueError, match=r"'wn18'\), expected one of \['ikrl'\]"):
-        WN9IMG(root, version="wn18")
-    with pytest.raises(ValueError, match=r"Invalid 'split' argument \(got 'dedup'\)"):
-        WN9IMG(root, split="dedup")

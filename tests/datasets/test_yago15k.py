@@ -89,7 +89,7 @@ def test_yago15k_incomplete(small, root, network):
             assert YAGO15K(root, **ALONE).processed_paths == dataset.processed_paths
     assert len(small.requests) == 1
     with pytest.warns(UserWarning, match=message):
-        assert "split='clean', incomplete=True" in str(YAGO15K(root, split="clean", **ALONE))
+        assert "scheme='clean', incomplete=True" in str(YAGO15K(root, scheme="clean", **ALONE))
         YAGO15K(root, **ALONE, force_reload=True)
     assert len(small.requests) == 2  # Looks for the whole again.
 
@@ -141,17 +141,3 @@ def test_yago15k_features(whole, root, write_h5):
     data = YAGO15K(root, text=None, visual=path, numeric=None)[0]
     assert data.x_visual[:, 0].tolist() == [1, 0, 2, 0]
     assert data.visual_mask.tolist() == [True, False, True, False]
-
-
-def test_yago15k_without_sources(small, root, monkeypatch):
-    monkeypatch.delenv("TORCH_IMF_MIRROR")
-    with pytest.raises(RuntimeError) as error:
-        YAGO15K(root)
-    assert "Please download 'entity2id.txt' from 'https://raw.github" in str(error.value)
-    assert f"/YAGO15K/entity2id.txt' and move it to '{root}/raw/IMF'" in str(error.value)
-    assert not os.path.exists(os.path.join(root, "processed"))
-
-    with pytest.raises(ValueError, match=r"'mmkb'\), expected one of \['imf'\]"):
-        YAGO15K(root, version="mmkb")
-    with pytest.raises(ValueError, match=r"Invalid 'split' argument \(got 'dedup'\)"):
-        YAGO15K(root, split="dedup")

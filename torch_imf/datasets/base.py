@@ -1,32 +1,110 @@
+import hashlib
+import os
 import os.path as osp
+import pickle
+import re
+import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import ClassVar, NamedTuple
 
+import fsspec
 import torch
-from torch_geometric.data import Data
+from torch import Tensor
+from torch_geometric.data import Data, InMemoryDataset
+from torch_geometric.data.data import BaseData
 from torch_geometric.data.dataset import MISSING
 from torch_geometric.io import fs
 
+from torch_imf.data import modalities
+from torch_imf.data.graph import MASKS, check_graph, check_range, nonzero_rows
+from torch_imf.data.names import NameIndex
 from torch_imf.data.split import clean_split
-from torch_imf.datasets.content import Content
-from torch_imf.datasets.encoder import Encoder, check_encoder, resolve, tag
-from torch_imf.datasets.graph import validate
-from torch_imf.datasets.inputs import (
-    add_features,
-    check_modality,
-    group_of,
-)
-from torch_imf.datasets.processed import Processed, loading
-from torch_imf.datasets.raw import RawFolder
-from torch_imf.datasets.sources import RawFile
-from torch_imf.encoders import FeatureFile
-from torch_imf.io.atomic import replacing
-from torch_imf.io.images import source_tag
+from torch_imf.datasets.encoder import Encoder, check_encoder, resolve, run_encoder, tag
+from torch_imf.datasets.raw import Groups, Literals, RawFolder
+from torch_imf.datasets.report import Summary
+from torch_imf.encoders import FeatureFile, NumericEncoder, TfidfEncoder
+from torch_imf.encoders.base import record_of
+from torch_imf.io.atomic import locked, read_bytes, replacing
+from torch_imf.io.download import mirror, retrieve
+from torch_imf.io.images import find_images, locate_images, source_tag
+from torch_imf.io.tables import read_rows
 
-SPLITS = ("original", "clean")
+SCHEMES = ("original", "clean")
+CONTENT = {"text": "texts", "visual": "images", "numeric": "numeric literals"}
 
 
-class KGDataset(Content, Processed):
+class Stats(NamedTuple):
+    r"""The published size of a graph, and how many of its entities have a
+    description, numeric literals and images.
+    """
+
+    entities: int
+    relations: int
+    train: int
+    val: int
+    test: int
+    text: int
+    numeric: int = 0
+    visual: int = 0
+
+
+@dataclass
+class Record:
+    r"""What the raw files of a graph say, once they are parsed.
+
+    Args:
+        splits (list[torch.Tensor]): Head, relation and tail ids of the
+            training, validation and test facts, of shape :obj:`[3, E]` each.
+        node_ids (list[str]): The identifier of each entity.
+        rel_ids (list[str]): The identifier of each relation.
+        node_names (list[str], optional): The name of each entity, for people.
+            (default: :obj:`None`)
+        rel_names (list[str], optional): The name of each relation, likewise.
+            (default: :obj:`None`)
+        texts (list[str, optional], optional): The text of each entity, where
+            it is read along with the facts. (default: :obj:`None`)
+        literals (tuple, optional): The numeric literals, likewise, see
+            :meth:`KGDataset.read_literals`. (default: :obj:`None`)
+        sources (dict, optional): For each file, its number of :obj:`"rows"`,
+            and how many of them were left out, and why. (default: :obj:`{}`)
+    """
+
+    splits: list[Tensor]
+    node_ids: list[str]
+    rel_ids: list[str]
+    node_names: list[str] | None = None
+    rel_names: list[str] | None = None
+    texts: list[str | None] | None = None
+    literals: Literals | None = None
+    sources: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    def to_data(self) -> Data:
+        r"""Returns the facts of all splits as one graph."""
+        head_index, rel_type, tail_index = torch.cat(self.splits, dim=1)
+        size = torch.tensor([split.size(1) for split in self.splits])
+        split = torch.arange(len(size)).repeat_interleave(size)
+        data = Data(
+            edge_index=torch.stack([head_index, tail_index]),
+            edge_type=rel_type.contiguous(),
+            train_mask=split == 0,
+            val_mask=split == 1,
+            test_mask=split == 2,
+            num_nodes=len(self.node_ids),
+            num_relations=len(self.rel_ids),
+            node_ids=self.node_ids,
+            node_names=self.node_names or self.node_ids,
+            rel_ids=self.rel_ids,
+            rel_names=self.rel_names or self.rel_ids,
+        )
+        if self.sources:
+            data.sources = self.sources
+        return data
+
+
+class KGDataset(InMemoryDataset):
     r"""The base class of multimodal knowledge graphs.
 
     A dataset is one :class:`~torch_geometric.data.Data` object that holds all
@@ -63,7 +141,7 @@ class KGDataset(Content, Processed):
 
     A subclass sets :attr:`files` and implements :meth:`read`, and what it has
     of :meth:`read_texts`, :meth:`read_literals` and :meth:`read_aliases`.
-    Version, split, encoders and the source of images are part of the name of
+    Version, scheme, encoders and the source of images are part of the name of
     the processed file, so that two of them never mix. Raw files need to match
     their checksums; a change of what is in :obj:`raw/images`, or inside of
     image files, needs :obj:`force_reload`.
@@ -79,8 +157,8 @@ class KGDataset(Content, Processed):
             without raw files can do. (default: :obj:`None`)
         version (str, optional): One of :attr:`versions`, the first of them by
             default. (default: :obj:`None`)
-        split (str, optional): :obj:`"original"` are the published rows as they
-            are. :obj:`"clean"` holds each fact once and no held-out fact in
+        scheme (str, optional): :obj:`"original"` are the published rows as
+            they are. :obj:`"clean"` holds each fact once and no held-out fact in
             training, see :meth:`~torch_imf.data.clean_split`; models are to
             be selected on its validation facts. (default: :obj:`"original"`)
         text (callable or str, optional): The encoder of the texts, a callable
@@ -117,18 +195,24 @@ class KGDataset(Content, Processed):
             (default: :obj:`False`)
 
     Raises:
-        ValueError: If there is no such version or split, an encoder cannot be
+        ValueError: If there is no such version or scheme, an encoder cannot be
             told apart by its :obj:`repr`, a file is malformed, or the data is
             not sound.
         RuntimeError: If a file cannot be fetched or the processed file is
             damaged.
     """
 
-    versions: tuple[str, ...] = ()
+    versions: ClassVar[tuple[str, ...]] = ()
     """The published versions of the facts, the default first, if there are
     any."""
 
-    files: dict[str, list[list[RawFile]]] = {}
+    stats: ClassVar[dict[str | None, Stats]] = {}
+    """The published sizes of each version."""
+
+    modalities: tuple[str, ...] = ("text", "visual", "numeric")
+    """The modalities that the raw files hold something of."""
+
+    files: ClassVar[Groups] = {}
     """The raw files by what they are for, a version or :obj:`"facts"`,
     :obj:`"text"`, :obj:`"numeric"`, :obj:`"names"` (aliases), and what only a
     mirror may have: :obj:`"visual"` (ready features) and :obj:`"images"` (an
@@ -139,7 +223,7 @@ class KGDataset(Content, Processed):
         self,
         root: str | None = None,
         version: str | None = None,
-        split: str = "original",
+        scheme: str = "original",
         text: Encoder | str | None = "auto",
         visual: Encoder | str | None = "auto",
         numeric: Encoder | str | None = "auto",
@@ -150,8 +234,8 @@ class KGDataset(Content, Processed):
     ) -> None:
         if root is None and len(self.files) > 0:
             raise ValueError(f"'{self.__class__.__name__}' needs a 'root' to keep its files in")
-        self.version = choose("version", version, self.versions)
-        self.split = choose("split", split, SPLITS)
+        self.version = _choose("version", version, self.versions)
+        self.scheme = _choose("scheme", scheme, SCHEMES)
         self.root = MISSING if root is None else osp.expanduser(fs.normpath(root))
         self.raw = RawFolder(self.raw_dir, self.files, renew=force_reload)
         self.images_source = images
@@ -170,22 +254,19 @@ class KGDataset(Content, Processed):
         for modality, encoder in self.encoders.items():
             if encoder is not None:
                 check_encoder(modality, encoder)
-                if not isinstance(encoder, FeatureFile):
-                    check_modality(self, modality)
-                self.raw.fetch(group_of(modality, encoder))
+                ready = isinstance(encoder, FeatureFile)
+                if not ready:
+                    self._check_modality(modality)
+                self.raw.fetch("names" if ready or modality == "visual" else modality)
+        # What is fetched later on does not rename the processed file:
+        self._second_choices = self.raw.second_choices
 
-        self.second_choices = self.raw.second_choices
-
-        self.force_reload = force_reload
-        with self.guard():
-            super().__init__(root, transform, pre_transform, force_reload=force_reload)
-
+        super().__init__(root, transform, pre_transform, force_reload=force_reload)
         if self.incomplete is not None:
             warnings.warn(self.incomplete, stacklevel=2)
         if root is None:
-            self.data, self.slices = self.collate([self.build()])
-            return
-        with loading(self.processed_paths[0]):
+            self.data = self.build()
+        else:
             self.load(self.processed_paths[0])
 
     @property
@@ -194,15 +275,14 @@ class KGDataset(Content, Processed):
 
     @property
     def processed_file_names(self) -> str:
-        parts = ["data", self.version, self.split, self.revision, *self.second_choices]
+        parts = ["data", self.version, self.scheme, self.revision, *self._second_choices]
         parts += [f"{modality}={tag(encoder)}" for modality, encoder in self.encoders.items()]
         if self.images_source is not None:
             parts.append(f"images={self.images_tag}")
+        if self.pre_transform is not None:
+            words = re.sub(r" at 0x[0-9a-fA-F]+", "", repr(self.pre_transform))
+            parts.append(f"pre={hashlib.sha256(words.encode()).hexdigest()[:8]}")
         return "_".join(part for part in parts if part) + ".pt"
-
-    @property
-    def has_download(self) -> bool:
-        return len(self.files) > 0
 
     @property
     def has_process(self) -> bool:
@@ -212,6 +292,11 @@ class KGDataset(Content, Processed):
     def revision(self) -> str:
         r"""What else the processed file depends on, fit for its name."""
         return ""
+
+    @property
+    def incomplete(self) -> str | None:
+        r"""A warning, if facts that were published are not there."""
+        return None
 
     @property
     def num_relations(self) -> int:
@@ -228,34 +313,225 @@ class KGDataset(Content, Processed):
         r"""The name of each relation, for people."""
         return self._data.rel_names
 
-    def download(self) -> None:
-        self.raw.check()
+    # What a dataset implements:
+
+    def read(self) -> Record:
+        r"""Reads the facts. To be implemented."""
+        raise NotImplementedError
+
+    def read_texts(self, data: Data) -> list[str | None]:
+        r"""Reads the text of each entity."""
+        raise NotImplementedError
+
+    def read_literals(self) -> Literals:
+        r"""Reads the numeric literals: entities (by any of their names),
+        attributes and values. Those of other entities are left out later.
+        """
+        raise NotImplementedError
+
+    def read_aliases(self) -> Iterable[tuple[str, str]]:
+        r"""Reads pairs of an identifier and another name, see
+        :class:`~torch_imf.data.NameIndex`.
+        """
+        return ()
+
+    def read_images(self, names: NameIndex) -> Sequence[object]:
+        r"""Finds the images of each entity."""
+        folder, raw = self.raw.path("images"), self.raw
+        if self.images_source is not None:
+            return locate_images(self.images_source, names, raw.disk_path("unpacked"))
+        if osp.isdir(folder):
+            return find_images(folder, names)
+        if self._may_have("images"):
+            return self._fetch_images(names)
+        other = f", or move them to '{folder}'" if raw.disk_path("images") == folder else ""
+        raise ValueError(
+            f"There are no images of '{self.__class__.__name__}'. Please pass the folder that "
+            f"holds them as 'images'{other}, named by entity (as in '{names.example()}.jpg')"
+        )
+
+    def default_encoder(self, modality: str) -> Encoder | None:
+        r"""Returns the encoder that :obj:`"auto"` stands for."""
+        if modality not in self.modalities:
+            return None
+        if modality != "visual":
+            return TfidfEncoder() if modality == "text" else NumericEncoder()
+        if self._may_have("visual"):
+            try:
+                return FeatureFile(*self.raw.fetch("visual"), strict=False)
+            except RuntimeError as e:
+                warnings.warn(f"The dataset is used without images: {e}", stacklevel=5)
+        return None
+
+    # What it gives to its user beside the graph:
+
+    def texts(self) -> list[str | None]:
+        r"""Returns the text of each entity, :obj:`None` for one without."""
+        self._check_modality("text")
+        self.raw.fetch("text")
+        return self.read_texts(self._data)
+
+    def literals(self) -> tuple[Tensor, list[str], Tensor]:
+        r"""Returns the numeric literals of the entities of this graph: rows of
+        entities, attributes, and values.
+        """
+        self._check_modality("numeric")
+        self.raw.fetch("numeric")
+        return self._find_literals(self.names())
+
+    def images(self) -> Sequence[object]:
+        r"""Returns the image files of each entity, :obj:`None` for one
+        without.
+        """
+        self._check_modality("visual")
+        return self.read_images(self.names())
+
+    def names(self, data: Data | None = None) -> NameIndex:
+        r"""Returns the index that finds entities by all their names."""
+        self.raw.fetch("names")
+        return NameIndex((data or self._data).node_ids, self.read_aliases())
+
+    def summary(self) -> Summary:
+        r"""Returns how much of what there is: facts, and features of each
+        modality.
+        """
+        settings = ", ".join(f"'{x}'" for x in (self.version, self.scheme) if x is not None)
+        return Summary.of(self._data, f"{self.__class__.__name__} ({settings})", self.incomplete)
+
+    # How it is made:
 
     def build(self) -> Data:
         r"""Returns the graph as it is saved: read, checked, encoded and
         transformed.
         """
-        data = self.read()
-        if self.split == "clean":
+        data = self.read().to_data()
+        if self.scheme == "clean":
             data = clean_split(data)
         validate(data)  # Before encoders spend their time on it.
-        add_features(self, data)
+        self.encode(data)
         validate(data)
         return data if self.pre_transform is None else self.pre_transform(data)
 
+    def encode(self, data: Data) -> None:
+        r"""Runs the encoders and adds :obj:`x_<modality>`,
+        :obj:`<modality>_mask` and :obj:`encoders[<modality>]` to the graph.
+
+        Raises:
+            ValueError: If features do not have one finite row per entity, or
+                no entity is left that has a modality.
+        """
+        # What is missing is found before encoders spend their time, and the largest features come
+        # last, when the others have given back what they needed on the way:
+        encoders = {
+            modality: encoder
+            for modality in ("text", "numeric", "visual")
+            if (encoder := self.encoders[modality]) is not None
+        }
+        names = cache(lambda: self.names(data))  # Read once, and only if entities go by names.
+        inputs = {modality: self._inputs(modality, data, names) for modality in encoders}
+        for modality, encoder in encoders.items():
+            x, keep = run_encoder(modality, encoder, *inputs[modality])
+            data[f"x_{modality}"] = x
+            data[f"{modality}_mask"] = keep
+            data.encoders = {**data.get("encoders", {}), modality: record_of(encoder)}
+
     def process(self) -> None:
-        self.download()  # Checks files that were put in place by hand.
+        self.raw.check()  # Also what was put in place by hand.
         data = self.build()
         with replacing(self.processed_paths[0]) as file:
-            # As `self.save()`, which holds two copies of all features on the way:
-            torch.save((data.to_dict(), None, data.__class__), file)
+            # As `self.save()`, which holds one more copy of all features, and writes in place:
+            torch.save(data.to_dict(), file)
+
+    def _process(self) -> None:
+        # In place of PyG's, which unpickles a file that tells the 'pre_transform': our name does.
+        path = self.processed_paths[0]
+        if fs.exists(path) and not self.force_reload:
+            return
+        with locked(self.root):
+            if self.force_reload or not fs.exists(path):
+                if self.log and "PYTEST_CURRENT_TEST" not in os.environ:
+                    print("Processing...", file=sys.stderr)
+                fs.makedirs(self.processed_dir, exist_ok=True)
+                self.process()
+
+    def load(self, path: str, data_cls: type[BaseData] = Data) -> None:
+        try:
+            with fsspec.open(path, "rb") as file:
+                self.data = data_cls.from_dict(torch.load(file, weights_only=True))
+        except (pickle.UnpicklingError, RuntimeError, EOFError, AttributeError) as e:
+            # Of a file that is no pickle, PyTorch advises to run what it says.
+            reason = "" if isinstance(e, pickle.UnpicklingError) else f" ({e})"
+            raise RuntimeError(
+                f"'{path}' is damaged, pass 'force_reload=True' to process the dataset again"
+                f"{reason}"
+            ) from e
+
+    def _inputs(
+        self, modality: str, data: Data, names: Callable[[], NameIndex]
+    ) -> tuple[Sequence[object], list[bool]]:
+        # What the encoder of a modality is called with, and which entities have this modality.
+        num_nodes = len(data.node_ids)
+        if isinstance(self.encoders[modality], FeatureFile):
+            return [names()], [True] * num_nodes
+        if modality == "numeric":
+            index, attributes, values = self._find_literals(names())
+            mask = torch.zeros(num_nodes, dtype=torch.bool)
+            mask[index] = True
+            return [index, attributes, values, num_nodes], mask.tolist()
+        entries: Sequence[object] = (
+            self.read_texts(data) if modality == "text" else self.read_images(names())
+        )
+        return [entries], [entry is not None for entry in entries]
+
+    def _find_literals(self, names: NameIndex) -> tuple[Tensor, list[str], Tensor]:
+        # Those of entities that are in the graph.
+        nodes, attributes, values = self.read_literals()
+        index = names(nodes)
+        known = (index >= 0).nonzero().view(-1)
+        attributes = [attributes[i] for i in known.tolist()]
+        return index[known], attributes, torch.tensor(values, dtype=torch.double)[known]
+
+    def _check_modality(self, modality: str) -> None:
+        if modality not in self.modalities:
+            raise ValueError(
+                f"'{self.__class__.__name__}' has no {CONTENT[modality]}. Pass '{modality}=None', "
+                f"or a file of features"
+            )
+
+    def _may_have(self, group: str) -> bool:
+        # Whether what only mirrors have is there or may be fetched.
+        return self.raw.has(group) or (group in self.files and mirror("") is not None)
+
+    def _fetch_images(self, names: NameIndex) -> list[list[str] | None]:
+        # Brings the images that a mirror lists into the folder of raw files.
+        (index,) = self.raw.fetch("images")
+        base = self.raw.disk_path("mirror")
+        with self.raw.lock():
+            for _, file in read_rows(index, 2, header=True):
+                path, source = osp.join(base, file), mirror(file)
+                if osp.exists(path):
+                    continue
+                try:
+                    content = retrieve(source or "")
+                except (OSError, ValueError) as e:
+                    raise RuntimeError(
+                        f"The image '{file}' is not in '{base}', and cannot be fetched from the "
+                        f"mirror that TORCH_IMF_MIRROR is to name (got {source}): {e}"
+                    ) from e
+                with replacing(path) as out:
+                    out.write(content)
+        if not osp.exists(index):  # On another file system.
+            content, index = read_bytes(index), osp.join(base, osp.basename(index))
+            with replacing(index) as out:
+                out.write(content)
+        return find_images(index, names, base)
 
     def __repr__(self) -> str:
         settings = [f"num_relations={self.num_relations}"]
         if self.version is not None and self.version != self.versions[0]:
             settings.append(f"version='{self.version}'")
-        if self.split != SPLITS[0]:
-            settings.append(f"split='{self.split}'")
+        if self.scheme != SCHEMES[0]:
+            settings.append(f"scheme='{self.scheme}'")
         if self.incomplete is not None:
             settings.append("incomplete=True")
         settings += [
@@ -264,12 +540,42 @@ class KGDataset(Content, Processed):
         return f"{self.__class__.__name__}({self._data.num_nodes}, {', '.join(settings)})"
 
 
-def choose(name: str, value: str | None, choices: tuple[str, ...]) -> str | None:
-    r"""Returns one of some choices, the first of them for :obj:`None`.
+def validate(data: Data) -> None:
+    r"""Raises a :class:`ValueError` that says what is wrong with the data of
+    a :class:`KGDataset`, if anything is.
 
-    Raises:
-        ValueError: If it is not one of them.
+    Args:
+        data (Data): The graph to look at.
     """
+    check_graph(data)
+    for name in MASKS:
+        if not data[name].any():
+            raise ValueError(f"The split of '{name}' is empty")
+
+    splits = torch.stack([data.train_mask, data.val_mask, data.test_mask]).sum(dim=0)
+    if not (splits == 1).all():
+        edge = int((splits != 1).nonzero()[0])
+        raise ValueError(f"Fact {edge} is in {int(splits[edge])} splits rather than in one")
+
+    check_range("edge_type", data.edge_type, data.num_relations, "relations")
+    for name in ("node_ids", "node_names", "rel_ids", "rel_names"):
+        size = data.num_nodes if name.startswith("node") else data.num_relations
+        if len(data[name]) != size:
+            raise ValueError(f"'{name}' needs {size} entries (got {len(data[name])})")
+        if name.endswith("ids") and len(set(data[name])) != size:
+            raise ValueError(f"'{name}' holds an identifier twice")
+
+    for modality, x in modalities(data)[0].items():
+        if x.dtype != torch.float32:
+            raise ValueError(f"'x_{modality}' needs to be of type float32 (got {x.dtype})")
+        if f"{modality}_mask" not in data:
+            raise ValueError(f"'x_{modality}' has no '{modality}_mask'")
+        rows = nonzero_rows(x)[~data[f"{modality}_mask"]]
+        if rows.any():
+            raise ValueError(f"'x_{modality}' is not zero in {int(rows.sum())} masked rows")
+
+
+def _choose(name: str, value: str | None, choices: tuple[str, ...]) -> str | None:
     if value is None:
         return choices[0] if choices else None
     if value not in choices:

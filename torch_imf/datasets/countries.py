@@ -6,13 +6,12 @@ from pathlib import Path
 from torch_geometric.data import Data
 
 from torch_imf.data.names import NameIndex
-from torch_imf.datasets.base import KGDataset
+from torch_imf.datasets.base import KGDataset, Record, Stats
 from torch_imf.datasets.encoder import Encoder
-from torch_imf.datasets.graph import build_graph
-from torch_imf.datasets.io import read_literals, read_text, split_rows
-from torch_imf.datasets.triples import index_triples
+from torch_imf.datasets.raw import Literals, index_facts, read_literals
 from torch_imf.encoders import NumericEncoder, PixelEncoder, TfidfEncoder
 from torch_imf.io.images import read_image
+from torch_imf.io.tables import read_rows
 
 FOLDER = osp.join(osp.dirname(osp.realpath(__file__)), "files", "countries")
 
@@ -30,57 +29,16 @@ class Countries(KGDataset):
     Facts, texts and flags are released under `CC0-1.0
     <https://creativecommons.org/publicdomain/zero/1.0/>`_.
 
-    Args:
-        root (str, optional): The folder to keep the processed file in.
-            Without it, the graph is built in memory, in about a second.
-            (default: :obj:`None`)
-        version (str, optional): There is only one. (default: :obj:`None`)
-        split (str, optional): :obj:`"original"` or :obj:`"clean"`, which are
-            the same facts. (default: :obj:`"original"`)
-        text (callable or str, optional): The encoder of the texts (name and
-            description), :obj:`TfidfEncoder(channels=512)` for :obj:`"auto"`.
-            :obj:`None` leaves them out. (default: :obj:`"auto"`)
-        visual (callable or str, optional): The encoder of the flags,
-            :obj:`PixelEncoder()` for :obj:`"auto"`. It is given
-            :class:`torch.uint8` tensors of shape :obj:`[3, 24, 36]`, or the
-            files of :obj:`images`. :obj:`None` leaves them out.
-            (default: :obj:`"auto"`)
-        numeric (callable or str, optional): The encoder of the numeric
-            literals, :obj:`NumericEncoder()` for :obj:`"auto"`. :obj:`None`
-            leaves them out. (default: :obj:`"auto"`)
-        images (str, optional): A folder of flags to take instead of those
-            drawn here, named by country code (:obj:`fr.png`), see
-            :class:`KGDataset`. (default: :obj:`None`)
-        transform (callable, optional): A function applied to the data at every
-            access. (default: :obj:`None`)
-        pre_transform (callable, optional): A function applied to the data
-            before it is saved. (default: :obj:`None`)
-        force_reload (bool, optional): Whether to build the processed file
-            again. (default: :obj:`False`)
-
-    **STATS:**
-
-    .. list-table::
-        :widths: 10 10 10 10 10 10 10 10
-        :header-rows: 1
-
-        * - #entities
-          - #relations
-          - #train
-          - #val
-          - #test
-          - with description
-          - with numbers
-          - with images
-        * - 725
-          - 9
-          - 1,663
-          - 209
-          - 209
-          - 725
-          - 399
-          - 197
+    Arguments are those of :class:`KGDataset`, with these differences: without
+    :obj:`root`, the graph is built in memory, in about a second; :obj:`text` is
+    :obj:`TfidfEncoder(channels=512)` and :obj:`visual` is :obj:`PixelEncoder()`
+    for :obj:`"auto"`. An encoder of images is given :class:`torch.uint8`
+    tensors of shape :obj:`[3, 24, 36]`, or the files of :obj:`images`, a folder
+    of flags to take instead of those drawn here, named by country code
+    (:obj:`fr.png`).
     """
+
+    stats = {None: Stats(725, 9, 1_663, 209, 209, text=725, numeric=399, visual=197)}
 
     @property
     def revision(self) -> str:
@@ -95,23 +53,19 @@ class Countries(KGDataset):
             return PixelEncoder()
         return TfidfEncoder(channels=512) if modality == "text" else NumericEncoder()
 
-    def read(self) -> Data:
+    def read(self) -> Record:
         nodes = self._read_entities()
-        node_index = {node: i for i, node in enumerate(nodes)}
         path = osp.join(FOLDER, "triples.tsv")
-        rows = split_rows(read_text(path), path, columns=4, header=True)
+        rows = read_rows(path, 4, header=True)
         rel_ids = sorted({row[1] for row in rows})
-        rel_index = {rel: i for i, rel in enumerate(rel_ids)}
-        triples = index_triples([row[:3] for row in rows], node_index, rel_index, path, offset=2)
-        splits = [
-            triples[:, [row[3] == split for row in rows]] for split in ["train", "val", "test"]
-        ]
-        return build_graph(splits, list(nodes), [name for name, _ in nodes.values()], rel_ids)
+        facts = index_facts([row[:3] for row in rows], list(nodes), rel_ids, path, first=2)
+        splits = [facts[:, [row[3] == split for row in rows]] for split in ("train", "val", "test")]
+        return Record(splits, list(nodes), rel_ids, [name for name, _ in nodes.values()])
 
     def read_texts(self, data: Data) -> list[str | None]:
         return [f"{name}. {text}" for name, text in self._read_entities().values()]
 
-    def read_literals(self) -> tuple[list[str], list[str], list[float]]:
+    def read_literals(self) -> Literals:
         return read_literals(osp.join(FOLDER, "numbers.tsv"), header=True)
 
     def read_images(self, names: NameIndex) -> Sequence[object]:
@@ -129,6 +83,5 @@ class Countries(KGDataset):
         return [(node, node[8:]) for node in nodes if node.startswith("country:")]
 
     def _read_entities(self) -> dict[str, list[str]]:
-        path = osp.join(FOLDER, "entities.tsv")
-        rows = split_rows(read_text(path), path, columns=3, header=True)
+        rows = read_rows(osp.join(FOLDER, "entities.tsv"), 3, header=True)
         return {node: texts for node, *texts in rows}

@@ -2,12 +2,18 @@ from collections.abc import Iterable
 
 from torch_geometric.data import Data
 
-from torch_imf.datasets.base import KGDataset
+from torch_imf.datasets.base import KGDataset, Record, Stats
 from torch_imf.datasets.freebase import TEXTS, FreebaseTexts, local_name, read_mmkb_names
-from torch_imf.datasets.graph import build_graph
-from torch_imf.datasets.io import read_literals, read_text, split_rows
-from torch_imf.datasets.sources import raw_files
-from torch_imf.datasets.triples import IMF, OPENKE, read_named, read_openke
+from torch_imf.datasets.raw import (
+    IMF,
+    OPENKE,
+    Literals,
+    raw_files,
+    read_literals,
+    read_named,
+    read_openke,
+)
+from torch_imf.io.tables import read_rows
 
 
 class DB15K(KGDataset):
@@ -31,7 +37,7 @@ class DB15K(KGDataset):
       is memory. The order of training rows may differ from the release.
 
     Scores on one of them cannot be compared with scores on the other. Models
-    are to be selected on :obj:`split="clean"`, which is without repetitions:
+    are to be selected on :obj:`scheme="clean"`, which is without repetitions:
     its test facts are the distinct ones of the version, :obj:`"mmrns"` gets a
     new set of validation facts.
 
@@ -50,43 +56,13 @@ class DB15K(KGDataset):
 
     Arguments are those of :class:`KGDataset`. Facts are from DBpedia
     (CC BY-SA).
-
-    **STATS:**
-
-    .. list-table::
-        :widths: 10 10 10 10 10 10 10 10 10
-        :header-rows: 1
-
-        * - version
-          - #entities
-          - #relations
-          - #train
-          - #val
-          - #test
-          - with description
-          - with numbers
-          - with images
-        * - mmrns
-          - 12,842
-          - 279
-          - 79,222
-          - 9,904
-          - 9,902
-          - 12,839
-          - 10,971
-          - 269
-        * - imf
-          - 12,842
-          - 279
-          - 69,319
-          - 9,903
-          - 19,806
-          - 12,839
-          - 10,971
-          - 269
     """
 
     versions = ("mmrns", "imf")
+    stats = {
+        "mmrns": Stats(12_842, 279, 79_222, 9_904, 9_902, 12_839, 10_971, 269),
+        "imf": Stats(12_842, 279, 69_319, 9_903, 19_806, 12_839, 10_971, 269),
+    }
     files = {
         "mmrns": [raw_files(*(f"DB15K/AdaMF-MAT/{file}.txt" for file in OPENKE))],
         # The same training facts, in another order and in the release's own:
@@ -101,20 +77,19 @@ class DB15K(KGDataset):
         "images": [raw_files("DB15K/derived/entity2image.tsv")],
     }
 
-    def read(self) -> Data:
+    def read(self) -> Record:
         read = read_openke if self.version == "mmrns" else read_named
-        node_ids, rel_ids, splits = read(self.raw.fetch(str(self.version)))
-        names = [[local_name(x) for x in ids] for ids in (node_ids, rel_ids)]
-        return build_graph(splits, node_ids, names[0], rel_ids, names[1])
+        splits, node_ids, rel_ids = read(self.raw.fetch(str(self.version)))
+        names, rel_names = (list(map(local_name, ids)) for ids in (node_ids, rel_ids))
+        return Record(splits, node_ids, rel_ids, names, rel_names)
 
     def read_texts(self, data: Data) -> list[str | None]:
         texts = FreebaseTexts(self.raw)
-        path = self.raw.path("IMF/entity2fb.txt")
-        rows = split_rows(read_text(path), path, columns=3, sep=" ")
+        rows = read_rows(self.raw.path("IMF/entity2fb.txt"), 3, sep=" ")
         freebase = {node: other for node, other, _ in rows}
         return texts.describe(data, map(freebase.get, data.node_ids))
 
-    def read_literals(self) -> tuple[list[str], list[str], list[float]]:
+    def read_literals(self) -> Literals:
         path = self.raw.path("Literal_KGs/DB15k_Numeric_triples_processed.txt")
         nodes, attributes, values = read_literals(path)
         # Written as CSV, where a name that holds quotes is quoted, and these are doubled:

@@ -4,8 +4,7 @@ import torch
 from torch import Generator, Tensor
 from torch_geometric.data import Data
 
-from torch_imf.datasets.base import KGDataset
-from torch_imf.datasets.graph import build_graph
+from torch_imf.datasets.base import KGDataset, Record
 
 # Modality -> (its relation, the number of classes, the size of its features).
 MODALITIES = {
@@ -78,8 +77,13 @@ class FakeMMKG(KGDataset):
 
         self.sizes = (num_nodes, missing, seed)
         super().__init__(
-            *(root, None, "original", None, None, None, None),
-            *(transform, pre_transform, force_reload),
+            root,
+            text=None,
+            visual=None,
+            numeric=None,
+            transform=transform,
+            pre_transform=pre_transform,
+            force_reload=force_reload,
         )
 
     @property
@@ -87,7 +91,7 @@ class FakeMMKG(KGDataset):
         num_nodes, missing, seed = self.sizes
         return f"nodes={num_nodes}_missing={missing}_seed={seed}"
 
-    def read(self) -> Data:
+    def read(self) -> Record:
         num_nodes, missing, seed = self.sizes
         generator = torch.Generator().manual_seed(seed)
         num_things = num_nodes - sum(size for _, size, _ in MODALITIES.values())
@@ -103,7 +107,7 @@ class FakeMMKG(KGDataset):
         parts = [torch.zeros_like(things), divide(num_things, 0, generator)]
 
         names = [f"thing {i}" for i in range(num_things)]
-        features = {}
+        self.features: dict[str, Tensor] = {}
         for rel, (modality, (_, num_classes, channels)) in enumerate(MODALITIES.items(), start=2):
             # Things in random order: one per class that is always known, those
             # that have the modality, and at last those that lack it.
@@ -123,16 +127,17 @@ class FakeMMKG(KGDataset):
             x = torch.zeros(num_nodes, channels)
             x[has] = prototype[target[has]] + 0.3 * noise[has]
             x[len(names) : len(names) + num_classes] = prototype
-            features[modality] = x
+            self.features[modality] = x
             names += [f"{MODALITIES[modality][0][4:]} {i}" for i in range(num_classes)]
 
         facts, part = torch.cat(triples, dim=1), torch.cat(parts)
         rel_names = ["next_to", "after", *(rel for rel, _, _ in MODALITIES.values())]
-        data = build_graph([facts[:, part == i] for i in range(3)], names, names, rel_names)
-        for modality, x in features.items():
+        return Record([facts[:, part == i] for i in range(3)], names, rel_names)
+
+    def encode(self, data: Data) -> None:
+        for modality, x in self.features.items():
             data[f"x_{modality}"] = x
             data[f"{modality}_mask"] = (x != 0).any(dim=-1)
-        return data
 
 
 def divide(size: int, num_known: int, generator: Generator) -> Tensor:

@@ -2,15 +2,22 @@ from collections.abc import Iterable
 
 from torch_geometric.data import Data
 
-from torch_imf.datasets.base import KGDataset
+from torch_imf.datasets.base import KGDataset, Record, Stats
 from torch_imf.datasets.freebase import TEXTS, FreebaseTexts
-from torch_imf.datasets.graph import build_graph
-from torch_imf.datasets.io import read_literals, read_pairs
-from torch_imf.datasets.sources import RawFile, raw_files
-from torch_imf.datasets.triples import IMF, OPENKE, read_named, read_openke
+from torch_imf.datasets.raw import (
+    IMF,
+    OPENKE,
+    Groups,
+    Literals,
+    raw_files,
+    read_literals,
+    read_named,
+    read_openke,
+)
+from torch_imf.io.tables import read_rows
 
 LABELS = raw_files("FB15K/kg-bert/FB15k_mid2name.txt", "FB15K/villmow/entity2wikidata.json")
-MODALITIES: dict[str, list[list[RawFile]]] = {
+MODALITIES: Groups = {
     "text": [TEXTS],
     "numeric": [raw_files("FB15K/MMKB/FB15K_NumericalTriples.txt")],
     "names": [raw_files("FB15K/MMKB/FB15K_ImageIndex.txt")],
@@ -29,7 +36,7 @@ class FreebaseDataset(KGDataset):
         Freebase.
         """
         wikidata = FreebaseTexts(self.raw).wikidata
-        names = read_pairs(self.raw.path("kg-bert/FB15k_mid2name.txt"))
+        names = dict(read_rows(self.raw.path("kg-bert/FB15k_mid2name.txt"), 2))
         return [
             wikidata[node]["label"] if node in wikidata else names[node].replace("_", " ")
             for node in node_ids
@@ -39,11 +46,11 @@ class FreebaseDataset(KGDataset):
         texts = FreebaseTexts(self.raw)
         return texts.describe(data, data.node_ids)
 
-    def read_literals(self) -> tuple[list[str], list[str], list[float]]:
+    def read_literals(self) -> Literals:
         return read_literals(self.raw.path("MMKB/FB15K_NumericalTriples.txt"))
 
     def read_aliases(self) -> Iterable[tuple[str, str]]:
-        return read_pairs(self.raw.path("MMKB/FB15K_ImageIndex.txt")).items()
+        return dict(read_rows(self.raw.path("MMKB/FB15K_ImageIndex.txt"), 2)).items()
 
 
 class FB15K(FreebaseDataset):
@@ -72,50 +79,20 @@ class FB15K(FreebaseDataset):
     Texts, literals and images are those of :class:`FB15K237`; arguments are
     those of :class:`KGDataset`. Facts and literals are from Freebase (CC BY),
     descriptions from Wikidata (CC0) and Wikipedia (CC BY-SA).
-
-    **STATS:**
-
-    .. list-table::
-        :widths: 10 10 10 10 10 10 10 10 10
-        :header-rows: 1
-
-        * - version
-          - #entities
-          - #relations
-          - #train
-          - #val
-          - #test
-          - with description
-          - with numbers
-          - with images
-        * - bordes
-          - 14,951
-          - 1,345
-          - 483,142
-          - 50,000
-          - 59,071
-          - 14,928
-          - 12,493
-          - 280
-        * - imf
-          - 14,951
-          - 1,345
-          - 414,549
-          - 59,221
-          - 118,443
-          - 14,928
-          - 12,493
-          - 280
     """
 
     versions = ("bordes", "imf")
+    stats = {
+        "bordes": Stats(14_951, 1_345, 483_142, 50_000, 59_071, 14_928, 12_493, 280),
+        "imf": Stats(14_951, 1_345, 414_549, 59_221, 118_443, 14_928, 12_493, 280),
+    }
     files = {
         "bordes": [[*raw_files(*(f"FB15K/OpenKE/{file}.txt" for file in OPENKE)), *LABELS]],
         "imf": [[*raw_files(*(f"FB15K/IMF/{file}.txt" for file in IMF)), *LABELS]],
         **MODALITIES,
     }
 
-    def read(self) -> Data:
+    def read(self) -> Record:
         read = read_openke if self.version == "bordes" else read_named
-        node_ids, rel_ids, splits = read(self.raw.fetch(str(self.version)))
-        return build_graph(splits, node_ids, self.read_names(node_ids), rel_ids)
+        splits, node_ids, rel_ids = read(self.raw.fetch(str(self.version)))
+        return Record(splits, node_ids, rel_ids, self.read_names(node_ids))

@@ -1,10 +1,10 @@
-from torch_geometric.data import Data
+import io
+import tarfile
 
+from torch_imf.datasets.base import Record, Stats
 from torch_imf.datasets.fb15k import LABELS, MODALITIES, FreebaseDataset
-from torch_imf.datasets.graph import build_graph
-from torch_imf.datasets.io import read_tar
-from torch_imf.datasets.sources import raw_files
-from torch_imf.datasets.triples import number_triples
+from torch_imf.datasets.raw import number_facts, raw_files
+from torch_imf.io.atomic import read_bytes
 
 MEMBERS = ["train.txt", "valid.txt", "test.txt"]
 
@@ -35,51 +35,30 @@ class FB15K237(FreebaseDataset):
     .. note::
         Files come from the mirror that the environment variable
         :obj:`TORCH_IMF_MIRROR` names, or from their repositories at a pinned
-        commit, see :meth:`torch_imf.datasets.download.download`.
+        commit, see :meth:`torch_imf.io.download.download`.
 
     Arguments are those of :class:`KGDataset`. Facts and literals are from
     Freebase (CC BY), descriptions from Wikidata (CC0) and Wikipedia
     (CC BY-SA).
-
-    **STATS:**
-
-    .. list-table::
-        :widths: 10 10 10 10 10 10 10 10 10
-        :header-rows: 1
-
-        * - version
-          - #entities
-          - #relations
-          - #train
-          - #val
-          - #test
-          - with description
-          - with numbers
-          - with images
-        * - standard
-          - 14,541
-          - 237
-          - 272,115
-          - 17,535
-          - 20,466
-          - 14,539
-          - 12,402
-          - 280
     """
 
     versions = ("standard",)
+    stats = {"standard": Stats(14_541, 237, 272_115, 17_535, 20_466, 14_539, 12_402, 280)}
     files = {
         "standard": [[*raw_files("FB15K-237/ConvE/FB15k-237.tar.gz"), *LABELS]],
         **MODALITIES,
     }
 
-    def read(self) -> Data:
+    def read(self) -> Record:
         path = self.raw.path("ConvE/FB15k-237.tar.gz")
-        node_index: dict[str, int] = {}
-        rel_index: dict[str, int] = {}
-        splits = [
-            number_triples(content, node_index, rel_index, f"{path}:{name}")
-            for name, content in zip(MEMBERS, read_tar(path, MEMBERS), strict=True)
-        ]
-        node_ids = list(node_index)
-        return build_graph(splits, node_ids, self.read_names(node_ids), list(rel_index))
+        nodes: dict[str, int] = {}
+        rels: dict[str, int] = {}
+        splits = []
+        with tarfile.open(fileobj=io.BytesIO(read_bytes(path))) as archive:
+            for name in MEMBERS:  # In memory: no name inside of it can touch the file system.
+                file = archive.extractfile(name)
+                assert file is not None
+                lines = io.TextIOWrapper(file, "utf-8")
+                rows = (line.rstrip("\n").split("\t") for line in lines)
+                splits.append(number_facts(rows, nodes, rels))
+        return Record(splits, list(nodes), list(rels), self.read_names(list(nodes)))

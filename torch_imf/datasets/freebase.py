@@ -6,9 +6,9 @@ from urllib.parse import unquote
 
 from torch_geometric.data import Data
 
-from torch_imf.datasets.io import read_links, read_pairs, read_text, split_rows
-from torch_imf.datasets.raw import RawFolder
-from torch_imf.datasets.sources import raw_files
+from torch_imf.datasets.raw import RawFolder, raw_files, read_links
+from torch_imf.io.atomic import read_bytes
+from torch_imf.io.tables import read_rows
 
 TEXTS = raw_files("FB15K/StAR/fb-entity2text-new.txt", "FB15K/villmow/entity2wikidata.json")
 
@@ -34,14 +34,14 @@ class FreebaseTexts:
         r"""The entries of Wikidata by Freebase id."""
         path = self.raw.path("villmow/entity2wikidata.json")
         try:
-            return json.loads(read_text(path))
-        except json.JSONDecodeError as e:
+            return json.loads(read_bytes(path))
+        except ValueError as e:
             raise ValueError(f"'{path}' is damaged, please fetch it anew ({e})") from e
 
     @cached_property
     def sentences(self) -> dict[str, str]:
         r"""Names and first sentences by Freebase id."""
-        return read_pairs(self.raw.path("StAR/fb-entity2text-new.txt"))
+        return dict(read_rows(self.raw.path("StAR/fb-entity2text-new.txt"), 2))
 
     def __call__(self, node: str | None) -> tuple[str, str]:
         r"""Returns the short description and the first sentence of an entity
@@ -76,8 +76,7 @@ def read_mmkb_names(raw: RawFolder, name: str) -> Iterator[tuple[str, str]]:
     r"""Reads the keys of images and the Freebase ids that MMKB gives to the
     entities of a graph. An entity may have several of either.
     """
-    path = raw.path(f"MMKB/{name}_ImageIndex.txt")
-    yield from ((node, key) for node, key in split_rows(read_text(path), path, columns=2))
+    yield from ((node, key) for node, key in read_rows(raw.path(f"MMKB/{name}_ImageIndex.txt"), 2))
     yield from read_links(raw.path(f"MMKB/{name}_SameAsLink.txt"))
 
 
@@ -88,7 +87,7 @@ def read_table(path: str) -> dict[str, list[str]]:
     Raises:
         ValueError: If a line cannot be read.
     """
-    rows = split_rows(read_text(path), path, columns=4, header=True)
+    rows = read_rows(path, 4, header=True)
     return {node: [tidy(text) for text in texts] for node, *texts in rows}
 
 

@@ -1,9 +1,8 @@
 from collections.abc import Iterable
 
 from torch_imf.datasets.base import KGDataset
-from torch_imf.datasets.io import read_text, split_rows
-from torch_imf.datasets.sources import RawFile, raw_files
-from torch_imf.datasets.triples import OPENKE
+from torch_imf.datasets.raw import OPENKE, Groups, raw_files
+from torch_imf.io.tables import read_rows
 
 
 class MKG(KGDataset):
@@ -17,14 +16,13 @@ class MKG(KGDataset):
 
     def read_links(self) -> dict[str, str]:
         r"""Reads the URI of each entity in DBpedia."""
-        path = self.raw.path("MMRNS/ent_links")
-        return {node: uri for uri, node in split_rows(read_text(path), path, columns=2)}
+        return {node: uri for uri, node in read_rows(self.raw.path("MMRNS/ent_links"), 2)}
 
     def read_aliases(self) -> Iterable[tuple[str, str]]:
         return self.read_links().items()
 
 
-def mkg_files(name: str) -> dict[str, list[list[RawFile]]]:
+def mkg_files(name: str) -> Groups:
     r"""Returns the raw files that MKG-W and MKG-Y have alike."""
     links = raw_files(f"{name}/MMRNS/ent_links")
     return {

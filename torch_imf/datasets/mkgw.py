@@ -1,11 +1,10 @@
 from torch_geometric.data import Data
 
+from torch_imf.datasets.base import Record, Stats
 from torch_imf.datasets.freebase import TEXTS, FreebaseTexts, join, local_name, read_table
-from torch_imf.datasets.graph import build_graph
-from torch_imf.datasets.io import read_text
 from torch_imf.datasets.mkg import MKG, mkg_files
-from torch_imf.datasets.sources import raw_files
-from torch_imf.datasets.triples import read_openke
+from torch_imf.datasets.raw import raw_files, read_openke
+from torch_imf.io.tables import read_lines
 
 
 class MKGW(MKG):
@@ -26,43 +25,23 @@ class MKGW(MKG):
       MobileNetV2 features of 69 flags, and the flags themselves.
 
     Arguments are those of :class:`KGDataset`. Facts are from Wikidata (CC0).
-
-    **STATS:**
-
-    .. list-table::
-        :widths: 10 10 10 10 10 10 10 10
-        :header-rows: 1
-
-        * - version
-          - #entities
-          - #relations
-          - #train
-          - #val
-          - #test
-          - with description
-          - with images
-        * - mmrns
-          - 15,000
-          - 169
-          - 34,196
-          - 4,276
-          - 4,274
-          - 4,200
-          - 69
     """
 
+    stats = {"mmrns": Stats(15_000, 169, 34_196, 4_276, 4_274, text=4_200, visual=69)}
     files = {
         **mkg_files("MKG-W"),
         "mmrns": [[*mkg_files("MKG-W")["mmrns"][0], *raw_files("MKG-W/K-ON/rel_links.txt")]],
         "text": [raw_files("MKG-W/derived/entity2text.tsv"), TEXTS],
     }
 
-    def read(self) -> Data:
-        node_ids, rel_ids, splits = read_openke(self.raw.fetch("mmrns"))
+    def read(self) -> Record:
+        splits, node_ids, rel_ids = read_openke(self.raw.fetch("mmrns"))
         links = self.read_links()
         node_names = [local_name(links[node]) for node in node_ids]
-        rel_names = read_text(self.raw.path("K-ON/rel_links.txt")).splitlines()
-        return build_graph(splits, node_ids, node_names, rel_ids, rel_names)
+        rel_names = [
+            line.rstrip("\r\n") for line in read_lines(self.raw.path("K-ON/rel_links.txt"))
+        ]
+        return Record(splits, node_ids, rel_ids, node_names, rel_names)
 
     def read_texts(self, data: Data) -> list[str | None]:
         if self.raw.taken["text"] == 0:

@@ -2,10 +2,10 @@ from urllib.parse import unquote
 
 from torch_geometric.data import Data
 
+from torch_imf.datasets.base import Record, Stats
 from torch_imf.datasets.freebase import TEXTS, FreebaseTexts, local_name
-from torch_imf.datasets.graph import build_graph
 from torch_imf.datasets.mkg import MKG, mkg_files
-from torch_imf.datasets.triples import read_openke
+from torch_imf.datasets.raw import read_openke
 
 
 class MKGY(MKG):
@@ -26,36 +26,14 @@ class MKGY(MKG):
       MobileNetV2 features of 17 flags, and the flags themselves.
 
     Arguments are those of :class:`KGDataset`. Facts are from YAGO (CC BY).
-
-    **STATS:**
-
-    .. list-table::
-        :widths: 10 10 10 10 10 10 10 10
-        :header-rows: 1
-
-        * - version
-          - #entities
-          - #relations
-          - #train
-          - #val
-          - #test
-          - with description
-          - with images
-        * - mmrns
-          - 15,000
-          - 28
-          - 21,310
-          - 2,665
-          - 2,663
-          - 1,564
-          - 17
     """
 
+    stats = {"mmrns": Stats(15_000, 28, 21_310, 2_665, 2_663, text=1_564, visual=17)}
     files = {**mkg_files("MKG-Y"), "text": [TEXTS]}
 
-    def read(self) -> Data:
-        node_ids, rel_ids, splits = read_openke(self.raw.fetch("mmrns"))
-        return build_graph(splits, node_ids, [local_name(node) for node in node_ids], rel_ids)
+    def read(self) -> Record:
+        splits, node_ids, rel_ids = read_openke(self.raw.fetch("mmrns"))
+        return Record(splits, node_ids, rel_ids, list(map(local_name, node_ids)))
 
     def read_texts(self, data: Data) -> list[str | None]:
         texts = FreebaseTexts(self.raw)

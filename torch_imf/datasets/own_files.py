@@ -2,76 +2,96 @@ import hashlib
 import math
 import os
 import os.path as osp
-from collections.abc import Iterable, Mapping
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from urllib.parse import unquote
 
-from torch_geometric.data import Data
+import torch
+from torch import Tensor
 
+from torch_imf.data.audit import distinct_facts, mark
 from torch_imf.data.names import UNKNOWN
-from torch_imf.datasets.columns import Column
-from torch_imf.datasets.descriptions import read_descriptions
-from torch_imf.datasets.facts import read_facts, split_facts
-from torch_imf.datasets.graph import build_graph
-from torch_imf.datasets.io import short, to_number
-from torch_imf.datasets.lines import where
-from torch_imf.datasets.own_folder import find_splits
+from torch_imf.data.split import first_of
+from torch_imf.datasets.base import Record
 from torch_imf.datasets.own_names import OwnNames
-from torch_imf.datasets.tables import read_table
+from torch_imf.datasets.raw import Literals, number_facts
+from torch_imf.io.rdf import FORMATS, read_rdf
+from torch_imf.io.tables import TABLES, Column, read_table, short, suffix, to_finite, where
 
-SPLITS = ("train", "val", "test")
-FILES = ("triples", "texts", "numeric")
+SHARES = (0.8, 0.1, 0.1)
+NAMES = ("name", "label", "title")
+FACTS = (
+    Column(
+        "head",
+        ("head", "subject", "source", "from", "head_id", "subj", "src", "h", "s")
+        + ("entity1", "e1", "node1", "head_entity", "head_name", "subject_id", "source_id"),
+    ),
+    Column(
+        "relation",
+        ("relation", "predicate", "property", "rel", "relation_id", "pred", "edge", "r", "p")
+        + ("relation_name", "relation_type", "predicate_id", "property_id", "edge_type"),
+    ),
+    Column(
+        "tail",
+        ("tail", "object", "target", "to", "tail_id", "obj", "dst", "t", "o")
+        + ("entity2", "e2", "node2", "tail_entity", "tail_name", "object_id", "target_id"),
+    ),
+)
+TEXTS = (
+    Column("entity", ("entity", "id", "node", "key", "uri", "iri", "entity_id", "node_id", *NAMES)),
+    Column("text", ("text", "description", "abstract", "summary", "comment"), blank=True),
+    Column("name", NAMES, required=False),
+)
 NUMBERS = (
     Column("entity", ("entity", "id", "node", "uri", "subject", "head", "name")),
     Column("attribute", ("attribute", "property", "relation", "predicate", "key")),
     Column("value", ("value", "number", "literal", "object", "tail")),
 )
 
-Path = str | os.PathLike[str]
+Counts = dict[str, int]
 
 
 @dataclass(frozen=True)
 class OwnFiles:
-    r"""The files that a :class:`MultimodalKG` is read from, see
-    :meth:`MultimodalKG.from_files`.
-    """
+    r"""The files that a :class:`MultimodalKG` is read from, and how, see there."""
 
     triples: tuple[str, ...]
     """One file of facts, or those of training, validation and test."""
-    texts: str | None = None
-    images: str | None = None
-    numeric: str | None = None
-    shares: tuple[float, float, float] = (0.8, 0.1, 0.1)
+    texts: str | None
+    images: str | None
+    numbers: str | None
+    shares: tuple[float, float, float] = SHARES
     seed: int = 0
     header: bool | None | Mapping[str, bool] = None
     strict: bool = True
 
     def __post_init__(self) -> None:
-        shares = self.shares
+        shares, header = self.shares, self.header
         numbers = len(shares) == 3 and all(isinstance(x, Real) and x > 0 for x in shares)
         if not numbers or not math.isclose(sum(shares), 1, abs_tol=1e-6):
             raise ValueError(
-                f"Invalid 'split' argument (got {shares}), expected the shares of training, "
+                f"Invalid 'shares' argument (got {shares}), expected the shares of training, "
                 f"validation and test, three positive numbers with a sum of 1"
             )
-        if isinstance(self.header, Mapping) and not set(FILES).issuperset(self.header):
+        if len(self.triples) > 1 and shares != SHARES:
             raise ValueError(
-                f"Invalid 'header' argument (got the keys {list(self.header)}), expected some of "
-                f"{list(FILES)}"
+                f"'shares' divide a single file of facts, and these are divided already: "
+                f"{list(self.triples)}"
             )
-        for value in map(self.header_of, FILES):
-            if not isinstance(value, bool | None):
-                raise ValueError(
-                    f"Invalid 'header' argument (got {value!r}), expected True, False or None"
-                )
-        for path in (*self.triples, self.texts, self.numeric):
-            if path is not None and not osp.isfile(path):
+        keys = {"triples", "texts", "numbers"}
+        values = header.values() if isinstance(header, Mapping) else [header]
+        if (isinstance(header, Mapping) and not keys.issuperset(header)) or not all(
+            isinstance(x, bool | None) for x in values
+        ):
+            raise ValueError(
+                f"Invalid 'header' argument (got {header!r}), expected True, False, None, or a "
+                f"dictionary of these for some of {sorted(keys)}"
+            )
+        for path in self._paths():
+            if not osp.isfile(path):
                 raise ValueError(f"There is no file '{path}'")
-
-    def header_of(self, name: str) -> bool | None:
-        r"""Returns whether the tables of an argument have a header."""
-        return self.header.get(name) if isinstance(self.header, Mapping) else self.header
 
     @property
     def tag(self) -> str:
@@ -79,64 +99,58 @@ class OwnFiles:
         places, sizes and times of the files, and all settings.
         """
         parts = [repr(self)]
-        for path in (*self.triples, self.texts, self.numeric):
-            if path is not None:
-                info = os.stat(path)
-                parts.append(f"{osp.abspath(path)} {info.st_size} {info.st_mtime_ns}")
+        for path in self._paths():
+            info = os.stat(path)
+            parts.append(f"{osp.abspath(path)} {info.st_size} {info.st_mtime_ns}")
         return hashlib.sha256("\n".join(parts).encode(errors="replace")).hexdigest()[:8]
 
-    def read(self) -> Data:
-        r"""Reads facts and names into a graph, with what was left out on the
-        way in :obj:`sources`.
+    def read(self) -> Record:
+        r"""Reads all files, apart from images.
+
+        Raises:
+            ValueError: If a file or a line of it cannot be read.
         """
-        facts, node_ids, rel_ids, counts = read_facts(self.triples, self.header_of("triples"))
-        if len(facts) == 1:
-            facts = split_facts(facts[0], self.shares, len(node_ids), len(rel_ids), self.seed)
-        node_names = list(map(to_label, node_ids))
+        splits, node_ids, rel_ids, sources = read_facts(self.triples, self._header("triples"))
+        if len(splits) == 1:
+            splits = split_facts(splits[0], self.shares, len(node_ids), len(rel_ids), self.seed)
+        names, rel_names = (list(map(to_label, ids)) for ids in (node_ids, rel_ids))
+        texts = literals = None
         if self.texts is not None:
-            names, _, counts[self.texts] = self.read_texts(OwnNames(node_ids))
-            node_names = [name or x for name, x in zip(names, node_names, strict=True)]
-        if self.numeric is not None:
-            names_index = OwnNames(node_ids, zip(node_ids, node_names, strict=True))
-            *_, counts[self.numeric] = self.read_numbers(names_index)
-        data = build_graph(facts, node_ids, node_names, rel_ids, list(map(to_label, rel_ids)))
-        data.sources = counts
-        return data
+            index = OwnNames(node_ids)
+            own_names, texts, sources[self.texts] = self.read_texts(self.texts, index)
+            names = [own or name for own, name in zip(own_names, names, strict=True)]
+        if self.numbers is not None:
+            index = OwnNames(node_ids, zip(node_ids, names, strict=True))
+            literals, sources[self.numbers] = self.read_numbers(self.numbers, index)
+        return Record(splits, node_ids, rel_ids, names, rel_names, texts, literals, sources)
 
     def read_texts(
-        self, names: OwnNames
-    ) -> tuple[list[str | None], list[str | None], dict[str, int]]:
-        r"""Returns the name and the text of each entity, and how many rows
-        there are and how many of them are of :obj:`"unknown"` entities.
+        self, path: str, index: OwnNames
+    ) -> tuple[list[str | None], list[str | None], Counts]:
+        r"""Returns the name and the text (which begins with the name) of each
+        entity, and how many rows there are and how many of them are of
+        :obj:`"unknown"` entities.
 
         Raises:
             ValueError: If the file cannot be read, describes an entity twice
                 in different words or, if strict, one that is not in the graph.
         """
-        assert self.texts is not None
-        node_names: list[str | None] = [None] * len(names)
-        texts: list[str | None] = [None] * len(names)
-        places: dict[int, str] = {}
+        found: dict[int, tuple[str, str, int]] = {}
         counts = {"rows": 0, "unknown": 0}
-        for node, name, text, place in read_descriptions(self.texts, self.header_of("texts")):
-            counts["rows"] += 1
-            row = names.find(node)
-            if row == UNKNOWN:
-                self.refuse(node, place, "texts")
-                counts["unknown"] += 1
-                continue
-            if row in places and (node_names[row] or "", texts[row] or "") != (name, text):
+        for line, (node, text, name) in read_table(path, TEXTS, self._header("texts")):
+            row = self._find(node, index, path, line, "texts", counts)
+            if row in found and found[row][:2] != (name, text):
                 raise ValueError(
-                    f"{place}: {short(node)} has another text already ({places[row]}). Please "
-                    f"join them into one"
+                    f"{where(path, line)}: {short(node)} has another text already "
+                    f"({where(path, found[row][2])}). Please join them into one"
                 )
-            places[row] = place
-            node_names[row], texts[row] = name or None, text or None
-        return node_names, texts, counts
+            if row != UNKNOWN:
+                found[row] = (name, text, line)
+        rows = [found.get(row, ("", "", 0)) for row in range(len(index))]
+        texts = [". ".join(part for part in (name, text) if part) or None for name, text, _ in rows]
+        return [name or None for name, *_ in rows], texts, counts
 
-    def read_numbers(
-        self, names: OwnNames
-    ) -> tuple[list[str], list[str], list[float], dict[str, int]]:
+    def read_numbers(self, path: str, index: OwnNames) -> tuple[Literals, Counts]:
         r"""Returns entities, attributes and values of numeric literals, and
         counts as :meth:`read_texts` does.
 
@@ -144,71 +158,161 @@ class OwnFiles:
             ValueError: If the file cannot be read, a value is neither a finite
                 number nor a date or, if strict, an entity is not in the graph.
         """
-        assert self.numeric is not None
         nodes, attributes, values = [], [], []
         counts = {"rows": 0, "unknown": 0}
-        rows = read_table(self.numeric, NUMBERS, self.header_of("numeric"))
-        for line, (node, attribute, text) in rows:
-            counts["rows"] += 1
-            value = to_number(text)
-            if not math.isfinite(value):
-                header = ". If this is a header, pass 'header={\"numeric\": True}'"
-                hint = header if counts["rows"] == 1 else ""
-                raise ValueError(
-                    f"{where(self.numeric, line)}: expected a number or a date (got {short(text)})"
-                    f"{hint}"
-                )
-            if names.find(node) == UNKNOWN:
-                self.refuse(node, where(self.numeric, line), "numeric")
-                counts["unknown"] += 1
-                continue
-            nodes.append(node)
-            attributes.append(attribute)
-            values.append(value)
-        return nodes, attributes, values, counts
+        for line, fields in read_table(path, NUMBERS, self._header("numbers")):
+            hint = ". If this is a header, pass 'header={\"numbers\": True}'"
+            value = to_finite(fields[2], where(path, line), hint if counts["rows"] == 0 else "")
+            if self._find(fields[0], index, path, line, "numbers", counts) != UNKNOWN:
+                nodes.append(fields[0])
+                attributes.append(fields[1])
+                values.append(value)
+        return (nodes, attributes, values), counts
 
-    def refuse(self, node: str, place: str, argument: str) -> None:
-        r"""Raises a :class:`ValueError` about an entity that is not in the
-        graph, if strict.
-        """
-        if self.strict:
+    def _find(
+        self, node: str, index: OwnNames, path: str, line: int, argument: str, counts: Counts
+    ) -> int:
+        row = index.find(node)
+        counts["rows"] += 1
+        counts["unknown"] += row == UNKNOWN
+        if row == UNKNOWN and self.strict:
             raise ValueError(
-                f"{place}: the entity {short(node)} is in no fact, or its name is that of several. "
-                f"Check how '{argument}' and 'triples' write it, or pass 'strict=False' to leave "
-                f"such entities out"
+                f"{where(path, line)}: the entity {short(node)} is in no fact, or its name is that "
+                f"of several. Check how '{argument}' and 'triples' write it, or pass "
+                f"'strict=False' to leave such entities out"
             )
+        return row
+
+    def _header(self, name: str) -> bool | None:
+        return self.header.get(name) if isinstance(self.header, Mapping) else self.header
+
+    def _paths(self) -> list[str]:
+        return [x for x in (*self.triples, self.texts, self.numbers) if x is not None]
 
 
-def to_paths(triples: Path | Iterable[Path] | Mapping[str, Path]) -> tuple[str, ...]:
-    r"""Returns the file of facts, or those of training, validation and test,
-    which a folder, a dictionary or a sequence may hold.
+def read_facts(
+    paths: Sequence[str], header: bool | None = None
+) -> tuple[list[Tensor], list[str], list[str], dict[str, Counts]]:
+    r"""Reads files of facts into ids. Names are numbered in alphabetical order,
+    so that ids do not depend on the order of lines, and a fact that a file
+    repeats is left out. The blank nodes of several files of RDF are told apart
+    by the names of these.
+
+    Args:
+        paths (list[str]): The files: tables (see :meth:`read_table`) of head,
+            relation and tail, or RDF (see :meth:`read_rdf`).
+        header (bool, optional): Whether tables have a header.
+            (default: :obj:`None`)
+
+    Returns:
+        The distinct facts of each file, of shape :obj:`[3, F]`, the names of
+        entities, those of relations, and how many :obj:`"rows"` each file has,
+        and how many of them were left out because they are
+        :obj:`"repeated"` or lead to :obj:`"literals"`.
 
     Raises:
-        ValueError: If it holds anything else.
+        ValueError: If a file cannot be read, or holds no facts.
     """
-    if isinstance(triples, str | os.PathLike):
-        path = expand(triples)
-        return tuple(find_splits(path)) if osp.isdir(path) else (path,)
-    if isinstance(triples, Mapping):
-        files = {{"valid": "val", "validation": "val"}.get(k, k): v for k, v in triples.items()}
-        if set(files) != set(SPLITS) or len(files) < len(triples):
+    nodes: dict[str, int] = {}
+    rels: dict[str, int] = {}
+    counts = {path: {"rows": 0, "repeated": 0, "literals": 0} for path in paths}
+    folder = osp.commonpath([osp.dirname(osp.abspath(path)) for path in paths])
+
+    def stream(path: str) -> Iterator[Sequence[str]]:
+        if suffix(path) in TABLES:
+            yield from (fact for _, fact in read_table(path, FACTS, header))
+        elif suffix(path) in FORMATS:
+            scope = f"@{osp.relpath(path, folder)}" if len(paths) > 1 else ""
+            for fact in read_rdf(path, scope):
+                if fact is None:
+                    counts[path]["literals"] += 1
+                else:
+                    yield fact
+        else:
             raise ValueError(
-                f"Invalid 'triples' argument (got the keys {list(triples)}), expected one file "
-                f"for each of {list(SPLITS)}"
+                f"'{path}' holds no facts, expected one of {[*TABLES, *FORMATS]} (text also as .gz)"
             )
-        triples = [files[split] for split in SPLITS]
-    out = tuple(map(expand, triples))
-    if len(out) != 3:
-        raise ValueError(
-            f"Invalid 'triples' argument (got {len(out)} files), expected one file to split, or "
-            f"the three of training, validation and test"
+
+    rows = []
+    for path in paths:
+        rows.append(number_facts(stream(path), nodes, rels))
+        if rows[-1].numel() == 0:
+            raise ValueError(f"'{path}' holds no facts")
+        counts[path]["rows"] = rows[-1].size(1) + counts[path]["literals"]
+
+    node_ids, node_rank = _in_order(nodes)
+    rel_ids, rel_rank = _in_order(rels)
+    facts = []
+    for path, (head_index, rel_type, tail_index) in zip(paths, rows, strict=True):
+        edge_index = node_rank[torch.stack([head_index, tail_index])]
+        fact, _ = distinct_facts(edge_index, rel_rank[rel_type], len(nodes), len(rels))
+        counts[path]["repeated"] = head_index.numel() - fact.size(1)
+        facts.append(fact)
+    return facts, node_ids, rel_ids, counts
+
+
+def _in_order(index: dict[str, int]) -> tuple[list[str], Tensor]:
+    # Names in alphabetical order, and the rank of each by its number.
+    names = sorted(index)
+    rank = torch.empty(len(names), dtype=torch.long)
+    rank[[index[name] for name in names]] = torch.arange(len(names))
+    return names, rank
+
+
+def split_facts(
+    fact: Tensor,
+    shares: tuple[float, float, float],
+    num_nodes: int,
+    num_relations: int,
+    seed: int = 0,
+) -> list[Tensor]:
+    r"""Draws training, validation and test facts, such that every entity and
+    every relation is in a training fact. Where too few facts can be spared,
+    validation and test are smaller than asked for, which a warning tells.
+
+    Args:
+        fact (torch.Tensor): Head, relation and tail of distinct facts, of
+            shape :obj:`[3, F]`.
+        shares (tuple[float, float, float]): The share of each split.
+        num_nodes (int): The number of entities.
+        num_relations (int): The number of relations.
+        seed (int, optional): The seed of the draw. (default: :obj:`0`)
+
+    Returns:
+        The facts of each split, in the given order.
+
+    Raises:
+        ValueError: If not even two facts can be spared.
+    """
+    size = fact.size(1)
+    # On the CPU, for the same draw on any device:
+    perm = torch.randperm(size, generator=torch.Generator().manual_seed(seed))
+    head_index, rel_type, tail_index = fact[:, perm]
+    rank = torch.arange(size)
+    node = first_of(torch.cat([head_index, tail_index]), rank.repeat(2), num_nodes, size)
+    rel = first_of(rel_type, rank, num_relations, size)
+    spare = perm[~mark(torch.cat([node, rel]), size + 1)[:-1]]
+
+    num_val, num_test = (max(1, round(share * size)) for share in shares[1:])
+    if num_val + num_test > spare.numel():
+        if spare.numel() < 2:
+            raise ValueError(
+                f"Validation and test need a fact each, but only {spare.numel()} of the {size} "
+                f"facts can be left out of training without losing an entity or relation. Please "
+                f"pass ready splits"
+            )
+        asked = num_val + num_test
+        num_val = min(max(1, num_val * spare.numel() // asked), spare.numel() - 1)
+        num_test = spare.numel() - num_val
+        warnings.warn(
+            f"Validation and test have {num_val} and {num_test} facts rather than {asked} in all: "
+            f"all others keep an entity or relation in training",
+            stacklevel=2,
         )
-    return out
-
-
-def expand(path: Path) -> str:
-    r"""Returns a path as a string, with the home folder in place of a tilde."""
-    return osp.expanduser(os.fspath(path))
+    part = torch.zeros(size, dtype=torch.long)
+    part[spare[:num_val]] = 1
+    part[spare[num_val : num_val + num_test]] = 2
+    return [fact[:, part == i] for i in range(3)]
 
 
 def to_label(node: str) -> str:

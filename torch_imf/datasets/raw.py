@@ -1,12 +1,54 @@
-import os.path as osp
-from contextlib import AbstractContextManager
+r"""The raw files of published graphs: which there are, the folder that holds
+them, and the layouts that several of them share.
+"""
 
+import os.path as osp
+from array import array
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from functools import cache
+
+import torch
+from torch import Tensor
 from torch_geometric.data.dataset import MISSING
 from torch_geometric.io import fs
 
-from torch_imf.datasets.download import download
-from torch_imf.datasets.sources import RawFile
+from torch_imf.data.names import read_ids
 from torch_imf.io.atomic import cache_folder, locked
+from torch_imf.io.download import RawFile, download
+from torch_imf.io.tables import read_lines, read_rows, short, to_finite, where
+
+TABLE = osp.join(osp.dirname(osp.realpath(__file__)), "files", "sources.tsv")
+OPENKE = ("entity2id", "relation2id", "train2id", "valid2id", "test2id")
+IMF = ("entity2id", "relation2id", "train", "val", "test")
+
+Groups = dict[str, list[list[RawFile]]]
+Facts = tuple[list[Tensor], list[str], list[str]]
+Literals = tuple[list[str], list[str], list[float]]
+
+
+def raw_files(*names: str) -> list[RawFile]:
+    r"""Returns raw files that the table :obj:`files/sources.tsv` lists.
+
+    Args:
+        *names: Their paths in a mirror. :obj:`"DB15K/IMF/{val,test}.txt"`
+            stands for two of them.
+    """
+    out = []
+    for name in names:
+        start, brace, rest = name.partition("{")
+        inner, _, end = rest.partition("}")
+        out += [f"{start}{part}{end}" for part in inner.split(",")] if brace else [name]
+    return [sources()[name] for name in out]
+
+
+@cache
+def sources() -> dict[str, RawFile]:
+    r"""Returns all raw files by name."""
+    rows = read_rows(TABLE, 4, header=True)
+    return {
+        name: RawFile(name, digest, url or None, hand or None) for name, digest, url, hand in rows
+    }
 
 
 class RawFolder:
@@ -22,12 +64,7 @@ class RawFolder:
             those that are there. (default: :obj:`False`)
     """
 
-    def __init__(
-        self,
-        folder: str,
-        groups: dict[str, list[list[RawFile]]],
-        renew: bool = False,
-    ) -> None:
+    def __init__(self, folder: str, groups: Groups, renew: bool = False) -> None:
         self.folder = folder
         self.groups = groups
         self.renew = renew
@@ -46,18 +83,16 @@ class RawFolder:
             if found is None:
                 with self.lock():
                     found = self._find(alternatives)  # Another process may have fetched it.
-                    self.taken[group] = self._download(alternatives) if found is None else found
-            else:
-                self.taken[group] = found
-        return [osp.join(self.folder, file.path) for file in alternatives[self.taken[group]]]
+                    found = self._download(alternatives) if found is None else found
+            self.taken[group] = found
+        return [self.path(file.path) for file in alternatives[self.taken[group]]]
 
     def check(self) -> None:
         r"""Compares the files that were taken with their checksums, and
         fetches damaged ones anew.
         """
-        for group, i in self.taken.items():
-            for file in self.groups.get(group, [[]])[i]:
-                download(file, self.folder)
+        for file in self._taken_files():
+            download(file, self.folder)
 
     def path(self, file: str) -> str:
         r"""Returns the path of a file by its name in the folder."""
@@ -79,10 +114,7 @@ class RawFolder:
     @property
     def files(self) -> list[str]:
         r"""The names of the files that were taken, in the folder."""
-        names = [
-            file.path for group, i in self.taken.items() for file in self.groups.get(group, [[]])[i]
-        ]
-        return list(dict.fromkeys(names))
+        return list(dict.fromkeys(file.path for file in self._taken_files()))
 
     @property
     def second_choices(self) -> list[str]:
@@ -95,14 +127,17 @@ class RawFolder:
         """
         return locked(osp.dirname(self.folder))
 
+    def _taken_files(self) -> list[RawFile]:
+        return [x for group, i in self.taken.items() for x in self.groups.get(group, [[]])[i]]
+
     def _find(self, alternatives: list[list[RawFile]]) -> int | None:
-        # Returns which alternative is to be taken as it is there.
+        # Which alternative is to be taken as it is there.
         if self.renew and any(alternatives):
             return None
         return next((i for i, files in enumerate(alternatives) if self._has(files)), None)
 
     def _has(self, files: list[RawFile]) -> bool:
-        return all(fs.exists(osp.join(self.folder, file.path)) for file in files)
+        return all(fs.exists(self.path(file.path)) for file in files)
 
     def _download(self, alternatives: list[list[RawFile]]) -> int:
         problems = []
@@ -116,8 +151,8 @@ class RawFolder:
                     more = [other for other in files[j + 1 :] if not self._has([other])]
                     names = ", ".join(f"'{other.path}' from '{other.origin}'" for other in more)
                     needed = f". Also needed: {names}" if more else ""
-                    published = all(map(can_be_had, files))
-                    problems.append((missing[i], not published, i, f"{e}{needed}"))
+                    in_mirror_only = any(x.url is None and x.by_hand is None for x in files)
+                    problems.append((missing[i], in_mirror_only, i, f"{e}{needed}"))
                     break
             else:
                 return i
@@ -128,6 +163,141 @@ class RawFolder:
         return f"{self.__class__.__name__}('{self.folder}', {self.taken})"
 
 
-def can_be_had(file: RawFile) -> bool:
-    r"""Returns whether a file is published, rather than in a mirror only."""
-    return file.url is not None or file.by_hand is not None
+# Layouts ########################################################################################
+
+
+def read_openke(paths: Sequence[str]) -> Facts:
+    r"""Reads a graph in the layout of `OpenKE
+    <https://github.com/thunlp/OpenKE>`_: ids of head, tail and relation, under
+    a line that counts them.
+
+    Args:
+        paths (list[str]): The paths of the files :obj:`OPENKE`, in this order;
+            others may follow.
+
+    Returns:
+        The facts of each split, of shape :obj:`[3, E]` (head, relation, tail),
+        the names of entities, and those of relations.
+
+    Raises:
+        ValueError: If a file is malformed.
+    """
+    splits = []
+    for path in paths[2:5]:
+        lines = [line.split() for line in read_lines(path)]
+        for i, row in enumerate(lines, start=1):
+            if len(row) != (1 if i == 1 else 3) or not all(map(str.isdecimal, row)):
+                raise ValueError(f"{where(path, i)}: expected the ids of a fact (got {short(row)})")
+        if not lines or int(lines[0][0]) != len(lines) - 1:
+            raise ValueError(f"'{path}' does not hold as many facts as it announces")
+        ids = [[int(head), int(rel), int(tail)] for head, tail, rel in lines[1:]]
+        splits.append(torch.tensor(ids, dtype=torch.long).view(-1, 3).t().contiguous())
+    return splits, read_ids(paths[0]), read_ids(paths[1])
+
+
+def read_named(paths: Sequence[str], order: tuple[int, int, int] = (0, 1, 2)) -> Facts:
+    r"""Reads a graph whose facts are written with names, as in the release of
+    `IMF <https://github.com/HestiaSky/IMF-Pytorch>`_, with or without a full
+    stop at the end of a line.
+
+    Args:
+        paths (list[str]): The paths of the files :obj:`IMF`, in this order;
+            others may follow.
+        order (tuple[int, int, int], optional): The columns of head, relation
+            and tail. (default: :obj:`(0, 1, 2)`)
+
+    Returns:
+        As :meth:`read_openke`.
+
+    Raises:
+        ValueError: If a file is malformed, or a name has no id.
+    """
+    node_ids, rel_ids = read_ids(paths[0]), read_ids(paths[1])
+    splits = []
+    for path in paths[2:5]:
+        rows = []
+        for i, line in enumerate(read_lines(path), start=1):
+            fields = line.rstrip().removesuffix(" .").split()
+            if len(fields) != 3:
+                raise ValueError(
+                    f"{where(path, i)}: expected head, relation and tail (got {short(line)})"
+                )
+            rows.append([fields[column] for column in order])
+        splits.append(index_facts(rows, node_ids, rel_ids, path))
+    return splits, node_ids, rel_ids
+
+
+def index_facts(
+    rows: Iterable[Sequence[str]],
+    node_ids: list[str],
+    rel_ids: list[str],
+    path: str,
+    first: int = 1,
+) -> Tensor:
+    r"""Returns the ids of head, relation and tail of facts that are written
+    with names, of shape :obj:`[3, E]`.
+
+    Args:
+        rows (list[list[str]]): Head, relation and tail of each fact.
+        node_ids (list[str]): The names of entities.
+        rel_ids (list[str]): The names of relations.
+        path (str): The file that holds them, for error messages.
+        first (int, optional): The line of the first one. (default: :obj:`1`)
+
+    Raises:
+        ValueError: If a name has no id.
+    """
+    nodes, rels = ({x: i for i, x in enumerate(names)} for names in (node_ids, rel_ids))
+    ids = []
+    for line, (head, rel, tail) in enumerate(rows, start=first):
+        try:
+            ids.append([nodes[head], rels[rel], nodes[tail]])
+        except KeyError:
+            kind, name = ("relation", rel) if rel not in rels else ("entity", head)
+            name = tail if kind == "entity" and head in nodes else name
+            raise ValueError(f"{where(path, line)}: unknown {kind} {short(name)}") from None
+    return torch.tensor(ids, dtype=torch.long).view(-1, 3).t().contiguous()
+
+
+def read_literals(path: str, sep: str = "\t", header: bool = False) -> Literals:
+    r"""Reads numeric literals: entity, attribute and value in each line. Dates
+    count in years.
+
+    Raises:
+        ValueError: If a line cannot be read, or a value is neither a finite
+            number nor a date.
+    """
+    rows = read_rows(path, 3, sep, header)
+    values = [
+        to_finite(row[2], where(path, line)) for line, row in enumerate(rows, start=1 + header)
+    ]
+    return [row[0] for row in rows], [row[1] for row in rows], values
+
+
+def read_links(path: str) -> list[tuple[str, str]]:
+    r"""Reads the links of MMKB, :obj:`<Freebase id> <SameAs> <name> .` in each
+    line, as pairs of a name and a Freebase id. An entity may have several.
+    """
+    return [(name, node) for node, _, name, _ in read_rows(path, 4, sep=" ")]
+
+
+def number_facts(
+    rows: Iterable[Sequence[str]], nodes: dict[str, int], rels: dict[str, int]
+) -> Tensor:
+    r"""Turns facts that are written with names into ids by first appearance.
+
+    Args:
+        rows (iterable[list[str]]): Head, relation and tail of each fact.
+        nodes (dict[str, int]): The id of each entity, which new ones are added
+            to.
+        rels (dict[str, int]): The id of each relation, likewise.
+
+    Returns:
+        Head, relation and tail ids, of shape :obj:`[3, E]`.
+    """
+    ids = array("q")
+    for head, rel, tail in rows:
+        ids.append(nodes.setdefault(head, len(nodes)))
+        ids.append(rels.setdefault(rel, len(rels)))
+        ids.append(nodes.setdefault(tail, len(nodes)))
+    return torch.tensor(ids, dtype=torch.long).view(-1, 3).t().contiguous()

@@ -1,11 +1,9 @@
 from torch_geometric.data import Data
 
-from torch_imf.datasets.base import KGDataset
+from torch_imf.datasets.base import KGDataset, Record, Stats
 from torch_imf.datasets.freebase import join, read_table, tidy
-from torch_imf.datasets.graph import build_graph
-from torch_imf.datasets.io import read_pairs
-from torch_imf.datasets.sources import raw_files
-from torch_imf.datasets.triples import read_named
+from torch_imf.datasets.raw import raw_files, read_named
+from torch_imf.io.tables import read_rows
 
 FACTS = raw_files("WN9-IMG/IKRL/{entity2id,relation2id,train,valid,test}.txt")
 # The lemmas and glosses of WordNet, in two forms:
@@ -37,32 +35,10 @@ class WN9IMG(KGDataset):
       (:obj:`n02084071/n02084071_1234.JPEG`).
 
     Arguments are those of :class:`KGDataset`. WordNet has a licence of its own.
-
-    **STATS:**
-
-    .. list-table::
-        :widths: 10 10 10 10 10 10 10 10
-        :header-rows: 1
-
-        * - version
-          - #entities
-          - #relations
-          - #train
-          - #val
-          - #test
-          - with description
-          - with images
-        * - ikrl
-          - 6,555
-          - 9
-          - 11,741
-          - 1,337
-          - 1,319
-          - 6,555
-          - 409
     """
 
     versions = ("ikrl",)
+    stats = {"ikrl": Stats(6_555, 9, 11_741, 1_337, 1_319, text=6_555, visual=409)}
     modalities = ("text", "visual")
     files = {
         "ikrl": [[*FACTS, *texts] for texts in TEXTS],
@@ -70,11 +46,11 @@ class WN9IMG(KGDataset):
         "visual": [raw_files("WN9-IMG/derived/visual_mobilenetv2.npz")],
     }
 
-    def read(self) -> Data:
-        node_ids, rel_ids, splits = read_named(self.raw.fetch("ikrl"), order=(0, 2, 1))
+    def read(self) -> Record:
+        splits, node_ids, rel_ids = read_named(self.raw.fetch("ikrl"), order=(0, 2, 1))
         names = {node: row[0] for node, row in self._read_glosses().items()}
         rel_names = [rel.strip("_").replace("_", " ") for rel in rel_ids]
-        return build_graph(splits, node_ids, [names[x] for x in node_ids], rel_ids, rel_names)
+        return Record(splits, node_ids, rel_ids, [names[x] for x in node_ids], rel_names)
 
     def read_texts(self, data: Data) -> list[str | None]:
         glosses = self._read_glosses()
@@ -84,8 +60,10 @@ class WN9IMG(KGDataset):
         if self.raw.taken["ikrl"] == 0:
             table = read_table(self.raw.path("derived/entity2text.tsv"))
             return {node: [name, gloss] for node, (name, _, gloss) in table.items()}
-        names = read_pairs(self.raw.path("MoSE/ent_name.txt"))
-        glosses = read_pairs(self.raw.path("MoSE/ent_dscp.txt"))
+        names, glosses = (
+            dict(read_rows(self.raw.path(f"MoSE/{file}.txt"), 2))
+            for file in ("ent_name", "ent_dscp")
+        )
         # Names are those of all of WordNet, glosses those of WN18 and WN9:
         return {
             node: [tidy(name), tidy(glosses[node[1:]])]

@@ -2,12 +2,16 @@ from collections.abc import Iterable
 
 from torch_geometric.data import Data
 
-from torch_imf.datasets.base import KGDataset
+from torch_imf.datasets.base import KGDataset, Record, Stats
 from torch_imf.datasets.freebase import TEXTS, FreebaseTexts, local_name, read_mmkb_names
-from torch_imf.datasets.graph import build_graph
-from torch_imf.datasets.io import read_links, read_literals
-from torch_imf.datasets.sources import raw_files
-from torch_imf.datasets.triples import IMF, read_named
+from torch_imf.datasets.raw import (
+    IMF,
+    Literals,
+    raw_files,
+    read_links,
+    read_literals,
+    read_named,
+)
 
 
 class YAGO15K(KGDataset):
@@ -36,34 +40,10 @@ class YAGO15K(KGDataset):
       carry MobileNetV2 features of 263 flags, and the flags themselves.
 
     Arguments are those of :class:`KGDataset`. Facts are from YAGO (CC BY).
-
-    **STATS:**
-
-    .. list-table::
-        :widths: 10 10 10 10 10 10 10 10 10
-        :header-rows: 1
-
-        * - version
-          - #entities
-          - #relations
-          - #train
-          - #val
-          - #test
-          - with description
-          - with numbers
-          - with images
-        * - imf
-          - 15,404
-          - 32
-          - 86,020
-          - 12,289
-          - 24,577
-          - 11,196
-          - 15,081
-          - 263
     """
 
     versions = ("imf",)
+    stats = {"imf": Stats(15_404, 32, 86_020, 12_289, 24_577, 11_196, 15_081, 263)}
     files = {
         "imf": [
             raw_files(*(f"YAGO15K/IMF/{file}.txt" for file in IMF)),
@@ -91,17 +71,17 @@ class YAGO15K(KGDataset):
             f"'{self.raw.path('IMF')}'"
         )
 
-    def read(self) -> Data:
-        node_ids, rel_ids, splits = read_named(self.raw.fetch("imf"))
-        names = [[local_name(x) for x in ids] for ids in (node_ids, rel_ids)]
-        return build_graph(splits, node_ids, names[0], rel_ids, names[1])
+    def read(self) -> Record:
+        splits, node_ids, rel_ids = read_named(self.raw.fetch("imf"))
+        names, rel_names = (list(map(local_name, ids)) for ids in (node_ids, rel_ids))
+        return Record(splits, node_ids, rel_ids, names, rel_names)
 
     def read_texts(self, data: Data) -> list[str | None]:
         texts = FreebaseTexts(self.raw)
         freebase = dict(read_links(self.raw.path("MMKB/YAGO15K_SameAsLink.txt")))
         return texts.describe(data, map(freebase.get, data.node_ids))
 
-    def read_literals(self) -> tuple[list[str], list[str], list[float]]:
+    def read_literals(self) -> Literals:
         path = self.raw.path("Literal_KGs/YAGO15K_Numerical_handled_rdup.txt")
         return read_literals(path, sep=" ")
 

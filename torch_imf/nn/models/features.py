@@ -3,7 +3,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn import ModuleDict
 
-from torch_imf.data.features import check_features
+from torch_imf.data.graph import check_features
 
 
 class FrozenFeatures(torch.nn.Module):

@@ -1,11 +1,9 @@
 import pytest
 import torch
-from torch_geometric.data import Data
 
 from torch_imf.datasets import Countries, FakeMMKG, KGDataset
-from torch_imf.datasets.graph import build_graph
-from torch_imf.datasets.stats import read_stats
-from torch_imf.datasets.summary import Summary
+from torch_imf.datasets.base import Record
+from torch_imf.datasets.report import Summary
 from torch_imf.transforms import AddInverse
 
 
@@ -28,10 +26,10 @@ class Small(KGDataset):
     def incomplete(self):
         return self.warning
 
-    def read(self) -> Data:
+    def read(self) -> Record:
         train = torch.tensor([[0, 1, 1], [0, 0, 0], [1, 2, 2]])
         splits = [train, train[:, :1].flip(0), train[:, :1]]
-        return build_graph(splits, ["a", "b", "c"], ["A", "B", "C"], ["r", "s"])
+        return Record(splits, ["a", "b", "c"], ["r", "s"], ["A", "B", "C"])
 
     def read_texts(self, data):
         return ["one", None, "three"]
@@ -54,7 +52,7 @@ def test_summary():
         "  text     2 entities (66.7%), 3 channels, Encoder(3)"
     )
 
-    summary = Small(version="old", split="clean", text=None).summary()
+    summary = Small(version="old", scheme="clean", text=None).summary()
     assert summary.name == "Small ('old', 'clean')"
     assert summary.num_facts == {"train": 1, "val": 1, "test": 1}
     assert summary.coverage == summary.channels == summary.encoders == {}
@@ -94,12 +92,11 @@ def test_summary_of_ready_features():
 
 def test_summary_agrees_with_the_table():
     summary = Countries(text=Encoder()).summary()
-    (stats,) = read_stats(Countries)
-    assert stats["#entities"] == f"{summary.num_nodes:,}"
-    assert stats["#relations"] == f"{summary.num_relations:,}"
-    for split, size in summary.num_facts.items():
-        assert stats[f"#{split}"] == f"{size:,}"
-    for name, column in [("visual", "with images"), ("numeric", "with numbers")]:
-        assert stats[column] == str(summary.coverage[name])
+    stats = Countries.stats[None]
+    assert stats[:5] == (summary.num_nodes, summary.num_relations, *summary.num_facts.values())
+    assert (stats.visual, stats.numeric) == (
+        summary.coverage["visual"],
+        summary.coverage["numeric"],
+    )
     assert list(summary.encoders) == ["text", "numeric", "visual"]
     assert "  visual   197 entities (27.2%), 1152 channels, PixelEncoder(" in str(summary)

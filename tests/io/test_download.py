@@ -1,36 +1,54 @@
 import hashlib
+import multiprocessing
 import os
+import signal
 import threading
+import time
 import warnings
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from uuid import uuid4
 
 import pytest
+import torch
 
-from torch_imf.datasets.download import download, mirror, mismatch, retrieve
-from torch_imf.datasets.sources import RawFile
+from torch_imf.datasets import KGDataset
+from torch_imf.datasets.base import Record
+from torch_imf.io import download as module
 from torch_imf.io.atomic import read_bytes, replacing
+from torch_imf.io.download import RawFile, download, mirror, mismatch, retrieve
 
 CONTENT = b"head\trelation\ttail\n" * 100
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 GIT = hashlib.sha1(b"blob 1900\0" + CONTENT).hexdigest()
 NAME = "Set/source/facts.txt"
+HALF = len(CONTENT) // 2
 
 
 class Handler(BaseHTTPRequestHandler):
+    """Sends a file in the way that its address says."""
+
     requests: list[str] = []
+    over = threading.Event()
 
     def do_GET(self):
         self.requests.append(self.path)
-        if "missing" in self.path:
-            self.send_error(404)
+        kind = self.path.strip("/")
+        if kind.isdigit():
+            self.send_error(int(kind))
+            return
+        if kind == "silent":
+            self.over.wait(20)
             return
         self.send_response(200)
-        if "endless" not in self.path:
+        if kind != "endless":
             self.send_header("Content-Length", str(len(CONTENT)))
         self.end_headers()
-        short = "truncated" in self.path or "endless" in self.path
-        self.wfile.write(CONTENT[: len(CONTENT) // 2] if short else CONTENT)
+        broken = kind in ("short", "endless", "stalls")
+        broken |= kind == "flaky" and len(self.requests) == 1
+        once = kind == "once" and not self.over.is_set()
+        self.wfile.write(CONTENT[:HALF] if broken or once else CONTENT)
+        if kind == "stalls" or once:
+            self.over.wait(20)
 
     def log_message(self, *args):
         pass
@@ -38,7 +56,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def server():
-    server = HTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
@@ -52,7 +70,12 @@ def no_mirror(monkeypatch):
     monkeypatch.delenv("TORCH_IMF_MIRROR", raising=False)
     for name in ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"]:
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(module, "TIMEOUT", 0.3)
+    monkeypatch.setattr("pooch.core.time.sleep", lambda seconds: None)
     Handler.requests.clear()
+    Handler.over.clear()
+    yield
+    Handler.over.set()
 
 
 def raw_file(url=None, checksum=SHA256):
@@ -134,7 +157,7 @@ def test_mirror(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_IMF_MIRROR", str(tmp_path))
     for name in ["a b.png", "100%25.png", "C#?.png", "Côte_d'Ivoire.png"]:
         (tmp_path / name).write_bytes(name.encode())
-        assert retrieve(mirror(name), digest=None) == name.encode()
+        assert retrieve(mirror(name), checksum=None) == name.encode()
 
 
 def test_a_folder_that_cannot_be_written_is_no_missing_source(server, tmp_path):
@@ -155,7 +178,7 @@ def test_download_damaged_file_is_replaced(server, tmp_path, checksum):
     # Unless there is no other copy, and then it is left as it was:
     path.write_bytes(CONTENT[:7])
     with pytest.warns(UserWarning), pytest.raises(RuntimeError, match="404"):
-        download(raw_file(f"{server}/missing", checksum), str(tmp_path))
+        download(raw_file(f"{server}/404", checksum), str(tmp_path))
     assert path.read_bytes() == CONTENT[:7]
     assert os.listdir(path.parent) == ["facts.txt"]
 
@@ -163,11 +186,14 @@ def test_download_damaged_file_is_replaced(server, tmp_path, checksum):
 @pytest.mark.parametrize(
     "path, checksum, reason",
     [
-        ("missing", SHA256, "404"),
-        ("truncated", SHA256, "broke off after 950 of 1900 bytes|IncompleteRead"),
-        ("endless", SHA256, "has the SHA-256"),
+        ("404", SHA256, "404 Client Error"),
+        ("503", SHA256, "503 Server Error"),
+        ("short", SHA256, "IncompleteRead|broken"),
+        ("stalls", SHA256, "timed out"),
+        ("silent", SHA256, "timed out"),
+        ("endless", SHA256, "does not match the known hash"),
         ("endless", GIT, "has the Git hash"),
-        ("facts.txt", "0" * 64, f"has the SHA-256 {SHA256} rather than 0000"),
+        ("facts.txt", "0" * 64, f"expected 0000.* got {SHA256}"),
         ("facts.txt", "0" * 40, f"has the Git hash {GIT} rather than 0000"),
     ],
 )
@@ -196,9 +222,9 @@ def test_download_without_network(tmp_path):
 def test_download_names_all_sources(server, tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_IMF_MIRROR", str(tmp_path))
     with pytest.raises(RuntimeError) as error:
-        download(raw_file(f"{server}/missing"), str(tmp_path / "raw"))
+        download(raw_file(f"{server}/404"), str(tmp_path / "raw"))
     assert f"({tmp_path.as_uri()}/{NAME}: " in str(error.value)
-    assert f"; {server}/missing: HTTP Error 404" in str(error.value)
+    assert f"; {server}/404: 404 Client Error" in str(error.value)
 
 
 def test_download_interrupted(server, tmp_path, monkeypatch):
@@ -223,3 +249,39 @@ def test_mismatch():
     assert mismatch(b"what is up, doc?", "bd9dbf5aae1a3862dd1526723246b20206e5fc37") is None
     assert mismatch(b"", SHA256).startswith("has the SHA-256 e3b0c44298fc1c14")
     assert mismatch(CONTENT[1:], GIT).endswith(f" rather than {GIT}")
+
+
+def test_another_try(server, tmp_path):
+    download(raw_file(f"{server}/flaky"), str(tmp_path))
+    assert Handler.requests == ["/flaky"] * 2
+
+
+class Set(KGDataset):
+    """A graph whose file is fetched first."""
+
+    modalities = ()
+
+    def read(self):
+        (path,) = self.raw.fetch("facts")
+        assert os.path.getsize(path) == len(CONTENT)
+        triples = [torch.tensor([[i], [0], [1 - i]]) for i in (0, 1, 0)]
+        return Record(triples, ["a", "b"], ["r"])
+
+
+def test_killed_downloads(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "TIMEOUT", 20)
+    monkeypatch.setattr(Set, "files", {"facts": [[raw_file(f"{server}/once")]]})
+    root = str(tmp_path / "data")
+    process = multiprocessing.get_context("fork").Process(target=Set, args=(root,))
+    process.start()
+    end = time.monotonic() + 20
+    while not Handler.requests and time.monotonic() < end:
+        time.sleep(0.005)
+    os.kill(process.pid, signal.SIGKILL)
+    process.join(10)
+    assert process.exitcode == -signal.SIGKILL
+    assert not os.path.exists(f"{root}/raw") and not os.path.exists(f"{root}/processed")
+
+    Handler.over.set()
+    Set(root)
+    assert (tmp_path / "data" / "raw" / "source" / "facts.txt").read_bytes() == CONTENT

@@ -3,7 +3,7 @@ import random
 import pytest
 import torch
 
-from torch_imf.datasets.facts import read_facts, split_facts
+from torch_imf.datasets.own_files import read_facts, split_facts
 
 
 def test_read_facts(tmp_path):
@@ -24,8 +24,8 @@ def test_read_facts_refuses(tmp_path):
     path.write_text("\n")
     with pytest.raises(ValueError, match=r"a\.tsv' holds no facts$"):
         read_facts([str(path)])
-    with pytest.raises(ValueError, match=r"a\.owl' holds no facts, expected one of .*'\.nt'"):
-        read_facts([str(tmp_path / "a.owl")])
+    with pytest.raises(ValueError, match=r"a\.doc' holds no facts, expected one of .*'\.nt'"):
+        read_facts([str(tmp_path / "a.doc")])
 
 
 def test_split_facts():

@@ -1,0 +1,163 @@
+import hashlib
+import logging
+import os
+import os.path as osp
+import sys
+import tempfile
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+from urllib.request import url2pathname
+
+import fsspec
+
+from torch_imf.io.atomic import read_bytes, replacing
+
+#: The seconds that a source may send nothing for.
+TIMEOUT = 30.0
+#: How often a transfer that breaks off, or that brings something else, is tried again.
+RETRIES = 1
+
+
+@dataclass(frozen=True)
+class RawFile:
+    r"""A published file: where it is found, and how it is known to be the
+    right one.
+
+    Args:
+        name (str): Its path in a mirror, :obj:`"<Dataset>/<source>/<file>"`.
+        checksum (str): Its SHA-256 (64 digits), or its hash in a Git
+            repository (40 digits).
+        url (str, optional): Its address upstream, or :obj:`None` if only a
+            mirror or a person can provide it. (default: :obj:`None`)
+        by_hand (str, optional): Where a person finds it if there is no
+            address. (default: :obj:`None`)
+    """
+
+    name: str
+    checksum: str
+    url: str | None = None
+    by_hand: str | None = None
+
+    @property
+    def path(self) -> str:
+        r"""Its path in the folder of raw files, :obj:`"<source>/<file>"`."""
+        return self.name.partition("/")[2]
+
+    @property
+    def origin(self) -> str:
+        r"""Where a person would look for it."""
+        return self.url or self.by_hand or f"$TORCH_IMF_MIRROR/{self.name}"
+
+
+def download(file: RawFile, folder: str) -> str:
+    r"""Brings a raw file into a folder, unless a sound copy is already there.
+
+    The file is looked for in the mirror that the environment variable
+    :obj:`TORCH_IMF_MIRROR` points to (a folder or a base URL), then upstream.
+    It appears in the folder in one step, once it is complete and matches its
+    checksum. A copy that does not match is named in a warning and replaced.
+
+    Args:
+        file (RawFile): The file.
+        folder (str): The folder of raw files, created if needed.
+
+    Returns:
+        The path of the file in :obj:`folder`.
+
+    Raises:
+        RuntimeError: If no source has the file, a transfer breaks off, or
+            what arrives does not match the checksum. Nothing is left behind.
+    """
+    path = osp.join(folder, file.path)
+    filesystem, name = fsspec.core.url_to_fs(path)
+    if filesystem.exists(name):
+        problem = mismatch(read_bytes(path), file.checksum)
+        if problem is None:
+            return path
+        warnings.warn(f"'{path}' is damaged ({problem}) and will be fetched anew", stacklevel=2)
+
+    sources = [source for source in (mirror(file.name), file.url) if source is not None]
+    problems = [] if sources else ["TORCH_IMF_MIRROR is not set, and there is no source upstream"]
+    for source in sources:
+        try:
+            content = retrieve(source, file.checksum)
+        except (OSError, ValueError) as e:
+            problems.append(f"{source}: {e}")
+            continue
+        with replacing(path) as out:
+            out.write(content)
+        return path
+
+    raise RuntimeError(
+        f"Dataset not found. Please download '{osp.basename(path)}' from '{file.origin}' and move "
+        f"it to '{osp.dirname(path)}' ({'; '.join(problems)})"
+    )
+
+
+def mirror(file: str) -> str | None:
+    r"""Returns the address of a file in the mirror :obj:`TORCH_IMF_MIRROR`,
+    or :obj:`None` if no mirror is set.
+
+    Args:
+        file (str): The path of the file inside the mirror.
+    """
+    base = os.environ.get("TORCH_IMF_MIRROR", "")
+    if base == "":
+        return None
+    if "://" not in base:
+        base = Path(base).expanduser().resolve().as_uri()
+    return f"{base.rstrip('/')}/{quote(file)}"
+
+
+def retrieve(source: str, checksum: str | None = None) -> bytes:
+    r"""Returns the content of an address.
+
+    Args:
+        source (str): The address, of a file or on the network.
+        checksum (str, optional): The checksum of the content, see
+            :class:`RawFile`. (default: :obj:`None`)
+
+    Raises:
+        OSError: If the source cannot be read, or the transfer breaks off.
+        ValueError: If the content does not match its checksum.
+    """
+    if source.startswith("file:"):
+        content = Path(url2pathname(urlsplit(source).path)).read_bytes()
+    else:
+        content = _fetch(source, checksum)
+    problem = None if checksum is None else mismatch(content, checksum)
+    if problem is not None:
+        raise ValueError(problem)
+    return content
+
+
+def _fetch(source: str, checksum: str | None) -> bytes:
+    import pooch
+
+    print(f"Downloading {source}", file=sys.stderr)
+    pooch.get_logger().setLevel(logging.WARNING)
+    known = checksum if checksum is not None and len(checksum) == 64 else None  # No Git hash.
+    with tempfile.TemporaryDirectory() as folder:
+        store = pooch.create(
+            folder,
+            base_url="",
+            registry={"file": known},
+            urls={"file": source},
+            retry_if_failed=RETRIES,
+        )
+        fetch = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=TIMEOUT)
+        return Path(store.fetch("file", downloader=fetch)).read_bytes()
+
+
+def mismatch(content: bytes, checksum: str) -> str | None:
+    r"""Returns what is wrong with the content of a file, or :obj:`None` if it
+    matches its checksum.
+    """
+    if len(checksum) == 40:
+        name = "Git hash"
+        found = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+    else:
+        name, found = "SHA-256", hashlib.sha256(content).hexdigest()
+    return None if found == checksum else f"has the {name} {found} rather than {checksum}"

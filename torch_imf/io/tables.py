@@ -1,0 +1,451 @@
+r"""Tables of text: TSV, CSV, JSON, JSONL, Parquet and Excel, row by row, with
+errors that name file and line.
+
+Text files are split here and by :obj:`csv`, rather than by pandas, whose reader
+fills rows that are too short, numbers lines without those inside of quotes, lets
+binary data pass, and is no faster.
+"""
+
+import csv
+import gzip
+import json
+import math
+import os.path as osp
+import re
+import warnings
+import zlib
+from calendar import isleap
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta, timezone
+from functools import partial
+
+import fsspec
+
+SEPARATORS = {".tsv": "\t", ".tab": "\t", ".txt": "\t", ".csv": ","}
+BINARY = (".parquet", ".pq", ".xlsx")
+JSON = (".json", ".jsonl", ".ndjson")
+#: The formats of tables.
+TABLES = (*SEPARATORS, *JSON, *BINARY)
+
+LONGEST = 1 << 26
+"""How many bytes a line may have. A gzipped file can hold one without end."""
+LARGEST = 1 << 30
+"""How many characters a JSON file may have, which is read as a whole."""
+
+QUOTED = re.compile(r'"(?:[^"]|"")*"')
+DATE = re.compile(r"(-?\d+)-(\d{1,2})-(\d{1,2})")
+OTHERS = {"\t": "Tabs", ";": "Semicolons", ",": "Commas", " ": "Spaces"}
+
+
+@dataclass(frozen=True)
+class Column:
+    r"""A column of a table.
+
+    Args:
+        name (str): What it holds, for error messages.
+        words (tuple[str, ...]): The names that it goes by in a header, the
+            best first.
+        required (bool, optional): Whether a table needs to have it.
+            (default: :obj:`True`)
+        blank (bool, optional): Whether its fields may be empty.
+            (default: :obj:`False`)
+    """
+
+    name: str
+    words: tuple[str, ...]
+    required: bool = True
+    blank: bool = False
+
+
+def read_table(
+    path: str, columns: Sequence[Column], header: bool | None = None
+) -> Iterator[tuple[int, list[str]]]:
+    r"""Streams the rows of a table: TSV, CSV or JSONL, each of them gzipped or
+    not, JSON (an object of entities and their values, or a list of objects),
+    Parquet or Excel. White space around fields, empty lines and a byte-order
+    mark do not matter. In TSV, quotes are part of a field.
+
+    A table without a header holds the required columns in their order. With
+    one, columns are found by their names (whatever their case, and what
+    separates their words), and others are left out with a warning.
+
+    Args:
+        path (str): The path of the file.
+        columns (list[Column]): The columns.
+        header (bool, optional): Whether the first line is a header. If
+            :obj:`None`, it is one if it names all required columns.
+            (default: :obj:`None`)
+
+    Yields:
+        The line (see :meth:`where`), and a field for each column, empty where
+        the table has no such column.
+
+    Raises:
+        ValueError: If the file or a line of it cannot be read.
+    """
+    kind = suffix(path)
+    if kind not in TABLES:
+        raise ValueError(f"'{path}' is no table, expected one of {list(TABLES)} (text also as .gz)")
+    if kind in JSON:
+        yield from _json_rows(path, columns)
+        return
+    rows = _pandas_rows(path) if kind in BINARY else _text_rows(path, SEPARATORS[kind])
+    first = next(rows, None)
+    if first is None:
+        return
+    line, row = first
+    place = None if header is False and kind not in BINARY[:2] else _places(path, row, columns)
+    named = place is not None or header is True or kind in BINARY[:2]
+    if place is None:
+        if header is not False:
+            _warn_of_words(path, row, columns, named)
+        required = iter(range(len(columns)))
+        place = [next(required) if column.required else None for column in columns]
+        width = sum(column.required for column in columns)
+    else:
+        width = len(row)
+    while True:
+        if len(row) != width:
+            raise ValueError(f"{where(path, line)}: {_wrong_size(path, row, width, columns)}")
+        if not named:
+            fields = ["" if i is None else row[i].strip() for i in place]
+            for field, column in zip(fields, columns, strict=True):
+                if field == "" and column.required and not column.blank:
+                    raise ValueError(f"{where(path, line)}: the {column.name} is empty")
+            yield line, fields
+        named = False
+        found = next(rows, None)
+        if found is None:
+            return
+        line, row = found
+
+
+def read_rows(path: str, width: int, sep: str = "\t", header: bool = False) -> list[list[str]]:
+    r"""Returns the rows of a published file, its fields as they are.
+
+    Args:
+        path (str): The path of the file, gzipped if it ends in :obj:`.gz`.
+        width (int): The number of fields in every line.
+        sep (str, optional): What separates fields. (default: :obj:`"\\t"`)
+        header (bool, optional): Whether to leave the first line out.
+            (default: :obj:`False`)
+
+    Raises:
+        ValueError: If a line has another number of fields.
+    """
+    rows = [text.rstrip("\r\n").split(sep) for text in read_lines(path)]
+    while rows and rows[-1] == [""]:
+        rows.pop()
+    for line, row in enumerate(rows, start=1):
+        if len(row) != width:
+            raise ValueError(
+                f"{where(path, line)}: expected {width} fields separated by {sep!r} (got "
+                f"{short(row)})"
+            )
+    return rows[header:]
+
+
+def read_lines(path: str) -> Iterator[str]:
+    r"""Streams the lines of a UTF-8 file with their ends, from a gzipped one
+    if its name ends in :obj:`.gz`.
+
+    Raises:
+        ValueError: If there is no such file, it is damaged, it is no text, or
+            a line is longer than :obj:`LONGEST`.
+    """
+    line = 1
+    try:
+        with fsspec.open(path, "rb") as packed:
+            file = gzip.open(packed) if path.lower().endswith(".gz") else packed
+            for line, content in enumerate(iter(partial(file.readline, LONGEST + 1), b""), 1):
+                if len(content) > LONGEST:
+                    raise ValueError(
+                        f"'{path}', line {line}: this line has more than {LONGEST:,} bytes"
+                    )
+                text = content.decode("utf-8-sig" if line == 1 else "utf-8")
+                if "\0" in text:
+                    raise ValueError(f"'{path}', line {line}: this is no text, but binary data")
+                yield text
+    except UnicodeDecodeError as e:
+        raise ValueError(
+            f"'{path}', line {line}: not valid UTF-8 ({e.reason}). Please save the file as UTF-8"
+        ) from e
+    except (FileNotFoundError, IsADirectoryError) as e:
+        raise ValueError(f"There is no file '{path}'") from e
+    except (OSError, EOFError, zlib.error) as e:
+        if isinstance(e, OSError) and e.errno is not None:
+            raise  # Not the file is at fault, but the disk.
+        raise ValueError(
+            f"'{path}' is damaged after line {line}, please fetch it anew ({e})"
+        ) from e
+
+
+def suffix(path: str) -> str:
+    r"""Returns how the name of a file ends, without :obj:`.gz`."""
+    return osp.splitext(osp.basename(path).lower().removesuffix(".gz"))[1]
+
+
+def where(path: str, line: int) -> str:
+    r"""Returns a place in a file, as error messages begin with it."""
+    kind = suffix(path)
+    return f"'{path}', {'row' if kind in BINARY else 'entry' if kind == '.json' else 'line'} {line}"
+
+
+def short(value: object) -> str:
+    r"""Returns a quotation of a value that fits an error message."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def to_number(text: str) -> float:
+    r"""Returns a number, a date or a time as ISO 8601 writes it as a year with
+    a fraction (:obj:`"2020-01-02T03:04:05Z"`), and NaN for anything else. Years
+    may be negative, and days and months that are not known zero
+    (:obj:`"-63-9-0"`).
+    """
+    match = DATE.fullmatch(text)
+    try:
+        if match is None and "-" in text[1:] and ":" in text:
+            # Python 3.10 does not know the letter:
+            time = datetime.fromisoformat(re.sub("[Zz]$", "+00:00", text))
+            time = time.astimezone(timezone.utc).replace(tzinfo=None) if time.tzinfo else time
+            days = (time - datetime(time.year, 1, 1)) / timedelta(days=1)
+            return time.year + days / (366 if isleap(time.year) else 365)
+        if match is None:
+            return float(text)
+        year, month, day = (int(part) for part in match.groups())
+        # Raises if there is no such day; the leap years of a calendar repeat every 400 years:
+        date(2000 + year % 400, max(month, 1), max(day, 1))
+        return year + (max(month, 1) - 1) / 12 + (max(day, 1) - 1) / 365
+    except ValueError:
+        return math.nan
+
+
+def to_finite(text: str, place: str, hint: str = "") -> float:
+    r"""Returns :meth:`to_number` of a text at a place in a file.
+
+    Raises:
+        ValueError: If it is neither a finite number nor a date.
+    """
+    value = to_number(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{place}: expected a number or a date (got {short(text)}){hint}")
+    return value
+
+
+# Formats ########################################################################################
+
+
+def _text_rows(path: str, sep: str) -> Iterator[tuple[int, list[str]]]:
+    # Those that are separated by commas may be quoted.
+    if sep == "\t":
+        quoted = False
+        for line, text in enumerate(read_lines(path), start=1):
+            if text.strip():
+                row = text.rstrip("\r\n").split("\t")
+                if '"' in text and not quoted:
+                    quoted = _warn_of_quotes(path, line, row)
+                yield line, row
+        return
+    # Texts may be longer than the module allows:
+    csv.field_size_limit(max(LONGEST, csv.field_size_limit()))
+    reader = csv.reader(read_lines(path), delimiter=sep, strict=True, skipinitialspace=True)
+    line = 1
+    try:
+        for row in reader:
+            if len(row) > 1 or "".join(row).strip():
+                yield line, row
+            line = reader.line_num + 1
+    except csv.Error as e:
+        reason = "a carriage return is no end of a line" if "new-line character" in str(e) else e
+        raise ValueError(
+            f"{where(path, line)}: the row that begins here is no CSV ({reason})"
+        ) from e
+
+
+def _pandas_rows(path: str) -> Iterator[tuple[int, list[str]]]:
+    # The names of the columns of a Parquet file come first.
+    import pandas as pd
+
+    kind, extra = ("Excel", "openpyxl") if suffix(path) == ".xlsx" else ("Parquet", "pyarrow")
+    try:
+        __import__(extra)
+        with fsspec.open(path, "rb") as file:
+            if kind == "Excel":
+                frame = pd.read_excel(file, header=None, dtype=str, keep_default_na=False)
+                rows = enumerate(frame.fillna("").to_numpy().tolist(), start=1)
+            else:
+                import pyarrow as pa
+
+                # Arrow's own types, as a column of integers that lacks one is none of pandas':
+                frame = pd.read_parquet(file, dtype_backend="pyarrow")
+                frame = frame.astype(pd.ArrowDtype(pa.string())).fillna("")
+                rows = enumerate([list(map(str, frame)), *frame.to_numpy(object).tolist()])
+    except ImportError as e:
+        raise ValueError(
+            f"'{path}' is a file of {kind}, which needs 'pip install {extra}' to be read. "
+            f"Otherwise, save it as TSV or CSV"
+        ) from e
+    except FileNotFoundError as e:
+        raise ValueError(f"There is no file '{path}'") from e
+    except Exception as e:  # A damaged file can make a reader raise anything.
+        if isinstance(e, OSError) and e.errno is not None:
+            raise  # Not the file is at fault, but the disk.
+        raise ValueError(f"'{path}' cannot be read as a file of {kind} ({e})") from e
+    yield from rows
+
+
+def _json_rows(path: str, columns: Sequence[Column]) -> Iterator[tuple[int, list[str]]]:
+    # By the standard library: pandas takes the last of two entries of one key, turns keys into
+    # numbers, and does not say which line is wrong.
+    if suffix(path) != ".json":
+        for line, text in enumerate(read_lines(path), start=1):
+            if text.strip():
+                yield line, _from_object(_parse(text, path, line), where(path, line), columns)
+        return
+    lines, size = [], 0
+    for line, text in enumerate(read_lines(path), start=1):
+        size += len(text)
+        if size > LARGEST:
+            raise ValueError(
+                f"'{path}', line {line}: this JSON has more than {LARGEST:,} characters. Please "
+                f"save it as JSONL, which is read line by line"
+            )
+        lines.append(text)
+    content = _parse("".join(lines), path)
+    if isinstance(content, dict):
+        key, value, *_ = (column.name for column in columns)
+        content = [
+            {**(x if isinstance(x, dict) else {value: x}), key: name} for name, x in content.items()
+        ]
+    if not isinstance(content, list):
+        raise ValueError(f"'{path}': expected an object of entities, or a list of objects")
+    for i, entry in enumerate(content, start=1):
+        yield i, _from_object(entry, where(path, i), columns)
+
+
+def _parse(text: str, path: str, line: int = 1) -> object:
+    def unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        out = dict(pairs)
+        if len(out) < len(pairs):
+            keys = [key for key, _ in pairs]
+            twice = next(key for key in out if keys.count(key) > 1)
+            raise ValueError(f"'{path}', line {line}: the key {short(twice)} occurs twice")
+        return out
+
+    try:
+        # Python refuses integers of thousands of digits:
+        return json.loads(text, object_pairs_hook=unique, parse_int=str)
+    except json.JSONDecodeError as e:
+        raise ValueError(
+            f"'{path}', line {line + e.lineno - 1}: this is no JSON ({e.msg}, column {e.colno})"
+        ) from e
+    except RecursionError as e:
+        raise ValueError(f"'{path}', line {line}: this JSON is nested too deeply") from e
+
+
+def _from_object(entry: object, place: str, columns: Sequence[Column]) -> list[str]:
+    if not isinstance(entry, dict):
+        names = " and ".join(repr(column.name) for column in columns if column.required)
+        raise ValueError(f"{place}: expected an object of {names} (got {short(entry)})")
+    fields = []
+    for column in columns:
+        key = next((word for word in column.words if word in entry), None)
+        value = "" if key is None or entry[key] is None else entry[key]
+        if isinstance(value, bool | dict | list):
+            raise ValueError(f"{place}: the {column.name} is no text (got {short(value)})")
+        field = str(value).strip()
+        if column.required and (key is None or not (column.blank or field)):
+            raise ValueError(
+                f"{place}: there is no {column.name} (got {short(entry)}), expected one of the "
+                f"keys {list(column.words)}"
+            )
+        if any("\ud800" <= char <= "\udfff" for char in field):
+            raise ValueError(f"{place}: the {column.name} holds half a character (a surrogate)")
+        fields.append(field)
+    return fields
+
+
+# Headers ########################################################################################
+
+
+def _places(path: str, row: list[str], columns: Sequence[Column]) -> list[int | None] | None:
+    # Where each column is, if the first row names them all.
+    names = list(map(_simplify, row))
+    place = [
+        next((names.index(word) for word in map(_simplify, column.words) if word in names), None)
+        for column in columns
+    ]
+    absent = [
+        column.name
+        for column, index in zip(columns, place, strict=True)
+        if index is None and column.required
+    ]
+    if absent and not _words(columns).issuperset(names):
+        return None  # A row of data, or a header of other words.
+    known = {_simplify(word) for column in columns for word in column.words}
+    twice = [name for name in names if name in known and names.count(name) > 1]
+    if absent or twice:
+        problem = f"has {short(twice[0])} twice" if twice else f"lacks the {absent[0]}"
+        raise ValueError(
+            f"{where(path, 1)}: the header {problem} (got {short(row)}). If this is no header, "
+            f"pass 'header=False'"
+        )
+    others = [field for i, field in enumerate(row) if i not in place]
+    if others:
+        warnings.warn(f"'{path}': the columns {others} are left out", stacklevel=4)
+    return place
+
+
+def _simplify(field: str) -> str:
+    # The name of a column without case and what separates words.
+    return re.sub(r"[\W_]+", "", field).lower() or field.strip()
+
+
+def _words(columns: Sequence[Column]) -> set[str]:
+    # The names of columns, without letters, which may be anything.
+    words = {_simplify(word) for column in columns for word in column.words}
+    return {word for word in words if len(word) > 1}
+
+
+def _warn_of_words(path: str, row: list[str], columns: Sequence[Column], named: bool) -> None:
+    # A first row that names some columns, but not all of them.
+    known = [field.strip() for field in row if _simplify(field) in _words(columns)]
+    if known:
+        names = ", ".join(column.name for column in columns if column.required)
+        reading = f"columns that are read as {names}, in this order" if named else "data"
+        hint = f"names for all of them ({names})" if named else "'header=True'"
+        other = "" if named else ", and otherwise 'header=False'"
+        warnings.warn(
+            f"{where(path, 1)}: {short(row)} are taken for {reading}, although {short(known[0])} "
+            f"is the name of a column. If this is a header, pass {hint}{other}",
+            stacklevel=4,
+        )
+
+
+def _warn_of_quotes(path: str, line: int, row: list[str]) -> bool:
+    # A field of TSV that is in quotes as CSV has it.
+    field = next((field for field in map(str.strip, row) if QUOTED.fullmatch(field)), None)
+    if field is not None:
+        warnings.warn(
+            f"{where(path, line)}: {short(field)} is in quotes, which are part of it in TSV. If "
+            f"they are not to be, here and below, save the file as CSV",
+            stacklevel=4,
+        )
+    return field is not None
+
+
+def _wrong_size(path: str, row: list[str], width: int, columns: Sequence[Column]) -> str:
+    own = SEPARATORS.get(suffix(path))
+    sep = {"\t": " separated by tabs", ",": " separated by commas"}.get(own or "", "")
+    names = ", ".join(column.name for column in columns if column.required)
+    hint = ""
+    if own is not None and len(row) == 1:
+        found = [name for x, name in OTHERS.items() if x != own and x in row[0].strip()]
+        hint = f". {found[0]} do not separate fields" if found else ""
+    if any("\r" in field for field in row):
+        hint = ". Please end lines in a line feed, not in a carriage return only"
+    elif own == "\t" and any(field.startswith('"') for field in row):
+        hint = ". In TSV, quotes protect neither tabs nor line ends; please save the file as CSV"
+    return f"expected {width} fields{sep} ({names}), got {len(row)}: {short(row)}{hint}"
