@@ -10,14 +10,16 @@ from . import sampler as sampler
 from . import training as training
 from . import transforms as transforms
 from . import visualize as visualize
-from .answers.complete import complete as complete
-from .answers.explain import explain as explain
-from .answers.predict import predict as predict
-from .answers.predict_file import predict_file as predict_file
-from .answers.probability import Temperature as Temperature
+from .answers.predictor import Predictor as Predictor
+from .answers.predictor import complete as complete
+from .answers.predictor import explain as explain
+from .answers.predictor import predict as predict
+from .answers.predictor import predict_file as predict_file
+from .answers.predictor import predict_many as predict_many
+from .answers.probability import Calibration as Calibration
+from .answers.probability import calibrate as calibrate
 from .answers.probability import calibration_error as calibration_error
-from .answers.probability import fit_temperature as fit_temperature
-from .answers.weights import calibrate as calibrate
+from .answers.weights import fit_view_weights as fit_view_weights
 from .build import build_model as build_model
 from .evaluation.evaluate import evaluate as evaluate
 from .nn import *

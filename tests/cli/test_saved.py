@@ -44,7 +44,7 @@ def test_evaluate(saved, loaded, read, capsys):
 
 def test_predict(saved, loaded, read, capsys):
     model, data, temperature = loaded
-    answers = predict(model, data, head="France", relation="borders", k=3, temperature=temperature)
+    answers = predict(model, data, head="France", relation="borders", k=3, calibration=temperature)
     args = ["predict", str(saved), "--head", "France", "--relation", "borders", "-k", "3"]
     assert main(args) == 0
     assert capsys.readouterr().out == f"{answers}\n"
@@ -64,31 +64,31 @@ def test_predict_file(saved, loaded, read, tmp_path):
     out = read("predict", saved, "--queries", queries, "--answers", answers, "-k", "4")
     assert out == {"queries": str(queries), "answers": str(answers), "count": 8}
     expected = tmp_path / "expected.tsv"
-    predict_file(model, data, queries, expected, k=4, temperature=temperature)
+    predict_file(model, data, queries, expected, k=4, calibration=temperature)
     assert answers.read_text() == expected.read_text()
 
 
 def test_explain(saved, loaded, read, capsys):
     model, data, temperature = loaded
     fact = ["Argentina", "borders", "Paraguay"]
-    found = explain(model, data, *fact, k=2, temperature=temperature)
+    found = explain(model, data, *fact, k=2, calibration=temperature)
     assert main(["explain", str(saved), *fact, "-k", "2"]) == 0
     assert capsys.readouterr().out == f"{found}\n"
     out = read("explain", saved, *fact, "-k", "2", "--view", "struct")
-    assert out == plain(explain(model, data, *fact, k=2, view="struct", temperature=temperature))
+    assert out == plain(explain(model, data, *fact, k=2, view="struct", calibration=temperature))
     assert out["without"]["numeric"] == plain(found.without["numeric"])
 
 
 def test_complete(saved, loaded, read, capsys, tmp_path):
     model, data, temperature = loaded
-    settings = {"k": 5, "relation": ["borders", "capital"], "temperature": temperature}
+    settings = {"k": 5, "relation": ["borders", "capital"], "calibration": temperature}
     facts = complete(model, data, **settings)
     args = ["complete", str(saved), "-k", "5", "--relation", "borders", "capital"]
     assert main(args) == 0
     assert capsys.readouterr().out == f"{facts}\n"
     assert read(*args) == plain(list(facts))
-    seen = read(*args, "--seen")
-    assert seen == plain(list(complete(model, data, **settings, seen=True)))
+    everyone = read(*args, "--everyone")
+    assert everyone == plain(list(complete(model, data, **settings, everyone=True)))
     path = tmp_path / "facts.tsv"
     assert read(*args, "--out", path) == {"facts": str(path), "count": 5}
     header, *rows = (line.split("\t") for line in path.read_text().splitlines())
@@ -98,7 +98,9 @@ def test_complete(saved, loaded, read, capsys, tmp_path):
 
 def test_complete_out(saved, fails, tmp_path, monkeypatch):
     # Where they cannot be written is told before the work, and nothing is left behind:
-    monkeypatch.setattr("torch_imf.cli.complete.complete", lambda *args, **kwargs: exit(3))
+    monkeypatch.setattr(
+        "torch_imf.cli.complete.Predictor.complete", lambda *args, **kwargs: exit(3)
+    )
     (tmp_path / "file").write_text("mine")
     assert "it is a folder" in fails("complete", saved, "--out", tmp_path)
     assert "file" in fails("complete", saved, "--out", tmp_path / "file" / "facts.tsv")

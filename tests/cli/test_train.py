@@ -166,7 +166,7 @@ def test_interrupted_late(fast, tmp_path, capsys, monkeypatch):
 
     args = ["train", *fast, "--epochs", "1", "--eval-every", "1", "--out", str(tmp_path)]
     with monkeypatch.context() as patch:
-        patch.setattr("torch_imf.cli.train.fit_temperature", stop)
+        patch.setattr("torch_imf.cli.train.calibrate", stop)
         assert main(args) == 130
     assert "all whole epochs are in" in capsys.readouterr().err
     assert main(args) == 0

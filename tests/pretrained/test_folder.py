@@ -22,9 +22,9 @@ from torch_imf import (
     ConvE,
     SampledLoss,
     TuckER,
-    calibrate,
     evaluate,
     fit,
+    fit_view_weights,
     predict,
 )
 from torch_imf.data import TripletIndex, modalities
@@ -155,7 +155,7 @@ def test_settings_of_modules(fake, tmp_path):
 def test_graph(fake, tmp_path):
     model = imf(fake)
     fit(model, fake, epochs=1, batch_size=64)
-    calibrate(model, fake)
+    fit_view_weights(model, fake)
     metrics = evaluate(model, fake)
     save_pretrained(model, tmp_path, fake, metrics, {"epochs": 1, "lr": 0.001})
     other, data = from_pretrained(tmp_path), pretrained_graph(tmp_path)
@@ -165,10 +165,10 @@ def test_graph(fake, tmp_path):
         assert data[key] == fake[key]
     assert not any(key.startswith("x_") for key in data.keys())
     assert evaluate(other, data)["mrr"] == pytest.approx(metrics["mrr"], rel=1e-3)
-    (answers,), (answers2,) = (predict(m, d, 3, 2, k=5) for m, d in ((model, fake), (other, data)))
+    answers, answers2 = (predict(m, d, 3, 2, k=5) for m, d in ((model, fake), (other, data)))
     assert [x.name for x in answers] == [x.name for x in answers2]
     assert [x.score for x in answers] == pytest.approx([x.score for x in answers2], rel=1e-4)
-    assert answers[0].weights == answers2[0].weights  # Those that 'calibrate' has fitted.
+    assert answers[0].weights == answers2[0].weights  # Those that 'fit_view_weights' has fitted.
     # It can be trained on, with features as they were projected:
     before = other.features["text"].x.clone()
     fit(other, data, epochs=1, batch_size=64)
@@ -190,21 +190,21 @@ def test_in_a_fresh_process(fake, tmp_path):
     data = FakeMMKG(str(tmp_path / "dataset"))[0]
     model = imf(data, loss="ce").eval()
     save_pretrained(model, tmp_path / "model", data)
-    expected = [[(x.index, x.name, x.known) for x in y] for y in predict(model, data, 3, 2)]
+    expected = [(x.index, x.name, x.known) for x in predict(model, data, 3, 2)]
     shutil.rmtree(tmp_path / "dataset")
     script = """
 import json, sys
 from torch_imf import evaluate, predict
 from torch_imf import from_pretrained, pretrained_graph
 model, data = from_pretrained("model"), pretrained_graph("model")
-answers = [[(x.index, x.name, x.known) for x in y] for y in predict(model, data, 3, 2)]
+answers = [(x.index, x.name, x.known) for x in predict(model, data, 3, 2)]
 print(json.dumps([answers, evaluate(model, data)["mrr"]]))
 """
     command = [sys.executable, "-c", script]
     result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     answers, mrr = json.loads(result.stdout)
-    assert [[tuple(x) for x in y] for y in answers] == expected
+    assert [tuple(x) for x in answers] == expected
     assert mrr == pytest.approx(evaluate(model, data)["mrr"], rel=1e-4)
 
 

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from torch_imf import IMF, Temperature, predict
-from torch_imf.answers.predict import Completion
+from torch_imf import IMF, Calibration, predict
+from torch_imf.answers import Completion
 from torch_imf.data import modalities
 from torch_imf.nn import KGE
 from torch_imf.visualize import plot_completions, plot_decision
@@ -21,8 +21,8 @@ def ticks(axis):
 @pytest.mark.parametrize("loss", ["bce", "ce"])
 def test_plot_decision(fake, loss):
     model = IMF(fake.num_nodes, fake.num_relations, 8, *modalities(fake), loss=loss)
-    temperature = Temperature(1.0, 0.0, 0.0, is_prob=loss == "bce")
-    kwargs = {"relation": "next_to", "k": 4, "temperature": temperature}
+    calibration = Calibration(1.0, 0.0, 0.0, is_prob=loss == "bce")
+    kwargs = {"relation": "next_to", "k": 4, "calibration": calibration}
     fig = plot_decision(model, fake, "thing 3", labels={"text": "Text"}, **kwargs)
     ax = fig.axes[0]
     answers = predict(model, fake, head="thing 3", **kwargs)

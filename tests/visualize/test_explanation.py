@@ -1,7 +1,7 @@
 import pytest
 
 from torch_imf import IMF, explain
-from torch_imf.answers.explain import Explanation, Rank
+from torch_imf.answers import Explanation, Rank
 from torch_imf.data import modalities
 from torch_imf.nn import KGE
 from torch_imf.visualize import plot_explanation

@@ -15,7 +15,7 @@ NUM_BEST = 1024
 
 
 @dataclass(frozen=True)
-class Temperature:
+class Calibration:
     r"""Turns the scores of all candidates of a query into probabilities:
 
     .. math::
@@ -25,7 +25,7 @@ class Temperature:
     One form serves every loss: :math:`c = 0` takes scores as they are, as the
     :obj:`"bce"` loss trains them, and :math:`c = 1` relative to those of the
     other candidates, as the :obj:`"ce"` loss does. Of an average of
-    probabilities, :math:`y_t` is the logit. See :meth:`fit_temperature` for
+    probabilities, :math:`y_t` is the logit. See :meth:`calibrate` for
     what the probability means.
 
     Args:
@@ -53,14 +53,14 @@ class Temperature:
         return self.logit(score).sigmoid()
 
 
-def fit_temperature(
+def calibrate(
     model: torch.nn.Module,
     data: Data,
     num_facts: int = 1024,
     batch_size: int = 128,
     prior: float = 1e-3,
     seed: int = 0,
-) -> Temperature:
+) -> Calibration:
     r"""Fits the map from scores to probabilities to validation facts, and
     leaves the model as it is: a logistic regression of which candidates of the
     queries of these facts are true.
@@ -145,7 +145,7 @@ def fit_temperature(
     log_scale, share, bias = param.detach()
     scale = log_scale.exp()
     bias = bias + scale * share * offset
-    return Temperature(float(scale), float(share), float(bias), is_prob)
+    return Calibration(float(scale), float(share), float(bias), is_prob)
 
 
 def _thin_out(score: Tensor) -> tuple[Tensor, Tensor]:

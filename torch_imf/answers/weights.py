@@ -10,7 +10,7 @@ from torch_imf.data.graph import draw_validation, prepare
 from torch_imf.evaluation.ranking import StreamedScores, check_finite, inference
 
 
-def calibrate(
+def fit_view_weights(
     model: torch.nn.Module,
     data: Data,
     num_facts: int = 1024,

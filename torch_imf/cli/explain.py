@@ -1,7 +1,7 @@
 import argparse
 from collections.abc import Sequence
 
-from torch_imf.answers.explain import explain
+from torch_imf.answers.predictor import Predictor
 from torch_imf.cli.flags import add_flags, given, settings_of
 from torch_imf.cli.output import Output
 from torch_imf.cli.saved import add_saved, load, saved_temperature
@@ -13,7 +13,7 @@ EPILOG = """examples:
   torch-imf explain runs/first Argentina borders Paraguay
   torch-imf explain runs/first France borders Spain -k 10 --json"""
 
-SETTINGS = settings_of(explain, ["k", "view"])
+SETTINGS = settings_of(Predictor.explain, ["k", "view"])
 
 
 def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
@@ -32,5 +32,5 @@ def run(options: argparse.Namespace) -> Output:
     model, data = load(options)
     fact = (options.head, options.relation, options.tail)
     temperature = saved_temperature(options.run)
-    found = explain(model, data, *fact, temperature=temperature, **given(options, SETTINGS))
+    found = Predictor(model, data, temperature).explain(*fact, **given(options, SETTINGS))
     return Output(str(found), found)

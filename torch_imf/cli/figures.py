@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from torch_imf.answers.explain import explain
+from torch_imf.answers.predictor import explain
 from torch_imf.cli.output import Output, say
 from torch_imf.cli.saved import (
     HISTORY,
@@ -84,7 +84,7 @@ def run(options: argparse.Namespace) -> Output:
     if any(given) and not all(given):
         raise ValueError("a fact needs '--head', '--relation' and '--tail'")
     model, data = load(options)
-    kwargs: Any = {"temperature": saved_temperature(options.run)}
+    kwargs: Any = {"calibration": saved_temperature(options.run)}
 
     def fact() -> Any:
         return given if all(given) else test_fact(data)

@@ -1,8 +1,7 @@
 import argparse
 from collections.abc import Sequence
 
-from torch_imf.answers.predict import predict
-from torch_imf.answers.predict_file import predict_file
+from torch_imf.answers.predictor import Predictor
 from torch_imf.cli.flags import add_flags, given, settings_of
 from torch_imf.cli.output import Output
 from torch_imf.cli.saved import add_saved, load, saved_temperature
@@ -16,7 +15,7 @@ EPILOG = """examples:
   torch-imf predict runs/first --queries queries.tsv --answers answers.tsv
                                        lines of head, relation, tail, with ? for what is asked"""
 
-SETTINGS = settings_of(predict, ["k", "known", "batch_size"])
+SETTINGS = settings_of(Predictor.predict, ["k", "known"])
 
 
 def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
@@ -42,12 +41,13 @@ def run(options: argparse.Namespace) -> Output:
             "give '--relation' and one of '--head' and '--tail', or '--queries' and '--answers'"
         )
     model, data = load(options)
-    settings, temperature = given(options, SETTINGS), saved_temperature(options.run)
+    settings = given(options, SETTINGS)
+    predictor = Predictor(model, data, saved_temperature(options.run))
     if options.queries:
         paths = (options.queries, options.answers)
-        count = predict_file(model, data, *paths, temperature=temperature, **settings)
+        count = predictor.predict_file(*paths, **settings)
         values = {"queries": options.queries, "answers": options.answers, "count": count}
         return Output(f"{count:,} answers in '{options.answers}'", values)
     sides = {"head": options.head, "relation": options.relation, "tail": options.tail}
-    answers = predict(model, data, **sides, temperature=temperature, **settings)
-    return Output(str(answers), {"query": getattr(answers, "query", ""), "answers": list(answers)})
+    answers = predictor.predict(**sides, **settings)
+    return Output(str(answers), {"query": answers.query, "answers": list(answers)})

@@ -7,7 +7,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch_geometric.data import Data
 
-from torch_imf.answers.probability import Temperature
+from torch_imf.answers.probability import Calibration
 from torch_imf.cli.compute import add_device, choose_device
 from torch_imf.io.atomic import replacing
 from torch_imf.nn.models import MultimodalKGE
@@ -62,7 +62,7 @@ def saved_training(run: str) -> dict[str, Any]:
     return training if isinstance(training, dict) else {}
 
 
-def saved_temperature(run: str) -> Temperature | None:
+def saved_temperature(run: str) -> Calibration | None:
     r"""Returns the temperature that was fitted when a model was trained, if
     any.
 
@@ -73,7 +73,7 @@ def saved_temperature(run: str) -> Temperature | None:
     if values is None:
         return None
     try:
-        return Temperature(**values)
+        return Calibration(**values)
     except TypeError as error:
         raise ValueError(
             f"The 'temperature' of the training in '{run}' is none (got {values})"

@@ -13,7 +13,7 @@ import torch
 from torch_geometric.data import Data
 
 from torch_imf import registry
-from torch_imf.answers.probability import fit_temperature
+from torch_imf.answers.probability import calibrate
 from torch_imf.build import build_model
 from torch_imf.cli.compute import add_compute, prepare_compute
 from torch_imf.cli.flags import add_flags, flag_words, given, settings_of
@@ -196,7 +196,7 @@ def run(options: argparse.Namespace) -> Output:
 def try_temperature(model: torch.nn.Module, data: Data) -> dict[str, Any] | None:
     r"""Returns the temperature of a model, if there are facts to fit it to."""
     try:
-        return dataclasses.asdict(fit_temperature(model, data))
+        return dataclasses.asdict(calibrate(model, data))
     except ValueError as error:
         warnings.warn(f"Answers will have no probabilities: {error}", stacklevel=2)
         return None

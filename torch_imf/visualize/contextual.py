@@ -6,7 +6,6 @@ from torch import Tensor
 from torch.nn import Module
 from torch_geometric.data import Data
 
-from torch_imf.answers.predict import find_rows, labels
 from torch_imf.data.graph import prepare
 from torch_imf.data.lookup import Lookup
 from torch_imf.evaluation.ranking import inference
@@ -86,7 +85,7 @@ def plot_contextual(
     found = contextual_embeddings(model, data, relations, view, **sizes, seed=seed)
     views: list[str] = list(model.views)  # type: ignore[arg-type]
     view = ("fused" if "fused" in views else views[0]) if view is None else view
-    node_names = labels(data)[0]
+    node_names = Lookup.of_entities(data).names
     # Many marks make a large file:
     fig = make_figure(7.6, 0.3 + 4.4 * len(found), dpi=120)
     parts = fig.subfigures(len(found), 1, squeeze=False, hspace=0.04)[:, 0]
@@ -135,12 +134,12 @@ def contextual_embeddings(
             f"'{view}', {num_classes} and {num_nodes})"
         )
     data = prepare(model, data)
-    rows = find_rows("relations", relations, Lookup.of_relations, data).tolist()
+    rows = Lookup.of_relations(data).rows("relations", relations).tolist()
     if not all(0 <= r < data.num_relations for r in rows):
         raise ValueError(
             f"'relations' needs to be of {data.num_relations} base relations (got {rows})"
         )
-    names, out = labels(data)[1], []
+    names, out = Lookup.of_relations(data).names, []
     with inference(model):
         z = model.encode()
         for r in rows:

@@ -1,12 +1,13 @@
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn import Module
 from torch_geometric.data import Data
 
-from torch_imf.answers.predict import Answers, Completion, predict
-from torch_imf.answers.probability import Temperature
+from torch_imf.answers.predictor import predict
+from torch_imf.answers.probability import Calibration
+from torch_imf.answers.results import Completion
 from torch_imf.answers.tables import percent
 from torch_imf.visualize.style import (
     SMALL,
@@ -33,7 +34,7 @@ def plot_decision(
     *,
     tail: str | int | None = None,
     known: str = "mark",
-    temperature: Temperature | None = None,
+    calibration: Calibration | None = None,
     labels: Mapping[str, str] | None = None,
     title: str | None = None,
 ) -> "Figure":
@@ -60,7 +61,7 @@ def plot_decision(
             :obj:`head`. (default: :obj:`None`)
         known (str, optional): Whether to :obj:`"mark"` facts that the graph
             holds or to :obj:`"remove"` them. (default: :obj:`"mark"`)
-        temperature (Temperature, optional): The map from scores to
+        calibration (Calibration, optional): The map from scores to
             probabilities, which are then shown as well.
             (default: :obj:`None`)
         labels (dict[str, str], optional): Names of views to show instead of
@@ -79,17 +80,8 @@ def plot_decision(
         raise ValueError(
             "Give 'relation' and one of 'head' and 'tail': the other one is what is asked for"
         )
-    found = predict(
-        model,
-        data,
-        head=None if head is None else [head],  # type: ignore[arg-type]
-        relation=[relation],  # type: ignore[arg-type]
-        tail=None if tail is None else [tail],  # type: ignore[arg-type]
-        k=k,
-        known=known,
-        temperature=temperature,
-    )
-    answers = cast(list[Answers], found)[0]
+    kwargs: Any = {"k": k, "known": known, "calibration": calibration}
+    answers = predict(model, data, head, relation, tail=tail, **kwargs)
     query = "  ".join(shorten(part, 24) for part in answers.query.split("  "))
     return plot_completions(answers, ax, query if title is None else title, labels, parts=True)
 
@@ -107,7 +99,7 @@ def plot_completions(
 
     Args:
         completions (list[Completion]): The answers to one query, as
-            :meth:`torch_imf.predict.predict` gives them.
+            :meth:`torch_imf.predict` gives them.
         ax (matplotlib.axes.Axes, optional): Where to plot. If :obj:`None`, in
             a new figure. (default: :obj:`None`)
         title (str, optional): The query. (default: :obj:`""`)

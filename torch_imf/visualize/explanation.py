@@ -1,7 +1,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from torch_imf.answers.explain import Explanation, Rank
+from torch_imf.answers.results import Explanation, Rank
 from torch_imf.answers.tables import percent
 from torch_imf.visualize.style import (
     DARK,

@@ -6,7 +6,6 @@ from torch import Tensor
 from torch.nn import Module
 from torch_geometric.data import Data
 
-from torch_imf.answers.predict import find_rows, labels
 from torch_imf.answers.probability import view_scores, yields_probabilities
 from torch_imf.data.graph import prepare
 from torch_imf.data.index import both_sides
@@ -67,12 +66,12 @@ def modality_weights(
         rows = count.argsort(descending=True, stable=True)[:NUM_RELATIONS]
         rows = rows[count[rows] > 0]
     else:
-        rows = find_rows("relations", relations, Lookup.of_relations, data)
+        rows = Lookup.of_relations(data).rows("relations", relations)
     if rows.numel() == 0 or int(rows.min()) < 0 or int(rows.max()) >= data.num_relations:
         raise ValueError(
             f"'relations' needs to be of {data.num_relations} base relations (got {rows.tolist()})"
         )
-    names = labels(data)[1]
+    names = Lookup.of_relations(data).names
     absent = [names[r] for r in rows.tolist() if count[r] == 0]
     if absent:
         held = "graph" if split is None else f"'{split}' split"
