@@ -15,7 +15,6 @@ from .answers.predictor import complete as complete
 from .answers.predictor import explain as explain
 from .answers.predictor import predict as predict
 from .answers.predictor import predict_file as predict_file
-from .answers.predictor import predict_many as predict_many
 from .answers.probability import Calibration as Calibration
 from .answers.probability import calibrate as calibrate
 from .answers.probability import calibration_error as calibration_error

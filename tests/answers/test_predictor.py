@@ -16,7 +16,6 @@ from torch_imf import (
     fit_view_weights,
     predict,
     predict_file,
-    predict_many,
 )
 from torch_imf.answers import Answers
 from torch_imf.data import modalities
@@ -36,7 +35,7 @@ def test_predict(fake):
     model = build(fake)
     head, rel = fake.edge_index[0, :3], fake.edge_type[:3]
     calibration = Calibration(2.0, 0.5, 1.0, is_prob=True)
-    out = predict_many(model, fake, head, rel, k=5, calibration=calibration)
+    out = Predictor(model, fake, calibration).predict_many(head, rel, k=5)
     assert [len(answers) for answers in out] == [5, 5, 5]
     score = model.eval().predict(head, rel)
     probability = calibration(score)
@@ -97,7 +96,9 @@ def test_known_and_keep(fake):
 def test_loops(fake):
     k = fake.num_nodes
     everyone = {"head": list(range(k)), "k": k}
-    for head, answers in enumerate(predict_many(build(fake), fake, relation=0, **everyone)):
+    for head, answers in enumerate(
+        Predictor(build(fake), fake).predict_many(relation=0, **everyone)
+    ):
         assert head not in {answer.index for answer in answers}
     # One training fact of the kind, and entities may be answers to themselves:
     data = fake.clone()
@@ -116,7 +117,7 @@ def test_loops(fake):
     assert len(loops) == k - 1 and set(loops) == {0}
     # That of validation gives nothing away, but is a known fact:
     data.train_mask[-1], data.val_mask[-1] = False, True
-    found = predict_many(build(data), data, relation=0, **everyone)
+    found = Predictor(build(data), data).predict_many(relation=0, **everyone)
     found = [x for x in found if len(x) == k]
     assert len(found) == 1 and found[0].query.startswith(fake.node_names[3])
 
@@ -268,7 +269,7 @@ def test_complete_is_brute_force(fake, loss, batch_size, norm):
 
 
 def check(facts, expected):
-    logit = torch.tensor([x.probability for x in facts]).logit()
+    logit = torch.tensor([x.probability for x in facts], dtype=torch.double).logit()
     assert logit.tolist() == pytest.approx([x[0] for x in expected], rel=1e-3, abs=1e-3)
     assert [x.score for x in facts] == pytest.approx([x[2] for x in expected], rel=1e-3, abs=1e-3)
     # The same facts, apart from those that tie with the last one:

@@ -70,6 +70,8 @@ def test_calibrate_is_the_optimum(fake):
     args = (best.scale, best.norm, best.bias)
     for i in range(3):
         for step in (-0.02, 0.02):
+            if args[i] + step < 0 and i == 1:
+                continue  # A share of the softmax is not negative.
             other = list(args)
             other[i] += step
             assert loss(*args) < loss(*other)
@@ -144,7 +146,7 @@ def test_errors(fake):
             calibrate(model, fake, **kwargs)
     data = fake.clone()
     data.val_mask = torch.zeros_like(data.val_mask)
-    with pytest.raises(ValueError, match="'val' split holds no facts that are not training facts"):
+    with pytest.raises(ValueError, match="'val' split holds no facts"):
         calibrate(model, data)
     with pytest.raises(ValueError, match="as many targets as probabilities"):
         calibration_error(torch.rand(3), torch.rand(2))

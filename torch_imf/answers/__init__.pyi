@@ -3,7 +3,6 @@ from .predictor import complete as complete
 from .predictor import explain as explain
 from .predictor import predict as predict
 from .predictor import predict_file as predict_file
-from .predictor import predict_many as predict_many
 from .probability import Calibration as Calibration
 from .probability import calibrate as calibrate
 from .probability import calibration_error as calibration_error

@@ -12,12 +12,7 @@ from torch_geometric.data import Data
 from tqdm import tqdm
 
 from torch_imf.answers.domains import Domains
-from torch_imf.answers.probability import (
-    Calibration,
-    calibrate,
-    view_scores,
-    yields_probabilities,
-)
+from torch_imf.answers.probability import Calibration, calibrate, view_scores, yields_probabilities
 from torch_imf.answers.results import Answers, Completion, Explanation, Fact, Facts, Rank, Support
 from torch_imf.answers.tables import tsv_line
 from torch_imf.data import TripletIndex
@@ -30,6 +25,7 @@ from torch_imf.io.atomic import read_bytes, replacing
 #: The number of scores to hold at once, unless a single query has more.
 MAX_SCORES = 2**22
 COLUMNS = ("query", "head", "relation", "tail", "rank", "id", "score", "probability", "known")
+Name = str | int
 
 
 class Predictor:
@@ -73,10 +69,9 @@ class Predictor:
     ) -> None:
         self.data = prepare(model, data)
         self.num_nodes, self.num_relations = int(data.num_nodes), int(data.num_relations)
-        size = max(1, MAX_SCORES // self.num_nodes) if batch_size is None else batch_size
-        if size < 1:
-            raise ValueError(f"'batch_size' needs to be positive (got {size})")
-        self.batch_size = size
+        self.batch_size = max(1, MAX_SCORES // self.num_nodes) if batch_size is None else batch_size
+        if self.batch_size < 1:
+            raise ValueError(f"'batch_size' needs to be positive (got {batch_size})")
         self.calibration = calibration
         self.nodes, self.relations = Lookup.of_entities(data), Lookup.of_relations(data)
         self.known = TripletIndex.from_data(self.data)
@@ -91,11 +86,11 @@ class Predictor:
 
     def predict(
         self,
-        head: str | int | None = None,
-        relation: str | int | None = None,
+        head: Name | None = None,
+        relation: Name | None = None,
         k: int = 10,
         *,
-        tail: str | int | None = None,
+        tail: Name | None = None,
         known: str = "mark",
         keep: Tensor | None = None,
     ) -> Answers:
@@ -149,7 +144,8 @@ class Predictor:
         k: int = 10,
         known: str = "mark",
     ) -> int:
-        r"""Answers the queries of one file in another, as :meth:`predict`.
+        r"""Answers the queries of one file in another, as :meth:`predict`, and
+        returns the number of answers.
 
         A line of :obj:`queries`, in UTF-8, is a head, a relation and a tail,
         with tabs between them and a question mark for what is asked; empty
@@ -165,8 +161,7 @@ class Predictor:
         number of its query's line, the fact by names, its rank, the identifier
         of the answer, its score and probability (empty without a calibration),
         whether the graph holds it (:obj:`1` or :obj:`0`), and the part that
-        each view has in its score. It takes its place in one step, once it is
-        complete. Returns the number of answers.
+        each view has in its score. It takes its place once it is complete.
 
         Raises:
             ValueError: If the file of queries cannot be read, or a line of it
@@ -251,17 +246,11 @@ class Predictor:
 
     @torch.no_grad()
     def explain(
-        self,
-        head: str | int,
-        relation: str | int,
-        tail: str | int,
-        k: int = 5,
-        view: str | None = None,
+        self, head: Name, relation: Name, tail: Name, k: int = 5, view: str | None = None
     ) -> Explanation:
         r"""Tells what stands behind the score of a fact, known or not: which
         view carries it, what it would be without each modality, and which
-        training facts support it. What entities are without a modality is kept
-        for the next time.
+        training facts support it.
 
         Args:
             head (str or int): The head.
@@ -279,24 +268,17 @@ class Predictor:
             raise ValueError(
                 f"'k' needs to be positive and 'view' one of {views} (got {k} and '{view}')"
             )
-        rows = [
-            self.nodes.rows("head", head),
-            self.relations.rows("relation", relation),
-            self.nodes.rows("tail", tail),
-        ]
-        if any(row.numel() != 1 for row in rows):
-            raise ValueError(
-                f"Head, relation and tail need to be one name or number each (got {head}, "
-                f"{relation} and {tail})"
-            )
-        triple = rows[0].to(self.device), rows[1].to(self.device), rows[2].to(self.device)
-        check_triples(*triple, self.num_nodes, self.num_relations)
-        h, r, t = (int(x) for x in triple)
-        sides = both_sides(*triple, self.num_relations)
+        rows = self.nodes.rows("head", head), self.relations.rows("relation", relation)
+        fact = torch.cat([*rows, self.nodes.rows("tail", tail)]).to(self.device)
+        if fact.numel() != 3:
+            raise ValueError("Head, relation and tail need to be one name or number each")
+        check_triples(*fact.view(3, 1), self.num_nodes, self.num_relations)
+        h, r, t = fact.tolist()
+        sides = both_sides(*fact.view(3, 1), self.num_relations)
         score, score_dict = self._score(self.scores, *sides[:2])
         calibration = self.calibration
         edges = self._edges[r]
-        same = (self.data.edge_index[:, edges] == torch.stack([*triple[::2]])).all(dim=0)
+        same = (self.data.edge_index[:, edges] == fact[::2, None]).all(dim=0)
         masks = {split: self.data[f"{split}_mask"][edges] for split in ("train", "val", "test")}
         return Explanation(
             fact=(self.nodes.names[h], self.relations.names[r], self.nodes.names[t]),
@@ -359,9 +341,8 @@ class Predictor:
         rel = self.relations.rows("relation", relation).to(self.device)
         rel = rel.expand_as(index) if rel.numel() == 1 else rel
         check_triples(index, rel, index, self.num_nodes, 2 * self.num_relations)
-        if head is None:
-            rel = (rel + self.num_relations) % (2 * self.num_relations)
-        return index, rel
+        inverse = (rel + self.num_relations) % (2 * self.num_relations)
+        return index, inverse if head is None else rel
 
     def _score(
         self, scores: StreamedScores, head_index: Tensor, rel_type: Tensor
@@ -410,33 +391,32 @@ class Predictor:
         weights, is_prob = self.model.view_weights(), yields_probabilities(self.model)
         parts = {v: weights[v] * (x.sigmoid() if is_prob else x) for v, x in views.items()}
 
-        def rows(columns: dict[str, Tensor]) -> Iterator[Iterator[dict[str, Any]]]:
-            for row in zip(*(x.tolist() for x in columns.values()), strict=True):
-                yield (dict(zip(columns, x, strict=True)) for x in zip(*row, strict=True))
+        def rows(columns: dict[str, Tensor]) -> list[list[dict[str, Any]]]:
+            table = zip(*(x.tolist() for x in columns.values()), strict=True)
+            return [
+                [dict(zip(columns, cells, strict=True)) for cells in zip(*row, strict=True)]
+                for row in table
+            ]
 
-        batch = zip(head.tolist(), rel.tolist(), *map(rows, (columns, views, parts)), strict=True)
-        for h, r, *answers in batch:
-            query = (self.nodes.names[h], self.relations.names[r % self.num_relations], "?")
-            completions = (
-                Completion(
-                    name=self.nodes.names[x["index"]],
-                    node_id=self.nodes.ids[x["index"]],
-                    views=scores,
-                    weights=weights,
-                    parts=shares,
-                    **x,
-                )
-                for x, scores, shares in zip(*answers, strict=True)
-                if x["score"] > -torch.inf
-            )
-            yield Answers(completions, "  ".join(query if r < self.num_relations else query[::-1]))
+        queries = zip(head.tolist(), rel.tolist(), strict=True)
+        for (h, r), *row in zip(queries, rows(columns), rows(views), rows(parts), strict=True):
+            names = (self.nodes.names[h], self.relations.names[r % self.num_relations], "?")
+            query = "  ".join(names if r < self.num_relations else names[::-1])
+            out = Answers(query=query)
+            for cells, scores, shares in zip(*row, strict=True):
+                i = cells["index"]
+                label = {"name": self.nodes.names[i], "node_id": self.nodes.ids[i]}
+                if cells["score"] > -torch.inf:
+                    x = Completion(views=scores, weights=weights, parts=shares, **label, **cells)
+                    out.append(x)
+            yield out
 
     # Missing facts ###############################################################################
 
     def _add_best(
         self, best: Tensor, k: int, heads: Tensor, rel: int, tails: Tensor, calibration: Calibration
     ) -> Tensor:
-        # The score of every entity has a share in a probability. As others only lower it, queries
+        # The scores of all entities have a share in a probability. As others only lower it, queries
         # are scored against tails that fit first, and against all if this may be enough.
         key = {view: x[tails] for view, x in self.scores.key.items()}
         column = torch.full((self.num_nodes,), -1, device=self.device)
@@ -502,8 +482,8 @@ class Predictor:
     def _paths(self, h: int, r: int, t: int, k: int) -> list[tuple[str, ...]]:
         # Ways along training facts other than this one: of one fact first, then of two, by way of
         # the entities of fewest facts, as a hub says little.
-        names, inverses = self.nodes.names, [f"{name}^-1" for name in self.relations.names]
-        label = [*self.relations.names, *inverses]
+        names, rel_names = self.nodes.names, self.relations.names
+        label = [*rel_names, *(f"{name}^-1" for name in rel_names)]
         rels = torch.arange(len(label), device=self.device)
         first_rel, first = self._train(torch.full_like(rels, h), rels)
         last_rel, last = self._train(torch.full_like(rels, t), rels)
@@ -572,9 +552,9 @@ def _read_queries(
         try:
             text = line.decode("utf-8-sig" if number == 1 else "utf-8")
             cells = [cell.strip() for cell in text.split("\t")]
-            is_header = [cell.lower() for cell in cells] == header
-            header = header if not text.strip() else []
-            if is_header or not text.strip():
+            passed = not text.strip() or [cell.lower() for cell in cells] == header
+            header = header if not text.strip() else []  # Only the first line may be one.
+            if passed:
                 continue
             if len(cells) != 3 or "" in cells or [cells[0], cells[2]].count("?") != 1:
                 raise ValueError(
@@ -593,17 +573,17 @@ def _read_queries(
     return out
 
 
-# For one question. For many, make a predictor once.
+# One question of a model: for many, make a predictor once ########################################
 
 
 def predict(
     model: Module,
     data: Data,
-    head: str | int | None = None,
-    relation: str | int | None = None,
+    head: Name | None = None,
+    relation: Name | None = None,
     k: int = 10,
     *,
-    tail: str | int | None = None,
+    tail: Name | None = None,
     known: str = "mark",
     keep: Tensor | None = None,
     calibration: Calibration | None = None,
@@ -611,23 +591,6 @@ def predict(
     r"""Answers a query, as :meth:`Predictor.predict` of a new predictor."""
     predictor = Predictor(model, data, calibration)
     return predictor.predict(head, relation, k, tail=tail, known=known, keep=keep)
-
-
-def predict_many(
-    model: Module,
-    data: Data,
-    head: Names | None = None,
-    relation: Names | None = None,
-    k: int = 10,
-    *,
-    tail: Names | None = None,
-    known: str = "mark",
-    keep: Tensor | None = None,
-    calibration: Calibration | None = None,
-) -> list[Answers]:
-    r"""Answers several queries, as :meth:`Predictor.predict_many`."""
-    predictor = Predictor(model, data, calibration)
-    return predictor.predict_many(head, relation, k, tail=tail, known=known, keep=keep)
 
 
 def predict_file(
@@ -659,9 +622,9 @@ def complete(
 def explain(
     model: Module,
     data: Data,
-    head: str | int,
-    relation: str | int,
-    tail: str | int,
+    head: Name,
+    relation: Name,
+    tail: Name,
     k: int = 5,
     view: str | None = None,
     calibration: Calibration | None = None,

@@ -6,20 +6,11 @@ from torch_imf.answers.tables import format_table, percent
 
 @dataclass(frozen=True)
 class Completion:
-    r"""One answer to a query.
-
-    Args:
-        index (int): The entity.
-        name (str): Its name.
-        score (float): Its score over all views, which orders the answers.
-        known (bool): Whether the graph holds this fact, in any split.
-        views (dict[str, float]): Its score in each view.
-        weights (dict[str, float]): The weight of each view.
-        probability (float, optional): The probability that it is an answer,
-            see :meth:`~torch_imf.calibrate`. (default: :obj:`None`)
-        parts (dict[str, float]): What each view contributes to the score;
-            these sum to it.
-        node_id (str): The identifier of the entity.
+    r"""One answer to a query: the entity by number, name and identifier; its
+    score over all views, which orders answers; whether the graph holds this
+    fact, in any split; its score in each view, the weight of each view, and
+    the part that each has in the score (parts sum to it); and the probability
+    that it is an answer, if there is a calibration.
     """
 
     index: int
@@ -48,20 +39,13 @@ class Answers(list[Completion]):
     def __str__(self) -> str:
         if len(self) == 0:
             return f"{self.query}\n  no answer is left"
-        views = list(self[0].parts)
-        head = ["", "answer", "", "probability", "score", *(f"of {view}" for view in views)]
-        rows = [
-            [
-                str(i),
-                x.name,
-                "known" if x.known else "",
-                percent(x.probability),
-                f"{x.score:.3f}",
-                *(f"{part:.3f}" for part in x.parts.values()),
-            ]
-            for i, x in enumerate(self, start=1)
-        ]
-        return f"{self.query}\n{format_table([head, *rows], left=(1, 2))}"
+        views = [f"of {view}" for view in self[0].parts]
+        rows = [["", "answer", "", "probability", "score", *views]]
+        for i, x in enumerate(self, start=1):
+            known = "known" if x.known else ""
+            numbers = [f"{y:.3f}" for y in (x.score, *x.parts.values())]
+            rows.append([str(i), x.name, known, percent(x.probability), *numbers])
+        return f"{self.query}\n{format_table(rows, left=(1, 2))}"
 
 
 @dataclass(frozen=True)
@@ -84,12 +68,11 @@ class Facts(list[Fact]):
     r"""Facts, most likely first: a list that prints as a table."""
 
     def __str__(self) -> str:
-        head = ["", "head", "relation", "tail", "probability", "score"]
-        rows = [
-            [str(i), x.head, x.relation, x.tail, percent(x.probability), f"{x.score:.3f}"]
-            for i, x in enumerate(self, start=1)
-        ]
-        return format_table([head, *rows], left=(1, 2, 3)) if rows else "No fact is missing"
+        rows = [["", "head", "relation", "tail", "probability", "score"]]
+        for i, x in enumerate(self, start=1):
+            cells = [x.head, x.relation, x.tail, percent(x.probability), f"{x.score:.3f}"]
+            rows.append([str(i), *cells])
+        return format_table(rows, left=(1, 2, 3)) if self else "No fact is missing"
 
 
 @dataclass(frozen=True)
