@@ -120,6 +120,6 @@ if __name__ == "__main__":
     for other in ("alone", "before"):
         for name, times in result.get(other, {}).items():
             times["ratio"] = round(times["cpu_ms"] / result[name]["cpu_ms"], 1)
-    print("\n".join(f"{name}: {times}" for name, times in result.items()))
+    print(json.dumps(result, indent=2))
     print(found[:1], found[-1:], sep="\n")
     append("answers", args.seed, float((now() - begin)[0]), result, settings=vars(args))

@@ -132,9 +132,9 @@ def calibrate(
 
     fit()
     if float(param[1]) < 0:  # What scores more never makes other candidates more likely.
-        free[1] = 0
+        free[1] = param.data[1] = 0
         fit()
-    log_scale, share, bias = param.detach() * free
+    log_scale, share, bias = param.detach()
     scale = log_scale.exp()
     return Calibration(float(scale), float(share), float(bias + scale * share * offset), is_prob)
 
