@@ -131,7 +131,7 @@ def calibrate(
             torch.optim.LBFGS([param], max_iter=100, line_search_fn="strong_wolfe").step(closure)
 
     fit()
-    if float(param[1]) < 0:  # What scores more never makes other candidates more likely.
+    if param[1].item() < 0:  # What scores more never makes other candidates more likely.
         free[1] = param.data[1] = 0
         fit()
     log_scale, share, bias = param.detach()
