@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from torch_imf import calibrate, evaluate, fit
+from torch_imf import evaluate, fit, fit_view_weights
 from torch_imf.data import modalities
 from torch_imf.nn import IMF, KGE
 
@@ -13,14 +13,14 @@ def build(data, loss="ce", **kwargs):
 
 
 @pytest.mark.parametrize("loss", ["ce", "bce"])
-def test_calibrate_silences_a_useless_view(fake, loss):
+def test_silences_a_useless_view(fake, loss):
     model = build(fake, loss)
     fit(model, fake, epochs=15, batch_size=64, lr=0.02, eval_every=5)
     with torch.no_grad():  # Confident, and wrong.
         model.scorers["text"].query = lambda head, rel: 5 * torch.randn_like(head)
     before = evaluate(model, fake)["mrr"]
     state = {k: v.clone() for k, v in model.state_dict().items() if "log_var" not in k}
-    weights = calibrate(model, fake)
+    weights = fit_view_weights(model, fake)
     assert weights == model.view_weights() and sum(weights.values()) == pytest.approx(1.0)
     assert weights["text"] < 0.1 < max(weights.values())
     assert evaluate(model, fake)["mrr"] > before
@@ -28,36 +28,36 @@ def test_calibrate_silences_a_useless_view(fake, loss):
     assert model.training
 
 
-def test_calibrate_sees_no_test_fact(fake):
+def test_sees_no_test_fact(fake):
     torch.manual_seed(1)
     model = build(fake)
     other = fake.clone()
     other.edge_index = other.edge_index.clone()
     other.edge_index[1, other.test_mask] = 0
     state = {k: v.clone() for k, v in model.state_dict().items()}
-    weights = calibrate(model, fake)
+    weights = fit_view_weights(model, fake)
     model.load_state_dict(state)
-    assert calibrate(model, other) == weights
+    assert fit_view_weights(model, other) == weights
     model.load_state_dict(state)
-    assert calibrate(model, fake, num_facts=5) != weights
+    assert fit_view_weights(model, fake, num_facts=5) != weights
 
 
-def test_calibrate_keeps_weights_without_evidence(fake):
+def test_keeps_weights_without_evidence(fake):
     # Nothing tells views apart that score everything the same:
     model = build(fake, decision={"struct": 1.0, "text": 2.0, "fused": 1.0})
     with torch.no_grad():
         model.rel_emb.weight.zero_()
-    weights = calibrate(model, fake)
+    weights = fit_view_weights(model, fake)
     assert weights == pytest.approx({"struct": 0.25, "text": 0.5, "fused": 0.25})
-    assert calibrate(KGE(fake.num_nodes, fake.num_relations, 8), fake) == {"struct": 1.0}
+    assert fit_view_weights(KGE(fake.num_nodes, fake.num_relations, 8), fake) == {"struct": 1.0}
 
 
 def test_errors(fake):
     model = build(fake)
     for kwargs in ({"num_facts": 0}, {"batch_size": 0}, {"prior": 0.0}):
         with pytest.raises(ValueError, match="need to be positive"):
-            calibrate(model, fake, **kwargs)
+            fit_view_weights(model, fake, **kwargs)
     data = fake.clone()
     data.val_mask = torch.zeros_like(data.val_mask)
     with pytest.raises(ValueError, match="'val' split holds no facts"):
-        calibrate(model, data)
+        fit_view_weights(model, data)

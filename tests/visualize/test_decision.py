@@ -1,9 +1,8 @@
 import pytest
 import torch
 
-from torch_imf import IMF, Temperature, explain, predict
-from torch_imf.answers.explain import Explanation, Rank
-from torch_imf.answers.predict import Completion
+from torch_imf import IMF, Calibration, explain, predict
+from torch_imf.answers.results import Completion, Explanation, Rank
 from torch_imf.data import modalities
 from torch_imf.nn import KGE
 from torch_imf.visualize import plot_completions, plot_decision, plot_explanation
@@ -22,10 +21,10 @@ def ticks(axis):
 @pytest.mark.parametrize("loss", ["bce", "ce"])
 def test_plot_decision(fake, loss):
     model = IMF(fake.num_nodes, fake.num_relations, 8, *modalities(fake), loss=loss)
-    temperature = Temperature(1.0, 0.0, 0.0, is_prob=loss == "bce")
+    calibration = Calibration(1.0, 0.0, 0.0, is_prob=loss == "bce")
     kwargs = {"relation": "next_to", "k": 4}
     labels = {"text": "Text"}
-    fig = plot_decision(model, fake, "thing 3", calibration=temperature, labels=labels, **kwargs)
+    fig = plot_decision(model, fake, "thing 3", calibration=calibration, labels=labels, **kwargs)
     ax = fig.axes[0]
     answers = predict(model, fake, head="thing 3", **kwargs)
     assert ticks(ax.yaxis) == [f"{x.name} *" if x.known else x.name for x in answers]

@@ -1,3 +1,4 @@
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,12 +11,12 @@ from torch_imf.data import TripletIndex
 from torch_imf.data.graph import draw_validation, prepare
 from torch_imf.evaluation.ranking import StreamedScores, check_finite, inference
 
-#: The number of false candidates of a query that count one by one when a temperature is fitted.
+#: The number of false candidates of a query that count one by one in a calibration.
 NUM_BEST = 1024
 
 
 @dataclass(frozen=True)
-class Temperature:
+class Calibration:
     r"""Turns the scores of all candidates of a query into probabilities:
 
     .. math::
@@ -25,12 +26,12 @@ class Temperature:
     One form serves every loss: :math:`c = 0` takes scores as they are, as the
     :obj:`"bce"` loss trains them, and :math:`c = 1` relative to those of the
     other candidates, as the :obj:`"ce"` loss does. Of an average of
-    probabilities, :math:`y_t` is the logit. See :meth:`fit_temperature` for
+    probabilities, :math:`y_t` is the logit. :meth:`calibrate` fits it and says
     what the probability means.
 
     Args:
         scale (float): The inverse temperature :math:`a > 0`.
-        norm (float): The share :math:`c` of the softmax.
+        norm (float): The share :math:`c \ge 0` of the softmax.
         bias (float): The bias :math:`b`.
         is_prob (bool, optional): Whether scores are averages of probabilities.
             (default: :obj:`False`)
@@ -53,14 +54,14 @@ class Temperature:
         return self.logit(score).sigmoid()
 
 
-def fit_temperature(
+def calibrate(
     model: torch.nn.Module,
     data: Data,
     num_facts: int = 1024,
     batch_size: int = 128,
     prior: float = 1e-3,
     seed: int = 0,
-) -> Temperature:
+) -> Calibration:
     r"""Fits the map from scores to probabilities to validation facts, and
     leaves the model as it is: a logistic regression of which candidates of the
     queries of these facts are true.
@@ -68,14 +69,11 @@ def fit_temperature(
     A probability of 0.7 means that of ten candidates like this one, about
     seven are facts that were held out. It is that of an answer which training
     does not hold, to a query which *has* such an answer, and counts as false
-    what the graph does not hold. On queries without a missing answer it is too
-    high; on a graph that lacks much of what is true, too low.
-
-    Training facts do not count, and test facts are never looked at: like all
-    that is not known, they count as false, which costs little as they are few.
-    Of the candidates of a query that are false, the 1024 best count one by
-    one, and at most as many others stand for those that score about the same,
-    so that neither time nor memory of the fit grow with the graph.
+    what the graph does not hold: test facts, too, which are never looked at. On
+    queries without a missing answer it is too high; on a graph that lacks much
+    of what is true, too low. Of the false candidates of a query, the 1024 best
+    count one by one, and as many others stand for those that score about the
+    same, so that neither time nor memory of the fit grow with the graph.
 
     Args:
         model (torch.nn.Module): A model of this package.
@@ -93,59 +91,80 @@ def fit_temperature(
             validation facts that are new, an argument is not positive, or a
             score is NaN or infinite.
     """
-    if num_facts < 1 or batch_size < 1 or not prior > 0:
-        raise ValueError(
-            f"'num_facts', 'batch_size' and 'prior' need to be positive (got {num_facts}, "
-            f"{batch_size} and {prior})"
-        )
-    data = prepare(model, data)
-    head, rel, _ = draw_validation(data, num_facts, seed)
+    data, (head, rel, _) = prepare_fit(model, data, num_facts, batch_size, prior, seed)
     head, rel = torch.stack([head, rel]).unique(dim=1)  # Each query once, with all its answers.
     train = TripletIndex.from_data(data, data.train_mask)
     row, col = TripletIndex.from_data(data, data.val_mask)(head, rel)
     new = ~train.contains(head[row], rel[row], col)
     row, col = row[new], col[new]
     if row.numel() == 0:
-        raise ValueError(
-            "The 'val' split holds no facts that are not training facts, to fit a temperature to"
-        )
+        raise ValueError("The 'val' split holds no facts that are not training facts")
 
     is_prob = yields_probabilities(model)
     true, parts = torch.empty(row.numel(), device=row.device), []
-    with inference(model):
-        scores = StreamedScores(model)
-        for i in torch.arange(head.numel(), device=row.device).split(batch_size):
-            y = as_logit(view_scores(scores, head[i], rel[i])[0], is_prob)
-            here = (row >= i[0]) & (row <= i[-1])
-            true[here] = y[row[here] - i[0], col[here]]
-            norm = y.logsumexp(dim=-1, keepdim=True)
-            y[row[here] - i[0], col[here]] = -torch.inf
-            y[tuple(train(head[i], rel[i]))] = -torch.inf
-            parts.append((*_thin_out(y), norm))
+    for i, score, _ in score_batches(model, head, rel, batch_size):
+        y = as_logit(score, is_prob)
+        here = (row >= i[0]) & (row <= i[-1])
+        true[here] = y[row[here] - i[0], col[here]]
+        norm = y.logsumexp(dim=-1, keepdim=True)
+        y[row[here] - i[0], col[here]] = -torch.inf
+        y[tuple(train(head[i], rel[i]))] = -torch.inf
+        parts.append((*_thin_out(y), norm))
     false, weight, norm = (torch.cat(x) for x in zip(*parts, strict=True))  # [M, K], [M, K], [M, 1]
     offset = norm.mean()  # Taken off while fitting, so that the bias does not follow the norm.
     norm = norm - offset
     # The logarithm of the scale, the norm and the bias:
     param = torch.zeros(3, dtype=torch.double, device=y.device, requires_grad=True)
-    optimizer = torch.optim.LBFGS([param], max_iter=100, line_search_fn="strong_wolfe")
+    free = torch.ones_like(param)
 
     def closure() -> Tensor:
-        optimizer.zero_grad()
-        scale, share, bias = param[0].exp(), param[1], param[2]
+        param.grad = None
+        scale, share, bias = param[0].exp(), param[1] * free[1], param[2]
         loss = (weight * F.softplus(scale * (false - share * norm) + bias)).sum(dtype=torch.double)
         z = scale * (true - share * norm.view(-1)[row]) + bias
-        loss = (loss + F.softplus(-z).sum()) / row.numel() + prior * (
-            param[0].square() + param[1].square()
-        )
+        loss = (loss + F.softplus(-z).sum()) / row.numel() + prior * param[:2].square().sum()
         loss.backward()
         return loss
 
-    with torch.enable_grad():
-        optimizer.step(closure)
+    def fit() -> None:
+        with torch.enable_grad():
+            torch.optim.LBFGS([param], max_iter=100, line_search_fn="strong_wolfe").step(closure)
+
+    fit()
+    if param[1].item() < 0:  # What scores more never makes other candidates more likely.
+        free[1] = param.data[1] = 0
+        fit()
     log_scale, share, bias = param.detach()
     scale = log_scale.exp()
-    bias = bias + scale * share * offset
-    return Temperature(float(scale), float(share), float(bias), is_prob)
+    return Calibration(float(scale), float(share), float(bias + scale * share * offset), is_prob)
+
+
+def prepare_fit(
+    model: torch.nn.Module, data: Data, num_facts: int, batch_size: int, prior: float, seed: int
+) -> tuple[Data, tuple[Tensor, Tensor, Tensor]]:
+    r"""Checks the arguments of a fit to validation facts, and returns the graph
+    and the facts, in both directions.
+    """
+    if num_facts < 1 or batch_size < 1 or not prior > 0:
+        raise ValueError(
+            f"'num_facts', 'batch_size' and 'prior' need to be positive (got {num_facts}, "
+            f"{batch_size} and {prior})"
+        )
+    data = prepare(model, data)
+    facts = draw_validation(data, num_facts, seed)
+    if facts[0].numel() == 0:
+        raise ValueError("The 'val' split holds no facts")
+    return data, facts
+
+
+def score_batches(
+    model: torch.nn.Module, head_index: Tensor, rel_type: Tensor, batch_size: int
+) -> Iterator[tuple[Tensor, Tensor, dict[str, Tensor]]]:
+    r"""Yields the positions of some queries at a time, and :meth:`view_scores`."""
+    with inference(model):
+        scores = StreamedScores(model)
+        for i in torch.arange(head_index.numel(), device=head_index.device).split(batch_size):
+            yield i, *view_scores(scores, head_index[i], rel_type[i])
 
 
 def _thin_out(score: Tensor) -> tuple[Tensor, Tensor]:
@@ -165,12 +184,8 @@ def _thin_out(score: Tensor) -> tuple[Tensor, Tensor]:
 
 def calibration_error(probability: Tensor, target: Tensor, num_bins: int = 10) -> float:
     r"""The expected calibration error: how far probabilities are from the
-    share of what is true, on average over bins of equal width.
-
-    Args:
-        probability (torch.Tensor): The probabilities, of any shape.
-        target (torch.Tensor): What is true, of the same shape.
-        num_bins (int, optional): The number of bins. (default: :obj:`10`)
+    share of what is true, of the same shape, on average over bins of equal
+    width.
 
     Raises:
         ValueError: If shapes differ, there is nothing to compare, or a

@@ -5,12 +5,12 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric.data import Data
 
+from torch_imf.answers.probability import prepare_fit, score_batches
 from torch_imf.data import TripletIndex
-from torch_imf.data.graph import draw_validation, prepare
-from torch_imf.evaluation.ranking import StreamedScores, check_finite, inference
+from torch_imf.evaluation.ranking import check_finite
 
 
-def calibrate(
+def fit_view_weights(
     model: torch.nn.Module,
     data: Data,
     num_facts: int = 1024,
@@ -37,39 +37,24 @@ def calibrate(
     probabilities, its logit is taken. All scores are kept: :math:`8 F K N`
     bytes for :math:`F` facts, :math:`K` views and :math:`N` entities.
 
-    Args:
-        model (torch.nn.Module): A model with several views.
-        data (Data): All facts with split masks.
-        num_facts (int, optional): The number of validation facts to use, drawn
-            at random if there are more. (default: :obj:`1024`)
-        batch_size (int, optional): Number of queries to score at once.
-            (default: :obj:`128`)
-        prior (float, optional): The weight :math:`\lambda` of the distance to
-            the weights so far. (default: :obj:`1e-3`)
-        seed (int, optional): The seed of the draw. (default: :obj:`0`)
-
-    Returns:
-        The weight of each view; they sum to one.
+    Arguments are those of :meth:`calibrate`, with :obj:`prior` the weight
+    :math:`\lambda` of the distance to the weights so far. Returns the weight of
+    each view; they sum to one.
 
     Raises:
         ValueError: If the graph does not fit the model, there are no
             validation facts, an argument is not positive, or a score is NaN or
             infinite.
     """
-    if num_facts < 1 or batch_size < 1 or not prior > 0:
-        raise ValueError(
-            f"'num_facts', 'batch_size' and 'prior' need to be positive (got {num_facts}, "
-            f"{batch_size} and {prior})"
-        )
-    data = prepare(model, data)
-    head, rel, tail = draw_validation(data, num_facts, seed)
-    if head.numel() == 0:
-        raise ValueError("The 'val' split holds no facts")
+    data, (head, rel, tail) = prepare_fit(model, data, num_facts, batch_size, prior, seed)
     decision: Any = model.decision
     if decision is None:
         return model.view_weights()  # type: ignore[operator]
 
-    score = _scores(model, head, rel, batch_size)  # [V, M, N]
+    batches = score_batches(model, head, rel, batch_size)
+    parts = [torch.stack([part[view] for view in decision.views]) for _, _, part in batches]
+    score = check_finite(torch.cat(parts, dim=1))  # [V, M, N]
+    score = score.sigmoid() if decision.sigmoid else score
     row, col = TripletIndex.from_data(data, data.train_mask | data.val_mask)(head, rel)
     other = col != tail[row]
     row, col = row[other], col[other]
@@ -77,9 +62,8 @@ def calibrate(
     init = -decision.log_var.detach()
     log_weight = init.clone().requires_grad_()
     log_scale = torch.zeros((), device=init.device, requires_grad=True)
-    optimizer = torch.optim.LBFGS(
-        [log_weight, log_scale], max_iter=50, line_search_fn="strong_wolfe"
-    )
+    params = [log_weight, log_scale]
+    optimizer = torch.optim.LBFGS(params, max_iter=50, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:
         optimizer.zero_grad()
@@ -95,16 +79,3 @@ def calibrate(
     with torch.no_grad():
         decision.log_var.copy_(-log_weight)
     return model.view_weights()  # type: ignore[operator]
-
-
-def _scores(model: Any, head_index: Tensor, rel_type: Tensor, batch_size: int) -> Tensor:
-    # The score of every entity as tail of each query in each view, as decision fusion takes it.
-    out = []
-    with inference(model):
-        scores = StreamedScores(model)
-        batches = zip(head_index.split(batch_size), rel_type.split(batch_size), strict=True)
-        for head, rel in batches:
-            part = model.view_similarity(scores.query(head, rel), scores.key)
-            score = check_finite(torch.stack([part[view] for view in model.views]))
-            out.append(score.sigmoid() if model.decision.sigmoid else score)
-    return torch.cat(out, dim=1)

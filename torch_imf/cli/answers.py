@@ -122,8 +122,8 @@ def complete(
       torch-imf complete runs/first --relation borders neighbour --everyone
       torch-imf complete runs/first -k 100000 --out facts.tsv
     """
+    from torch_imf.answers.results import Fact
     from torch_imf.answers.tables import tsv_line
-    from torch_imf.cli.today import Fact
     from torch_imf.io.atomic import replacing
 
     if out is not None and osp.isdir(out):

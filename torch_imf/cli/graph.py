@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from torch_imf.cli.today import Encoder
     from torch_imf.datasets import KGDataset, MultimodalKG
+    from torch_imf.encoders.base import EncoderLike as Encoder
 
 
 @dataclasses.dataclass
@@ -105,19 +105,25 @@ class Graph:
         return cls(root, self.version, self.scheme, images=self.images, **encoders)
 
     def _read_own(self, features: Features | None) -> "MultimodalKG":
-        from torch_imf.cli.today import read_own
+        from torch_imf.datasets import MultimodalKG
+        from torch_imf.datasets.own import CONTENT, find_content
 
         if self.version is not None:
             raise ValueError(f"'--version' is for published datasets, and '{self.graph}' is none")
+        given = {name: getattr(self, name) for name in CONTENT.values()}
+        files: Any = {name: path for name, path in given.items() if path is not None}
+        if osp.isdir(self.graph):
+            files = {**find_content(self.graph, list(files)), **files}
+        facts = files.pop("triples", self.graph)
         if features is None:
-            encoders: Any = {name: NotEncoded() for name in ("text", "visual", "numeric")}
+            encoders: Any = {name: NotEncoded() for name, x in CONTENT.items() if x in files}
         else:
             encoders = {name: x for name, x in features.encoders().items() if x != "auto"}
         options: dict[str, Any] = {"scheme": self.scheme, "encoders": encoders, "root": self.root}
         options |= {"header": self.header, "strict": self.strict, "seed": self.split_seed or 0}
         if self.shares is not None:
             options["shares"] = self.shares
-        return read_own(self.graph, self.texts, self.images, self.numbers, **options)
+        return MultimodalKG(facts, **files, **options)
 
 
 class NotEncoded:
@@ -180,7 +186,7 @@ def audit(
     if isinstance(dataset, MultimodalKG):
         own = dataset.report()
         text = str(own).replace(f", 1 channels, {NotEncoded()}", "")
-        text = text.replace("Pass 'clean=True'", "Pass '--scheme clean'")
+        text = text.replace("Pass 'scheme=\"clean\"'", "Pass '--scheme clean'")
         values |= {"summary": own.summary, "sources": own.sources, "findings": own.findings()}
     return Output(text, values, status=int(check and not found.is_clean))
 

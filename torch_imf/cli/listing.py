@@ -32,22 +32,24 @@ def list_kinds(kind: Annotated[Kind | None, "what to show"] = None) -> Output:
       torch-imf list datasets --json
     """
     from torch_imf.answers.tables import format_table
-    from torch_imf.cli.today import classes, read_stats
 
     values: dict[str, list[dict[str, str]]] = {}
     tables = []
     for name in [kind] if kind else KINDS:
         rows: list[dict[str, str]] = []
-        for cls in dict.fromkeys(classes(KINDS[name]).values()):
+        for cls in dict.fromkeys(registry.classes(KINDS[name]).values()):
             if name == "datasets":  # A row for each version.
-                rows += [{"name": cls.__name__, **stats} for stats in read_stats(cls) or [{}]]
+                known: Any = getattr(cls, "stats", {}) or {None: None}
+                for version, stats in known.items():
+                    sizes = {} if stats is None else stats._asdict()
+                    cells = {k: f"{x:,}" if x else "" for k, x in sizes.items()}
+                    rows.append({"name": cls.__name__, "version": version or "", **cells})
             else:
                 rows.append({"name": cls.__name__, "about": first_sentence(cls)})
         columns = list(dict.fromkeys(column for row in rows for column in row))
-        cells = [[row.get(column, "") for column in columns] for row in rows]
+        table = [[row.get(column, "") for column in columns] for row in rows]
         left = [i for i, x in enumerate(columns) if x in ("name", "version", "about")]
-        titles = [column.lstrip("#") for column in columns]
-        tables.append(f"{name}\n{format_table([titles, *cells], left=left)}")
+        tables.append(f"{name}\n{format_table([columns, *table], left=left)}")
         tables[-1] += NOTES if name == "datasets" else ""
         values[name] = rows
     return Output("\n\n".join(tables), values)
@@ -65,10 +67,8 @@ def describe(
       torch-imf describe imf scorer      one argument
       torch-imf describe fit             what 'torch-imf train' takes beside those of a model
     """
-    from torch_imf.cli.today import classes
-
     if name is None:
-        names = {kind: list(classes(one)) for kind, one in KINDS.items()}
+        names = {kind: list(registry.classes(one)) for kind, one in KINDS.items()}
         lines = [f"{kind}: {', '.join(found)}" for kind, found in names.items()]
         return Output("\n".join([*lines, "functions: fit, evaluate, predict, ..."]), names)
     found = find(name)
@@ -92,9 +92,8 @@ def find(name: str) -> Callable[..., Any]:
         ValueError: If there is none.
     """
     import torch_imf
-    from torch_imf.cli.today import kinds
 
-    for kind in kinds():
+    for kind in registry.KINDS:
         with contextlib.suppress(ValueError):
             return registry.lookup(kind, name)
     found = getattr(torch_imf, name, None)

@@ -12,7 +12,8 @@ from torch_imf.cli.graph import Compute
 if TYPE_CHECKING:
     from torch_geometric.data import Data
 
-    from torch_imf.cli.today import Calibration, Predictor
+    from torch_imf.answers.predictor import Predictor
+    from torch_imf.answers.probability import Calibration
     from torch_imf.nn.models import MultimodalKGE
 
 #: What `train` writes in the folder of a run.
@@ -49,7 +50,7 @@ class Saved:
     @property
     def training(self) -> Mapping[str, Any]:
         r"""What is said of the training, which is up to who saves a model."""
-        from torch_imf.cli.today import read_config
+        from torch_imf.hub import read_config
 
         training = read_config(self.folder).get("training")
         return training if isinstance(training, dict) else {}
@@ -61,7 +62,7 @@ class Saved:
         Raises:
             ValueError: If it is none.
         """
-        from torch_imf.cli.today import Calibration
+        from torch_imf.answers.probability import Calibration
 
         values = self.training.get("calibration")
         try:
@@ -87,7 +88,7 @@ class Saved:
 
     def predictor(self) -> "Predictor":
         r"""Returns what answers questions by the model."""
-        from torch_imf.cli.today import Predictor
+        from torch_imf import Predictor
 
         return Predictor(*self.load(), calibration=self.calibration())
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
     from torch_geometric.data import Data
 
-    from torch_imf.cli.today import Setting
+    from torch_imf.registry import Setting
 
 
 def train(
@@ -59,11 +59,10 @@ def train(
     """
     import torch
 
-    from torch_imf import TensorBoard, build_model, evaluate, save_pretrained
-    from torch_imf.cli.today import CheckpointError, fit
+    from torch_imf import TensorBoard, build_model, evaluate, fit, save_pretrained
     from torch_imf.data import audit
     from torch_imf.io.atomic import replacing
-    from torch_imf.training.checkpoint import best_entry, first_seed
+    from torch_imf.training.checkpoint import CheckpointError, best_entry, first_seed
 
     device = compute.prepare()
     dataset = graph.read(features)
@@ -204,7 +203,7 @@ def with_recipe(model: str, data: "Data", settings: Mapping[str, Any]) -> dict[s
     r"""Returns settings with those of the recipe in place of the ones that
     were not given.
     """
-    from torch_imf.cli.today import recipe
+    from torch_imf import recipe
 
     known = {**describe(model, settings), **fit_parameters()}
     taken = {key: x for key, x in recipe(model, data, settings).items() if key in known}
@@ -222,7 +221,7 @@ def default_name(graph: str, model: str) -> str:
 
 def try_calibrate(model: "torch.nn.Module", data: "Data") -> dict[str, Any] | None:
     r"""Returns the calibration of a model, if there are facts to fit it to."""
-    from torch_imf.cli.today import calibrate
+    from torch_imf import calibrate
 
     try:
         return dataclasses.asdict(calibrate(model, data))

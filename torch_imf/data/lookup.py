@@ -1,9 +1,16 @@
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from typing import Any
 
+import torch
+from torch import Tensor
 from torch_geometric.data import Data
 
 from torch_imf.data.names import normalize
+
+#: Entities or relations, by name or identifier, or by number: one, or several.
+Names = str | int | Sequence[str] | Sequence[int] | Tensor
 
 
 class Lookup:
@@ -23,12 +30,6 @@ class Lookup:
 
     def __init__(self, ids: Sequence[str], names: Sequence[str], kind: str) -> None:
         self.ids, self.names, self.kind = ids, names, kind
-        self.rows: list[dict[str, list[int]]] = [{}, {}, {}]
-        for i, (own_id, name) in enumerate(zip(ids, names, strict=True)):
-            for rows, key in zip(self.rows, (own_id, name, fold(name)), strict=True):
-                rows.setdefault(key, []).append(i)
-            if fold(own_id) != fold(name):
-                self.rows[2].setdefault(fold(own_id), []).append(i)
 
     @classmethod
     def of_entities(cls, data: Data) -> "Lookup":
@@ -40,6 +41,21 @@ class Lookup:
         r"""The relations of a graph, by :obj:`rel_ids` and :obj:`rel_names`."""
         return cls(*_labels(data, "rel", int(data.num_relations)), "relation")
 
+    # Each is made once a name is not found before.
+
+    @cached_property
+    def _by_id(self) -> dict[str, list[int]]:
+        return _positions(enumerate(self.ids))
+
+    @cached_property
+    def _by_name(self) -> dict[str, list[int]]:
+        return _positions(enumerate(self.names))
+
+    @cached_property
+    def _by_folded(self) -> dict[str, list[int]]:
+        pairs = enumerate(zip(self.ids, self.names, strict=True))
+        return _positions((i, key) for i, pair in pairs for key in dict.fromkeys(map(fold, pair)))
+
     def __call__(self, name: str) -> int:
         r"""Returns the row of a name.
 
@@ -47,21 +63,47 @@ class Lookup:
             ValueError: If nobody has the name, which suggests the nearest
                 ones, or several have it, which lists their identifiers.
         """
-        for rows, key in zip(self.rows, (name, name, fold(name)), strict=True):
-            found = rows.get(key, [])
-            if len(found) == 1:
-                return found[0]
-            if len(found) > 1:
-                some = ", ".join(f"'{self.ids[i]}' ({self.names[i]})" for i in found[:5])
+        found = self._by_id.get(name) or self._by_name.get(name) or self._by_folded.get(fold(name))
+        if not found:
+            raise ValueError(f"There is no {self.kind} '{name}'. {self._hint(name)}")
+        if len(found) > 1:
+            some = ", ".join(f"'{self.ids[i]}' ({self.names[i]})" for i in found[:5])
+            raise ValueError(
+                f"The {self.kind} '{name}' is ambiguous: {len(found)} have this name. Ask "
+                f"for one by its identifier: {some}{', ...' if len(found) > 5 else ''}"
+            )
+        return found[0]
+
+    def rows(self, argument: str, value: Names) -> Tensor:
+        r"""Returns the rows of what is given by name or identifier, or by
+        number, of shape :obj:`[B]`. Numbers are taken as they are.
+
+        Args:
+            argument (str): What it was given as, for errors.
+            value (str or int or list or torch.Tensor): One, or several.
+
+        Raises:
+            ValueError: If a name is unknown or ambiguous, or :obj:`value`
+                holds neither names nor numbers.
+        """
+        values: Any = [value] if isinstance(value, str) else value
+        if isinstance(values, list | tuple) and any(isinstance(x, str) for x in values):
+            if not all(isinstance(x, str) for x in values):
                 raise ValueError(
-                    f"The {self.kind} '{name}' is ambiguous: {len(found)} have this name. Ask "
-                    f"for one by its identifier: {some}{', ...' if len(found) > 5 else ''}"
+                    f"'{argument}' needs to hold either names or numbers (got {values})"
                 )
-        raise ValueError(f"There is no {self.kind} '{name}'. {self._hint(name)}")
+            values = [self(x) for x in values]
+        try:
+            out = torch.as_tensor(values)
+        except (TypeError, ValueError, RuntimeError) as e:
+            raise ValueError(f"'{argument}' needs to be names or numbers (got {value!r})") from e
+        if out.numel() == 0:
+            raise ValueError(f"'{argument}' is empty")
+        return out.view(-1)
 
     def _hint(self, name: str) -> str:
-        near = difflib.get_close_matches(fold(name), self.rows[2], n=3, cutoff=0.6)
-        rows = [self.rows[2][key][0] for key in near]
+        near = difflib.get_close_matches(fold(name), self._by_folded, n=3, cutoff=0.6)
+        rows = [self._by_folded[key][0] for key in near]
         if rows:
             return "Did you mean " + ", ".join(f"'{self.names[i]}'" for i in rows) + "?"
         some = ", ".join(f"'{x}'" for x in self.names[:3])
@@ -79,6 +121,13 @@ def fold(name: str) -> str:
     double spaces, and what :meth:`~torch_imf.data.names.normalize` takes off.
     """
     return " ".join(normalize(name).replace("_", " ").casefold().split())
+
+
+def _positions(keys: Iterable[tuple[int, str]]) -> dict[str, list[int]]:
+    out: dict[str, list[int]] = {}
+    for i, key in keys:
+        out.setdefault(key, []).append(i)
+    return out
 
 
 def _labels(data: Data, kind: str, size: int) -> tuple[list[str], list[str]]:

@@ -5,9 +5,9 @@ import torch
 from torch.nn import Module
 from torch_geometric.data import Data
 
-from torch_imf.answers.explain import Explanation, Rank
-from torch_imf.answers.predict import Completion, predict
-from torch_imf.answers.probability import Temperature as Calibration
+from torch_imf.answers.predictor import predict
+from torch_imf.answers.probability import Calibration
+from torch_imf.answers.results import Completion, Explanation, Rank
 from torch_imf.answers.tables import percent
 from torch_imf.visualize import style
 
@@ -63,13 +63,8 @@ def plot_decision(
         ValueError: If :meth:`~torch_imf.predict` does not accept the query, or
             no answer is left.
     """
-    given = tail if head is None else head
-    if given is None or relation is None or (head is not None and tail is not None):
-        raise ValueError(
-            "Give 'relation' and one of 'head' and 'tail': the other one is what is asked for"
-        )
-    query: Any = {"tail" if head is None else "head": [given], "relation": [relation]}
-    answers: Any = predict(model, data, **query, k=k, known=known, temperature=calibration)[0]
+    kwargs: Any = {"k": k, "known": known, "calibration": calibration}
+    answers = predict(model, data, head, relation, tail=tail, **kwargs)
     query = "  ".join(style.shorten(part, 24) for part in answers.query.split("  "))
     return plot_completions(answers, ax, query if title is None else title, labels, parts=True)
 

@@ -7,7 +7,6 @@ from torch import Tensor
 from torch.nn import Module
 from torch_geometric.data import Data
 
-from torch_imf.answers.predict import find_rows
 from torch_imf.answers.probability import view_scores, yields_probabilities
 from torch_imf.data.graph import prepare
 from torch_imf.data.index import both_sides
@@ -148,7 +147,7 @@ def find_relations(relations: str | Sequence[str] | Sequence[int], data: Data) -
     r"""Returns the rows of base relations, given by names, identifiers or
     numbers.
     """
-    rows = find_rows("relations", relations, Lookup.of_relations, data).tolist()
+    rows = Lookup.of_relations(data).rows("relations", relations).tolist()
     if not all(0 <= r < data.num_relations for r in rows):
         raise ValueError(
             f"'relations' needs to be of {data.num_relations} base relations (got {rows})"

@@ -1,0 +1,338 @@
+import math
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+
+from torch_imf import (
+    Calibration,
+    ContextualRelationalScorer,
+    Predictor,
+    calibrate,
+    complete,
+    explain,
+    fit,
+    fit_view_weights,
+    predict,
+    predict_file,
+)
+from torch_imf.answers import Answers
+from torch_imf.data import modalities
+from torch_imf.nn import IMF, KGE
+
+
+def build(data, cls=IMF, **kwargs):
+    return cls(data.num_nodes, data.num_relations, 8, *modalities(data), **kwargs)
+
+
+def facts_of(data):
+    index = data.edge_index.tolist()
+    return set(zip(index[0], data.edge_type.tolist(), index[1], strict=True))
+
+
+def test_predict(fake):
+    model = build(fake)
+    head, rel = fake.edge_index[0, :3], fake.edge_type[:3]
+    calibration = Calibration(2.0, 0.5, 1.0, is_prob=True)
+    out = Predictor(model, fake, calibration).predict_many(head, rel, k=5)
+    assert [len(answers) for answers in out] == [5, 5, 5]
+    score = model.eval().predict(head, rel)
+    probability = calibration(score)
+    for i, answers in enumerate(out):
+        assert [a.index for a in answers] == score[i].topk(5).indices.tolist()
+        for answer in answers:
+            assert answer.name == fake.node_names[answer.index]
+            assert answer.node_id == fake.node_ids[answer.index]
+            assert answer.score == pytest.approx(float(score[i, answer.index]))
+            assert answer.probability == pytest.approx(float(probability[i, answer.index]))
+            assert answer.known == ((int(head[i]), int(rel[i]), answer.index) in facts_of(fake))
+            assert list(answer.views) == list(answer.weights) == model.views
+            parts = [answer.weights[v] / (1 + math.exp(-x)) for v, x in answer.views.items()]
+            assert answer.score == pytest.approx(sum(parts))
+            assert list(answer.parts.values()) == pytest.approx(parts)
+
+
+def test_names_and_numbers(fake):
+    predictor = Predictor(build(fake, loss="ce"), fake)
+    rel, topic = fake.rel_names.index("has_topic"), fake.node_names.index("topic 2")
+    answers = predictor.predict(head="Thing_3", relation="has_topic", k=4)
+    assert isinstance(answers, Answers) and answers.query == "thing 3  has_topic  ?"
+    assert answers == predictor.predict(3, rel, k=4) == predictor.predict(torch.tensor(3), rel, k=4)
+    for answer in answers:
+        assert sum(answer.parts.values()) == pytest.approx(answer.score, abs=1e-5)
+        assert answer.probability is None
+    # Heads are the tails of the inverse relation, by name or number, alone or together:
+    answers = predictor.predict(tail="topic 2", relation="has_topic", k=4)
+    assert answers.query == "?  has_topic  topic 2"
+    assert answers == predictor.predict(topic, rel + fake.num_relations, k=4)
+    assert answers == predictor.predict(relation=rel, tail=topic, k=4)
+    many = Predictor(predictor.model, fake, batch_size=1).predict_many
+    both = many(["thing 3", "thing 4"], "has_topic", k=4)
+    for other in (many([3, 4], [rel, rel], k=4), predictor.predict_many(torch.tensor([3, 4]), rel)):
+        assert [x.query for x in both] == [x.query for x in other]
+        assert [[a.index for a in x] for x in both] == [[a.index for a in x[:4]] for x in other]
+
+
+def test_known_and_keep(fake):
+    predictor, k = Predictor(build(fake), fake), fake.num_nodes
+    i = int(fake.test_mask.nonzero()[0])
+    h, r, t = int(fake.edge_index[0, i]), int(fake.edge_type[i]), int(fake.edge_index[1, i])
+    marked = predictor.predict(h, r, k, known="mark")
+    removed = predictor.predict(h, r, k, known="remove")
+    assert len(marked) == k - 1 and any(a.known for a in marked)  # All but itself.
+    assert removed == [a for a in marked if not a.known] and t not in {a.index for a in removed}
+    kept = predictor.predict(h, r, k, known="remove", keep=fake.test_mask)
+    test = {x for x in range(k) if (h, r, x) in facts_of(fake.edge_subgraph(fake.test_mask))}
+    assert t in test and {a.index for a in kept if a.known} == test
+    assert kept == [a for a in marked if not a.known or a.index in test]
+    inverse = predictor.predict(t, r + fake.num_relations, k)
+    assert h in {a.index for a in inverse if a.known}
+    # Either says what to do with known facts, so that none is passed over:
+    with pytest.raises(ValueError, match="give known='remove', too"):
+        predictor.predict(h, r, keep=fake.test_mask, known="mark")
+
+
+def test_loops(fake):
+    k = fake.num_nodes
+    everyone = {"head": list(range(k)), "k": k}
+    for head, answers in enumerate(
+        Predictor(build(fake), fake).predict_many(relation=0, **everyone)
+    ):
+        assert head not in {answer.index for answer in answers}
+    # One training fact of the kind, and entities may be answers to themselves:
+    data = fake.clone()
+    data.edge_index = torch.cat([fake.edge_index, torch.tensor([[3], [3]])], dim=1)
+    data.edge_type = torch.cat([fake.edge_type, torch.tensor([0])])
+    for name in ("train_mask", "val_mask", "test_mask"):
+        data[name] = torch.cat([fake[name], torch.tensor([name == "train_mask"])])
+    predictor = Predictor(build(data), data, Calibration(1.0, 1.0, 0.0))
+    for relation in (0, data.num_relations):
+        for head, answers in enumerate(predictor.predict_many(relation=relation, **everyone)):
+            known = {answer.index: answer.known for answer in answers}
+            assert known[head] == (head == 3)
+    assert all(len(x) == k - 1 for x in predictor.predict_many(relation=1, **everyone))
+    facts = predictor.complete(10**6, [0, 1], everyone=True)
+    loops = [x.rel_type for x in facts if x.head_index == x.tail_index]
+    assert len(loops) == k - 1 and set(loops) == {0}
+    # That of validation gives nothing away, but is a known fact:
+    data.train_mask[-1], data.val_mask[-1] = False, True
+    found = Predictor(build(data), data).predict_many(relation=0, **everyone)
+    found = [x for x in found if len(x) == k]
+    assert len(found) == 1 and found[0].query.startswith(fake.node_names[3])
+
+
+def test_one_predictor_answers_as_a_new_one(fake):
+    model, calibration = build(fake), Calibration(1.0, 0.5, 0.0, is_prob=True)
+    predictor = Predictor(model, fake, calibration)
+    assert str(predictor) == f"Predictor(IMF, {fake.num_nodes})"
+    kwargs = {"calibration": calibration}
+    for _ in range(2):
+        assert predictor.predict(3, 0) == predict(model, fake, 3, 0, **kwargs)
+        assert predictor.explain(3, 0, 4) == explain(model, fake, 3, 0, 4, **kwargs)
+        assert predictor.complete(9) == complete(model, fake, 9, **kwargs)
+
+
+def test_threads_and_training_mode(fake):
+    # With dropout and batch norm, a model in training mode, in which nobody sees it change:
+    scorer = ContextualRelationalScorer(8, 4, "dot", dropout=0.5, batch_norm=True)
+    model = build(fake, scorer=scorer, loss="ce")
+    predictor = Predictor(model, fake)
+    expected = [Predictor(model.eval(), fake).predict(h, 0) for h in range(40)]
+    model.train()
+    modes = []
+    model.scorers["text"].train = lambda mode=True: modes.append(mode)
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda h: predictor.predict(h, 0), range(40)))
+        list(pool.map(lambda h: predictor.explain(h, 0, 1), range(8)))
+    assert answers == expected and not modes
+    assert all(module.training for module in model.modules())
+
+
+def test_a_model_that_has_changed(fake):
+    model = build(fake)
+    predictor = Predictor(model, fake)
+    predictor.predict(0, 0)
+    fit_view_weights(model, fake)
+    with pytest.raises(ValueError, match="Make a new 'Predictor'"):
+        predictor.predict(0, 0)
+    answers = predict(model, fake, 0, 0)
+    assert answers[0].weights == model.view_weights()
+    fit(model, fake, epochs=1, batch_size=64, eval_every=1)
+    assert predict(model, fake, 0, 0) != answers
+
+
+@pytest.mark.parametrize("batch_size", [1, None])
+def test_predict_file(fake, tmp_path, batch_size):
+    calibration = Calibration(1.0, 1.0, 0.0, is_prob=True)
+    predictor = Predictor(build(fake), fake, calibration, batch_size)
+    path, out = tmp_path / "queries.tsv", tmp_path / "out" / "answers.tsv"
+    path.write_bytes(
+        b"\xef\xbb\xbfHead\trelation\ttail\r\nthing 3\thas_topic\t?\r\n\n?\tHas_Topic\ttopic 2"
+    )
+    assert predictor.predict_file(path, out, k=3, known="remove") == 6
+    header, *rows = [line.split("\t") for line in out.read_text().splitlines()]
+    names = "query head relation tail rank id score probability known".split()
+    assert header == [*names, *(f"of {view}" for view in predictor.model.views)]
+    tails = predictor.predict("thing 3", "has_topic", 3, known="remove")
+    heads = predictor.predict(tail="topic 2", relation="has_topic", k=3, known="remove")
+    facts = [["2", "thing 3", "has_topic", a.name] for a in tails]
+    facts += [["4", a.name, "has_topic", "topic 2"] for a in heads]
+    assert [row[:4] for row in rows] == facts
+    assert [row[4] for row in rows] == ["1", "2", "3"] * 2
+    for row, answer in zip(rows, [*tails, *heads], strict=True):
+        assert row[5] == answer.node_id and row[8] == "0"
+        numbers = [answer.score, answer.probability, *answer.parts.values()]
+        assert [float(x) for x in [*row[6:8], *row[9:]]] == pytest.approx(numbers, rel=1e-4)
+
+
+def test_names_stay_in_their_cell(fake, tmp_path):
+    data = fake.clone()
+    data.node_names = ["a\tb\n" + name for name in fake.node_names]
+    (tmp_path / "q.tsv").write_text(f"{fake.node_ids[3]}\tnext_to\t?\n")
+    predict_file(build(data), data, tmp_path / "q.tsv", tmp_path / "a.tsv", k=2)
+    lines = (tmp_path / "a.tsv").read_text().splitlines()
+    assert len(lines) == 3 and {line.count("\t") for line in lines} == {8 + 5}
+    assert lines[1].split("\t")[7] == ""  # There is no calibration.
+
+
+def test_errors_of_files(fake, tmp_path):
+    model, path, out = build(fake), tmp_path / "queries.tsv", tmp_path / "answers.tsv"
+    out.write_text("as it was")
+    predictor = Predictor(model, fake)
+    for content, match in (
+        (b"thing 3\tnext_to\n", "line 1: Expected a head, a relation and a tail"),
+        (b"thing 3\tnext_to\tthing 4\n", "line 1: Expected"),
+        (b"?\tnext_to\t?\n", "line 1: Expected"),
+        (b"thing 3\tnext_to\t?\nthink 3\tnext_to\t?\n", "line 2: .*Did you mean 'thing 3'"),
+        (b"thing 3\tnext_to\t?\nhead\trelation\ttail\n", "line 2: Expected"),
+        (b"\n\nthing 3\tnext_two\t?\n", "line 3: .*Did you mean 'next_to'"),
+        (b"thing 3\tnext_to\t?\n\xff\xfe\tnext_to\t?\n", "line 2: .*utf-8"),
+        (b"head\trelation\ttail\n", "holds no queries"),
+        (b"", "holds no queries"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=match) as info:
+            predictor.predict_file(path, out)
+        assert str(path) in str(info.value)
+    with pytest.raises(ValueError, match="no file of queries"):
+        predictor.predict_file(tmp_path / "absent.tsv", out)
+    path.write_text("thing 3\tnext_to\t?\n")
+    for place in (path, tmp_path):  # Before anything is scored, and with the queries as they were.
+        with pytest.raises(ValueError, match="a folder, or the file of queries"):
+            predictor.predict_file(path, place)
+    assert path.read_text() == "thing 3\tnext_to\t?\n"
+    # A failure half-way leaves what was there:
+    with pytest.raises(ValueError, match="needs to be positive"):
+        predictor.predict_file(path, out, k=0)
+    with torch.no_grad():
+        model.node_emb.weight[0] = float("nan")
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        predict_file(model, fake, path, out)
+    assert out.read_text() == "as it was"
+    assert sorted(os.listdir(tmp_path)) == ["answers.tsv", "queries.tsv"]
+
+
+def triple(fact):
+    return fact.head_index, fact.rel_type, fact.tail_index
+
+
+def brute_force(model, data, calibration, relations):
+    # All facts that are not known and no loops, most likely first.
+    known, out = facts_of(data), []
+    for rel in relations:
+        head = torch.arange(data.num_nodes)
+        score = model.eval().predict(head, torch.full_like(head, rel))
+        for h, row in enumerate(calibration.logit(score).tolist()):
+            rows = [(value, (h, rel, t), float(score[h, t])) for t, value in enumerate(row)]
+            out += [x for x in rows if x[1] not in known and h != x[1][2]]
+    return sorted(out, reverse=True)
+
+
+@pytest.mark.parametrize("norm", [1.0, 0.0, -0.2])
+@pytest.mark.parametrize(("loss", "batch_size"), [("ce", None), ("bce", 40)])
+def test_complete_is_brute_force(fake, loss, batch_size, norm):
+    model, calibration = build(fake, loss=loss), Calibration(1.5, norm, -1.0, is_prob=loss == "bce")
+    predictor = Predictor(model, fake, calibration, batch_size)
+    for relation, rels in ((None, range(fake.num_relations)), ("has_topic", [3]), ([0, 3], [0, 3])):
+        expected = brute_force(model, fake, calibration, rels)
+        check(predictor.complete(50, relation, everyone=True), expected[:50])
+        fits = predictor._domains
+        pairs = {(h, r) for r in range(2 * fake.num_relations) for h in fits(r).tolist()}
+        sides = [((h, r), (t, r + fake.num_relations)) for _, (h, r, t), _ in expected]
+        fitting = [x for x, both in zip(expected, sides, strict=True) if pairs.issuperset(both)]
+        assert 100 < len(fitting) < len(expected)
+        check(predictor.complete(50, relation), fitting[:50])
+    assert {triple(x) for x in predictor.complete(10**6, 0, everyone=True)} == {
+        x for _, x, _ in brute_force(model, fake, calibration, [0])
+    }
+
+
+def check(facts, expected):
+    logit = torch.tensor([x.probability for x in facts], dtype=torch.double).logit()
+    assert logit.tolist() == pytest.approx([x[0] for x in expected], rel=1e-3, abs=1e-3)
+    assert [x.score for x in facts] == pytest.approx([x[2] for x in expected], rel=1e-3, abs=1e-3)
+    # The same facts, apart from those that tie with the last one:
+    assert len({x[1] for x in expected} & {triple(x) for x in facts}) >= len(expected) - 2
+
+
+def test_complete(fake):
+    model = build(fake, loss="ce")
+    facts = complete(model, fake, 5)
+    assert facts == complete(model, fake, 5, calibration=calibrate(model, fake))
+    assert facts[0].head == fake.node_names[facts[0].head_index] and model.training
+    assert facts[0].tail == fake.node_names[facts[0].tail_index]
+    assert facts[0].relation == fake.rel_names[facts[0].rel_type]
+    # Nobody fits a relation without training facts, but anybody may be asked:
+    data = fake.clone()
+    data.train_mask = fake.train_mask & (fake.edge_type != 0)
+    predictor = Predictor(model, data, Calibration(1.0, 1.0, 0.0))
+    assert predictor.complete(5, 0) == [] and len(predictor.complete(5, 0, everyone=True)) == 5
+
+
+def test_errors(fake):
+    model = build(fake)
+    predictor = Predictor(model, fake)
+    one, file = {"head": 3, "relation": 0}, ("queries.tsv", "answers.tsv")
+    for question, args, kwargs, match in (
+        ("predict", (), {"head": "thing 3", "relation": "next_too"}, "Did you mean 'next_to'"),
+        ("predict", ("think 3", "next_to"), {}, "no entity 'think 3'. Did you mean 'thing 3'"),
+        ("predict", (3,), {}, "Give 'relation' and one of"),
+        ("predict", (), {"relation": 0}, "Give 'relation' and one of"),
+        ("predict", (), {**one, "tail": 4}, "Give 'relation' and one of"),
+        ("predict", (), {**one, "known": "hide"}, "Invalid 'known' argument"),
+        ("predict", (), {**one, "k": 0}, "'k' needs to be positive"),
+        ("predict", ([3, 4], 0), {}, "takes one query. Ask several by 'predict_many'"),
+        ("predict", (0.5, 0), {}, "'head_index' needs to be a one-dimensional integer"),
+        ("predict", (fake.num_nodes, 0), {}, "'head_index' holds ids outside"),
+        ("predict", (0, 2 * fake.num_relations), {}, "'rel_type' holds ids outside"),
+        ("predict_many", (["thing 3", 4], 0), {}, "'head' needs to hold either names or numbers"),
+        ("predict_many", (), {"tail": [], "relation": 0}, "'tail' is empty"),
+        ("predict_many", (object(), 0), {}, "'head' needs to be names or numbers"),
+        ("predict_many", ([1, 2], [0, 1, 2]), {}, "same length"),
+        ("predict_file", file, {}, "no file of queries"),
+        ("complete", (), {"k": 0}, "needs to be positive"),
+        ("complete", (), {"relation": "next_too"}, "Did you mean 'next_to'"),
+        ("complete", (), {"relation": 5}, r"in \[0, 5\), the base relations"),
+        ("explain", ("thing 0", "next_to", "thingy 1"), {}, "Did you mean 'thing 1'"),
+        ("explain", ("thing 0", "next", "thing 1"), {}, "no relation 'next'"),
+        ("explain", (0, 0, 1), {"k": 0}, "'k' needs to be positive"),
+        ("explain", (0, 0, 1), {"view": "audio"}, "'view' one of"),
+        ("explain", (0, 0, fake.num_nodes), {}, "'tail_index' holds ids outside"),
+        ("explain", (0, fake.num_relations, 1), {}, "'rel_type' holds ids outside"),
+        ("explain", ([0, 1], 0, 1), {}, "need to be one name or number each"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            getattr(predictor, question)(*args, **kwargs)
+    with pytest.raises(ValueError, match="'batch_size' needs to be positive"):
+        Predictor(model, fake, batch_size=0)
+    other = KGE(fake.num_nodes + 1, fake.num_relations, 8)
+    for question, args in ((predict, (0, 0)), (explain, (0, 0, 1)), (complete, ())):
+        with pytest.raises(ValueError, match=f"expects {fake.num_nodes + 1} entities"):
+            question(other, fake, *args)
+    with torch.no_grad():
+        model.node_emb.weight[3] = float("nan")
+    for question, args in ((predict, (0, 0)), (explain, (0, 0, 1)), (complete, ())):
+        with pytest.raises(ValueError, match="NaN or infinite"):
+            question(model, fake, *args)
+    assert model.training

@@ -1,0 +1,154 @@
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from torch_imf.answers.tables import format_table, percent
+
+
+@dataclass(frozen=True)
+class Completion:
+    r"""One answer to a query: the entity by number, name and identifier; its
+    score over all views, which orders answers; whether the graph holds this
+    fact, in any split; its score in each view, the weight of each view, and
+    the part that each has in the score (parts sum to it); and the probability
+    that it is an answer, if there is a calibration.
+    """
+
+    index: int
+    name: str
+    score: float
+    known: bool
+    views: dict[str, float] = field(default_factory=dict)
+    weights: dict[str, float] = field(default_factory=dict)
+    probability: float | None = None
+    parts: dict[str, float] = field(default_factory=dict)
+    node_id: str = ""
+
+
+class Answers(list[Completion]):
+    r"""The answers to a query, best first: a list that prints as a table.
+
+    Args:
+        completions (list[Completion]): The answers.
+        query (str): The query, with a question mark in place of them.
+    """
+
+    def __init__(self, completions: Iterable[Completion] = (), query: str = "") -> None:
+        super().__init__(completions)
+        self.query = query
+
+    def __str__(self) -> str:
+        if len(self) == 0:
+            return f"{self.query}\n  no answer is left"
+        views = [f"of {view}" for view in self[0].parts]
+        rows = [["", "answer", "", "probability", "score", *views]]
+        for i, x in enumerate(self, start=1):
+            known = "known" if x.known else ""
+            numbers = [f"{y:.3f}" for y in (x.score, *x.parts.values())]
+            rows.append([str(i), x.name, known, percent(x.probability), *numbers])
+        return f"{self.query}\n{format_table(rows, left=(1, 2))}"
+
+
+@dataclass(frozen=True)
+class Fact:
+    r"""A fact that the graph does not hold: its head, relation and tail by
+    number and by name, its score over all views and its probability.
+    """
+
+    head_index: int
+    rel_type: int
+    tail_index: int
+    head: str
+    relation: str
+    tail: str
+    score: float
+    probability: float
+
+
+class Facts(list[Fact]):
+    r"""Facts, most likely first: a list that prints as a table."""
+
+    def __str__(self) -> str:
+        rows = [["", "head", "relation", "tail", "probability", "score"]]
+        for i, x in enumerate(self, start=1):
+            cells = [x.head, x.relation, x.tail, percent(x.probability), f"{x.score:.3f}"]
+            rows.append([str(i), *cells])
+        return format_table(rows, left=(1, 2, 3)) if self else "No fact is missing"
+
+
+@dataclass(frozen=True)
+class Rank:
+    r"""The filtered rank of a fact, as of :meth:`~torch_imf.evaluate`: that of
+    its tail, and that of its head, among all entities.
+    """
+
+    tail: float
+    head: float
+
+
+@dataclass(frozen=True)
+class Support:
+    r"""A training fact that is like the explained one, by names. The similarity
+    is the mean cosine of both heads and of both tails, once the mean of all
+    entities is taken off.
+    """
+
+    head: str
+    relation: str
+    tail: str
+    similarity: float
+
+
+@dataclass(frozen=True)
+class Explanation:
+    r"""What stands behind the score of a fact. It prints as a short report.
+
+    Args:
+        fact (tuple[str, str, str]): The names of head, relation and tail.
+        split (str, optional): The split that holds the fact, if any does.
+        score (float): Its score over all views.
+        probability (float, optional): Its probability.
+        rank (Rank): Its rank over all views.
+        views (dict[str, Rank]): Its rank in each view alone.
+        weights (dict[str, float]): The weight of each view in the decision.
+        without (dict[str, Rank]): Its rank over all views if no entity had a
+            modality.
+        neighbors (list[Support]): The training facts of its relation that are
+            nearest to it, nearest first.
+        paths (list[tuple[str, ...]]): The ways from head to tail along one or
+            two training facts: names of entities and, between them, of
+            relations, with :obj:`^-1` where they are followed backwards.
+    """
+
+    fact: tuple[str, str, str]
+    split: str | None
+    score: float
+    probability: float | None
+    rank: Rank
+    views: dict[str, Rank]
+    weights: dict[str, float]
+    without: dict[str, Rank]
+    neighbors: list[Support] = field(default_factory=list)
+    paths: list[tuple[str, ...]] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        held = f"a fact of '{self.split}'" if self.split else "no known fact"
+        chance = "" if self.probability is None else f", probability {percent(self.probability)}"
+        ranks = [("all views", self.rank, "")]
+        ranks += [(f"{v} alone", x, f"{self.weights[v]:.2f}") for v, x in self.views.items()]
+        ranks += [(f"without {name}", x, "") for name, x in self.without.items()]
+        rows = [[name, f"{x.tail:g}", f"{x.head:g}", weight] for name, x, weight in ranks]
+        near = [f"{x.similarity:.2f}  {x.head}  {x.relation}  {x.tail}" for x in self.neighbors]
+        paths = ["  ".join(path) for path in self.paths]
+        lines = [
+            f"{'  '.join(self.fact)}  ({held})",
+            f"score {self.score:.3f}{chance}",
+            "",
+            format_table([["", "rank of tail", "of head", "weight"], *rows], left=(0,)),
+            "",
+            "Nearest training facts of the relation:",
+            *(f"  {line}" for line in near or ["there are none"]),
+            "",
+            "Paths along training facts:",
+            *(f"  {line}" for line in paths or ["there are none of one or two facts"]),
+        ]
+        return "\n".join(lines)
