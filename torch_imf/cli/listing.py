@@ -43,7 +43,7 @@ def list_kinds(kind: Annotated[Kind | None, "what to show"] = None) -> Output:
                 rows += [{"name": cls.__name__, **stats} for stats in read_stats(cls) or [{}]]
             else:
                 rows.append({"name": cls.__name__, "about": first_sentence(cls)})
-        columns = list(dict.fromkeys(column for row in rows for column in row))
+        columns = list(dict.fromkeys(["name", "version", *(x for row in rows for x in row)]))
         cells = [[row.get(column, "") for column in columns] for row in rows]
         left = [i for i, x in enumerate(columns) if x in ("name", "version", "about")]
         titles = [column.lstrip("#") for column in columns]
