@@ -115,6 +115,8 @@ class Graph:
         if osp.isdir(self.graph):
             files = {**find_content(self.graph, list(files)), **files}
         facts = files.pop("triples", self.graph)
+        if self.shares is not None and not isinstance(facts, str):
+            raise ValueError(f"'--shares' divides one file of facts, not those of {facts}")
         if features is None:
             encoders: Any = {name: NotEncoded() for name, x in CONTENT.items() if x in files}
         else:
