@@ -174,7 +174,7 @@ class Predictor:
             )
         lines = _read_queries(queries, self.nodes, self.relations)
         query = torch.tensor([line[2:] for line in lines], device=self.device)
-        found = self._answers(*query.unbind(dim=1), k, known, None)
+        found = self._answers(query[:, 0], query[:, 1], k, known, None)
         count = 0
         with replacing(answers) as file:
             file.write(tsv_line([*COLUMNS, *(f"of {view}" for view in self.model.views)]))
@@ -272,9 +272,10 @@ class Predictor:
         fact = torch.cat([*rows, self.nodes.rows("tail", tail)]).to(self.device)
         if fact.numel() != 3:
             raise ValueError("Head, relation and tail need to be one name or number each")
-        check_triples(*fact.split(1), self.num_nodes, self.num_relations)
+        head_index, rel_type, tail_index = fact.split(1)
+        check_triples(head_index, rel_type, tail_index, self.num_nodes, self.num_relations)
         h, r, t = fact.tolist()
-        sides = both_sides(*fact.split(1), self.num_relations)
+        sides = both_sides(head_index, rel_type, tail_index, self.num_relations)
         score, score_dict = self._score(self.scores, *sides[:2])
         calibration = self.calibration
         edges = self._edges[r]
