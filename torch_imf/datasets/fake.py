@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from typing import ClassVar
 
 import torch
 from torch import Generator, Tensor
@@ -58,6 +59,7 @@ class FakeMMKG(KGDataset):
             again. (default: :obj:`False`)
     """
 
+    aliases: ClassVar[dict] = {}
     modalities = ()
 
     def __init__(
