@@ -230,7 +230,9 @@ def alone(settings: Settings) -> Settings:
 def mat(base: Settings, **adversary: Any) -> Settings:
     """The same settings with an adversary, whose generators learn at a rate of their own."""
     rate = base["fit"].get("dense_lr", 0.001)
-    fit = {"lr": {"model": base["fit"]["lr"], "generator": rate}}
+    fit: Settings = {"lr": {"model": base["fit"]["lr"], "generator": rate}}
+    if "dense_lr" in base["fit"]:
+        fit["dense_lr"] = {"model": rate}
     model = {f"adversary.{key}": x for key, x in {**ADVERSARY, **adversary}.items()}
     return changed(base, model=model, fit=fit)
 

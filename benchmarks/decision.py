@@ -44,7 +44,7 @@ def complement(model, data, draw):
     if draw and bool(first.any()):
         i = int(first.nonzero()[0])
         head, rel, tail = (int(x[i]) for x in triples)
-        answers = predict(model, data, head, rel, k=8, keep=data.test_mask)
+        answers = predict(model, data, head, rel, k=8, known="remove", keep=data.test_mask)
         name = data.rel_names[rel % data.num_relations]
         name += " (inverse)" if rel >= data.num_relations else ""
         fig, ax = plt.subplots(figsize=(7, 4))

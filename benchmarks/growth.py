@@ -27,7 +27,7 @@ num_nodes, batch_size, channels, threads, steps = map(int, sys.argv[1:6])
 loss, precision = sys.argv[6:]
 torch.set_num_threads(threads)
 torch.manual_seed(0)
-model = KGE(num_nodes, 10, channels, 'distmult', loss=loss)
+model = KGE(num_nodes, 10, channels, scorer='distmult', loss=loss)
 facts = [torch.randint(n, (batch_size,)) for n in (num_nodes, 20, num_nodes)]
 
 def step():
@@ -36,7 +36,7 @@ def step():
         out = model.loss(*facts)
     out.backward()
 
-small = KGE(1000, 10, channels, 'distmult', loss=loss)  # What libraries need for themselves.
+small = KGE(1000, 10, channels, scorer='distmult', loss=loss)  # What libraries need for themselves.
 with torch.autocast('cpu', torch.bfloat16, enabled=precision == 'bf16'):
     small.loss(*(x % n for x, n in zip(facts, (1000, 20, 1000)))).backward()
 before = memory('VmRSS')

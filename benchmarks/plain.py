@@ -61,7 +61,8 @@ def loss(model: IMF, head_index: Tensor, rel_type: Tensor, target: Tensor) -> Te
     index = head_index.unique()
     few = {name: x[index] for name, x in latent.items()}
     few_masks = {name: mask[index] for name, mask in masks.items()}
-    return out.sum() + model.contrastive_weight * contrastive(few, few_masks)
+    weight = 0.0 if model.contrastive is None else model.contrastive.weight
+    return out.sum() + weight * contrastive(few, few_masks)
 
 
 def train(

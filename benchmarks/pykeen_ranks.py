@@ -93,7 +93,7 @@ def main() -> None:
     torch.set_num_threads(min(2, torch.get_num_threads()))
     kwargs = {} if args.root is None else {"root": args.root}
     data = resolve("dataset", args.dataset, text=None, visual=None, **kwargs)[0]
-    model = KGE(data.num_nodes, data.num_relations, args.hidden_channels, "distmult", loss="ce")
+    model = KGE(data.num_nodes, data.num_relations, args.hidden_channels, loss="ce")
     fit(model, data, args.epochs, args.batch_size, lr=0.01, eval_every=5, precision="bf16")
     other = twins(data, model)
 

@@ -21,7 +21,7 @@ import torch
 from results import append
 
 from torch_imf import AdaMF, train
-from torch_imf.nn import Adversary, SampledLoss
+from torch_imf.nn import Adversary, Sampled
 
 parser = argparse.ArgumentParser(formatter_class=argparse.ArgumentDefaultsHelpFormatter)
 parser.add_argument("--batch_size", type=int, default=1024)
@@ -46,10 +46,10 @@ rel_type = torch.randint(NUM_RELATIONS, (NUM_FACTS,))
 sizes = (NUM_RELATIONS, args.hidden_channels)
 model = AdaMF(
     *(NUM_NODES, *sizes, x_dict),
-    loss=SampledLoss(args.num_negatives),
+    loss=Sampled(args.num_negatives),
     adversary=Adversary() if args.adversary else None,
 )
-optimizers = [torch.optim.AdamW(params, fused=True) for params, _ in model.objectives()]
+optimizers = [torch.optim.AdamW(params, fused=True) for _, params, _ in model.objectives()]
 both = torch.cat([head_index, tail_index]), torch.cat([rel_type, rel_type + NUM_RELATIONS])
 loader = model.loader(
     *both, torch.cat([tail_index, head_index]), batch_size=args.batch_size, shuffle=True

@@ -26,14 +26,14 @@ import torch
 from graphs import DATA
 from results import append
 from torch_geometric.data import Data
+from torch_imf.datasets.graph import build_graph
+from torch_imf.datasets.io import read_text
+from torch_imf.datasets.triples import number_triples
 
 from torch_imf import train
 from torch_imf.data import NegativeLoader, QueryLoader, TripletIndex
 from torch_imf.datasets import FB15K237
 from torch_imf.datasets.base import KGDataset
-from torch_imf.datasets.graph import build_graph
-from torch_imf.datasets.io import read_text
-from torch_imf.datasets.triples import number_triples
 from torch_imf.nn import StructuralEncoder
 from torch_imf.sampler import UniformSampler
 from torch_imf.transforms import AddInverse

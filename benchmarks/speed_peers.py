@@ -74,7 +74,7 @@ class Ours:
 
     def __init__(self, name: str, precision: str) -> None:
         self.precision = precision
-        self.model = KGE(data.num_nodes, data.num_relations, MODELS[name][0], name, loss="bce")
+        self.model = KGE(data.num_nodes, data.num_relations, MODELS[name][0], scorer=name)
         params = list(self.model.parameters())
         self.optimizer = torch.optim.AdamW(params, lr=1e-3, weight_decay=0.0, fused=True)
         self.loader = self.model.loader(*facts, batch_size=args.batch_size, shuffle=True)

@@ -107,7 +107,7 @@ if args.keep_memory:
 torch.manual_seed(args.seed)
 graph = FB15K237(osp.join(DATA, "FB15K-237"), text=None, visual=None, numeric=None)[0]
 few, data = sample(graph, 512), sample(graph, round(args.share * int(graph.test_mask.sum())))
-model = KGE(graph.num_nodes, graph.num_relations, args.hidden_channels, "distmult")
+model = KGE(graph.num_nodes, graph.num_relations, args.hidden_channels)
 other = twins(graph, model)
 
 # PyKEEN: both sides, filtered.

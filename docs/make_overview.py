@@ -38,7 +38,9 @@ calibration = calibrate(model, data)
 head, rel = data.node_names.index(args.head), data.rel_names.index("borders")
 # Training facts are left out: what is asked for are the borders that it does not hold.
 held_out = data.val_mask | data.test_mask
-answers = predict(model, data, head, rel, k=5, keep=held_out, calibration=calibration)
+answers = predict(
+    model, data, head, rel, k=5, known="remove", keep=held_out, calibration=calibration
+)
 print(answers)
 
 fig = Figure(figsize=(16, 7), dpi=100)

@@ -8,8 +8,7 @@ import time
 
 import torch
 
-from torch_imf import IMF, ContextualRelationalScorer, evaluate, fit
-from torch_imf import predict
+from torch_imf import IMF, ContextualRelationalScorer, Predictor, evaluate, fit
 from torch_imf.data import modalities
 from torch_imf.datasets import Countries
 from torch_imf.nn import Contrastive, StructuralEncoder
@@ -127,7 +126,8 @@ print(f"{'':46s}{'rank of fact':>14s}   scores: all, " + ", ".join(model.views))
 test = data.test_mask.nonzero().view(-1)
 picks = test[torch.linspace(0, test.numel() - 1, 10).long()]
 head, rel, tail = data.edge_index[0, picks], data.edge_type[picks], data.edge_index[1, picks]
-answers = predict(model, data, head, rel, k=data.num_nodes, keep=data.test_mask)
+ask = {"k": data.num_nodes, "known": "remove", "keep": data.test_mask}
+answers = Predictor(model, data).predict_many(head, rel, **ask)
 for h, r, t, answer in zip(head.tolist(), rel.tolist(), tail.tolist(), answers, strict=True):
     # Filtered: other test facts are no competitors, nor is the entity itself.
     rank = 1 + sum(not a.known for a in answer[: [a.index for a in answer].index(t)])

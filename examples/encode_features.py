@@ -8,9 +8,8 @@ import torch
 import torch.nn.functional as F
 
 from torch_imf.datasets import Countries
-from torch_imf.encoders import PixelEncoder, TfidfEncoder, VisualEncoder
-from torch_imf.encoders.image import read_image
-from torch_imf.encoders.textual import default_text_encoder
+from torch_imf.encoders import PixelEncoder, TextEncoder, TfidfEncoder, VisualEncoder
+from torch_imf.io.images import read_image
 
 mirror = os.environ.get("TORCH_IMF_MIRROR", "")
 weights = osp.join(mirror, "encoders", "mobilenetv2_100_same.fp16.safetensors")
@@ -29,7 +28,7 @@ parser.add_argument(
     default=flags if osp.isdir(flags) else None,
     help="a folder of flags named by country code, those of the package without",
 )
-parser.add_argument("--tfidf", action="store_true", help="and no sentence transformer")
+parser.add_argument("--text", help="a sentence transformer, as in 'all-MiniLM-L6-v2'")
 parser.add_argument("--figure", default=osp.join("figures", "neighbours.png"))
 args = parser.parse_args()
 
@@ -46,8 +45,7 @@ if args.weights:
             "crop_pct": 1.0,
         },
     )
-# A sentence transformer if there is one on this machine, TF-IDF otherwise:
-text = TfidfEncoder(512) if args.tfidf else default_text_encoder()
+text = TextEncoder(args.text) if args.text else TfidfEncoder(512)
 dataset = Countries(text=text, visual=visual, images=args.images or None)
 data = dataset[0]
 print(dataset.summary())

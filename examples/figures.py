@@ -98,7 +98,7 @@ save(
 )
 save(visualize.plot_categories(model, data), "categories")
 relations = args.relations or largest_tails(data)
-save(visualize.plot_contextual(model, data, relations, names=LABELS), "contextual")
+save(visualize.plot_contextual(model, data, relations, labels=LABELS), "contextual")
 for name, weighed in (("view_shares", model), ("modality_weights", adamf)):
     if weighed is not None:
         try:

@@ -74,7 +74,7 @@ def test_encode_features(tmp_path, source):
     pytest.importorskip("matplotlib")
     pytest.importorskip("timm")
     args = ["--weights", "", "--images", ""] if source == "bundled" else []
-    out = run("encode_features.py", "--tfidf", "--figure", "a/b.png", *args, cwd=tmp_path)
+    out = run("encode_features.py", "--figure", "a/b.png", *args, cwd=tmp_path)
     assert ("VisualEncoder" if source == "mirror" else "PixelEncoder") in out
     assert "197 entities (27.2%)" in out
     france = re.search(r"^France, by visual: (.*)", out, re.MULTILINE)[1].split(", ")
