@@ -14,19 +14,11 @@ SOURCE = Path(__file__).parent.parent / "docs" / "source"
 
 
 def exported() -> list[object]:
-    packages = [torch_imf]
-    for name in ("data", "datasets", "encoders", "nn", "pretrained", "sampler", "transforms"):
-        packages.append(importlib.import_module(f"torch_imf.{name}"))
-    for name in ("functional", "fusion", "models", "scorer"):
-        packages.append(importlib.import_module(f"torch_imf.nn.{name}"))
-    packages.append(importlib.import_module("torch_imf.resolver"))
+    rooms = ("data", "datasets", "encoders", "nn", "sampler", "transforms", "visualize")
+    parts = ("functional", "fusion", "losses", "models", "scorer", "structural")
+    names = [*rooms, *(f"nn.{name}" for name in parts)]
+    packages = [torch_imf, *(importlib.import_module(f"torch_imf.{name}") for name in names)]
     objects = [getattr(package, name) for package in packages for name in package.__all__]
-    visualize = importlib.import_module("torch_imf.visualize")
-    own = [
-        x for x in vars(visualize).values() if getattr(x, "__module__", "") == visualize.__name__
-    ]
-    names = getattr(visualize, "__all__", [x.__name__ for x in own if x.__name__[0] != "_"])
-    objects += [getattr(visualize, name) for name in names]
     return [x for x in objects if inspect.isclass(x) or inspect.isroutine(x)]
 
 

@@ -50,7 +50,7 @@ nitpicky = True
 nitpick_ignore_regex = [
     (
         "py:.*",
-        r"(torch|torch_geometric|collections|contextlib|inspect|optuna|matplotlib|numpy|os)\..*",
+        r"(torch|torch_geometric|collections|contextlib|inspect|optuna|matplotlib|numpy|os|joblib)\..*",
     ),
     ("py:obj", r"(?s).*"),  # In docstrings, as in PyG, the role of code.
     ("py:.*", r"(pathlib|pickle|timm)\..*"),
@@ -60,17 +60,19 @@ nitpick_ignore_regex = [
         r"Tensor|Data|Module|Parameter|Path|Axes|Figure|Optimizer|BaseSampler|Any|Study|BasePruner",
     ),
     # What is not for users, in types and as a base class:
-    ("py:class", r"(.*\.)?(Adversarial|RawFile|OwnFiles|OwnNames)"),
-    ("py:class", r"(.*\.)?(Content|FreebaseDataset|MKG|Processed|TranslationalEncoder)"),
-    ("py:class", r"(.*\.)?(LowRankFusion|ViewScoring)"),
-    ("py:meth", r"torch_imf\.data\.files\.cache_folder"),
+    ("py:class", r"(.*\.)?(Adversarial|RawFile|OwnFiles|OwnNames|Options|Objective|Domains)"),
+    ("py:class", r"(.*\.)?(Cls|Self|SubgraphLoader)"),
+    ("py:class", r"(.*\.)?(FreebaseDataset|MKG|Record|Stats)"),
+    ("py:class", r"(.*\.)?(LowRankFusion|EncoderLike)"),
+    ("py:meth", r"torch_imf\.io\.atomic\.cache_folder"),
 ]
 
 # What several packages export is documented in the first of these:
 HOMES = [
-    *("torch_imf.nn", "torch_imf.nn.functional", "torch_imf.nn.fusion", "torch_imf.nn.models"),
-    *("torch_imf.nn.scorer", "torch_imf.sampler", "torch_imf.data", "torch_imf.datasets"),
-    *("torch_imf.encoders", "torch_imf.transforms", "torch_imf"),
+    *("torch_imf.nn", "torch_imf.nn.functional", "torch_imf.nn.fusion", "torch_imf.nn.losses"),
+    *("torch_imf.nn.models", "torch_imf.nn.scorer", "torch_imf.nn.structural", "torch_imf.sampler"),
+    *("torch_imf.data", "torch_imf.datasets", "torch_imf.encoders", "torch_imf.transforms"),
+    "torch_imf",
 ]
 documented: set[str] = set()
 
@@ -155,7 +157,8 @@ def read_source(app, docname: str, source: list[str]) -> None:
 
 
 def from_markdown(text: str) -> str:
-    """Turns headings, links and code of a changelog into reStructuredText."""
+    """Turns headings, links, code and tables of a changelog into reStructuredText."""
+    text = re.sub(r"(?m)^\|.*\n(?:\|.*\n)+", from_table, text)
     text = re.sub(r"`([^`]+)`", r"``\1``", text)
     text = re.sub(r"(?<!#)\[([^\]]+)\]\(([^)]+)\)", r"`\1 <\2>`__", text)
     for marks, line in (("#", "="), ("##", "-"), ("###", "~")):
@@ -163,6 +166,15 @@ def from_markdown(text: str) -> str:
             rf"^{marks} (.+)$", lambda m, line=line: f"{m[1]}\n{line * len(m[1])}", text, flags=re.M
         )
     return text
+
+
+def from_table(match: re.Match[str]) -> str:
+    """Turns a table of two columns into reStructuredText."""
+    rows = [line.strip("| ").split(" | ") for line in match[0].splitlines()]
+    lines = [".. list-table::", "   :header-rows: 1", ""]
+    for cells in [row for row in rows if not set("".join(row)) <= set("|-")]:
+        lines += [f"   {'-' if i else '* -'} {cell}" for i, cell in enumerate(cells)]
+    return "\n".join(lines).replace("\n   - ", "\n     - ") + "\n"
 
 
 def find_reference(app, env, node, contnode):
