@@ -24,7 +24,7 @@ from results import RESULTS, append, commit
 from torch_imf import MultimodalKGE, build_model, evaluate, fit, fit_view_weights
 from torch_imf.data import mean_rank_percentile, modalities
 from torch_imf.data.graph import prepare as to_device
-from torch_imf.nn import StructuralEncoder
+from torch_imf.nn import StructuralEmbedding, StructuralEncoder
 from torch_imf.transforms import DropModality
 
 Settings = dict[str, Any]
@@ -72,7 +72,7 @@ def structure(settings: Settings, data: Any, seed: int) -> Settings:
     encoder = copy.deepcopy(ENCODERS[name])
     if use == "joint":
         return {"struct": encoder.cpu().register_graph(data)}
-    return {"struct": encoder.encode(data).cpu(), "freeze_struct": use == "frozen"}
+    return {"struct": StructuralEmbedding(encoder.encode(data).cpu(), freeze=use == "frozen")}
 
 
 def build(settings: Settings, data: Any, seed: int) -> MultimodalKGE:
