@@ -2,7 +2,6 @@ import hashlib
 import math
 import os
 import os.path as osp
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
@@ -17,6 +16,7 @@ from torch_imf.data.split import first_of
 from torch_imf.datasets.base import Record
 from torch_imf.datasets.own_names import OwnNames
 from torch_imf.datasets.raw import Literals, number_facts
+from torch_imf.io import warn
 from torch_imf.io.rdf import FORMATS, read_rdf
 from torch_imf.io.tables import TABLES, Column, read_table, short, suffix, to_finite, where
 
@@ -304,10 +304,9 @@ def split_facts(
         asked = num_val + num_test
         num_val = min(max(1, num_val * spare.numel() // asked), spare.numel() - 1)
         num_test = spare.numel() - num_val
-        warnings.warn(
+        warn(
             f"Validation and test have {num_val} and {num_test} facts rather than {asked} in all: "
-            f"all others keep an entity or relation in training",
-            stacklevel=2,
+            f"all others keep an entity or relation in training"
         )
     part = torch.zeros(size, dtype=torch.long)
     part[spare[:num_val]] = 1
