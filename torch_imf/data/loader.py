@@ -10,24 +10,21 @@ class QueryLoader:
     r"""A mini-batch loader for 1-N training: each batch holds distinct queries
     :math:`(h, r)` and all of their training tails.
 
-    It yields tuples :obj:`(head_index, rel_type, pos_index)` of shapes
-    :obj:`[B]`, :obj:`[B]` and :obj:`[2, P]` (row: position in the batch,
-    column: tail), on the device of the triples. Order comes from PyTorch's
-    global random state.
+    It yields :obj:`(head_index, rel_type, pos_index)` of shapes :obj:`[B]`,
+    :obj:`[B]` and :obj:`[2, P]` (row: position in the batch, column: tail), on
+    the device of the triples, in an order by PyTorch's global random state.
 
     Args:
         head_index, rel_type, tail_index (torch.Tensor): The triples, of shape
             :obj:`[E]` each.
-        batch_size (int, optional): Number of queries per batch.
-            (default: :obj:`1024`)
-        shuffle (bool, optional): If set to :obj:`True`, visits the queries in
-            a new random order each epoch. (default: :obj:`False`)
-        drop_last (bool, optional): If set to :obj:`True`, drops the last
-            incomplete batch. (default: :obj:`False`)
+        batch_size (int, optional): Queries per batch. (default: :obj:`1024`)
+        shuffle (bool, optional): Whether each epoch has a new random order.
+            (default: :obj:`False`)
+        drop_last (bool, optional): Whether to drop a last, smaller batch.
+            (default: :obj:`False`)
 
     Raises:
-        ValueError: If there are no triples, :obj:`batch_size` is below one, or
-            :obj:`drop_last` leaves no batch.
+        ValueError: If there is nothing to load.
     """
 
     def __init__(
@@ -71,27 +68,22 @@ class NegativeLoader:
     r"""A mini-batch loader for training with negatives: each batch holds facts
     and what a sampler corrupts their tails into.
 
-    It yields tuples :obj:`(head_index, rel_type, tail_index, neg_index)` of
-    shapes :obj:`[B]`, :obj:`[B]`, :obj:`[B]` and :obj:`[B, K]`, where an entry
-    of :obj:`-1` is no negative. Heads are corrupted if the given
-    facts hold inverse triples too. Batches are built on the device of the
-    facts, one at a time. Order and negatives come from PyTorch's global random
-    state alone, so that an epoch goes again bit for bit if that is restored.
+    It yields :obj:`(head_index, rel_type, tail_index, neg_index)` of shapes
+    :obj:`[B]`, :obj:`[B]`, :obj:`[B]` and :obj:`[B, K]`, where an entry of
+    :obj:`-1` is no negative, on the device of the facts. Order and negatives
+    come from PyTorch's global random state alone.
 
     Args:
-        head_index (torch.Tensor): The head indices, of shape :obj:`[E]`.
-        rel_type (torch.Tensor): The relation types, of shape :obj:`[E]`.
-        tail_index (torch.Tensor): The tail indices, of shape :obj:`[E]`.
+        head_index, rel_type, tail_index (torch.Tensor): The facts, of shape
+            :obj:`[E]` each; with inverse triples, heads are corrupted as well.
         sampler (Callable): What draws the negatives of a batch, such as a
             :class:`~torch_imf.sampler.Sampler`.
-        batch_size (int, optional): Number of facts per batch.
-            (default: :obj:`1024`)
-        shuffle (bool, optional): If set to :obj:`True`, visits the facts in a
-            new random order each epoch. (default: :obj:`False`)
+        batch_size (int, optional): Facts per batch. (default: :obj:`1024`)
+        shuffle (bool, optional): Whether each epoch has a new random order.
+            (default: :obj:`False`)
 
     Raises:
-        ValueError: If there are no facts, an id is out of range, or
-            :obj:`batch_size` is below one.
+        ValueError: If there is nothing to load, or an id is out of range.
     """
 
     def __init__(

@@ -10,9 +10,9 @@ from urllib.parse import unquote
 import torch
 from torch import Tensor
 
-from torch_imf.data.audit import distinct_facts, mark
+from torch_imf.data.index import distinct_facts
 from torch_imf.data.names import UNKNOWN
-from torch_imf.data.split import first_of
+from torch_imf.data.split import draw_spare
 from torch_imf.datasets.base import Record
 from torch_imf.datasets.own_names import OwnNames
 from torch_imf.datasets.raw import Literals, number_facts
@@ -285,14 +285,7 @@ def split_facts(
         ValueError: If not even two facts can be spared.
     """
     size = fact.size(1)
-    # On the CPU, for the same draw on any device:
-    perm = torch.randperm(size, generator=torch.Generator().manual_seed(seed))
-    head_index, rel_type, tail_index = fact[:, perm]
-    rank = torch.arange(size)
-    node = first_of(torch.cat([head_index, tail_index]), rank.repeat(2), num_nodes, size)
-    rel = first_of(rel_type, rank, num_relations, size)
-    spare = perm[~mark(torch.cat([node, rel]), size + 1)[:-1]]
-
+    spare = draw_spare(fact, num_nodes, num_relations, seed)
     num_val, num_test = (max(1, round(share * size)) for share in shares[1:])
     if num_val + num_test > spare.numel():
         if spare.numel() < 2:

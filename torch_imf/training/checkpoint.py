@@ -27,9 +27,7 @@ OTHER = {
 
 
 class CheckpointError(ValueError):
-    r"""A checkpoint cannot be read or written, or belongs to another run. Its
-    file is :obj:`path`.
-    """
+    r"""The checkpoint :obj:`path` is unreadable or belongs to another run."""
 
     def __init__(self, message: str, path: str | os.PathLike[str]) -> None:
         super().__init__(message, path)
@@ -40,18 +38,14 @@ class CheckpointError(ValueError):
 
 
 class TrainingState:
-    r"""Everything a training run needs to go on as if it had never stopped:
-    parameters, those of the best epoch, optimizers, history, settings, random
-    state, the names of entities and relations, and the versions of packages.
-
-    It is kept in one file that is replaced in one step, so that the file is
-    complete whatever happens. The file is locked against other processes as
-    long as the state is there, or until :meth:`close`.
+    r"""Everything a training run needs to go on as if it had never stopped, in
+    one file that is replaced in one step. Until :meth:`close`, the file is
+    locked against other processes.
 
     Args:
         model (torch.nn.Module): The model.
         optimizers (list[torch.optim.Optimizer]): Its optimizers.
-        settings (dict): The settings of the run, which goes on with the same.
+        settings (dict): The settings, with which alone a run goes on.
         path (str, optional): The file, or :obj:`None` to keep the state in
             memory only. (default: :obj:`None`)
         facts (tuple[torch.Tensor], optional): The training facts, by which a
@@ -125,10 +119,8 @@ class TrainingState:
             torch.save(state, file)
 
     def load(self) -> None:
-        r"""Continues from the file, if it is there.
-
-        Raises:
-            CheckpointError: If it cannot be read or belongs to another run.
+        r"""Continues from the file, if it is there. Raises a
+        :class:`CheckpointError` if it cannot be read or belongs to another run.
         """
         if self.path is None or not self.path.exists():
             return
@@ -154,19 +146,13 @@ class TrainingState:
 
 
 def best_entry(history: Sequence[Entry], metric: str) -> Entry:
-    r"""Returns the entry of a history of :meth:`~torch_imf.fit` by which its
-    epoch was selected: the first of those with the best metric.
-    """
+    r"""Returns the entry of a history by which :meth:`~torch_imf.fit` selects."""
     sign = -1 if metric == "mr" else 1
     return max(history, key=lambda entry: sign * entry[metric])
 
 
 def read_state(path: Path) -> dict[str, Any]:
-    r"""Returns what a checkpoint holds.
-
-    Raises:
-        CheckpointError: If it cannot be read, or is none.
-    """
+    r"""Returns what a checkpoint holds."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
@@ -184,19 +170,14 @@ def read_state(path: Path) -> dict[str, Any]:
 
 
 def first_seed(path: Path) -> int:
-    r"""Returns the seed that the training of a checkpoint began with, which its
-    random state tells.
-
-    Raises:
-        CheckpointError: If it cannot be read, or is none.
-    """
+    r"""Returns the seed that a training began with, as its random state tells."""
     return torch.Generator().set_state(read_state(path)["rng"]).initial_seed()
 
 
 def fingerprint(model: torch.nn.Module, *tensors: Tensor) -> dict[str, str]:
-    r"""Describes what a model is rather than what it has learned: the
-    arguments of each module, the shape of each parameter, and a hash of each
-    buffer that is not saved, such as features, and of further tensors.
+    r"""Describes what a model is rather than what it has learned: arguments of
+    modules, shapes of parameters, and hashes of further tensors and of buffers
+    that are not saved, such as features.
     """
     out = {f"tensor {i}": _hash(x) for i, x in enumerate(tensors)}
     saved = model.state_dict()
