@@ -1,8 +1,11 @@
+import shutil
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch_geometric.data import Data
 
+from torch_imf import datasets
 from torch_imf.data import audit, mean_rank_percentile
 from torch_imf.transforms import AddInverse
 
@@ -159,19 +162,61 @@ round in train, and 0 by another relation. 1 follow from train by
     assert lines[-5:-1] == [*(f"  0 | {i}: 100%, 3 facts" for i in (1, 2, 3)), "  and 7 more"]
 
 
-@pytest.mark.parametrize("num_relations", [0, 3])
-def test_audit_of_empty_graph(num_relations):
-    out = audit(graph([], 0, num_relations))
-    assert out.is_clean and out.test_implied["any"] == 0
-
-
 def test_audit_errors():
+    assert audit(graph([], 0, 0)).is_clean and audit(graph([], 0, 3)).is_clean
     with pytest.raises(ValueError, match="'edge_index' holds ids out of range"):
         audit(graph([(0, 0, 1, 0)], num_nodes=1, num_relations=1))
     with pytest.raises(ValueError, match="lacks"):
         audit(Data(num_nodes=1))
     with pytest.raises(ValueError, match=r"such as 'dataset\[0\]'"):
         audit([1, 2])
+
+
+# By dataset: validation and test rows with an unseen entity, and of an unseen relation; relations
+# that are inverse, duplicate and symmetric, and test facts that follow from each, and from any; and
+# test facts whose entities training links the other way round, and by another relation.
+KNOWN = {
+    "DB15K-mmrns": ([3, 77], [1, 7], [0, 2, 1], [0, 417, 3, 420], (678, 2519)),
+    "DB15K-imf": ([105, 229], [5, 19], [0, 2, 1], [0, 874, 7, 881], (1235, 4620)),
+    "FB15K-bordes": ([0] * 2, [0] * 2, [501, 140, 43], [38082, 3173, 4304, 43616], (45817, 18486)),
+    "FB15K237-standard": ([9, 28], [0, 0], [0, 1, 21], [0, 0, 0, 0], (0, 0)),
+    "MKGW-mmrns": ([333, 306], [1, 0], [2, 0, 5], [135, 0, 57, 192], (224, 449)),
+    "MKGY-mmrns": ([400, 388], [0, 0], [0, 1, 1], [0, 581, 36, 617], (50, 704)),
+    "WN9IMG-ikrl": ([0, 0], [0, 0], [4, 0, 1], [1176, 0, 10, 1186], (1186, 0)),
+    # With a third of its training facts:
+    "YAGO15K-imf": ([2090, 4459], [1, 0], [0, 0, 0], [0, 0, 0, 0], (130, 4049)),
+}
+# What the splits of DB15K share: rows, facts, and facts that are in the other two.
+LEAKS = {
+    "DB15K-mmrns": [(79222, 79222, [6584, 0]), (9904, 7481, [6584, 824]), (9902, 9902, [0, 824])],
+    "DB15K-imf": [
+        *((69319, 64099, [1241, 2488]), (9903, 9774, [1241, 411]), (19806, 19275, [2488, 411]))
+    ],
+}
+
+
+@pytest.mark.mirror
+@pytest.mark.filterwarnings("ignore:YAGO15K holds only")
+@pytest.mark.parametrize("key", KNOWN)
+def test_audit_of_published_splits(key, tmp_path):
+    unseen_nodes, unseen_relations, pairs, implied, linked = KNOWN[key]
+    name, version = key.split("-")
+    dataset = getattr(datasets, name)(str(tmp_path), version, text=None, visual=None, numeric=None)
+    shutil.rmtree(tmp_path)
+    out = audit(dataset[0])
+    splits = list(out.splits.values())
+    assert [split.unseen_node_rows for split in splits] == [0, *unseen_nodes]
+    assert [split.unseen_relation_rows for split in splits] == [0, *unseen_relations]
+    assert out.num_isolated_nodes == (1554 if name == "YAGO15K" else 0)
+    assert [len(found) for found in out.pairs.values()] == pairs
+    assert list(out.test_implied.values()) == implied
+    assert (out.test_reversed, out.test_linked) == linked
+    assert out.is_clean == (key not in LEAKS)
+    found = [(split.rows, split.facts, list(split.shared_facts.values())) for split in splits]
+    assert found == LEAKS.get(key, found)
+    if name == "MKGY":
+        names = {out.rel_names[rel] for rel in out.pairs["duplicate"][0][:2]}
+        assert names == {"playsFor", "isAffiliatedTo"}
 
 
 def reference(head_index, rel_type, tail_index, x, mask, num_relations):

@@ -27,9 +27,6 @@ def test_query_loader(facts):
     seen = [x for h, r, (row, col) in batches for x in rows(h[row], r[row], col)]
     assert sorted(seen) == sorted(set(rows(*facts)))
     assert all(h.size() == r.size() and h.numel() <= 7 for h, r, _ in batches)
-    loader = QueryLoader(*facts, batch_size=7, drop_last=True)
-    assert len(list(loader)) == len(loader) == num_queries // 7
-    assert all(h.numel() == 7 for h, _, _ in loader)
 
 
 @pytest.mark.parametrize("shuffle", [False, True])
@@ -71,7 +68,5 @@ def test_errors(cls):
         cls(*one[:, :0], *args)
     with pytest.raises(ValueError, match="'batch_size' needs to be positive"):
         cls(*one, *args, batch_size=0)
-    with pytest.raises(ValueError, match="'drop_last' leaves no batch"):
-        QueryLoader(*one, batch_size=2, drop_last=True)
     with pytest.raises(ValueError, match=r"ids outside \[0, 4\)"):
         NegativeLoader(*one + 4, UniformSampler(4))

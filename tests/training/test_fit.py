@@ -7,15 +7,9 @@ import torch
 
 from torch_imf import TensorBoard, evaluate, fit
 from torch_imf.data import modalities
-from torch_imf.nn import (
-    IMF,
-    KGE,
-    AdaMF,
-    Adversary,
-    ContextualRelationalScorer,
-    Sampled,
-    StructuralEncoder,
-)
+from torch_imf.nn import IMF, KGE, AdaMF, Adversary, ContextualRelationalScorer, Sampled
+from torch_imf.nn.models import StructuralEmbedding
+from torch_imf.nn.structural import StructuralEncoder
 from torch_imf.training import CheckpointError, make_loader, make_optimizers, train, validate
 
 SETTINGS = {"batch_size": 64, "lr": 0.01, "lr_decay": 0.9, "patience": None}
@@ -29,7 +23,7 @@ def equal(state, other):
     return all(torch.equal(x, y) for x, y in zip(state.values(), other.values(), strict=True))
 
 
-def build(data, channels=16):
+def build(data, channels=8):
     torch.manual_seed(1)
     scorer = ContextualRelationalScorer(channels, 4, dropout=0.1, batch_norm=True)
     sizes = (data.num_nodes, data.num_relations, channels)
@@ -112,23 +106,24 @@ def test_errors(fake, kwargs, match):
 
 
 def test_resume_with_a_structural_encoder(fake, tmp_path):
-    def imf(seed, **kwargs):
+    def imf(seed, freeze=False):
         torch.manual_seed(seed)
-        encoder = StructuralEncoder(fake.num_nodes, fake.num_relations, 16, dropout=0.1)
+        encoder = StructuralEncoder(fake.num_nodes, fake.num_relations, 8, dropout=0.1)
         encoder.register_graph(fake)
-        return IMF(fake.num_nodes, fake.num_relations, 16, struct=encoder, **kwargs)
+        struct = StructuralEmbedding(encoder, freeze=True) if freeze else encoder
+        return IMF(fake.num_nodes, fake.num_relations, 8, struct=struct)
 
     path = tmp_path / "checkpoint.pt"
-    history = fit(imf(1), fake, epochs=3, batch_size=64)
+    history = fit(imf(1), fake, epochs=2, batch_size=64)
     fit(imf(1), fake, epochs=1, batch_size=64, checkpoint=path)
-    assert fit(imf(1), fake, epochs=3, batch_size=64, checkpoint=path) == history
+    assert fit(imf(1), fake, epochs=2, batch_size=64, checkpoint=path) == history
     with pytest.raises(CheckpointError, match="belongs to another model"):
-        fit(imf(1, freeze_struct=True), fake, epochs=3, batch_size=64, checkpoint=path)
+        fit(imf(1, freeze=True), fake, epochs=2, batch_size=64, checkpoint=path)
     # Frozen, what it is like is part of what a run is:
     path = tmp_path / "frozen.pt"
-    fit(imf(1, freeze_struct=True), fake, epochs=1, batch_size=64, checkpoint=path)
-    with pytest.raises(CheckpointError, match="init_node_emb"):
-        fit(imf(2, freeze_struct=True), fake, epochs=3, batch_size=64, checkpoint=path)
+    fit(imf(1, freeze=True), fake, epochs=1, batch_size=64, checkpoint=path)
+    with pytest.raises(CheckpointError, match="struct"):
+        fit(imf(2, freeze=True), fake, epochs=2, batch_size=64, checkpoint=path)
 
 
 @pytest.mark.parametrize("eval_every, optimizer", [(3, "adamw"), (1, "adagrad")])
@@ -159,9 +154,9 @@ def test_checkpoint_of_another_run(fake, tmp_path):
     features, facts = fake.clone(), fake.clone()
     features.x_text = features.x_text.flip(1)
     facts.train_mask[0] = not facts.train_mask[0]
-    kge = KGE(fake.num_nodes, fake.num_relations, 16)
+    kge = KGE(fake.num_nodes, fake.num_relations, 8)
     for model, data, lr, match in (
-        (build(fake, channels=8), fake, 0.01, "belongs to another model"),
+        (build(fake, channels=4), fake, 0.01, "belongs to another model"),
         (kge, fake, 0.01, "belongs to another model"),
         (build(fake), fake, 0.5, r"other settings \{'lr': 0.01\} \(got \{'lr': 0.5\}\)"),
         (build(features), features, 0.01, "features.text.x"),
