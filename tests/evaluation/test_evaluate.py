@@ -39,21 +39,15 @@ def brute_force(predict, data, split, share):
     (head, tail), rel = data.edge_index.tolist(), data.edge_type.tolist()
     facts = set(zip(head, rel, tail, strict=True))
     ranks = {"head": [], "tail": []}
+    facts |= {(t, r + data.num_relations, h) for h, r, t in facts}
     for i in data[f"{split}_mask"].nonzero().view(-1).tolist():
-        h, r, t = head[i], rel[i], tail[i]
-        score = predict(torch.tensor([h]), torch.tensor([r]))[0].tolist()
-        others = [score[x] for x in range(data.num_nodes) if (h, r, x) not in facts]
-        ranks["tail"].append((score[t], others))
-        score = predict(torch.tensor([t]), torch.tensor([r + data.num_relations]))[0].tolist()
-        others = [score[x] for x in range(data.num_nodes) if (x, r, t) not in facts]
-        ranks["head"].append((score[h], others))
-    return {
-        side: [
-            1 + sum(x > true for x in others) + share * sum(x == true for x in others)
-            for true, others in rows
-        ]
-        for side, rows in ranks.items()
-    }
+        inverse = tail[i], rel[i] + data.num_relations, head[i]
+        for side, (h, r, t) in (("tail", (head[i], rel[i], tail[i])), ("head", inverse)):
+            score = predict(torch.tensor([h]), torch.tensor([r]))[0].tolist()
+            others = [score[x] for x in range(data.num_nodes) if (h, r, x) not in facts]
+            rank = 1 + sum(x > score[t] for x in others)
+            ranks[side].append(rank + share * sum(x == score[t] for x in others))
+    return ranks
 
 
 @pytest.mark.parametrize("chunk_size, batch_size", [(100, 100), (5, 7), (1, 1)])

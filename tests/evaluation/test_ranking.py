@@ -7,8 +7,7 @@ from torch_imf.evaluation.ranking import NotFinite, check_finite, inference, met
 from torch_imf.nn import KGE
 
 
-@pytest.mark.parametrize("batch_size", [1, 100])
-def test_each_query_is_scored_once(batch_size):
+def test_each_query_is_scored_once():
     queries = []
 
     class Spy(KGE):
@@ -18,7 +17,7 @@ def test_each_query_is_scored_once(batch_size):
 
     head, rel = torch.tensor([[0, 0, 0, 1, 1, 2, 0], [0, 0, 1, 0, 0, 0, 0]])
     triples = head, rel, torch.arange(7)
-    rank_tails(Spy(9, 2, 4), *triples, TripletIndex(*triples), batch_size=batch_size)
+    rank_tails(Spy(9, 2, 4), *triples, TripletIndex(*triples))
     assert sorted(queries) == [0, 0, 0, 1]
 
 
@@ -48,25 +47,6 @@ def test_rank_tails_equals_naive(max_scores, batch_size, chunk_size, monkeypatch
     other[torch.arange(head.numel()), tail] = False
     assert torch.equal(greater, ((score > true) & other).sum(dim=-1).float())
     assert torch.equal(equal, ((score == true) & other).sum(dim=-1).float())
-
-
-def test_few_candidates_are_scored_twice(monkeypatch):
-    monkeypatch.setattr(ranking, "MAX_SCORES", 20)
-    spans = []
-
-    class Spy(KGE):
-        def similarity(self, query, key):
-            spans.append(len(key["struct"]))
-            return super().similarity(query, key)
-
-    model = Spy(100, 2, 4)
-    triples = torch.tensor([3, 4]), torch.tensor([0, 0]), torch.tensor([17, 12])
-    index = TripletIndex(*triples)
-    counts = torch.stack(rank_tails(model, *triples, index, chunk_size=50))
-    assert spans == [10] * 11  # Both tails are among the second ten.
-    spans.clear()
-    assert torch.equal(torch.stack(rank_tails(model, *triples, index)), counts)
-    assert spans == [10] * 10
 
 
 def test_metrics():

@@ -36,10 +36,6 @@ def with_adversary(data):
     return AdaMF(*args, loss=Sampled(4), adversary=Adversary())
 
 
-def same(batches, others):
-    return all(map(torch.equal, sum(map(list, batches), []), sum(map(list, others), [])))
-
-
 def test_fit_selects_on_validation(fake):
     model, seen = build(fake), []
     history = fit(model, fake, epochs=6, callback=seen.append, **SETTINGS)
@@ -48,12 +44,9 @@ def test_fit_selects_on_validation(fake):
     best = max(history, key=lambda entry: entry["mrr"])
     assert evaluate(model, fake, "val")["mrr"] == pytest.approx(best["mrr"], abs=1e-9)
 
-
-def test_fit_stops_early(fake):
     history = fit(build(fake), fake, epochs=50, batch_size=64, lr=1e-9, patience=2)
-    assert len(history) < 50
     best = max(range(len(history)), key=lambda i: history[i]["mrr"])
-    assert len(history) == best + 3
+    assert len(history) == best + 3 < 50  # It has stopped early.
     history = fit(build(fake), fake, epochs=5, eval_every=3, **SETTINGS)
     assert [entry["epoch"] for entry in history] == [3, 5]
 
@@ -141,8 +134,7 @@ def test_resume_is_bit_exact(fake, tmp_path, eval_every, optimizer):
     assert equal(whole.state_dict(), model.state_dict())
     assert files(path.parent) == ["checkpoint.pt"]  # No temporaries.
 
-    # A finished run goes on from its last checkpoint to the same end:
-    model.reset_parameters()
+    model.reset_parameters()  # A finished run goes on to the same end.
     assert fit(model, fake, epochs=8, checkpoint=path, **settings) == history
     assert equal(whole.state_dict(), model.state_dict())
 
@@ -164,17 +156,20 @@ def test_checkpoint_of_another_run(fake, tmp_path):
     ):
         with pytest.raises(CheckpointError, match=match) as raised:
             fit(model, data, checkpoint=path, **{**SETTINGS, "lr": lr})
-        assert raised.value.path == path and str(path) in str(raised.value)
+        assert str(path) in str(raised.value)
     assert path.read_bytes() == content
 
     path.write_bytes(content[:-1000])
-    with pytest.raises(CheckpointError, match="c.*pt' cannot be read. Delete it to start anew"):
-        fit(build(fake), fake, checkpoint=path, **SETTINGS)
-    torch.save([1, 2], path)
-    with pytest.raises(CheckpointError, match="is no checkpoint of 'fit'"):
-        fit(build(fake), fake, checkpoint=path, **SETTINGS)
-    with pytest.raises(CheckpointError, match="cannot be written"):
-        fit(build(fake), fake, checkpoint=tmp_path, **SETTINGS)
+    other, folder = tmp_path / "other.pt", tmp_path / "folder"
+    torch.save([1, 2], other)
+    folder.mkdir()
+    for file, match in (
+        (path, "c.*pt' cannot be read. Delete it to start anew"),
+        (other, "is no checkpoint of 'fit'"),
+        (folder, "cannot be written"),
+    ):
+        with pytest.raises(CheckpointError, match=match):
+            fit(build(fake), fake, checkpoint=file, **SETTINGS)
 
 
 def test_validation_and_test_facts_change_no_training_batch(fake):
@@ -187,12 +182,14 @@ def test_validation_and_test_facts_change_no_training_batch(fake):
     for data in (fake, other):
         torch.manual_seed(3)
         batches.append(list(make_loader(KGE(data.num_nodes, data.num_relations, 8), data, 64)))
-    assert len(batches[0]) == len(batches[1]) > 5 and same(*batches)
+    assert len(batches[0]) > 5
+    for first, second in zip(*batches, strict=True):
+        assert all(map(torch.equal, first, second))
 
 
 def test_train_in_bf16(fake):
     model = build(fake)
-    history = fit(model, fake, epochs=4, precision="bf16", **SETTINGS)
+    history = fit(model, fake, epochs=3, precision="bf16", **SETTINGS)
     assert history[-1]["loss"] < history[0]["loss"]
     assert all(p.dtype == torch.float for p in model.parameters())
 
@@ -212,20 +209,19 @@ def test_nothing_to_train(fake):
     "lr, batch_size, message",
     [
         # The generator loss grows first, as fakes are too far away to be taken for facts:
-        (1e10, 64, r"The generator loss is inf from batch \d+ on: "),
+        (1e10, 64, r"^The generator loss is inf from batch \d+ on: training has diverged in ep"),
         # Fakes are NaN, and both losses at once:
-        (1e20, 64, "The loss is nan from batch 2 on, the generator loss is nan from batch 2 on: "),
+        (1e20, 64, "^The loss is nan from batch 2 on, the generator loss is nan from batch 2 on: "),
         # There is no other batch to tell:
-        (1e45, 9999, "The generator loss has left parameters NaN or infinite: "),
+        (1e45, 9999, "^The generator loss has left parameters NaN or infinite: "),
     ],
 )
 def test_generator_explodes_in_the_first_epoch(fake, tmp_path, lr, batch_size, message):
     model, path = with_adversary(fake), tmp_path / "checkpoint.pt"
     before, rates = copy.deepcopy(model.state_dict()), {"model": 0.01, "generator": lr}
-    with pytest.raises(RuntimeError, match=f"^{message}training has diverged in epoch 1. Lower"):
+    with pytest.raises(RuntimeError, match=message):
         fit(model, fake, batch_size=batch_size, lr=rates, checkpoint=path, progress=False)
-    assert equal(model.state_dict(), before)
-    assert files(tmp_path) == []
+    assert equal(model.state_dict(), before) and files(tmp_path) == []
 
 
 def test_generator_explodes_later(fake, tmp_path):

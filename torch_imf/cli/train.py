@@ -90,7 +90,7 @@ def train(
     try:
         if there and (first := first_seed(checkpoint)) != torch.initial_seed():
             raise CheckpointError(
-                f"The training of '{checkpoint}' began with seed {first} (got {seed})", checkpoint
+                f"The training of '{checkpoint}' began with seed {first} (got {seed})"
             )
         with board as callback:
             history = fit(

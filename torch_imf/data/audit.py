@@ -251,17 +251,14 @@ def find_pairs(
     from scipy.sparse import tril, triu
 
     both_ways = links.T @ reverse  # The number of facts in common, of shape [R, R].
-    common = {
-        "inverse": triu(both_ways, 1),
-        "duplicate": triu(links.T @ links, 1),
-        "symmetric": triu(tril(both_ways)),
-    }
+    common = {"inverse": triu(both_ways, 1), "duplicate": triu(links.T @ links, 1)}
+    common["symmetric"] = triu(tril(both_ways))
     size, out = links.sum(axis=0), {}
     for kind, matrix in common.items():
         found = matrix.tocoo()
-        share = found.data / np.maximum(size[found.row], size[found.col])
-        keep = (share >= threshold) & (found.data > 0)
-        keep &= np.minimum(size[found.row], size[found.col]) >= min_facts
+        smaller, larger = np.sort([size[found.row], size[found.col]], axis=0)
+        share = found.data / larger
+        keep = (share >= threshold) & (found.data > 0) & (smaller >= min_facts)
         columns = (x[keep].tolist() for x in (found.row, found.col, share, found.data))
         pairs = [RelationPair(*row) for row in zip(*columns, strict=True)]
         out[kind] = sorted(pairs, key=lambda pair: (-pair.num_facts, pair.rel, pair.other))

@@ -90,13 +90,19 @@ class Lookup:
 
     @classmethod
     def of_entities(cls, data: Data) -> "Lookup":
-        r"""The entities of a graph, by :obj:`node_ids` and :obj:`node_names`."""
-        return cls(*_labels(data, "node", int(data.num_nodes)), "entity")
+        r"""The entities of a graph, by :obj:`node_ids` and :obj:`node_names`, which
+        stand in for each other, or by number if there is neither.
+        """
+        numbers = [str(node) for node in range(int(data.num_nodes))]
+        names = data.get("node_names") or data.get("node_ids") or numbers
+        return cls(data.get("node_ids") or names, names, "entity")
 
     @classmethod
     def of_relations(cls, data: Data) -> "Lookup":
-        r"""The relations of a graph, by :obj:`rel_ids` and :obj:`rel_names`."""
-        return cls(*_labels(data, "rel", int(data.num_relations)), "relation")
+        r"""The relations of a graph, by :obj:`rel_ids` and :obj:`rel_names`, as above."""
+        numbers = [str(rel) for rel in range(data.num_relations)]
+        names = data.get("rel_names") or data.get("rel_ids") or numbers
+        return cls(data.get("rel_ids") or names, names, "relation")
 
     @cached_property
     def _written(self) -> dict[str, list[int]]:
@@ -177,13 +183,6 @@ def _positions(keys: Iterable[tuple[int, str]]) -> dict[str, list[int]]:
     for i, key in keys:
         out.setdefault(key, []).append(i)
     return out
-
-
-def _labels(data: Data, kind: str, size: int) -> tuple[list[str], list[str]]:
-    # Identifiers and names, which stand in for each other; without both, numbers.
-    numbers = [str(i) for i in range(size)]
-    names = data.get(f"{kind}_names") or data.get(f"{kind}_ids") or numbers
-    return data.get(f"{kind}_ids") or names, names
 
 
 def read_ids(path: str) -> list[str]:

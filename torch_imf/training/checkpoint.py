@@ -27,14 +27,7 @@ OTHER = {
 
 
 class CheckpointError(ValueError):
-    r"""The checkpoint :obj:`path` is unreadable or belongs to another run."""
-
-    def __init__(self, message: str, path: str | os.PathLike[str]) -> None:
-        super().__init__(message, path)
-        self.path = Path(path)
-
-    def __str__(self) -> str:
-        return self.args[0]
+    r"""A checkpoint cannot be read or written, or belongs to another run."""
 
 
 class TrainingState:
@@ -80,7 +73,7 @@ class TrainingState:
             self.fingerprint = fingerprint(model, *facts)
             self.path.parent.mkdir(parents=True, exist_ok=True)
             if self.path.is_dir() or not os.access(self.path.parent, os.W_OK):
-                raise CheckpointError(f"The checkpoint '{path}' cannot be written", self.path)
+                raise CheckpointError(f"The checkpoint '{path}' cannot be written")
             self.claim = claim(self.path)
 
     @property
@@ -131,7 +124,7 @@ class TrainingState:
             if names:
                 values = ({x: values.get(x) for x in names} for values in (old, new))
                 problem = f"The checkpoint '{self.path}' {problem.format(names[:5], *values)}"
-                raise CheckpointError(f"{problem}. Choose another file", self.path)
+                raise CheckpointError(f"{problem}. Choose another file")
         self.model.load_state_dict(state["model"])
         for optimizer, value in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(value)
@@ -157,14 +150,13 @@ def read_state(path: Path) -> dict[str, Any]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         message = f"The checkpoint '{path}' cannot be read. Delete it to start anew"
-        raise CheckpointError(message, path) from error
+        raise CheckpointError(message) from error
     if not isinstance(state, dict) or "fingerprint" not in state:
-        raise CheckpointError(f"'{path}' is no checkpoint of 'fit'", path)
+        raise CheckpointError(f"'{path}' is no checkpoint of 'fit'")
     if state.get("format") != FORMAT:
         raise CheckpointError(
             f"The checkpoint '{path}' is of format {state.get('format')}, and this version of "
-            f"torch_imf reads format {FORMAT}. Delete it to start anew",
-            path,
+            f"torch_imf reads format {FORMAT}. Delete it to start anew"
         )
     return state
 
@@ -179,18 +171,17 @@ def fingerprint(model: torch.nn.Module, *tensors: Tensor) -> dict[str, str]:
     modules, shapes of parameters, and hashes of further tensors and of buffers
     that are not saved, such as features.
     """
-    out = {f"tensor {i}": _hash(x) for i, x in enumerate(tensors)}
+
+    def digest(x: Tensor) -> str:  # Of its bytes, since NumPy does not know every type.
+        data = x.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data
+        return f"{x.dtype}{list(x.size())} {hashlib.sha256(data).hexdigest()}"
+
     saved = model.state_dict()
+    out = {f"tensor {i}": digest(x) for i, x in enumerate(tensors)}
     out |= {name: f"{value.dtype}{list(value.size())}" for name, value in saved.items()}
-    out |= {name: _hash(x) for name, x in model.named_buffers() if name not in saved}
+    out |= {name: digest(x) for name, x in model.named_buffers() if name not in saved}
     for name, module in model.named_modules():
         # As the registry has recorded them; what has no record tells them by itself.
         arguments = repr(getattr(module, "init_args", module))
         out[f"{name or 'model'} ({type(module).__name__})"] = arguments
     return out
-
-
-def _hash(x: Tensor) -> str:
-    # As bytes, since NumPy does not know every type:
-    data = x.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data
-    return f"{x.dtype}{list(x.size())} {hashlib.sha256(data).hexdigest()}"

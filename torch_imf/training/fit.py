@@ -124,13 +124,8 @@ def fit(
     names = {name: list(data[name]) for name in ("node_ids", "rel_ids") if name in data}
     state = TrainingState(model, optimizers, settings, checkpoint, facts, names)
     state.load()
-    bar = tqdm(
-        range(state.epoch + 1, epochs + 1),
-        desc="Training",
-        initial=state.epoch,
-        total=epochs,
-        disable=None if progress else True,
-    )
+    left, shown = range(state.epoch + 1, epochs + 1), {"disable": None if progress else True}
+    bar = tqdm(left, desc="Training", initial=state.epoch, total=epochs, **shown)
     try:
         for epoch in bar:
             if patience is not None and state.stale >= patience:
@@ -232,8 +227,8 @@ def train(
     progress: bool = False,
     epoch: int = 1,
 ) -> float:
-    r"""Trains a model for one epoch: for each batch, one step on each of its
-    :obj:`objectives()`.
+    r"""Trains a model for one epoch, by a step on each of its
+    :obj:`objectives()` for each batch, and returns the mean loss of the first.
 
     Args:
         model (torch.nn.Module): The model.
@@ -243,16 +238,11 @@ def train(
         progress (bool, optional): As in :meth:`fit`. (default: :obj:`False`)
         epoch (int, optional): Its number, for errors. (default: :obj:`1`)
 
-    Returns:
-        The loss of the first objective, averaged over batches.
-
     Raises:
         RuntimeError: If a loss or a parameter is NaN or infinite.
     """
-    if precision not in {"fp32", "bf16"}:
-        raise ValueError(
-            f"Invalid 'precision' argument (got '{precision}', choose 'fp32' or 'bf16')"
-        )
+    if precision not in ("fp32", "bf16"):
+        raise ValueError(f"Invalid 'precision' argument (got '{precision}', not 'fp32' or 'bf16')")
     model.train()
     device = next(model.parameters()).device
     objectives: list[Objective] = model.objectives()  # type: ignore[operator]
