@@ -68,9 +68,9 @@ other_optimizer = torch.optim.Adam(other.parameters())
 
 
 def batches(batch_size: int):
-    loader = QueryLoader(head_index, rel_type, tail_index, batch_size, shuffle=True, drop_last=True)
-    while True:
-        yield from loader
+    loader = QueryLoader(head_index, rel_type, tail_index, batch_size, shuffle=True)
+    while True:  # Those of one size.
+        yield from (batch for batch in loader if batch[0].numel() == batch_size)
 
 
 ours, theirs = batches(args.batch_size), batches(args.plain_batch_size)

@@ -1,6 +1,5 @@
 import hashlib
 import multiprocessing
-import os
 import re
 import signal
 import warnings
@@ -20,7 +19,8 @@ resource = pytest.importorskip("resource")
 
 CONTENT = bytes(100_000)
 SIZE = 20_000
-MESSAGE = r"'(.*)' could not be written, and is as it was before. Free some space"
+# Of this limit, as of a full disk:
+MESSAGE = r"\[Errno 27\] File too large: '(.*)' could not be written, and is as it was before. Free"
 
 
 def full(write, *args):
@@ -53,30 +53,57 @@ def files(folder):
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
 
-def check(kind, message, path=None):
-    """Checks what a process raises, and returns the path that could not be written."""
-    assert kind == "OSError", message
-    found = re.search(MESSAGE, message)[1]
-    assert path is None or found == str(path), message
-    assert message.startswith("[Errno 27] File too large: '")  # Of this limit, as of a full disk.
-    return found
-
-
 def model(size=64):
     torch.manual_seed(0)
     return KGE(100, 3, size)
 
 
-def test_datasets(tmp_path):
-    path = check(*full(FakeMMKG, str(tmp_path)))
-    assert path.startswith(f"{tmp_path}/processed/data_") and files(tmp_path) == {}
-    data = FakeMMKG(str(tmp_path))[0]
-    assert (tmp_path / "processed" / os.path.basename(path)).stat().st_size > SIZE
-    before = files(tmp_path)
-    for kwargs in ({"seed": 1}, {"force_reload": True}):
-        assert full(lambda kwargs: FakeMMKG(str(tmp_path), **kwargs), kwargs)[0] == "OSError"
-        assert files(tmp_path) == before
-    assert torch.equal(FakeMMKG(str(tmp_path))[0].x_text, data.x_text)
+def dataset(folder, seed=0):
+    FakeMMKG(str(folder), seed=seed, force_reload=True)
+
+
+def checkpoint(folder, size=64):
+    TrainingState(model(size), [], {"metric": "mrr"}, folder / "c.pt").save()
+
+
+def pretrained(folder, size=64):
+    save_pretrained(model(size), folder / "a")
+
+
+def answers(folder, size=60):
+    data = FakeMMKG()[0]
+    lines = [f"{name}\t{data.rel_ids[0]}\t?\n" for name in data.node_ids[:size]]
+    queries = folder.with_suffix(".tsv")
+    queries.write_text("".join(lines))
+    ranker = KGE(data.num_nodes, data.num_relations, 4)
+    predict_file(ranker, data, str(queries), str(folder / "answers.tsv"))
+
+
+@pytest.mark.parametrize(
+    "write, small, name",
+    [
+        (dataset, None, "processed/data_"),
+        (checkpoint, 8, "c.pt"),
+        (pretrained, 8, "a/model-"),
+        (answers, 3, "answers.tsv"),
+    ],
+)
+def test_a_full_disk_changes_nothing(tmp_path, write, small, name):
+    folder = tmp_path / "new"
+    folder.mkdir()
+    for before in ({}, None):
+        if before is None:
+            write(folder) if small is None else write(folder, small)
+            before = files(folder)
+            assert len(before) > 0
+        kind, message = full(write, folder)
+        assert kind == "OSError" and files(folder) == before
+        assert re.match(MESSAGE, message)[1].startswith(f"{folder}/{name}"), message
+    # What is there is whole:
+    if write is checkpoint:
+        TrainingState(model(8), [], {"metric": "mrr"}, folder / "c.pt").load()
+    if write is pretrained:
+        assert from_pretrained(folder / "a").hidden_channels == 8
 
 
 def test_downloads(tmp_path, monkeypatch):
@@ -85,8 +112,9 @@ def test_downloads(tmp_path, monkeypatch):
     (source / "facts.txt").write_bytes(CONTENT)
     monkeypatch.setenv("TORCH_IMF_MIRROR", str(tmp_path / "mirror"))
     file = RawFile("Set/source/facts.txt", hashlib.sha256(CONTENT).hexdigest())
-    check(*full(download, file, str(tmp_path / "raw")), tmp_path / "raw" / "source" / "facts.txt")
-    assert files(tmp_path / "raw") == {}
+    kind, message = full(download, file, str(tmp_path / "raw"))
+    assert kind == "OSError" and files(tmp_path / "raw") == {}
+    assert re.match(MESSAGE, message)[1] == str(tmp_path / "raw" / "source" / "facts.txt")
     download(file, str(tmp_path / "raw"))
     assert files(tmp_path / "raw") == {"source/facts.txt": CONTENT}
 
@@ -105,42 +133,3 @@ def test_features(tmp_path):
     assert kind is None and len(caught) == 1
     message = f"Features are not kept, as the cache '{cache.folder}' cannot be written to .*Free"
     assert re.match(message, caught[0]) and files(tmp_path) == before
-
-
-def test_checkpoints(tmp_path):
-    def save(model):
-        TrainingState(model, [], {"metric": "mrr"}, tmp_path / "c.pt").save()
-
-    check(*full(save, model()), tmp_path / "c.pt")
-    assert files(tmp_path) == {}
-    save(model(8))
-    before = files(tmp_path)
-    check(*full(save, model()), tmp_path / "c.pt")
-    assert files(tmp_path) == before
-    TrainingState(model(8), [], {"metric": "mrr"}, tmp_path / "c.pt").load()
-
-
-def test_save_pretrained(tmp_path):
-    assert f"{tmp_path}/a/model-" in check(*full(save_pretrained, model(), str(tmp_path / "a")))
-    assert files(tmp_path) == {}
-    save_pretrained(model(8), tmp_path / "a")
-    before = files(tmp_path)
-    check(*full(save_pretrained, model(), str(tmp_path / "a")))
-    assert files(tmp_path) == before
-    assert from_pretrained(tmp_path / "a").hidden_channels == 8
-
-
-def test_predict_file(tmp_path):
-    data = FakeMMKG()[0]
-    lines = [f"{name}\t{data.rel_ids[0]}\t?\n" for name in data.node_ids[:60]]
-    (tmp_path / "queries.tsv").write_text("".join(lines))
-    ranker = KGE(data.num_nodes, data.num_relations, 4)
-    args = (ranker, data, str(tmp_path / "queries.tsv"), str(tmp_path / "answers.tsv"))
-    for content in ({}, {"answers.tsv": b"old"}):
-        for name, old in content.items():
-            (tmp_path / name).write_bytes(old)
-        before = files(tmp_path)
-        check(*full(predict_file, *args), tmp_path / "answers.tsv")
-        assert files(tmp_path) == before
-    predict_file(*args)
-    assert (tmp_path / "answers.tsv").stat().st_size > SIZE

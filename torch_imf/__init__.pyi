@@ -28,10 +28,10 @@ from .nn import *
 from .registry import build_model as build_model
 from .registry import describe_settings as describe_settings
 from .registry import register as register
+from .training.fit import TensorBoard as TensorBoard
 from .training.fit import fit as fit
 from .training.fit import train as train
 from .training.recipe import recipe as recipe
-from .training.tensorboard import TensorBoard as TensorBoard
 from .training.tune import best_settings as best_settings
 from .training.tune import tune as tune
 from .transforms import *

@@ -11,7 +11,6 @@ import json
 import os
 import re
 import tempfile
-import warnings
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from typing import Any
@@ -25,6 +24,7 @@ from torch_geometric.data import Data
 
 from torch_imf.data.graph import MASKS, check_graph, prepare
 from torch_imf.evaluation.ranking import check_finite, inference
+from torch_imf.io import warn
 from torch_imf.io.atomic import is_stale, locked, read_bytes, replacing
 from torch_imf.nn.models import MultimodalKGE
 from torch_imf.nn.models.features import FrozenFeatures
@@ -614,10 +614,9 @@ def _write_card(root: str, card: str) -> None:
         old = ""
     body = old[: old.rfind(end[:10])]
     if old and old != body + end.format(hashlib.sha256(body.encode()).hexdigest()[:12]):
-        warnings.warn(
+        warn(
             f"'{path}' stays as it is, as it is not by 'save_pretrained' or has been edited since. "
-            f"Delete it to have a card written",
-            stacklevel=3,
+            f"Delete it to have a card written"
         )
         return
     _write(path, (card + end.format(hashlib.sha256(card.encode()).hexdigest()[:12])).encode())

@@ -11,7 +11,6 @@ import math
 import numbers
 import operator
 import re
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from importlib import import_module
@@ -20,6 +19,8 @@ from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin
 
 import lazy_loader
+
+from torch_imf.io import warn
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
@@ -136,7 +137,7 @@ def _loaded_entry_points() -> list[type]:
         try:
             out.append(entry.load())
         except Exception as error:  # Whatever another package does, this one is of use.
-            warnings.warn(f"'{entry.value}' cannot be imported ({error})", stacklevel=3)
+            warn(f"'{entry.value}' cannot be imported ({error})")
     return out
 
 

@@ -12,6 +12,7 @@ from torch_imf import __version__
 from torch_imf.cli import main
 from torch_imf.cli.main import COMMANDS
 from torch_imf.cli.output import Output
+from torch_imf.io import warn
 
 
 def run(command: str, **env: str) -> subprocess.CompletedProcess:
@@ -162,17 +163,16 @@ def test_interrupted(capsys, monkeypatch):
 
 
 def test_quiet(capsys, monkeypatch):
-    # Neither progress nor remarks, but our warnings, from wherever the package is installed:
-    def warn():
+    # Neither progress nor remarks, but our warnings:
+    def command():
         print("remark", file=sys.stderr)
         seen.append(sys.stderr.isatty())
-        args = {"category": UserWarning, "lineno": 3}
-        warnings.warn_explicit("ours", filename="/x.py", module="torch_imf.data.audit", **args)
-        warnings.warn_explicit("not ours", filename="/torch_imf/x.py", module="other", **args)
+        warn("ours")
+        warnings.warn("not ours", stacklevel=1)
         raise ValueError("that went wrong")
 
     seen: list[bool] = []
-    monkeypatch.setattr(COMMANDS["list"], "function", warn)
+    monkeypatch.setattr(COMMANDS["list"], "function", command)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     lines = ["remark", "warning: ours", "torch-imf list: that went wrong"]
     for words in (["list"], ["list", "-q"]):

@@ -18,7 +18,7 @@ from torch_imf.answers.tables import tsv_line
 from torch_imf.data import TripletIndex
 from torch_imf.data.graph import loop_relations, prepare
 from torch_imf.data.index import both_sides, check_triples
-from torch_imf.data.lookup import Lookup, Names
+from torch_imf.data.names import Lookup, Names
 from torch_imf.evaluation.ranking import StreamedScores, check_finite, inference
 from torch_imf.io.atomic import read_bytes, replacing
 

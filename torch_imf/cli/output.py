@@ -10,6 +10,8 @@ from typing import Any
 
 import click
 
+from torch_imf.io import TorchIMFWarning
+
 METRICS = {"mrr": ".3f", "mr": ".1f", "hits@1": ".3f", "hits@3": ".3f", "hits@10": ".3f"}
 
 
@@ -51,7 +53,7 @@ def warnings_as_lines() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.showwarning = show_warning  # type: ignore[assignment]
         warnings.simplefilter("ignore")
-        warnings.filterwarnings("always", category=UserWarning, module=r"torch_imf(\.|$)")
+        warnings.simplefilter("always", TorchIMFWarning)
         yield
 
 

@@ -3,7 +3,6 @@ import inspect
 import json
 import os.path as osp
 import shlex
-import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -14,6 +13,7 @@ from torch_imf.cli.flags import Flag, flag_words, read_value
 from torch_imf.cli.graph import Compute, Features, Graph
 from torch_imf.cli.output import Output, Stopped, metrics_table, say, typed
 from torch_imf.cli.saved import CHECKPOINT, HISTORY, MODEL, test_fact
+from torch_imf.io import warn
 
 if TYPE_CHECKING:
     import torch
@@ -70,7 +70,7 @@ def train(
     say(str(dataset.summary()))
     problems = audit(data).problems
     if problems:
-        warnings.warn(f"{' '.join(problems)} '--scheme clean' repairs this", stacklevel=2)
+        warn(f"{' '.join(problems)} '--scheme clean' repairs this")
     name = settings.pop("model", "imf")
     settings = with_recipe(name, data, settings) if recipe else settings
     settings = {"hidden_channels": 128, **settings}
@@ -90,7 +90,7 @@ def train(
     try:
         if there and (first := first_seed(checkpoint)) != torch.initial_seed():
             raise CheckpointError(
-                f"The training of '{checkpoint}' began with seed {first} (got {seed})", checkpoint
+                f"The training of '{checkpoint}' began with seed {first} (got {seed})"
             )
         with board as callback:
             history = fit(
@@ -226,7 +226,7 @@ def try_calibrate(model: "torch.nn.Module", data: "Data") -> dict[str, Any] | No
     try:
         return dataclasses.asdict(calibrate(model, data))
     except ValueError as error:
-        warnings.warn(f"Answers will have no probabilities: {error}", stacklevel=2)
+        warn(f"Answers will have no probabilities: {error}")
         return None
 
 

@@ -1,9 +1,8 @@
-from .audit import audit
+from .audit import audit, mean_rank_percentile
 from .graph import modalities
 from .index import TripletIndex
 from .loader import NegativeLoader, QueryLoader
 from .names import NameIndex
-from .percentile import mean_rank_percentile
 from .split import clean_split
 
 __all__ = [

@@ -11,9 +11,8 @@ MASKS = ("train_mask", "val_mask", "test_mask")
 
 
 def check_graph(data: Data) -> None:
-    r"""Raises a :class:`ValueError` that says what is wrong with the facts of
-    a graph, with or without inverse triples, if anything is: attributes that
-    are absent, of a wrong shape or type, or ids out of range.
+    r"""Raises a :class:`ValueError` if the facts of a graph, with or without
+    inverse triples, are absent, of a wrong shape or type, or out of range.
     """
     names = ["edge_index", "edge_type", "num_relations", *MASKS]
     absent = [name for name in names if data.get(name) is None]
@@ -47,9 +46,8 @@ def check_range(name: str, index: Tensor, size: int, kind: str) -> None:
 
 
 def has_inverse(data: Data) -> bool:
-    r"""Tells whether :class:`~torch_imf.transforms.AddInverse` has been
-    applied to a graph: as many of its facts are of inverse relations as of
-    base relations.
+    r"""Tells whether :class:`~torch_imf.transforms.AddInverse` has been applied:
+    half of the facts are of inverse relations.
     """
     num_inverse = int((data.edge_type >= data.num_relations).sum())
     half = 0 < 2 * num_inverse == data.edge_type.numel()
@@ -59,10 +57,6 @@ def has_inverse(data: Data) -> bool:
 def prepare(model: torch.nn.Module, data: Data) -> Data:
     r"""Checks that a graph is sound and fits a model, and returns it with its
     facts on the device of the model. Its features stay where they are.
-
-    Raises:
-        ValueError: If :meth:`check_graph` finds a problem, or the model is for
-            another number of entities or relations.
     """
     check_graph(data)
     for name, kind in (("num_nodes", "entities"), ("num_relations", "base relations")):
@@ -76,8 +70,8 @@ def prepare(model: torch.nn.Module, data: Data) -> Data:
 
 
 def draw_validation(data: Data, num_facts: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
-    r"""Returns up to so many validation facts, drawn at random if there are
-    more, and then their inverses, as :meth:`~torch_imf.data.index.both_sides`.
+    r"""Returns so many validation facts at most, drawn at random, and then their
+    inverses.
     """
     facts = (data.val_mask & (data.edge_type < data.num_relations)).nonzero().view(-1)
     # On the CPU, for the same draw on any device:
@@ -88,9 +82,7 @@ def draw_validation(data: Data, num_facts: int, seed: int) -> tuple[Tensor, Tens
 
 
 def loop_relations(data: Data) -> Tensor:
-    r"""Returns the base relations in which some training fact leads from an
-    entity to itself. In all others, no entity is an answer to itself.
-    """
+    r"""Returns the base relations in which some training fact is a self-loop."""
     is_loop = data.train_mask & (data.edge_index[0] == data.edge_index[1])
     return (data.edge_type[is_loop] % int(data.num_relations)).unique()
 
@@ -98,14 +90,11 @@ def loop_relations(data: Data) -> Tensor:
 def modalities(data: Data) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     r"""Collects the modality features of a graph: every :obj:`x_<name>` of
     :obj:`data`, with its :obj:`<name>_mask` (all :obj:`True` if absent).
-
-    Returns:
-        The dictionaries :obj:`x_dict` (:obj:`[N, D]` each) and
-        :obj:`mask_dict` (:obj:`[N]` each), in alphabetical order.
+    Returns the dictionaries :obj:`x_dict` (:obj:`[N, D]` each) and
+    :obj:`mask_dict` (:obj:`[N]` each), in alphabetical order.
 
     Raises:
-        ValueError: If a modality has the wrong number of rows or non-finite
-            values.
+        ValueError: If features or masks are of a wrong shape, or not finite.
     """
     names = sorted(key[2:] for key in data.keys() if key.startswith("x_"))
     x_dict = {name: data[f"x_{name}"] for name in names}
@@ -115,9 +104,7 @@ def modalities(data: Data) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
 
 
 def modality_mask(data: Data, name: str) -> Tensor:
-    r"""Returns which entities have a modality, of shape :obj:`[N]`: all of them
-    if the graph holds its features but no mask.
-    """
+    r"""Returns which entities have a modality, all of them if there is no mask."""
     x, mask = data[f"x_{name}"], data.get(f"{name}_mask")
     return x.new_ones(x.size(0), dtype=torch.bool) if mask is None else mask
 
@@ -125,9 +112,7 @@ def modality_mask(data: Data, name: str) -> Tensor:
 def check_features(
     x_dict: dict[str, Tensor], mask_dict: dict[str, Tensor] | None, num_nodes: int
 ) -> None:
-    r"""Raises a :class:`ValueError` that names the modality whose features or
-    mask do not fit a graph of :obj:`num_nodes` entities.
-    """
+    r"""Raises a :class:`ValueError` if features or masks do not fit a graph."""
     for name, x in x_dict.items():
         if x.dim() != 2 or x.size(0) != num_nodes or not x.is_floating_point():
             raise ValueError(
@@ -152,12 +137,10 @@ def check_features(
 
 
 def finite_rows(x: Tensor) -> Tensor:
-    r"""Returns which rows of a matrix hold neither NaN nor infinity, of shape
-    :obj:`[N]`. As below, a few rows at a time, which takes no memory to speak of.
-    """
+    r"""Returns which rows of a matrix are finite, a few at a time to spare memory."""
     return torch.cat([part.isfinite().all(dim=-1) for part in x.split(1024)])
 
 
 def nonzero_rows(x: Tensor) -> Tensor:
-    r"""Returns which rows of a matrix are not all zero, of shape :obj:`[N]`."""
+    r"""Returns which rows of a matrix are not all zero."""
     return torch.cat([(part != 0).any(dim=-1) for part in x.split(1024)])

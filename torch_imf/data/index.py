@@ -6,10 +6,8 @@ from torch_geometric.data import Data
 
 class TripletIndex:
     r"""An index over triples that answers, for a batch of queries
-    :math:`(h, r)`, which tails are known.
-
-    Triples are sorted once; every look-up is a :func:`torch.searchsorted`, on
-    the device of the triples.
+    :math:`(h, r)`, which tails are known. Triples are sorted once; every
+    look-up is a :func:`torch.searchsorted`, on the device of the triples.
 
     .. code-block:: python
 
@@ -52,13 +50,8 @@ class TripletIndex:
 
     @classmethod
     def from_data(cls, data: Data, mask: Tensor | None = None) -> "TripletIndex":
-        r"""Indexes the facts of a graph in both directions, whether or not it
-        holds inverse triples.
-
-        Args:
-            data (Data): The graph.
-            mask (torch.Tensor, optional): Which of its edges to index. If
-                :obj:`None`, all of them. (default: :obj:`None`)
+        r"""Indexes the facts of a graph (or those in a :obj:`mask` over edges) in
+        both directions, whether or not it holds inverse triples.
         """
         base = data.edge_type < data.num_relations
         base = base if mask is None else base & mask
@@ -83,9 +76,8 @@ class TripletIndex:
         return self.tails(*self.find(head_index, rel_type))
 
     def tails(self, pos: Tensor, found: Tensor | None = None) -> Tensor:
-        r"""Returns what a call does for queries that are given by their
-        positions among :meth:`queries`, of shape :obj:`[B]`, leaving out those
-        that are not :obj:`found`.
+        r"""As a call, for queries at some positions of :meth:`queries`, without
+        those that are not :obj:`found`.
         """
         start = self.ptr[pos]
         count = self.ptr[pos + 1] - start
@@ -98,9 +90,7 @@ class TripletIndex:
         )
 
     def contains(self, head_index: Tensor, rel_type: Tensor, tail_index: Tensor) -> Tensor:
-        r"""Tells which triples are known. The arguments broadcast, so
-        :obj:`[B, 1], [B, 1], [B, K]` checks :obj:`K` negatives a row.
-        """
+        r"""Tells which triples are known. The arguments broadcast."""
         if len(self) == 0:
             size = torch.broadcast_shapes(head_index.size(), rel_type.size(), tail_index.size())
             return torch.zeros(size, dtype=torch.bool, device=tail_index.device)
@@ -117,9 +107,8 @@ class TripletIndex:
         return found & (self.triple_key[slot] == key)
 
     def find(self, head_index: Tensor, rel_type: Tensor) -> tuple[Tensor, Tensor]:
-        r"""Returns the position of each query among :meth:`queries`, of shape
-        :obj:`[B]`, and whether it is there at all; where not, the position has
-        no meaning. The arguments broadcast.
+        r"""Returns the position of each query among :meth:`queries`, and whether
+        it is there at all. The arguments broadcast.
         """
         if len(self) == 0:
             zero = torch.zeros_like(head_index + rel_type, dtype=torch.long)
@@ -138,9 +127,8 @@ class TripletIndex:
 def distinct_facts(
     edge_index: Tensor, edge_type: Tensor, num_nodes: int, num_relations: int
 ) -> tuple[Tensor, Tensor]:
-    r"""Returns head, relation and tail of each distinct fact in ascending
-    order, of shape :obj:`[3, F]`, and which of them each row holds, of shape
-    :obj:`[E]`.
+    r"""Returns the distinct facts in ascending order, of shape :obj:`[3, F]`, and
+    which of them each row holds, of shape :obj:`[E]`.
     """
     # By two keys, as one of all three would overflow 64 bits on the largest graphs:
     query, index = (edge_index[0].long() * num_relations + edge_type).unique(return_inverse=True)
@@ -150,18 +138,14 @@ def distinct_facts(
 
 
 def mark(index: Tensor, size: int) -> Tensor:
-    r"""Returns a mask of shape :obj:`[size]` that is :obj:`True` at the given
-    positions.
-    """
+    r"""Returns a mask of shape :obj:`[size]` that is true at some positions."""
     mask = torch.zeros(size, dtype=torch.bool, device=index.device)
     mask[index] = True
     return mask
 
 
 def check_key(num_nodes: int, size: int) -> None:
-    r"""Raises a :class:`ValueError` if pairs of an entity and something else
-    do not fit one number of 64 bits.
-    """
+    r"""Raises if pairs of an entity and something else do not fit 64 bits."""
     if num_nodes * size > torch.iinfo(torch.long).max:
         raise ValueError(
             f"The ids of entities are too large (got a largest one of {num_nodes - 1}). Number "
@@ -170,9 +154,7 @@ def check_key(num_nodes: int, size: int) -> None:
 
 
 def sort_distinct(key: Tensor) -> Tensor:
-    r"""Returns the distinct values of a vector in ascending order. The vector
-    itself has no meaning afterwards.
-    """
+    r"""Returns the distinct values of a vector, which it may sort, in order."""
     if key.device.type == "cpu":
         key.numpy().sort()  # In place: that of PyTorch takes seven times the memory.
     else:
@@ -183,9 +165,7 @@ def sort_distinct(key: Tensor) -> Tensor:
 def both_sides(
     head_index: Tensor, rel_type: Tensor, tail_index: Tensor, num_relations: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    r"""Returns the given triples, then their inverses, of shape :obj:`[2 E]`
-    each: the head of a fact is the tail of its inverse.
-    """
+    r"""Returns the given triples, then their inverses, of shape :obj:`[2 E]`."""
     return (
         torch.cat([head_index, tail_index]),
         torch.cat([rel_type, rel_type + num_relations]),
@@ -200,8 +180,8 @@ def check_triples(
     num_nodes: int | None = None,
     num_relations: int | None = None,
 ) -> None:
-    r"""Raises a :class:`ValueError` that names the first problem of a set of
-    triples: shape, type, or an id outside :obj:`[0, num)`.
+    r"""Raises a :class:`ValueError` if triples are of a wrong shape or type, or
+    an id is outside of :obj:`[0, num)`.
     """
     triples = {"head_index": head_index, "rel_type": rel_type, "tail_index": tail_index}
     for name, index in triples.items():

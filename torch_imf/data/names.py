@@ -1,11 +1,18 @@
+import difflib
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch_geometric.data import Data
 
 from torch_imf.io.atomic import read_bytes
+
+#: Entities or relations, by name or identifier, or by number: one, or several.
+Names = str | int | Sequence[str] | Sequence[int] | Tensor
 
 ELSEWHERE = -2
 UNKNOWN = -1
@@ -16,22 +23,18 @@ FREEBASE = re.compile(r"/?([mg])/(\w+)", re.ASCII)
 
 
 class NameIndex:
-    r"""An index that finds the entities of a graph by any name they go by.
-
-    Files of features, images and literals name entities in their own way: by
-    URI with or without brackets (:obj:`<http://dbpedia.org/resource/Paris>`),
-    by its last part (:obj:`Paris`), by Freebase id (:obj:`/m/05qtj`,
-    :obj:`m.05qtj`), or by a key that another file links to the entity
-    (:obj:`DBIMG00042`). Names are compared after :meth:`normalize`.
+    r"""Finds the entities of a graph by what files call them: by URI with or
+    without brackets (:obj:`<http://dbpedia.org/resource/Paris>`), by its last
+    part (:obj:`Paris`), by Freebase id (:obj:`/m/05qtj`, :obj:`m.05qtj`), or
+    by a key that another file links to the entity (:obj:`DBIMG00042`).
 
     Args:
         node_ids (list[str]): The identifier of each entity.
         aliases (iterable[tuple[str, str]], optional): Pairs of an identifier
-            and another name of the same entity. An identifier takes precedence
-            over another entity's alias, and an alias over later ones. An
-            identifier that is not in :obj:`node_ids` is one of another graph
-            (*e.g.*, an entity of FB15K that FB15K-237 leaves out), and so are
-            its other names that nobody has here. (default: :obj:`()`)
+            and another name of the same entity. Identifiers come before
+            aliases, and these before later ones. An identifier that is not in
+            :obj:`node_ids`, and its names, are those of another graph.
+            (default: :obj:`()`)
 
     Raises:
         ValueError: If two entities have the same identifier.
@@ -54,9 +57,8 @@ class NameIndex:
                     self.rows[name] = row
 
     def __call__(self, names: Iterable[str]) -> Tensor:
-        r"""Returns the row of each name, of shape :obj:`[len(names)]`:
-        :obj:`-1` for a name that nobody has, and :obj:`-2` for one of an
-        entity that is not in this graph.
+        r"""Returns the row of each name, of shape :obj:`[len(names)]`: :obj:`-1`
+        if nobody has it, and :obj:`-2` for an entity of another graph.
         """
         rows = [self.rows.get(normalize(name), UNKNOWN) for name in names]
         return torch.tensor(rows, dtype=torch.long)
@@ -72,6 +74,91 @@ class NameIndex:
         return f"{self.__class__.__name__}({len(self)}, names={len(self.rows)})"
 
 
+class Lookup:
+    r"""Finds the entity or relation that a person means: by its identifier,
+    then by its name, then by either one in other letters (:obj:`"united
+    states"` for :obj:`"United_States"`).
+
+    Args:
+        ids (list[str]): The identifiers.
+        names (list[str]): The names, some of which may be the same.
+        kind (str): :obj:`"entity"` or :obj:`"relation"`, for errors.
+    """
+
+    def __init__(self, ids: Sequence[str], names: Sequence[str], kind: str) -> None:
+        self.ids, self.names, self.kind = ids, names, kind
+
+    @classmethod
+    def of_entities(cls, data: Data) -> "Lookup":
+        r"""The entities of a graph, by :obj:`node_ids` and :obj:`node_names`, which
+        stand in for each other, or by number if there is neither.
+        """
+        numbers = [str(node) for node in range(int(data.num_nodes))]
+        names = data.get("node_names") or data.get("node_ids") or numbers
+        return cls(data.get("node_ids") or names, names, "entity")
+
+    @classmethod
+    def of_relations(cls, data: Data) -> "Lookup":
+        r"""The relations of a graph, by :obj:`rel_ids` and :obj:`rel_names`, as above."""
+        numbers = [str(rel) for rel in range(data.num_relations)]
+        names = data.get("rel_names") or data.get("rel_ids") or numbers
+        return cls(data.get("rel_ids") or names, names, "relation")
+
+    @cached_property
+    def _written(self) -> dict[str, list[int]]:
+        return _positions(enumerate(self.names)) | _positions(enumerate(self.ids))
+
+    @cached_property
+    def _folded(self) -> dict[str, list[int]]:
+        pairs = enumerate(zip(self.ids, self.names, strict=True))
+        return _positions((i, key) for i, pair in pairs for key in dict.fromkeys(map(fold, pair)))
+
+    def __call__(self, name: str) -> int:
+        r"""Returns the row of a name. Raises a :class:`ValueError` that suggests
+        others if nobody has it, or several have.
+        """
+        found = self._written.get(name) or self._folded.get(fold(name))
+        if not found:
+            near = difflib.get_close_matches(fold(name), self._folded, n=3, cutoff=0.6)
+            some = [self.names[self._folded[key][0]] for key in near] or self.names[:3]
+            quoted = ", ".join(f"'{x}'" for x in some)
+            hint = f"Did you mean {quoted}?" if near else f"Names are like {quoted}"
+            hint = hint if some else "There are none"
+            raise ValueError(f"There is no {self.kind} '{name}'. {hint}")
+        if len(found) > 1:
+            ids = ", ".join(f"'{self.ids[i]}' ({self.names[i]})" for i in found[:5])
+            raise ValueError(
+                f"The {self.kind} '{name}' is ambiguous: {len(found)} have this name. Ask "
+                f"for one by its identifier: {ids}{', ...' if len(found) > 5 else ''}"
+            )
+        return found[0]
+
+    def rows(self, argument: str, value: Names) -> Tensor:
+        r"""Returns the rows of what is given by name or identifier, or by number
+        (which is taken as it is), of shape :obj:`[B]`. Errors name the argument.
+        """
+        values: Any = [value] if isinstance(value, str) else value
+        if isinstance(values, list | tuple) and any(isinstance(x, str) for x in values):
+            if not all(isinstance(x, str) for x in values):
+                raise ValueError(
+                    f"'{argument}' needs to hold either names or numbers (got {values})"
+                )
+            values = [self(x) for x in values]
+        try:
+            out = torch.as_tensor(values)
+        except (TypeError, ValueError, RuntimeError) as e:
+            raise ValueError(f"'{argument}' needs to be names or numbers (got {value!r})") from e
+        if out.numel() == 0:
+            raise ValueError(f"'{argument}' is empty")
+        return out.view(-1)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __repr__(self) -> str:
+        return f"{self.__class__.__name__}({len(self)}, kind='{self.kind}')"
+
+
 def normalize(name: str) -> str:
     r"""Returns a name without what differs between files: brackets, the base
     of a URI, and the slashes of a Freebase id.
@@ -84,9 +171,23 @@ def normalize(name: str) -> str:
     return f"{match[1]}.{match[2]}" if match else name
 
 
+def fold(name: str) -> str:
+    r"""Returns a name without what people leave out: capitals, underscores,
+    double spaces, and what :meth:`normalize` takes off.
+    """
+    return " ".join(normalize(name).replace("_", " ").casefold().split())
+
+
+def _positions(keys: Iterable[tuple[int, str]]) -> dict[str, list[int]]:
+    out: dict[str, list[int]] = {}
+    for i, key in keys:
+        out.setdefault(key, []).append(i)
+    return out
+
+
 def read_ids(path: str) -> list[str]:
-    r"""Reads a list of names: one per line, or names and ids, in any order
-    and with or without their number at the top.
+    r"""Reads a list of names: one per line, or names and ids in any order, with
+    or without their number at the top.
     """
     try:
         lines = [x.strip() for x in read_bytes(path).decode("utf-8-sig").split("\n") if x.strip()]

@@ -8,41 +8,32 @@ from torch_geometric.utils import select
 from torch_imf.data.graph import MASKS, check_graph, has_inverse
 from torch_imf.data.index import distinct_facts, mark
 
-# Validation is broken if fewer of its facts than this share are in no other split: it then
-# measures what training, which ends up in most of it, remembers.
+#: Validation is broken if fewer of its facts than this share are in no other split.
 MIN_EXCLUSIVE = 0.5
-
-# What is drawn for a new validation split. Of DB15K these are 3,965 facts: the standard error of an
-# MRR over both sides of them is below .006, as reciprocal ranks are in [0, 1], and training keeps
-# 95 % of what published models see.
+#: What is drawn for a new validation split. Of DB15K, these are 3,965 facts, for which the standard
+#: error of an MRR is below .006.
 VAL_SHARE = 0.05
 
 
 def clean_split(data: Data, seed: int = 0) -> Data:
     r"""Returns the graph with splits that share no fact and hold none twice.
 
-    * Test facts are the published ones, each once, so that results can still
-      be compared.
+    * Test facts are the published ones, each once.
     * Training and validation lose every fact of a later split (test is the
       last), and every repetition.
     * Where fewer than half of the published validation facts are in no other
-      split, as in DB15K, validation is worthless. A new one is drawn from all
-      training and validation facts that are no test facts: 5 % of them, or as
-      many as there are whose head, tail and relation are in a remaining
-      training fact. The draw depends on the facts and the seed, but neither on
-      the order of rows nor on the machine.
+      split, as in DB15K, a new validation split is drawn from all training and
+      validation facts that are no test facts: 5 % of them, as far as all
+      entities and relations stay in training. The draw depends on the facts
+      and the seed alone.
 
-    Rows stay in order; of those that hold the same fact of a split, the first
-    is kept. If validation is drawn anew, training rows come first, then those
-    of validation and test. Attributes of edges follow their rows, all others
-    are shared with the given graph. A graph without a problem comes back as it
-    is. Published validation and test facts may still hold entities and
-    relations that are not in training, also those that training knew from a
-    leaked fact only.
+    Rows stay in order, the first one of each fact; if validation is drawn anew,
+    split by split. Attributes of edges follow their rows, all others are
+    shared. Published validation and test facts may still hold entities and
+    relations that are not in training.
 
     Args:
-        data (Data): The graph, without inverse triples. Rows in no split are
-            dropped.
+        data (Data): The graph, without inverse triples. Rows in no split go.
         seed (int, optional): The seed of the draw. (default: :obj:`0`)
 
     Raises:
@@ -86,18 +77,8 @@ def clean_split(data: Data, seed: int = 0) -> Data:
 
 
 def draw_spare(fact: Tensor, num_nodes: int, num_relations: int, seed: int = 0) -> Tensor:
-    r"""Draws facts that can be left out such that every entity and relation is
-    in a fact that remains.
-
-    Args:
-        fact (torch.Tensor): Head, relation and tail of distinct facts, of
-            shape :obj:`[3, F]`.
-        num_nodes (int): The number of entities.
-        num_relations (int): The number of relations.
-        seed (int, optional): The seed of the draw. (default: :obj:`0`)
-
-    Returns:
-        The positions of all that can be left out at once, in random order.
+    r"""Returns which of some facts, of shape :obj:`[3, F]`, can be left out at
+    once with every entity and relation in one that remains, in random order.
     """
     generator = torch.Generator().manual_seed(seed)  # On the CPU, for the same draw on any device.
     perm = torch.randperm(fact.size(1), generator=generator).to(fact.device)

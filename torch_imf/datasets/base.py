@@ -4,7 +4,6 @@ import os.path as osp
 import pickle
 import re
 import sys
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -27,6 +26,7 @@ from torch_imf.datasets.raw import Groups, Literals, RawFolder
 from torch_imf.datasets.report import Summary
 from torch_imf.encoders import FeatureFile, NumericEncoder, TfidfEncoder
 from torch_imf.encoders.base import record_of
+from torch_imf.io import warn
 from torch_imf.io.atomic import locked, read_bytes, replacing
 from torch_imf.io.download import mirror, retrieve
 from torch_imf.io.images import find_images, locate_images, source_tag
@@ -263,7 +263,7 @@ class KGDataset(InMemoryDataset):
 
         super().__init__(root, transform, pre_transform, force_reload=force_reload)
         if self.incomplete is not None:
-            warnings.warn(self.incomplete, stacklevel=2)
+            warn(self.incomplete)
         if root is None:
             self.data = self.build()
         else:
@@ -360,7 +360,7 @@ class KGDataset(InMemoryDataset):
             try:
                 return FeatureFile(*self.raw.fetch("visual"), strict=False)
             except RuntimeError as e:
-                warnings.warn(f"The dataset is used without images: {e}", stacklevel=5)
+                warn(f"The dataset is used without images: {e}")
         return None
 
     # What it gives to its user beside the graph:

@@ -1,6 +1,5 @@
 import os
 import os.path as osp
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, TypedDict
 
@@ -14,6 +13,7 @@ from torch_imf.datasets.own_names import OwnNames
 from torch_imf.datasets.raw import Literals
 from torch_imf.datasets.report import Report, Summary
 from torch_imf.encoders import FeatureFile, PixelEncoder
+from torch_imf.io import warn
 from torch_imf.io.images import ARCHIVES
 from torch_imf.io.rdf import FORMATS
 from torch_imf.io.tables import TABLES, suffix
@@ -305,10 +305,9 @@ def find_content(folder: str, given: Sequence[str] = ()) -> dict[str, str | list
     for names, suffixes in wanted.values():
         others = set(_find_named(folder, names)) - set(_find_named(folder, names, suffixes))
         if others:
-            warnings.warn(
+            warn(
                 f"The folder '{folder}' holds {sorted(others)}, which cannot be read. Expected "
-                f"one of {[x or 'a folder' for x in suffixes]}",
-                stacklevel=3,
+                f"one of {[x or 'a folder' for x in suffixes]}"
             )
     out: dict[str, str | list[str]] = {
         key: osp.join(folder, files[0]) for key, files in found.items() if files

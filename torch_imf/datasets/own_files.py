@@ -2,7 +2,6 @@ import hashlib
 import math
 import os
 import os.path as osp
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
@@ -11,12 +10,13 @@ from urllib.parse import unquote
 import torch
 from torch import Tensor
 
-from torch_imf.data.audit import distinct_facts, mark
+from torch_imf.data.index import distinct_facts
 from torch_imf.data.names import UNKNOWN
-from torch_imf.data.split import first_of
+from torch_imf.data.split import draw_spare
 from torch_imf.datasets.base import Record
 from torch_imf.datasets.own_names import OwnNames
 from torch_imf.datasets.raw import Literals, number_facts
+from torch_imf.io import warn
 from torch_imf.io.rdf import FORMATS, read_rdf
 from torch_imf.io.tables import TABLES, Column, read_table, short, suffix, to_finite, where
 
@@ -285,14 +285,7 @@ def split_facts(
         ValueError: If not even two facts can be spared.
     """
     size = fact.size(1)
-    # On the CPU, for the same draw on any device:
-    perm = torch.randperm(size, generator=torch.Generator().manual_seed(seed))
-    head_index, rel_type, tail_index = fact[:, perm]
-    rank = torch.arange(size)
-    node = first_of(torch.cat([head_index, tail_index]), rank.repeat(2), num_nodes, size)
-    rel = first_of(rel_type, rank, num_relations, size)
-    spare = perm[~mark(torch.cat([node, rel]), size + 1)[:-1]]
-
+    spare = draw_spare(fact, num_nodes, num_relations, seed)
     num_val, num_test = (max(1, round(share * size)) for share in shares[1:])
     if num_val + num_test > spare.numel():
         if spare.numel() < 2:
@@ -304,10 +297,9 @@ def split_facts(
         asked = num_val + num_test
         num_val = min(max(1, num_val * spare.numel() // asked), spare.numel() - 1)
         num_test = spare.numel() - num_val
-        warnings.warn(
+        warn(
             f"Validation and test have {num_val} and {num_test} facts rather than {asked} in all: "
-            f"all others keep an entity or relation in training",
-            stacklevel=2,
+            f"all others keep an entity or relation in training"
         )
     part = torch.zeros(size, dtype=torch.long)
     part[spare[:num_val]] = 1

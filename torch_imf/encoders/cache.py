@@ -2,7 +2,6 @@ import hashlib
 import io
 import json
 import os
-import warnings
 import zipfile
 from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
@@ -15,6 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from torch_imf.encoders.base import record_of
+from torch_imf.io import warn
 from torch_imf.io.atomic import cache_folder, replacing
 
 T = TypeVar("T")
@@ -76,11 +76,9 @@ class FeatureCache:
             try:
                 found.update(_read_file(path, keys))
             except OSError as e:
-                warnings.warn(f"The cached features '{path}' cannot be read ({e})")
+                warn(f"The cached features '{path}' cannot be read ({e})")
             except DAMAGED as e:
-                warnings.warn(
-                    f"The cached features '{path}' are damaged and will be computed anew ({e})"
-                )
+                warn(f"The cached features '{path}' are damaged and will be computed anew ({e})")
                 with suppress(OSError):  # The folder may be read-only.
                     path.unlink()
         return found
@@ -101,7 +99,7 @@ class FeatureCache:
             with replacing(self.folder / f"{hash_content(' '.join(keys))[:32]}.npz") as file:
                 np.savez(file, key=np.array(keys), x=x[finite].numpy())
         except OSError as e:
-            warnings.warn(
+            warn(
                 f"Features are not kept, as the cache '{self.folder}' cannot be written to ({e}). "
                 f"Set TORCH_IMF_CACHE to another folder, or pass 'cache=False'"
             )

@@ -2,7 +2,6 @@ import inspect
 import os
 import os.path as osp
 import sys
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor
 
 from torch_imf.encoders.base import Encoder, default_device, hash_file, hash_weights, require
 from torch_imf.encoders.cache import Encode, FeatureCache, encode_rows, hash_content
+from torch_imf.io import warn
 from torch_imf.io.images import read_image
 
 Image = Tensor | str | os.PathLike[str]
@@ -97,11 +97,10 @@ class ImageEncoder(Encoder):
                 self.unreadable[os.fspath(image)] = reasons[key]
         if len(self.unreadable) > 0:
             first = list(self.unreadable.items())[:10]
-            warnings.warn(
+            warn(
                 f"{len(self.unreadable)} images cannot be read and are left out "
                 f"('{self.__class__.__name__}.unreadable' holds all): "
-                + "; ".join(f"'{osp.basename(path)}' ({reason})" for path, reason in first),
-                stacklevel=3,
+                + "; ".join(f"'{osp.basename(path)}' ({reason})" for path, reason in first)
             )
         return out
 

@@ -29,25 +29,22 @@ def evaluate(
     split (the filtered setting).
 
     The head of :math:`(h, r, t)` is ranked as the tail of its inverse
-    :math:`(t, r + |\mathcal{R}|, h)`. Each distinct query is scored once for
-    all of its answers. Candidates are scored in chunks of which only counts
-    are kept, so there are never more than :obj:`batch_size * chunk_size`
-    scores. Scores are computed without autocast.
+    :math:`(t, r + |\mathcal{R}|, h)`. Each distinct query is scored once, and
+    there are never more than :obj:`batch_size * chunk_size` scores.
 
     Args:
-        model (torch.nn.Module): Any model of this package; any other with
+        model (torch.nn.Module): A model of this package, a
+            :class:`torch_geometric.nn.kge.KGEModel`, or any other with
             :obj:`predict(head_index, rel_type) -> [B, N]` over inverse
-            relations; or any :class:`torch_geometric.nn.kge.KGEModel`, whose
-            head side is scored triple by triple.
-        data (Data): All facts, with :obj:`train_mask`, :obj:`val_mask` and
-            :obj:`test_mask` over edges, with or without inverse triples.
+            relations as well.
+        data (Data): All facts with split masks over edges, with or without
+            inverse triples.
         split (str, optional): The split to rank: :obj:`"train"`,
             :obj:`"val"` or :obj:`"test"`. (default: :obj:`"test"`)
-        batch_size (int, optional): Number of queries to score at once.
+        batch_size (int, optional): Queries to score at once.
             (default: :obj:`512`)
-        chunk_size (int, optional): Number of candidates to score at once. With
-            more candidates, some are scored twice: for the scores to beat, and
-            to compare with them. (default: :obj:`32768`)
+        chunk_size (int, optional): Candidates to score at once.
+            (default: :obj:`32768`)
         tie (str, optional): Where a fact ranks among :math:`e` others of equal
             score, with :math:`g` better ones: :obj:`"realistic"` (:math:`1 + g
             + e / 2`), :obj:`"optimistic"` (:math:`1 + g`) or
@@ -58,17 +55,16 @@ def evaluate(
             :obj:`N-N`), :obj:`"seen"` (whether both entities occur in
             training), or the name of a modality (whether both entities have
             it). (default: :obj:`()`)
-        view (str, optional): Ranks by the scores of one of the model's views
-            alone, *e.g.*, :obj:`"text"`. (default: :obj:`None`)
-        progress (bool, optional): If set to :obj:`True`, shows a progress bar
-            in a terminal. (default: :obj:`False`)
+        view (str, optional): The only one of the model's views to rank by,
+            *e.g.*, :obj:`"text"`. (default: :obj:`None`)
+        progress (bool, optional): Whether to show progress in a terminal.
+            (default: :obj:`False`)
 
     Returns:
         The mean rank :obj:`'mr'` (from 1), the mean reciprocal rank
         :obj:`'mrr'` and :obj:`'hits@1'`, :obj:`'hits@3'`, :obj:`'hits@10'` as
-        fractions in :obj:`[0, 1]`, over both sides; the same of each side
-        under :obj:`'head'` and :obj:`'tail'`; and of each group under the
-        names in :obj:`by`.
+        fractions, over both sides; the same of each side under :obj:`'head'`
+        and :obj:`'tail'`; and of each group under the names in :obj:`by`.
 
     Raises:
         ValueError: If the split is unknown or empty, the graph is not sound or
@@ -98,15 +94,9 @@ def rank_facts(
     view: str | None = None,
     progress: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    r"""Ranks the facts of a split of a graph that
-    :meth:`~torch_imf.data.graph.prepare` has returned. Arguments are those of
-    :meth:`evaluate`, where a fact comes behind a :obj:`share` of those that
-    score the same.
-
-    Returns:
-        The ranks of the tails and of the heads, of shape :obj:`[2, M]`, the
-        edges that are no inverse triples, and those of them that are in the
-        split, both as masks.
+    r"""Returns the ranks of tails and heads of a split, of shape :obj:`[2, M]`,
+    behind a :obj:`share` of ties; masks of the edges that are no inverse
+    triples, and of those of them in the split.
     """
     if split not in {"train", "val", "test"}:
         raise ValueError(f"Invalid 'split' argument (got '{split}', choose 'train', 'val', 'test')")
@@ -124,9 +114,8 @@ def rank_facts(
 
 
 def fact_groups(name: str, data: Data, base: Tensor, mask: Tensor) -> Iterator[tuple[str, Tensor]]:
-    r"""Yields the groups of a break-down (an entry of :obj:`by`) of
-    :meth:`evaluate`, each with a mask over the facts of a split, given the
-    masks that :meth:`rank_facts` returns.
+    r"""Yields the groups of a break-down as masks over the facts of a split,
+    given the masks that :meth:`rank_facts` returns.
     """
     (head, tail), rel = data.edge_index[:, base], data.edge_type[base]
     if name == "relation":

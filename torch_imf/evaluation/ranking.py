@@ -39,11 +39,10 @@ def rank_tails(
         index (TripletIndex): The known facts.
         num_nodes (int, optional): The number of candidates. If :obj:`None`,
             that of the model. (default: :obj:`None`)
-        batch_size (int, optional): Queries to score at once. (default: :obj:`512`)
-        chunk_size (int, optional): Candidates to score at once.
-            (default: :obj:`32768`)
-        view (str, optional): The view to rank by. (default: :obj:`None`)
-        progress (bool, optional): Whether to show a bar. (default: :obj:`False`)
+        batch_size (int, optional): As of evaluate. (default: :obj:`512`)
+        chunk_size (int, optional): As of evaluate. (default: :obj:`32768`)
+        view (str, optional): As of evaluate. (default: :obj:`None`)
+        progress (bool, optional): As of evaluate. (default: :obj:`False`)
 
     Returns:
         The counts :obj:`greater` and :obj:`equal`, of shape :obj:`[E]`. The
@@ -111,9 +110,7 @@ def metrics(rank: Tensor, ks: Sequence[int] = (1, 3, 10)) -> dict[str, float]:
 
 @contextmanager
 def inference(model: torch.nn.Module) -> Iterator[None]:
-    r"""Puts a model in evaluation mode, without gradients and autocast, and
-    leaves it in the mode it was in.
-    """
+    r"""Puts a model in evaluation mode, without gradients and autocast, for a block."""
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     training = model.training
     model.eval()
@@ -125,15 +122,11 @@ def inference(model: torch.nn.Module) -> Iterator[None]:
 
 
 class NotFinite(ValueError):
-    r"""Scores are NaN or infinite, by which entities cannot be ranked."""
+    r"""Scores are NaN or infinite, and have no rank."""
 
 
 def check_finite(score: Tensor) -> Tensor:
-    r"""Returns :obj:`score` in at least :obj:`float32`.
-
-    Raises:
-        NotFinite: If a score is NaN or infinite.
-    """
+    r"""Returns scores in :obj:`float32` at least, or raises :class:`NotFinite`."""
     dtype = torch.promote_types(score.dtype, torch.float32)
     # One NaN or infinite score makes the sum so, which is much faster to see. It may also overflow:
     if not math.isfinite(score.sum(dtype=dtype)) and not bool(score.isfinite().all()):
@@ -145,9 +138,7 @@ def check_finite(score: Tensor) -> Tensor:
 
 
 class StreamedScores:
-    r"""The scores of a model with the scoring contract: every candidate is
-    encoded once, before the first query.
-    """
+    r"""The scores of a model of this package, whose keys are computed once."""
 
     def __init__(self, model: Any, view: str | None = None) -> None:
         self.model = model

@@ -10,7 +10,6 @@ import socket
 import stat
 import sys
 import time
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -20,6 +19,8 @@ from weakref import WeakValueDictionary
 import fsspec
 from filelock import FileLock, Timeout
 from fsspec.implementations.local import LocalFileSystem
+
+from torch_imf.io import warn
 
 #: How a file is called while it is written: after its own name come the machine and the process
 #: that writes it, and something random.
@@ -277,8 +278,7 @@ def _wait(lock: FileLock) -> bool:
 
 
 def _warn(file: str, error: Exception) -> None:
-    warnings.warn(
+    warn(
         f"The lock '{file}' cannot be had ({error}). See to it that no two processes work there at "
-        f"once",
-        stacklevel=4,
+        f"once"
     )

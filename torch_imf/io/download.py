@@ -4,7 +4,6 @@ import os
 import os.path as osp
 import sys
 import tempfile
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urlsplit
@@ -12,6 +11,7 @@ from urllib.request import url2pathname
 
 import fsspec
 
+from torch_imf.io import warn
 from torch_imf.io.atomic import read_bytes, replacing
 
 #: The seconds that a source may send nothing for.
@@ -76,7 +76,7 @@ def download(file: RawFile, folder: str) -> str:
         problem = mismatch(read_bytes(path), file.checksum)
         if problem is None:
             return path
-        warnings.warn(f"'{path}' is damaged ({problem}) and will be fetched anew", stacklevel=2)
+        warn(f"'{path}' is damaged ({problem}) and will be fetched anew")
 
     sources = [source for source in (mirror(file.name), file.url) if source is not None]
     problems = [] if sources else ["TORCH_IMF_MIRROR is not set, and there is no source upstream"]

@@ -4,7 +4,6 @@ import os
 import os.path as osp
 import re
 import unicodedata
-import warnings
 from collections.abc import Iterable
 from typing import Protocol
 from urllib.parse import unquote
@@ -12,6 +11,7 @@ from urllib.parse import unquote
 import torch
 from torch import Tensor
 
+from torch_imf.io import warn
 from torch_imf.io.archive import ARCHIVES, unpack
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff")
@@ -115,10 +115,9 @@ def find_images(source: str, names: Names, base: str | None = None) -> list[list
         )
     unknown = [i for i, row in enumerate(rows) if row == -1]
     if 2 * len(unknown) > len(files):
-        warnings.warn(
+        warn(
             f"{len(unknown)} of the {len(files)} images in '{source}' belong to no entity "
-            f"('{files[unknown[0]]}' is named {keys[unknown[0]]!r:.80})",
-            stacklevel=2,
+            f"('{files[unknown[0]]}' is named {keys[unknown[0]]!r:.80})"
         )
 
     images: dict[int, set[str]] = {}

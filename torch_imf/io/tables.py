@@ -12,7 +12,6 @@ import json
 import math
 import os.path as osp
 import re
-import warnings
 import zlib
 from calendar import isleap
 from collections.abc import Iterator, Sequence
@@ -21,6 +20,8 @@ from datetime import date, datetime, timedelta, timezone
 from functools import partial
 
 import fsspec
+
+from torch_imf.io import warn
 
 SEPARATORS = {".tsv": "\t", ".tab": "\t", ".txt": "\t", ".csv": ","}
 BINARY = (".parquet", ".pq", ".xlsx")
@@ -394,7 +395,7 @@ def _places(path: str, row: list[str], columns: Sequence[Column]) -> list[int | 
         )
     others = [field for i, field in enumerate(row) if i not in place]
     if others:
-        warnings.warn(f"'{path}': the columns {others} are left out", stacklevel=4)
+        warn(f"'{path}': the columns {others} are left out")
     return place
 
 
@@ -417,10 +418,9 @@ def _warn_of_words(path: str, row: list[str], columns: Sequence[Column], named: 
         reading = f"columns that are read as {names}, in this order" if named else "data"
         hint = f"names for all of them ({names})" if named else "'header=True'"
         other = "" if named else ", and otherwise 'header=False'"
-        warnings.warn(
+        warn(
             f"{where(path, 1)}: {short(row)} are taken for {reading}, although {short(known[0])} "
-            f"is the name of a column. If this is a header, pass {hint}{other}",
-            stacklevel=4,
+            f"is the name of a column. If this is a header, pass {hint}{other}"
         )
 
 
@@ -428,10 +428,9 @@ def _warn_of_quotes(path: str, line: int, row: list[str]) -> bool:
     # A field of TSV that is in quotes as CSV has it.
     field = next((field for field in map(str.strip, row) if QUOTED.fullmatch(field)), None)
     if field is not None:
-        warnings.warn(
+        warn(
             f"{where(path, line)}: {short(field)} is in quotes, which are part of it in TSV. If "
-            f"they are not to be, here and below, save the file as CSV",
-            stacklevel=4,
+            f"they are not to be, here and below, save the file as CSV"
         )
     return field is not None
 

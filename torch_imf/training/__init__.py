@@ -1,7 +1,6 @@
 from .checkpoint import CheckpointError, History, TrainingState
-from .fit import fit, make_loader, make_optimizers, train, validate
+from .fit import TensorBoard, fit, make_loader, make_optimizers, train, validate
 from .recipe import recipe
-from .tensorboard import TensorBoard
 from .tune import best_settings, tune
 
 __all__ = [

@@ -27,31 +27,18 @@ OTHER = {
 
 
 class CheckpointError(ValueError):
-    r"""A checkpoint cannot be read or written, or belongs to another run. Its
-    file is :obj:`path`.
-    """
-
-    def __init__(self, message: str, path: str | os.PathLike[str]) -> None:
-        super().__init__(message, path)
-        self.path = Path(path)
-
-    def __str__(self) -> str:
-        return self.args[0]
+    r"""A checkpoint cannot be read or written, or belongs to another run."""
 
 
 class TrainingState:
-    r"""Everything a training run needs to go on as if it had never stopped:
-    parameters, those of the best epoch, optimizers, history, settings, random
-    state, the names of entities and relations, and the versions of packages.
-
-    It is kept in one file that is replaced in one step, so that the file is
-    complete whatever happens. The file is locked against other processes as
-    long as the state is there, or until :meth:`close`.
+    r"""Everything a training run needs to go on as if it had never stopped, in
+    one file that is replaced in one step. Until :meth:`close`, the file is
+    locked against other processes.
 
     Args:
         model (torch.nn.Module): The model.
         optimizers (list[torch.optim.Optimizer]): Its optimizers.
-        settings (dict): The settings of the run, which goes on with the same.
+        settings (dict): The settings, with which alone a run goes on.
         path (str, optional): The file, or :obj:`None` to keep the state in
             memory only. (default: :obj:`None`)
         facts (tuple[torch.Tensor], optional): The training facts, by which a
@@ -86,7 +73,7 @@ class TrainingState:
             self.fingerprint = fingerprint(model, *facts)
             self.path.parent.mkdir(parents=True, exist_ok=True)
             if self.path.is_dir() or not os.access(self.path.parent, os.W_OK):
-                raise CheckpointError(f"The checkpoint '{path}' cannot be written", self.path)
+                raise CheckpointError(f"The checkpoint '{path}' cannot be written")
             self.claim = claim(self.path)
 
     @property
@@ -125,10 +112,8 @@ class TrainingState:
             torch.save(state, file)
 
     def load(self) -> None:
-        r"""Continues from the file, if it is there.
-
-        Raises:
-            CheckpointError: If it cannot be read or belongs to another run.
+        r"""Continues from the file, if it is there. Raises a
+        :class:`CheckpointError` if it cannot be read or belongs to another run.
         """
         if self.path is None or not self.path.exists():
             return
@@ -139,7 +124,7 @@ class TrainingState:
             if names:
                 values = ({x: values.get(x) for x in names} for values in (old, new))
                 problem = f"The checkpoint '{self.path}' {problem.format(names[:5], *values)}"
-                raise CheckpointError(f"{problem}. Choose another file", self.path)
+                raise CheckpointError(f"{problem}. Choose another file")
         self.model.load_state_dict(state["model"])
         for optimizer, value in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(value)
@@ -154,62 +139,49 @@ class TrainingState:
 
 
 def best_entry(history: Sequence[Entry], metric: str) -> Entry:
-    r"""Returns the entry of a history of :meth:`~torch_imf.fit` by which its
-    epoch was selected: the first of those with the best metric.
-    """
+    r"""Returns the entry of a history by which :meth:`~torch_imf.fit` selects."""
     sign = -1 if metric == "mr" else 1
     return max(history, key=lambda entry: sign * entry[metric])
 
 
 def read_state(path: Path) -> dict[str, Any]:
-    r"""Returns what a checkpoint holds.
-
-    Raises:
-        CheckpointError: If it cannot be read, or is none.
-    """
+    r"""Returns what a checkpoint holds."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         message = f"The checkpoint '{path}' cannot be read. Delete it to start anew"
-        raise CheckpointError(message, path) from error
+        raise CheckpointError(message) from error
     if not isinstance(state, dict) or "fingerprint" not in state:
-        raise CheckpointError(f"'{path}' is no checkpoint of 'fit'", path)
+        raise CheckpointError(f"'{path}' is no checkpoint of 'fit'")
     if state.get("format") != FORMAT:
         raise CheckpointError(
             f"The checkpoint '{path}' is of format {state.get('format')}, and this version of "
-            f"torch_imf reads format {FORMAT}. Delete it to start anew",
-            path,
+            f"torch_imf reads format {FORMAT}. Delete it to start anew"
         )
     return state
 
 
 def first_seed(path: Path) -> int:
-    r"""Returns the seed that the training of a checkpoint began with, which its
-    random state tells.
-
-    Raises:
-        CheckpointError: If it cannot be read, or is none.
-    """
+    r"""Returns the seed that a training began with, as its random state tells."""
     return torch.Generator().set_state(read_state(path)["rng"]).initial_seed()
 
 
 def fingerprint(model: torch.nn.Module, *tensors: Tensor) -> dict[str, str]:
-    r"""Describes what a model is rather than what it has learned: the
-    arguments of each module, the shape of each parameter, and a hash of each
-    buffer that is not saved, such as features, and of further tensors.
+    r"""Describes what a model is rather than what it has learned: arguments of
+    modules, shapes of parameters, and hashes of further tensors and of buffers
+    that are not saved, such as features.
     """
-    out = {f"tensor {i}": _hash(x) for i, x in enumerate(tensors)}
+
+    def digest(x: Tensor) -> str:  # Of its bytes, since NumPy does not know every type.
+        data = x.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data
+        return f"{x.dtype}{list(x.size())} {hashlib.sha256(data).hexdigest()}"
+
     saved = model.state_dict()
+    out = {f"tensor {i}": digest(x) for i, x in enumerate(tensors)}
     out |= {name: f"{value.dtype}{list(value.size())}" for name, value in saved.items()}
-    out |= {name: _hash(x) for name, x in model.named_buffers() if name not in saved}
+    out |= {name: digest(x) for name, x in model.named_buffers() if name not in saved}
     for name, module in model.named_modules():
         # As the registry has recorded them; what has no record tells them by itself.
         arguments = repr(getattr(module, "init_args", module))
         out[f"{name or 'model'} ({type(module).__name__})"] = arguments
     return out
-
-
-def _hash(x: Tensor) -> str:
-    # As bytes, since NumPy does not know every type:
-    data = x.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data
-    return f"{x.dtype}{list(x.size())} {hashlib.sha256(data).hexdigest()}"

@@ -1,6 +1,6 @@
 import os
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -46,7 +46,7 @@ def fit(
 ) -> History:
     r"""Trains a model on the training facts of a graph until its validation
     metric stops improving, and leaves it with the parameters of its best
-    epoch. A loop of one's own has the same parts:
+    epoch, however training ends. A loop of one's own has the same parts:
 
     .. code-block:: python
 
@@ -56,60 +56,46 @@ def fit(
             loss = train(model, loader, optimizers)
             print(epoch, loss, validate(model, data)["mrr"])
 
-    Given a :obj:`checkpoint` file, the state of training is kept there after
-    every epoch, and the same call continues from it: the outcome equals that
-    of an uninterrupted run bit for bit on a CPU. However training
-    ends, the model is left with its best parameters so far. Before the first
-    validation, these are those it had at the start if training diverges, and
-    what it has learned if training is interrupted or fails otherwise.
-
     Args:
         model (torch.nn.Module): The model.
-        data (Data): All facts with split masks, with or without inverse
-            triples. Only training facts are seen by the loss, only validation
-            facts are ranked.
+        data (Data): All facts with split masks. The loss sees training facts
+            only, and validation facts are ranked.
         epochs (int, optional): The number of epochs. (default: :obj:`100`)
-        batch_size (int, optional): Number of queries per step.
-            (default: :obj:`1024`)
+        batch_size (int, optional): Queries per step. (default: :obj:`1024`)
         lr (float or dict[str, float], optional): The learning rate, or that of
             each objective by name, as in :obj:`{"model": 0.01, "generator":
             0.001}`. (default: :obj:`1e-3`)
-        lr_decay (float, optional): The factor of the learning rate per epoch.
-            (default: :obj:`1.`)
-        weight_decay (float, optional): The weight decay, decoupled in AdamW.
-            (default: :obj:`0.`)
-        optimizer (str, optional): The name of an optimizer of PyTorch:
-            :obj:`"adamw"`, or :obj:`"adagrad"`, which wants a learning rate
-            near 0.1 for embeddings. (default: :obj:`"adamw"`)
+        lr_decay (float, optional): Its factor per epoch. (default: :obj:`1.`)
+        weight_decay (float, optional): The weight decay. (default: :obj:`0.`)
+        optimizer (str, optional): The name of an optimizer of PyTorch.
+            :obj:`"adagrad"` wants a learning rate near 0.1 for embeddings.
+            (default: :obj:`"adamw"`)
         dense_lr (float or dict[str, float], optional): The learning rate of all
             parameters that are no embedding table, which Adagrad wants much
-            lower. Objectives that it does not name, or all if it is
-            :obj:`None`, have that of :obj:`lr`. (default: :obj:`None`)
+            lower. If :obj:`None`, that of :obj:`lr`. (default: :obj:`None`)
         precision (str, optional): The type of matrix products in training,
-            :obj:`"fp32"` or :obj:`"bf16"` (about four times faster where the
-            hardware has it). (default: :obj:`"fp32"`)
-        eval_every (int, optional): Number of epochs between validations.
-            (default: :obj:`1`)
-        patience (int, optional): Number of validations without a new best to
-            stop after. If :obj:`None`, training never stops early.
-            (default: :obj:`10`)
+            :obj:`"fp32"` or :obj:`"bf16"`. (default: :obj:`"fp32"`)
+        eval_every (int, optional): Epochs per validation. (default: :obj:`1`)
+        patience (int, optional): Validations without a new best to stop after,
+            or :obj:`None` to go on. (default: :obj:`10`)
         metric (str, optional): The metric of :meth:`evaluate` to select by.
             (default: :obj:`"mrr"`)
-        checkpoint (str, optional): The file to keep the state of training in.
-            (default: :obj:`None`)
+        checkpoint (str, optional): The file to keep the state of training in
+            after every epoch. The same call continues from it, on a CPU bit for
+            bit as if it had never stopped. (default: :obj:`None`)
         callback (Callable, optional): Called after each validation with its
             entry of the history. (default: :obj:`None`)
-        progress (bool, optional): If set to :obj:`False`, shows no progress
-            bars. They are only shown in a terminal. (default: :obj:`True`)
+        progress (bool, optional): Whether to show progress in a terminal.
+            (default: :obj:`True`)
 
     Returns:
         One dictionary per validation, with :obj:`'epoch'`, :obj:`'loss'` and
         the metrics of :meth:`evaluate`.
 
     Raises:
-        ValueError: If arguments are invalid, a split is empty, there is
-            nothing to train, or the checkpoint belongs to another run or cannot
-            be read (:class:`~torch_imf.training.checkpoint.CheckpointError`).
+        ValueError: If an argument is invalid, a split is empty, there is
+            nothing to train, or the checkpoint cannot be read or belongs to
+            another run (:class:`~torch_imf.training.CheckpointError`).
         RuntimeError: If training diverges.
     """
     sizes = {"epochs": epochs, "batch_size": batch_size, "eval_every": eval_every}
@@ -138,14 +124,8 @@ def fit(
     names = {name: list(data[name]) for name in ("node_ids", "rel_ids") if name in data}
     state = TrainingState(model, optimizers, settings, checkpoint, facts, names)
     state.load()
-    bar = tqdm(
-        range(state.epoch + 1, epochs + 1),
-        desc="Training",
-        initial=state.epoch,
-        total=epochs,
-        disable=None if progress else True,
-    )
-    diverged = False
+    left, shown = range(state.epoch + 1, epochs + 1), {"disable": None if progress else True}
+    bar = tqdm(left, desc="Training", initial=state.epoch, total=epochs, **shown)
     try:
         for epoch in bar:
             if patience is not None and state.stale >= patience:
@@ -165,20 +145,18 @@ def fit(
             if is_due or epoch < epochs:
                 state.save()
     except (Diverged, NotFinite):
-        diverged = True
+        model.load_state_dict(state.best)
         raise
     finally:
         bar.close()
         state.close()
-        if diverged or len(state.history) > 0:
+        if len(state.history) > 0:
             model.load_state_dict(state.best)
     return state.history
 
 
 def training_facts(data: Data) -> tuple[Tensor, Tensor, Tensor]:
-    r"""Returns head, relation and tail of the training facts in both
-    directions, of shape :obj:`[E]` each: all that a loader may see.
-    """
+    r"""Returns the training facts in both directions, all that a loader sees."""
     mask = data.train_mask & (data.edge_type < data.num_relations)
     if not bool(mask.any()):
         raise ValueError("The 'train' split holds no facts")
@@ -191,9 +169,6 @@ def make_loader(
 ) -> Iterable[tuple[Tensor, ...]]:
     r"""Returns the loader of a model over the training facts of a graph, whose
     batches are the arguments of its losses.
-
-    Raises:
-        ValueError: If the graph does not fit the model or has no training facts.
     """
     facts = training_facts(prepare(model, data))
     return model.loader(*facts, batch_size=batch_size, shuffle=True)  # type: ignore[operator]
@@ -208,10 +183,6 @@ def make_optimizers(
 ) -> list[Optimizer]:
     r"""Returns an optimizer for each of the :obj:`objectives()` of a model.
     Arguments are those of :meth:`fit`.
-
-    Raises:
-        ValueError: If there is no such optimizer or objective, a rate is
-            missing, or an objective has nothing to train.
     """
     objectives: list[Objective] = model.objectives()  # type: ignore[operator]
     names = [objective.name for objective in objectives]
@@ -256,8 +227,8 @@ def train(
     progress: bool = False,
     epoch: int = 1,
 ) -> float:
-    r"""Trains a model for one epoch: for each batch, one step on each of its
-    :obj:`objectives()`.
+    r"""Trains a model for one epoch, by a step on each of its
+    :obj:`objectives()` for each batch, and returns the mean loss of the first.
 
     Args:
         model (torch.nn.Module): The model.
@@ -265,20 +236,13 @@ def train(
         optimizers (list[torch.optim.Optimizer]): One optimizer per objective.
         precision (str, optional): As in :meth:`fit`. (default: :obj:`"fp32"`)
         progress (bool, optional): As in :meth:`fit`. (default: :obj:`False`)
-        epoch (int, optional): The number of the epoch, for messages.
-            (default: :obj:`1`)
-
-    Returns:
-        The loss of the first objective, averaged over batches.
+        epoch (int, optional): Its number, for errors. (default: :obj:`1`)
 
     Raises:
-        ValueError: If :obj:`precision` is invalid.
         RuntimeError: If a loss or a parameter is NaN or infinite.
     """
-    if precision not in {"fp32", "bf16"}:
-        raise ValueError(
-            f"Invalid 'precision' argument (got '{precision}', choose 'fp32' or 'bf16')"
-        )
+    if precision not in ("fp32", "bf16"):
+        raise ValueError(f"Invalid 'precision' argument (got '{precision}', not 'fp32' or 'bf16')")
     model.train()
     device = next(model.parameters()).device
     objectives: list[Objective] = model.objectives()  # type: ignore[operator]
@@ -312,8 +276,56 @@ def train(
 
 
 def validate(model: torch.nn.Module, data: Data, progress: bool = False) -> dict[str, float]:
-    r"""Returns the metrics of :meth:`evaluate` over both sides of the
-    validation facts, without those of each side.
-    """
+    r"""Returns the metrics of :meth:`evaluate` over both sides of validation."""
     result = evaluate(model, data, split="val", progress=progress)
     return {name: value for name, value in result.items() if not isinstance(value, dict)}
+
+
+class TensorBoard:
+    r"""A callback of :meth:`~torch_imf.fit` that writes the loss and the
+    validation metrics of each epoch for TensorBoard.
+
+    .. code-block:: python
+
+        with TensorBoard("logs/first") as board:
+            fit(model, data, callback=board)
+
+    Args:
+        log_dir (str): The folder of the run.
+
+    Raises:
+        ImportError: If :obj:`tensorboard` is not installed.
+    """
+
+    def __init__(self, log_dir: str | os.PathLike[str]) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as error:
+            raise ImportError(
+                "Logs for TensorBoard require 'tensorboard', run "
+                "'pip install \"torch_imf[tensorboard]\"'"
+            ) from error
+        self.log_dir = os.fspath(log_dir)
+        self.writer: Any = SummaryWriter(self.log_dir)
+
+    def __call__(self, entry: Mapping[str, float]) -> None:
+        r"""Writes an entry of the history of :meth:`~torch_imf.fit`."""
+        metrics = {name: x for name, x in entry.items() if name not in ("epoch", "loss")}
+        self.writer.add_scalar("train/loss", entry["loss"], int(entry["epoch"]))
+        self.log("val", metrics, int(entry["epoch"]))
+
+    def log(self, split: str, metrics: Mapping[str, Any], epoch: int) -> None:
+        r"""Writes the metrics of :meth:`~torch_imf.evaluate` on a split."""
+        for name, value in metrics.items():
+            if not isinstance(value, Mapping):
+                self.writer.add_scalar(f"{split}/{name.replace('@', '_at_')}", value, epoch)
+        self.writer.flush()
+
+    def __enter__(self) -> "TensorBoard":
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        self.writer.close()
+
+    def __repr__(self) -> str:
+        return f"{self.__class__.__name__}('{self.log_dir}')"

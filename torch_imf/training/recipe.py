@@ -3,7 +3,7 @@ from typing import Any
 
 from torch_geometric.data import Data
 
-#: Who trains well with it: models of one scorer that take any.
+#: Who trains well with it.
 MODELS = ("imf", "adamf", "kge")
 #: Settings that are chosen together. Whoever chooses one of them has other plans.
 TOGETHER = ("scorer", "loss", "optimizer", "lr")
@@ -12,16 +12,14 @@ TOGETHER = ("scorer", "loss", "optimizer", "lr")
 def recipe(model: str, data: Data, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
     r"""Returns settings, of the model and of :meth:`~torch_imf.fit`, that train
     well on graphs from two thousand training facts to 270 thousand: ComplEx
-    against all entities, regularised, with Adagrad. Those tuned on MKG-W,
-    MKG-Y, DB15K and FB15K-237 differ from it in sizes and epochs, little
-    otherwise. There are none for models that are trained otherwise, nor if
-    one of the settings that belong together is given.
+    against all entities, regularised, with Adagrad. There are none for models
+    that are trained otherwise, nor if one that belongs to them is given.
 
     Args:
         model (str): The name of the model.
         data (Data): The graph.
-        given (dict, optional): The settings that are chosen already, which are
-            left out. (default: :obj:`None`)
+        given (dict, optional): Settings that are chosen already, which are left
+            out. (default: :obj:`None`)
     """
     given = given or {}
     if model.lower() not in MODELS or any(name.split(".")[0] in TOGETHER for name in given):

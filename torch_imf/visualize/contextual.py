@@ -9,7 +9,7 @@ from torch.nn import Module
 from torch_geometric.data import Data
 
 from torch_imf.data.graph import prepare
-from torch_imf.data.lookup import Lookup
+from torch_imf.data.names import Lookup
 from torch_imf.evaluation.ranking import inference
 from torch_imf.visualize import style
 from torch_imf.visualize.weights import find_relations

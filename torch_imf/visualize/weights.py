@@ -10,7 +10,7 @@ from torch_geometric.data import Data
 from torch_imf.answers.probability import view_scores, yields_probabilities
 from torch_imf.data.graph import prepare
 from torch_imf.data.index import both_sides
-from torch_imf.data.lookup import Lookup
+from torch_imf.data.names import Lookup
 from torch_imf.evaluation.ranking import StreamedScores, inference
 from torch_imf.visualize import style
 

@@ -83,7 +83,7 @@ def test_a_regularizer_of_your_own():
 def test_facts_of_a_batch(fake):
     model = KGE(fake.num_nodes, fake.num_relations, 8)
     facts = fake.edge_index[0], fake.edge_type, fake.edge_index[1]
-    loader = model.loader(*facts, batch_size=100, drop_last=False)
+    loader = model.loader(*facts, batch_size=100, shuffle=False)
     assert isinstance(loader, QueryLoader) and loader.batch_size == 100
     found = [torch.stack(model.loss_fn.facts(*batch)) for batch in loader]
     expected = torch.stack(facts).unique(dim=1)
