@@ -22,14 +22,9 @@ def contrastive_loss(
         d(e_i^p, e_j^q) + 2, \qquad
         d(u, v) = - \frac{u^{\top} v}{\|u\| \|v\|}
 
-    with all pairs of modalities as :math:`\mathcal{M}`, or those given. As the loss is linear
-    in the similarities, their sum over all :math:`N^2` pairs is the product of
-    two sums, and the cost is :math:`O(N d)`:
-
-    .. math::
-        \frac{1}{|\mathcal{M}|} \sum_{(p, q)} 2 - \frac{1}{N} \sum_i
-        \hat{u}_i^p \cdot \hat{u}_i^q + \frac{1}{N^2} \Big( \sum_i \hat{u}_i^p
-        \Big) \cdot \Big( \sum_j \hat{u}_j^q \Big)
+    with all pairs of modalities as :math:`\mathcal{M}`, or those given. The
+    loss is linear in the similarities, so that their sum over all :math:`N^2`
+    pairs is a product of two sums, and the cost is :math:`O(N d)`.
 
     Args:
         x_dict (dict[str, torch.Tensor]): The latent representations of the
@@ -38,11 +33,11 @@ def contrastive_loss(
             modality, of shape :obj:`[N]` each. A pair counts the entities that
             have both. (default: :obj:`None`)
         pairs (list[tuple[str, str]], optional): The pairs to compare,
-            *e.g.*, :obj:`[("struct", "text")]`. If :obj:`None`, all of them.
+            *e.g.*, :obj:`[("struct", "text")]`, by default all of them.
             (default: :obj:`None`)
 
     Returns:
-        A scalar in :obj:`[0, 4]`; zero if there are no two modalities.
+        A scalar, at least zero; zero if there are no two modalities.
 
     Raises:
         ValueError: If there are no modalities, or a pair is no two of them.
@@ -76,14 +71,12 @@ def info_nce_loss(
     negatives that are closest. It needs :math:`O(N^2)` memory.
 
     Args:
-        x_dict (dict[str, torch.Tensor]): See :meth:`contrastive_loss`.
+        x_dict (dict[str, torch.Tensor]): See :meth:`contrastive_loss`, as for
+            what is returned.
         mask_dict (dict[str, torch.Tensor], optional): Likewise.
         temperature (float, optional): The temperature :math:`\tau`, positive.
             (default: :obj:`0.1`)
         pairs (list[tuple[str, str]], optional): See :meth:`contrastive_loss`.
-
-    Returns:
-        A scalar, at least zero; zero if there are no two modalities.
     """
     if temperature <= 0:
         raise ValueError(f"'temperature' needs to be positive (got {temperature})")
@@ -111,7 +104,7 @@ def _pairs(
     mask_dict: dict[str, Tensor] | None,
     pairs: Sequence[tuple[str, str]] | None,
 ) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
-    # The unit vectors of each pair of modalities, and which entities have both.
+    r"""The unit vectors of each pair of modalities, and which entities have both."""
     if len(x_dict) == 0:
         raise ValueError("A contrastive loss needs the representations of a modality")
     check_pairs("pairs", pairs or [], list(x_dict))

@@ -2,6 +2,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -9,6 +10,56 @@ from torch.autograd.function import once_differentiable
 CHUNK = 2**20
 
 Similarity = Callable[[Tensor, Tensor], Tensor]
+
+
+def self_adversarial_loss(
+    pos_score: Tensor, neg_score: Tensor, temperature: float = 1.0, mask: Tensor | None = None
+) -> Tensor:
+    r"""The loss with self-adversarial negatives of the `"RotatE: Knowledge
+    Graph Embedding by Relational Rotation in Complex Space"
+    <https://arxiv.org/abs/1902.10197>`_ paper, and of AdaMF (Eq. 7-8), averaged
+    over the batch:
+
+    .. math::
+        \mathcal{L} = - \log \sigma(s^+) - \sum_{i=1}^K p_i \log
+        \sigma(-s^-_i), \qquad p_i = \frac{\exp(\beta s^-_i)}{\sum_j
+        \exp(\beta s^-_j)}
+
+    so that the likeliest negatives count most, as in RotatE and in the released
+    code of AdaMF (whose Eq. 8 is printed with distances instead of scores,
+    which would prefer the least likely ones). No gradient flows through
+    :math:`p_i`.
+
+    Args:
+        pos_score (torch.Tensor): The scores of facts, of shape :obj:`[B]`.
+        neg_score (torch.Tensor): The scores of their negatives, of shape
+            :obj:`[B, K]`.
+        temperature (float, optional): The temperature :math:`\beta`; zero
+            weights all negatives alike. (default: :obj:`1.`)
+        mask (torch.Tensor, optional): Which negatives count, of shape
+            :obj:`[B, K]`. (default: :obj:`None`)
+
+    Returns:
+        A scalar, in single precision at least. A fact without any negative
+        contributes its first term only.
+
+    Raises:
+        ValueError: If shapes do not fit.
+    """
+    if neg_score.dim() != 2 or pos_score.size() != neg_score.size()[:1]:
+        raise ValueError(
+            f"Expected scores of shape [B] and [B, K] (got {list(pos_score.size())} and "
+            f"{list(neg_score.size())})"
+        )
+    pos_score, neg_score = (
+        x if x.dtype.itemsize >= 4 else x.float() for x in (pos_score, neg_score)
+    )
+    weight = temperature * neg_score.detach()
+    if mask is not None:
+        weight = weight.masked_fill(~mask, -float("inf"))
+    # Rows without a negative are all NaN:
+    p = weight.softmax(dim=-1).nan_to_num(0.0)
+    return (F.softplus(-pos_score) + (p * F.softplus(neg_score)).sum(dim=-1)).mean()
 
 
 def gather_similarity(
@@ -36,10 +87,10 @@ def gather_similarity(
     Returns:
         The similarities, of shape :obj:`[B, K]`.
     """
-    return GatherSimilarity.apply(similarity, query, key, index, *parameters)
+    return _GatherSimilarity.apply(similarity, query, key, index, *parameters)
 
 
-class GatherSimilarity(torch.autograd.Function):
+class _GatherSimilarity(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
@@ -50,9 +101,9 @@ class GatherSimilarity(torch.autograd.Function):
         *parameters: Tensor,
     ) -> Tensor:
         ctx.save_for_backward(query, key, index, *parameters)
-        ctx.similarity = similarity = as_in_forward(similarity, query.device.type)
+        ctx.similarity = similarity = _as_in_forward(similarity, query.device.type)
         out = None
-        for rows, k in gather(key, index):
+        for rows, k in _gather(key, index):
             part = similarity(query[rows], k)
             # Copied, as it may be a view of keys that make room for the next ones:
             out = part.new_empty(index.size()) if out is None else out
@@ -65,7 +116,7 @@ class GatherSimilarity(torch.autograd.Function):
         query, key, index, *parameters = ctx.saved_tensors
         grad_query, grad_key = torch.zeros_like(query), torch.zeros_like(key)
         grads = [torch.zeros_like(parameter) for parameter in parameters]
-        for rows, k in gather(key, index):
+        for rows, k in _gather(key, index):
             with torch.enable_grad():
                 q, k = query[rows].detach().requires_grad_(), k.detach().requires_grad_()
                 out = ctx.similarity(q, k)
@@ -80,10 +131,8 @@ class GatherSimilarity(torch.autograd.Function):
         return None, grad_query, grad_key, None, *grads
 
 
-def as_in_forward(similarity: Similarity, device_type: str) -> Similarity:
-    r"""Returns the function under autocast as it is now, as a backward pass
-    runs outside of it.
-    """
+def _as_in_forward(similarity: Similarity, device_type: str) -> Similarity:
+    r"""The function under autocast as it is now: a backward pass runs outside of it."""
     dtype, enabled = torch.get_autocast_dtype(device_type), torch.is_autocast_enabled(device_type)
 
     def out(query: Tensor, key: Tensor) -> Tensor:
@@ -94,10 +143,9 @@ def as_in_forward(similarity: Similarity, device_type: str) -> Similarity:
     return out
 
 
-def gather(key: Tensor, index: Tensor) -> Iterator[tuple[slice, Tensor]]:
+def _gather(key: Tensor, index: Tensor) -> Iterator[tuple[slice, Tensor]]:
     r"""Yields rows of :obj:`index` with their keys, in parts of up to
-    :obj:`CHUNK` numbers, which all take the same place in memory. Rows are
-    selected, which is faster than advanced indexing.
+    :obj:`CHUNK` numbers, which all take the same place in memory.
     """
     num_rows, num_keys = index.size()
     step = max(1, CHUNK // max(num_keys * key.size(-1), 1))
@@ -105,5 +153,5 @@ def gather(key: Tensor, index: Tensor) -> Iterator[tuple[slice, Tensor]]:
     for start in range(0, num_rows, step):
         part = index[start : start + step]
         out = buffer[: part.numel()]
-        torch.index_select(key, 0, part.reshape(-1), out=out)
+        torch.index_select(key, 0, part.reshape(-1), out=out)  # Faster than advanced indexing.
         yield slice(start, start + step), out.view(*part.size(), key.size(-1))
