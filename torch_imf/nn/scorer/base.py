@@ -3,14 +3,8 @@ from typing import ClassVar
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 from torch_imf.registry import Recorded
-
-#: The size of the largest difference of queries and keys to hold at once, in numbers.
-MAX_PAIRS = 2**23
-#: The same without gradients on a CPU, where each is visited several times: in its cache.
-MAX_CACHED_PAIRS = 2**19
 
 
 class Scorer(Recorded, torch.nn.Module):
@@ -62,17 +56,7 @@ class Scorer(Recorded, torch.nn.Module):
         torch.nn.init.xavier_normal_(weight)
 
     def forward(self, head: Tensor, rel: Tensor, tail: Tensor) -> Tensor:
-        r"""Scores triples.
-
-        Args:
-            head (torch.Tensor): The head embeddings, of shape :obj:`[B, C]`.
-            rel (torch.Tensor): The relation embeddings, of shape
-                :obj:`[B, C_r]`.
-            tail (torch.Tensor): The tail embeddings, of shape :obj:`[B, C]`.
-
-        Returns:
-            The scores, of shape :obj:`[B]`.
-        """
+        r"""Scores triples: :obj:`[B, C], [B, C_r], [B, C] -> [B]`."""
         return self.similarity(self.query(head, rel), self.key(tail).unsqueeze(1)).squeeze(1)
 
     def query(self, head: Tensor, rel: Tensor) -> Tensor:
@@ -109,41 +93,3 @@ class Scorer(Recorded, torch.nn.Module):
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}({self.channels})"
-
-
-class DistanceScorer(Scorer):
-    r"""An abstract base class of scorers with :math:`\psi(h, r, t) = \gamma -
-    \mathrm{dist}(q, k)`, where the margin :math:`\gamma` is the score of a
-    perfect match. The other arguments are those of :class:`Scorer`.
-    """
-
-    aliases: ClassVar[dict] = {}
-
-    dot_product = False
-
-    def __init__(self, channels: int, rel_channels: int | None = None, margin: float = 6.0) -> None:
-        super().__init__(channels, rel_channels)
-        self.margin = margin
-
-    def distance(self, query: Tensor, key: Tensor) -> Tensor:
-        r"""The distance along the last dimension of :obj:`[B, 1, Q]` and
-        :obj:`[B | 1, K, Q]`, of shape :obj:`[B, K]`.
-        """
-        raise NotImplementedError
-
-    def similarity(self, query: Tensor, key: Tensor) -> Tensor:
-        if key.dim() == 3:
-            return self.margin - self.distance(query.unsqueeze(1), key)
-        # The difference of all pairs is [B, N, Q]: visit keys in chunks, and recompute them in
-        # the backward pass.
-        in_cache = query.device.type == "cpu" and not torch.is_grad_enabled()
-        max_pairs = MAX_CACHED_PAIRS if in_cache else MAX_PAIRS
-        chunk_size = max(1, max_pairs // max(query.numel(), 1))
-        out = []
-        for chunk in key.split(chunk_size):
-            args = (query.unsqueeze(1), chunk.unsqueeze(0))
-            if torch.is_grad_enabled() and chunk_size < key.size(0):
-                out.append(checkpoint(self.distance, *args, use_reentrant=False))
-            else:
-                out.append(self.distance(*args))
-        return self.margin - torch.cat(out, dim=1)

@@ -33,7 +33,7 @@ class ContextualRelationalScorer(Scorer):
         similarity (str, optional): The similarity, :obj:`"cosine"` or
             :obj:`"dot"`. (default: :obj:`"cosine"`)
         scale (float, optional): The initial :math:`\tau` of the cosine,
-            positive. The dot product has none. (default: :obj:`20.`)
+            positive. (default: :obj:`20.`)
         learn_scale (bool, optional): If set to :obj:`False`, :math:`\tau`
             stays as it is. (default: :obj:`True`)
         logit_bias (float, optional): The initial :math:`\beta`, learned. Best
@@ -78,11 +78,8 @@ class ContextualRelationalScorer(Scorer):
             self.log_scale = torch.nn.Parameter(torch.empty(()), requires_grad=learn_scale)
         if logit_bias is not None:
             self.logit_bias = torch.nn.Parameter(torch.empty(()))
-        self.norms = (
-            torch.nn.ModuleList([torch.nn.BatchNorm1d(channels) for _ in range(2)])
-            if batch_norm
-            else None
-        )
+        norms = torch.nn.BatchNorm1d(channels), torch.nn.BatchNorm1d(channels)
+        self.norms = torch.nn.ModuleList(norms) if batch_norm else None
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -122,11 +119,74 @@ class ContextualRelationalScorer(Scorer):
         )
 
 
+class TuckER(Scorer):
+    r"""The TuckER scorer from the `"TuckER: Tensor Factorization for Knowledge
+    Graph Completion" <https://arxiv.org/abs/1901.09590>`_ paper (Eq. 2), a
+    bilinear form that the relation mixes from a core tensor
+    :math:`\mathbf{W} \in \mathbb{R}^{d \times d_r \times d}`:
+
+    .. math::
+        \psi(h, r, t) = \mathbf{W} \times_1 \mathbf{e}_h \times_2 \mathbf{w}_r
+        \times_3 \mathbf{e}_t
+
+    The head and its product with the core tensor and the relation are
+    batch-normalised. The hidden dropout acts on the matrix :math:`\mathbf{W}
+    \times_2 \mathbf{w}_r`, as in the paper's code; queries of one relation in
+    a batch share that matrix, and what is dropped of it.
+
+    Args:
+        channels (int): Size :math:`d` of entity embeddings.
+        rel_channels (int, optional): Size :math:`d_r` of relation embeddings.
+            If :obj:`None`, it is :obj:`channels`. (default: :obj:`None`)
+        input_dropout (float, optional): Dropout probability of the head.
+            (default: :obj:`0.3`)
+        hidden_dropout (float, optional): Dropout probability of the product of
+            core tensor and relation. (default: :obj:`0.4`)
+        output_dropout (float, optional): Dropout probability of the query.
+            (default: :obj:`0.5`)
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        rel_channels: int | None = None,
+        input_dropout: float = 0.3,
+        hidden_dropout: float = 0.4,
+        output_dropout: float = 0.5,
+    ) -> None:
+        super().__init__(channels, rel_channels)
+        self.input_dropout = torch.nn.Dropout(input_dropout)
+        self.hidden_dropout = torch.nn.Dropout(hidden_dropout)
+        self.output_dropout = torch.nn.Dropout(output_dropout)
+
+        self.weight = torch.nn.Parameter(torch.empty(self.rel_channels, channels * channels))
+        self.norms = torch.nn.ModuleList([torch.nn.BatchNorm1d(channels) for _ in range(2)])
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        r"""Resets all learnable parameters of the module."""
+        torch.nn.init.normal_(self.weight, std=1 / math.sqrt(self.channels))
+        norm: Any
+        for norm in self.norms:
+            norm.reset_parameters()
+
+    def query(self, head: Tensor, rel: Tensor) -> Tensor:
+        return self.grouped_query(head, rel, torch.arange(rel.size(0), device=rel.device))
+
+    def grouped_query(self, head: Tensor, rel: Tensor, group: Tensor) -> Tensor:
+        head = self.input_dropout(batch_norm(self.norms[0], head))
+        p = self.hidden_dropout.p if self.training else 0.0
+        query = contract(head, rel, group, self.weight, p)
+        return self.output_dropout(batch_norm(self.norms[1], query))
+
+    def __repr__(self) -> str:
+        return f"{self.__class__.__name__}({self.channels}, rel_channels={self.rel_channels})"
+
+
 def contract(head: Tensor, rel: Tensor, group: Tensor, weight: Tensor, p: float = 0.0) -> Tensor:
     r"""Multiplies a core tensor :obj:`[C_r, C * C]` with distinct relations
-    :obj:`[G, C_r]` and heads :obj:`[B, C]` of the relations :obj:`group`,
-    giving :obj:`[B, C]`; of the product with relations, a share :obj:`p` is
-    dropped.
+    :obj:`[G, C_r]`, of which a share :obj:`p` is dropped, and their heads
+    :obj:`[B, C]`, giving :obj:`[B, C]`.
     """
     # A [C, C] matrix for each relation of the batch, and never one for each query:
     context = (rel @ weight).unflatten(-1, (head.size(-1), -1))  # [G, C, C]
@@ -134,10 +194,11 @@ def contract(head: Tensor, rel: Tensor, group: Tensor, weight: Tensor, p: float 
 
 
 def batch_norm(norm: Any, x: Tensor) -> Tensor:
-    r"""Applies a batch normalisation, in training to a batch of one too."""
+    r"""Applies a batch normalisation, in training to a batch of one, which has
+    no statistics of its own, too.
+    """
     if x.size(0) > 1 or not norm.training:
         return norm(x)
-    # A batch of one has no statistics of its own:
     return F.batch_norm(
         x, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps
     )

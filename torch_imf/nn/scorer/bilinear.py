@@ -4,6 +4,28 @@ from torch import Tensor
 from torch_imf.nn.scorer.base import Scorer
 
 
+class DistMult(Scorer):
+    r"""The DistMult scorer from the `"Embedding Entities and Relations for
+    Learning and Inference in Knowledge Bases"
+    <https://arxiv.org/abs/1412.6575>`_ paper, a diagonal bilinear form:
+
+    .. math::
+        \psi(h, r, t) = \mathbf{e}_h^{\top} \mathrm{diag}(\mathbf{e}_r) \,
+        \mathbf{e}_t
+
+    Args:
+        channels (int): Size of entity and relation embeddings.
+    """
+
+    same_channels = True
+
+    def query(self, head: Tensor, rel: Tensor) -> Tensor:
+        return head * rel
+
+    def invert(self, rel: Tensor) -> Tensor:
+        return rel
+
+
 class ComplEx(Scorer):
     r"""The ComplEx scorer from the `"Complex Embeddings for Simple Link
     Prediction" <https://arxiv.org/abs/1606.06357>`_ paper, a diagonal bilinear
@@ -26,9 +48,14 @@ class ComplEx(Scorer):
             raise ValueError(f"ComplEx needs an even number of 'channels' (got {channels})")
 
     def query(self, head: Tensor, rel: Tensor) -> Tensor:
-        (h_re, h_im), (r_re, r_im) = head.chunk(2, dim=-1), rel.chunk(2, dim=-1)
-        return torch.cat([h_re * r_re - h_im * r_im, h_re * r_im + h_im * r_re], dim=-1)
+        return complex_product(head, rel.chunk(2, dim=-1))
 
     def invert(self, rel: Tensor) -> Tensor:
         r_re, r_im = rel.chunk(2, dim=-1)
         return torch.cat([r_re, -r_im], dim=-1)
+
+
+def complex_product(x: Tensor, y: tuple[Tensor, ...]) -> Tensor:
+    r"""Multiplies numbers that hold their real, then their imaginary parts."""
+    (x_re, x_im), (y_re, y_im) = x.chunk(2, dim=-1), y
+    return torch.cat([x_re * y_re - x_im * y_im, x_re * y_im + x_im * y_re], dim=-1)
