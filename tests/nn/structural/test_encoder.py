@@ -8,6 +8,8 @@ from torch_geometric.data import Data
 from torch_geometric.sampler import BaseSampler, SamplerOutput
 
 from torch_imf import evaluate, fit
+from torch_imf.data import TripletIndex
+from torch_imf.data.index import both_sides
 from torch_imf.nn import StructuralEncoder
 from torch_imf.transforms import AddInverse
 
@@ -76,43 +78,26 @@ def test_structural_encoder_is_a_gat(fake):
 
 def test_energy_and_loss_by_a_loop(fake):
     encoder = make(fake, margin=1.5).register_graph(fake)
-    head_index, rel_type, tail_index, neg_index = next(
-        iter(encoder.loader(*train_facts(fake), batch_size=20, shuffle=True))
-    )
+    loader = encoder.loader(*train_facts(fake), batch_size=20, shuffle=True)
+    head_index, rel_type, tail_index, neg_index = fact = next(iter(loader))
     assert neg_index.size() == (20, 4)
-    x, rel = encoder().detach(), encoder.rel_emb.weight.detach()
-
-    def by_hand(h: int, r: int, t: int) -> float:
-        r_vec = rel[r] if r < 5 else -rel[r - 5]
-        return sum(abs(float(v)) for v in x[h] + r_vec - x[t])
-
-    total, num_zero = 0.0, 0
-    for i in range(20):
-        h, r, t = int(head_index[i]), int(rel_type[i]), int(tail_index[i])
-        for k in neg_index[i].tolist():
-            hinge = 1.5 + by_hand(h, r, t) - by_hand(h, r, k)
-            total, num_zero = total + max(0.0, hinge), num_zero + (hinge < 0)
-    assert 0 < num_zero < 80
-    loss = encoder.loss(head_index, rel_type, tail_index, neg_index)
-    assert float(loss.detach()) == pytest.approx(total / 80, rel=1e-5)
+    for row, col in ((3, 2), (5, slice(None))):
+        neg_index[row, col] = -1  # No negative.
+    x, rel = encoder().detach(), encoder.rel_embedding().detach()
+    hinges = []
+    for h, r, t, negatives in zip(*(index.tolist() for index in fact), strict=True):
+        pos, *neg = (float((x[h] + rel[r] - x[k]).abs().sum()) for k in (t, *negatives))
+        hinges += [1.5 + pos - e if k >= 0 else 0.0 for e, k in zip(neg, negatives, strict=True)]
+    assert 0 < sum(hinge < 0 for hinge in hinges) < 80
+    loss = encoder.loss(*fact)
+    assert loss.item() == pytest.approx(sum(max(0.0, hinge) for hinge in hinges) / 80, rel=1e-5)
 
     energy = encoder.energy(x, head_index, rel_type, tail_index)
     inverse = encoder.energy(x, tail_index, (rel_type + 5) % 10, head_index)
     assert torch.allclose(energy, inverse, atol=1e-5)
     score = encoder.predict(head_index, rel_type)
     assert torch.allclose(score[torch.arange(20), tail_index], -energy, atol=1e-5)
-
-
-def test_negatives_that_are_none_add_nothing(fake):
-    encoder = make(fake).register_graph(fake)
-    *facts, neg_index = next(iter(encoder.loader(*train_facts(fake), batch_size=20)))
-    for row, col in ((3, 2), (5, slice(None))):
-        neg_index[row, col] = -1
-    loss = encoder.loss(*facts, neg_index)
-    pos, *neg = (encoder.energy(encoder(), *facts[:2], t) for t in (facts[2], *neg_index.t()))
-    hinge = (encoder.margin + pos.unsqueeze(1) - torch.stack(neg, dim=1)).relu()
-    assert torch.isclose(loss, hinge[neg_index >= 0].sum() / neg_index.numel())
-    loss = encoder.loss(*facts, torch.full_like(neg_index, -1))
+    loss = encoder.loss(*fact[:3], torch.full_like(neg_index, -1))
     loss.backward()
     assert loss == 0 and all((p.grad == 0).all() for p in encoder.parameters())
 
@@ -144,14 +129,11 @@ def test_loader_visits_each_fact_in_both_directions(fake):
         batches = list(loader)
         assert len(loader) == len(batches)
         out = torch.stack([torch.cat([batch[i] for batch in batches]) for i in range(3)])
-        both = torch.stack([facts[0], facts[1], facts[2]])
-        both = torch.cat([both, torch.stack([facts[2], facts[1] + 5, facts[0]])], dim=1)
+        both = torch.stack(both_sides(*facts, 5))
         assert sorted(map(tuple, out.t().tolist())) == sorted(map(tuple, both.t().tolist()))
-        known = set(map(tuple, both.t().tolist()))
+        index = TripletIndex(*both)
         for h, r, _, neg in batches:
-            for i, row in enumerate(neg.tolist()):
-                assert not any((int(h[i]), int(r[i]), k) in known for k in row)
-    assert str(loader).startswith(f"NegativeLoader({both.size(1)}, sampler=UniformSampler(150")
+            assert not index.contains(h[:, None], r[:, None], neg).any()
 
 
 def test_no_leak(fake):
@@ -241,8 +223,9 @@ def test_neighbor_sampling(fake):
 
 @pytest.mark.skipif(HAS_BACKEND, reason="needs neither 'pyg-lib' nor 'torch-sparse'")
 def test_neighbor_sampling_without_backend(fake):
-    with pytest.raises(ImportError, match="'num_neighbors' needs 'pyg-lib' or 'torch-sparse'"):
-        make(fake, num_neighbors=[3, 2]).loader(*train_facts(fake))
+    loader = make(fake, num_neighbors=[3, 2]).loader(*train_facts(fake))
+    with pytest.raises(ImportError, match="requires either 'pyg-lib' or 'torch-sparse'"):
+        next(iter(loader))
 
 
 def test_structural_encoder_learns(fake):
@@ -262,24 +245,18 @@ def test_structural_encoder_learns(fake):
     assert evaluate(encoder, fake, "val")["mrr"] == pytest.approx(best)
 
 
-def test_unseen_relations_and_isolated_entities():
+@pytest.mark.parametrize("edge_attention", [False, True])
+def test_unseen_relations_and_isolated_entities(edge_attention):
     mask = torch.tensor([True, True, False])
-    data = Data(
-        edge_index=torch.tensor([[0, 1, 2], [1, 1, 4]]),  # With a self-loop.
-        edge_type=torch.tensor([0, 0, 2]),
-        num_nodes=6,
-        num_relations=3,
-        train_mask=mask,
-        val_mask=~mask,
-        test_mask=~mask,
-    )
-    for edge_attention in (False, True):
-        encoder = make(data, edge_attention=edge_attention)
-        fit(encoder, data, epochs=2, progress=False)
-        assert encoder.encode(data).isfinite().all()
-        score = encoder.predict(torch.arange(6), torch.arange(6))
-        assert score.size() == (6, 6) and score.isfinite().all()
-    data.train_mask = torch.zeros(3, dtype=torch.bool)
+    edge_index = torch.tensor([[0, 1, 2], [1, 1, 4]])  # With a self-loop.
+    data = Data(edge_index=edge_index, edge_type=torch.tensor([0, 0, 2]), num_nodes=6)
+    data.num_relations, data.train_mask, data.val_mask, data.test_mask = 3, mask, ~mask, ~mask
+    encoder = make(data, edge_attention=edge_attention)
+    fit(encoder, data, epochs=2, progress=False)
+    assert encoder.encode(data).isfinite().all()
+    score = encoder.predict(torch.arange(6), torch.arange(6))
+    assert score.size() == (6, 6) and score.isfinite().all()
+    data.train_mask = mask & False
     assert make(data).encode(data).isfinite().all()  # No edges at all.
 
 
@@ -292,20 +269,9 @@ def test_trains_within_another_model(fake):
     assert copy.deepcopy(encoder)().size() == (150, 16)
 
 
-def test_structural_encoder_diverges(fake):
-    encoder = make(fake)
-    torch.nn.init.constant_(encoder.node_emb.weight, float("nan"))
-    with pytest.raises(RuntimeError, match="The loss is nan"):
-        fit(encoder, fake, epochs=1, progress=False)
-
-
 def test_structural_encoder_bad_input(fake):
-    with pytest.raises(ValueError, match="'num_relations' needs to be positive .got 0"):
-        StructuralEncoder(5, 0, 4)
     with pytest.raises(ValueError, match="'hidden_channels' needs to be a multiple of 'heads'"):
         make(fake, heads=3)
-    with pytest.raises(ValueError, match="'dropout' needs to be in"):
-        make(fake, dropout=1.0)
     with pytest.raises(ValueError, match="one number for each of 2 layers"):
         make(fake, num_neighbors=[5])
     with pytest.raises(ValueError, match="Call 'register_graph"):
@@ -314,18 +280,6 @@ def test_structural_encoder_bad_input(fake):
         StructuralEncoder(9, 5, 4).encode(fake)
     with pytest.raises(ValueError, match="lacks"):
         make(fake).encode(Data(edge_index=fake.edge_index, num_nodes=150))
-    encoder = make(fake)
-    with pytest.raises(ValueError, match=r"shape \[2, E\] and \[E\]"):
-        encoder(fake.edge_index, fake.edge_type[:-1])
     three = torch.arange(3)
-    with pytest.raises(ValueError, match=r"\[B\], \[B\], \[B\] and \[B, K\]"):
-        encoder.loss(three, three, three, three)
-    with pytest.raises(ValueError, match=r"\[B, K\]"):
-        encoder.loss(three, three, three[:2], three.view(3, 1))
-    empty = torch.empty(0, dtype=torch.long)
-    with pytest.raises(ValueError, match="empty set of triples"):
-        encoder.loader(empty, empty, empty)
-    with pytest.raises(ValueError, match="'batch_size' needs to be positive"):
-        encoder.loader(three, three, three, batch_size=0)
     with pytest.raises(ValueError, match="'rel_type' holds ids outside"):
-        encoder.loader(three, three + 8, three)
+        make(fake).loader(three, three + 8, three)
