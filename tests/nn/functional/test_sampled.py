@@ -37,8 +37,6 @@ def test_self_adversarial_loss_in_low_precision():
     pos, neg = torch.randn(3).bfloat16(), 100 * torch.randn(3, 5).bfloat16()
     loss = self_adversarial_loss(pos, neg)
     assert loss.dtype == torch.float32 and loss.isfinite()
-    with pytest.raises(ValueError, match=r"shape \[B\] and \[B, K\] \(got \[3\] and \[2, 5\]\)"):
-        self_adversarial_loss(pos, neg[:2])
 
 
 @pytest.mark.parametrize("scorer", [RotatE(6), DistMult(6), None])

@@ -21,9 +21,9 @@ def linear_bce_loss(
     bias: Tensor | None = None,
     chunk_size: int | None = None,
 ) -> Tensor:
-    r"""The 1-N binary cross-entropy of the `"IMF: Interactive Multimodal
-    Fusion Model for Link Prediction" <https://arxiv.org/abs/2303.10816>`_
-    paper (Eq. 9), averaged over queries and candidates.
+    r"""The 1-N binary cross-entropy of the `"IMF: Interactive Multimodal Fusion Model for Link
+    Prediction" <https://arxiv.org/abs/2303.10816>`_ paper (Eq. 9), averaged over queries and
+    candidates.
 
     Computes
 
@@ -34,19 +34,17 @@ def linear_bce_loss(
         target = (1 - label_smoothing) * target + label_smoothing / N
         F.binary_cross_entropy_with_logits((query @ key.t()).float() + bias, target)
 
-    without allocating the logits or the target: keys are visited in chunks,
-    and the gradient is computed in the same pass as the value. Under
-    :class:`torch.autocast`, the products run in its type and everything else
-    in :obj:`float32`.
+    without allocating the logits or the target: keys are visited in chunks, and the gradient is
+    computed in the same pass as the value. Under :class:`torch.autocast`, the products run in its
+    type and everything else in :obj:`float32`.
 
     Args:
         query (torch.Tensor): See :meth:`linear_ce_loss`, as for what is returned.
         key (torch.Tensor): Likewise.
         pos_index (torch.Tensor): Likewise.
-        label_smoothing (float, optional): The label smoothing, in
-            :obj:`[0, 1]`. (default: :obj:`0.`)
-        bias (torch.Tensor, optional): A scalar added to every logit.
-            (default: :obj:`None`)
+        label_smoothing (float, optional): The label smoothing, in :obj:`[0, 1]`.
+            (default: :obj:`0.`)
+        bias (torch.Tensor, optional): A scalar added to every logit. (default: :obj:`None`)
         chunk_size (int, optional): See :meth:`linear_ce_loss`.
     """
     return _LinearBCE.apply(query, key, pos_index, label_smoothing, bias, chunk_size)
@@ -59,10 +57,9 @@ def linear_ce_loss(
     weight: Tensor | None = None,
     chunk_size: int | None = None,
 ) -> Tensor:
-    r"""The 1-N softmax cross-entropy in which the positives of a query share
-    the target mass evenly, averaged over queries. Weighed by the number of
-    positives of each query, it is the average over *facts* of a softmax each
-    (*1vsAll*), at the cost of one per query.
+    r"""The 1-N softmax cross-entropy in which the positives of a query share the target mass
+    evenly, averaged over queries. Weighed by the number of positives of each query, it is the
+    average over *facts* of a softmax each (*1vsAll*), at the cost of one per query.
 
     Computes
 
@@ -74,55 +71,43 @@ def linear_ce_loss(
         loss = F.cross_entropy((query @ key.t()).float(), target, reduction="none")
         (weight * loss).sum() / weight.sum()
 
-    as :meth:`linear_bce_loss` does, but visits keys twice: for the normaliser
-    and for the gradient. What the second visit needs is kept from the first
-    where it takes less than 256 MB, and computed again elsewhere.
+    as :meth:`linear_bce_loss` does, but visits keys twice: for the normaliser and for the gradient.
+    What the second visit needs is kept from the first where it takes less than 256 MB, and computed
+    again elsewhere.
 
     Args:
         query (torch.Tensor): The queries, of shape :obj:`[B, C]`.
         key (torch.Tensor): All candidates, of shape :obj:`[N, C]`.
-        pos_index (torch.Tensor): The positives, of shape :obj:`[2, P]`
-            (row: query, column: candidate), without duplicates. A query
-            without any adds nothing to the loss.
-        weight (torch.Tensor, optional): The weight of each query, of shape
-            :obj:`[B]`, not negative. If :obj:`None`, one each.
-            (default: :obj:`None`)
-        chunk_size (int, optional): The number of candidates to visit at once,
-            by default chosen from the batch size. (default: :obj:`None`)
+        pos_index (torch.Tensor): The positives, of shape :obj:`[2, P]` (row: query, column:
+            candidate), without duplicates. A query without any adds nothing to the loss.
+        weight (torch.Tensor, optional): The weight of each query, of shape :obj:`[B]`, not
+            negative. If :obj:`None`, one each. (default: :obj:`None`)
+        chunk_size (int, optional): The number of candidates to visit at once, by default chosen
+            from the batch size. (default: :obj:`None`)
 
     Returns:
-        A scalar in :obj:`float32` (:obj:`float64` for such inputs). It can be
-        differentiated once.
+        A scalar in :obj:`float32` (:obj:`float64` for such inputs). It can be differentiated once.
 
     Raises:
-        ValueError: If there are no queries or no candidates,
-            :obj:`chunk_size` is not positive, or weights do not fit.
+        ValueError: If there are no queries or no candidates, or :obj:`chunk_size` is not positive.
     """
-    if weight is not None and weight.size() != query.size()[:1]:
-        raise ValueError(
-            f"'weight' needs one number for each of {query.size(0)} queries "
-            f"(got shape {list(weight.size())})"
-        )
     return _LinearCE.apply(query, key, pos_index, weight, chunk_size)
 
 
 def dura_loss(
     query: Tensor, key: Tensor, pos_index: Tensor, weight: Tensor | None = None
 ) -> Tensor:
-    r"""The regulariser of the `"Duality-Induced Regularizer for Tensor
-    Factorization Based Knowledge Graph Completion"
-    <https://arxiv.org/abs/2011.05816>`_ paper (DURA), for any scorer: the
-    squared norms of the query and of the key of each fact, averaged over facts
-    as the loss is:
+    r"""The regulariser of the `"Duality-Induced Regularizer for Tensor Factorization Based
+    Knowledge Graph Completion" <https://arxiv.org/abs/2011.05816>`_ paper (DURA), for any scorer:
+    the squared norms of the query and of the key of each fact, averaged over facts as the loss is:
 
     .. math::
         \mathcal{L}_{DURA} = \frac{1}{\sum_i w_i} \sum_i w_i \Big(
         {\| \mathbf{q}_i \|}^2 + \frac{1}{|\mathcal{P}_i|} \sum_{j \in
         \mathcal{P}_i} {\| \mathbf{k}_j \|}^2 \Big)
 
-    With inverse triples among the facts, this is the paper's form, which
-    takes both sides of a fact. The arguments are those of
-    :meth:`linear_ce_loss`.
+    With inverse triples among the facts, this is the paper's form, which takes both sides of a
+    fact. The arguments are those of :meth:`linear_ce_loss`.
     """
     dtype = torch.promote_types(query.dtype, torch.float32)
     row, col = pos_index
@@ -267,15 +252,15 @@ def _powers(chunks: "_Chunks", top: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
 
 
 def _scaled(grads: tuple[Tensor | None, ...], grad_out: Tensor) -> list[Tensor | None]:
-    r"""Scales what the forward pass has found by the gradient of the loss, in
-    place: autograd refuses to use it again.
+    r"""Scales what the forward pass has found by the gradient of the loss, in place: autograd
+    refuses to use it again.
     """
     return [None if grad is None else grad.mul_(grad_out) for grad in grads]
 
 
 class _Chunks:
-    r"""The logits of a 1-N loss, chunk by chunk. All take the same place in
-    memory: asking for a new one costs more than what is computed in it.
+    r"""The logits of a 1-N loss, chunk by chunk. All take the same place in memory: asking for a
+    new one costs more than what is computed in it.
     """
 
     def __init__(
@@ -314,8 +299,8 @@ class _Chunks:
             self.low_buffer = query.new_empty(numel, dtype=self.low)
 
     def __iter__(self) -> Iterator[tuple[int, int, Tensor, Tensor, Tensor, Tensor]]:
-        r"""Yields start, end, keys :obj:`[c, C]`, logits :obj:`[B, c]`, and the
-        positives among them (their queries, and positions in the chunk).
+        r"""Yields start, end, keys :obj:`[c, C]`, logits :obj:`[B, c]`, and the positives among
+        them (their queries, and positions in the chunk).
         """
         for start, end, row, col in self.parts:
             key = self.all_keys[start:end].to(self.low)
@@ -336,8 +321,8 @@ class _Chunks:
 def _fact_shares(
     pos_index: Tensor, num_queries: int, weight: Tensor | None, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
-    r"""The share of each query in the weighed mean, zero for one without
-    positives, and that of each of its positives, of shape :obj:`[B]` each.
+    r"""The share of each query in the weighed mean, zero for one without positives, and that of
+    each of its positives, of shape :obj:`[B]` each.
     """
     count = torch.bincount(pos_index[0], minlength=num_queries).to(dtype)
     share = torch.ones_like(count) if weight is None else weight.to(dtype)

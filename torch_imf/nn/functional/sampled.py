@@ -15,42 +15,31 @@ Similarity = Callable[[Tensor, Tensor], Tensor]
 def self_adversarial_loss(
     pos_score: Tensor, neg_score: Tensor, temperature: float = 1.0, mask: Tensor | None = None
 ) -> Tensor:
-    r"""The loss with self-adversarial negatives of the `"RotatE: Knowledge
-    Graph Embedding by Relational Rotation in Complex Space"
-    <https://arxiv.org/abs/1902.10197>`_ paper, and of AdaMF (Eq. 7-8), averaged
-    over the batch:
+    r"""The loss with self-adversarial negatives of the `"RotatE: Knowledge Graph Embedding by
+    Relational Rotation in Complex Space" <https://arxiv.org/abs/1902.10197>`_ paper, and of AdaMF
+    (Eq. 7-8), averaged over the batch:
 
     .. math::
         \mathcal{L} = - \log \sigma(s^+) - \sum_{i=1}^K p_i \log
         \sigma(-s^-_i), \qquad p_i = \frac{\exp(\beta s^-_i)}{\sum_j
         \exp(\beta s^-_j)}
 
-    so that the likeliest negatives count most, as in RotatE and in the released
-    code of AdaMF (whose Eq. 8 is printed with distances instead of scores,
-    which would prefer the least likely ones). No gradient flows through
-    :math:`p_i`.
+    so that the likeliest negatives count most, as in RotatE and in the released code of AdaMF
+    (whose Eq. 8 is printed with distances instead of scores, which would prefer the least likely
+    ones). No gradient flows through :math:`p_i`.
 
     Args:
         pos_score (torch.Tensor): The scores of facts, of shape :obj:`[B]`.
-        neg_score (torch.Tensor): The scores of their negatives, of shape
-            :obj:`[B, K]`.
-        temperature (float, optional): The temperature :math:`\beta`; zero
-            weights all negatives alike. (default: :obj:`1.`)
-        mask (torch.Tensor, optional): Which negatives count, of shape
-            :obj:`[B, K]`. (default: :obj:`None`)
+        neg_score (torch.Tensor): The scores of their negatives, of shape :obj:`[B, K]`.
+        temperature (float, optional): The temperature :math:`\beta`; zero weights all negatives
+            alike. (default: :obj:`1.`)
+        mask (torch.Tensor, optional): Which negatives count, of shape :obj:`[B, K]`.
+            (default: :obj:`None`)
 
     Returns:
-        A scalar, in single precision at least. A fact without any negative
-        contributes its first term only.
-
-    Raises:
-        ValueError: If shapes do not fit.
+        A scalar, in single precision at least. A fact without any negative contributes its first
+        term only.
     """
-    if neg_score.dim() != 2 or pos_score.size() != neg_score.size()[:1]:
-        raise ValueError(
-            f"Expected scores of shape [B] and [B, K] (got {list(pos_score.size())} and "
-            f"{list(neg_score.size())})"
-        )
     pos_score, neg_score = (
         x if x.dtype.itemsize >= 4 else x.float() for x in (pos_score, neg_score)
     )
@@ -69,20 +58,17 @@ def gather_similarity(
     index: Tensor,
     parameters: tuple[Tensor, ...] = (),
 ) -> Tensor:
-    r"""Computes :obj:`similarity(query, key[index])` without storing
-    :obj:`key[index]` or anything of its size, neither forward nor for the
-    backward pass, which computes it again.
+    r"""Computes :obj:`similarity(query, key[index])` without storing :obj:`key[index]` or anything
+    of its size, neither forward nor for the backward pass, which computes it again.
 
     Args:
-        similarity (Callable): A function of queries :obj:`[b, Q]` and keys
-            :obj:`[b, K, Q]` that gives :obj:`[b, K]`, row by row, and is the
-            same when called again.
+        similarity (Callable): A function of queries :obj:`[b, Q]` and keys :obj:`[b, K, Q]` that
+            gives :obj:`[b, K]`, row by row, and is the same when called again.
         query (torch.Tensor): The queries, of shape :obj:`[B, Q]`.
         key (torch.Tensor): All keys, of shape :obj:`[N, Q]`.
-        index (torch.Tensor): The keys to compare each query with, of shape
-            :obj:`[B, K]`.
-        parameters (tuple[torch.Tensor], optional): What else the function
-            depends on and needs gradients for. (default: :obj:`()`)
+        index (torch.Tensor): The keys to compare each query with, of shape :obj:`[B, K]`.
+        parameters (tuple[torch.Tensor], optional): What else the function depends on and needs
+            gradients for. (default: :obj:`()`)
 
     Returns:
         The similarities, of shape :obj:`[B, K]`.
@@ -144,8 +130,8 @@ def _as_in_forward(similarity: Similarity, device_type: str) -> Similarity:
 
 
 def _gather(key: Tensor, index: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    r"""Yields rows of :obj:`index` with their keys, in parts of up to
-    :obj:`CHUNK` numbers, which all take the same place in memory.
+    r"""Yields rows of :obj:`index` with their keys, in parts of up to :obj:`CHUNK` numbers, which
+    all take the same place in memory.
     """
     num_rows, num_keys = index.size()
     step = max(1, CHUNK // max(num_keys * key.size(-1), 1))

@@ -8,18 +8,18 @@ from torch_imf.registry import Recorded
 
 
 class Scorer(Recorded, torch.nn.Module):
-    r"""An abstract base class of scoring functions: everything known about
-    :math:`(h, r)` is a *query*, everything about :math:`t` is a *key*, and the
-    score :math:`\psi(h, r, t)` is their similarity (higher is more likely).
+    r"""An abstract base class of scoring functions: everything known about :math:`(h, r)` is a
+    *query*, everything about :math:`t` is a *key*, and the score :math:`\psi(h, r, t)` is their
+    similarity (higher is more likely).
 
-    Triple-wise, 1-N and 1-K scores all come from the same three methods. A
-    sub-class implements :meth:`query`, and, where they differ from the
-    defaults, :meth:`key`, :meth:`similarity` and :meth:`invert`.
+    Triple-wise, 1-N and 1-K scores all come from the same three methods. A sub-class implements
+    :meth:`query`, and, where they differ from the defaults, :meth:`key`, :meth:`similarity` and
+    :meth:`invert`.
 
     Args:
         channels (int): Size of entity embeddings.
-        rel_channels (int, optional): Size of relation embeddings. If
-            :obj:`None`, it is :obj:`channels`. (default: :obj:`None`)
+        rel_channels (int, optional): Size of relation embeddings. If :obj:`None`, it is
+            :obj:`channels`. (default: :obj:`None`)
     """
 
     #: Whether :meth:`similarity` is the plain product of query and key (plus :obj:`logit_bias`),
@@ -50,9 +50,7 @@ class Scorer(Recorded, torch.nn.Module):
         r"""Resets all learnable parameters of the module."""
 
     def reset_relations(self, weight: Tensor) -> None:
-        r"""Initialises a table of relation embeddings, of shape
-        :obj:`[R, rel_channels]`, in place.
-        """
+        r"""Initialises relation embeddings, of shape :obj:`[R, rel_channels]`, in place."""
         torch.nn.init.xavier_normal_(weight)
 
     def forward(self, head: Tensor, rel: Tensor, tail: Tensor) -> Tensor:
@@ -64,9 +62,9 @@ class Scorer(Recorded, torch.nn.Module):
         raise NotImplementedError
 
     def grouped_query(self, head: Tensor, rel: Tensor, group: Tensor) -> Tensor:
-        r"""Encodes queries that share relations: :obj:`rel` holds the distinct
-        ones, of shape :obj:`[G, C_r]`, and :obj:`group` says which one each
-        query has, of shape :obj:`[B]`. It is :obj:`query(head, rel[group])`.
+        r"""Encodes queries that share relations: :obj:`rel` holds the distinct ones, of shape
+        :obj:`[G, C_r]`, and :obj:`group` says which one each query has, of shape :obj:`[B]`. It is
+        :obj:`query(head, rel[group])`.
         """
         return self.query(head, F.embedding(group, rel))
 
@@ -75,16 +73,15 @@ class Scorer(Recorded, torch.nn.Module):
         return tail
 
     def similarity(self, query: Tensor, key: Tensor) -> Tensor:
-        r"""Scores queries :obj:`[B, Q]` against shared keys :obj:`[N, Q]`,
-        giving :obj:`[B, N]`, or each against its own keys :obj:`[B, K, Q]`,
-        giving :obj:`[B, K]`.
+        r"""Scores queries :obj:`[B, Q]` against shared keys :obj:`[N, Q]`, giving :obj:`[B, N]`, or
+        each against its own keys :obj:`[B, K, Q]`, giving :obj:`[B, K]`.
         """
         score = query @ key.t() if key.dim() == 2 else (query.unsqueeze(1) @ key.mT).squeeze(1)
         return score if self.logit_bias is None else score + self.logit_bias
 
     def invert(self, rel: Tensor) -> Tensor:
-        r"""Returns the embedding of the inverse relation, where there is one
-        with :math:`\psi(h, r, t) = \psi(t, r^{-1}, h)`.
+        r"""Returns the embedding of the inverse relation, where there is one with
+        :math:`\psi(h, r, t) = \psi(t, r^{-1}, h)`.
 
         Raises:
             NotImplementedError: If the scorer ties no inverses.

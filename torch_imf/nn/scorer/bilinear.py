@@ -5,9 +5,8 @@ from torch_imf.nn.scorer.base import Scorer
 
 
 class DistMult(Scorer):
-    r"""The DistMult scorer from the `"Embedding Entities and Relations for
-    Learning and Inference in Knowledge Bases"
-    <https://arxiv.org/abs/1412.6575>`_ paper, a diagonal bilinear form:
+    r"""The DistMult scorer from the `"Embedding Entities and Relations for Learning and Inference
+    in Knowledge Bases" <https://arxiv.org/abs/1412.6575>`_ paper, a diagonal bilinear form:
 
     .. math::
         \psi(h, r, t) = \mathbf{e}_h^{\top} \mathrm{diag}(\mathbf{e}_r) \,
@@ -27,17 +26,16 @@ class DistMult(Scorer):
 
 
 class ComplEx(Scorer):
-    r"""The ComplEx scorer from the `"Complex Embeddings for Simple Link
-    Prediction" <https://arxiv.org/abs/1606.06357>`_ paper, a diagonal bilinear
-    form over complex numbers:
+    r"""The ComplEx scorer from the `"Complex Embeddings for Simple Link Prediction"
+    <https://arxiv.org/abs/1606.06357>`_ paper, a diagonal bilinear form over complex numbers:
 
     .. math::
         \psi(h, r, t) = \mathrm{Re}(\mathbf{e}_h^{\top}
         \mathrm{diag}(\mathbf{e}_r) \, \overline{\mathbf{e}_t})
 
     Args:
-        channels (int): Size of entity and relation embeddings, even: the first
-            half holds the real, the second the imaginary parts.
+        channels (int): Size of entity and relation embeddings, even: the first half holds the real,
+            the second the imaginary parts.
     """
 
     same_channels = True

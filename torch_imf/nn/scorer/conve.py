@@ -9,33 +9,31 @@ from torch_imf.nn.scorer.core_tensor import batch_norm
 
 
 class ConvE(Scorer):
-    r"""The ConvE scorer from the `"Convolutional 2D Knowledge Graph
-    Embeddings" <https://arxiv.org/abs/1707.01476>`_ paper (Eq. 1), a
-    convolution over head and relation, reshaped to images
-    :math:`\overline{\mathbf{e}}_h, \overline{\mathbf{e}}_r` and stacked:
+    r"""The ConvE scorer from the `"Convolutional 2D Knowledge Graph Embeddings"
+    <https://arxiv.org/abs/1707.01476>`_ paper (Eq. 1), a convolution over head and relation,
+    reshaped to images :math:`\overline{\mathbf{e}}_h, \overline{\mathbf{e}}_r` and stacked:
 
     .. math::
         \psi(h, r, t) = \mathrm{ReLU} \big( \mathrm{vec} ( \mathrm{ReLU} (
         [ \overline{\mathbf{e}}_h \, \Vert \, \overline{\mathbf{e}}_r ] *
         \boldsymbol{\omega} )) \, \mathbf{W} \big)^{\top} \mathbf{e}_t + b_t
 
-    with batch normalisation and dropout. The bias :math:`b_t` of a tail is the
-    last channel of its embedding, so :math:`\mathbf{W}` leads to the other
-    :math:`C - 1` channels.
+    with batch normalisation and dropout. The bias :math:`b_t` of a tail is the last channel of its
+    embedding, so :math:`\mathbf{W}` leads to the other :math:`C - 1` channels.
 
     Args:
         channels (int): Size :math:`C` of entity and relation embeddings.
-        height (int, optional): The height of the image of an embedding, a
-            divisor of :obj:`channels`. If :obj:`None`, the largest that is no
-            larger than the width. (default: :obj:`None`)
+        height (int, optional): The height of the image of an embedding, a divisor of
+            :obj:`channels`. If :obj:`None`, the largest that is no larger than the width.
+            (default: :obj:`None`)
         num_filters (int, optional): Number of filters. (default: :obj:`32`)
         kernel_size (int, optional): Height and width of a filter. (default: :obj:`3`)
-        input_dropout (float, optional): Dropout probability of the stacked
-            images. (default: :obj:`0.2`)
-        feature_dropout (float, optional): Dropout probability of whole feature
-            maps. (default: :obj:`0.2`)
-        hidden_dropout (float, optional): Dropout probability of the projected
-            features. (default: :obj:`0.3`)
+        input_dropout (float, optional): Dropout probability of the stacked images.
+            (default: :obj:`0.2`)
+        feature_dropout (float, optional): Dropout probability of whole feature maps.
+            (default: :obj:`0.2`)
+        hidden_dropout (float, optional): Dropout probability of the projected features.
+            (default: :obj:`0.3`)
 
     Raises:
         ValueError: If embeddings cannot be reshaped to images that hold the kernel.

@@ -10,40 +10,36 @@ from torch_imf.nn.scorer.base import Scorer
 
 
 class ContextualRelationalScorer(Scorer):
-    r"""The contextual relational scorer from the `"IMF: Interactive Multimodal
-    Fusion Model for Link Prediction" <https://arxiv.org/abs/2303.10816>`_
-    paper (Eq. 7-8), in which the relation gives the context of a bilinear
-    transformation of the head:
+    r"""The contextual relational scorer from the `"IMF: Interactive Multimodal Fusion Model for
+    Link Prediction" <https://arxiv.org/abs/2303.10816>`_ paper (Eq. 7-8), in which the relation
+    gives the context of a bilinear transformation of the head:
 
     .. math::
         \hat{\mathbf{e}} = \mathbf{e}_h^{\top} (\mathbf{W} \mathbf{e}_r) +
         \mathbf{b}, \qquad
         \psi(h, r, t) = \tau \cdot \cos(\hat{\mathbf{e}}, \mathbf{e}_t) + \beta
 
-    with a core tensor :math:`\mathbf{W} \in \mathbb{R}^{d \times d \times
-    d_r}`. The paper has :math:`\tau = 1` and :math:`\beta = 0`, which leaves
-    :math:`\sigma(\psi)` within :math:`[0.27, 0.73]`, so no cross-entropy can
-    come near zero; the default learns both. Its released code takes the dot
-    product, with batch normalisation and dropout.
+    with a core tensor :math:`\mathbf{W} \in \mathbb{R}^{d \times d \times d_r}`. The paper has
+    :math:`\tau = 1` and :math:`\beta = 0`, which leaves :math:`\sigma(\psi)` within
+    :math:`[0.27, 0.73]`, so no cross-entropy can come near zero; the default learns both. Its
+    released code takes the dot product, with batch normalisation and dropout.
 
     Args:
         channels (int): Size :math:`d` of entity embeddings.
-        rel_channels (int, optional): Size :math:`d_r` of relation embeddings.
-            If :obj:`None`, it is :obj:`channels`. (default: :obj:`None`)
-        similarity (str, optional): The similarity, :obj:`"cosine"` or
-            :obj:`"dot"`. (default: :obj:`"cosine"`)
-        scale (float, optional): The initial :math:`\tau` of the cosine,
-            positive. (default: :obj:`20.`)
-        learn_scale (bool, optional): If set to :obj:`False`, :math:`\tau`
-            stays as it is. (default: :obj:`True`)
-        logit_bias (float, optional): The initial :math:`\beta`, learned. Best
-            near the log-odds of a random triple being true. If :obj:`None`,
-            there is none. (default: :obj:`None`)
-        dropout (float, optional): Dropout probability of the head and of the
-            contextual embedding. (default: :obj:`0.`)
-        batch_norm (bool, optional): If set to :obj:`True`, normalises the head
-            and the contextual embedding over the batch.
-            (default: :obj:`False`)
+        rel_channels (int, optional): Size :math:`d_r` of relation embeddings. If :obj:`None`, it is
+            :obj:`channels`. (default: :obj:`None`)
+        similarity (str, optional): The similarity, :obj:`"cosine"` or :obj:`"dot"`.
+            (default: :obj:`"cosine"`)
+        scale (float, optional): The initial :math:`\tau` of the cosine, positive.
+            (default: :obj:`20.`)
+        learn_scale (bool, optional): If set to :obj:`False`, :math:`\tau` stays as it is.
+            (default: :obj:`True`)
+        logit_bias (float, optional): The initial :math:`\beta`, learned. Best near the log-odds of
+            a random triple being true. If :obj:`None`, there is none. (default: :obj:`None`)
+        dropout (float, optional): Dropout probability of the head and of the contextual embedding.
+            (default: :obj:`0.`)
+        batch_norm (bool, optional): If set to :obj:`True`, normalises the head and the contextual
+            embedding over the batch. (default: :obj:`False`)
     """
 
     aliases: ClassVar[dict] = {"contextual": {}}
@@ -120,30 +116,26 @@ class ContextualRelationalScorer(Scorer):
 
 
 class TuckER(Scorer):
-    r"""The TuckER scorer from the `"TuckER: Tensor Factorization for Knowledge
-    Graph Completion" <https://arxiv.org/abs/1901.09590>`_ paper (Eq. 2), a
-    bilinear form that the relation mixes from a core tensor
-    :math:`\mathbf{W} \in \mathbb{R}^{d \times d_r \times d}`:
+    r"""The TuckER scorer from the `"TuckER: Tensor Factorization for Knowledge Graph Completion"
+    <https://arxiv.org/abs/1901.09590>`_ paper (Eq. 2), a bilinear form that the relation mixes from
+    a core tensor :math:`\mathbf{W} \in \mathbb{R}^{d \times d_r \times d}`:
 
     .. math::
         \psi(h, r, t) = \mathbf{W} \times_1 \mathbf{e}_h \times_2 \mathbf{w}_r
         \times_3 \mathbf{e}_t
 
-    The head and its product with the core tensor and the relation are
-    batch-normalised. The hidden dropout acts on the matrix :math:`\mathbf{W}
-    \times_2 \mathbf{w}_r`, as in the paper's code; queries of one relation in
-    a batch share that matrix, and what is dropped of it.
+    The head and its product with the core tensor and the relation are batch-normalised. The hidden
+    dropout acts on the matrix :math:`\mathbf{W} \times_2 \mathbf{w}_r`, as in the paper's code;
+    queries of one relation in a batch share that matrix, and what is dropped of it.
 
     Args:
         channels (int): Size :math:`d` of entity embeddings.
-        rel_channels (int, optional): Size :math:`d_r` of relation embeddings.
-            If :obj:`None`, it is :obj:`channels`. (default: :obj:`None`)
-        input_dropout (float, optional): Dropout probability of the head.
-            (default: :obj:`0.3`)
-        hidden_dropout (float, optional): Dropout probability of the product of
-            core tensor and relation. (default: :obj:`0.4`)
-        output_dropout (float, optional): Dropout probability of the query.
-            (default: :obj:`0.5`)
+        rel_channels (int, optional): Size :math:`d_r` of relation embeddings. If :obj:`None`, it is
+            :obj:`channels`. (default: :obj:`None`)
+        input_dropout (float, optional): Dropout probability of the head. (default: :obj:`0.3`)
+        hidden_dropout (float, optional): Dropout probability of the product of core tensor and
+            relation. (default: :obj:`0.4`)
+        output_dropout (float, optional): Dropout probability of the query. (default: :obj:`0.5`)
     """
 
     def __init__(
@@ -184,9 +176,8 @@ class TuckER(Scorer):
 
 
 def contract(head: Tensor, rel: Tensor, group: Tensor, weight: Tensor, p: float = 0.0) -> Tensor:
-    r"""Multiplies a core tensor :obj:`[C_r, C * C]` with distinct relations
-    :obj:`[G, C_r]`, of which a share :obj:`p` is dropped, and their heads
-    :obj:`[B, C]`, giving :obj:`[B, C]`.
+    r"""Multiplies a core tensor :obj:`[C_r, C * C]` with distinct relations :obj:`[G, C_r]`, of
+    which a share :obj:`p` is dropped, and their heads :obj:`[B, C]`, giving :obj:`[B, C]`.
     """
     # A [C, C] matrix for each relation of the batch, and never one for each query:
     context = (rel @ weight).unflatten(-1, (head.size(-1), -1))  # [G, C, C]
@@ -194,8 +185,8 @@ def contract(head: Tensor, rel: Tensor, group: Tensor, weight: Tensor, p: float 
 
 
 def batch_norm(norm: Any, x: Tensor) -> Tensor:
-    r"""Applies a batch normalisation, in training to a batch of one, which has
-    no statistics of its own, too.
+    r"""Applies a batch normalisation, in training to a batch of one, which has no statistics of its
+    own, too.
     """
     if x.size(0) > 1 or not norm.training:
         return norm(x)
@@ -205,9 +196,9 @@ def batch_norm(norm: Any, x: Tensor) -> Tensor:
 
 
 def dropout(x: Tensor, p: float) -> Tensor:
-    r"""Computes :func:`torch.nn.functional.dropout`, several times faster on a
-    CPU, where PyTorch draws a number of 64 random bits for each element. Here,
-    it is 16 bits, so that the probability is a multiple of :math:`2^{-16}`.
+    r"""Computes :func:`torch.nn.functional.dropout`, several times faster on a CPU, where PyTorch
+    draws a number of 64 random bits for each element. Here, it is 16 bits, so that the probability
+    is a multiple of :math:`2^{-16}`.
     """
     if not x.is_cpu or not 0 < p < 1:
         return F.dropout(x, p)

@@ -16,9 +16,9 @@ MAX_CACHED_PAIRS = 2**19
 
 
 class DistanceScorer(Scorer):
-    r"""An abstract base class of scorers with :math:`\psi(h, r, t) = \gamma -
-    \mathrm{dist}(q, k)`, where the margin :math:`\gamma` is the score of a
-    perfect match. The other arguments are those of :class:`Scorer`.
+    r"""An abstract base class of scorers with :math:`\psi(h, r, t) = \gamma - \mathrm{dist}(q, k)`,
+    where the margin :math:`\gamma` is the score of a perfect match. The other arguments are those
+    of :class:`Scorer`.
     """
 
     aliases: ClassVar[dict] = {}
@@ -30,8 +30,8 @@ class DistanceScorer(Scorer):
         self.margin = margin
 
     def distance(self, query: Tensor, key: Tensor) -> Tensor:
-        r"""The distance along the last dimension of :obj:`[B, 1, Q]` and
-        :obj:`[B | 1, K, Q]`, of shape :obj:`[B, K]`.
+        r"""The distance along the last dimension of :obj:`[B, 1, Q]` and :obj:`[B | 1, K, Q]`, of
+        shape :obj:`[B, K]`.
         """
         raise NotImplementedError
 
@@ -53,9 +53,9 @@ class DistanceScorer(Scorer):
 
 
 class TransE(DistanceScorer):
-    r"""The TransE scorer from the `"Translating Embeddings for Modeling
-    Multi-Relational Data" <https://proceedings.neurips.cc/paper/2013/file/
-    1cecc7a77928ca8133fa24680a88d2f9-Paper.pdf>`_ paper, a translation:
+    r"""The TransE scorer from the `"Translating Embeddings for Modeling Multi-Relational Data"
+    <https://proceedings.neurips.cc/paper/2013/file/ 1cecc7a77928ca8133fa24680a88d2f9-Paper.pdf>`_
+    paper, a translation:
 
     .. math::
         \psi(h, r, t) = \gamma - \| \mathbf{e}_h + \mathbf{e}_r - \mathbf{e}_t
@@ -63,10 +63,8 @@ class TransE(DistanceScorer):
 
     Args:
         channels (int): Size of entity and relation embeddings.
-        margin (float, optional): The margin :math:`\gamma`.
-            (default: :obj:`6.`)
-        p_norm (float, optional): The order :math:`p` of the norm.
-            (default: :obj:`1.`)
+        margin (float, optional): The margin :math:`\gamma`. (default: :obj:`6.`)
+        p_norm (float, optional): The order :math:`p` of the norm. (default: :obj:`1.`)
     """
 
     same_channels = True
@@ -104,20 +102,18 @@ class TransE(DistanceScorer):
 
 
 class RotatE(DistanceScorer):
-    r"""The RotatE scorer from the `"RotatE: Knowledge Graph Embedding by
-    Relational Rotation in Complex Space" <https://arxiv.org/abs/1902.10197>`_
-    paper:
+    r"""The RotatE scorer from the `"RotatE: Knowledge Graph Embedding by Relational Rotation in
+    Complex Space" <https://arxiv.org/abs/1902.10197>`_ paper:
 
     .. math::
         \psi(h, r, t) = \gamma - \sum_i | (\mathbf{e}_h \circ
         e^{i \boldsymbol{\theta}_r} - \mathbf{e}_t)_i |
 
     Args:
-        channels (int): Size of entity embeddings, even: the first half holds
-            the real, the second the imaginary parts. Those of relations, the
-            phases :math:`\boldsymbol{\theta}_r` in radians, are half as large.
-        margin (float, optional): The margin :math:`\gamma`.
-            (default: :obj:`6.`)
+        channels (int): Size of entity embeddings, even: the first half holds the real, the second
+            the imaginary parts. Those of relations, the phases :math:`\boldsymbol{\theta}_r` in
+            radians, are half as large.
+        margin (float, optional): The margin :math:`\gamma`. (default: :obj:`6.`)
     """
 
     def __init__(self, channels: int, rel_channels: int | None = None, margin: float = 6.0) -> None:
@@ -143,8 +139,8 @@ class RotatE(DistanceScorer):
 
 
 class _ComplexDistance(torch.autograd.Function):
-    r"""The sum of the moduli of :obj:`query - key`, whose backward pass visits
-    memory less often than autograd's.
+    r"""The sum of the moduli of :obj:`query - key`, whose backward pass visits memory less often
+    than autograd's.
     """
 
     @staticmethod

@@ -20,11 +20,10 @@ from torch_imf.sampler.base import Objective
 
 
 class StructuralEncoder(torch.nn.Module):
-    r"""The structural encoder from the `"IMF: Interactive Multimodal Fusion
-    Model for Link Prediction" <https://arxiv.org/abs/2303.10816>`_ paper: a
-    graph attention network over the training facts in both directions. The
-    vectors :math:`\mathbf{h}, \mathbf{t}` that it yields take part in the
-    energy
+    r"""The structural encoder from the `"IMF: Interactive Multimodal Fusion Model for Link
+    Prediction" <https://arxiv.org/abs/2303.10816>`_ paper: a graph attention network over the
+    training facts in both directions. The vectors :math:`\mathbf{h}, \mathbf{t}` that it yields
+    take part in the energy
 
     .. math::
         E(h, r, t) = \| \mathbf{h} + \mathbf{r} - \mathbf{t} \|_1
@@ -36,13 +35,12 @@ class StructuralEncoder(torch.nn.Module):
         \mathcal{T}} \sum_{k=1}^{K} \max \{ 0, \gamma + E(h, r, t) -
         E(h, r, t^{\prime}_k) \}
 
-    The inverse of :math:`r` is :math:`-\mathbf{r}`, so that :math:`E(t,
-    r^{-1}, h) = E(h, r, t)`: with facts in both directions, replacing tails
-    is replacing heads, too (Eq. 2). A negative is never a training fact
-    (:class:`~torch_imf.sampler.UniformSampler`).
+    The inverse of :math:`r` is :math:`-\mathbf{r}`, so that :math:`E(t, r^{-1}, h) = E(h, r, t)`:
+    with facts in both directions, replacing tails is replacing heads, too (Eq. 2). A negative is
+    never a training fact (:class:`~torch_imf.sampler.UniformSampler`).
 
-    It is trained by :meth:`torch_imf.fit`. The paper trains it first, and
-    then uses its vectors as they are:
+    It is trained by :meth:`torch_imf.fit`. The paper trains it first, and then uses its vectors as
+    they are:
 
     .. code-block:: python
 
@@ -50,45 +48,40 @@ class StructuralEncoder(torch.nn.Module):
         fit(encoder, data, epochs=60, batch_size=512, lr=0.01)
         x = encoder.encode(data)  # [N, 64], without gradients
 
-    To train it within another model, give it the graph by
-    :meth:`register_graph` and call it without arguments.
+    To train it within another model, give it the graph by :meth:`register_graph` and call it
+    without arguments.
 
     .. note::
-        The form of the paper is :obj:`normalize=False, residual=False`.
-        There, the loss can go to zero by vectors that grow. The test MRR on
-        :class:`~torch_imf.datasets.Countries` is 0.19 in this form and 0.45 by
-        default (:obj:`examples/structural_encoder.py`).
+        The form of the paper is :obj:`normalize=False, residual=False`. There, the loss can go to
+        zero by vectors that grow. The test MRR on :class:`~torch_imf.datasets.Countries` is 0.19 in
+        this form and 0.45 by default (:obj:`examples/structural_encoder.py`).
 
     Args:
         num_nodes (int): The number of entities.
         num_relations (int): The number of base relations.
-        hidden_channels (int): Size :math:`C` of all embeddings, a multiple of
-            :obj:`heads`. The heads of every layer are concatenated.
+        hidden_channels (int): Size :math:`C` of all embeddings, a multiple of :obj:`heads`. The
+            heads of every layer are concatenated.
         num_layers (int, optional): The number of layers. (default: :obj:`2`)
-        heads (int, optional): The number of attention heads.
+        heads (int, optional): The number of attention heads. (default: :obj:`4`)
+        dropout (float, optional): Dropout of the inputs and of the attention coefficients of each
+            layer. (default: :obj:`0.`)
+        margin (float, optional): The margin :math:`\gamma`. If :obj:`None`, :math:`\sqrt{C} / 2`,
+            about half of the mean distance of random directions. (default: :obj:`None`)
+        num_negatives (int, optional): The number :math:`K` of negatives per fact and direction.
             (default: :obj:`4`)
-        dropout (float, optional): Dropout of the inputs and of the attention
-            coefficients of each layer. (default: :obj:`0.`)
-        margin (float, optional): The margin :math:`\gamma`. If :obj:`None`,
-            :math:`\sqrt{C} / 2`, about half of the mean distance of random
-            directions. (default: :obj:`None`)
-        num_negatives (int, optional): The number :math:`K` of negatives per
-            fact and direction. (default: :obj:`4`)
-        num_neighbors (list[int], optional): The number of neighbors to sample
-            per entity in each layer while training (:obj:`-1` for all), for
-            large graphs; needs :obj:`pyg-lib` or :obj:`torch-sparse`. If
-            :obj:`None`, all edges are used. (default: :obj:`None`)
-        edge_attention (bool, optional): Whether attention depends on the
-            relation of each edge, which it does not in the paper.
-            (default: :obj:`False`)
-        normalize (bool, optional): Whether to scale the vectors of entities to
-            unit length. (default: :obj:`True`)
-        residual (bool, optional): Whether to add the input of each layer to
-            its output. (default: :obj:`True`)
+        num_neighbors (list[int], optional): The number of neighbors to sample per entity in each
+            layer while training (:obj:`-1` for all), for large graphs; needs :obj:`pyg-lib` or
+            :obj:`torch-sparse`. If :obj:`None`, all edges are used. (default: :obj:`None`)
+        edge_attention (bool, optional): Whether attention depends on the relation of each edge,
+            which it does not in the paper. (default: :obj:`False`)
+        normalize (bool, optional): Whether to scale the vectors of entities to unit length.
+            (default: :obj:`True`)
+        residual (bool, optional): Whether to add the input of each layer to its output.
+            (default: :obj:`True`)
 
     Raises:
-        ValueError: If :obj:`hidden_channels` is no multiple of :obj:`heads`,
-            or :obj:`num_neighbors` not of the number of layers.
+        ValueError: If :obj:`hidden_channels` is no multiple of :obj:`heads`, or
+            :obj:`num_neighbors` not of the number of layers.
     """
 
     edge_index: Tensor | None
@@ -159,14 +152,12 @@ class StructuralEncoder(torch.nn.Module):
         r"""Encodes the entities of a graph.
 
         Args:
-            edge_index (torch.Tensor, optional): The edges in both directions,
-                of shape :obj:`[2, E]`, by default those of the registered
-                graph. (default: :obj:`None`)
-            edge_type (torch.Tensor, optional): Their relations, of shape
-                :obj:`[E]`. (default: :obj:`None`)
-            n_id (torch.Tensor, optional): The entities that the nodes of a
-                part of the graph stand for, of shape :obj:`[M]`, by default
-                all of them. (default: :obj:`None`)
+            edge_index (torch.Tensor, optional): The edges in both directions, of shape
+                :obj:`[2, E]`, by default those of the registered graph. (default: :obj:`None`)
+            edge_type (torch.Tensor, optional): Their relations, of shape :obj:`[E]`.
+                (default: :obj:`None`)
+            n_id (torch.Tensor, optional): The entities that the nodes of a part of the graph stand
+                for, of shape :obj:`[M]`, by default all of them. (default: :obj:`None`)
 
         Returns:
             The vectors, of shape :obj:`[N, C]` or :obj:`[M, C]`.
@@ -189,9 +180,9 @@ class StructuralEncoder(torch.nn.Module):
     # The graph ###################################################################################
 
     def register_graph(self, data: Data) -> "StructuralEncoder":
-        r"""Makes the training facts of a graph, in both directions, what is
-        encoded if the module is called without arguments. It is not part of the
-        state dictionary. Raises a :class:`ValueError` if the graph does not fit.
+        r"""Makes the training facts of a graph, in both directions, what is encoded if the module
+        is called without arguments. It is not part of the state dictionary. Raises a
+        :class:`ValueError` if the graph does not fit.
         """
         data = prepare(self, data)
         head_index, tail_index = data.edge_index[:, data.train_mask]
@@ -200,9 +191,8 @@ class StructuralEncoder(torch.nn.Module):
 
     @torch.no_grad()
     def encode(self, data: Data) -> Tensor:
-        r"""Returns the vectors of all entities, of shape :obj:`[N, C]`, as
-        features: from the training facts of a graph alone, which it registers,
-        without dropout and gradients.
+        r"""Returns the vectors of all entities, of shape :obj:`[N, C]`, as features: from the
+        training facts of a graph alone, which it registers, without dropout and gradients.
         """
         self.register_graph(data)
         training = self.training
@@ -231,23 +221,23 @@ class StructuralEncoder(torch.nn.Module):
     # The energy ##################################################################################
 
     def rel_embedding(self) -> Tensor:
-        r"""The vectors of all relations, of shape :obj:`[2 * R, C]`: inverse
-        relations come last and are the negatives of base relations.
+        r"""The vectors of all relations, of shape :obj:`[2 * R, C]`: inverse relations come last
+        and are the negatives of base relations.
         """
         return torch.cat([self.rel_emb.weight, -self.rel_emb.weight])
 
     def energy(self, x: Tensor, head_index: Tensor, rel_type: Tensor, tail_index: Tensor) -> Tensor:
-        r"""The energy of triples, given the vectors of entities. Indices
-        broadcast, so :obj:`[B, 1], [B, 1], [B, K]` gives :obj:`[B, K]`.
+        r"""The energy of triples, given the vectors of entities. Indices broadcast, so
+        :obj:`[B, 1], [B, 1], [B, K]` gives :obj:`[B, K]`.
         """
         query = x[head_index] + F.embedding(rel_type, self.rel_embedding())
         return (query - x[tail_index]).abs().sum(dim=-1)
 
     @torch.no_grad()
     def predict(self, head_index: Tensor, rel_type: Tensor) -> Tensor:
-        r"""Scores every entity as tail of each query :obj:`[B], [B]` by its
-        negative energy, of shape :obj:`[B, N]`. Each call encodes the registered
-        graph, so few large batches are fastest.
+        r"""Scores every entity as tail of each query :obj:`[B], [B]` by its negative energy, of
+        shape :obj:`[B, N]`. Each call encodes the registered graph, so few large batches are
+        fastest.
         """
         check_triples(head_index, rel_type, head_index, self.num_nodes, 2 * self.num_relations)
         x = self()
@@ -263,8 +253,8 @@ class StructuralEncoder(torch.nn.Module):
         neg_index: Tensor,
         *graph: Tensor,
     ) -> Tensor:
-        r"""Computes the hinge loss of a batch of :meth:`loader`. An entry of
-        :obj:`-1` in :obj:`neg_index` adds nothing.
+        r"""Computes the hinge loss of a batch of :meth:`loader`. An entry of :obj:`-1` in
+        :obj:`neg_index` adds nothing.
         """
         x = self(*graph)
         pos = self.energy(x, head_index, rel_type, tail_index).unsqueeze(1)
@@ -281,20 +271,17 @@ class StructuralEncoder(torch.nn.Module):
         neighbor_sampler: BaseSampler | None = None,
         **kwargs: Any,
     ) -> "NegativeLoader | SubgraphLoader":
-        r"""Returns a mini-batch loader over the given facts in both directions,
-        which it registers, with negatives, and with the neighbors of their
-        entities where :obj:`num_neighbors` is set.
+        r"""Returns a mini-batch loader over the given facts in both directions, which it registers,
+        with negatives, and with the neighbors of their entities where :obj:`num_neighbors` is set.
 
         Args:
             head_index (torch.Tensor): The head indices, of shape :obj:`[E]`.
-            rel_type (torch.Tensor): The relation types, with or without
-                inverse ones, of shape :obj:`[E]`.
+            rel_type (torch.Tensor): The relation types, with or without inverse ones, of shape
+                :obj:`[E]`.
             tail_index (torch.Tensor): The tail indices, of shape :obj:`[E]`.
-            neighbor_sampler (BaseSampler, optional): What samples neighbors, by
-                default a :class:`~torch_geometric.sampler.NeighborSampler`.
-                (default: :obj:`None`)
-            **kwargs (optional): Arguments of
-                :class:`~torch_imf.data.NegativeLoader`, such as
+            neighbor_sampler (BaseSampler, optional): What samples neighbors, by default a
+                :class:`~torch_geometric.sampler.NeighborSampler`. (default: :obj:`None`)
+            **kwargs (optional): Arguments of :class:`~torch_imf.data.NegativeLoader`, such as
                 :obj:`batch_size` or :obj:`shuffle`.
 
         Raises:
@@ -331,9 +318,9 @@ class StructuralEncoder(torch.nn.Module):
 
 @dataclass
 class SubgraphLoader:
-    r"""The batches of a loader as arguments of :meth:`StructuralEncoder.loss`:
-    entities are positions in :obj:`n_id`, and :obj:`(edge_index, edge_type,
-    n_id)` are their neighbors. What it is given is on the CPU.
+    r"""The batches of a loader as arguments of :meth:`StructuralEncoder.loss`: entities are
+    positions in :obj:`n_id`, and :obj:`(edge_index, edge_type, n_id)` are their neighbors. What it
+    is given is on the CPU.
     """
 
     loader: NegativeLoader

@@ -10,8 +10,8 @@ CHUNK = 2**13  # Edges whose vectors are multiplied at once on a CPU, such that 
 
 
 class Neighbors(NamedTuple):
-    r"""The edges of a graph, with one from each node to itself, sorted by
-    target: what messages are summed up along, in all layers and steps.
+    r"""The edges of a graph, with one from each node to itself, sorted by target: what messages are
+    summed up along, in all layers and steps.
     """
 
     source: Tensor  # [E]
@@ -23,8 +23,8 @@ class Neighbors(NamedTuple):
 
     @classmethod
     def of(cls, edge_index: Tensor, edge_type: Tensor, num_nodes: int) -> "Neighbors":
-        r"""Sorts edges. Those of the graph from a node to itself are left out,
-        as :class:`~torch_geometric.nn.GATConv` does.
+        r"""Sorts edges. Those of the graph from a node to itself are left out, as
+        :class:`~torch_geometric.nn.GATConv` does.
         """
         mask = edge_index[0] != edge_index[1]
         loop = torch.arange(num_nodes, device=edge_index.device)
@@ -40,9 +40,9 @@ class Neighbors(NamedTuple):
 
 
 class GraphAttention(GATConv):
-    r"""A :class:`~torch_geometric.nn.GATConv` whose messages are summed up as
-    they are made, rather than stored for all edges, and to which features of
-    edges are those of their types, projected once per type.
+    r"""A :class:`~torch_geometric.nn.GATConv` whose messages are summed up as they are made, rather
+    than stored for all edges, and to which features of edges are those of their types, projected
+    once per type.
     """
 
     def __init__(
@@ -72,8 +72,8 @@ class GraphAttention(GATConv):
 
 
 def weighted_sum(x: Tensor, alpha: Tensor, neighbors: Neighbors) -> Tensor:
-    r"""Sums :obj:`alpha[e] * x[source[e]]` of shape :obj:`[E, H, C]` up by
-    target; on a CPU, without the messages of all edges at once.
+    r"""Sums :obj:`alpha[e] * x[source[e]]` of shape :obj:`[E, H, C]` up by target; on a CPU,
+    without the messages of all edges at once.
     """
     return _WeightedSum.apply(x.to(alpha.dtype), alpha, neighbors)
 
