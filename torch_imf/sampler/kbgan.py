@@ -22,9 +22,8 @@ class KBGANSampler(Sampler):
     r, t^{\prime})` of its choices by the policy gradient (REINFORCE) with a baseline :math:`b`:
 
     .. math::
-        \nabla_G \, \mathbb{E} \left[ \psi_D \right] = \mathbb{E}_{t^{\prime}
-        \sim p_G} \left[ \left( \psi_D(h, r, t^{\prime}) - b \right) \nabla_G
-        \log p_G(t^{\prime} \mid h, r) \right]
+        \nabla_G \, \mathbb{E} \left[ \psi_D \right] = \mathbb{E}_{t^{\prime} \sim p_G} \left[
+        \left( \psi_D(h, r, t^{\prime}) - b \right) \nabla_G \log p_G(t^{\prime} \mid h, r) \right]
 
     In the paper :math:`K = 1`, and :math:`b` is the mean reward of the last epoch; here it is an
     exponential moving average, from zero. Negatives are drawn with replacement, so :math:`K` may

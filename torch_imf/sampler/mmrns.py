@@ -15,11 +15,10 @@ class CrossModalAttention(torch.nn.Module):
     candidates :math:`c`, each over each:
 
     .. math::
-        s_r(t, c) = \frac{1}{\tau} \sum_{p, q} \beta_{pq}(\mathbf{g}_r) \,
-        \cos \left( (\mathbf{1} + \mathbf{g}_r) \odot \mathbf{W}_p
-        \mathbf{x}_t^p, \, \mathbf{U}_q \mathbf{x}_c^q \right), \qquad
-        \beta(\mathbf{g}_r) = \underset{p, q}{\mathrm{softmax}} \left(
-        \mathbf{A} \, \mathbf{g}_r \right)
+        s_r(t, c) = \frac{1}{\tau} \sum_{p, q} \beta_{pq}(\mathbf{g}_r) \, \cos \left( (\mathbf{1} +
+        \mathbf{g}_r) \odot \mathbf{W}_p \mathbf{x}_t^p, \, \mathbf{U}_q \mathbf{x}_c^q \right),
+        \qquad \beta(\mathbf{g}_r) = \underset{p, q}{\mathrm{softmax}} \left( \mathbf{A} \,
+        \mathbf{g}_r \right)
 
     It is the product of a query and a key, so candidates are encoded once.
 

@@ -65,10 +65,8 @@ class BernoulliSampler(UniformSampler):
     <https://doi.org/10.1609/aaai.v28i1.8870>`_ paper (TransH) does to reduce false negatives:
 
     .. math::
-        P(\text{corrupt the head}) = \frac{\mathrm{tph}_r}{\mathrm{tph}_r +
-        \mathrm{hpt}_r}, \qquad
-        P(\text{corrupt the tail}) = \frac{\mathrm{hpt}_r}{\mathrm{tph}_r +
-        \mathrm{hpt}_r}
+        P(\text{corrupt the head}) = \frac{\mathrm{tph}_r}{\mathrm{tph}_r + \mathrm{hpt}_r}, \qquad
+        P(\text{corrupt the tail}) = \frac{\mathrm{hpt}_r}{\mathrm{tph}_r + \mathrm{hpt}_r}
 
     with the average number :math:`\mathrm{tph}_r` of tails per head and :math:`\mathrm{hpt}_r` of
     heads per tail among the facts of the index.
@@ -102,9 +100,8 @@ class SharedSampler(Sampler):
     papers:
 
     .. math::
-        t^{\prime}_{c, 1}, \ldots, t^{\prime}_{c, K} \sim
-        \mathcal{U}(\mathcal{E}) \qquad \text{for each chunk } c = \lfloor i /
-        C \rfloor \text{ of } C \text{ facts}
+        t^{\prime}_{c, 1}, \ldots, t^{\prime}_{c, K} \sim \mathcal{U}(\mathcal{E}) \qquad \text{for
+        each chunk } c = \lfloor i / C \rfloor \text{ of } C \text{ facts}
 
     A chunk needs :math:`K` keys rather than :math:`C \cdot K`, and its scores are one matrix
     product. Negatives are drawn with replacement from all entities: one that is the tail or another

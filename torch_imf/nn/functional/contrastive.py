@@ -16,10 +16,9 @@ def contrastive_loss(
     :math:`N` entities:
 
     .. math::
-        \mathcal{L}_{CL} = \frac{1}{N} \sum_{i=1}^N \frac{1}{|\mathcal{M}| N}
-        \sum_{(p, q) \in \mathcal{M}} \sum_{j=1}^N d(e_i^p, e_i^q) -
-        d(e_i^p, e_j^q) + 2, \qquad
-        d(u, v) = - \frac{u^{\top} v}{\|u\| \|v\|}
+        \mathcal{L}_{CL} = \frac{1}{N} \sum_{i=1}^N \frac{1}{|\mathcal{M}| N} \sum_{(p, q) \in
+        \mathcal{M}} \sum_{j=1}^N d(e_i^p, e_i^q) - d(e_i^p, e_j^q) + 2, \qquad d(u, v) = -
+        \frac{u^{\top} v}{\|u\| \|v\|}
 
     with all pairs of modalities as :math:`\mathcal{M}`, or those given. The loss is linear in the
     similarities, so that their sum over all :math:`N^2` pairs is a product of two sums, and the
@@ -59,9 +58,8 @@ def info_nce_loss(
     Predictive Coding" <https://arxiv.org/abs/1807.03748>`_ paper, symmetric in each pair:
 
     .. math::
-        \mathcal{L}_{pq} = - \frac{1}{N} \sum_{i=1}^N \log \frac{\exp(
-        \hat{u}_i^p \cdot \hat{u}_i^q / \tau)}{\sum_{j=1}^N \exp(\hat{u}_i^p
-        \cdot \hat{u}_j^q / \tau)}
+        \mathcal{L}_{pq} = - \frac{1}{N} \sum_{i=1}^N \log \frac{\exp( \hat{u}_i^p \cdot \hat{u}_i^q
+        / \tau)}{\sum_{j=1}^N \exp(\hat{u}_i^p \cdot \hat{u}_j^q / \tau)}
 
     Unlike Eq. 6 of IMF (:meth:`contrastive_loss`), it pushes hardest on the negatives that are
     closest. It needs :math:`O(N^2)` memory.

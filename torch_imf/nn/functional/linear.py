@@ -102,9 +102,8 @@ def dura_loss(
     the squared norms of the query and of the key of each fact, averaged over facts as the loss is:
 
     .. math::
-        \mathcal{L}_{DURA} = \frac{1}{\sum_i w_i} \sum_i w_i \Big(
-        {\| \mathbf{q}_i \|}^2 + \frac{1}{|\mathcal{P}_i|} \sum_{j \in
-        \mathcal{P}_i} {\| \mathbf{k}_j \|}^2 \Big)
+        \mathcal{L}_{DURA} = \frac{1}{\sum_i w_i} \sum_i w_i \Big( {\| \mathbf{q}_i \|}^2 +
+        \frac{1}{|\mathcal{P}_i|} \sum_{j \in \mathcal{P}_i} {\| \mathbf{k}_j \|}^2 \Big)
 
     With inverse triples among the facts, this is the paper's form, which takes both sides of a
     fact. The arguments are those of :meth:`linear_ce_loss`.

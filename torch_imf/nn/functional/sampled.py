@@ -20,9 +20,8 @@ def self_adversarial_loss(
     (Eq. 7-8), averaged over the batch:
 
     .. math::
-        \mathcal{L} = - \log \sigma(s^+) - \sum_{i=1}^K p_i \log
-        \sigma(-s^-_i), \qquad p_i = \frac{\exp(\beta s^-_i)}{\sum_j
-        \exp(\beta s^-_j)}
+        \mathcal{L} = - \log \sigma(s^+) - \sum_{i=1}^K p_i \log \sigma(-s^-_i), \qquad p_i =
+        \frac{\exp(\beta s^-_i)}{\sum_j \exp(\beta s^-_j)}
 
     so that the likeliest negatives count most, as in RotatE and in the released code of AdaMF
     (whose Eq. 8 is printed with distances instead of scores, which would prefer the least likely

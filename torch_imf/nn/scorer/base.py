@@ -18,8 +18,8 @@ class Scorer(Recorded, torch.nn.Module):
 
     Args:
         channels (int): Size of entity embeddings.
-        rel_channels (int, optional): Size of relation embeddings. If :obj:`None`, it is
-            :obj:`channels`. (default: :obj:`None`)
+        rel_channels (int, optional): Size of relation embeddings, by default :obj:`channels`.
+            (default: :obj:`None`)
     """
 
     #: Whether :meth:`similarity` is the plain product of query and key (plus :obj:`logit_bias`),

@@ -9,8 +9,7 @@ class DistMult(Scorer):
     in Knowledge Bases" <https://arxiv.org/abs/1412.6575>`_ paper, a diagonal bilinear form:
 
     .. math::
-        \psi(h, r, t) = \mathbf{e}_h^{\top} \mathrm{diag}(\mathbf{e}_r) \,
-        \mathbf{e}_t
+        \psi(h, r, t) = \mathbf{e}_h^{\top} \mathrm{diag}(\mathbf{e}_r) \, \mathbf{e}_t
 
     Args:
         channels (int): Size of entity and relation embeddings.

@@ -28,12 +28,9 @@ class ConvE(Scorer):
             (default: :obj:`None`)
         num_filters (int, optional): Number of filters. (default: :obj:`32`)
         kernel_size (int, optional): Height and width of a filter. (default: :obj:`3`)
-        input_dropout (float, optional): Dropout probability of the stacked images.
-            (default: :obj:`0.2`)
-        feature_dropout (float, optional): Dropout probability of whole feature maps.
-            (default: :obj:`0.2`)
-        hidden_dropout (float, optional): Dropout probability of the projected features.
-            (default: :obj:`0.3`)
+        input_dropout (float, optional): Dropout of the stacked images. (default: :obj:`0.2`)
+        feature_dropout (float, optional): Dropout of whole feature maps. (default: :obj:`0.2`)
+        hidden_dropout (float, optional): Dropout of the projected features. (default: :obj:`0.3`)
 
     Raises:
         ValueError: If embeddings cannot be reshaped to images that hold the kernel.

@@ -15,8 +15,7 @@ class ContextualRelationalScorer(Scorer):
     gives the context of a bilinear transformation of the head:
 
     .. math::
-        \hat{\mathbf{e}} = \mathbf{e}_h^{\top} (\mathbf{W} \mathbf{e}_r) +
-        \mathbf{b}, \qquad
+        \hat{\mathbf{e}} = \mathbf{e}_h^{\top} (\mathbf{W} \mathbf{e}_r) + \mathbf{b}, \qquad
         \psi(h, r, t) = \tau \cdot \cos(\hat{\mathbf{e}}, \mathbf{e}_t) + \beta
 
     with a core tensor :math:`\mathbf{W} \in \mathbb{R}^{d \times d \times d_r}`. The paper has
@@ -26,20 +25,19 @@ class ContextualRelationalScorer(Scorer):
 
     Args:
         channels (int): Size :math:`d` of entity embeddings.
-        rel_channels (int, optional): Size :math:`d_r` of relation embeddings. If :obj:`None`, it is
+        rel_channels (int, optional): Size :math:`d_r` of relation embeddings, by default
             :obj:`channels`. (default: :obj:`None`)
         similarity (str, optional): The similarity, :obj:`"cosine"` or :obj:`"dot"`.
             (default: :obj:`"cosine"`)
         scale (float, optional): The initial :math:`\tau` of the cosine, positive.
             (default: :obj:`20.`)
-        learn_scale (bool, optional): If set to :obj:`False`, :math:`\tau` stays as it is.
-            (default: :obj:`True`)
+        learn_scale (bool, optional): Whether :math:`\tau` is learned. (default: :obj:`True`)
         logit_bias (float, optional): The initial :math:`\beta`, learned. Best near the log-odds of
             a random triple being true. If :obj:`None`, there is none. (default: :obj:`None`)
-        dropout (float, optional): Dropout probability of the head and of the contextual embedding.
+        dropout (float, optional): Dropout of the head and of the contextual embedding.
             (default: :obj:`0.`)
-        batch_norm (bool, optional): If set to :obj:`True`, normalises the head and the contextual
-            embedding over the batch. (default: :obj:`False`)
+        batch_norm (bool, optional): Whether to normalise both over the batch.
+            (default: :obj:`False`)
     """
 
     aliases: ClassVar[dict] = {"contextual": {}}
@@ -121,8 +119,7 @@ class TuckER(Scorer):
     a core tensor :math:`\mathbf{W} \in \mathbb{R}^{d \times d_r \times d}`:
 
     .. math::
-        \psi(h, r, t) = \mathbf{W} \times_1 \mathbf{e}_h \times_2 \mathbf{w}_r
-        \times_3 \mathbf{e}_t
+        \psi(h, r, t) = \mathbf{W} \times_1 \mathbf{e}_h \times_2 \mathbf{w}_r \times_3 \mathbf{e}_t
 
     The head and its product with the core tensor and the relation are batch-normalised. The hidden
     dropout acts on the matrix :math:`\mathbf{W} \times_2 \mathbf{w}_r`, as in the paper's code;
@@ -130,12 +127,12 @@ class TuckER(Scorer):
 
     Args:
         channels (int): Size :math:`d` of entity embeddings.
-        rel_channels (int, optional): Size :math:`d_r` of relation embeddings. If :obj:`None`, it is
+        rel_channels (int, optional): Size :math:`d_r` of relation embeddings, by default
             :obj:`channels`. (default: :obj:`None`)
-        input_dropout (float, optional): Dropout probability of the head. (default: :obj:`0.3`)
-        hidden_dropout (float, optional): Dropout probability of the product of core tensor and
-            relation. (default: :obj:`0.4`)
-        output_dropout (float, optional): Dropout probability of the query. (default: :obj:`0.5`)
+        input_dropout (float, optional): Dropout of the head. (default: :obj:`0.3`)
+        hidden_dropout (float, optional): Dropout of the product of core tensor and relation.
+            (default: :obj:`0.4`)
+        output_dropout (float, optional): Dropout of the query. (default: :obj:`0.5`)
     """
 
     def __init__(

@@ -58,8 +58,7 @@ class TransE(DistanceScorer):
     paper, a translation:
 
     .. math::
-        \psi(h, r, t) = \gamma - \| \mathbf{e}_h + \mathbf{e}_r - \mathbf{e}_t
-        \|_p
+        \psi(h, r, t) = \gamma - \| \mathbf{e}_h + \mathbf{e}_r - \mathbf{e}_t \|_p
 
     Args:
         channels (int): Size of entity and relation embeddings.

@@ -31,9 +31,8 @@ class StructuralEncoder(torch.nn.Module):
     and the hinge loss (Eq. 1), here averaged over facts and negatives:
 
     .. math::
-        \mathcal{L}_{GAT} = \frac{1}{K |\mathcal{T}|} \sum_{(h, r, t) \in
-        \mathcal{T}} \sum_{k=1}^{K} \max \{ 0, \gamma + E(h, r, t) -
-        E(h, r, t^{\prime}_k) \}
+        \mathcal{L}_{GAT} = \frac{1}{K |\mathcal{T}|} \sum_{(h, r, t) \in \mathcal{T}}
+        \sum_{k=1}^{K} \max \{ 0, \gamma + E(h, r, t) - E(h, r, t^{\prime}_k) \}
 
     The inverse of :math:`r` is :math:`-\mathbf{r}`, so that :math:`E(t, r^{-1}, h) = E(h, r, t)`:
     with facts in both directions, replacing tails is replacing heads, too (Eq. 2). A negative is
