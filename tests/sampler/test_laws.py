@@ -9,11 +9,14 @@ from torch_geometric.testing import withCUDA
 from torch_imf import KGE, train
 from torch_imf import sampler as module
 from torch_imf.data import TripletIndex
+from torch_imf.data.index import both_sides
 from torch_imf.nn import Sampled
 from torch_imf.registry import class_names, resolve
 from torch_imf.sampler import CrossModalAttention, Sampler
 
 N, R, K = 12, 3, 4
+
+each = pytest.mark.parametrize("name", class_names("sampler"))
 
 
 def arguments(name):
@@ -27,13 +30,7 @@ def arguments(name):
 
 
 def facts(size, device=None):
-    triples = [torch.randint(high, (size,), device=device) for high in (N, R, N)]
-    head_index, rel_type, tail_index = triples
-    return (
-        torch.cat([head_index, tail_index]),
-        torch.cat([rel_type, rel_type + R]),
-        torch.cat([tail_index, head_index]),
-    )
+    return both_sides(*(torch.randint(high, (size,), device=device) for high in (N, R, N)), R)
 
 
 def build(name, index, num_negatives=K):
@@ -44,7 +41,7 @@ def build(name, index, num_negatives=K):
     )
 
 
-@pytest.mark.parametrize("name", class_names("sampler"))
+@each
 def test_name(name):
     index = TripletIndex(*facts(20))
     sampler = resolve(
@@ -58,7 +55,7 @@ def test_name(name):
 
 @withCUDA
 @pytest.mark.parametrize("filtered", [False, True])
-@pytest.mark.parametrize("name", class_names("sampler"))
+@each
 def test_negatives(name, filtered, device):
     head_index, rel_type, tail_index = triples = facts(20, device)
     index = TripletIndex(*triples) if filtered else None
@@ -66,10 +63,6 @@ def test_negatives(name, filtered, device):
     neg_index = torch.cat([sampler(*triples) for _ in range(200)], dim=1)
     assert neg_index.size() == (40, 200 * K) and neg_index.dtype == torch.long
     assert neg_index.device == tail_index.device and not neg_index.requires_grad
-    assert neg_index.min() >= -1 and neg_index.max() < N
-    assert not (neg_index == tail_index.unsqueeze(1)).any()
-    known = TripletIndex(*triples).contains(head_index[:, None], rel_type[:, None], neg_index)
-    assert known.any() != filtered
     # All that may be drawn are:
     for i in range(40):
         allowed = set(range(N)) - {int(tail_index[i])}
@@ -78,7 +71,7 @@ def test_negatives(name, filtered, device):
         assert set(neg_index[i].tolist()) - {-1} == allowed
 
 
-@pytest.mark.parametrize("name", class_names("sampler"))
+@each
 def test_same_seed_same_negatives(name):
     triples = facts(20)
     sampler = build(name, TripletIndex(*triples))
@@ -90,7 +83,7 @@ def test_same_seed_same_negatives(name):
     assert not torch.equal(*draws[0].split(K, dim=1))
 
 
-@pytest.mark.parametrize("name", class_names("sampler"))
+@each
 def test_small_batches(name):
     triples = facts(20)
     sampler = build(name, TripletIndex(*triples))
@@ -103,21 +96,7 @@ def test_small_batches(name):
     assert not (neg_index == triples[2].unsqueeze(1)).any()
 
 
-@pytest.mark.parametrize("name", class_names("sampler"))
-def test_more_negatives_than_entities(name):
-    triples = facts(20)
-    index = TripletIndex(*triples)
-    if name == "MMRNSSampler":
-        with pytest.raises(ValueError, match="Cannot draw 50 negatives without replacement"):
-            build(name, index, 50)
-        return
-    neg_index = build(name, index, 50)(*triples)
-    assert neg_index.size() == (40, 50)
-    known = index.contains(triples[0].unsqueeze(1), triples[1].unsqueeze(1), neg_index)
-    assert not known.any()
-
-
-@pytest.mark.parametrize("name", class_names("sampler"))
+@each
 def test_no_candidate_left(name):
     # Query (0, 0) has all answers but entity 5, and so has its fact that is not known. Query
     # (1, 0) has one answer.
@@ -152,7 +131,7 @@ def test_no_candidate_left(name):
     assert len(grads) == 2 and all(x.isfinite().all() and x.abs().sum() > 0 for x in grads)
 
 
-@pytest.mark.parametrize("name", class_names("sampler"))
+@each
 def test_training_by_single_facts(name):
     triples = facts(5)
     sampler = build(name, TripletIndex(*triples))
@@ -164,7 +143,7 @@ def test_training_by_single_facts(name):
     assert losses[-1] < losses[0]
 
 
-@pytest.mark.parametrize("name", class_names("sampler"))
+@each
 def test_bad_input(name):
     triples = facts(20)
     index = TripletIndex(*triples)
@@ -176,6 +155,11 @@ def test_bad_input(name):
     five = torch.arange(N + 1)
     with pytest.raises(ValueError, match=f"ids of {N + 1} entities"):
         build(name, TripletIndex(five, five % R, five))
+    if name == "MMRNSSampler":
+        with pytest.raises(ValueError, match="Cannot draw 50 negatives without replacement"):
+            build(name, index, 50)
+    else:  # More than there are entities.
+        assert build(name, index, 50)(*triples).size() == (40, 50)
     sampler = build(name, index)
     with pytest.raises(ValueError, match=r"one shape \[B\] .got \[5\], \[5\] and \[4\]"):
         sampler(five[:5], five[:5] % R, five[:4])

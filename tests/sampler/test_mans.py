@@ -6,20 +6,20 @@ from torch_imf.sampler import MANSSampler
 N = 9
 
 
-def batch(size=2000, num_negatives=3):
-    tail_index = torch.randint(N, (size,))
+@pytest.fixture
+def batch():
+    """Tails with three negatives each."""
+    tail_index = torch.randint(N, (2000,))
     zero = torch.zeros_like(tail_index)
-    sampler = MANSSampler(N, num_negatives=num_negatives)
-    return tail_index, sampler(zero, zero, tail_index)
+    return tail_index, MANSSampler(N, num_negatives=3)(zero, zero, tail_index)
 
 
-def test_mans_sampler():
+def test_mans_sampler(batch):
     sampler = MANSSampler(N, num_negatives=3, modalities=("visual", "text"), share=0.3)
     assert str(sampler) == (
         "MANSSampler(9, num_negatives=3, index=None, modalities=['visual', 'text'], warmup=0)"
     )
-    assert set(sampler.state_dict()) == {"share", "num_steps"}
-    tail_index, neg_index = batch()
+    tail_index, neg_index = batch
     tail = tail_index.unsqueeze(1).expand_as(neg_index)
     out = sampler.mix(tail_index, neg_index)
     assert list(out) == ["struct", "visual", "text"]
@@ -32,12 +32,16 @@ def test_mans_sampler():
         assert ((x == neg_index) | (x == tail)).all()
     assert torch.equal(changed["visual"] ^ changed["text"], is_mixed)
     assert abs(changed["visual"][is_mixed].float().mean() - 0.5) < 0.05
+    # What is no negative stays none:
+    mask = torch.rand(neg_index.size()) < 0.5
+    out = sampler.mix(tail_index, neg_index.masked_fill(mask, -1))
+    assert all(torch.equal(x == -1, mask) for x in out.values())
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0])
-def test_two_stages(share):
+def test_two_stages(batch, share):
     sampler = MANSSampler(N, share=share, warmup=2)
-    tail_index, neg_index = batch()
+    tail_index, neg_index = batch
     for step in range(4):
         out = sampler.mix(tail_index, neg_index)
         is_mixed = out["struct"] == tail_index.unsqueeze(1)
@@ -52,14 +56,15 @@ def test_two_stages(share):
     assert other.num_steps == 4 and other.share == share
 
 
-def test_missing_modalities_are_not_replaced():
+def test_missing_modalities_are_not_replaced(batch):
     mask = torch.arange(N) % 3 > 0
     sampler = MANSSampler(N, modalities=["visual", "text"], mask_dict={"visual": mask}, share=1.0)
-    tail_index, neg_index = batch()
+    tail_index, neg_index = batch
     out = sampler.mix(tail_index, neg_index)
     tail = tail_index.unsqueeze(1)
-    is_visual = (out["struct"] == tail) & (out["visual"] == neg_index)
-    is_text = (out["struct"] == tail) & (out["text"] == neg_index)
+    is_visual, is_text = (
+        (out["struct"] == tail) & (out[name] == neg_index) for name in ("visual", "text")
+    )
     both = mask[tail] & mask[neg_index]
     assert not is_visual[~both].any()
     assert abs(is_visual[both].float().mean() - 0.5) < 0.05
@@ -68,35 +73,29 @@ def test_missing_modalities_are_not_replaced():
     assert all(torch.equal(x[is_ordinary], neg_index[is_ordinary]) for x in out.values())
 
 
-def test_no_negative_stays_none():
-    sampler = MANSSampler(N, share=1.0)
-    tail_index, neg_index = batch()
-    mask = torch.rand(neg_index.size()) < 0.5
-    out = sampler.mix(tail_index, neg_index.masked_fill(mask, -1))
-    assert all(torch.equal(x == -1, mask) for x in out.values())
-
-
 def test_adapt():
-    sampler = MANSSampler(N, share=0.5)
+    sampler = MANSSampler(N)
     score, neg_score = torch.tensor([1.0, 2.0]), torch.tensor([[0.0, 1.0, 3.0], [1.0, 4.0, 2.0]])
     mask = torch.tensor([[True, True, False], [True, True, False]])
-    sampler.adapt(score, neg_score, mask)
-    assert sampler.share == torch.tensor((1 + 2) / (2 + 4))
-    sampler.adapt(score, neg_score - 10, mask)
-    assert sampler.share == torch.tensor(1 / 6)
-    sampler.adapt(score, neg_score, ~mask)
-    assert sampler.share == torch.tensor(3 / 4)
-    sampler.adapt(score, neg_score, mask & ~mask)
-    assert sampler.share == 0.5
+    for x, is_mixed, share in (
+        (neg_score, mask, (1 + 2) / (2 + 4)),
+        (neg_score - 10, mask, 1 / 6),
+        (neg_score, ~mask, 3 / 4),
+        (neg_score, mask & ~mask, 0.5),
+    ):
+        sampler.adapt(score, x, is_mixed)
+        assert sampler.share == torch.tensor(share)
 
 
 def test_bad_input():
-    for modalities in ([], ["struct", "visual"]):
-        with pytest.raises(ValueError, match="at least one other than 'struct'"):
-            MANSSampler(N, modalities=modalities)
-    for kwargs in ({"share": 1.1}, {"warmup": -1}):
-        with pytest.raises(ValueError, match="'share' needs to be in .0, 1. and 'warmup'"):
+    one, other = {"text": torch.ones(N).bool()}, {"visual": torch.ones(3).bool()}
+    for message, kwargs in (
+        ("at least one other than 'struct'", {"modalities": []}),
+        ("at least one other than 'struct'", {"modalities": ["struct", "visual"]}),
+        ("'share' needs to be in .0, 1. and 'warmup'", {"share": 1.1}),
+        ("'share' needs to be in .0, 1. and 'warmup'", {"warmup": -1}),
+        (r"masks of shape \[9\] of \['visual'\]", {"mask_dict": one}),
+        (r"masks of shape \[9\] of \['visual'\]", {"mask_dict": other}),
+    ):
+        with pytest.raises(ValueError, match=message):
             MANSSampler(N, **kwargs)
-    for mask_dict in ({"text": torch.ones(N).bool()}, {"visual": torch.ones(3).bool()}):
-        with pytest.raises(ValueError, match=r"masks of shape \[9\] of \['visual'\]"):
-            MANSSampler(N, mask_dict=mask_dict)

@@ -1,9 +1,9 @@
 from .base import Sampler as Sampler
-from .bernoulli import BernoulliSampler as BernoulliSampler
 from .kbgan import KBGANSampler as KBGANSampler
 from .mans import MANSSampler as MANSSampler
 from .mmrns import CrossModalAttention as CrossModalAttention
 from .mmrns import MMRNSSampler as MMRNSSampler
 from .mmrns import gumbel_top_k as gumbel_top_k
-from .shared import SharedSampler as SharedSampler
+from .uniform import BernoulliSampler as BernoulliSampler
+from .uniform import SharedSampler as SharedSampler
 from .uniform import UniformSampler as UniformSampler

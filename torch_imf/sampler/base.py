@@ -21,15 +21,13 @@ class Objective(NamedTuple):
 
 
 class Sampler(Recorded, torch.nn.Module):
-    r"""An abstract base class of samplers: they corrupt the tail of each fact
-    of a batch into :math:`K` negatives. The head of a fact is corrupted by
-    passing its inverse triple :math:`(t, r^{-1}, h)`.
+    r"""An abstract base class of samplers: they corrupt the tail of each fact of a batch into
+    :math:`K` negatives. The head of a fact is corrupted by passing its inverse triple
+    :math:`(t, r^{-1}, h)`.
 
-    A negative is neither the tail nor a known answer of its query, whatever
-    :math:`K` is: samplers that draw with replacement may repeat one, and where
-    none is left, as every other entity is a known answer, none is returned. An
-    entry of :obj:`-1` says that there is *no negative here*. It scores
-    nothing, so whoever scores negatives leaves such entries out:
+    A negative is neither the tail nor a known answer of its query, whatever :math:`K` is. Samplers
+    that draw with replacement may repeat one. An entry of :obj:`-1` is *no negative*, as where
+    every other entity is a known answer; whoever scores negatives leaves such entries out:
 
     .. code-block:: python
 
@@ -37,24 +35,22 @@ class Sampler(Recorded, torch.nn.Module):
         score = model.score(head_index, rel_type, neg_index.clamp(min=0))
         loss = F.softplus(score)[neg_index >= 0].mean()
 
-    All inputs are of shape :obj:`[B]` and on the device of the index (which
-    :obj:`to` does not move). Everything is drawn from PyTorch's global random
-    state of that device.
+    All inputs are of shape :obj:`[B]` and on the device of the index (which :obj:`to` does not
+    move). Everything is drawn from PyTorch's global random state of that device.
 
     A sub-class implements :meth:`forward`, and :meth:`objective` if it learns.
 
     Args:
         num_nodes (int): The number of entities.
-        index (TripletIndex, optional): The known facts, *i.e.*, the training
-            facts in both directions, none of which is returned as a negative.
-            If :obj:`None`, only the tail itself is ruled out (*unfiltered*).
-            (default: :obj:`None`)
-        num_negatives (int, optional): The number :math:`K` of negatives per
-            fact. (default: :obj:`1`)
+        index (TripletIndex, optional): The known facts, *i.e.*, the training facts in both
+            directions, none of which is returned as a negative. If :obj:`None`, only the tail
+            itself is ruled out (*unfiltered*). (default: :obj:`None`)
+        num_negatives (int, optional): The number :math:`K` of negatives per fact.
+            (default: :obj:`1`)
 
     Raises:
-        ValueError: If there are fewer than two entities or one negative, or
-            the index holds more entities.
+        ValueError: If there are fewer than two entities or one negative, or the index holds more
+            entities.
     """
 
     def __init__(
@@ -74,23 +70,18 @@ class Sampler(Recorded, torch.nn.Module):
         self.num_negatives = num_negatives
 
     def forward(self, head_index: Tensor, rel_type: Tensor, tail_index: Tensor) -> Tensor:
-        r"""Draws negatives :obj:`neg_index`, of shape :obj:`[B, K]`.
-
-        Raises:
-            ValueError: If a batch has a wrong shape.
-        """
+        r"""Draws negatives, of shape :obj:`[B, K]`."""
         raise NotImplementedError
 
     def objective(self, score: Score) -> Objective | None:
-        r"""What the sampler learns, if anything, called :obj:`"sampler"`; its
-        loss takes a batch :obj:`(head_index, rel_type, tail_index, ...)`. It is
-        one of the :obj:`objectives()` of a model whose loss holds the sampler,
-        and leaves the parameters of the model alone.
+        r"""What the sampler learns, if anything, called :obj:`"sampler"`: one of the
+        :obj:`objectives()` of a model whose loss holds it. Its loss takes a batch
+        :obj:`(head_index, rel_type, tail_index, ...)`, and leaves the parameters of the model
+        alone.
 
         Args:
-            score (Callable): The score of the model, called on
-                :obj:`head_index` and :obj:`rel_type` of shape :obj:`[B]` and
-                :obj:`key_index` of shape :obj:`[B, K]`, gives :obj:`[B, K]`.
+            score (Callable): The score of the model: of :obj:`head_index` and :obj:`rel_type`,
+                :obj:`[B]`, and :obj:`key_index`, :obj:`[B, K]`, gives :obj:`[B, K]`.
         """
         return None
 
@@ -102,9 +93,7 @@ class Sampler(Recorded, torch.nn.Module):
 
 
 def check_batch(head_index: Tensor, rel_type: Tensor, tail_index: Tensor) -> None:
-    r"""Raises a :class:`ValueError` if the facts of a batch are not of one
-    shape :obj:`[B]`.
-    """
+    r"""Raises a :class:`ValueError` if facts are not of one shape :obj:`[B]`."""
     size = head_index.size()
     if len(size) != 1 or rel_type.size() != size or tail_index.size() != size:
         raise ValueError(

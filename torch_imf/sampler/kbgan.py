@@ -9,31 +9,27 @@ from torch_imf.sampler.uniform import UniformSampler
 
 
 class KBGANSampler(Sampler):
-    r"""Lets a knowledge graph embedding model, the generator :math:`G`, choose
-    negatives that another one, the discriminator :math:`D`, finds hard, from
-    the `"KBGAN: Adversarial Learning for Knowledge Graph Embeddings"
-    <https://arxiv.org/abs/1711.04071>`_ paper. Among :math:`K^{\prime}`
+    r"""Lets a knowledge graph embedding model, the generator :math:`G`, choose negatives that
+    another one, the discriminator :math:`D`, finds hard, from the `"KBGAN: Adversarial Learning for
+    Knowledge Graph Embeddings" <https://arxiv.org/abs/1711.04071>`_ paper. Among :math:`K^{\prime}`
     candidates :math:`\mathcal{C}` of the :class:`UniformSampler`, it draws
 
     .. math::
         p_G(t^{\prime} \mid h, r) = \frac{\exp \psi_G(h, r, t^{\prime})}
         {\sum_{c \in \mathcal{C}} \exp \psi_G(h, r, c)}
 
-    The generator maximises the expected score :math:`\mathbb{E}_{t^{\prime}
-    \sim p_G} \, \psi_D(h, r, t^{\prime})` of its choices by the policy gradient
-    (REINFORCE) with a baseline :math:`b`:
+    The generator maximises the expected score :math:`\mathbb{E}_{t^{\prime} \sim p_G} \, \psi_D(h,
+    r, t^{\prime})` of its choices by the policy gradient (REINFORCE) with a baseline :math:`b`:
 
     .. math::
-        \nabla_G \, \mathbb{E} \left[ \psi_D \right] = \mathbb{E}_{t^{\prime}
-        \sim p_G} \left[ \left( \psi_D(h, r, t^{\prime}) - b \right) \nabla_G
-        \log p_G(t^{\prime} \mid h, r) \right]
+        \nabla_G \, \mathbb{E} \left[ \psi_D \right] = \mathbb{E}_{t^{\prime} \sim p_G} \left[
+        \left( \psi_D(h, r, t^{\prime}) - b \right) \nabla_G \log p_G(t^{\prime} \mid h, r) \right]
 
-    In the paper :math:`K = 1`, and :math:`b` is the mean reward of the last
-    epoch; here it is an exponential moving average, from zero. Negatives
-    are drawn with replacement, so :math:`K` may exceed :math:`K^{\prime}`.
+    In the paper :math:`K = 1`, and :math:`b` is the mean reward of the last epoch; here it is an
+    exponential moving average, from zero. Negatives are drawn with replacement, so :math:`K` may
+    exceed :math:`K^{\prime}`.
 
-    A model whose loss holds the sampler is the discriminator, and trains both
-    in turn; generator and baseline are part of its state dictionary:
+    A model whose loss holds the sampler is the discriminator, and trains both in turn:
 
     .. code-block:: python
 
@@ -44,22 +40,14 @@ class KBGANSampler(Sampler):
 
     Args:
         num_nodes (int): The number of entities.
-        generator (torch.nn.Module): The generator, already initialised or
-            pre-trained. If it has a method :obj:`score`, as the models of this
-            package, this is called on :obj:`head_index, rel_type` of shape
-            :obj:`[B]` and candidates of shape :obj:`[B, K']` and gives
-            :obj:`[B, K']`; otherwise it is called itself, on triples, as any
-            :class:`~torch_geometric.nn.kge.KGEModel` (whose relations need
-            to hold the inverse ones).
+        generator (torch.nn.Module): The generator, as it is initialised or pre-trained: a model of
+            this package, or any :class:`~torch_geometric.nn.kge.KGEModel` (whose relations need to
+            hold the inverse ones).
         index, num_negatives: See :class:`Sampler`.
-        num_candidates (int, optional): The number :math:`K^{\prime}` of
-            candidates per fact. (default: :obj:`20`)
-        momentum (float, optional): The share of the old baseline in the new
-            one. (default: :obj:`0.9`)
-
-    Raises:
-        ValueError: As :class:`Sampler`, or if :obj:`num_candidates` is not
-            positive or :obj:`momentum` not in :obj:`[0, 1]`.
+        num_candidates (int, optional): The number :math:`K^{\prime}` of candidates per fact.
+            (default: :obj:`20`)
+        momentum (float, optional): The share of the old baseline in the new one, in :obj:`[0, 1]`.
+            (default: :obj:`0.9`)
     """
 
     baseline: Tensor
@@ -74,8 +62,6 @@ class KBGANSampler(Sampler):
         momentum: float = 0.9,
     ) -> None:
         super().__init__(num_nodes, index, num_negatives)
-        if num_candidates < 1:
-            raise ValueError(f"'num_candidates' needs to be positive (got {num_candidates})")
         if not 0 <= momentum <= 1:
             raise ValueError(f"'momentum' needs to be in [0, 1] (got {momentum})")
         self.num_candidates = num_candidates
@@ -97,9 +83,8 @@ class KBGANSampler(Sampler):
     def sample(
         self, head_index: Tensor, rel_type: Tensor, tail_index: Tensor
     ) -> tuple[Tensor, Tensor]:
-        r"""Draws negatives as :meth:`forward`, and returns the logarithm of
-        their probability among the candidates too, with its gradient: zero
-        where there is no negative. Both are of shape :obj:`[B, K]`.
+        r"""Draws negatives, and returns the logarithms of their probabilities, with gradients, too:
+        zero where there is no negative, :obj:`[B, K]` both.
         """
         key_index = self.candidates(head_index, rel_type, tail_index)  # [B, K']
         score = self._score(head_index, rel_type, key_index.clamp(min=0))
@@ -110,31 +95,18 @@ class KBGANSampler(Sampler):
         return key_index.gather(1, slot), log_prob.gather(1, slot)
 
     def loss(self, log_prob: Tensor, reward: Tensor) -> Tensor:
-        r"""The loss of the generator, whose gradient is minus the policy
-        gradient, averaged over negatives. Updates the baseline.
-
-        Args:
-            log_prob (torch.Tensor): The second output of :meth:`sample`.
-            reward (torch.Tensor): The score of its first output by the
-                discriminator, of the same shape.
-
-        Raises:
-            ValueError: If shapes differ.
+        r"""The loss of the generator for the log-probabilities of :meth:`sample` and their scores
+        by the discriminator, averaged: minus the policy gradient is its gradient. Updates the
+        baseline.
         """
-        if log_prob.size() != reward.size():
-            raise ValueError(
-                f"'log_prob' and 'reward' need to have the same shape (got "
-                f"{list(log_prob.size())} and {list(reward.size())})"
-            )
         reward = reward.detach()
         loss = -((reward - self.baseline) * log_prob).mean()
         self.baseline.lerp_(reward.mean().to(self.baseline.dtype), 1 - self.momentum)
         return loss
 
     def objective(self, score: Score) -> Objective | None:
-        r"""The generator's parameters and loss, which draws negatives of its
-        own and calls :obj:`score`, of the discriminator, without gradients, or
-        :obj:`None` for a frozen generator.
+        r"""The parameters of the generator, unless it is frozen, and its loss, which draws
+        negatives of its own.
         """
 
         def sampler_loss(

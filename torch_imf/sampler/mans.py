@@ -8,15 +8,13 @@ from torch_imf.sampler.uniform import UniformSampler
 
 
 class MANSSampler(UniformSampler):
-    r"""Corrupts an entity as a whole, or one of its modalities only, to align
-    modalities with structure, after the `"Modality-Aware Negative Sampling for
-    Multi-modal Knowledge Graph Embedding" <https://arxiv.org/abs/2304.11618>`_
-    paper (MANS).
+    r"""Corrupts an entity as a whole, or one of its modalities only, to align modalities with
+    structure, after the `"Modality-Aware Negative Sampling for Multi-modal Knowledge Graph
+    Embedding" <https://arxiv.org/abs/2304.11618>`_ paper (MANS).
 
-    It draws the :obj:`neg_index` :math:`t^{\prime}` of a
-    :class:`UniformSampler`. Given these, or those of any other sampler,
-    :meth:`mix` tells which entity each view of a negative is taken from. With
-    :math:`t = (t_s, t_v)` of structure and, *e.g.*, an image, it is
+    It draws the :obj:`neg_index` :math:`t^{\prime}` of a :class:`UniformSampler`. Given these, or
+    those of any other sampler, :meth:`mix` tells which entity each view of a negative is taken
+    from. With :math:`t = (t_s, t_v)` of structure and, *e.g.*, an image, it is
 
     .. math::
         \begin{cases}
@@ -25,24 +23,20 @@ class MANSSampler(UniformSampler):
         (t^{\prime}_s, t^{\prime}_v) & \text{otherwise (an ordinary negative)}
         \end{cases}
 
-    Of several modalities, one drawn with equal probability is replaced. The
-    schedule of :math:`\beta` gives the variants of the paper:
+    Of several modalities, one drawn with equal probability is replaced. The schedule of
+    :math:`\beta` gives the variants of the paper:
 
     - *visual* (MANS-V): :obj:`share=1`.
-    - *two-stage* (MANS-T): :obj:`share=0, warmup=M`: modality negatives in the
-      first :math:`M` steps, ordinary ones ever after.
+    - *two-stage* (MANS-T): :obj:`share=0, warmup=M`: modality negatives in the first :math:`M`
+      steps, ordinary ones ever after.
     - *hybrid* (MANS-H): :obj:`share=beta`.
     - *adaptive* (MANS-A): :obj:`adaptive=True`, :meth:`adapt` in each step.
 
-    A step is a call of :meth:`mix` in training mode. Their number and
-    :math:`\beta` are part of the state dictionary; a model that holds the
-    sampler resumes with them.
-
-    Models of joint embeddings, such as :class:`~torch_imf.nn.AdaMF` and
-    :class:`~torch_imf.nn.IKRL`, mix in their loss. Modalities that are not to
-    be replaced stay with the structure. To a model without modalities, this is
-    the :class:`UniformSampler`. The rule of :meth:`adapt` is ours, as are
-    independent draws of each negative, rather than a fixed number per batch.
+    A step is a call of :meth:`mix` in training mode. Models of joint embeddings, such as
+    :class:`~torch_imf.nn.AdaMF` and :class:`~torch_imf.nn.IKRL`, mix in their loss; to others, this
+    is the :class:`UniformSampler`. Modalities that are not to be replaced stay with the structure.
+    The rule of :meth:`adapt` is ours, as are independent draws of each negative, rather than a
+    fixed number per batch.
 
     .. code-block:: python
 
@@ -51,24 +45,19 @@ class MANSSampler(UniformSampler):
 
     Args:
         num_nodes, index, num_negatives: See :class:`Sampler`.
-        modalities (list[str], optional): The modalities to replace.
-            (default: :obj:`("visual",)`)
-        mask_dict (dict[str, torch.Tensor], optional): Which entities have the
-            modality, of shape :obj:`[N]` each. Where the tail or its
-            replacement lacks it, the negative is an ordinary one.
-            (default: :obj:`None`)
-        share (float, optional): The probability :math:`\beta` of a modality
-            negative. (default: :obj:`0.5`)
-        warmup (int, optional): The number of first steps in which all
-            negatives are modality negatives. (default: :obj:`0`)
-        adaptive (bool, optional): If set to :obj:`True`, a model adapts
-            :math:`\beta` in each step. (default: :obj:`False`)
+        modalities (list[str], optional): The modalities to replace. (default: :obj:`("visual",)`)
+        mask_dict (dict[str, torch.Tensor], optional): Which entities have the modality, of shape
+            :obj:`[N]` each. Where the tail or its replacement lacks it, the negative is an ordinary
+            one. (default: :obj:`None`)
+        share (float, optional): The probability :math:`\beta` of a modality negative.
+            (default: :obj:`0.5`)
+        warmup (int, optional): The number of first steps in which all negatives are modality
+            negatives. (default: :obj:`0`)
+        adaptive (bool, optional): Whether a model adapts :math:`\beta` in each step.
+            (default: :obj:`False`)
 
     Raises:
-        ValueError: As :class:`Sampler`, or if there are no
-            modalities, one is :obj:`"struct"`, masks are of other modalities
-            or shapes, :obj:`share` is not in :obj:`[0, 1]`, or :obj:`warmup`
-            is negative.
+        ValueError: As :class:`Sampler`, or if an argument is invalid.
     """
 
     mask: Tensor
@@ -111,18 +100,13 @@ class MANSSampler(UniformSampler):
         self.register_buffer("num_steps", torch.tensor(0))
 
     def mix(self, tail_index: Tensor, neg_index: Tensor) -> dict[str, Tensor]:
-        r"""Tells which entity each view of a negative is taken from.
+        r"""Tells which entity :obj:`"struct"` and each modality of a negative are taken from, of
+        shape :obj:`[B, K]` each. A modality negative is one whose :obj:`"struct"` is the tail.
 
         Args:
             tail_index (torch.Tensor): The tail indices, of shape :obj:`[B]`.
-            neg_index (torch.Tensor): The entities to replace them or their
-                modalities by, of shape :obj:`[B, K]`. An entry of :obj:`-1`
-                remains one in every view.
-
-        Returns:
-            The entities of :obj:`"struct"` and of each modality, of shape
-            :obj:`[B, K]` each. A modality negative is one whose
-            :obj:`"struct"` is the tail.
+            neg_index (torch.Tensor): The entities to replace them or their modalities by, of shape
+                :obj:`[B, K]`, or :obj:`-1`, which stays.
         """
         share = self.share.masked_fill(self.num_steps < self.warmup, 1.0)
         self.num_steps += int(self.training)
@@ -138,21 +122,18 @@ class MANSSampler(UniformSampler):
 
     @torch.no_grad()
     def adapt(self, score: Tensor, neg_score: Tensor, mask: Tensor) -> None:
-        r"""Sets :math:`\beta` to the share of modality negatives that are not
-        yet told from their facts, so that there are many of them until
-        modalities are aligned, and few from then on:
+        r"""Sets :math:`\beta` to the share of modality negatives that are not yet told from their
+        facts, so that there are many of them until modalities are aligned, and few from then on:
 
         .. math::
             \beta = \frac{1 + | \{ (i, k) \in \mathcal{M} : \psi_{ik} \geq
             \psi_i \} |}{2 + | \mathcal{M} |}
 
         Args:
-            score (torch.Tensor): The scores :math:`\psi_i` of facts, of shape
-                :obj:`[B]`.
-            neg_score (torch.Tensor): The scores :math:`\psi_{ik}` of their
-                negatives, of shape :obj:`[B, K]`.
-            mask (torch.Tensor): Which are modality negatives
-                :math:`\mathcal{M}`, of shape :obj:`[B, K]`.
+            score (torch.Tensor): The scores of facts, of shape :obj:`[B]`.
+            neg_score (torch.Tensor): Those of their negatives, :obj:`[B, K]`.
+            mask (torch.Tensor): Which of them are modality negatives :math:`\mathcal{M}`, of shape
+                :obj:`[B, K]`.
         """
         wrong = mask & (neg_score >= score.unsqueeze(1))
         self.share.copy_((1 + wrong.sum()) / (2 + mask.sum()))

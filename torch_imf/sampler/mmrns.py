@@ -11,37 +11,25 @@ LOW = -1e9
 
 
 class CrossModalAttention(torch.nn.Module):
-    r"""The relation-guided attention of the modalities of an entity :math:`t`
-    over those of candidates :math:`c`, each over each:
+    r"""The relation-guided attention of the modalities of an entity :math:`t` over those of
+    candidates :math:`c`, each over each:
 
     .. math::
-        s_r(t, c) = \frac{1}{\tau} \sum_{p, q} \beta_{pq}(\mathbf{g}_r) \,
-        \cos \left( (\mathbf{1} + \mathbf{g}_r) \odot \mathbf{W}_p
-        \mathbf{x}_t^p, \, \mathbf{U}_q \mathbf{x}_c^q \right), \qquad
-        \beta(\mathbf{g}_r) = \underset{p, q}{\mathrm{softmax}} \left(
-        \mathbf{A} \, \mathbf{g}_r \right)
+        s_r(t, c) = \frac{1}{\tau} \sum_{p, q} \beta_{pq}(\mathbf{g}_r) \, \cos \left( (\mathbf{1} +
+        \mathbf{g}_r) \odot \mathbf{W}_p \mathbf{x}_t^p, \, \mathbf{U}_q \mathbf{x}_c^q \right),
+        \qquad \beta(\mathbf{g}_r) = \underset{p, q}{\mathrm{softmax}} \left( \mathbf{A} \,
+        \mathbf{g}_r \right)
 
-    It is the product of a query, what :math:`(r, t)` look for in each
-    modality of a candidate, and a key, so all candidates of a batch are
-    encoded once.
+    It is the product of a query and a key, so candidates are encoded once.
 
     Args:
         num_relations (int): The number of base relations.
-        x_dict (dict[str, torch.Tensor]): The features of all entities per
-            modality, of shape :obj:`[N, D_k]` each. They stay frozen, and are
-            no part of the state dictionary.
-        mask_dict (dict[str, torch.Tensor], optional): Which entities have the
-            modality, of shape :obj:`[N]` each. A missing one adds nothing.
-            (default: :obj:`None`)
-        hidden_channels (int, optional): Size of the common space.
-            (default: :obj:`64`)
-        temperature (float, optional): The temperature :math:`\tau`.
-            (default: :obj:`0.1`)
-
-    Raises:
-        ValueError: If a size or the temperature is not positive, there is no
-            modality, or features or masks are of different entities or wrong
-            shapes.
+        x_dict (dict[str, torch.Tensor]): The features of all entities per modality, of shape
+            :obj:`[N, D_k]` each. They stay frozen, and are no part of the state dictionary.
+        mask_dict (dict[str, torch.Tensor], optional): Which entities have the modality, of shape
+            :obj:`[N]` each. A missing one adds nothing. (default: :obj:`None`)
+        hidden_channels (int, optional): Size of the common space. (default: :obj:`64`)
+        temperature (float, optional): The temperature :math:`\tau`. (default: :obj:`0.1`)
     """
 
     def __init__(
@@ -53,11 +41,8 @@ class CrossModalAttention(torch.nn.Module):
         temperature: float = 0.1,
     ) -> None:
         super().__init__()
-        if min(num_relations, hidden_channels, temperature) <= 0:
-            raise ValueError(
-                f"'num_relations', 'hidden_channels' and 'temperature' need to be positive (got "
-                f"{num_relations}, {hidden_channels} and {temperature})"
-            )
+        if temperature <= 0:
+            raise ValueError(f"'temperature' needs to be positive (got {temperature})")
         mask_dict = {} if mask_dict is None else mask_dict
         sizes = [list(x.size()) for x in (*x_dict.values(), *mask_dict.values())]
         if (
@@ -96,15 +81,13 @@ class CrossModalAttention(torch.nn.Module):
                 torch.nn.init.xavier_uniform_(module.weight)
 
     def forward(self, rel_type: Tensor, tail_index: Tensor, key_index: Tensor) -> Tensor:
-        r"""Scores shared candidates, of shape :obj:`[M]`, for each of
-        :obj:`[B]` entities, giving :obj:`[B, M]`.
+        r"""Scores shared candidates, of shape :obj:`[M]`, for each of :obj:`[B]` entities, giving
+        :obj:`[B, M]`.
         """
         return self.query(rel_type, tail_index) @ self.key(key_index).t()
 
     def query(self, rel_type: Tensor, tail_index: Tensor) -> Tensor:
-        r"""What each entity looks for under a relation, of shape
-        :obj:`[B, Q]`.
-        """
+        r"""What each entity looks for under a relation, of shape :obj:`[B, Q]`."""
         rel = self.rel_emb(rel_type)
         x = self._project(self.query_lins, tail_index)  # [B, P, C]
         x = F.normalize(x * (1 + rel).unsqueeze(1), dim=-1)
@@ -128,48 +111,39 @@ class CrossModalAttention(torch.nn.Module):
 
 
 class MMRNSSampler(Sampler):
-    r"""Corrupts tails into entities whose modalities look alike under the
-    relation, after the `"Relation-enhanced Negative Sampling for Multimodal
-    Knowledge Graph Completion" <https://doi.org/10.1145/3503161.3548388>`_
-    paper (MMRNS). Known answers :math:`\mathcal{A}(h, r)` are masked, and
-    :math:`K` candidates are drawn without replacement, the first with
+    r"""Corrupts tails into entities whose modalities look alike under the relation, after the
+    `"Relation-enhanced Negative Sampling for Multimodal Knowledge Graph Completion"
+    <https://doi.org/10.1145/3503161.3548388>`_ paper (MMRNS). Known answers
+    :math:`\mathcal{A}(h, r)` are masked, and :math:`K` candidates are drawn without replacement,
+    the first with
 
     .. math::
         p(t^{\prime} \mid h, r, t) = \frac{\exp s_r(t, t^{\prime})}{\sum_{c
         \notin \mathcal{A}(h, r) \cup \{ t \}} \exp s_r(t, c)}
 
-    where :math:`s_r` is the :class:`CrossModalAttention` of the tail over
-    candidates. A Gumbel top-:math:`K` draws them and lets gradients through
-    (:meth:`sample`). The contrastive loss (:meth:`loss`) draws together the
-    answers of a query and parts them from entities that are none. It is what
-    trains the attention beside a model whose loss holds the sampler
-    (:meth:`objective`).
+    where :math:`s_r` is the :class:`CrossModalAttention` of the tail over candidates
+    (:meth:`gumbel_top_k`). Rows end with entries of :obj:`-1` where the candidates of a batch hold
+    fewer that are no known answers. What trains the attention beside a model whose loss holds the
+    sampler is the contrastive :meth:`loss`; :meth:`sample` lets gradients of other losses through.
 
     .. note::
-        The paper attends over several regions of an image and sentences of a
-        text; here a modality is one vector per entity. The equations are
-        ours, of the parts that the paper names: a knowledge-guided cross-modal
-        attention, a contrastive semantic sampler and a masked Gumbel-softmax.
+        The paper attends over several regions of an image and sentences of a text; here a modality
+        is one vector per entity. The equations are ours, of the parts that the paper names: a
+        knowledge-guided cross-modal attention, a contrastive semantic sampler and a masked
+        Gumbel-softmax.
 
     Args:
         num_nodes (int): The number of entities.
         attention (CrossModalAttention): The attention over candidates.
         index, num_negatives: See :class:`Sampler`.
-        num_candidates (int, optional): How many entities, drawn anew without
-            replacement and shared by the batch, to choose from. If
-            :obj:`None`, all of them. (default: :obj:`None`)
-        temperature (float, optional): The temperature of the relaxed draw of
-            which gradients are taken. (default: :obj:`1.`)
-
-    Rows end with entries of :obj:`-1` where the candidates of a batch hold
-    fewer than :math:`K` that are no known answers.
+        num_candidates (int, optional): How many entities, drawn anew without replacement and shared
+            by the batch, to choose from, by default all of them. (default: :obj:`None`)
+        temperature (float, optional): The temperature of the relaxed draw of which gradients are
+            taken. (default: :obj:`1.`)
 
     Raises:
-        ValueError: As :class:`Sampler`, or if :obj:`num_negatives` is larger
-            than the number of candidates, or than that of the entities that are
-            no answer of some known query: so many cannot be drawn without
-            replacement. Also if there are more candidates than entities,
-            :obj:`temperature` is not positive, or features are of other entities.
+        ValueError: As :class:`Sampler`, if an argument is invalid, or if there are not
+            :obj:`num_negatives` to draw without replacement.
     """
 
     def __init__(
@@ -182,22 +156,16 @@ class MMRNSSampler(Sampler):
         temperature: float = 1.0,
     ) -> None:
         super().__init__(num_nodes, index, num_negatives)
-        num_candidates = num_nodes if num_candidates is None else num_candidates
+        num_candidates = min(num_candidates or num_nodes, num_nodes)
         if temperature <= 0:
             raise ValueError(f"'temperature' needs to be positive (got {temperature})")
-        if num_candidates > num_nodes:
-            raise ValueError(
-                f"'num_candidates' needs to be at most {num_nodes}, the number of entities (got "
-                f"{num_candidates})"
-            )
         if attention.num_nodes != num_nodes:
             raise ValueError(
                 f"The attention holds features of {attention.num_nodes} entities (expected "
                 f"{num_nodes})"
             )
         num_known = 1 if index is None or len(index) == 0 else int(index.ptr.diff().max())
-        most = min(num_candidates, num_nodes - num_known)
-        if num_negatives > most:
+        if num_negatives > min(num_candidates, num_nodes - num_known):
             raise ValueError(
                 f"Cannot draw {num_negatives} negatives without replacement: there are "
                 f"{num_candidates} candidates, and {num_nodes - num_known} entities that are no "
@@ -218,12 +186,9 @@ class MMRNSSampler(Sampler):
     def sample(
         self, head_index: Tensor, rel_type: Tensor, tail_index: Tensor
     ) -> tuple[Tensor, Tensor]:
-        r"""Draws negatives as :meth:`forward`, and returns their weights too:
-        one in value (zero where there is no negative), with the gradient of
-        the relaxed draw of :meth:`gumbel_top_k` (*straight-through*). A loss
-        that multiplies the term of each negative by its weight trains the
-        attention, towards negatives that lower this loss. Both are of shape
-        :obj:`[B, K]`.
+        r"""Draws negatives, and returns their weights (:meth:`gumbel_top_k`) too, zero where there
+        is no negative, of shape :obj:`[B, K]` both. A loss that multiplies the term of each
+        negative by its weight trains the attention towards negatives that lower it.
         """
         logits, key_index, mask = self._logits(head_index, rel_type, tail_index)
         slot, weight = gumbel_top_k(logits, self.num_negatives, self.temperature, mask)
@@ -233,15 +198,13 @@ class MMRNSSampler(Sampler):
     def loss(
         self, head_index: Tensor, rel_type: Tensor, tail_index: Tensor, *others: Tensor
     ) -> Tensor:
-        r"""The contrastive loss of a batch of facts, of shape :obj:`[B]` each:
+        r"""The contrastive loss of a batch of facts:
 
         .. math::
             \mathcal{L} = - \log \frac{\exp s_r(t, t^{+})}{\exp s_r(t, t^{+}) +
             \sum_{c \notin \mathcal{A}(h, r) \cup \{ t \}} \exp s_r(t, c)}
 
-        with a known answer :math:`t^{+}` of the query :math:`(h, r)` drawn
-        with equal probability: the tail itself if it is the only one, whose
-        modalities are then aligned with each other.
+        with a known answer :math:`t^{+}` of the query :math:`(h, r)` drawn with equal probability.
         """
         logits, _, mask = self._logits(head_index, rel_type, tail_index)
         query = self.attention.query(rel_type, tail_index)
@@ -251,16 +214,14 @@ class MMRNSSampler(Sampler):
         return F.cross_entropy(score, torch.zeros_like(tail_index))
 
     def objective(self, score: Score | None = None) -> Objective | None:
-        r"""The attention's parameters and the contrastive loss, to which scores
-        of the model do not matter, or :obj:`None` for a frozen attention.
-        """
+        r"""The parameters of the attention, unless it is frozen, and :meth:`loss`."""
         params = [p for p in self.parameters() if p.requires_grad]
         return Objective("sampler", params, self.loss) if params else None
 
     def _logits(
         self, head_index: Tensor, rel_type: Tensor, tail_index: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        # Shared candidates, their attention, and which are known answers.
+        r"""The attention over shared candidates, these, and which are known answers."""
         check_batch(head_index, rel_type, tail_index)
         size, device = self.num_candidates, tail_index.device
         key_index = torch.randperm(self.num_nodes, device=device)[:size]
@@ -276,7 +237,7 @@ class MMRNSSampler(Sampler):
         return logits.float(), key_index, mask[:, :size]
 
     def _answer(self, head_index: Tensor, rel_type: Tensor, tail_index: Tensor) -> Tensor:
-        # A known answer of each query, or the given tail where there is none.
+        r"""A known answer of each query, or the given tail where there is none."""
         draw = torch.randint(2**62, tail_index.size(), device=tail_index.device)
         if self.index is None or len(self.index) == 0:
             return tail_index
@@ -295,33 +256,30 @@ class MMRNSSampler(Sampler):
 def gumbel_top_k(
     logits: Tensor, k: int, temperature: float = 1.0, mask: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    r"""Draws :math:`K` of :math:`N` candidates without replacement, with
-    probabilities :math:`\mathrm{softmax}(\ell)` renormalised after each draw,
-    as those of largest perturbed logits :math:`\alpha_c = \ell_c + g_c` with
-    :math:`g_c \sim \mathrm{Gumbel}(0, 1)`, from the `"Stochastic Beams and
-    Where to Find Them" <https://arxiv.org/abs/1903.06059>`_ paper.
+    r"""Draws :math:`K` of :math:`N` candidates without replacement, with probabilities
+    :math:`\mathrm{softmax}(\ell)` renormalised after each draw, as those of largest perturbed
+    logits :math:`\alpha_c = \ell_c + g_c` with :math:`g_c \sim \mathrm{Gumbel}(0, 1)`, from the
+    `"Stochastic Beams and Where to Find Them" <https://arxiv.org/abs/1903.06059>`_ paper.
 
-    Each drawn candidate has a weight of one, whose gradient is that of a
-    relaxed draw (*straight-through*), the sum of the Gumbel-softmaxes of the
-    single draws, each without the candidates drawn before it:
+    Each drawn candidate has a weight of one, whose gradient is that of a relaxed draw
+    (*straight-through*), the sum of the Gumbel-softmaxes of the single draws, each without the
+    candidates drawn before it:
 
     .. math::
         z_c = \sum_{i=1}^{\min(K, \mathrm{rank}(c))} \frac{\exp(\alpha_c /
         \tau)}{\sum_{j : \mathrm{rank}(j) \geq i} \exp(\alpha_j / \tau)}
 
-    The draws are sorted by :math:`\alpha`, so that all sums are cumulative ones.
-
     Args:
         logits (torch.Tensor): The logits, of shape :obj:`[*, N]`.
         k (int): The number :math:`K \leq N` of draws.
-        temperature (float, optional): The temperature :math:`\tau` of the
-            relaxed draw. (default: :obj:`1.`)
-        mask (torch.Tensor, optional): Candidates to draw only after all
-            others, of the shape of :obj:`logits`. (default: :obj:`None`)
+        temperature (float, optional): The temperature :math:`\tau` of the relaxed draw.
+            (default: :obj:`1.`)
+        mask (torch.Tensor, optional): Candidates to draw only after all others, of the shape of
+            :obj:`logits`. (default: :obj:`None`)
 
     Returns:
-        The positions of the draws in their order, and their weights, of shape
-        :obj:`[*, K]` each. Weights of masked candidates have no meaning.
+        The positions of the draws, and their weights, of shape :obj:`[*, K]` each. Weights of
+        masked candidates have no meaning.
     """
     noise = -torch.empty_like(logits).exponential_().log()
     value = (logits + noise) / temperature

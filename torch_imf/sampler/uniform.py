@@ -1,26 +1,24 @@
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from torch_imf.data import TripletIndex
+from torch_imf.data.index import sort_distinct
 from torch_imf.sampler.base import Sampler, check_batch
 
 
 class UniformSampler(Sampler):
-    r"""Corrupts the tail of each fact into entities drawn with equal
-    probability, as in Eq. (2) of the `"IMF: Interactive Multimodal Fusion
-    Model for Link Prediction" <https://arxiv.org/abs/2303.10816>`_ paper, but
-    never into a known answer:
+    r"""Corrupts the tail of each fact into entities drawn with equal probability, as in Eq. (2) of
+    the `"IMF: Interactive Multimodal Fusion Model for Link Prediction"
+    <https://arxiv.org/abs/2303.10816>`_ paper, but never into a known answer:
 
     .. math::
         t^{\prime} \in \mathcal{E} \setminus \left( \{ t \} \cup \{ t^{\star} :
         (h, r, t^{\star}) \in \mathcal{T} \} \right)
 
-    They are drawn with replacement. Nothing is drawn twice to get there: with
-    :math:`m` known answers, one of the :math:`|\mathcal{E}| - m` ranks among
-    all other entities is drawn and then looked up, whatever :math:`m` is. Where
-    every other entity is a known answer, there is no negative.
-
-    The arguments are those of :class:`Sampler`.
+    They are drawn with replacement, and none in vain: with :math:`m` known answers, one of the
+    :math:`|\mathcal{E}| - m` ranks among all others is drawn and looked up. The arguments are those
+    of :class:`Sampler`.
     """
 
     def __init__(
@@ -55,7 +53,102 @@ class UniformSampler(Sampler):
         return neg_index.where(high > 0, -1)
 
     def _unknown(self, rank: Tensor, pos: Tensor, found: Tensor) -> Tensor:
-        # The unknown tail of each query that has so many others below it.
+        r"""The unknown tail of each query that has so many others below it."""
         pos = pos.unsqueeze(1)
         below = torch.searchsorted(self.rank_key, pos * self.num_nodes + rank, right=True)
         return rank + (below - self.index.ptr[pos]) * found.unsqueeze(1)  # type: ignore[union-attr]
+
+
+class BernoulliSampler(UniformSampler):
+    r"""Corrupts the head of a fact or its tail, whichever is less likely to give another fact, as
+    the `"Knowledge Graph Embedding by Translating on Hyperplanes"
+    <https://doi.org/10.1609/aaai.v28i1.8870>`_ paper (TransH) does to reduce false negatives:
+
+    .. math::
+        P(\text{corrupt the head}) = \frac{\mathrm{tph}_r}{\mathrm{tph}_r + \mathrm{hpt}_r}, \qquad
+        P(\text{corrupt the tail}) = \frac{\mathrm{hpt}_r}{\mathrm{tph}_r + \mathrm{hpt}_r}
+
+    with the average number :math:`\mathrm{tph}_r` of tails per head and :math:`\mathrm{hpt}_r` of
+    heads per tail among the facts of the index.
+
+    Each direction of a fact tosses its own coins: an entry holds a negative of the
+    :class:`UniformSampler` with the probability above, and :obj:`-1` otherwise. As that of
+    :math:`r^{-1}` is the complement of that of :math:`r`, a fact has :math:`K` negatives over both
+    directions on average.
+
+    The arguments are those of :class:`Sampler`, with an index: what averages are taken over. A
+    relation without facts has the probability :math:`1/2`.
+    """
+
+    def __init__(self, num_nodes: int, index: TripletIndex, num_negatives: int = 1) -> None:
+        super().__init__(num_nodes, index, num_negatives)
+        if index is None:
+            raise ValueError("BernoulliSampler needs an 'index' of the training facts (got None)")
+        self.prob = tail_probability(index)
+
+    def forward(self, head_index: Tensor, rel_type: Tensor, tail_index: Tensor) -> Tensor:
+        neg_index = super().forward(head_index, rel_type, tail_index)
+        prob = self.prob[rel_type.clamp(max=self.prob.numel() - 1)]
+        is_drawn = torch.rand(neg_index.size(), device=neg_index.device) < prob.unsqueeze(1)
+        return neg_index.where(is_drawn, -1)
+
+
+class SharedSampler(Sampler):
+    r"""Corrupts the tails of a whole chunk of facts into the same entities, as in the
+    `"PyTorch-BigGraph: A Large-scale Graph Embedding System" <https://arxiv.org/abs/1903.12287>`_
+    and `"DGL-KE: Training Knowledge Graph Embeddings at Scale" <https://arxiv.org/abs/2004.08532>`_
+    papers:
+
+    .. math::
+        t^{\prime}_{c, 1}, \ldots, t^{\prime}_{c, K} \sim \mathcal{U}(\mathcal{E}) \qquad \text{for
+        each chunk } c = \lfloor i / C \rfloor \text{ of } C \text{ facts}
+
+    A chunk needs :math:`K` keys rather than :math:`C \cdot K`, and its scores are one matrix
+    product. Negatives are drawn with replacement from all entities: one that is the tail or another
+    known answer of some fact is masked for that fact (:obj:`-1`), which leaves it fewer than
+    :math:`K`.
+
+    Args:
+        num_nodes, index, num_negatives: See :class:`Sampler`.
+        chunk_size (int, optional): The number :math:`C` of facts that share their negatives.
+            (default: :obj:`128`)
+    """
+
+    def __init__(
+        self,
+        num_nodes: int,
+        index: TripletIndex | None = None,
+        num_negatives: int = 1,
+        chunk_size: int = 128,
+    ) -> None:
+        super().__init__(num_nodes, index, num_negatives)
+        if chunk_size < 1:
+            raise ValueError(f"'chunk_size' needs to be positive (got {chunk_size})")
+        self.chunk_size = chunk_size
+
+    def forward(self, head_index: Tensor, rel_type: Tensor, tail_index: Tensor) -> Tensor:
+        check_batch(head_index, rel_type, tail_index)
+        size = -(-tail_index.numel() // self.chunk_size), self.num_negatives
+        neg_index = torch.randint(self.num_nodes, size, device=tail_index.device)
+        neg_index = neg_index.repeat_interleave(self.chunk_size, dim=0)[: tail_index.numel()]
+        mask = neg_index == tail_index.unsqueeze(1)
+        if self.index is not None:
+            mask |= self.index.contains(head_index.unsqueeze(1), rel_type.unsqueeze(1), neg_index)
+        return neg_index.masked_fill(mask, -1)
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, chunk_size={self.chunk_size}"
+
+
+def tail_probability(index: TripletIndex) -> Tensor:
+    r"""The probability to corrupt the tail under each relation, and under any beyond the index in
+    the last entry, of shape :obj:`[R + 1]`.
+    """
+    rel_type = index.queries()[1]
+    num_heads = torch.bincount(rel_type, minlength=index.num_relations)
+    rel_type = rel_type.repeat_interleave(index.ptr.diff()[: rel_type.numel()])
+    key = sort_distinct(rel_type.mul_(index.num_nodes).add_(index.tail_index))
+    num_tails = torch.bincount(key // index.num_nodes, minlength=index.num_relations)
+    # With E facts, tph = E / num_heads and hpt = E / num_tails:
+    prob = num_heads / (num_heads + num_tails)
+    return F.pad(prob.nan_to_num(0.5), (0, 1), value=0.5)

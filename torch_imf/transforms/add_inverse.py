@@ -8,17 +8,14 @@ from torch_imf.data.graph import MASKS, check_range, has_inverse
 
 @functional_transform("add_inverse")
 class AddInverse(BaseTransform):
-    r"""Adds the inverse triple :math:`(t, r + |\mathcal{R}|, h)` of every
-    triple :math:`(h, r, t)` (functional name: :obj:`add_inverse`), so that
-    predicting heads becomes predicting tails.
+    r"""Adds the inverse triple :math:`(t, r + |\mathcal{R}|, h)` of every triple :math:`(h, r, t)`
+    (functional name: :obj:`add_inverse`), so that predicting heads becomes predicting tails.
 
-    Split masks and other attributes called :obj:`edge_*` are repeated: an
-    inverse is in the split of its triple. :obj:`data.num_relations` keeps counting
-    base relations.
+    Split masks and other attributes called :obj:`edge_*` are repeated: an inverse is in the split
+    of its triple. :obj:`data.num_relations` keeps counting base relations.
 
     Raises:
-        ValueError: If the graph already holds inverse triples, or relations
-            out of range.
+        ValueError: If the graph already holds inverse triples, or relations out of range.
     """
 
     def forward(self, data: Data) -> Data:

@@ -6,9 +6,9 @@ from torch_geometric.transforms import BaseTransform
 
 @functional_transform("drop_modality")
 class DropModality(BaseTransform):
-    r"""Takes a modality away from a random share of the entities that have it
-    (functional name: :obj:`drop_modality`), as in missing-modality
-    experiments: their mask becomes :obj:`False`, their features zero.
+    r"""Takes a modality away from a random share of the entities that have it (functional name:
+    :obj:`drop_modality`), as in missing-modality experiments: their mask becomes :obj:`False`,
+    their features zero.
 
     Args:
         name (str): The modality, *e.g.*, :obj:`"visual"`.
@@ -16,8 +16,7 @@ class DropModality(BaseTransform):
         seed (int, optional): The seed of the draw. (default: :obj:`0`)
 
     Raises:
-        ValueError: If the ratio is outside :obj:`[0, 1]` or the graph does
-            not hold the modality.
+        ValueError: If the ratio is outside :obj:`[0, 1]` or the graph does not hold the modality.
     """
 
     def __init__(self, name: str, ratio: float, seed: int = 0) -> None:

@@ -3,7 +3,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from torch_imf.nn.functional import linear_bce_loss, linear_ce, linear_ce_loss
+from torch_imf.nn.functional import dura_loss, linear, linear_bce_loss, linear_ce_loss
 
 
 def naive_bce(query, key, pos_index, label_smoothing=0.0, bias=None):
@@ -26,7 +26,13 @@ def naive_ce(query, key, pos_index, weight=None):
 both = pytest.mark.parametrize(
     "loss_fn, naive", [(linear_bce_loss, naive_bce), (linear_ce_loss, naive_ce)]
 )
-kept = pytest.mark.parametrize("max_kept", [0, linear_ce.MAX_KEPT])  # Computes again, or keeps.
+chunked = pytest.mark.parametrize("chunk_size", [None, 1, 7, 23, 100])
+
+
+@pytest.fixture(params=[0, linear.MAX_KEPT])
+def kept(request, monkeypatch):
+    """What the second visit needs is computed again, or kept."""
+    monkeypatch.setattr(linear, "MAX_KEPT", request.param)
 
 
 def random_input(dtype=torch.double, B=5, N=23, C=8):
@@ -36,36 +42,36 @@ def random_input(dtype=torch.double, B=5, N=23, C=8):
     return query, key, pos_index
 
 
-def check_equal(out, expected, inputs):
-    assert torch.allclose(out, expected)
+def check_equal(out, expected, inputs, **kwargs):
+    assert torch.allclose(out, expected, **kwargs)
     # An upstream factor shows that the saved gradient is scaled by it:
     grads = torch.autograd.grad(3 * out, inputs)
     for grad, other in zip(grads, torch.autograd.grad(3 * expected, inputs), strict=True):
-        assert torch.allclose(grad, other)
+        assert torch.allclose(grad, other, **kwargs)
 
 
-@pytest.mark.parametrize("chunk_size", [None, 1, 7, 23, 100])
+@chunked
 @pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("bias", [None, -3.0])
 def test_bce_equals_naive(chunk_size, label_smoothing, bias):
     query, key, pos_index = random_input()
     inputs = [query, key]
     if bias is not None:
-        bias = torch.tensor(bias, dtype=torch.double, requires_grad=True)
+        bias = torch.tensor([bias], dtype=torch.double, requires_grad=True)
         inputs.append(bias)
     args = (query, key, pos_index, label_smoothing, bias)
-    expected = naive_bce(*args)
-    check_equal(linear_bce_loss(*args, chunk_size), expected, inputs)
-    with torch.no_grad():
-        out = linear_bce_loss(*args, chunk_size)
-    assert not out.requires_grad and torch.allclose(out, expected)
+    check_equal(linear_bce_loss(*args, chunk_size), naive_bce(*args), inputs)
+    args = (query.detach(), key.detach(), *args[2:])
+    out, expected = linear_bce_loss(*args, chunk_size), naive_bce(*args)
+    if bias is None:
+        assert not out.requires_grad and torch.allclose(out, expected)
+    else:
+        check_equal(out, expected, bias)
 
 
-@pytest.mark.parametrize("chunk_size", [None, 1, 7, 23, 100])
+@chunked
 @pytest.mark.parametrize("weight", [None, torch.tensor([0.5, 3.0, 0.0, 1.0, 2.0])])
-@kept
-def test_ce_equals_naive(monkeypatch, chunk_size, weight, max_kept):
-    monkeypatch.setattr(linear_ce, "MAX_KEPT", max_kept)
+def test_ce_equals_naive(kept, chunk_size, weight):
     query, key, pos_index = random_input()
     args = (query, key, pos_index, weight)
     expected = naive_ce(*args)
@@ -76,9 +82,7 @@ def test_ce_equals_naive(monkeypatch, chunk_size, weight, max_kept):
 
 
 @both
-@kept
-def test_low_precision(monkeypatch, loss_fn, naive, max_kept):
-    monkeypatch.setattr(linear_ce, "MAX_KEPT", max_kept)
+def test_low_precision(kept, loss_fn, naive):
     query, key, _ = random_input(torch.float, B=64, N=500, C=32)
     pos_index = torch.stack([torch.arange(64), torch.randint(500, (64,))])
     truth = naive(query.double(), key.double(), pos_index)
@@ -103,14 +107,6 @@ def test_frozen_inputs(loss_fn, naive, trained):
     check_equal(loss_fn(*inputs, pos_index), naive(*inputs, pos_index), inputs[trained])
 
 
-@pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
-def test_bce_of_a_bias_alone(label_smoothing):
-    query, key, pos_index = random_input()
-    bias = torch.tensor([-2.0], dtype=torch.double, requires_grad=True)
-    args = (query.detach(), key.detach(), pos_index, label_smoothing, bias)
-    check_equal(linear_bce_loss(*args), naive_bce(*args), bias)
-
-
 @both
 def test_errors(loss_fn, naive):
     query, key, pos_index = random_input()
@@ -118,40 +114,42 @@ def test_errors(loss_fn, naive):
         loss_fn(query, key, pos_index, chunk_size=0)
     with pytest.raises(ValueError, match=r"needs queries and candidates \(got 0 and 23\)"):
         loss_fn(query[:0], key, pos_index[:, :0])
+    # It can be differentiated once, neither twice in a row nor again:
     (grad,) = torch.autograd.grad(loss_fn(query, key, pos_index), query, create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable|does not require grad"):
         grad.sum().backward()
+    loss = loss_fn(query, key, pos_index)
+    loss.backward(retain_graph=True)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
 
 
-def test_ce_over_facts():
+def test_means_over_facts():
     # Weighed by the number of their positives, queries give the mean over facts:
-    query, key = torch.randn(5, 8), torch.randn(23, 8)
-    row, col = pos_index = (torch.rand(5, 23) < 0.3).nonzero().t()
-    out = linear_ce_loss(query, key, pos_index, torch.bincount(row, minlength=5))
-    assert torch.allclose(out, F.cross_entropy((query @ key.t())[row], col))
-    with pytest.raises(ValueError, match="one number for each of 5 queries"):
-        linear_ce_loss(query, key, pos_index, torch.ones(4))
+    query, key, (row, col) = random_input()
+    args = (query, key, torch.stack([row, col]), torch.bincount(row, minlength=5))
+    check_equal(linear_ce_loss(*args), F.cross_entropy((query @ key.t())[row], col), [query, key])
+    expected = (query[row].square().sum(-1) + key[col].square().sum(-1)).mean()
+    check_equal(dura_loss(*args), expected, [query, key])
+
+    means = [query[i].square().sum() + key[col[row == i]].square().sum(-1).mean() for i in range(4)]
+    assert torch.allclose(dura_loss(*args[:3]), torch.stack(means).sum() / 5)
+    with torch.autocast("cpu", torch.bfloat16):
+        out = dura_loss(query.bfloat16(), key.bfloat16(), *args[2:])
+    assert out.dtype == torch.float and torch.allclose(out.double(), expected, rtol=1e-2)
 
 
 def test_ce_of_large_scores():
     # No power overflows, whichever chunk the largest score of a query is in:
     query = torch.tensor([[300.0, 1.0], [-300.0, 1.0]], requires_grad=True)
     key = torch.randn(40, 2, requires_grad=True)
-    pos_index = torch.tensor([[0, 1], [3, 30]])
-    out, expected = (
-        linear_ce_loss(query, key, pos_index, chunk_size=8),
-        naive_ce(query, key, pos_index),
-    )
-    assert out.item() == pytest.approx(expected.item(), rel=1e-5)
-    grads = torch.autograd.grad(out, [query, key])
-    for x, y in zip(grads, torch.autograd.grad(expected, [query, key]), strict=True):
-        assert torch.allclose(x, y, atol=1e-4)
+    args = (query, key, torch.tensor([[0, 1], [3, 30]]))
+    out, expected = linear_ce_loss(*args, chunk_size=8), naive_ce(*args)
+    check_equal(out, expected.float(), [query, key], rtol=1e-5, atol=1e-4)
 
 
-@kept
-def test_ce_of_confident_queries_in_low_precision(monkeypatch, max_kept):
+def test_ce_of_confident_queries_in_low_precision(kept):
     # Where the positive has nearly all of the mass, gradients nearly cancel: no rounding is left.
-    monkeypatch.setattr(linear_ce, "MAX_KEPT", max_kept)
     key = torch.randn(200, 16, requires_grad=True)
     query = (1.2 * key[:32].detach()).requires_grad_()
     pos_index = torch.arange(32).repeat(2, 1)

@@ -5,29 +5,20 @@ import torch.nn.functional as F
 from torch_imf.nn import ConvE
 
 
-def random_scorer():
-    scorer = ConvE(12, height=2, num_filters=5)
+def test_conve_equals_the_pipeline_of_the_paper():
+    scorer = ConvE(12, height=2, num_filters=5).eval()
+    assert str(scorer) == "ConvE(12, height=2, num_filters=5)"
     for norm in scorer.norms:
         for x in (norm.running_mean, norm.bias.data):
             torch.nn.init.normal_(x)
         for x in (norm.running_var, norm.weight.data):
             torch.nn.init.uniform_(x, 0.5, 2.0)
-    return scorer
-
-
-def normalize(x, norm):
-    return F.batch_norm(x, norm.running_mean, norm.running_var, norm.weight, norm.bias)
-
-
-def test_conve_equals_the_pipeline_of_the_paper():
-    scorer = random_scorer().eval()
-    assert str(scorer) == "ConvE(12, height=2, num_filters=5)"
     head, rel, tail = torch.randn(6, 12), torch.randn(6, 12), torch.randn(7, 12)
     image = torch.stack([head, rel], dim=1).view(6, 1, 4, 6)  # Head on top of relation.
-    x = F.conv2d(normalize(image, scorer.norms[0]), scorer.conv.weight)
+    x = F.conv2d(scorer.norms[0](image), scorer.conv.weight)
     assert x.size() == (6, 5, 2, 4)
-    x = normalize(x, scorer.norms[1]).clamp(min=0).view(6, -1) @ scorer.lin.weight.t()
-    x = normalize(x, scorer.norms[2]).clamp(min=0)
+    x = scorer.norms[1](x).clamp(min=0).view(6, -1) @ scorer.lin.weight.t()
+    x = scorer.norms[2](x).clamp(min=0)
     expected = x @ tail[:, :-1].t() + tail[:, -1]
 
     score = scorer.similarity(scorer.query(head, rel), scorer.key(tail))
@@ -61,13 +52,11 @@ def test_conve_with_a_map_of_one_pixel():
 def test_conve_errors():
     with pytest.raises(ValueError, match="'rel_channels' to be 8"):
         ConvE(8, 4)
-    with pytest.raises(ValueError, match=r"\(got 3\). For 20 .* choose one of \[2, 4, 5\]"):
+    with pytest.raises(ValueError, match=r"'height' 3 .* \(choose a height of \[2, 4, 5\]"):
         ConvE(20, height=3)
-    with pytest.raises(ValueError, match=r"\(got 1\). For 8 .* choose one of \[2\]"):
+    with pytest.raises(ValueError, match=r"'height' 1 .* \(choose a height of \[2\]"):
         ConvE(8, height=1)
-    with pytest.raises(ValueError, match="No image of 7 'channels' .* would do is 8"):
+    with pytest.raises(ValueError, match=r"image of 7 'channels' .* \[\], or other channels"):
         ConvE(7)
-    with pytest.raises(ValueError, match="'num_filters' and 'kernel_size' need to be positive"):
-        ConvE(8, num_filters=0)
     with pytest.raises(ValueError, match="dropout probability has to be between 0 and 1"):
         ConvE(8, input_dropout=-0.1)

@@ -11,38 +11,29 @@ def contrastive_loss(
     mask_dict: dict[str, Tensor] | None = None,
     pairs: Sequence[tuple[str, str]] | None = None,
 ) -> Tensor:
-    r"""The contrastive loss between the modalities of the `"IMF: Interactive
-    Multimodal Fusion Model for Link Prediction"
-    <https://arxiv.org/abs/2303.10816>`_ paper (Eq. 6), averaged over the
+    r"""The contrastive loss between the modalities of the `"IMF: Interactive Multimodal Fusion
+    Model for Link Prediction" <https://arxiv.org/abs/2303.10816>`_ paper (Eq. 6), averaged over the
     :math:`N` entities:
 
     .. math::
-        \mathcal{L}_{CL} = \frac{1}{N} \sum_{i=1}^N \frac{1}{|\mathcal{M}| N}
-        \sum_{(p, q) \in \mathcal{M}} \sum_{j=1}^N d(e_i^p, e_i^q) -
-        d(e_i^p, e_j^q) + 2, \qquad
-        d(u, v) = - \frac{u^{\top} v}{\|u\| \|v\|}
+        \mathcal{L}_{CL} = \frac{1}{N} \sum_{i=1}^N \frac{1}{|\mathcal{M}| N} \sum_{(p, q) \in
+        \mathcal{M}} \sum_{j=1}^N d(e_i^p, e_i^q) - d(e_i^p, e_j^q) + 2, \qquad d(u, v) = -
+        \frac{u^{\top} v}{\|u\| \|v\|}
 
-    with all pairs of modalities as :math:`\mathcal{M}`, or those given. As the loss is linear
-    in the similarities, their sum over all :math:`N^2` pairs is the product of
-    two sums, and the cost is :math:`O(N d)`:
-
-    .. math::
-        \frac{1}{|\mathcal{M}|} \sum_{(p, q)} 2 - \frac{1}{N} \sum_i
-        \hat{u}_i^p \cdot \hat{u}_i^q + \frac{1}{N^2} \Big( \sum_i \hat{u}_i^p
-        \Big) \cdot \Big( \sum_j \hat{u}_j^q \Big)
+    with all pairs of modalities as :math:`\mathcal{M}`, or those given. The loss is linear in the
+    similarities, so that their sum over all :math:`N^2` pairs is a product of two sums, and the
+    cost is :math:`O(N d)`.
 
     Args:
-        x_dict (dict[str, torch.Tensor]): The latent representations of the
-            same entities per modality, of shape :obj:`[N, C]` each.
-        mask_dict (dict[str, torch.Tensor], optional): Which entities have the
-            modality, of shape :obj:`[N]` each. A pair counts the entities that
-            have both. (default: :obj:`None`)
-        pairs (list[tuple[str, str]], optional): The pairs to compare,
-            *e.g.*, :obj:`[("struct", "text")]`. If :obj:`None`, all of them.
-            (default: :obj:`None`)
+        x_dict (dict[str, torch.Tensor]): The latent representations of the same entities per
+            modality, of shape :obj:`[N, C]` each.
+        mask_dict (dict[str, torch.Tensor], optional): Which entities have the modality, of shape
+            :obj:`[N]` each. A pair counts the entities that have both. (default: :obj:`None`)
+        pairs (list[tuple[str, str]], optional): The pairs to compare, *e.g.*,
+            :obj:`[("struct", "text")]`, by default all of them. (default: :obj:`None`)
 
     Returns:
-        A scalar in :obj:`[0, 4]`; zero if there are no two modalities.
+        A scalar, at least zero; zero if there are no two modalities.
 
     Raises:
         ValueError: If there are no modalities, or a pair is no two of them.
@@ -63,27 +54,21 @@ def info_nce_loss(
     temperature: float = 0.1,
     pairs: Sequence[tuple[str, str]] | None = None,
 ) -> Tensor:
-    r"""The InfoNCE loss between modalities, from the `"Representation Learning
-    with Contrastive Predictive Coding" <https://arxiv.org/abs/1807.03748>`_
-    paper, symmetric in each pair:
+    r"""The InfoNCE loss between modalities, from the `"Representation Learning with Contrastive
+    Predictive Coding" <https://arxiv.org/abs/1807.03748>`_ paper, symmetric in each pair:
 
     .. math::
-        \mathcal{L}_{pq} = - \frac{1}{N} \sum_{i=1}^N \log \frac{\exp(
-        \hat{u}_i^p \cdot \hat{u}_i^q / \tau)}{\sum_{j=1}^N \exp(\hat{u}_i^p
-        \cdot \hat{u}_j^q / \tau)}
+        \mathcal{L}_{pq} = - \frac{1}{N} \sum_{i=1}^N \log \frac{\exp( \hat{u}_i^p \cdot \hat{u}_i^q
+        / \tau)}{\sum_{j=1}^N \exp(\hat{u}_i^p \cdot \hat{u}_j^q / \tau)}
 
-    Unlike Eq. 6 of IMF (:meth:`contrastive_loss`), it pushes hardest on the
-    negatives that are closest. It needs :math:`O(N^2)` memory.
+    Unlike Eq. 6 of IMF (:meth:`contrastive_loss`), it pushes hardest on the negatives that are
+    closest. It needs :math:`O(N^2)` memory.
 
     Args:
-        x_dict (dict[str, torch.Tensor]): See :meth:`contrastive_loss`.
+        x_dict (dict[str, torch.Tensor]): See :meth:`contrastive_loss`, as for what is returned.
         mask_dict (dict[str, torch.Tensor], optional): Likewise.
-        temperature (float, optional): The temperature :math:`\tau`, positive.
-            (default: :obj:`0.1`)
+        temperature (float, optional): The temperature :math:`\tau`, positive. (default: :obj:`0.1`)
         pairs (list[tuple[str, str]], optional): See :meth:`contrastive_loss`.
-
-    Returns:
-        A scalar, at least zero; zero if there are no two modalities.
     """
     if temperature <= 0:
         raise ValueError(f"'temperature' needs to be positive (got {temperature})")
@@ -111,7 +96,7 @@ def _pairs(
     mask_dict: dict[str, Tensor] | None,
     pairs: Sequence[tuple[str, str]] | None,
 ) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
-    # The unit vectors of each pair of modalities, and which entities have both.
+    r"""The unit vectors of each pair of modalities, and which entities have both."""
     if len(x_dict) == 0:
         raise ValueError("A contrastive loss needs the representations of a modality")
     check_pairs("pairs", pairs or [], list(x_dict))

@@ -11,9 +11,9 @@ def grouped_mm(x: Tensor, matrix: Tensor, group: Tensor) -> Tensor:
 
         (x.unsqueeze(1) @ matrix[group]).squeeze(1)
 
-    without a matrix for each row: the rows of a group are multiplied at once,
-    and groups of about the same size together. It is fastest if groups are in
-    the order of their sizes (:meth:`group_by_size`).
+    without a matrix for each row: the rows of a group are multiplied at once, and groups of about
+    the same size together. It is fastest if groups are in the order of their sizes
+    (:meth:`group_by_size`).
 
     Args:
         x (torch.Tensor): The rows, of shape :obj:`[B, C]`.
@@ -46,9 +46,7 @@ def grouped_mm(x: Tensor, matrix: Tensor, group: Tensor) -> Tensor:
 
 
 def group_by_size(index: Tensor) -> tuple[Tensor, Tensor]:
-    r"""Returns the distinct values of a vector, rarest first, and which of them
-    each element is.
-    """
+    r"""Returns the distinct values of a vector, rarest first, and which of them each element is."""
     value, group, count = index.unique(return_inverse=True, return_counts=True)
     order = count.argsort(stable=True)
     return value[order], order.argsort()[group]

@@ -1,10 +1,10 @@
-from .base import DistanceScorer as DistanceScorer
 from .base import Scorer as Scorer
-from .complex import ComplEx as ComplEx
-from .contextual import ContextualRelationalScorer as ContextualRelationalScorer
+from .bilinear import ComplEx as ComplEx
+from .bilinear import DistMult as DistMult
 from .conve import ConvE as ConvE
+from .core_tensor import ContextualRelationalScorer as ContextualRelationalScorer
+from .core_tensor import TuckER as TuckER
 from .cross_modal import CrossModal as CrossModal
-from .distmult import DistMult as DistMult
-from .rotate import RotatE as RotatE
-from .transe import TransE as TransE
-from .tucker import TuckER as TuckER
+from .distance import DistanceScorer as DistanceScorer
+from .distance import RotatE as RotatE
+from .distance import TransE as TransE

@@ -3,29 +3,23 @@ from typing import ClassVar
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 from torch_imf.registry import Recorded
 
-#: The size of the largest difference of queries and keys to hold at once, in numbers.
-MAX_PAIRS = 2**23
-#: The same without gradients on a CPU, where each is visited several times: in its cache.
-MAX_CACHED_PAIRS = 2**19
-
 
 class Scorer(Recorded, torch.nn.Module):
-    r"""An abstract base class of scoring functions: everything known about
-    :math:`(h, r)` is a *query*, everything about :math:`t` is a *key*, and the
-    score :math:`\psi(h, r, t)` is their similarity (higher is more likely).
+    r"""An abstract base class of scoring functions: everything known about :math:`(h, r)` is a
+    *query*, everything about :math:`t` is a *key*, and the score :math:`\psi(h, r, t)` is their
+    similarity (higher is more likely).
 
-    Triple-wise, 1-N and 1-K scores all come from the same three methods. A
-    sub-class implements :meth:`query`, and, where they differ from the
-    defaults, :meth:`key`, :meth:`similarity` and :meth:`invert`.
+    Triple-wise, 1-N and 1-K scores all come from the same three methods. A sub-class implements
+    :meth:`query`, and, where they differ from the defaults, :meth:`key`, :meth:`similarity` and
+    :meth:`invert`.
 
     Args:
         channels (int): Size of entity embeddings.
-        rel_channels (int, optional): Size of relation embeddings. If
-            :obj:`None`, it is :obj:`channels`. (default: :obj:`None`)
+        rel_channels (int, optional): Size of relation embeddings, by default :obj:`channels`.
+            (default: :obj:`None`)
     """
 
     #: Whether :meth:`similarity` is the plain product of query and key (plus :obj:`logit_bias`),
@@ -56,23 +50,11 @@ class Scorer(Recorded, torch.nn.Module):
         r"""Resets all learnable parameters of the module."""
 
     def reset_relations(self, weight: Tensor) -> None:
-        r"""Initialises a table of relation embeddings, of shape
-        :obj:`[R, rel_channels]`, in place.
-        """
+        r"""Initialises relation embeddings, of shape :obj:`[R, rel_channels]`, in place."""
         torch.nn.init.xavier_normal_(weight)
 
     def forward(self, head: Tensor, rel: Tensor, tail: Tensor) -> Tensor:
-        r"""Scores triples.
-
-        Args:
-            head (torch.Tensor): The head embeddings, of shape :obj:`[B, C]`.
-            rel (torch.Tensor): The relation embeddings, of shape
-                :obj:`[B, C_r]`.
-            tail (torch.Tensor): The tail embeddings, of shape :obj:`[B, C]`.
-
-        Returns:
-            The scores, of shape :obj:`[B]`.
-        """
+        r"""Scores triples: :obj:`[B, C], [B, C_r], [B, C] -> [B]`."""
         return self.similarity(self.query(head, rel), self.key(tail).unsqueeze(1)).squeeze(1)
 
     def query(self, head: Tensor, rel: Tensor) -> Tensor:
@@ -80,9 +62,9 @@ class Scorer(Recorded, torch.nn.Module):
         raise NotImplementedError
 
     def grouped_query(self, head: Tensor, rel: Tensor, group: Tensor) -> Tensor:
-        r"""Encodes queries that share relations: :obj:`rel` holds the distinct
-        ones, of shape :obj:`[G, C_r]`, and :obj:`group` says which one each
-        query has, of shape :obj:`[B]`. It is :obj:`query(head, rel[group])`.
+        r"""Encodes queries that share relations: :obj:`rel` holds the distinct ones, of shape
+        :obj:`[G, C_r]`, and :obj:`group` says which one each query has, of shape :obj:`[B]`. It is
+        :obj:`query(head, rel[group])`.
         """
         return self.query(head, F.embedding(group, rel))
 
@@ -91,16 +73,15 @@ class Scorer(Recorded, torch.nn.Module):
         return tail
 
     def similarity(self, query: Tensor, key: Tensor) -> Tensor:
-        r"""Scores queries :obj:`[B, Q]` against shared keys :obj:`[N, Q]`,
-        giving :obj:`[B, N]`, or each against its own keys :obj:`[B, K, Q]`,
-        giving :obj:`[B, K]`.
+        r"""Scores queries :obj:`[B, Q]` against shared keys :obj:`[N, Q]`, giving :obj:`[B, N]`, or
+        each against its own keys :obj:`[B, K, Q]`, giving :obj:`[B, K]`.
         """
         score = query @ key.t() if key.dim() == 2 else (query.unsqueeze(1) @ key.mT).squeeze(1)
         return score if self.logit_bias is None else score + self.logit_bias
 
     def invert(self, rel: Tensor) -> Tensor:
-        r"""Returns the embedding of the inverse relation, where there is one
-        with :math:`\psi(h, r, t) = \psi(t, r^{-1}, h)`.
+        r"""Returns the embedding of the inverse relation, where there is one with
+        :math:`\psi(h, r, t) = \psi(t, r^{-1}, h)`.
 
         Raises:
             NotImplementedError: If the scorer ties no inverses.
@@ -109,41 +90,3 @@ class Scorer(Recorded, torch.nn.Module):
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}({self.channels})"
-
-
-class DistanceScorer(Scorer):
-    r"""An abstract base class of scorers with :math:`\psi(h, r, t) = \gamma -
-    \mathrm{dist}(q, k)`, where the margin :math:`\gamma` is the score of a
-    perfect match. The other arguments are those of :class:`Scorer`.
-    """
-
-    aliases: ClassVar[dict] = {}
-
-    dot_product = False
-
-    def __init__(self, channels: int, rel_channels: int | None = None, margin: float = 6.0) -> None:
-        super().__init__(channels, rel_channels)
-        self.margin = margin
-
-    def distance(self, query: Tensor, key: Tensor) -> Tensor:
-        r"""The distance along the last dimension of :obj:`[B, 1, Q]` and
-        :obj:`[B | 1, K, Q]`, of shape :obj:`[B, K]`.
-        """
-        raise NotImplementedError
-
-    def similarity(self, query: Tensor, key: Tensor) -> Tensor:
-        if key.dim() == 3:
-            return self.margin - self.distance(query.unsqueeze(1), key)
-        # The difference of all pairs is [B, N, Q]: visit keys in chunks, and recompute them in
-        # the backward pass.
-        in_cache = query.device.type == "cpu" and not torch.is_grad_enabled()
-        max_pairs = MAX_CACHED_PAIRS if in_cache else MAX_PAIRS
-        chunk_size = max(1, max_pairs // max(query.numel(), 1))
-        out = []
-        for chunk in key.split(chunk_size):
-            args = (query.unsqueeze(1), chunk.unsqueeze(0))
-            if torch.is_grad_enabled() and chunk_size < key.size(0):
-                out.append(checkpoint(self.distance, *args, use_reentrant=False))
-            else:
-                out.append(self.distance(*args))
-        return self.margin - torch.cat(out, dim=1)

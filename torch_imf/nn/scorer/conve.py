@@ -1,4 +1,3 @@
-import itertools
 from typing import Any
 
 import torch
@@ -6,44 +5,35 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from torch_imf.nn.scorer.base import Scorer
-from torch_imf.nn.scorer.contextual import batch_norm
+from torch_imf.nn.scorer.core_tensor import batch_norm
 
 
 class ConvE(Scorer):
-    r"""The ConvE scorer from the `"Convolutional 2D Knowledge Graph
-    Embeddings" <https://arxiv.org/abs/1707.01476>`_ paper (Eq. 1), a
-    convolution over head and relation, reshaped to images
-    :math:`\overline{\mathbf{e}}_h, \overline{\mathbf{e}}_r` and stacked:
+    r"""The ConvE scorer from the `"Convolutional 2D Knowledge Graph Embeddings"
+    <https://arxiv.org/abs/1707.01476>`_ paper (Eq. 1), a convolution over head and relation,
+    reshaped to images :math:`\overline{\mathbf{e}}_h, \overline{\mathbf{e}}_r` and stacked:
 
     .. math::
         \psi(h, r, t) = \mathrm{ReLU} \big( \mathrm{vec} ( \mathrm{ReLU} (
         [ \overline{\mathbf{e}}_h \, \Vert \, \overline{\mathbf{e}}_r ] *
         \boldsymbol{\omega} )) \, \mathbf{W} \big)^{\top} \mathbf{e}_t + b_t
 
-    with batch normalisation and dropout. The bias :math:`b_t` of a tail is the
-    last channel of its embedding, so :math:`\mathbf{W}` leads to the other
-    :math:`C - 1` channels.
+    with batch normalisation and dropout. The bias :math:`b_t` of a tail is the last channel of its
+    embedding, so :math:`\mathbf{W}` leads to the other :math:`C - 1` channels.
 
     Args:
         channels (int): Size :math:`C` of entity and relation embeddings.
-        height (int, optional): The height of the image of an embedding, a
-            divisor of :obj:`channels`. If :obj:`None`, the one that makes it
-            closest to a square, no higher than wide, and that
-            :obj:`kernel_size` allows. (default: :obj:`None`)
-        num_filters (int, optional): Number of convolution filters.
-            (default: :obj:`32`)
-        kernel_size (int, optional): Height and width of a filter.
-            (default: :obj:`3`)
-        input_dropout (float, optional): Dropout probability of the stacked
-            images. (default: :obj:`0.2`)
-        feature_dropout (float, optional): Dropout probability of whole feature
-            maps. (default: :obj:`0.2`)
-        hidden_dropout (float, optional): Dropout probability of the projected
-            features. (default: :obj:`0.3`)
+        height (int, optional): The height of the image of an embedding, a divisor of
+            :obj:`channels`. If :obj:`None`, the largest that is no larger than the width.
+            (default: :obj:`None`)
+        num_filters (int, optional): Number of filters. (default: :obj:`32`)
+        kernel_size (int, optional): Height and width of a filter. (default: :obj:`3`)
+        input_dropout (float, optional): Dropout of the stacked images. (default: :obj:`0.2`)
+        feature_dropout (float, optional): Dropout of whole feature maps. (default: :obj:`0.2`)
+        hidden_dropout (float, optional): Dropout of the projected features. (default: :obj:`0.3`)
 
     Raises:
-        ValueError: If embeddings cannot be reshaped to images that hold the
-            kernel, or an argument is invalid.
+        ValueError: If embeddings cannot be reshaped to images that hold the kernel.
     """
 
     same_channels = True
@@ -60,12 +50,7 @@ class ConvE(Scorer):
         hidden_dropout: float = 0.3,
     ) -> None:
         super().__init__(channels, rel_channels)
-        if min(num_filters, kernel_size) < 1:
-            raise ValueError(
-                f"'num_filters' and 'kernel_size' need to be positive "
-                f"(got {num_filters} and {kernel_size})"
-            )
-        self.height = _check_height(height, channels, kernel_size)
+        self.height = _choose_height(height, channels, kernel_size)
         self.num_filters = num_filters
         self.input_dropout = torch.nn.Dropout(input_dropout)
         self.feature_dropout = torch.nn.Dropout2d(feature_dropout)
@@ -101,26 +86,15 @@ class ConvE(Scorer):
         )
 
 
-def _heights(channels: int, kernel_size: int) -> list[int]:
-    # The heights of an image of so many pixels at which two of them, stacked, hold the kernel.
+def _choose_height(height: int | None, channels: int, kernel_size: int) -> int:
+    r"""An image of so many pixels such that two of them, stacked, hold the kernel."""
     heights = range(-(-kernel_size // 2), channels // kernel_size + 1)
-    return [height for height in heights if channels % height == 0]
-
-
-def _check_height(height: int | None, channels: int, kernel_size: int) -> int:
-    choices = _heights(channels, kernel_size)
-    if len(choices) == 0:
-        sizes = itertools.count(channels + 1)
-        size = next(size for size in sizes if _heights(size, kernel_size))
-        raise ValueError(
-            f"No image of {channels} 'channels' holds a kernel of size {kernel_size}: the next "
-            f"number of channels that would do is {size}"
-        )
-    if height is None:
+    choices = [height for height in heights if channels % height == 0]
+    if height is None and len(choices) > 0:
         return max(height for height in choices if height**2 <= channels)
-    if height not in choices:
+    if height is None or height not in choices:
         raise ValueError(
-            f"Invalid 'height' argument (got {height}). For {channels} 'channels' and a kernel of "
-            f"size {kernel_size}, choose one of {choices}"
+            f"No image of {channels} 'channels' and 'height' {height} holds a kernel of size "
+            f"{kernel_size} (choose a height of {choices}, or other channels)"
         )
     return height

@@ -8,23 +8,21 @@ from torch_imf.nn.scorer.base import Scorer
 
 
 class CrossModal(Scorer):
-    r"""Scores entities within and across two embeddings each, a structural
-    one and one of their modalities, by one scorer and one relation embedding:
+    r"""Scores entities within and across two embeddings each, a structural one and one of their
+    modalities, by one scorer and one relation embedding:
 
     .. math::
-        \Psi(h, r, t) = \sum_{a, b \in \{s, m\}} \psi(\mathbf{h}_a, \mathbf{r},
-        \mathbf{t}_b) \; \big[ + \, \psi(\mathbf{h}_s + \mathbf{h}_m,
-        \mathbf{r}, \mathbf{t}_s + \mathbf{t}_m) \big]
+        \Psi(h, r, t) = \sum_{a, b \in \{s, m\}} \psi(\mathbf{h}_a, \mathbf{r}, \mathbf{t}_b) \;
+        \big[ + \, \psi(\mathbf{h}_s + \mathbf{h}_m, \mathbf{r}, \mathbf{t}_s + \mathbf{t}_m) \big]
 
-    This is the score of IKRL with :class:`~torch_imf.nn.TransE`, and that of
-    TBKGC with the term in brackets.
+    This is the score of IKRL with :class:`~torch_imf.nn.TransE`, and that of TBKGC with the term in
+    brackets.
 
     Args:
-        scorer (Scorer): The scorer :math:`\psi` of embeddings of size
-            :math:`C`. Those of entities are both side by side, of size
-            :math:`2 C`, as :class:`~torch_imf.nn.StackFusion` returns them.
-        total (bool, optional): If set to :obj:`True`, the sums of both
-            embeddings are scored, too. (default: :obj:`False`)
+        scorer (Scorer): The scorer :math:`\psi` of embeddings of size :math:`C`. Those of entities
+            are both side by side, of size :math:`2 C`, as :class:`~torch_imf.nn.StackFusion`
+            returns them.
+        total (bool, optional): Whether to score the sums of both, too. (default: :obj:`False`)
     """
 
     aliases: ClassVar[dict] = {}

@@ -1,10 +1,10 @@
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-import torch_geometric.typing
 from torch import Tensor
 from torch.nn import Embedding, ModuleList
 from torch_geometric.data import Data
@@ -20,11 +20,10 @@ from torch_imf.sampler.base import Objective
 
 
 class StructuralEncoder(torch.nn.Module):
-    r"""The structural encoder from the `"IMF: Interactive Multimodal Fusion
-    Model for Link Prediction" <https://arxiv.org/abs/2303.10816>`_ paper: a
-    graph attention network over the training facts in both directions. The
-    vectors :math:`\mathbf{h}, \mathbf{t}` that it yields take part in the
-    energy
+    r"""The structural encoder from the `"IMF: Interactive Multimodal Fusion Model for Link
+    Prediction" <https://arxiv.org/abs/2303.10816>`_ paper: a graph attention network over the
+    training facts in both directions. The vectors :math:`\mathbf{h}, \mathbf{t}` that it yields
+    take part in the energy
 
     .. math::
         E(h, r, t) = \| \mathbf{h} + \mathbf{r} - \mathbf{t} \|_1
@@ -32,17 +31,15 @@ class StructuralEncoder(torch.nn.Module):
     and the hinge loss (Eq. 1), here averaged over facts and negatives:
 
     .. math::
-        \mathcal{L}_{GAT} = \frac{1}{K |\mathcal{T}|} \sum_{(h, r, t) \in
-        \mathcal{T}} \sum_{k=1}^{K} \max \{ 0, \gamma + E(h, r, t) -
-        E(h, r, t^{\prime}_k) \}
+        \mathcal{L}_{GAT} = \frac{1}{K |\mathcal{T}|} \sum_{(h, r, t) \in \mathcal{T}}
+        \sum_{k=1}^{K} \max \{ 0, \gamma + E(h, r, t) - E(h, r, t^{\prime}_k) \}
 
-    The inverse of :math:`r` is :math:`-\mathbf{r}`, so that :math:`E(t,
-    r^{-1}, h) = E(h, r, t)`: with facts in both directions, replacing tails
-    is replacing heads, too (Eq. 2). A negative is never a training fact
-    (:class:`~torch_imf.sampler.UniformSampler`).
+    The inverse of :math:`r` is :math:`-\mathbf{r}`, so that :math:`E(t, r^{-1}, h) = E(h, r, t)`:
+    with facts in both directions, replacing tails is replacing heads, too (Eq. 2). A negative is
+    never a training fact (:class:`~torch_imf.sampler.UniformSampler`).
 
-    It is trained by :meth:`torch_imf.fit`. The paper trains it first, and
-    then uses its vectors as they are:
+    It is trained by :meth:`torch_imf.fit`. The paper trains it first, and then uses its vectors as
+    they are:
 
     .. code-block:: python
 
@@ -50,47 +47,40 @@ class StructuralEncoder(torch.nn.Module):
         fit(encoder, data, epochs=60, batch_size=512, lr=0.01)
         x = encoder.encode(data)  # [N, 64], without gradients
 
-    To train it within another model, give it the graph by
-    :meth:`register_graph` and call it without arguments.
+    To train it within another model, give it the graph by :meth:`register_graph` and call it
+    without arguments.
 
     .. note::
-        The form of the paper is :obj:`normalize=False, residual=False`.
-        There, the loss can go to zero by vectors that grow, and entities with
-        similar neighbors become hard to tell apart. The test MRR on
-        :class:`~torch_imf.datasets.Countries` is 0.19 in this form and 0.45 by
-        default (:obj:`examples/structural_encoder.py`).
+        The form of the paper is :obj:`normalize=False, residual=False`. There, the loss can go to
+        zero by vectors that grow. The test MRR on :class:`~torch_imf.datasets.Countries` is 0.19 in
+        this form and 0.45 by default (:obj:`examples/structural_encoder.py`).
 
     Args:
         num_nodes (int): The number of entities.
         num_relations (int): The number of base relations.
-        hidden_channels (int): Size :math:`C` of all embeddings, a multiple of
-            :obj:`heads`. The heads of every layer are concatenated.
+        hidden_channels (int): Size :math:`C` of all embeddings, a multiple of :obj:`heads`. The
+            heads of every layer are concatenated.
         num_layers (int, optional): The number of layers. (default: :obj:`2`)
-        heads (int, optional): The number of attention heads.
+        heads (int, optional): The number of attention heads. (default: :obj:`4`)
+        dropout (float, optional): Dropout of the inputs and of the attention coefficients of each
+            layer. (default: :obj:`0.`)
+        margin (float, optional): The margin :math:`\gamma`. If :obj:`None`, :math:`\sqrt{C} / 2`,
+            about half of the mean distance of random directions. (default: :obj:`None`)
+        num_negatives (int, optional): The number :math:`K` of negatives per fact and direction.
             (default: :obj:`4`)
-        dropout (float, optional): Dropout of the inputs and of the attention
-            coefficients of each layer. (default: :obj:`0.`)
-        margin (float, optional): The margin :math:`\gamma`. If :obj:`None`,
-            :math:`\sqrt{C} / 2`, about half of the mean distance of random
-            directions. (default: :obj:`None`)
-        num_negatives (int, optional): The number :math:`K` of negatives per
-            fact and direction. (default: :obj:`4`)
-        num_neighbors (list[int], optional): The number of neighbors to sample
-            per entity in each layer while training (:obj:`-1` for all), for
-            graphs that are too large for messages on all edges at each step;
-            needs :obj:`pyg-lib` or :obj:`torch-sparse`. If :obj:`None`, all
-            edges are used. (default: :obj:`None`)
-        edge_attention (bool, optional): If set to :obj:`True`, attention
-            depends on the embedding of the relation of each edge as well,
+        num_neighbors (list[int], optional): The number of neighbors to sample per entity in each
+            layer while training (:obj:`-1` for all), for large graphs; needs :obj:`pyg-lib` or
+            :obj:`torch-sparse`. If :obj:`None`, all edges are used. (default: :obj:`None`)
+        edge_attention (bool, optional): Whether attention depends on the relation of each edge,
             which it does not in the paper. (default: :obj:`False`)
-        normalize (bool, optional): If set to :obj:`True`, scales the vectors
-            of entities to unit length. (default: :obj:`True`)
-        residual (bool, optional): If set to :obj:`True`, adds the input of
-            each layer to its output. (default: :obj:`True`)
+        normalize (bool, optional): Whether to scale the vectors of entities to unit length.
+            (default: :obj:`True`)
+        residual (bool, optional): Whether to add the input of each layer to its output.
+            (default: :obj:`True`)
 
     Raises:
-        ValueError: If a size, :obj:`heads`, :obj:`dropout` or
-            :obj:`num_neighbors` is invalid.
+        ValueError: If :obj:`hidden_channels` is no multiple of :obj:`heads`, or
+            :obj:`num_neighbors` not of the number of layers.
     """
 
     edge_index: Tensor | None
@@ -112,24 +102,11 @@ class StructuralEncoder(torch.nn.Module):
         residual: bool = True,
     ) -> None:
         super().__init__()
-        sizes = {
-            "num_nodes": num_nodes,
-            "num_relations": num_relations,
-            "hidden_channels": hidden_channels,
-            "num_layers": num_layers,
-            "heads": heads,
-            "num_negatives": num_negatives,
-        }
-        for name, size in sizes.items():
-            if size < 1:
-                raise ValueError(f"'{name}' needs to be positive (got {size})")
         if hidden_channels % heads != 0:
             raise ValueError(
                 f"'hidden_channels' needs to be a multiple of 'heads' (got {hidden_channels} and "
                 f"{heads})"
             )
-        if not 0 <= dropout < 1:
-            raise ValueError(f"'dropout' needs to be in [0, 1) (got {dropout})")
         if num_neighbors is not None and len(num_neighbors) != num_layers:
             raise ValueError(
                 f"'num_neighbors' needs one number for each of {num_layers} layers "
@@ -143,20 +120,18 @@ class StructuralEncoder(torch.nn.Module):
         self.margin = hidden_channels**0.5 / 2 if margin is None else margin
         self.num_negatives = num_negatives
         self.num_neighbors = num_neighbors
-        self.edge_attention = edge_attention
         self.normalize = normalize
         self.residual = residual
 
         self.register_buffer("edge_index", None, persistent=False)
         self.register_buffer("edge_type", None, persistent=False)
-        self._registered: tuple[Tensor, Neighbors] | None = None  # A graph, and what is sorted.
+        self._sorted: tuple[Tensor, Neighbors] | None = None  # The registered graph, and sorted.
         self.rel_emb = Embedding(num_relations, hidden_channels)
         self.node_emb = Embedding(num_nodes, hidden_channels)
-        edge_dim = hidden_channels if edge_attention else None
-        size = hidden_channels // heads
+        size = hidden_channels, hidden_channels // heads
+        self.edge_dim = hidden_channels if edge_attention else None
         self.convs = ModuleList(
-            GraphAttention(hidden_channels, size, heads, dropout, edge_dim)
-            for _ in range(num_layers)
+            GraphAttention(*size, heads, dropout, self.edge_dim) for _ in range(num_layers)
         )
         self.reset_parameters()
 
@@ -176,60 +151,37 @@ class StructuralEncoder(torch.nn.Module):
         r"""Encodes the entities of a graph.
 
         Args:
-            edge_index (torch.Tensor, optional): The edges in both directions,
-                of shape :obj:`[2, E]`. If :obj:`None`, the registered graph.
+            edge_index (torch.Tensor, optional): The edges in both directions, of shape
+                :obj:`[2, E]`, by default those of the registered graph. (default: :obj:`None`)
+            edge_type (torch.Tensor, optional): Their relations, of shape :obj:`[E]`.
                 (default: :obj:`None`)
-            edge_type (torch.Tensor, optional): Their relations, of shape
-                :obj:`[E]`. (default: :obj:`None`)
-            n_id (torch.Tensor, optional): The entities that the nodes of a
-                part of the graph stand for, of shape :obj:`[M]`. If
-                :obj:`None`, all of them. (default: :obj:`None`)
+            n_id (torch.Tensor, optional): The entities that the nodes of a part of the graph stand
+                for, of shape :obj:`[M]`, by default all of them. (default: :obj:`None`)
 
         Returns:
             The vectors, of shape :obj:`[N, C]` or :obj:`[M, C]`.
 
         Raises:
-            ValueError: If shapes are wrong or there is no graph.
+            ValueError: If there is no graph.
         """
-        if edge_index is None:
-            edge_index, edge_type = self.edge_index, self.edge_type
-        if edge_index is None or edge_type is None:
-            raise ValueError("There is no graph to encode. Call 'register_graph(data)' first")
-        if edge_type.dim() != 1 or edge_index.size() != (2, edge_type.numel()):
-            raise ValueError(
-                f"'edge_index' and 'edge_type' need to be of shape [2, E] and [E] (got "
-                f"{list(edge_index.size())} and {list(edge_type.size())})"
-            )
         x = self.node_emb.weight if n_id is None else self.node_emb(n_id)
-        neighbors = self._neighbors(edge_index, edge_type, x.size(0))
-        type_emb = self.rel_embedding() if self.edge_attention else None
+        if edge_index is None:
+            neighbors = self._neighbors()
+        else:
+            neighbors = Neighbors.of(edge_index, edge_type, x.size(0))  # type: ignore[arg-type]
+        type_emb = None if self.edge_dim is None else self.rel_embedding()
         for i, conv in enumerate(self.convs):
             x = x if i == 0 else F.elu(x)
             out = conv(F.dropout(x, self.dropout, self.training), neighbors, type_emb)
             x = x + out if self.residual else out
         return F.normalize(x, dim=-1) if self.normalize else x
 
-    def _neighbors(self, edge_index: Tensor, edge_type: Tensor, num_nodes: int) -> Neighbors:
-        whole = num_nodes == self.num_nodes and edge_type is self.edge_type
-        if not whole or edge_index is not self.edge_index:
-            return Neighbors.of(edge_index, edge_type, num_nodes)
-        if self._registered is None or self._registered[0] is not edge_index:
-            with torch.inference_mode(False):  # It may be needed in training later.
-                self._registered = edge_index, Neighbors.of(edge_index, edge_type, num_nodes)
-        return self._registered[1]
-
     # The graph ###################################################################################
 
     def register_graph(self, data: Data) -> "StructuralEncoder":
-        r"""Makes the training facts of a graph, in both directions, the graph
-        that is encoded if the module is called without arguments. It is not
-        part of the state dictionary.
-
-        Args:
-            data (Data): All facts with split masks.
-
-        Raises:
-            ValueError: If the graph is not sound or does not fit.
+        r"""Makes the training facts of a graph, in both directions, what is encoded if the module
+        is called without arguments. It is not part of the state dictionary. Raises a
+        :class:`ValueError` if the graph does not fit.
         """
         data = prepare(self, data)
         head_index, tail_index = data.edge_index[:, data.train_mask]
@@ -238,9 +190,8 @@ class StructuralEncoder(torch.nn.Module):
 
     @torch.no_grad()
     def encode(self, data: Data) -> Tensor:
-        r"""Returns the vectors of all entities, of shape :obj:`[N, C]`, as
-        features: from the training facts of a graph alone, without dropout
-        and gradients. Registers the graph (:meth:`register_graph`).
+        r"""Returns the vectors of all entities, of shape :obj:`[N, C]`, as features: from the
+        training facts of a graph alone, which it registers, without dropout and gradients.
         """
         self.register_graph(data)
         training = self.training
@@ -256,27 +207,36 @@ class StructuralEncoder(torch.nn.Module):
         head_index, rel_type, tail_index = both_sides(*fact, size)
         self.edge_index, self.edge_type = torch.stack([head_index, tail_index]), rel_type
 
+    def _neighbors(self) -> Neighbors:
+        r"""The registered graph, which is sorted once."""
+        if self.edge_index is None or self.edge_type is None:
+            raise ValueError("There is no graph to encode. Call 'register_graph(data)' first")
+        if self._sorted is None or self._sorted[0] is not self.edge_index:
+            with torch.inference_mode(False):  # It may be needed in training later.
+                neighbors = Neighbors.of(self.edge_index, self.edge_type, self.num_nodes)
+            self._sorted = self.edge_index, neighbors
+        return self._sorted[1]
+
     # The energy ##################################################################################
 
     def rel_embedding(self) -> Tensor:
-        r"""The vectors of all relations, of shape :obj:`[2 * R, C]`: inverse
-        relations come last and are the negatives of base relations.
+        r"""The vectors of all relations, of shape :obj:`[2 * R, C]`: inverse relations come last
+        and are the negatives of base relations.
         """
         return torch.cat([self.rel_emb.weight, -self.rel_emb.weight])
 
     def energy(self, x: Tensor, head_index: Tensor, rel_type: Tensor, tail_index: Tensor) -> Tensor:
-        r"""The energy of triples, given the vectors of entities. Indices
-        broadcast, so :obj:`[B, 1], [B, 1], [B, K]` gives :obj:`[B, K]`.
+        r"""The energy of triples, given the vectors of entities. Indices broadcast, so
+        :obj:`[B, 1], [B, 1], [B, K]` gives :obj:`[B, K]`.
         """
         query = x[head_index] + F.embedding(rel_type, self.rel_embedding())
         return (query - x[tail_index]).abs().sum(dim=-1)
 
     @torch.no_grad()
     def predict(self, head_index: Tensor, rel_type: Tensor) -> Tensor:
-        r"""Scores every entity as tail of each query :obj:`[B], [B]` by its
-        negative energy, on the registered graph, of shape :obj:`[B, N]`. Each
-        call encodes the graph, so few large batches are faster than many small
-        ones.
+        r"""Scores every entity as tail of each query :obj:`[B], [B]` by its negative energy, of
+        shape :obj:`[B, N]`. Each call encodes the registered graph, so few large batches are
+        fastest.
         """
         check_triples(head_index, rel_type, head_index, self.num_nodes, 2 * self.num_relations)
         x = self()
@@ -292,15 +252,9 @@ class StructuralEncoder(torch.nn.Module):
         neg_index: Tensor,
         *graph: Tensor,
     ) -> Tensor:
-        r"""Computes the hinge loss of a batch of :meth:`loader`. An entry of
-        :obj:`-1` in :obj:`neg_index` adds nothing.
-
-        Raises:
-            ValueError: If shapes are wrong.
+        r"""Computes the hinge loss of a batch of :meth:`loader`. An entry of :obj:`-1` in
+        :obj:`neg_index` adds nothing.
         """
-        sizes = [list(x.size()) for x in (head_index, rel_type, tail_index, neg_index)]
-        if neg_index.dim() != 2 or any(size != sizes[3][:1] for size in sizes[:3]):
-            raise ValueError(f"Expected indices of shape [B], [B], [B] and [B, K] (got {sizes})")
         x = self(*graph)
         pos = self.energy(x, head_index, rel_type, tail_index).unsqueeze(1)
         query = head_index.unsqueeze(1), rel_type.unsqueeze(1)
@@ -316,22 +270,17 @@ class StructuralEncoder(torch.nn.Module):
         neighbor_sampler: BaseSampler | None = None,
         **kwargs: Any,
     ) -> "NegativeLoader | SubgraphLoader":
-        r"""Returns a mini-batch loader over the given facts in both
-        directions with negatives, and with the neighbors of their entities
-        where :obj:`num_neighbors` is set. Registers the facts as the graph to
-        encode.
+        r"""Returns a mini-batch loader over the given facts in both directions, which it registers,
+        with negatives, and with the neighbors of their entities where :obj:`num_neighbors` is set.
 
         Args:
             head_index (torch.Tensor): The head indices, of shape :obj:`[E]`.
-            rel_type (torch.Tensor): The relation types, with or without
-                inverse ones, of shape :obj:`[E]`.
+            rel_type (torch.Tensor): The relation types, with or without inverse ones, of shape
+                :obj:`[E]`.
             tail_index (torch.Tensor): The tail indices, of shape :obj:`[E]`.
-            neighbor_sampler (BaseSampler, optional): What samples neighbors. If
-                :obj:`None`, :class:`~torch_geometric.sampler.NeighborSampler`,
-                which needs :obj:`pyg-lib` or :obj:`torch-sparse`.
-                (default: :obj:`None`)
-            **kwargs (optional): Arguments of
-                :class:`~torch_imf.data.NegativeLoader`, such as
+            neighbor_sampler (BaseSampler, optional): What samples neighbors, by default a
+                :class:`~torch_geometric.sampler.NeighborSampler`. (default: :obj:`None`)
+            **kwargs (optional): Arguments of :class:`~torch_imf.data.NegativeLoader`, such as
                 :obj:`batch_size` or :obj:`shuffle`.
 
         Raises:
@@ -350,6 +299,8 @@ class StructuralEncoder(torch.nn.Module):
         if self.num_neighbors is None:
             return loader
         data = Data(edge_index=edge_index, edge_type=edge_type, num_nodes=self.num_nodes)
+        if neighbor_sampler is None:
+            neighbor_sampler = NeighborSampler(data, self.num_neighbors)
         return SubgraphLoader(loader, data, self.num_neighbors, device, neighbor_sampler)
 
     def objectives(self) -> list[Objective]:
@@ -364,37 +315,18 @@ class StructuralEncoder(torch.nn.Module):
         )
 
 
+@dataclass
 class SubgraphLoader:
-    r"""The batches of a loader, each with the neighbors of its entities, by
-    :class:`~torch_geometric.loader.LinkNeighborLoader`.
-
-    It yields the arguments of :meth:`StructuralEncoder.loss`: a batch, in which
-    entities are positions in :obj:`n_id`, and its graph :obj:`(edge_index,
-    edge_type, n_id)`. Both the loader and the graph :obj:`data` are on the CPU,
-    and what is yielded on :obj:`device`.
+    r"""The batches of a loader as arguments of :meth:`StructuralEncoder.loss`: entities are
+    positions in :obj:`n_id`, and :obj:`(edge_index, edge_type, n_id)` are their neighbors. What it
+    is given is on the CPU.
     """
 
-    def __init__(
-        self,
-        loader: NegativeLoader,
-        data: Data,
-        num_neighbors: list[int],
-        device: torch.device,
-        neighbor_sampler: BaseSampler | None = None,
-    ) -> None:
-        backends = torch_geometric.typing
-        if neighbor_sampler is None:
-            if not (backends.WITH_PYG_LIB or backends.WITH_TORCH_SPARSE):
-                raise ImportError(
-                    "'num_neighbors' needs 'pyg-lib' or 'torch-sparse' to sample neighbors: "
-                    "install one that fits your version of PyTorch, or leave 'num_neighbors' out"
-                )
-            neighbor_sampler = NeighborSampler(data, num_neighbors)
-        self.loader = loader
-        self.data = data
-        self.num_neighbors = num_neighbors
-        self.device = device
-        self.neighbor_sampler = neighbor_sampler
+    loader: NegativeLoader
+    data: Data
+    num_neighbors: list[int]
+    device: torch.device
+    neighbor_sampler: BaseSampler
 
     def __len__(self) -> int:
         return len(self.loader)
@@ -420,6 +352,3 @@ class SubgraphLoader:
             fact = head_index[:, 0], rel_type.to(self.device), key_index[:, 0]
             neg_index = key_index[:, 1:].masked_fill(is_none, -1)
             yield *fact, neg_index, batch.edge_index, batch.edge_type, batch.n_id
-
-    def __repr__(self) -> str:
-        return f"{self.__class__.__name__}({self.loader}, num_neighbors={self.num_neighbors})"

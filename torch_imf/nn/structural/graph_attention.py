@@ -10,33 +10,21 @@ CHUNK = 2**13  # Edges whose vectors are multiplied at once on a CPU, such that 
 
 
 class Neighbors(NamedTuple):
-    r"""The edges of a graph, with one from each node to itself, sorted by
-    target: what messages are summed up along. It depends on the graph alone,
-    so all layers and steps share it.
+    r"""The edges of a graph, with one from each node to itself, sorted by target: what messages are
+    summed up along, in all layers and steps.
     """
 
-    source: Tensor
-    """Where each edge comes from, of shape :obj:`[E]`."""
-    target: Tensor
-    """Where it leads to, in ascending order, of shape :obj:`[E]`."""
-    edge_type: Tensor
-    """Its type, or :obj:`-1` from a node to itself, of shape :obj:`[E]`."""
-    ptr: Tensor
-    """The first edge to each node, of shape :obj:`[N]`."""
-    perm: Tensor
-    """The edges, sorted by source, of shape :obj:`[E]`."""
-    perm_ptr: Tensor
-    """The first of them from each node, of shape :obj:`[N]`."""
+    source: Tensor  # [E]
+    target: Tensor  # [E], ascending.
+    edge_type: Tensor  # [E], -1 from a node to itself.
+    ptr: Tensor  # [N], the first edge to each node.
+    perm: Tensor  # [E], the edges, sorted by source.
+    perm_ptr: Tensor  # [N], the first of them from each node.
 
     @classmethod
     def of(cls, edge_index: Tensor, edge_type: Tensor, num_nodes: int) -> "Neighbors":
-        r"""Sorts edges. Those of the graph from a node to itself are left out,
-        as :class:`~torch_geometric.nn.GATConv` does.
-
-        Args:
-            edge_index (torch.Tensor): The edges, of shape :obj:`[2, E]`.
-            edge_type (torch.Tensor): Their types, of shape :obj:`[E]`.
-            num_nodes (int): The number :math:`N` of nodes.
+        r"""Sorts edges. Those of the graph from a node to itself are left out, as
+        :class:`~torch_geometric.nn.GATConv` does.
         """
         mask = edge_index[0] != edge_index[1]
         loop = torch.arange(num_nodes, device=edge_index.device)
@@ -52,18 +40,9 @@ class Neighbors(NamedTuple):
 
 
 class GraphAttention(GATConv):
-    r"""A :class:`~torch_geometric.nn.GATConv` whose messages are summed up as
-    they are made, rather than stored for all edges.
-
-    If there are types of edges, their embeddings take part in attention as
-    features of edges do. They are projected once per type. The arguments are
-    those of :class:`~torch_geometric.nn.GATConv`.
-
-    Shapes:
-        - **input:** :obj:`x` :math:`(N, C)`, the :class:`Neighbors`, and
-          :obj:`type_emb` :math:`(T, C)` for :obj:`edge_dim` (an edge from a
-          node to itself has none)
-        - **output:** :math:`(N, H \cdot C_{out})`
+    r"""A :class:`~torch_geometric.nn.GATConv` whose messages are summed up as they are made, rather
+    than stored for all edges, and to which features of edges are those of their types, projected
+    once per type.
     """
 
     def __init__(
@@ -93,19 +72,8 @@ class GraphAttention(GATConv):
 
 
 def weighted_sum(x: Tensor, alpha: Tensor, neighbors: Neighbors) -> Tensor:
-    r"""Computes
-
-    .. code-block:: python
-
-        message = alpha.unsqueeze(-1) * x[neighbors.source]  # [E, H, C]
-        torch.zeros_like(x).index_add(0, neighbors.target, message)
-
-    and its gradient; on a CPU, without the messages of all edges at once.
-
-    Args:
-        x (torch.Tensor): The vectors of nodes, of shape :obj:`[N, H, C]`.
-        alpha (torch.Tensor): The weights of edges, of shape :obj:`[E, H]`.
-        neighbors (Neighbors): The edges.
+    r"""Sums :obj:`alpha[e] * x[source[e]]` of shape :obj:`[E, H, C]` up by target; on a CPU,
+    without the messages of all edges at once.
     """
     return _WeightedSum.apply(x.to(alpha.dtype), alpha, neighbors)
 
@@ -142,7 +110,7 @@ class _WeightedSum(torch.autograd.Function):
 
 
 def _bags(x: Tensor, alpha: Tensor, index: Tensor, ptr: Tensor) -> Tensor:
-    # The weighted sum of the vectors at each range of the index, head by head.
+    r"""The weighted sum of the vectors at each range of the index, head by head."""
     out = [
         F.embedding_bag(
             index,

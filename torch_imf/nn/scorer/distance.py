@@ -1,0 +1,169 @@
+import math
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.utils.checkpoint import checkpoint
+
+from torch_imf.nn.scorer.base import Scorer
+from torch_imf.nn.scorer.bilinear import complex_product
+
+#: The size of the largest difference of queries and keys to hold at once, in numbers.
+MAX_PAIRS = 2**23
+#: The same without gradients on a CPU, where each is visited several times: in its cache.
+MAX_CACHED_PAIRS = 2**19
+
+
+class DistanceScorer(Scorer):
+    r"""An abstract base class of scorers with :math:`\psi(h, r, t) = \gamma - \mathrm{dist}(q, k)`,
+    where the margin :math:`\gamma` is the score of a perfect match. The other arguments are those
+    of :class:`Scorer`.
+    """
+
+    aliases: ClassVar[dict] = {}
+
+    dot_product = False
+
+    def __init__(self, channels: int, rel_channels: int | None = None, margin: float = 6.0) -> None:
+        super().__init__(channels, rel_channels)
+        self.margin = margin
+
+    def distance(self, query: Tensor, key: Tensor) -> Tensor:
+        r"""The distance along the last dimension of :obj:`[B, 1, Q]` and :obj:`[B | 1, K, Q]`, of
+        shape :obj:`[B, K]`.
+        """
+        raise NotImplementedError
+
+    def similarity(self, query: Tensor, key: Tensor) -> Tensor:
+        if key.dim() == 3:
+            return self.margin - self.distance(query.unsqueeze(1), key)
+        # The difference of all pairs is [B, N, Q]: visit keys in chunks, and recompute them in
+        # the backward pass.
+        max_pairs = MAX_CACHED_PAIRS if _in_cache(query) else MAX_PAIRS
+        chunk_size = max(1, max_pairs // max(query.numel(), 1))
+        out = []
+        for chunk in key.split(chunk_size):
+            args = (query.unsqueeze(1), chunk.unsqueeze(0))
+            if torch.is_grad_enabled() and chunk_size < key.size(0):
+                out.append(checkpoint(self.distance, *args, use_reentrant=False))
+            else:
+                out.append(self.distance(*args))
+        return self.margin - torch.cat(out, dim=1)
+
+
+class TransE(DistanceScorer):
+    r"""The TransE scorer from the `"Translating Embeddings for Modeling Multi-Relational Data"
+    <https://proceedings.neurips.cc/paper/2013/file/ 1cecc7a77928ca8133fa24680a88d2f9-Paper.pdf>`_
+    paper, a translation:
+
+    .. math::
+        \psi(h, r, t) = \gamma - \| \mathbf{e}_h + \mathbf{e}_r - \mathbf{e}_t \|_p
+
+    Args:
+        channels (int): Size of entity and relation embeddings.
+        margin (float, optional): The margin :math:`\gamma`. (default: :obj:`6.`)
+        p_norm (float, optional): The order :math:`p` of the norm. (default: :obj:`1.`)
+    """
+
+    same_channels = True
+
+    def __init__(
+        self,
+        channels: int,
+        rel_channels: int | None = None,
+        margin: float = 6.0,
+        p_norm: float = 1.0,
+    ) -> None:
+        super().__init__(channels, rel_channels, margin)
+        self.p_norm = p_norm
+
+    def query(self, head: Tensor, rel: Tensor) -> Tensor:
+        return head + rel
+
+    def similarity(self, query: Tensor, key: Tensor) -> Tensor:
+        # Chunks that stay in the cache of a CPU are faster, where no gradient is as large as they:
+        if key.dim() == 2 and not _in_cache(query):
+            # The product formula of p = 2 cancels near a match, and would not agree with triples:
+            mode = "donot_use_mm_for_euclid_dist"
+            key = key.to(query.dtype)
+            return self.margin - torch.cdist(query, key, self.p_norm, compute_mode=mode)
+        return super().similarity(query, key)
+
+    def distance(self, query: Tensor, key: Tensor) -> Tensor:
+        diff = query - key
+        if self.p_norm == 1:  # The norm visits its entries one by one.
+            return diff.abs_().sum(dim=-1)
+        return diff.norm(p=self.p_norm, dim=-1)
+
+    def invert(self, rel: Tensor) -> Tensor:
+        return -rel
+
+
+class RotatE(DistanceScorer):
+    r"""The RotatE scorer from the `"RotatE: Knowledge Graph Embedding by Relational Rotation in
+    Complex Space" <https://arxiv.org/abs/1902.10197>`_ paper:
+
+    .. math::
+        \psi(h, r, t) = \gamma - \sum_i | (\mathbf{e}_h \circ
+        e^{i \boldsymbol{\theta}_r} - \mathbf{e}_t)_i |
+
+    Args:
+        channels (int): Size of entity embeddings, even: the first half holds the real, the second
+            the imaginary parts. Those of relations, the phases :math:`\boldsymbol{\theta}_r` in
+            radians, are half as large.
+        margin (float, optional): The margin :math:`\gamma`. (default: :obj:`6.`)
+    """
+
+    def __init__(self, channels: int, rel_channels: int | None = None, margin: float = 6.0) -> None:
+        rel_channels = channels // 2 if rel_channels is None else rel_channels
+        super().__init__(channels, rel_channels, margin)
+        if channels != 2 * rel_channels:
+            raise ValueError(
+                f"RotatE needs an even number of 'channels', and 'rel_channels' to be half of it "
+                f"(got {channels} and {rel_channels})"
+            )
+
+    def reset_relations(self, weight: Tensor) -> None:
+        torch.nn.init.uniform_(weight, -math.pi, math.pi)
+
+    def query(self, head: Tensor, rel: Tensor) -> Tensor:
+        return complex_product(head, (rel.cos(), rel.sin()))
+
+    def distance(self, query: Tensor, key: Tensor) -> Tensor:
+        return _ComplexDistance.apply(query, key)
+
+    def invert(self, rel: Tensor) -> Tensor:
+        return -rel
+
+
+class _ComplexDistance(torch.autograd.Function):
+    r"""The sum of the moduli of :obj:`query - key`, whose backward pass visits memory less often
+    than autograd's.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, query: Tensor, key: Tensor) -> Tensor:
+        diff = query - key
+        re, im = diff.chunk(2, dim=-1)
+        # The gradient of a plain norm is undefined where both parts are zero:
+        modulus = (re * re).addcmul_(im, im).clamp_(min=1e-18).sqrt_()
+        ctx.save_for_backward(diff, modulus)
+        ctx.sizes = query.size(), key.size()
+        return modulus.sum(dim=-1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
+        diff, modulus = ctx.saved_tensors
+        query_size, key_size = ctx.sizes
+        scale = -grad.unsqueeze(-1) / modulus
+        out = torch.empty_like(diff)  # The gradient of keys, the larger part.
+        for x, y in zip(diff.chunk(2, dim=-1), out.chunk(2, dim=-1), strict=True):
+            torch.mul(x, scale, out=y)
+        return -out.sum_to_size(query_size), out.sum_to_size(key_size)
+
+
+def _in_cache(query: Tensor) -> bool:
+    r"""Whether small chunks pay: on a CPU, where no gradient is as large as all pairs."""
+    return query.device.type == "cpu" and not torch.is_grad_enabled()
