@@ -177,9 +177,9 @@ def test_describe_settings():
     settings = describe_settings("imf")
     hidden = {"num_nodes", "x_dict", "scorer.channels", "scorer.rel_channels", "loss.loss"}
     assert not hidden & set(settings)
-    parameter, choices = settings["scorer.dropout"]
+    parameter = settings["scorer.dropout"].parameter
     assert (parameter.name, parameter.annotation, parameter.default) == ("dropout", float, 0.0)
-    assert choices == ()
+    assert settings["scorer.dropout"].choices == ()
     assert settings["hidden_channels"].parameter.default is parameter.empty
     assert settings["scorer"].parameter.annotation is str
     assert {"contextual", "conve"} <= set(settings["scorer"].choices)
@@ -203,7 +203,7 @@ def test_settings_of_parts_follow_the_choice():
     assert "loss.regularizer.weight" not in describe_settings("imf")
     assert "loss.regularizer.weight" in describe_settings("imf", {"loss.regularizer": "dura"})
     settings = describe_settings("adamf")
-    assert settings["adversary"].parameter.default is False and "adversary.weight" in settings
+    assert settings["adversary"].parameter.default is None and "adversary.weight" in settings
     assert "adversary.weight" not in describe_settings("adamf", {"adversary": False})
     # An object has its settings already:
     given = describe_settings("kge", {"scorer": TransE(4)})
