@@ -9,7 +9,7 @@ import subprocess
 import sys
 from functools import partial
 from itertools import pairwise
-from pathlib import Path
+from types import SimpleNamespace
 
 import huggingface_hub
 import numpy as np
@@ -78,19 +78,16 @@ def struct(data, **kwargs):
 
 MODELS = {
     "imf": imf,
-    "imf ce": lambda data: imf(data, loss=OneToN("ce", regularizer=DURA(0.1))),
-    "imf loss": lambda data: imf(data, loss=OneToN("bce", 0.1)),
+    "imf ce": lambda data: imf(data, loss=OneToN("ce", 0.1, regularizer=DURA(0.1))),
     "imf views": lambda data: imf(data, views=["text", "struct"], decision=0.5),
     "imf struct": lambda data: imf(data, views=["struct"]),
     "imf pairs": lambda data: imf(data, contrastive=Contrastive(0.5, 0.1, [("struct", "text")])),
-    "imf fusion": lambda data: imf(
+    "imf parts": lambda data: imf(
         data,
         fusion=IMFFusion(dict.fromkeys(["struct", *modalities(data)[0]], 8), 8, 3, 5, 0.1),
         scorer=ContextualRelationalScorer(8, 4, "dot", dropout=0.3, batch_norm=True),
+        decision={"struct": 1, "numeric": 2, "text": 3, "visual": 4, "fused": 5},
         shared_relations=False,
-    ),
-    "imf weights": lambda data: imf(
-        data, decision={"struct": 1, "numeric": 2, "text": 3, "visual": 4, "fused": 5}
     ),
     "imf tensor": struct,
     "imf frozen": lambda data: struct(data, freeze=True),
@@ -107,7 +104,6 @@ MODELS = {
     "rsme": lambda data: build(
         RSME, data, alpha=torch.rand(data.num_relations), gate=torch.rand(data.num_relations)
     ),
-    "kge": kge,
     "kge conve": lambda data: kge(data, ConvE(8, height=2, num_filters=3, kernel_size=2)),
     "kge tucker": lambda data: kge(data, TuckER(8, 4, hidden_dropout=0.1)),
 }
@@ -306,14 +302,14 @@ def test_card(fake, tmp_path):
     assert "pretrained_graph" not in card and "It takes no features." in card
     # What is not known is not spoken of:
     assert not any(f"## {x}" in card for x in ("Metrics", "Training", "Graph", "Modalities"))
-    metrics = {"mrr": 0.34567, "head": {"mrr": torch.tensor(0.25)}, "mr": 20000.0}
-    training = {"lr": [0.1, 0.01], "note": "a | b\nc", "facts": 100000, "progress": True}
+    metrics = {"mrr": 0.345678, "head": {"mrr": torch.tensor(0.25)}, "mr": 20000.0}
+    training = {"lr": [0.1, 0.01], "note": "a | b\nc", "progress": True}
     save_pretrained(imf(fake), tmp_path, fake, metrics, training)
     card = path.read_text()
     for line in (
-        *("| mrr | 0.3457 |", "| head mrr | 0.25 |", "| mr | 20,000 |", "| lr | [0.1, 0.01] |"),
-        *(r"| note | a \| b c |", "| facts | 100,000 |", "| progress | True |"),
-        *(f"| val | {int(fake.val_mask.sum())} |", "| struct | 0.2 |"),
+        *("| mrr | 0.34568 |", "| head mrr | 0.25 |", "| mr | 20000 |", "| lr | [0.1, 0.01] |"),
+        *(r"| note | a \| b c |", "| progress | True |", "| struct | 0.2 |"),
+        f"| val | {int(fake.val_mask.sum())} |",
     ):
         assert f"{line}\n" in card
     assert "data = pretrained_graph(" in card and "predicts without the features" in card
@@ -321,7 +317,7 @@ def test_card(fake, tmp_path):
     path.write_text(card.replace("# IMF", "# Ours"))
     with pytest.warns(UserWarning, match="README.md' stays as it is"):
         save_pretrained(kge(fake), tmp_path)
-    assert "# Ours" in path.read_text() and "20,000" in path.read_text()
+    assert "# Ours" in path.read_text() and "20000" in path.read_text()
 
 
 @pytest.mark.filterwarnings("ignore:The lock")
@@ -487,65 +483,55 @@ def test_classes_of_ones_own(fake, tmp_path):
 # The Hugging Face Hub ###########################################################################
 
 
-class FakeHub:
-    r"""Keeps what is uploaded, as :class:`huggingface_hub.HfApi` does."""
-
-    repos: dict[str, dict[str, bytes]] = {}
-
-    def __init__(self, token=None):
-        self.token = token
-
-    def create_repo(self, repo_id, private, exist_ok):
-        assert exist_ok and self.token == "secret"
-        self.repos.setdefault(repo_id, {".gitattributes": b""})
-
-    def upload_folder(self, repo_id, folder_path, commit_message, allow_patterns, delete_patterns):
-        choose = huggingface_hub.utils.filter_repo_objects
-        files, old = sorted(os.listdir(folder_path)), self.repos[repo_id]
-        gone = set(choose(old, allow_patterns=delete_patterns))
-        names = choose(files, allow_patterns=allow_patterns)
-        new = {name: Path(folder_path, name).read_bytes() for name in names}
-        self.repos[repo_id] = {k: x for k, x in old.items() if k not in gone} | new
-        return huggingface_hub.CommitInfo(
-            commit_url=f"https://huggingface.co/{repo_id}/commit/{len(new)}",
-            commit_message=commit_message,
-            commit_description="",
-            oid="0",
-        )
-
-
 @pytest.fixture
 def fake_hub(monkeypatch, tmp_path):
-    def snapshot_download(repo_id, revision, allow_patterns):
-        if repo_id not in FakeHub.repos:
-            raise huggingface_hub.errors.LocalEntryNotFoundError("It is not there")
-        folder = tmp_path / "snapshots" / f"{repo_id}-{revision}"
-        folder.mkdir(parents=True, exist_ok=True)
-        choose = huggingface_hub.utils.filter_repo_objects
-        for name in choose(FakeHub.repos[repo_id], allow_patterns=allow_patterns):
-            (folder / name).write_bytes(FakeHub.repos[repo_id][name])
-        return str(folder)
+    r"""The folder of a repository that is kept as :class:`huggingface_hub.HfApi` does."""
+    folder = tmp_path / "hub"
 
-    monkeypatch.setattr(FakeHub, "repos", {})
-    monkeypatch.setattr(huggingface_hub, "HfApi", FakeHub)
+    class Api:
+        def __init__(self, token):
+            assert token == "secret"
+
+        def create_repo(self, repo_id, private, exist_ok):
+            assert (repo_id, exist_ok) == ("user/name", True)
+            folder.mkdir(exist_ok=True)
+            (folder / ".gitattributes").touch()
+
+        def upload_folder(
+            self, repo_id, folder_path, commit_message, allow_patterns, delete_patterns
+        ):
+            for name in choose(os.listdir(folder), allow_patterns=delete_patterns):
+                (folder / name).unlink()
+            for name in choose(os.listdir(folder_path), allow_patterns=allow_patterns):
+                shutil.copy(f"{folder_path}/{name}", folder)
+            url = f"https://huggingface.co/{repo_id}/commit/1"
+            return SimpleNamespace(commit_url=url)
+
+    def snapshot_download(repo_id, revision, allow_patterns):
+        if repo_id != "user/name":
+            raise huggingface_hub.errors.LocalEntryNotFoundError("It is not there")
+        shutil.rmtree(tmp_path / "snapshot", ignore_errors=True)
+        return shutil.copytree(folder, tmp_path / "snapshot")
+
+    choose = huggingface_hub.utils.filter_repo_objects
+    monkeypatch.setattr(huggingface_hub, "HfApi", Api)
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
     monkeypatch.chdir(tmp_path)
-    return FakeHub
+    return folder
 
 
 def test_push_to_hub(fake, tmp_path, fake_hub):
     first, second = imf(fake), kge(fake)
     save_pretrained(first, tmp_path / "a", fake, {"mrr": 0.5})
     url = push_to_hub(tmp_path / "a", "user/name", token="secret")
-    assert url == "https://huggingface.co/user/name/commit/5"
+    assert url == "https://huggingface.co/user/name/commit/1"
     assert from_pretrained("user/name").views == first.views
     assert pretrained_graph("user/name", revision="main").node_names == fake.node_names
     # What is in the folder beside it is not shared:
     save_pretrained(second, tmp_path / "a")
     (tmp_path / "a" / "secrets.txt").write_text("mine")
     push_to_hub(tmp_path / "a", "user/name", token="secret")
-    names = sorted(name.split("-")[0] for name in fake_hub.repos["user/name"])
-    assert names == [".gitattributes", "README.md", "config.json", "model"]
+    assert stems(fake_hub) == [".gitattributes", "README.md", "config.json", "model"]
     assert torch.equal(from_pretrained("user/name").node_emb.weight, second.node_emb.weight)
     # A folder on disk comes first:
     save_pretrained(kge(fake), tmp_path / "user" / "name")

@@ -10,12 +10,13 @@ import json
 import os
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 from operator import methodcaller
 from typing import Any
 
 import fsspec
+import pandas as pd
 import torch
 from torch import Tensor
 from torch.nn import Identity, Parameter
@@ -26,8 +27,7 @@ from torch_imf.evaluation.ranking import check_finite, inference
 from torch_imf.io.atomic import locked, read_bytes, replacing
 from torch_imf.nn.models import MultimodalKGE
 from torch_imf.nn.models.features import FrozenFeatures
-from torch_imf.registry import class_name, describe, make
-from torch_imf.sampler import Sampler
+from torch_imf.registry import describe, make
 
 #: The version of the layout of a folder.
 FORMAT = 2
@@ -185,9 +185,9 @@ def push_to_hub(
     token: str | None = None,
     message: str = "Upload a model of torch_imf",
 ) -> str:
-    r"""Shares a model that :meth:`save_pretrained` has saved on disk on the `Hugging Face Hub
-    <https://huggingface.co>`_, in one commit, to be loaded by :obj:`from_pretrained("user/name")`
-    (:obj:`pip install "torch_imf[hub]"`).
+    r"""Shares a model that :meth:`save_pretrained` has saved on disk on the
+    `Hugging Face Hub <https://huggingface.co>`_, in one commit, to be loaded by
+    :obj:`from_pretrained("user/name")` (:obj:`pip install "torch_imf[hub]"`).
 
     Args:
         folder (str): The folder.
@@ -233,9 +233,9 @@ def push_to_hub(
 
 
 class ProjectedFeatures(FrozenFeatures):
-    r"""What a model needs of the features of a modality: the projections, of
-    shape :obj:`[M, C]`, of the entities that have it, by a mask of shape
-    :obj:`[N]`, which stay as they are, and the vector for those without.
+    r"""What a model needs of the features of a modality: the projections, of shape :obj:`[M, C]`,
+    of the entities that have it, by a mask of shape :obj:`[N]`, which stay as they are, and the
+    vector for those without.
     """
 
     def __init__(self, x: Tensor, mask: Tensor) -> None:
@@ -255,28 +255,19 @@ class ProjectedFeatures(FrozenFeatures):
 
 
 def _description(model: MultimodalKGE) -> dict[str, Any]:
-    # What `describe` says, with names in place of samplers, which hold facts, and of tensors.
-    samplers = {class_name(type(x)) for x in model.modules() if isinstance(x, Sampler)}
-
-    def strip(description: dict[str, Any]) -> dict[str, Any]:
-        out = dict(description)
-        for name, value in description.items():
-            if isinstance(value, dict) and value.get("class") in samplers:
-                out[name] = value["class"]
-                out |= {k: value[k] for k in ("num_negatives",) if k in out and k in value}
-            elif isinstance(value, dict):
-                out[name] = strip(value)
-        return out
-
-    out = strip(describe(model))
+    # What `describe` says, with names in place of tensors, and of a sampler, which holds facts.
+    out = describe(model)
+    if model.sampler is not None:
+        sampler = out["loss"]["sampler"]
+        sizes = {k: sampler[k] for k in ("num_negatives",) if k in sampler and k in out["loss"]}
+        out["loss"] = {**out["loss"], "sampler": sampler["class"], **sizes}
     return out | {k: list(model.features) for k in ("x_dict", "mask_dict") if k in out}
 
 
 def _prediction_state(model: MultimodalKGE) -> dict[str, Tensor]:
     # All tensors that predictions need, on the CPU: in place of features, their projections and
     # masks, and in place of a module that gives structural embeddings, these.
-    samplers = [f"{name}." for name, x in model.named_modules() if isinstance(x, Sampler)]
-    left_out = ("features.", "struct.", *samplers)
+    left_out = ("features.", "struct.", "loss_fn.sampler.")
     state = {k: x for k, x in model.state_dict().items() if not k.startswith(left_out)}
     with inference(model):
         if getattr(model.struct, "module", None) is not None:
@@ -500,24 +491,15 @@ model = from_pretrained("path/to/this/folder"){graph}
         ("Training", "as reported when it was saved", config["training"]),
         ("Versions", "version", config["versions"]),
     ):
-        lines = [f"| {_cell(key)} | {_cell(value)} |\n" for key, value in _flat(rows or {})]
+        # Metrics by side or relation are under the name of the group:
+        flat = pd.json_normalize(rows, sep=" ").to_dict("records")[0] if rows else {}
+        lines = [f"| {_cell(key)} | {_cell(value)} |\n" for key, value in flat.items()]
         text += f"\n## {title}\n\n| | {column} |\n|---|---|\n{''.join(lines)}" if rows else ""
     return f"{text}\n## Settings\n\n```json\n{json.dumps(model, indent=1)}\n```\n"
 
 
-def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    # Metrics by side or relation, under the name of the group.
-    for key, value in values.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{key} ")
-        else:
-            yield f"{prefix}{key}", value
-
-
 def _cell(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
-    text = f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    text = f"{value:.5g}" if isinstance(value, float) and value < 1e5 else str(value)
     return " ".join(text.replace("|", r"\|").split())
 
 

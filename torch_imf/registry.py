@@ -53,8 +53,8 @@ def attach(
     package: str, file: str
 ) -> tuple[Callable[[str], object], Callable[[], list[str]], list[str]]:
     r"""Returns :obj:`__getattr__`, :obj:`__dir__` and :obj:`__all__` of a package, given its
-    :obj:`__name__` and :obj:`__file__`, that imports what its stub (:obj:`__init__.pyi`) lists
-    once somebody asks for it. (:obj:`lazy_loader.attach_stub` knows no :obj:`import *`.)
+    :obj:`__name__` and :obj:`__file__`, that imports what its stub (:obj:`__init__.pyi`) lists once
+    somebody asks for it. (:obj:`lazy_loader.attach_stub` knows no :obj:`import *`.)
     """
     return lazy_loader.attach(package, *_exports(Path(file).parent))
 
@@ -81,14 +81,13 @@ def _exports(folder: Path) -> tuple[set[str], dict[str, list[str]]]:
 
 
 def register(cls: Cls) -> Cls:
-    r"""Adds a class of another package, which derives from a base class of this
-    one, to what can be chosen by name. Use it as a decorator. Packages that
-    are installed may name their classes as entry points of the group
-    :obj:`"torch_imf"` instead.
+    r"""Adds a class of another package, which derives from a base class of this one, to what can be
+    chosen by name. Use it as a decorator. Packages that are installed may name their classes as
+    entry points of the group :obj:`"torch_imf"` instead.
 
     Raises:
-        ValueError: If it derives from no base class of :obj:`KINDS`, or its
-            name is that of a class of this package.
+        ValueError: If it derives from no base class of :obj:`KINDS`, or its name is that of a class
+            of this package.
     """
     kind = _kind(cls)
     if kind is None:
@@ -104,8 +103,8 @@ def register(cls: Cls) -> Cls:
 
 
 def classes(kind: str) -> dict[str, type]:
-    r"""Returns all classes of a kind by the name to choose them by: those of
-    the package, those that were registered, and those of entry points.
+    r"""Returns all classes of a kind by the name to choose them by: those of the package, those
+    that were registered, and those of entry points.
     """
     module, base = import_module(f"torch_imf.{KINDS[kind][0]}"), _base_class(kind)
     own = [getattr(module, name) for name in module.__all__]
@@ -122,16 +121,16 @@ def class_names(kind: str) -> list[str]:
 
 
 def class_name(cls: type) -> str:
-    r"""Returns the name of a class, with its module if it is of another
-    package, as in :obj:`"my_package:Twist"`.
+    r"""Returns the name of a class, with its module if it is of another package, as in
+    :obj:`"my_package:Twist"`.
     """
     own = cls.__module__.partition(".")[0] == "torch_imf"
     return cls.__name__ if own else f"{cls.__module__}:{cls.__qualname__}"
 
 
 def lookup(kind: str, query: str | type) -> type:
-    r"""Returns a class of a kind, given by its name (whatever its case, with or
-    without dashes), as :obj:`"my_package:Twist"`, or as itself.
+    r"""Returns a class of a kind, given by its name (whatever its case, with or without dashes), as
+    :obj:`"my_package:Twist"`, or as itself.
 
     Raises:
         ValueError: If there is none of this name. The message names the nearest.
@@ -140,8 +139,8 @@ def lookup(kind: str, query: str | type) -> type:
 
 
 def resolve(kind: str, query: Any, *args: Any, **kwargs: Any) -> Any:
-    r"""Returns a part of a kind: an object as it is, and a class, or the name
-    of one, called on the given arguments.
+    r"""Returns a part of a kind: an object as it is, and a class, or the name of one, called on the
+    given arguments.
 
     Raises:
         ValueError: If there is none of this name.
@@ -232,11 +231,10 @@ _OMITTED: Any = object()
 
 
 class Recorded:
-    r"""A base class of parts that know the arguments of their constructor:
-    :obj:`init_args`, by name, defaults included, as plain values. Parts among
-    them are there as :meth:`describe` has them, also if they were given by
-    name. Of a dictionary of tensors there are its keys; other tensors and
-    objects are left out, so that nothing is kept alive.
+    r"""A base class of parts that know the arguments of their constructor: :obj:`init_args`, by
+    name, defaults included, as plain values. Parts among them are there as :meth:`describe` has
+    them, also if they were given by name. Of a dictionary of tensors there are its keys; other
+    tensors and objects are left out, so that nothing is kept alive.
     """
 
     init_args: dict[str, Any]
@@ -265,9 +263,8 @@ class Recorded:
 
 
 def describe(module: object) -> dict[str, Any]:
-    r"""Returns what a module is made of: the name of its class as
-    :obj:`"class"`, and its :obj:`init_args`. All are plain values that JSON
-    knows, nested by parts.
+    r"""Returns what a module is made of: the name of its class as :obj:`"class"`, and its
+    :obj:`init_args`. All are plain values that JSON knows, nested by parts.
 
     Raises:
         ValueError: If it is not :class:`Recorded`.
@@ -278,15 +275,15 @@ def describe(module: object) -> dict[str, Any]:
 
 
 def make(description: Mapping[str, Any], classes: Sequence[type] = (), **kwargs: Any) -> Any:
-    r"""Makes what :meth:`describe` has described. Only classes of this package
-    are made, those that were registered, those of entry points, and those
-    given; none is imported because a description names it.
+    r"""Makes what :meth:`describe` has described. Only classes of this package are made, those that
+    were registered, those of entry points, and those given; none is imported because a description
+    names it.
 
     Args:
         description (dict): The description.
         classes (list[type], optional): Further classes. (default: :obj:`()`)
-        **kwargs (optional): Arguments that take the place of described ones,
-            or that are left out of descriptions, such as tensors.
+        **kwargs (optional): Arguments that take the place of described ones, or that are left out
+            of descriptions, such as tensors.
 
     Raises:
         ValueError: If a class is unknown, or does not take such arguments.
@@ -355,8 +352,8 @@ SIZES = ("channels", "rel_channels", "in_channels", "out_channels")
 
 
 class Setting(NamedTuple):
-    r"""An argument of a model or a part, as far as it takes plain values
-    (numbers, names, and lists and dictionaries of them).
+    r"""An argument of a model or a part, as far as it takes plain values (numbers, names, and lists
+    and dictionaries of them).
     """
 
     #: Its name, its default, and the types of its plain values (:obj:`NoneType` if there are none).
@@ -382,14 +379,13 @@ class Setting(NamedTuple):
 def describe_settings(
     model: "str | type[MultimodalKGE]", settings: Mapping[str, Any] | None = None
 ) -> dict[str, Setting]:
-    r"""Lists the settings of a model that :meth:`build_model` takes, those of
-    its parts included, *e.g.*, :obj:`"scorer.dropout"`. Arguments that only
-    take tensors or modules are left out.
+    r"""Lists the settings of a model that :meth:`build_model` takes, those of its parts included,
+    *e.g.*, :obj:`"scorer.dropout"`. Arguments that only take tensors or modules are left out.
 
     Args:
         model (str or type): The name of a model, or its class.
-        settings (dict, optional): Some settings. Of these, the parts that are
-            chosen tell what else there is to set. (default: :obj:`None`)
+        settings (dict, optional): Some settings. Of these, the parts that are chosen tell what else
+            there is to set. (default: :obj:`None`)
 
     Raises:
         ValueError: If there is no such model or part.
@@ -401,9 +397,8 @@ def describe_settings(
 def build_model(
     model: "str | type[MultimodalKGE]", data: "Data", /, **settings: Any
 ) -> "MultimodalKGE":
-    r"""Builds a model for a graph from flat settings: arguments of its
-    constructor, among which parts go by name, and arguments of these parts,
-    with a dot:
+    r"""Builds a model for a graph from flat settings: arguments of its constructor, among which
+    parts go by name, and arguments of these parts, with a dot:
 
     .. code-block:: python
 
@@ -413,9 +408,9 @@ def build_model(
             **{"loss.sampler": "shared", "adversary.weight": 0.01},
         )
 
-    A part that is not named is the one that the model has by default; there is
-    an adversary if :obj:`adversary=True` or one of its arguments is given.
-    Sizes, features and masks are those of the graph.
+    A part that is not named is the one that the model has by default; there is an adversary if
+    :obj:`adversary=True` or one of its arguments is given. Sizes, features and masks are those of
+    the graph.
 
     Args:
         model (str or type): The name of a model, or its class.
@@ -423,8 +418,7 @@ def build_model(
         **settings: The settings (:meth:`describe_settings` lists them).
 
     Raises:
-        ValueError: If there is no such model, setting or part, or the model
-            refuses a value.
+        ValueError: If there is no such model, setting or part, or the model refuses a value.
     """
     from torch_imf.data import modalities
     from torch_imf.data.graph import check_graph
@@ -457,9 +451,7 @@ def build_model(
 
 
 def check_value(key: str, value: Any, setting: Setting) -> None:
-    r"""Raises a :class:`ValueError` if a plain value is of none of the types
-    of a setting.
-    """
+    r"""Raises a :class:`ValueError` if a plain value is of none of the types of a setting."""
     types = [get_origin(x) or x for x in union_types(setting.parameter.annotation)]
     is_typed = all(isinstance(x, type) for x in types) and inspect.Parameter.empty not in types
     if not is_typed or isinstance(value, Recorded | type) or _plain(value) is _OMITTED:

@@ -87,11 +87,10 @@ def tune(
     Args:
         model (str or type): The name of a model, or its class.
         data (Data): The graph, with split masks.
-        space (dict, optional): What to try of each setting of the model
-            (:meth:`describe_settings`) and of :meth:`fit`: a list is a choice; a pair of numbers is
-            a range, logarithmic for floats that are positive and span more than a factor of ten;
-            anything else is fixed. If :obj:`None`, a small space for IMF or AdaMF.
-            (default: :obj:`None`)
+        space (dict, optional): What to try of each setting of the model (:meth:`describe_settings`)
+            and of :meth:`fit`: a list is a choice; a pair of numbers is a range, logarithmic for
+            floats that are positive and span more than a factor of ten; anything else is fixed. If
+            :obj:`None`, a small space for IMF or AdaMF. (default: :obj:`None`)
         trials (int, optional): The number of trials, pruned ones included. (default: :obj:`20`)
         epochs (int, optional): The most epochs of each. (default: :obj:`30`)
         storage (str, optional): The SQLite file to keep the study in, or a database address of
@@ -105,9 +104,9 @@ def tune(
             terminal. (default: :obj:`True`)
 
     Returns:
-        The study, with :obj:`best_params` and :obj:`best_value`. A trial has its
-        :obj:`"settings"`, :obj:`"seed"`, :obj:`"metrics"` (of its best epoch) and, if it was not
-        completed, the :obj:`"reason"` among its user attributes.
+        The study, with :obj:`best_params` and :obj:`best_value`. A trial has its :obj:`"settings"`,
+        :obj:`"seed"`, :obj:`"metrics"` (of its best epoch) and, if it was not completed, the
+        :obj:`"reason"` among its user attributes.
 
     Raises:
         ValueError: If an argument is invalid, the storage holds another study or cannot be worked
@@ -290,8 +289,8 @@ def _options(key: str, value: Any) -> list[Any]:
             f"has anything else built in"
         ) from error
     if isinstance(value, list):
-        if len({json.dumps(x) for x in value}) != max(len(value), 1):
-            raise ValueError(f"The choices of '{key}' need to be distinct, one or more")
+        if len(value) == 0:
+            raise ValueError(f"There needs to be a choice of '{key}'")
         return value
     if not isinstance(value, tuple):
         return [value]
