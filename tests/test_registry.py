@@ -2,6 +2,7 @@ import copy
 import gc
 import importlib
 import inspect
+import io
 import json
 import subprocess
 import sys
@@ -87,14 +88,11 @@ def test_recorded_arguments():
     assert outer.init_args == {"inner": describe(ConvE(36, num_filters=2)), "power": 3.0}
     assert rebuilt(outer, [Outer]).inner.init_args["num_filters"] == 2
     # Copies and pickles have them, too:
-    assert copy.deepcopy(outer).init_args == outer.init_args
-    assert copy.deepcopy(outer).init_args is not outer.init_args
-
-
-def test_a_module_can_be_pickled(tmp_path):
-    torch.save(IMFFusion({"a": 4}, 8), tmp_path / "module.pt")
-    other = torch.load(tmp_path / "module.pt", weights_only=False)
-    assert describe(other) == describe(IMFFusion({"a": 4}, 8))
+    fusion, file = IMFFusion({"a": 4}, 8), io.BytesIO()
+    torch.save(fusion, file)
+    pickled = torch.load(io.BytesIO(file.getvalue()), weights_only=False)
+    assert describe(pickled) == describe(fusion) == describe(copy.deepcopy(fusion))
+    assert copy.deepcopy(fusion).init_args is not fusion.init_args
 
 
 def test_tensors_are_not_kept(fake):
@@ -176,31 +174,35 @@ def test_make():
 def test_describe_settings():
     settings = describe_settings("imf")
     hidden = {"num_nodes", "x_dict", "scorer.channels", "scorer.rel_channels", "loss.loss"}
-    assert not hidden & set(settings)
-    parameter = settings["scorer.dropout"].parameter
-    assert (parameter.name, parameter.annotation, parameter.default) == ("dropout", float, 0.0)
-    assert settings["scorer.dropout"].choices == ()
-    assert settings["hidden_channels"].parameter.default is parameter.empty
-    assert settings["scorer"].parameter.annotation is str
+    assert not hidden & set(settings) and describe_settings(IMF) == settings
+    parameters = {key: setting.parameter for key, setting in settings.items()}
+    assert parameters["scorer.dropout"].name == "dropout"
+    for key, annotation, default in (
+        *(("scorer.dropout", float, 0.0), ("hidden_channels", int, inspect.Parameter.empty)),
+        *(
+            ("scorer", str, "contextual"),
+            ("struct", bool, True),
+            ("rel_channels", int | None, None),
+        ),
+    ):
+        assert (parameters[key].annotation, parameters[key].default) == (annotation, default)
     assert {"contextual", "conve"} <= set(settings["scorer"].choices)
     assert settings["fusion"].choices == ("adamf", "imf", "mutan")
     assert settings["loss"].choices == ("bce", "ce", "sampled")
-    assert settings["struct"].parameter.annotation is bool
-    assert settings["rel_channels"].parameter.annotation == int | None
-    assert describe_settings(IMF) == settings
+    assert settings["scorer.dropout"].choices == ()
 
 
 def test_settings_of_parts_follow_the_choice():
     for scorer in ("conve", "ConvE", ConvE):
         settings = describe_settings("imf", {"scorer": scorer})
         assert "scorer.num_filters" in settings and "scorer.dropout" not in settings
-    assert "loss.sampler" not in describe_settings("imf")
     sampled = describe_settings("imf", {"loss": "sampled"})
     assert {"bernoulli", "uniform"} <= set(sampled["loss.sampler"].choices)
     assert not {"kbgan", "mans", "mmrns"} & set(sampled["loss.sampler"].choices)
     # Parts have parts, which are there or not:
-    assert describe_settings("imf")["loss.regularizer"].choices == ("dura",)
-    assert "loss.regularizer.weight" not in describe_settings("imf")
+    settings = describe_settings("imf")
+    assert settings["loss.regularizer"].choices == ("dura",)
+    assert not {"loss.sampler", "loss.regularizer.weight"} & set(settings)
     assert "loss.regularizer.weight" in describe_settings("imf", {"loss.regularizer": "dura"})
     settings = describe_settings("adamf")
     assert settings["adversary"].parameter.default is None and "adversary.weight" in settings
@@ -244,8 +246,7 @@ def test_a_dotted_setting_changes_nothing_else(fake):
             models.append(build_model("imf", fake, hidden_channels=8, **settings))
     for model in models[1:]:
         assert describe(model) == describe(models[0])
-        for key, value in models[0].state_dict().items():
-            assert torch.equal(value, model.state_dict()[key])
+        torch.testing.assert_close(model.state_dict(), models[0].state_dict(), rtol=0, atol=0)
 
 
 def test_losses_and_other_parts(fake):
@@ -294,17 +295,14 @@ def test_objects_and_classes_are_taken_as_they_are(fake):
             {"hidden_chanels": 8},
             r"no setting 'hidden_chanels'. Did you mean 'hidden_channels'\?",
         ),
-        ({"num_nodes": 8}, "no setting 'num_nodes'"),
         ({"scorer": "convex"}, r"no scorer 'convex'. Did you mean 'conve'\? Choose of \['complex'"),
         ({"loss": "mse"}, r"There is no loss 'mse'. Choose of \['bce', 'ce', 'sampled'\]"),
         ({"scorer": int}, "'<class 'int'>' is no scorer: it does not derive from 'Scorer'"),
         ({"scorer.channels": 8}, "no setting 'scorer.channels' where 'scorer' is 'contextual'"),
         ({"scorer": "conve", "scorer.dropout": 0.1}, r"where 'scorer' is 'conve'.*scorer.height"),
         ({"scorer": TransE(8), "scorer.margin": 1.0}, r"'scorer.margin' where 'scorer' is TransE"),
-        ({"loss.sampler": "joint"}, "no setting 'loss.sampler' where 'loss' is 'bce'"),
         ({"loss.regularizer.weight": 1.0}, "where 'loss.regularizer' is None"),
         ({"loss.regularizer": "durra"}, r"no regularizer 'durra'. Did you mean 'dura'\?"),
-        ({"adversary.weight": 1.0}, "no setting 'adversary.weight'"),
         ({"contrastive": False, "contrastive.weight": 1.0}, "where 'contrastive' is False"),
         ({"loss": "sampled", "loss.sampler": "kbgan"}, r"needs to be an object .*\['bernoulli'"),
         ({"hidden_channels": "8"}, "'hidden_channels' needs to be of type int .got '8'"),
@@ -323,8 +321,6 @@ def test_bad_settings(fake, settings, message):
 def test_no_such_model_or_graph(fake):
     with pytest.raises(ValueError, match=r"no model 'imff'. Did you mean 'imf'\? Choose of"):
         describe_settings("imff")
-    with pytest.raises(ValueError, match="'<class 'int'>' is no model"):
-        describe_settings(int)
     data = fake.clone()
     del data.num_relations
     with pytest.raises(ValueError, match=r"The graph lacks \['num_relations'\]"):
