@@ -79,7 +79,12 @@ def save_pretrained(
     import torch_imf
 
     root = _root(folder)
-    _check_folder(root)
+    filesystem, path = fsspec.core.url_to_fs(f"{root}/{MANIFEST}")
+    if filesystem.exists(path) and b'"format":' not in read_bytes(f"{root}/{MANIFEST}"):
+        raise ValueError(
+            f"'{root}' holds another '{MANIFEST}', which is not by 'save_pretrained'. Choose "
+            f"another folder"
+        )
     state = _prediction_state(model)
     made = _rebuild(_description(model), state, [type(module) for module in model.modules()])
     _check_same(model, made)
@@ -113,7 +118,6 @@ def save_pretrained(
     }
     manifest = _to_json(config, "config")
     with locked(root):
-        _check_folder(root)  # It may have been filled in the meantime.
         try:
             for name, content in contents.items():
                 _write(f"{root}/{files[name]['file']}", content)
@@ -375,16 +379,6 @@ def _found(folder: str | os.PathLike[str], revision: str | None) -> str:
             f"There is no folder '{root}', and no model of this name could be had from the Hugging "
             f"Face Hub, which takes 'pip install torch_imf[hub]' ({str(error).splitlines()[0]})"
         ) from error
-
-
-def _check_folder(root: str) -> None:
-    # Raises, if a folder holds something else by the name of our manifest.
-    filesystem, path = fsspec.core.url_to_fs(f"{root}/{MANIFEST}")
-    if filesystem.exists(path) and b'"format":' not in read_bytes(f"{root}/{MANIFEST}"):
-        raise ValueError(
-            f"'{root}' holds another '{MANIFEST}', which is not by 'save_pretrained'. Choose "
-            f"another folder"
-        )
 
 
 def _entry(name: str, content: bytes) -> dict[str, str]:

@@ -10,6 +10,7 @@ import inspect
 import math
 import numbers
 import operator
+import pkgutil
 import re
 import warnings
 from collections import defaultdict
@@ -162,10 +163,9 @@ def _find(kind: str, query: str | type) -> tuple[type, dict[str, Any]]:
     # The class, and the arguments that its name stands for.
     base, cls = _base_class(kind), query
     if isinstance(query, str) and ":" in query:
-        module, _, name = query.partition(":")
         try:
-            cls = getattr(import_module(module), name)
-        except (ImportError, AttributeError) as error:
+            cls = pkgutil.resolve_name(query)
+        except (ImportError, AttributeError, ValueError) as error:
             raise ValueError(f"The {kind} '{query}' cannot be imported ({error})") from error
     if not isinstance(cls, str):
         if isinstance(cls, type) and issubclass(cls, base):
@@ -178,9 +178,8 @@ def _find(kind: str, query: str | type) -> tuple[type, dict[str, Any]]:
         by_name[_simple(name)] = (x, x.__dict__.get("aliases", {}).get(name, {}))
     if _simple(cls) in by_name:
         return by_name[_simple(cls)]
-    names = {_simple(name): name for name in known}
-    near = difflib.get_close_matches(_simple(cls), names, n=1)
-    hint = f" Did you mean '{names[near[0]]}'?" if near else ""
+    names = {_simple(name): f" Did you mean '{name}'?" for name in known}
+    hint = "".join(names[x] for x in difflib.get_close_matches(_simple(cls), names, n=1))
     raise ValueError(f"There is no {kind} '{query}'.{hint} Choose of {sorted(known)}")
 
 
@@ -307,10 +306,10 @@ def make(description: Mapping[str, Any], classes: Sequence[type] = (), **kwargs:
 def _known_class(name: str, allowed: Sequence[type]) -> type:
     modules = [import_module(f"torch_imf.{package}") for package in ("nn", "sampler")]
     own = [getattr(module, name) for module in modules if name in module.__all__]
+    # One that is given may have moved to another module:
+    moved = [cls for cls in allowed if ":" in name and name.split(":")[1] == cls.__qualname__]
     for cls in [*allowed, *_registered, *_loaded_entry_points(), *own]:
-        # One that is given may have moved to another module:
-        moved = cls in allowed and re.split("[:.]", name)[-1] == cls.__name__
-        if class_name(cls) == name or (":" in name and moved):
+        if class_name(cls) == name or cls in moved:
             return cls
     raise ValueError(f"There is no class '{name}'. If it is one of yours, pass it in 'classes'")
 
@@ -472,13 +471,11 @@ def union_types(annotation: Any) -> tuple[Any, ...]:
 
 def _check_settings(cls: type, settings: Mapping[str, Any], known: Mapping[str, Setting]) -> None:
     for key in [key for key in settings if key not in known]:
-        near = difflib.get_close_matches(key, known, n=1)
         text = f"{cls.__name__} has no setting '{key}'"
         for part in [x for x in known if key.startswith(f"{x}.")][-1:]:
-            value = settings.get(part, known[part].parameter.default)
-            text += f" where '{part}' is {value!r}"
-        text += f". Did you mean '{near[0]}'?" if near else "."
-        raise ValueError(f"{text} It takes {sorted(known)}")
+            text += f" where '{part}' is {settings.get(part, known[part].parameter.default)!r}"
+        near = [f" Did you mean '{x}'?" for x in difflib.get_close_matches(key, known, n=1)]
+        raise ValueError(f"{text}.{''.join(near)} It takes {sorted(known)}")
     for key, setting in known.items():
         value = settings.get(key, setting.parameter.default)
         if value is inspect.Parameter.empty:
