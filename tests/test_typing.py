@@ -23,11 +23,8 @@ other = build_model("imf", data, hidden_channels=64, loss="ce")
 history = fit(model, data, epochs=60)
 save_pretrained(model, "countries", data, evaluate(model, data))
 views: list[str] = from_pretrained("countries").views
-reveal_type(history)
-"""
-#: To be added to `USE` once `predict` always returns the answers of one query.
-ANSWERS = """
 name: str = predict(model, data, head="France", relation="borders")[0].name
+reveal_type(history)
 """
 WRONG = """
 model.view_weigths()
@@ -83,6 +80,6 @@ def test_types_of_a_project(wheel, tmp_path):
     )
     errors = [line for line in result.stdout.splitlines() if "error:" in line]
     assert not [line for line in errors if line.startswith("use.py")], result.stdout
-    assert 'use.py:15: note: Revealed type is "list[dict[str, float]]"' in result.stdout
+    assert 'use.py:16: note: Revealed type is "list[dict[str, float]]"' in result.stdout
     # What is there has types, so that slips are found:
     assert len(errors) == 1 and '"epochs"' in errors[0] and "wrong.py" in errors[0], result.stdout

@@ -1,35 +1,33 @@
 r"""Models that are kept in a folder, or shared on the Hugging Face Hub.
 
-:class:`huggingface_hub.PyTorchModelHubMixin` does not serve here: of the
-arguments of a constructor it keeps those that are JSON, so that :obj:`IMF(...,
-x_dict)` comes back without its modalities, and without a word; and it has
-neither digests nor a graph.
+:class:`huggingface_hub.PyTorchModelHubMixin` does not serve here: of the arguments of a constructor
+it keeps those that are JSON, so that :obj:`IMF(..., x_dict)` comes back without its modalities, and
+without a word; and it has neither digests nor a graph.
 """
 
 import hashlib
 import json
 import os
 import re
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
+from operator import methodcaller
 from typing import Any
 
 import fsspec
-import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
-from torch.nn import Identity, Module, Parameter
+from torch.nn import Identity, Parameter
 from torch_geometric.data import Data
 
 from torch_imf.data.graph import MASKS, check_graph, prepare
 from torch_imf.evaluation.ranking import check_finite, inference
 from torch_imf.io import warn
-from torch_imf.io.atomic import is_stale, locked, read_bytes, replacing
+from torch_imf.io.atomic import locked, read_bytes, replacing
 from torch_imf.nn.models import MultimodalKGE
 from torch_imf.nn.models.features import FrozenFeatures
-from torch_imf.registry import class_name, describe, make
-from torch_imf.sampler import Sampler
+from torch_imf.registry import describe, make
 
 #: The version of the layout of a folder.
 FORMAT = 2
@@ -45,10 +43,10 @@ def save_pretrained(
     metrics: dict[str, Any] | None = None,
     training: dict[str, Any] | None = None,
 ) -> None:
-    r"""Saves all that a model needs to predict in a folder, to be loaded by
-    :meth:`from_pretrained` where neither features nor dataset are at hand:
-    its settings, its parameters, and its features as it has projected them.
-    A card (:obj:`README.md`) says what it is, and is yours once you edit it.
+    r"""Saves all that a model needs to predict in a folder, to be loaded by :meth:`from_pretrained`
+    where neither features nor dataset are at hand: its settings, its parameters, and its features
+    as it has projected them. A card (:obj:`README.md`) says what it is, and is yours once you edit
+    it.
 
     .. code-block:: python
 
@@ -57,28 +55,23 @@ def save_pretrained(
         model = from_pretrained("countries")
         data = pretrained_graph("countries")
 
-    Before anything is written, a model is made from what will be, and needs to
-    predict the same. Files are named after their content, and
-    :obj:`config.json`, which names them, is replaced in one step: whatever
-    happens meanwhile, the folder holds the one model or the other. Of two
-    processes that save there, one waits for the other (:obj:`.lock`). What
-    only training needs, such as a sampler, is left out.
+    Before anything is written, a model is made from what will be, and needs to predict the same.
+    :obj:`config.json`, which names all other files by their content, is replaced in one step:
+    whatever happens, the folder holds the one model or the other. Of two processes that save there,
+    one waits for the other. What only training needs, such as a sampler, is left out.
 
     Args:
         model (MultimodalKGE): The model.
-        folder (str): The folder, on disk or any file system of
-            :obj:`fsspec`.
-        data (Data, optional): The graph, to save its facts and names, too.
+        folder (str): The folder, on disk or any file system of :obj:`fsspec`.
+        data (Data, optional): The graph, to save its facts and names, too. (default: :obj:`None`)
+        metrics (dict, optional): Its metrics, as of :meth:`~torch_imf.evaluate`, for the card.
             (default: :obj:`None`)
-        metrics (dict, optional): The metrics of the model, such as those of
-            :meth:`~torch_imf.evaluate`. (default: :obj:`None`)
         training (dict, optional): How it was trained, such as the arguments of
-            :meth:`~torch_imf.fit`. (default: :obj:`None`)
+            :meth:`~torch_imf.fit`, for the card. (default: :obj:`None`)
 
     Raises:
-        ValueError: If the model cannot be made again or its scores are not
-            finite, the graph does not fit it, metrics are not finite, or the
-            folder is a file or holds something else.
+        ValueError: If the model cannot be made again or its scores are not finite, the graph does
+            not fit it, metrics are not finite, or the folder holds something else.
         OSError: If a file cannot be written, of which nothing is left then.
     """
     import safetensors.torch
@@ -86,26 +79,38 @@ def save_pretrained(
     import torch_imf
 
     root = _root(folder)
-    _check_folder(root)
+    filesystem, path = fsspec.core.url_to_fs(f"{root}/{MANIFEST}")
+    if filesystem.exists(path) and b'"format":' not in read_bytes(f"{root}/{MANIFEST}"):
+        raise ValueError(
+            f"'{root}' holds another '{MANIFEST}', which is not by 'save_pretrained'. Choose "
+            f"another folder"
+        )
     state = _prediction_state(model)
     made = _rebuild(_description(model), state, [type(module) for module in model.modules()])
     _check_same(model, made)
-    description = _description(made)  # With defaults in place of tensors.
-    contents = {"model.safetensors": safetensors.torch.save(state)}
+    contents, facts = {"model.safetensors": safetensors.torch.save(state)}, None
     if data is not None:
         prepare(model, data)  # Raises, if it does not fit.
-        contents["graph.safetensors"] = safetensors.torch.save(_facts(data))
+        base = data.edge_type < data.num_relations
+        facts = {name.removesuffix("_mask"): int((data[name] & base).sum()) for name in MASKS}
+        tensors = {"edge_index": data.edge_index.int(), "edge_type": data.edge_type.int()}
+        tensors |= {name: data[name] for name in MASKS}
+        tensors = {name: x.cpu().contiguous() for name, x in tensors.items()}
+        contents["graph.safetensors"] = safetensors.torch.save(tensors)
         contents["names.json"] = _to_json(_names(data), "data")
-    packages = {name: version(name) for name in ("torch", "torch-geometric", "safetensors")}
-    coverage = {k: int(state[f"features.{k}.mask"].sum()) for k in description.get("x_dict") or []}
     files = {name: _entry(name, content) for name, content in contents.items()}
+    packages = {name: version(name) for name in ("torch", "torch-geometric", "safetensors")}
+    description = _description(made)  # With defaults in place of tensors.
     config = {
         "format": FORMAT,
         "model": description,
         "num_parameters": sum(x.numel() for x in made.parameters()),
-        "coverage": coverage,
+        "coverage": {
+            name: int(state[f"features.{name}.mask"].sum())
+            for name in description.get("x_dict") or []
+        },
         "view_weights": model.view_weights() if model.decision is not None else {},
-        "facts": None if data is None else _num_facts(data),
+        "facts": facts,
         "metrics": json.loads(_to_json(metrics or {}, "metrics")),
         "training": json.loads(_to_json(training or {}, "training")),
         "versions": {"torch_imf": torch_imf.__version__, **packages},
@@ -113,7 +118,6 @@ def save_pretrained(
     }
     manifest = _to_json(config, "config")
     with locked(root):
-        _check_folder(root)  # It may have been filled in the meantime.
         try:
             for name, content in contents.items():
                 _write(f"{root}/{files[name]['file']}", content)
@@ -126,23 +130,19 @@ def save_pretrained(
 def from_pretrained(
     folder: str | os.PathLike[str], classes: Sequence[type] = (), revision: str | None = None
 ) -> MultimodalKGE:
-    r"""Loads a model that :meth:`save_pretrained` has saved, in evaluation
-    mode. Its features stay as they were projected. Nothing that a file may ask
-    for is run, and only known classes are made.
+    r"""Loads a model that :meth:`save_pretrained` has saved, in evaluation mode. Its features stay
+    as they were projected. Nothing that a file may ask for is run, and only known classes are made.
 
     Args:
-        folder (str): The folder, on disk or any file system of
-            :obj:`fsspec`. Where there is none of this name, *e.g.*,
-            :obj:`"user/name"`, it is a model on the Hugging Face Hub.
-        classes (list[type], optional): The classes of modules of the model
-            that are neither part of the package nor registered.
-            (default: :obj:`()`)
-        revision (str, optional): The branch, tag or commit of a model on the
-            Hub. (default: :obj:`None`)
+        folder (str): The folder, on disk or any file system of :obj:`fsspec`. Where there is none
+            of this name, *e.g.*, :obj:`"user/name"`, it is a model on the Hugging Face Hub.
+        classes (list[type], optional): The classes of modules of the model that are neither part of
+            the package nor registered. (default: :obj:`()`)
+        revision (str, optional): The branch, tag or commit on the Hub. (default: :obj:`None`)
 
     Raises:
-        ValueError: If a file is missing, damaged or of another version, or a
-            class is unknown. The message names it.
+        ValueError: If a file is missing, damaged or of another version, or a class is unknown. The
+            message names it.
     """
     root = _found(folder, revision)
     config = read_config(root)
@@ -158,13 +158,12 @@ def from_pretrained(
 
 
 def pretrained_graph(folder: str | os.PathLike[str], revision: str | None = None) -> Data:
-    r"""Loads the graph that :meth:`save_pretrained` has saved with a model:
-    its facts, splits and names, without features. Arguments are those of
-    :meth:`from_pretrained`.
+    r"""Loads the graph that :meth:`save_pretrained` has saved with a model: its facts, splits and
+    names, without features. Arguments are those of :meth:`from_pretrained`.
 
     Raises:
-        ValueError: If the model was saved without a graph, or a file is
-            missing, damaged or of another version. The message names it.
+        ValueError: If the model was saved without a graph, or a file is missing, damaged or of
+            another version. The message names it.
     """
     root = _found(folder, revision)
     config = read_config(root)
@@ -184,34 +183,24 @@ def pretrained_graph(folder: str | os.PathLike[str], revision: str | None = None
 
 
 def push_to_hub(
-    model: MultimodalKGE | str | os.PathLike[str],
+    folder: str | os.PathLike[str],
     repo_id: str,
-    data: Data | None = None,
-    metrics: dict[str, Any] | None = None,
-    training: dict[str, Any] | None = None,
     private: bool | None = None,
     token: str | None = None,
     message: str = "Upload a model of torch_imf",
 ) -> str:
-    r"""Shares a model on the `Hugging Face Hub <https://huggingface.co>`_, to
-    be loaded by :obj:`from_pretrained("user/name")`, in one commit
-    (:obj:`pip install "torch_imf[hub]"`).
+    r"""Shares a model that :meth:`save_pretrained` has saved on disk on the
+    `Hugging Face Hub <https://huggingface.co>`_, in one commit, to be loaded by
+    :obj:`from_pretrained("user/name")` (:obj:`pip install "torch_imf[hub]"`).
 
     Args:
-        model (MultimodalKGE or str): The model, or the folder on disk that it
-            was saved in.
-        repo_id (str): The name to share it by, :obj:`"user/name"`. What is
-            there already becomes an earlier revision.
-        data (Data, optional): The graph, as in :meth:`save_pretrained`.
+        folder (str): The folder.
+        repo_id (str): The name to share it by, :obj:`"user/name"`. What is there already becomes an
+            earlier revision.
+        private (bool, optional): If set to :obj:`True`, a new repository can be seen by its owner
+            only. (default: :obj:`None`)
+        token (str, optional): The token of the user, by default of the one who is logged in.
             (default: :obj:`None`)
-        metrics (dict, optional): As in :meth:`save_pretrained`.
-            (default: :obj:`None`)
-        training (dict, optional): As in :meth:`save_pretrained`.
-            (default: :obj:`None`)
-        private (bool, optional): If set to :obj:`True`, a new repository can
-            be seen by its owner only. (default: :obj:`None`)
-        token (str, optional): The token of the user, who is the one that is
-            logged in if it is :obj:`None`. (default: :obj:`None`)
         message (str, optional): The message of the commit.
 
     Returns:
@@ -227,13 +216,7 @@ def push_to_hub(
         raise ImportError(
             "'push_to_hub' requires 'huggingface_hub', run 'pip install torch_imf[hub]'"
         ) from error
-    if isinstance(model, Module):
-        with tempfile.TemporaryDirectory() as folder:
-            save_pretrained(model, folder, data, metrics, training)
-            return push_to_hub(folder, repo_id, private=private, token=token, message=message)
-    if not (data is metrics is training is None):
-        raise ValueError("'data', 'metrics' and 'training' are in the folder already")
-    root = _root(model)
+    root = _root(folder)
     with locked(root):
         config = read_config(root)
         for name in config["files"]:
@@ -250,54 +233,16 @@ def push_to_hub(
     return str(commit.commit_url)
 
 
-def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
-    r"""Reads what a folder holds: what is known of a model, as JSON.
-
-    Raises:
-        ValueError: If it holds no model, or not one that we can read.
-    """
-    root = _root(folder)
-    path = f"{root}/{MANIFEST}"
-    try:
-        config = json.loads(read_bytes(path))
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise ValueError(f"'{root}' holds no saved model: there is no '{path}'") from error
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"'{path}' is damaged: it is no JSON ({error})") from error
-    if not isinstance(config, dict) or not isinstance(config.get("format"), int):
-        raise ValueError(f"'{path}' is not by 'save_pretrained': it has no 'format'")
-    if config["format"] != FORMAT:
-        raise ValueError(
-            f"'{path}' is of format {config['format']}, and this version of torch_imf reads "
-            f"format {FORMAT}. It was written by {config.get('versions')}"
-        )
-    model, files = config.get("model"), config.get("files")
-    if not isinstance(model, dict) or not isinstance(files, dict):
-        raise ValueError(f"'{path}' is damaged: it lacks 'model' or 'files'")
-    names = [x.get("file") if isinstance(x, dict) else x for x in files.values()]
-    if not all(isinstance(x, str) and FILE.fullmatch(x) for x in names):
-        raise ValueError(f"'{path}' is damaged: it names files that are not its own {names}")
-    return config
-
-
 # What a model needs to predict ##################################################################
 
 
 class ProjectedFeatures(FrozenFeatures):
-    r"""What a model needs of the features of a modality to predict: their
-    projections, which stay as they are, and the vector for entities without.
-
-    Args:
-        x (torch.Tensor): The projections of the :math:`M` entities that have
-            the modality, of shape :obj:`[M, C]`.
-        mask (torch.Tensor): Which entities these are, of shape :obj:`[N]`.
+    r"""What a model needs of the features of a modality: the projections, of shape :obj:`[M, C]`,
+    of the entities that have it, by a mask of shape :obj:`[N]`, which stay as they are, and the
+    vector for those without.
     """
 
     def __init__(self, x: Tensor, mask: Tensor) -> None:
-        if x.dim() != 2 or mask.dtype != torch.bool or x.size(0) != int(mask.sum()):
-            raise ValueError(
-                f"Projections need to be of {int(mask.sum())} entities (got {list(x.size())})"
-            )
         super().__init__(mask.new_zeros(mask.size(0), 1), mask, x.size(1))
         del self.x
         self.register_buffer("x", x)
@@ -314,36 +259,24 @@ class ProjectedFeatures(FrozenFeatures):
 
 
 def _description(model: MultimodalKGE) -> dict[str, Any]:
-    # What `describe` says, without the samplers, which hold facts and have no part in predictions:
-    # what is kept is their name.
-    samplers = {class_name(type(x)) for x in model.modules() if isinstance(x, Sampler)}
-
-    def strip(description: dict[str, Any]) -> dict[str, Any]:
-        out = dict(description)
-        for name, value in description.items():
-            if isinstance(value, dict) and value.get("class") in samplers:
-                out[name] = value["class"]
-                out |= {k: value[k] for k in ("num_negatives",) if k in out and k in value}
-            elif isinstance(value, dict):
-                out[name] = strip(value)
-        return out
-
-    out = strip(describe(model))
-    modalities = list(getattr(model, "features", {}))
-    return out | {name: modalities for name in ("x_dict", "mask_dict") if name in out}
+    # What `describe` says, with names in place of tensors, and of a sampler, which holds facts.
+    out = describe(model)
+    if model.sampler is not None:
+        sampler = out["loss"]["sampler"]
+        sizes = {k: sampler[k] for k in ("num_negatives",) if k in sampler and k in out["loss"]}
+        out["loss"] = {**out["loss"], "sampler": sampler["class"], **sizes}
+    return out | {k: list(model.features) for k in ("x_dict", "mask_dict") if k in out}
 
 
 def _prediction_state(model: MultimodalKGE) -> dict[str, Tensor]:
     # All tensors that predictions need, on the CPU: in place of features, their projections and
     # masks, and in place of a module that gives structural embeddings, these.
-    samplers = [f"{name}." for name, x in model.named_modules() if isinstance(x, Sampler)]
-    left_out = ("features.", "struct.", *samplers)
+    left_out = ("features.", "struct.", "loss_fn.sampler.")
     state = {k: x for k, x in model.state_dict().items() if not k.startswith(left_out)}
-    features: Any = getattr(model, "features", {})
     with inference(model):
-        if getattr(getattr(model, "struct", None), "module", None) is not None:
+        if getattr(model.struct, "module", None) is not None:
             state["node_emb.weight"] = model.embed()["struct"]
-        for name, module in features.items():
+        for name, module in model.features.items():
             state[f"features.{name}.x"] = module.lin(module.x)
             state[f"features.{name}.missing"] = module.missing
             state[f"features.{name}.mask"] = module.mask
@@ -358,29 +291,19 @@ def _rebuild(
     # process. Raises a `ValueError` if the two do not fit each other.
     state, names = dict(state), description.get("x_dict") or []
     masks = {name: state.pop(f"features.{name}.mask") for name in names}
-    num_nodes, table = description["num_nodes"], state.get("node_emb.weight", torch.empty(0))
-    size = [num_nodes, description["hidden_channels"]]
-    if list(table.size()) != size:
-        raise ValueError(
-            f"The embeddings of entities are of shape {list(table.size())} (expected {size})"
-        )
     tensors: dict[str, Any] = {}
     if names:  # The modules that are made of them are replaced below.
-        zeros = {name: torch.zeros(num_nodes, 1) for name in names}
+        zeros = {name: torch.zeros(len(mask), 1) for name, mask in masks.items()}
         tensors = {"x_dict": zeros, "mask_dict": masks}
     struct = description.get("struct")
     if isinstance(struct, dict) and struct.get("freeze"):
-        tensors["struct"] = make(struct, classes, init=table)
+        tensors["struct"] = make(struct, classes, init=state["node_emb.weight"])
     with torch.random.fork_rng(devices=[]):
         model = make(description, classes, **tensors)
         for name in names:
-            x = state.get(f"features.{name}.x", torch.empty(0))
-            model.features[name] = ProjectedFeatures(x, masks[name])
+            model.features[name] = ProjectedFeatures(state[f"features.{name}.x"], masks[name])
     for name in model.prediction_buffers:
-        old, x = getattr(model, name), state.pop(name, torch.empty(0))
-        if x.dim() != old.dim() or x.size(0) != old.size(0):
-            raise ValueError(f"'{name}' is of shape {list(x.size())} (expected {list(old.size())})")
-        model.register_buffer(name, x, persistent=False)
+        model.register_buffer(name, state.pop(name), persistent=False)
     try:
         model.load_state_dict(state, assign=True)
     except RuntimeError as error:
@@ -410,6 +333,31 @@ def _check_same(model: MultimodalKGE, other: MultimodalKGE) -> None:
 # Files of a folder ##############################################################################
 
 
+def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
+    r"""Reads what is known of the model in a folder.
+
+    Raises:
+        ValueError: If it holds none, or not one that we can read.
+    """
+    root = _root(folder)
+    path = f"{root}/{MANIFEST}"
+    try:
+        config = json.loads(read_bytes(path))
+        if config["format"] != FORMAT:
+            raise ValueError(f"it is of format {config['format']}, by {config.get('versions')}")
+        files = [entry["file"] for entry in config["files"].values()]
+        if not all(map(FILE.fullmatch, files)) or not isinstance(config["model"], dict):
+            raise ValueError(f"it lacks a model, or names files that are not its own: {files}")
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ValueError(f"'{root}' holds no saved model: there is no '{path}'") from error
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(
+            f"'{path}' is damaged, or not what 'save_pretrained' of this version of torch_imf "
+            f"writes, which is of format {FORMAT} ({error})"
+        ) from error
+    return config
+
+
 def _root(folder: str | os.PathLike[str]) -> str:
     root = os.fspath(folder)
     if root == "":  # Which would be the root of the disk.
@@ -424,18 +372,12 @@ def _found(folder: str | os.PathLike[str], revision: str | None) -> str:
         return root
     try:
         from huggingface_hub import snapshot_download
-    except ImportError as error:
-        raise ValueError(
-            f"There is no folder '{root}'. If it is a model on the Hugging Face Hub, run 'pip "
-            f"install torch_imf[hub]'"
-        ) from error
-    try:
+
         return snapshot_download(root, revision=revision, allow_patterns=[MANIFEST, "*-*.*"])
-    except (OSError, ValueError) as error:
-        first = str(error).partition("\n")[0]
+    except (ImportError, OSError, ValueError) as error:
         raise ValueError(
-            f"There is no folder '{root}', and no model of this name was found on the Hugging Face "
-            f"Hub ({first})"
+            f"There is no folder '{root}', and no model of this name could be had from the Hugging "
+            f"Face Hub, which takes 'pip install torch_imf[hub]' ({str(error).splitlines()[0]})"
         ) from error
 
 
@@ -445,54 +387,35 @@ def _entry(name: str, content: bytes) -> dict[str, str]:
     return {"file": f"{stem}-{digest[:12]}.{suffix}", "sha256": digest}
 
 
-def _check_folder(root: str) -> None:
-    # Raises, if a folder is a file, or holds something else by the name of our manifest.
-    filesystem, path = fsspec.core.url_to_fs(root)
-    if filesystem.isfile(path):
-        raise ValueError(f"'{root}' is a file. Choose another folder")
-    try:
-        config = json.loads(read_bytes(f"{root}/{MANIFEST}"))
-    except FileNotFoundError:
-        return
-    except (ValueError, RecursionError):
-        config = None
-    if not isinstance(config, dict) or not {"format", "files"} <= set(config):
-        raise ValueError(
-            f"'{root}' holds another '{MANIFEST}', which is not by 'save_pretrained'. Choose "
-            f"another folder"
-        )
-
-
 def _write(path: str, content: bytes) -> None:
     with replacing(path) as file:
         file.write(content)
 
 
 def _remove_unnamed(root: str) -> None:
-    # Removes the files of models that the manifest does not name, and what writers that are gone
-    # have left.
+    # Removes the files of models that the manifest, of whatever version it is, does not name.
     filesystem, path = fsspec.core.url_to_fs(root)
     filesystem.invalidate_cache(path)
-    try:  # Of whatever version it is.
+    try:
         named = set(FILE.findall(read_bytes(f"{root}/{MANIFEST}").decode(errors="replace")))
     except FileNotFoundError:
         named = set()
     for other in filesystem.ls(path, detail=False) if filesystem.isdir(path) else []:
         name = other.rpartition("/")[2]
-        if (FILE.fullmatch(name) and name not in named) or is_stale(name):
+        if FILE.fullmatch(name) and name not in named:
             filesystem.rm(other)
 
 
 def _read(root: str, config: dict[str, Any], name: str) -> bytes:
-    entry = config["files"].get(name)
-    if not isinstance(entry, dict):
+    if name not in config["files"]:
         raise ValueError(f"'{root}/{MANIFEST}' is damaged: it names no '{name}'")
+    entry = config["files"][name]
     path = f"{root}/{entry['file']}"
     try:
         content = read_bytes(path)
     except FileNotFoundError as error:
         raise ValueError(f"'{path}' is missing, which '{MANIFEST}' names") from error
-    if hashlib.sha256(content).hexdigest() != entry.get("sha256"):
+    if _entry(name, content) != entry:
         raise ValueError(f"'{path}' is damaged: it is not what '{MANIFEST}' says. Copy it again")
     return content
 
@@ -500,12 +423,7 @@ def _read(root: str, config: dict[str, Any], name: str) -> bytes:
 def _read_tensors(root: str, config: dict[str, Any], name: str) -> dict[str, Tensor]:
     import safetensors.torch
 
-    content = _read(root, config, name)
-    try:
-        return safetensors.torch.load(content)
-    except Exception as error:
-        path = f"{root}/{config['files'][name]['file']}"
-        raise ValueError(f"'{path}' is no file of tensors ({error})") from error
+    return safetensors.torch.load(_read(root, config, name))
 
 
 def _names(data: Data) -> dict[str, list[str]]:
@@ -517,31 +435,14 @@ def _names(data: Data) -> dict[str, list[str]]:
     return out
 
 
-def _facts(data: Data) -> dict[str, Tensor]:
-    out = {"edge_index": data.edge_index.int(), "edge_type": data.edge_type.int()}
-    out |= {name: data[name] for name in MASKS}
-    return {name: x.cpu().contiguous() for name, x in out.items()}
-
-
-def _num_facts(data: Data) -> dict[str, int]:
-    # Of each split, without inverse triples.
-    base = data.edge_type < data.num_relations
-    return {name.removesuffix("_mask"): int((data[name] & base).sum()) for name in MASKS}
-
-
 def _to_json(value: Any, name: str) -> bytes:
     # Tensors and arrays become numbers, or lists of these.
+    default = methodcaller("tolist")
     try:
-        text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False, default=_numbers)
+        text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False, default=default)
         return f"{text}\n".encode()
-    except (TypeError, ValueError) as error:  # Such as numbers that are not finite.
+    except (TypeError, ValueError, AttributeError) as error:  # Such as numbers that are not finite.
         raise ValueError(f"'{name}' cannot be kept as JSON ({error})") from error
-
-
-def _numbers(value: Any) -> Any:
-    if isinstance(value, np.generic | np.ndarray | Tensor):
-        return value.tolist()
-    raise TypeError(f"it holds a {type(value)}")
 
 
 # The card of a model ############################################################################
@@ -584,39 +485,33 @@ model = from_pretrained("path/to/this/folder"){graph}
         ("Training", "as reported when it was saved", config["training"]),
         ("Versions", "version", config["versions"]),
     ):
-        lines = [f"| {_cell(key)} | {_cell(value)} |\n" for key, value in _flat(rows or {})]
+        # Metrics by side or relation are under the name of the group:
+        flat = pd.json_normalize(rows, sep=" ").to_dict("records")[0] if rows else {}
+        lines = [f"| {_cell(key)} | {_cell(value)} |\n" for key, value in flat.items()]
         text += f"\n## {title}\n\n| | {column} |\n|---|---|\n{''.join(lines)}" if rows else ""
     return f"{text}\n## Settings\n\n```json\n{json.dumps(model, indent=1)}\n```\n"
 
 
-def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    # Metrics by side or relation, under the name of the group.
-    for key, value in values.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{key} ")
-        else:
-            yield f"{prefix}{key}", value
-
-
 def _cell(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
-    text = f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    text = f"{value:.5g}" if isinstance(value, float) and value < 1e5 else str(value)
     return " ".join(text.replace("|", r"\|").split())
 
 
 def _write_card(root: str, card: str) -> None:
     # Writes it, unless there is one that we have not written, or that has been edited since.
-    path, end = f"{root}/{CARD}", "<!-- torch_imf card {} -->\n"
+    def signed(body: str) -> bytes:
+        digest = hashlib.sha256(body.encode()).hexdigest()[:12]
+        return f"{body}<!-- torch_imf card {digest} -->\n".encode()
+
+    path = f"{root}/{CARD}"
     try:
-        old = read_bytes(path).decode(errors="replace")
+        old = read_bytes(path)
     except FileNotFoundError:
-        old = ""
-    body = old[: old.rfind(end[:10])]
-    if old and old != body + end.format(hashlib.sha256(body.encode()).hexdigest()[:12]):
+        old = b""
+    if old and old != signed(old.decode(errors="replace").rpartition("<!--")[0]):
         warn(
             f"'{path}' stays as it is, as it is not by 'save_pretrained' or has been edited since. "
             f"Delete it to have a card written"
         )
-        return
-    _write(path, (card + end.format(hashlib.sha256(card.encode()).hexdigest()[:12])).encode())
+    else:
+        _write(path, signed(card))

@@ -10,7 +10,9 @@ import inspect
 import math
 import numbers
 import operator
+import pkgutil
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from importlib import import_module
@@ -52,21 +54,15 @@ _registered: list[type] = []
 def attach(
     package: str, file: str
 ) -> tuple[Callable[[str], object], Callable[[], list[str]], list[str]]:
-    r"""Returns :obj:`__getattr__`, :obj:`__dir__` and :obj:`__all__` of a
-    package that imports what its stub (:obj:`__init__.pyi`) lists once somebody
-    asks for it.
-
-    Args:
-        package (str): Its :obj:`__name__`.
-        file (str): Its :obj:`__file__`.
+    r"""Returns :obj:`__getattr__`, :obj:`__dir__` and :obj:`__all__` of a package, given its
+    :obj:`__name__` and :obj:`__file__`, that imports what its stub (:obj:`__init__.pyi`) lists once
+    somebody asks for it. (:obj:`lazy_loader.attach_stub` knows no :obj:`import *`.)
     """
-    return lazy_loader.attach(package, *exports(Path(file).parent))
+    return lazy_loader.attach(package, *_exports(Path(file).parent))
 
 
-def exports(folder: Path) -> tuple[set[str], dict[str, list[str]]]:
-    r"""Reads off the stub of a package which of its modules it exports, and
-    which names from which module. Nothing is imported.
-    """
+def _exports(folder: Path) -> tuple[set[str], dict[str, list[str]]]:
+    # The modules that the stub of a package exports, and the names of each.
     submodules: set[str] = set()
     attributes: dict[str, list[str]] = {}
     for node in ast.parse((folder / "__init__.pyi").read_text()).body:
@@ -76,7 +72,7 @@ def exports(folder: Path) -> tuple[set[str], dict[str, list[str]]]:
         if node.module is None:
             submodules.update(names)
         elif names == ["*"]:
-            inner = exports(folder.joinpath(*node.module.split(".")))[1]
+            inner = _exports(folder.joinpath(*node.module.split(".")))[1]
             attributes |= {f"{node.module}.{key}": values for key, values in inner.items()}
         else:
             attributes.setdefault(node.module, []).extend(names)
@@ -87,21 +83,20 @@ def exports(folder: Path) -> tuple[set[str], dict[str, list[str]]]:
 
 
 def register(cls: Cls) -> Cls:
-    r"""Adds a class of another package, which derives from a base class of this
-    one, to what can be chosen by name. Use it as a decorator. Packages that
-    are installed may name their classes as entry points of the group
-    :obj:`"torch_imf"` instead.
+    r"""Adds a class of another package, which derives from a base class of this one, to what can be
+    chosen by name. Use it as a decorator. Packages that are installed may name their classes as
+    entry points of the group :obj:`"torch_imf"` instead.
 
     Raises:
-        ValueError: If it derives from no base class of :obj:`KINDS`, or its
-            name is that of a class of this package.
+        ValueError: If it derives from no base class of :obj:`KINDS`, or its name is that of a class
+            of this package.
     """
     kind = _kind(cls)
     if kind is None:
         bases = [base for _, base in KINDS.values()]
         raise ValueError(f"'{cls.__name__}' needs to derive from one of {bases}")
     known = classes(kind)
-    for name in names_of(cls, kind):
+    for name in _names(cls, kind):
         if name in known and ":" not in class_name(known[name]):
             raise ValueError(f"There is a {kind} '{name}' already. Rename '{cls.__name__}'")
     # One that a notebook has defined again takes the place of the old one:
@@ -109,23 +104,109 @@ def register(cls: Cls) -> Cls:
     return cls
 
 
-def base_class(kind: str) -> type:
-    r"""Returns the base class of a kind."""
-    package, name = KINDS[kind]
-    return getattr(import_module(f"torch_imf.{package}"), name)
-
-
 def classes(kind: str) -> dict[str, type]:
-    r"""Returns all classes of a kind by the name to choose them by: those of
-    the package, those that were registered, and those of entry points.
+    r"""Returns all classes of a kind by the name to choose them by: those of the package, those
+    that were registered, and those of entry points.
     """
-    module, base = import_module(f"torch_imf.{KINDS[kind][0]}"), base_class(kind)
+    module, base = import_module(f"torch_imf.{KINDS[kind][0]}"), _base_class(kind)
     own = [getattr(module, name) for name in module.__all__]
     out: dict[str, type] = {}
     for cls in [*own, *_registered, *_loaded_entry_points()]:
         if isinstance(cls, type) and issubclass(cls, base) and cls is not base:
-            out = dict.fromkeys(names_of(cls, kind), cls) | out  # The first one of a name.
+            out = dict.fromkeys(_names(cls, kind), cls) | out  # The first one of a name.
     return out
+
+
+def class_names(kind: str) -> list[str]:
+    r"""Returns the names of all classes of a kind."""
+    return list(dict.fromkeys(cls.__name__ for cls in classes(kind).values()))
+
+
+def class_name(cls: type) -> str:
+    r"""Returns the name of a class, with its module if it is of another package, as in
+    :obj:`"my_package:Twist"`.
+    """
+    own = cls.__module__.partition(".")[0] == "torch_imf"
+    return cls.__name__ if own else f"{cls.__module__}:{cls.__qualname__}"
+
+
+def lookup(kind: str, query: str | type) -> type:
+    r"""Returns a class of a kind, given by its name (whatever its case, with or without dashes), as
+    :obj:`"my_package:Twist"`, or as itself.
+
+    Raises:
+        ValueError: If there is none of this name. The message names the nearest.
+    """
+    return _find(kind, query)[0]
+
+
+def resolve(kind: str, query: Any, *args: Any, **kwargs: Any) -> Any:
+    r"""Returns a part of a kind: an object as it is, and a class, or the name of one, called on the
+    given arguments.
+
+    Raises:
+        ValueError: If there is none of this name.
+    """
+    if isinstance(query, str | type):
+        cls, preset = _find(kind, query)
+        part = cls(*args, **{**preset, **kwargs})
+    elif isinstance(query, _base_class(kind)):
+        part = query
+    else:
+        raise ValueError(f"Expected a {kind}, its class or its name (got {query!r})")
+    maker = _maker.get()
+    if maker is not None and isinstance(maker.init_args.get(kind), str):
+        maker.init_args[kind] = describe(part)  # What has become of a name.
+    return part
+
+
+def _find(kind: str, query: str | type) -> tuple[type, dict[str, Any]]:
+    # The class, and the arguments that its name stands for.
+    base, cls = _base_class(kind), query
+    if isinstance(query, str) and ":" in query:
+        try:
+            cls = pkgutil.resolve_name(query)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise ValueError(f"The {kind} '{query}' cannot be imported ({error})") from error
+    if not isinstance(cls, str):
+        if isinstance(cls, type) and issubclass(cls, base):
+            return cls, {}
+        raise ValueError(f"'{query}' is no {kind}: it does not derive from '{base.__name__}'")
+    known = classes(kind)
+    by_name: dict[str, tuple[type, dict[str, Any]]]
+    by_name = {_simple(x.__name__): (x, {}) for x in known.values()}
+    for name, x in known.items():
+        by_name[_simple(name)] = (x, x.__dict__.get("aliases", {}).get(name, {}))
+    if _simple(cls) in by_name:
+        return by_name[_simple(cls)]
+    names = {_simple(name): f" Did you mean '{name}'?" for name in known}
+    hint = "".join(names[x] for x in difflib.get_close_matches(_simple(cls), names, n=1))
+    raise ValueError(f"There is no {kind} '{query}'.{hint} Choose of {sorted(known)}")
+
+
+def _simple(name: str) -> str:
+    return re.sub("[-_ ]", "", name.lower())
+
+
+def _names(cls: type, kind: str) -> Iterable[str]:
+    # Those of its own attribute `aliases`, each with the arguments that it stands for (none of them
+    # for a class that is not chosen by name), or that of the class without the one of its base.
+    if "aliases" in cls.__dict__:
+        return cls.__dict__["aliases"]
+    name = cls.__name__
+    return [name if kind == "dataset" else name.removesuffix(KINDS[kind][1]).lower()]
+
+
+def _base_class(kind: str) -> type:
+    package, name = KINDS[kind]
+    return getattr(import_module(f"torch_imf.{package}"), name)
+
+
+def _kind(cls: type) -> str | None:
+    # By name, as base classes would need to be imported to be compared.
+    kinds = {f"torch_imf.{package}.{name}": kind for kind, (package, name) in KINDS.items()}
+    bases = (f"{x.__module__.rpartition('.')[0]}.{x.__name__}" for x in cls.__mro__)
+    return next((kinds[base] for base in bases if base in kinds), None)
 
 
 @functools.cache
@@ -141,89 +222,6 @@ def _loaded_entry_points() -> list[type]:
     return out
 
 
-def names_of(cls: type, kind: str) -> Iterable[str]:
-    r"""Returns the names to choose a class by: those of its own attribute
-    :obj:`aliases`, each with the arguments that it stands for (none of them for
-    a class that is not chosen by name), or that of the class without the one of
-    its base class, in lower case. A dataset keeps its own.
-    """
-    if "aliases" in cls.__dict__:
-        return cls.__dict__["aliases"]
-    name = cls.__name__
-    return [name if kind == "dataset" else name.removesuffix(KINDS[kind][1]).lower()]
-
-
-def class_names(kind: str) -> list[str]:
-    r"""Returns the names of all classes of a kind."""
-    return list(dict.fromkeys(cls.__name__ for cls in classes(kind).values()))
-
-
-def lookup(kind: str, query: str | type) -> type:
-    r"""Returns a class of a kind, given by its name (whatever its case, with or
-    without dashes), as :obj:`"my_package:Twist"`, or as itself.
-
-    Raises:
-        ValueError: If there is none of this name. The message names the nearest.
-    """
-    return _find(kind, query)[0]
-
-
-def resolve(kind: str, query: Any, *args: Any, **kwargs: Any) -> Any:
-    r"""Returns a part of a kind: an object as it is, and a class, or the name
-    of one, called on the given arguments.
-
-    Raises:
-        ValueError: If there is none of this name.
-    """
-    if isinstance(query, str | type):
-        cls, preset = _find(kind, query)
-        part = cls(*args, **{**preset, **kwargs})
-    elif isinstance(query, base_class(kind)):
-        part = query
-    else:
-        raise ValueError(f"Expected a {kind}, its class or its name (got {query!r})")
-    maker = _maker.get()
-    if maker is not None and isinstance(maker.init_args.get(kind), str):
-        maker.init_args[kind] = describe(part)  # What has become of a name.
-    return part
-
-
-def _find(kind: str, query: str | type) -> tuple[type, dict[str, Any]]:
-    # The class, and the arguments that its name stands for.
-    base, cls = base_class(kind), query
-    if isinstance(query, str) and ":" in query:
-        module, _, name = query.partition(":")
-        try:
-            cls = getattr(import_module(module), name)
-        except (ImportError, AttributeError) as error:
-            raise ValueError(f"The {kind} '{query}' cannot be imported ({error})") from error
-    if not isinstance(cls, str):
-        if isinstance(cls, type) and issubclass(cls, base):
-            return cls, {}
-        raise ValueError(f"'{query}' is no {kind}: it does not derive from '{base.__name__}'")
-    known = classes(kind)
-    by_name: dict[str, tuple[type, dict[str, Any]]]
-    by_name = {_simple(x.__name__): (x, {}) for x in known.values()}
-    for name, x in known.items():
-        by_name[_simple(name)] = (x, x.__dict__.get("aliases", {}).get(name, {}))
-    if _simple(cls) in by_name:
-        return by_name[_simple(cls)]
-    near = difflib.get_close_matches(_simple(cls), map(_simple, known), n=1)
-    hint = f" Did you mean '{next(x for x in known if _simple(x) == near[0])}'?" if near else ""
-    raise ValueError(f"There is no {kind} '{query}'.{hint} Choose of {sorted(known)}")
-
-
-def _simple(name: str) -> str:
-    return name.lower().replace("-", "").replace("_", "").replace(" ", "")
-
-
-def _kind(cls: type) -> str | None:
-    # By name, as base classes would need to be imported to be compared.
-    kinds = {f"torch_imf.{package}.{name}": kind for kind, (package, name) in KINDS.items()}
-    bases = (f"{x.__module__.rpartition('.')[0]}.{x.__name__}" for x in cls.__mro__)
-    return next((kinds[base] for base in bases if base in kinds), None)
-
-
 # The arguments that parts were made with ########################################################
 
 
@@ -233,11 +231,10 @@ _OMITTED: Any = object()
 
 
 class Recorded:
-    r"""A base class of parts that know the arguments of their constructor:
-    :obj:`init_args`, by name, defaults included, as plain values. Parts among
-    them are there as :meth:`describe` has them, also if they were given by
-    name. Of a dictionary of tensors there are its keys; other tensors and
-    objects are left out, so that nothing is kept alive.
+    r"""A base class of parts that know the arguments of their constructor: :obj:`init_args`, by
+    name, defaults included, as plain values. Parts among them are there as :meth:`describe` has
+    them, also if they were given by name. Of a dictionary of tensors there are its keys; other
+    tensors and objects are left out, so that nothing is kept alive.
     """
 
     init_args: dict[str, Any]
@@ -266,9 +263,8 @@ class Recorded:
 
 
 def describe(module: object) -> dict[str, Any]:
-    r"""Returns what a module is made of: the name of its class as
-    :obj:`"class"`, and its :obj:`init_args`. All are plain values that JSON
-    knows, nested by parts.
+    r"""Returns what a module is made of: the name of its class as :obj:`"class"`, and its
+    :obj:`init_args`. All are plain values that JSON knows, nested by parts.
 
     Raises:
         ValueError: If it is not :class:`Recorded`.
@@ -279,27 +275,26 @@ def describe(module: object) -> dict[str, Any]:
 
 
 def make(description: Mapping[str, Any], classes: Sequence[type] = (), **kwargs: Any) -> Any:
-    r"""Makes what :meth:`describe` has described. Only classes of this package
-    are made, those that were registered, those of entry points, and those
-    given; none is imported because a description names it.
+    r"""Makes what :meth:`describe` has described. Only classes of this package are made, those that
+    were registered, those of entry points, and those given; none is imported because a description
+    names it.
 
     Args:
         description (dict): The description.
         classes (list[type], optional): Further classes. (default: :obj:`()`)
-        **kwargs (optional): Arguments that take the place of described ones,
-            or that are left out of descriptions, such as tensors.
+        **kwargs (optional): Arguments that take the place of described ones, or that are left out
+            of descriptions, such as tensors.
 
     Raises:
         ValueError: If a class is unknown, or does not take such arguments.
     """
     cls = _known_class(description["class"], classes)
-    bound, parts = inspect.signature(cls).bind_partial(), _arguments(cls)
-    arguments = {
-        name: _made(x, classes, name in parts and parts[name].base is not None)
-        for name, x in description.items()
-        if name != "class" and name not in kwargs
-    }
-    bound.arguments.update({**arguments, **kwargs})
+    bound, known = inspect.signature(cls).bind_partial(), _arguments(cls)
+    for name, x in {**description, **kwargs}.items():
+        if name in kwargs:
+            bound.arguments[name] = x
+        elif name != "class":
+            bound.arguments[name] = _made(x, classes, name in known and bool(known[name].base))
     unknown = sorted(set(bound.arguments) - set(bound.signature.parameters))
     try:
         if unknown:
@@ -309,31 +304,15 @@ def make(description: Mapping[str, Any], classes: Sequence[type] = (), **kwargs:
         raise ValueError(f"'{cls.__name__}' does not take these settings ({error})") from error
 
 
-def class_name(cls: type) -> str:
-    r"""Returns the name of a class, with its module if it is of another
-    package, as in :obj:`"my_package:Twist"`.
-    """
-    own = cls.__module__.partition(".")[0] == "torch_imf"
-    return cls.__name__ if own else f"{cls.__module__}:{cls.__qualname__}"
-
-
 def _known_class(name: str, allowed: Sequence[type]) -> type:
-    for package in ("nn", "sampler"):  # Their classes are there once they are imported.
-        module = import_module(f"torch_imf.{package}")
-        for export in module.__all__:
-            getattr(module, export)
-    own = [cls for cls in _subclasses(Recorded) if cls.__module__.startswith("torch_imf.")]
+    modules = [import_module(f"torch_imf.{package}") for package in ("nn", "sampler")]
+    own = [getattr(module, name) for module in modules if name in module.__all__]
+    # One that is given may have moved to another module:
+    moved = [cls for cls in allowed if ":" in name and name.split(":")[1] == cls.__qualname__]
     for cls in [*allowed, *_registered, *_loaded_entry_points(), *own]:
-        # One that is given may have moved to another module:
-        moved = cls in allowed and re.split("[:.]", name)[-1] == cls.__name__
-        if class_name(cls) == name or (":" in name and moved):
+        if class_name(cls) == name or cls in moved:
             return cls
     raise ValueError(f"There is no class '{name}'. If it is one of yours, pass it in 'classes'")
-
-
-def _subclasses(cls: type) -> list[type]:
-    inner: list[type] = cls.__subclasses__()
-    return [y for x in inner for y in (x, *_subclasses(x))]
 
 
 def _plain(x: Any) -> Any:
@@ -373,48 +352,53 @@ SIZES = ("channels", "rel_channels", "in_channels", "out_channels")
 
 
 class Setting(NamedTuple):
-    r"""What can be said about a model in plain values (numbers, names, and
-    lists and dictionaries of them).
+    r"""An argument of a model or a part, as far as it takes plain values (numbers, names, and lists
+    and dictionaries of them).
     """
 
-    #: Its name, its default, and the types of its plain values.
+    #: Its name, its default, and the types of its plain values (:obj:`NoneType` if there are none).
     parameter: inspect.Parameter
-    #: The names to choose of, if it is a part.
-    choices: tuple[str, ...] = ()
+    #: The base class of the part that it takes, if any.
+    base: type | None = None
 
+    @property
+    def is_plain(self) -> bool:
+        r"""Whether it takes plain values."""
+        return self.parameter.annotation is not NoneType
 
-class _Argument(NamedTuple):
-    setting: Setting | None  # If it takes plain values.
-    base: type | None  # The base class of the part that it takes, if any.
-    is_flag: bool = False  # Whether it is the one part of its class, there or not.
-    takes_bool: bool = False
+    @property
+    def choices(self) -> tuple[str, ...]:
+        r"""The names to choose of, if it is a part."""
+        kind = None if self.base is None else _kind(self.base)
+        if self.base is None or kind is None:
+            return ()
+        found = {name: cls for name, cls in classes(kind).items() if issubclass(cls, self.base)}
+        return tuple(sorted(name for name, cls in found.items() if _is_named(cls)))
 
 
 def describe_settings(
     model: "str | type[MultimodalKGE]", settings: Mapping[str, Any] | None = None
 ) -> dict[str, Setting]:
-    r"""Lists the settings of a model that :meth:`build_model` takes, those of
-    its parts included, *e.g.*, :obj:`"scorer.dropout"`. Arguments that only
-    take tensors or modules are left out.
+    r"""Lists the settings of a model that :meth:`build_model` takes, those of its parts included,
+    *e.g.*, :obj:`"scorer.dropout"`. Arguments that only take tensors or modules are left out.
 
     Args:
         model (str or type): The name of a model, or its class.
-        settings (dict, optional): Some settings. Of these, the parts that are
-            chosen tell what else there is to set. (default: :obj:`None`)
+        settings (dict, optional): Some settings. Of these, the parts that are chosen tell what else
+            there is to set. (default: :obj:`None`)
 
     Raises:
         ValueError: If there is no such model or part.
     """
-    cls = lookup("model", model)
-    return dict(_settings(cls, settings or {}, "", FACTS))
+    steps = _walk(lookup("model", model), settings or {})
+    return {step.key: step.setting for step in steps if step.setting.is_plain}
 
 
 def build_model(
     model: "str | type[MultimodalKGE]", data: "Data", /, **settings: Any
 ) -> "MultimodalKGE":
-    r"""Builds a model for a graph from flat settings: arguments of its
-    constructor, among which parts go by name, and arguments of these parts,
-    with a dot:
+    r"""Builds a model for a graph from flat settings: arguments of its constructor, among which
+    parts go by name, and arguments of these parts, with a dot:
 
     .. code-block:: python
 
@@ -424,9 +408,9 @@ def build_model(
             **{"loss.sampler": "shared", "adversary.weight": 0.01},
         )
 
-    A part that is not named is the one that the model has by default; there is
-    an adversary if :obj:`adversary=True` or one of its arguments is given.
-    Sizes, features and masks are those of the graph.
+    A part that is not named is the one that the model has by default; there is an adversary if
+    :obj:`adversary=True` or one of its arguments is given. Sizes, features and masks are those of
+    the graph.
 
     Args:
         model (str or type): The name of a model, or its class.
@@ -434,28 +418,40 @@ def build_model(
         **settings: The settings (:meth:`describe_settings` lists them).
 
     Raises:
-        ValueError: If there is no such model, setting or part, or the model
-            refuses a value.
+        ValueError: If there is no such model, setting or part, or the model refuses a value.
     """
     from torch_imf.data import modalities
     from torch_imf.data.graph import check_graph
+    from torch_imf.nn import IMF, ContextualRelationalScorer
 
     cls = lookup("model", model)
-    _check_settings(cls, settings)
+    steps = list(_walk(cls, settings))
+    _check_settings(cls, settings, {step.key: step.setting for step in steps})
     check_graph(data)
     x_dict, mask_dict = modalities(data)
     size = settings["hidden_channels"]
     names = [*(["struct"] if settings.get("struct", True) is not False else []), *x_dict]
+    values = (size, settings.get("rel_channels"), dict.fromkeys(names, size), size)
+    sizes = dict(zip(SIZES, values, strict=True))
     facts = (int(data.num_nodes), int(data.num_relations), x_dict, mask_dict)
-    sizes = (size, settings.get("rel_channels"), dict.fromkeys(names, size), size)
-    given = dict(zip(FACTS, facts, strict=True)), dict(zip(SIZES, sizes, strict=True))
-    return _build(cls, settings, "", *given)
+    # Arguments by what takes them. Parts come after what is set of them, and are made if it is:
+    arguments: dict[str, dict[str, Any]] = defaultdict(dict)
+    for key, _, part, preset in reversed(steps):
+        owner, _, name = key.rpartition(".")
+        if part is not None and key in arguments:
+            given = {k: x for k, x in sizes.items() if k in _arguments(part)} | preset
+            if part is ContextualRelationalScorer and issubclass(cls, IMF):
+                # As IMF starts the one that it makes itself:
+                given["logit_bias"] = -math.log(max(facts[0], 2))
+            arguments[owner][name] = part(**(given | arguments[key]))
+        elif key in settings:
+            arguments[owner][name] = settings[key]
+    taken = {k: x for k, x in zip(FACTS, facts, strict=True) if k in _arguments(cls)}
+    return cls(**taken, **arguments[""])
 
 
 def check_value(key: str, value: Any, setting: Setting) -> None:
-    r"""Raises a :class:`ValueError` if a plain value is of none of the types
-    of a setting.
-    """
+    r"""Raises a :class:`ValueError` if a plain value is of none of the types of a setting."""
     types = [get_origin(x) or x for x in union_types(setting.parameter.annotation)]
     is_typed = all(isinstance(x, type) for x in types) and inspect.Parameter.empty not in types
     if not is_typed or isinstance(value, Recorded | type) or _plain(value) is _OMITTED:
@@ -474,25 +470,69 @@ def union_types(annotation: Any) -> tuple[Any, ...]:
     return get_args(annotation) if is_union else (annotation,)
 
 
+def _check_settings(cls: type, settings: Mapping[str, Any], known: Mapping[str, Setting]) -> None:
+    for key in [key for key in settings if key not in known]:
+        text = f"{cls.__name__} has no setting '{key}'"
+        for part in [x for x in known if key.startswith(f"{x}.")][-1:]:
+            text += f" where '{part}' is {settings.get(part, known[part].parameter.default)!r}"
+        near = [f" Did you mean '{x}'?" for x in difflib.get_close_matches(key, known, n=1)]
+        raise ValueError(f"{text}.{''.join(near)} It takes {sorted(known)}")
+    for key, setting in known.items():
+        value = settings.get(key, setting.parameter.default)
+        if value is inspect.Parameter.empty:
+            raise ValueError(f"{cls.__name__} needs a value for '{key}'")
+        if value is not setting.parameter.default and setting.is_plain:
+            check_value(key, value, setting)
+
+
+class _Step(NamedTuple):
+    key: str
+    setting: Setting
+    part: type | None  # The class of the part, if what it is made of can be set.
+    preset: dict[str, Any]  # The arguments that the name of the part stands for.
+
+
+def _walk(
+    cls: type, settings: Mapping[str, Any], prefix: str = "", filled: Iterable[str] = FACTS
+) -> Iterator[_Step]:
+    # All that there is to set of a class; what can be set of a part follows it.
+    for name, setting in _arguments(cls).items():
+        if name not in filled:
+            step = _Step(prefix + name, setting, *_part(prefix + name, setting, settings))
+            yield step
+            if step.part is not None:
+                yield from _walk(step.part, settings, f"{step.key}.", [*SIZES, *step.preset])
+
+
+def _part(
+    key: str, setting: Setting, settings: Mapping[str, Any]
+) -> tuple[type | None, dict[str, Any]]:
+    if setting.base is None or not setting.is_plain:
+        return None, {}
+    if bool in union_types(setting.parameter.annotation):  # The one part of its class, or none.
+        return (setting.base if settings.get(key, True) is True else None), {}
+    kind, value = _kind(setting.base), settings.get(key, setting.parameter.default)
+    if kind is None or not isinstance(value, str | type):
+        return None, {}
+    cls, preset = _find(kind, value)
+    if "index" not in _arguments(cls):
+        return cls, preset
+    if not _is_named(cls):
+        choices = list(setting.choices)
+        raise ValueError(f"'{key}' needs to be an object (got '{value}') or of {choices}")
+    return None, {}  # A sampler is made by its loss, which sees the facts.
+
+
 @functools.cache
-def _arguments(cls: type) -> dict[str, _Argument]:
+def _arguments(cls: type) -> dict[str, Setting]:
     out = {}
     for name, parameter in inspect.signature(cls, eval_str=True).parameters.items():
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            continue
-        types = union_types(parameter.annotation)
-        parts = [x for x in types if get_origin(x) is None and isinstance(x, type)]
-        base = next((x for x in parts if issubclass(x, Recorded)), None)
-        plain = [x for x in types if _is_plain(x)]
-        is_flag = base is not None and _kind(base) is None and {*plain} <= {bool, NoneType}
-        if is_flag:
-            is_on = parameter.default is not None and parameter.default is not False
-            parameter = parameter.replace(annotation=bool, default=is_on)
-        elif not {*plain} <= {NoneType}:
-            parameter = parameter.replace(annotation=functools.reduce(operator.or_, plain))
-        has_setting = is_flag or not {*plain} <= {NoneType}
-        setting = Setting(parameter) if has_setting else None
-        out[name] = _Argument(setting, base, is_flag, takes_bool=bool in plain)
+        if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            types = union_types(parameter.annotation)
+            parts = [x for x in types if get_origin(x) is None and isinstance(x, type)]
+            base = next((x for x in parts if issubclass(x, Recorded)), None)
+            plain = functools.reduce(operator.or_, [x for x in types if _is_plain(x)] or [NoneType])
+            out[name] = Setting(parameter.replace(annotation=plain), base)
     return out
 
 
@@ -505,98 +545,7 @@ def _is_plain(annotation: Any) -> bool:
     return annotation in (bool, int, float, str, NoneType, list, tuple, dict)
 
 
-def _settings(
-    cls: type, settings: Mapping[str, Any], prefix: str, filled: Iterable[str]
-) -> Iterator[tuple[str, Setting]]:
-    for name, argument in _arguments(cls).items():
-        if name in filled:
-            continue
-        part = _part(prefix + name, argument, settings)
-        if argument.setting is not None:
-            yield prefix + name, argument.setting._replace(choices=_choices(argument.base))
-        if part is not None:
-            yield from _settings(part[0], settings, f"{prefix}{name}.", [*SIZES, *part[1]])
-
-
-def _choices(base: type | None) -> tuple[str, ...]:
-    kind = None if base is None else _kind(base)
-    if base is None or kind is None:
-        return ()
-    found = {name: cls for name, cls in classes(kind).items() if issubclass(cls, base)}
-    return tuple(sorted(name for name, cls in found.items() if _is_named(cls)))
-
-
 def _is_named(cls: type) -> bool:
     # Whether a name is enough, as nothing else is needed that is no plain value.
     known = {*FACTS[:2], *SIZES, "index"}
-    return all(x.setting or x.base or name in known for name, x in _arguments(cls).items())
-
-
-def _part(
-    key: str, argument: _Argument, settings: Mapping[str, Any]
-) -> tuple[type, dict[str, Any]] | None:
-    # The class of a part that has settings, and the arguments that its name stands for.
-    if argument.base is None or argument.setting is None:
-        return None
-    if argument.is_flag:
-        return (argument.base, {}) if settings.get(key, True) is True else None
-    kind, value = _kind(argument.base), settings.get(key, argument.setting.parameter.default)
-    if kind is None or not isinstance(value, str | type):
-        return None
-    cls, preset = _find(kind, value)
-    if "index" not in _arguments(cls):
-        return cls, preset
-    if not _is_named(cls):
-        choices = list(_choices(argument.base))
-        raise ValueError(f"'{key}' needs to be an object (got '{value}') or of {choices}")
-    return None  # A sampler is made by its loss, which sees the facts.
-
-
-def _check_settings(cls: type, settings: Mapping[str, Any]) -> None:
-    described = describe_settings(cls, settings)
-    known = {*described, *(name for name in _arguments(cls) if name not in FACTS)}
-    for key in [key for key in settings if key not in known]:
-        near = difflib.get_close_matches(key, known, n=1)
-        text = f"{cls.__name__} has no setting '{key}'"
-        for part in [x for x in described if key.startswith(f"{x}.")][-1:]:
-            text += f" where '{part}' is "
-            text += repr(settings.get(part, described[part].parameter.default))
-        text += f". Did you mean '{near[0]}'?" if near else "."
-        raise ValueError(f"{text} It takes {sorted(known)}")
-    signature = inspect.signature(cls).parameters
-    for key, setting in described.items():
-        value = settings.get(key, setting.parameter.default)
-        if value is inspect.Parameter.empty:
-            raise ValueError(f"{cls.__name__} needs a value for '{key}'")
-        default = signature[key].default if key in signature else setting.parameter.default
-        if value is not default:
-            check_value(key, value, setting)
-
-
-def _build(
-    cls: type,
-    settings: Mapping[str, Any],
-    prefix: str,
-    given: dict[str, Any],
-    sizes: dict[str, Any],
-) -> Any:
-    from torch_imf.nn import IMF, ContextualRelationalScorer
-
-    known = _arguments(cls)
-    arguments = {name: x for name, x in given.items() if name in known}
-    for name, argument in known.items():
-        key = prefix + name
-        if key in settings:
-            arguments[name] = settings[key]
-        part = _part(key, argument, settings)
-        is_set = any(x.startswith(f"{key}.") for x in settings)
-        is_on, takes_bool = arguments.get(name) is True, argument.takes_bool
-        if part is not None and (is_set or (is_on and not takes_bool)):
-            preset = sizes | part[1]
-            if part[0] is ContextualRelationalScorer and issubclass(cls, IMF):
-                # As IMF starts the one that it makes itself:
-                preset["logit_bias"] = -math.log(max(given["num_nodes"], 2))
-            arguments[name] = _build(part[0], settings, f"{key}.", preset, sizes)
-        elif argument.is_flag and arguments.get(name) is False and not takes_bool:
-            arguments[name] = None
-    return cls(**arguments)
+    return all(x.is_plain or x.base or name in known for name, x in _arguments(cls).items())

@@ -12,15 +12,7 @@ from filelock import FileLock
 
 from torch_imf import best_settings, build_model, evaluate, fit, tune
 from torch_imf.nn import KGE, TransE
-from torch_imf.training.tune import (
-    SPACES,
-    SearchSpace,
-    digest,
-    find_address,
-    is_out_of_memory,
-    open_study,
-    without_test,
-)
+from torch_imf.training.tune import SPACES, SearchSpace, digest, without_test
 
 optuna = pytest.importorskip("optuna")
 
@@ -158,13 +150,14 @@ def test_interrupted(fake, storage, monkeypatch):
 
 @pytest.mark.parametrize(
     "error",
-    [
-        torch.OutOfMemoryError("CUDA out of memory"),
-        MemoryError("No memory"),
-        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"),
-    ],
+    [torch.OutOfMemoryError("CUDA out of memory"), MemoryError("No memory"), "allocate"],
+    ids=lambda error: type(error).__name__,
 )
 def test_out_of_memory(fake, monkeypatch, error):
+    if error == "allocate":  # What the CPU says, which has no class of its own.
+        with pytest.raises(RuntimeError) as caught:
+            torch.empty(2**60)
+        error = caught.value
     fail(monkeypatch, error, at=1)
     first, second = search(fake, 2).trials
     assert (first.state.name, second.state.name) == ("PRUNED", "COMPLETE")
@@ -177,7 +170,7 @@ def test_divergence_and_refused_settings(fake):
         reason = trial.user_attrs.get("reason", "")
         assert ("Diverged: " in reason or "NotFinite" in reason) == (trial.params["lr"] == 1e30)
         assert (trial.state.name == "PRUNED") == (trial.params["lr"] == 1e30)
-    assert 0 < sum(trial.state.name == "PRUNED" for trial in study.trials) < 6
+    assert {trial.state.name for trial in study.trials} == {"COMPLETE", "PRUNED"}
 
     space = {**SPACE, "scorer": "complex", "hidden_channels": [7, 8]}
     for trial in search(fake, 4, space, seed=1).trials:
@@ -207,7 +200,7 @@ def test_mean_rank_is_minimised(fake):
         assert trial.value == min(trial.intermediate_values.values())
 
 
-def test_storage_of_another_study(fake, storage, tmp_path):
+def test_storages(fake, storage, tmp_path):
     for name, kwargs in {
         "space": {"space": {**SPACE, "lr": [*SPACE["lr"]]}},
         "epochs": {"epochs": 2},
@@ -223,11 +216,25 @@ def test_storage_of_another_study(fake, storage, tmp_path):
     with FileLock(tmp_path / ".a.db.lock"), pytest.raises(RuntimeError, match="in use by another"):
         search(fake, storage=storage)
 
-    (tmp_path / "b.db").write_text("facts")
-    for name in ("", "b.db"):
-        with pytest.raises(ValueError, match="is no SQLite file"):
-            search(fake, storage=tmp_path / name)
-    assert (tmp_path / "b.db").read_text() == "facts"
+    # Other files, which stay as they are:
+    files = {"facts.db": b"facts", "damaged.db": b"SQLite format 3\0" + bytes(range(256)) * 20}
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    with sqlite3.connect(tmp_path / "other.db") as database:
+        database.execute("CREATE TABLE trials (name)")  # Of somebody else.
+    database.close()
+    for path in (*(tmp_path / name for name in (*files, "other.db", "")), "magic://host/name"):
+        with pytest.raises(ValueError, match=f"'{path}' cannot be worked on.* Choose another"):
+            search(fake, storage=path)
+    assert {name: (tmp_path / name).read_bytes() for name in files} == files
+
+    # The file is that of the name, whatever it means in an address:
+    folder = tmp_path / "new"
+    search(fake, 1, storage=folder / "a?b%20c#d@e:f ü☃.db")
+    assert sorted(path.name for path in folder.iterdir()) == [
+        ".a?b%20c#d@e:f ü☃.db.lock",
+        "a?b%20c#d@e:f ü☃.db",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -258,6 +265,16 @@ def test_without_optuna_or_facts(fake, monkeypatch):
         tune(KGE, fake, SPACE)
 
 
+def test_digest(fake):
+    assert digest(fake) == digest(fake.clone())
+    changes = {name: fake[name].flip(-1) for name in ("edge_index", "edge_type", "val_mask")}
+    changes |= {"text_mask": fake.text_mask.flip(-1), "x_text": fake.x_text.to(torch.float64)}
+    for name, value in changes.items():
+        data = fake.clone()
+        data[name] = value
+        assert digest(data) != digest(fake)
+
+
 # The space ######################################################################################
 
 
@@ -279,12 +296,12 @@ def test_values():
             "contrastive.temperature": [None, 1, 0.5],
             "decision": 1.0,
             "weight_decay": [0.0, 1e-4],
-            "patience": 3,
+            "patience": [None, 3],
         },
     )
     params = {"hidden_channels": 8, "loss.label_smoothing": 0.05, "scorer.dropout": 0.5, "lr": 1e-3}
     others = {"loss": "ce", "views": '["struct", "fused"]', "contrastive.temperature": None}
-    own, fit, trial = ask(space, **params, **others, weight_decay=1e-4)
+    own, fit, trial = ask(space, **params, **others, weight_decay=1e-4, patience=3)
     assert own == {
         **{k: params[k] for k in ("hidden_channels", "loss.label_smoothing", "scorer.dropout")},
         **others,
@@ -342,8 +359,7 @@ def test_default_spaces(fake, name):
         ({"hidden_channels": (1.5, 2)}, "'hidden_channels' needs to be of type int .got 1.5"),
         ({"lr": "a"}, "'lr' needs to be of type float or .* .got 'a'"),
         ({"batch_size": True}, "'batch_size' needs to be of type int .got True"),
-        ({"lr": []}, "choices of 'lr' need to be distinct, one or more"),
-        ({"lr": [0.1, 0.1]}, "choices of 'lr' need to be distinct, one or more"),
+        ({"lr": []}, "There needs to be a choice of 'lr'"),
         ({"lr": (0.1, 0.1)}, "range of 'lr' needs to be a pair of numbers, the lower one first"),
         ({"lr": (0.1, 0.2, 0.3)}, "range of 'lr' needs to be a pair .* A choice is a list"),
         ({"tie_inverses": (False, True)}, "range of 'tie_inverses' needs to be a pair of num"),
@@ -354,68 +370,3 @@ def test_default_spaces(fake, name):
 def test_bad_spaces(space, message):
     with pytest.raises(ValueError, match=message):
         SearchSpace("kge", {"hidden_channels": 8, **space} if space else {})
-
-
-# The study ######################################################################################
-
-
-def opened(storage):
-    return open_study(storage, {"metric": "mrr"}, optuna.pruners.NopPruner())
-
-
-def test_find_address(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert find_address(None) is None
-    assert find_address("mysql://host/name") == "mysql://host/name"
-    assert find_address("a.db") == find_address(tmp_path / "a.db") == f"sqlite:///{tmp_path}/a.db"
-    (tmp_path / "a.db").touch()
-    assert find_address("a.db") == f"sqlite:///{tmp_path}/a.db"
-
-
-@pytest.mark.parametrize("name", ["a?b.db", "a%20b#c.db", "a@b:c d.db", "ü☃.db", "a?"])
-def test_names(tmp_path, name):
-    # The file is that of the name, whatever it means in an address:
-    with opened(tmp_path / name) as study:
-        study.ask()
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([name, f".{name}.lock"])
-
-
-def test_database_errors(tmp_path):
-    (tmp_path / "damaged.db").write_bytes(b"SQLite format 3\0" + bytes(range(256)) * 20)
-    with sqlite3.connect(tmp_path / "other.db") as database:
-        database.execute("CREATE TABLE trials (name)")  # Of somebody else.
-    database.close()
-    before = (tmp_path / "damaged.db").read_bytes()
-    for storage in (tmp_path / "damaged.db", "magic://host/name"):
-        with pytest.raises(ValueError, match=f"'{storage}' cannot be worked on.* Choose another"):
-            with opened(storage):
-                pass
-    storage = tmp_path / "other.db"
-    with pytest.raises(ValueError, match=r"'.*other.db' cannot be worked on: .*no such column"):
-        with opened(storage):
-            pass
-    assert before == (tmp_path / "damaged.db").read_bytes()
-    with pytest.raises(RuntimeError, match="Oh"), opened(None):
-        raise RuntimeError("Oh")
-
-
-def test_digest(fake):
-    assert digest(fake) == digest(fake.clone())
-    for name in ("edge_index", "edge_type", "val_mask", "x_text", "text_mask"):
-        data = fake.clone()
-        data[name] = data[name].flip(-1)
-        assert digest(data) != digest(fake)
-    data = fake.clone()
-    data.x_text = fake.x_text.to(torch.float64)
-    assert digest(data) != digest(fake)
-
-
-def test_is_out_of_memory():
-    assert is_out_of_memory(MemoryError()) and is_out_of_memory(torch.OutOfMemoryError())
-    try:
-        torch.empty(2**60)
-    except RuntimeError as error:
-        assert is_out_of_memory(error)
-    else:
-        raise AssertionError("Nobody has this much memory")
-    assert not is_out_of_memory(RuntimeError("Anything else"))

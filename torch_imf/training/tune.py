@@ -63,9 +63,8 @@ def tune(
     device: str | torch.device | None = None,
     progress: bool = True,
 ) -> "Study":
-    r"""Searches for the settings of a model, and of its training, that do best
-    on validation facts, with `Optuna <https://optuna.org>`_
-    (:obj:`pip install "torch_imf[tune]"`).
+    r"""Searches for the settings of a model, and of its training, that do best on validation facts,
+    with `Optuna <https://optuna.org>`_ (:obj:`pip install "torch_imf[tune]"`).
 
     .. code-block:: python
 
@@ -75,53 +74,43 @@ def tune(
         model = build_model("imf", data, **model_settings)
         fit(model, data, **fit_settings)
 
-    Each trial builds a model (:meth:`build_model`), trains it by :meth:`fit`
-    and is stopped where it is worse than the median of those before. Test
-    facts are taken off the graph at first: they have no part in anything, not
-    as known answers either (:meth:`without_test`).
+    Each trial builds a model (:meth:`build_model`), trains it by :meth:`fit` and is stopped where
+    it is worse than the median of those before. Test facts are taken off the graph at first: they
+    have no part in anything, not as known answers either (:meth:`without_test`).
 
-    With a :obj:`storage`, the same call goes on until there are :obj:`trials`
-    in all. What a trial draws depends on :obj:`seed` and on the trials that
-    are finished, so that a study that was interrupted or killed goes on as if
-    it had not been, with the same version of Optuna. A trial that was killed
-    is marked as failed and repeated; one that diverges, runs out of memory, or
-    whose settings the model refuses is pruned, with the :obj:`"reason"` among
-    its user attributes. One process at a time can work on a file.
+    With a :obj:`storage`, the same call goes on until there are :obj:`trials` in all. What a trial
+    draws depends on :obj:`seed` and on the trials that are finished, so that a study that was
+    interrupted or killed goes on as if it had not been, with the same version of Optuna. A trial
+    that was killed is marked as failed and repeated; one that diverges, runs out of memory, or
+    whose settings the model refuses is pruned. One process at a time can work on a file.
 
     Args:
         model (str or type): The name of a model, or its class.
         data (Data): The graph, with split masks.
-        space (dict, optional): What to try of each setting of the model
-            (:meth:`describe_settings`) and of :meth:`fit`: a list is a choice;
-            a pair of numbers is a range, logarithmic for floats that are
-            positive and span more than a factor of ten; anything else is
-            fixed. If :obj:`None`, a small space for IMF or AdaMF.
-            (default: :obj:`None`)
-        trials (int, optional): The number of trials, those that were pruned
-            included. (default: :obj:`20`)
+        space (dict, optional): What to try of each setting of the model (:meth:`describe_settings`)
+            and of :meth:`fit`: a list is a choice; a pair of numbers is a range, logarithmic for
+            floats that are positive and span more than a factor of ten; anything else is fixed. If
+            :obj:`None`, a small space for IMF or AdaMF. (default: :obj:`None`)
+        trials (int, optional): The number of trials, pruned ones included. (default: :obj:`20`)
         epochs (int, optional): The most epochs of each. (default: :obj:`30`)
-        storage (str, optional): The SQLite file to keep the study in, or a
-            database address of Optuna. If :obj:`None`, it is in memory only.
-            (default: :obj:`None`)
-        seed (int, optional): The seed of everything random.
-            (default: :obj:`0`)
-        metric (str, optional): The validation metric to select by.
-            (default: :obj:`"mrr"`)
-        pruner (optuna.pruners.BasePruner, optional): What stops a trial. If
-            :obj:`None`, a median pruner after five trials, and a fifth of the
-            epochs. (default: :obj:`None`)
+        storage (str, optional): The SQLite file to keep the study in, or a database address of
+            Optuna. If :obj:`None`, it is in memory only. (default: :obj:`None`)
+        seed (int, optional): The seed of everything random. (default: :obj:`0`)
+        metric (str, optional): The validation metric to select by. (default: :obj:`"mrr"`)
+        pruner (optuna.pruners.BasePruner, optional): What stops a trial. If :obj:`None`, a median
+            pruner after five trials, and a fifth of the epochs. (default: :obj:`None`)
         device (str, optional): The device to train on. (default: :obj:`None`)
-        progress (bool, optional): If set to :obj:`False`, shows no progress
-            bar, even in a terminal. (default: :obj:`True`)
+        progress (bool, optional): If set to :obj:`False`, shows no progress bar, even in a
+            terminal. (default: :obj:`True`)
 
     Returns:
-        The study, with :obj:`best_params` and :obj:`best_value`. A trial has
-        its :obj:`"settings"`, :obj:`"seed"` and :obj:`"metrics"` (of its best
-        epoch) among its user attributes.
+        The study, with :obj:`best_params` and :obj:`best_value`. A trial has its :obj:`"settings"`,
+        :obj:`"seed"`, :obj:`"metrics"` (of its best epoch) and, if it was not completed, the
+        :obj:`"reason"` among its user attributes.
 
     Raises:
-        ValueError: If an argument is invalid, the storage holds another study
-            or cannot be worked on, or no trial could be completed.
+        ValueError: If an argument is invalid, the storage holds another study or cannot be worked
+            on, or no trial could be completed.
         RuntimeError: If another process works on the storage.
     """
     try:
@@ -151,31 +140,27 @@ def tune(
         "facts and features": digest(data),
     }
     fixed = {"epochs": epochs, "metric": metric}
-    with quiet(), open_study(storage, settings, pruner) as study:
-        bar = tqdm(
-            desc="Tuning",
-            initial=num_finished(study),
-            total=trials,
-            disable=None if progress else True,
-        )
-        with bar:
-            try:
-                # One by one: Optuna seeds a sampler once per process, so that a study that goes on
-                # would draw otherwise than one that was not interrupted.
-                while (done := num_finished(study)) < trials:
-                    seeds = np.random.SeedSequence([seed, done]).generate_state(2).tolist()
-                    study.sampler = optuna.samplers.TPESampler(seed=seeds[0])
-                    study.optimize(
-                        functools.partial(run_trial, search, data, fixed, seeds[1], device),
-                        n_trials=1,
-                    )
-                    bar.update()
-            except KeyboardInterrupt:
-                kept = f"kept. The same call goes on from '{storage}'"
-                kept = "lost, as there is no 'storage'" if storage is None else kept
-                raise KeyboardInterrupt(
-                    f"Stopped after {num_finished(study)} of {trials} trials, which are {kept}"
-                ) from None
+    with (
+        _quiet(),
+        _open_study(storage, settings, pruner) as study,
+        tqdm(desc="Tuning", total=trials, disable=None if progress else True) as bar,
+    ):
+        bar.update(_num_finished(study))
+        try:
+            # One by one: Optuna seeds a sampler once per process, so that a study that goes on
+            # would draw otherwise than one that was not interrupted.
+            while (done := _num_finished(study)) < trials:
+                seeds = np.random.SeedSequence([seed, done]).generate_state(2).tolist()
+                study.sampler = optuna.samplers.TPESampler(seed=seeds[0])
+                trial = functools.partial(_run_trial, search, data, fixed, seeds[1], device)
+                study.optimize(trial, n_trials=1)
+                bar.update()
+        except KeyboardInterrupt:
+            kept = f"kept. The same call goes on from '{storage}'"
+            kept = "lost, as there is no 'storage'" if storage is None else kept
+            raise KeyboardInterrupt(
+                f"Stopped after {_num_finished(study)} of {trials} trials, which are {kept}"
+            ) from None
         if not study.get_trials(False, [optuna.trial.TrialState.COMPLETE]):
             reason = study.trials[-1].user_attrs.get("reason")
             raise ValueError(f"None of {trials} trials could be completed. The last one: {reason}")
@@ -183,18 +168,17 @@ def tune(
 
 
 def best_settings(study: "Study") -> tuple[Settings, Settings]:
-    r"""Returns the settings of the best trial of :meth:`tune`: those of
-    :meth:`build_model`, and those of :meth:`fit`. With the :obj:`"seed"` of the
-    trial and the graph :meth:`without_test`, they give the same metric again.
+    r"""Returns the settings of the best trial of :meth:`tune`: those of :meth:`build_model`, and
+    those of :meth:`fit`. With the :obj:`"seed"` of the trial and the graph :meth:`without_test`,
+    they give the same metric again.
     """
     settings = study.best_trial.user_attrs["settings"]
     return settings["model"], settings["fit"]
 
 
 def without_test(data: Data) -> Data:
-    r"""Returns a graph without its test facts. What is trained on it is the
-    same; its validation facts are ranked a little lower, as entities that are
-    answers by a test fact only are not known to be.
+    r"""Returns a graph without its test facts. What is trained on it is the same; its validation
+    facts are ranked a little lower, as answers by a test fact only are not known to be.
     """
     check_graph(data)
     return data.edge_subgraph(~data.test_mask)
@@ -203,7 +187,7 @@ def without_test(data: Data) -> Data:
 # One trial ######################################################################################
 
 
-def run_trial(
+def _run_trial(
     search: "SearchSpace",
     data: Data,
     fixed: Settings,
@@ -211,9 +195,7 @@ def run_trial(
     device: str | torch.device | None,
     trial: "Trial",
 ) -> float:
-    r"""Trains a model with the settings that an Optuna trial tries, and returns
-    its best validation metric.
-    """
+    # Trains a model with the settings that a trial tries, and returns its best validation metric.
     from optuna import TrialPruned
 
     def report(entry: dict[str, float]) -> None:
@@ -234,7 +216,10 @@ def run_trial(
             history = fit(model, data, **others, callback=report, progress=False)
     except BaseException as error:
         trial.set_user_attr("reason", f"{type(error).__name__}: {error}")
-        if isinstance(error, Diverged | ValueError) or is_out_of_memory(error):
+        # That of a CPU has no class of its own:
+        is_full = isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+        outcomes = ValueError, Diverged, MemoryError, torch.OutOfMemoryError
+        if is_full or isinstance(error, outcomes):
             raise TrialPruned(str(error)) from error  # An outcome, too.
         raise
     best = best_entry(history, fixed["metric"])
@@ -242,77 +227,60 @@ def run_trial(
     return best[fixed["metric"]]
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    r"""Tells whether an error is for want of memory, of whichever device."""
-    # That of a CPU has no class of its own:
-    is_cpu = isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
-    return is_cpu or isinstance(error, MemoryError | torch.OutOfMemoryError)
-
-
 class SearchSpace:
-    r"""The settings to try, each checked against what a model and
-    :meth:`~torch_imf.fit` take. Settings of a part are tried where that part
-    is chosen.
-
-    Args:
-        model (str or type): The name of a model, or its class.
-        space (dict, optional): As in :meth:`tune`. (default: :obj:`None`)
+    r"""The settings to try, each checked against what a model and :meth:`~torch_imf.fit` take, as
+    in :meth:`tune`. Settings of a part are tried where that part is chosen.
     """
 
     def __init__(
         self, model: "str | type[MultimodalKGE]", space: Mapping[str, Any] | None = None
     ) -> None:
         self.cls = lookup("model", model)
-        if space is None and self.cls.__name__ not in SPACES:
+        name = self.cls.__name__
+        if space is None and name not in SPACES:
             raise ValueError(
-                f"'{self.cls.__name__}' has no default space, name one as 'space'. It takes "
+                f"'{name}' has no default space, name one as 'space'. It takes "
                 f"{sorted(describe_settings(self.cls))}"
             )
-        self.space = dict(SPACES[self.cls.__name__] if space is None else space)
+        self.space = dict(SPACES[name] if space is None else space)
         parameters = inspect.signature(fit).parameters
         self.fit = {k: Setting(x) for k, x in parameters.items() if k not in GIVEN}
-        takes = self._takes()
-        for key, value in self.space.items():
-            if key not in takes and key not in self.fit:
+        options = {key: _options(key, value) for key, value in self.space.items()}
+        # All settings of the model that there are for some choice of parts:
+        names = {
+            key: [x for x in values if isinstance(x, bool | str)] for key, values in options.items()
+        }
+        parts = {key: values for key, values in names.items() if values and key not in self.fit}
+        takes: dict[str, Setting] = {}
+        for chosen in itertools.product(*parts.values()):
+            takes |= describe_settings(self.cls, dict(zip(parts, chosen, strict=True)))
+        known = {**self.fit, **takes}
+        for key, values in options.items():
+            if key not in known:
                 raise ValueError(
-                    f"Neither {self.cls.__name__} nor 'fit' takes '{key}'. The model takes "
-                    f"{sorted(takes)}, 'fit' takes {sorted(self.fit)}"
+                    f"Neither {name} nor 'fit' takes '{key}'. The model takes {sorted(takes)}, "
+                    f"'fit' takes {sorted(self.fit)}"
                 )
-            for option in options(key, value):
-                check_value(key, option, takes[key] if key in takes else self.fit[key])
+            for value in values:
+                check_value(key, value, known[key])
         for key, setting in takes.items():
             if setting.parameter.default is setting.parameter.empty and key not in self.space:
-                raise ValueError(f"{self.cls.__name__} needs '{key}' in the space")
+                raise ValueError(f"{name} needs '{key}' in the space")
 
     def suggest(self, trial: Any) -> tuple[Settings, Settings]:
-        r"""Returns the settings that an Optuna trial tries: those of the model
-        and those of :meth:`fit`.
+        r"""Returns the settings that an Optuna trial tries: those of the model and those of
+        :meth:`fit`.
         """
         own: Settings = {}
         # Parts before what is set of them, as they tell what there is to set:
         for key in sorted(self.space, key=lambda key: key.count(".")):
             if key not in self.fit and ("." not in key or key in describe_settings(self.cls, own)):
-                own[key] = suggest(trial, key, self.space[key])
-        return own, {k: suggest(trial, k, x) for k, x in self.space.items() if k in self.fit}
-
-    def _takes(self) -> dict[str, Setting]:
-        # All settings that there are for some choice of parts.
-        names = {
-            key: [x for x in options(key, value) if x is None or isinstance(x, bool | str)]
-            for key, value in self.space.items()
-            if key not in self.fit
-        }
-        parts = {key: values for key, values in names.items() if values}
-        out: dict[str, Setting] = {}
-        for values in itertools.product(*parts.values()):
-            out |= describe_settings(self.cls, dict(zip(parts, values, strict=True)))
-        return out
+                own[key] = _suggest(trial, key, self.space[key])
+        return own, {k: _suggest(trial, k, x) for k, x in self.space.items() if k in self.fit}
 
 
-def options(key: str, value: Any) -> list[Any]:
-    r"""Returns the values that a setting can take: all of a choice, and both
-    ends of a range. Raises if it is neither, nor a plain value.
-    """
+def _options(key: str, value: Any) -> list[Any]:
+    # The values that a setting can take: all of a choice, both ends of a range, or the one.
     try:
         json.dumps(value, allow_nan=False)
     except (TypeError, ValueError) as error:
@@ -321,8 +289,8 @@ def options(key: str, value: Any) -> list[Any]:
             f"has anything else built in"
         ) from error
     if isinstance(value, list):
-        if len(value) == 0 or len({json.dumps(x) for x in value}) < len(value):
-            raise ValueError(f"The choices of '{key}' need to be distinct, one or more")
+        if len(value) == 0:
+            raise ValueError(f"There needs to be a choice of '{key}'")
         return value
     if not isinstance(value, tuple):
         return [value]
@@ -335,16 +303,10 @@ def options(key: str, value: Any) -> list[Any]:
     return list(value)
 
 
-def suggest(trial: Any, key: str, value: Any) -> Any:
-    r"""Returns the value of a setting that an Optuna trial tries. A range of
-    floats that are positive and span more than a factor of ten is logarithmic.
-    """
-    if isinstance(value, list):
-        # Optuna takes no lists and dictionaries among choices, and gives a label of its own type:
-        labels = [json.dumps(x) if isinstance(x, list | dict | tuple) else x for x in value]
-        pairs = {(label, type(label)): x for label, x in zip(labels, value, strict=True)}
-        label = trial.suggest_categorical(key, labels)
-        return pairs[label, type(label)]
+def _suggest(trial: Any, key: str, value: Any) -> Any:
+    if isinstance(value, list):  # Optuna takes no lists and dictionaries among choices.
+        labels = {json.dumps(x) if isinstance(x, list | dict | tuple) else x: x for x in value}
+        return labels[trial.suggest_categorical(key, list(labels))]
     if not isinstance(value, tuple):
         return value
     low, high = value
@@ -357,19 +319,23 @@ def suggest(trial: Any, key: str, value: Any) -> Any:
 
 
 @contextmanager
-def open_study(
+def _open_study(
     storage: str | os.PathLike[str] | None, settings: Settings, pruner: "BasePruner"
 ) -> "Iterator[Study]":
-    r"""Opens or creates the study in a storage, in which no trial is running,
-    and keeps other processes from its file. Errors of a database are told by
-    the storage, rather than by its statements.
-    """
+    # Opens or creates the study in a storage, in which no trial is running, and keeps other
+    # processes from its file. Errors of a database are told by the storage, not by its statements.
     import optuna
+    from sqlalchemy.engine import URL
     from sqlalchemy.exc import SQLAlchemyError
 
-    address = find_address(storage)
-    # Optuna lets several processes add to one study, which would then be another one:
-    lock = None if storage is None or address == storage else claim(Path(storage).absolute())
+    address = None if storage is None else os.fspath(storage)
+    lock = None
+    if address is not None and "://" not in address:
+        path = Path(address).absolute()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Optuna lets several processes add to one study, which would then be another one:
+        lock = claim(path)
+        address = URL.create("sqlite", database=str(path)).render_as_string()
     try:
         study = optuna.create_study(
             storage=address,
@@ -401,28 +367,7 @@ def open_study(
         del lock
 
 
-def find_address(storage: str | os.PathLike[str] | None) -> str | None:
-    r"""Returns the database address of a storage, which may be a SQLite file
-    of any name. (In a file of Optuna's journal, half a line that a kill leaves
-    makes the rest unreadable.)
-    """
-    if storage is None or "://" in os.fspath(storage):
-        return None if storage is None else os.fspath(storage)
-    path = Path(storage).absolute()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    is_other = path.is_dir()
-    if path.is_file() and path.stat().st_size > 0:
-        with path.open("rb") as file:
-            is_other = file.read(6) != b"SQLite"
-    if is_other:
-        raise ValueError(f"'{storage}' is no SQLite file. Choose another storage")
-    from sqlalchemy.engine import URL
-
-    return URL.create("sqlite", database=str(path)).render_as_string()
-
-
-def num_finished(study: "Study") -> int:
-    r"""Returns the number of trials that have an outcome."""
+def _num_finished(study: "Study") -> int:
     return sum(trial.state.name in ("COMPLETE", "PRUNED") for trial in study.get_trials(False))
 
 
@@ -440,8 +385,7 @@ def digest(data: Data) -> str:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    r"""Keeps Optuna from logging anything but warnings."""
+def _quiet() -> Iterator[None]:
     import optuna
 
     verbosity = optuna.logging.get_verbosity()
