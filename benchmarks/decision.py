@@ -15,11 +15,11 @@ import torch
 from configs import config
 from experiment import parser, run, save_figure
 
-from torch_imf import predict
+from torch_imf import Predictor
 from torch_imf.data import TripletIndex
 from torch_imf.data.index import both_sides
 from torch_imf.evaluation.ranking import rank_tails
-from torch_imf.visualize import plot_completions
+from torch_imf.visualize import plot_decision
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
@@ -44,11 +44,11 @@ def complement(model, data, draw):
     if draw and bool(first.any()):
         i = int(first.nonzero()[0])
         head, rel, tail = (int(x[i]) for x in triples)
-        answers = predict(model, data, head, rel, k=8, keep=data.test_mask)
+        answers = Predictor(model, data).predict(head, rel, k=8, keep=data.test_mask)
         name = data.rel_names[rel % data.num_relations]
         name += " (inverse)" if rel >= data.num_relations else ""
         fig, ax = plt.subplots(figsize=(7, 4))
-        plot_completions(answers, ax, f"{data.node_names[head]}, {name}: ?  (* test fact)")
+        plot_decision(answers, ax, f"{data.node_names[head]}, {name}: ?  (* test fact)")
         save_figure(fig, args.figure)
         print(f"  figure: {args.figure}")
     return {

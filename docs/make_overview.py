@@ -11,7 +11,7 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from torch_imf import IMF, ContextualRelationalScorer, calibrate, fit, predict
+from torch_imf import IMF, ContextualRelationalScorer, Predictor, calibrate, fit
 from torch_imf.data import modalities
 from torch_imf.datasets import Countries
 from torch_imf.nn import Contrastive
@@ -38,7 +38,7 @@ calibration = calibrate(model, data)
 head, rel = data.node_names.index(args.head), data.rel_names.index("borders")
 # Training facts are left out: what is asked for are the borders that it does not hold.
 held_out = data.val_mask | data.test_mask
-answers = predict(model, data, head, rel, k=5, keep=held_out, calibration=calibration)
+answers = Predictor(model, data, calibration).predict(head, rel, k=5, keep=held_out)
 print(answers)
 
 fig = Figure(figsize=(16, 7), dpi=100)

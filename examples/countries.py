@@ -8,8 +8,7 @@ import time
 
 import torch
 
-from torch_imf import IMF, ContextualRelationalScorer, evaluate, fit
-from torch_imf import predict
+from torch_imf import IMF, ContextualRelationalScorer, Predictor, evaluate, fit
 from torch_imf.data import modalities
 from torch_imf.datasets import Countries
 from torch_imf.nn import Contrastive, StructuralEncoder
@@ -127,7 +126,8 @@ print(f"{'':46s}{'rank of fact':>14s}   scores: all, " + ", ".join(model.views))
 test = data.test_mask.nonzero().view(-1)
 picks = test[torch.linspace(0, test.numel() - 1, 10).long()]
 head, rel, tail = data.edge_index[0, picks], data.edge_type[picks], data.edge_index[1, picks]
-answers = predict(model, data, head, rel, k=data.num_nodes, keep=data.test_mask)
+predictor = Predictor(model, data)
+answers = predictor.predict_many(head, rel, k=data.num_nodes, keep=data.test_mask)
 for h, r, t, answer in zip(head.tolist(), rel.tolist(), tail.tolist(), answers, strict=True):
     # Filtered: other test facts are no competitors, nor is the entity itself.
     rank = 1 + sum(not a.known for a in answer[: [a.index for a in answer].index(t)])
@@ -142,14 +142,14 @@ try:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    from torch_imf.visualize import plot_completions, plot_metric
+    from torch_imf.visualize import plot_decision, plot_metric
 except ImportError:
     print("\nNo figure: 'pip install torch_imf[plot]'")
 else:
     fig, (left, right) = plt.subplots(1, 2, figsize=(11, 4), width_ratios=[2, 3])
     plot_metric({n: [out["mrr"] for out in row] for n, row in rows.items()}, left, "test MRR")
     title = f"{data.node_names[int(head[2])]}, {data.rel_names[int(rel[2])]}: ?  (* test fact)"
-    plot_completions(answers[2][:8], right, title)
+    plot_decision(answers[2][:8], right, title)
     fig.tight_layout()
     os.makedirs(osp.dirname(osp.abspath(args.figure)), exist_ok=True)
     fig.savefig(args.figure, dpi=150)

@@ -6,7 +6,7 @@ import time
 
 import torch
 
-from torch_imf import IMF, IMFFusion, evaluate, fit, fit_view_weights, predict
+from torch_imf import IMF, IMFFusion, Predictor, evaluate, fit, fit_view_weights
 from torch_imf.data import modalities
 from torch_imf.datasets import FB15K237
 from torch_imf.encoders import TfidfEncoder
@@ -84,5 +84,5 @@ print("Test " + ", ".join(f"{label}: {out[key]:.4f}" for key, label in names.ite
 i = int(data.test_mask.nonzero()[args.seed])
 head, rel = int(data.edge_index[0, i]), int(data.edge_type[i])
 print(f"{data.node_names[head]}, {data.rel_names[rel]} (* is a test fact):")
-for answer in predict(model, data, head, rel, k=5, keep=data.test_mask):
+for answer in Predictor(model, data).predict(head, rel, k=5, keep=data.test_mask):
     print(f"  {answer.name}{'*' if answer.known else ''} {answer.score:.2f} {answer.views}")

@@ -6,7 +6,7 @@ import os.path as osp
 
 import torch
 
-from torch_imf import IMF, ContextualRelationalScorer, evaluate, fit, predict
+from torch_imf import IMF, ContextualRelationalScorer, Predictor, evaluate, fit
 from torch_imf.data import modalities
 from torch_imf.datasets import Countries, MultimodalKG
 
@@ -86,7 +86,8 @@ print(f"Test MRR: {out['mrr']:.4f}, Hits@1: {out['hits@1']:.4f}, Hits@10: {out['
 edge = data.test_mask.nonzero().view(-1)
 edge = edge[torch.randperm(edge.numel())[:5]]
 head_index, rel_type = data.edge_index[0, edge], data.edge_type[edge]
-answers = predict(model, data, head_index, rel_type, args.k, keep=data.test_mask)
+predictor = Predictor(model, data)
+answers = predictor.predict_many(head_index, rel_type, args.k, keep=data.test_mask)
 for head, rel, row in zip(head_index.tolist(), rel_type.tolist(), answers, strict=True):
     found = ", ".join(f"{answer.name}{'*' * answer.known}" for answer in row)
     print(f"{data.node_names[head]}, {data.rel_names[rel]}: {found}")

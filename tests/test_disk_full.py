@@ -8,7 +8,7 @@ import warnings
 import pytest
 import torch
 
-from torch_imf import KGE, predict_file
+from torch_imf import KGE, Predictor
 from torch_imf.datasets import FakeMMKG
 from torch_imf.encoders import PixelEncoder
 from torch_imf.encoders.cache import FeatureCache
@@ -134,13 +134,13 @@ def test_predict_file(tmp_path):
     data = FakeMMKG()[0]
     lines = [f"{name}\t{data.rel_ids[0]}\t?\n" for name in data.node_ids[:60]]
     (tmp_path / "queries.tsv").write_text("".join(lines))
-    ranker = KGE(data.num_nodes, data.num_relations, 4)
-    args = (ranker, data, str(tmp_path / "queries.tsv"), str(tmp_path / "answers.tsv"))
+    predictor = Predictor(KGE(data.num_nodes, data.num_relations, 4), data)
+    args = (str(tmp_path / "queries.tsv"), str(tmp_path / "answers.tsv"))
     for content in ({}, {"answers.tsv": b"old"}):
         for name, old in content.items():
             (tmp_path / name).write_bytes(old)
         before = files(tmp_path)
-        check(*full(predict_file, *args), tmp_path / "answers.tsv")
+        check(*full(predictor.predict_file, *args), tmp_path / "answers.tsv")
         assert files(tmp_path) == before
-    predict_file(*args)
+    predictor.predict_file(*args)
     assert (tmp_path / "answers.tsv").stat().st_size > SIZE

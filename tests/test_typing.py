@@ -10,8 +10,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 #: A project that uses the package as README does.
 USE = """
-from torch_imf import IMF, Contrastive, OneToN, build_model, evaluate, fit, from_pretrained
-from torch_imf import predict, save_pretrained, tune
+from torch_imf import IMF, Contrastive, OneToN, Predictor, build_model, evaluate, fit
+from torch_imf import from_pretrained, save_pretrained, tune
 from torch_imf.data import modalities
 from torch_imf.datasets import Countries
 from torch_imf.nn import ComplEx
@@ -27,7 +27,7 @@ reveal_type(history)
 """
 #: To be added to `USE` once `predict` always returns the answers of one query.
 ANSWERS = """
-name: str = predict(model, data, head="France", relation="borders")[0].name
+name: str = Predictor(model, data).predict(head="France", relation="borders")[0].name
 """
 WRONG = """
 model.view_weigths()

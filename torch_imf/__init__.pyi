@@ -11,10 +11,6 @@ from . import training as training
 from . import transforms as transforms
 from . import visualize as visualize
 from .answers.predictor import Predictor as Predictor
-from .answers.predictor import complete as complete
-from .answers.predictor import explain as explain
-from .answers.predictor import predict as predict
-from .answers.predictor import predict_file as predict_file
 from .answers.probability import Calibration as Calibration
 from .answers.probability import calibrate as calibrate
 from .answers.probability import calibration_error as calibration_error

@@ -1,8 +1,4 @@
 from .predictor import Predictor as Predictor
-from .predictor import complete as complete
-from .predictor import explain as explain
-from .predictor import predict as predict
-from .predictor import predict_file as predict_file
 from .probability import Calibration as Calibration
 from .probability import calibrate as calibrate
 from .probability import calibration_error as calibration_error

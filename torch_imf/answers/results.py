@@ -7,10 +7,9 @@ from torch_imf.answers.tables import format_table, percent
 @dataclass(frozen=True)
 class Completion:
     r"""One answer to a query: the entity by number, name and identifier; its
-    score over all views, which orders answers; whether the graph holds this
-    fact, in any split; its score in each view, the weight of each view, and
-    the part that each has in the score (parts sum to it); and the probability
-    that it is an answer, if there is a calibration.
+    score over all views, and the part that each has in it (parts sum to it);
+    whether the graph holds this fact, in any split; its score in each view, the
+    weight of each view; and its probability, if there is a calibration.
     """
 
     index: int
@@ -29,12 +28,22 @@ class Answers(list[Completion]):
 
     Args:
         completions (list[Completion]): The answers.
-        query (str): The query, with a question mark in place of them.
+        fact (tuple[str, str, str]): The query: head, relation and tail by names,
+            and a question mark in place of the answers.
     """
 
-    def __init__(self, completions: Iterable[Completion] = (), query: str = "") -> None:
+    def __init__(
+        self,
+        completions: Iterable[Completion] = (),
+        fact: tuple[str, ...] = ("?", "?", "?"),
+    ) -> None:
         super().__init__(completions)
-        self.query = query
+        self.fact = fact
+
+    @property
+    def query(self) -> str:
+        r"""The query on one line."""
+        return "  ".join(self.fact)
 
     def __str__(self) -> str:
         if len(self) == 0:

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BINS = {"1": "#08519c", "2–3": "#4292c6", "4–10": "#9ecae1", "over 10": style.LIGHT}
-NAMES = {"mr": "mean rank", "mrr": "MRR"}
 
 
 def plot_categories(
@@ -39,15 +38,9 @@ def plot_categories(
             takes.
         data (Data): All facts with split masks.
         split (str, optional): The split to rank. (default: :obj:`"test"`)
-        ax (matplotlib.axes.Axes, optional): Where to plot, instead of in a new
-            figure. (default: :obj:`None`)
-        view (str, optional): Ranks by one of the model's views alone.
-            (default: :obj:`None`)
-        title (str, optional): The title, instead of what is shown.
-            (default: :obj:`None`)
-
-    Returns:
-        The figure, which holds :obj:`ax` if that is given.
+        ax (matplotlib.axes.Axes, optional): See :meth:`plot_decision`.
+        view (str, optional): The view to rank by alone. (default: :obj:`None`)
+        title (str, optional): The title. (default: what is shown)
 
     Raises:
         ValueError: As :meth:`torch_imf.evaluate`.
@@ -93,7 +86,7 @@ def plot_history(
 
     Args:
         history (list[dict[str, float]]): What :meth:`torch_imf.fit` returns.
-        ax (matplotlib.axes.Axes, optional): See :meth:`plot_categories`.
+        ax (matplotlib.axes.Axes, optional): See :meth:`plot_decision`.
         metrics (list[str], optional): The metrics to plot, that which selects
             the epoch first. (default: :obj:`("mrr", "hits@10")`)
         title (str, optional): The title. (default: :obj:`""`)
@@ -159,7 +152,7 @@ def plot_metric(
 
     Args:
         values (dict[str, list[float]]): The values of each model, by its name.
-        ax (matplotlib.axes.Axes, optional): See :meth:`plot_categories`.
+        ax (matplotlib.axes.Axes, optional): See :meth:`plot_decision`.
         label (str, optional): The metric. (default: :obj:`"MRR"`)
 
     Raises:
@@ -182,4 +175,4 @@ def plot_metric(
 
 
 def _name(metric: str) -> str:
-    return NAMES.get(metric, metric.capitalize())
+    return {"mr": "mean rank", "mrr": "MRR"}.get(metric, metric.capitalize())

@@ -2,6 +2,7 @@ r"""What all figures share: colours, sizes, fonts, and the parts they are drawn 
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
+from itertools import cycle
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
@@ -29,11 +30,9 @@ FALLBACKS = (
 
 def view_colors(names: Iterable[str]) -> dict[str, str]:
     r"""Returns a colour for each view, known to :obj:`VIEW_COLORS` or not."""
-    names = list(names)
-    others = [x for x in COLORS if x not in {VIEW_COLORS.get(name) for name in names}]
-    unknown = [name for name in names if name not in VIEW_COLORS]
-    own = {name: others[i % len(others)] for i, name in enumerate(unknown)}
-    return {name: VIEW_COLORS.get(name) or own[name] for name in names}
+    names = list(dict.fromkeys(names))
+    others = cycle([x for x in COLORS if x not in map(VIEW_COLORS.get, names)])
+    return {name: VIEW_COLORS.get(name) or next(others) for name in names}
 
 
 def shorten(name: str, width: int = 26) -> str:
