@@ -138,7 +138,7 @@ def test_errors(fake, build):
             function(model, fake, num_facts=0)
         with pytest.raises(ValueError, match="'val' split holds no facts"):
             function(model, data)
-    with pytest.raises(ValueError, match="as many targets as probabilities"):
+    with pytest.raises(ValueError, match="as many targets"):
         calibration_error(torch.rand(3), torch.rand(2))
     with pytest.raises(ValueError, match=r"in \[0, 1\]"):
         calibration_error(torch.tensor([float("nan")]), torch.ones(1))

@@ -99,18 +99,6 @@ def test_plot_tsne():
     assert plot_tsne(x, labels, ax, legend=False) is fig
 
 
-def test_plot_tsne_of_what_it_cannot_project():
-    with pytest.raises(ValueError, match="at least four embeddings and a class each"):
-        plot_tsne(torch.randn(22, 4), ["a"])
-    with pytest.raises(ValueError, match="at least four embeddings"):
-        plot_tsne(torch.randn(3, 4), ["a"] * 3)
-    with pytest.raises(ValueError, match=r"a matrix of .* shape \[5\]"):
-        plot_tsne(torch.randn(5), ["a"] * 5)
-    for x in (torch.ones(5, 4), torch.full((5, 4), torch.nan)):
-        with pytest.raises(ValueError, match="finite embeddings that are not all the same"):
-            plot_tsne(x, ["a"] * 5)
-
-
 def test_silhouette():
     x = torch.randn(12, 4)
     label = torch.arange(12) % 3

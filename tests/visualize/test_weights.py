@@ -120,14 +120,8 @@ def test_plot_modality_weights():
     assert plot_modality_weights(rows, ax) is fig
 
 
-def test_plot_modality_weights_of_none_and_of_wrong_ones():
+def test_plot_modality_weights_of_none():
     rows = {"a": {"struct": 0.0, "text": 0.0}, "b": {"struct": 0.99, "text": 0.01}}
     ax = plot_modality_weights(rows).axes[0]
     assert [t.get_text() for t in ax.texts if t.get_text()] == ["0.99", " no view helps"]
     plot_modality_weights({"a": {"struct": 0.0}}).canvas.draw()
-    for wrong in ({}, {"a": {}}, {"a": {"struct": 1.0}, "b": {"text": 1.0}}):
-        with pytest.raises(ValueError, match="rows of the same modalities"):
-            plot_modality_weights(wrong)
-    for value in (-0.1, float("nan"), float("inf")):
-        with pytest.raises(ValueError, match="positive or zero"):
-            plot_modality_weights({"a": {"struct": value}})

@@ -173,19 +173,15 @@ def _thin_out(score: Tensor) -> tuple[Tensor, Tensor]:
 def calibration_error(probability: Tensor, target: Tensor, num_bins: int = 10) -> float:
     r"""The expected calibration error: how far probabilities are from the
     share of what is true, of the same shape, on average over bins of equal
-    width.
-
-    Raises:
-        ValueError: If shapes differ, there is nothing to compare, or a
-            probability is not in :obj:`[0, 1]`.
+    width. Raises if shapes differ or a probability is not in :obj:`[0, 1]`.
     """
-    if probability.size() != target.size() or target.numel() == 0 or num_bins < 1:
+    if probability.size() != target.size() or not bool(
+        ((probability >= 0) & (probability <= 1)).all()
+    ):
         raise ValueError(
-            f"Expected as many targets as probabilities, and bins (got shapes "
-            f"{list(target.size())} and {list(probability.size())}, and {num_bins} bins)"
+            f"Expected probabilities in [0, 1] and as many targets (got shapes "
+            f"{list(probability.size())} and {list(target.size())})"
         )
-    if not bool(((probability >= 0) & (probability <= 1)).all()):
-        raise ValueError("Probabilities need to be in [0, 1]")
     probability, target = probability.double().view(-1), target.double().view(-1)
     pos = (probability * num_bins).long().clamp(max=num_bins - 1)
     gap = torch.zeros(num_bins, dtype=torch.double, device=pos.device)

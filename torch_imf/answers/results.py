@@ -109,35 +109,29 @@ class Support:
 
 @dataclass(frozen=True)
 class Explanation:
-    r"""What stands behind the score of a fact. It prints as a short report.
-
-    Args:
-        fact (tuple[str, str, str]): The names of head, relation and tail.
-        split (str, optional): The split that holds the fact, if any does.
-        score (float): Its score over all views.
-        probability (float, optional): Its probability.
-        rank (Rank): Its rank over all views.
-        views (dict[str, Rank]): Its rank in each view alone.
-        weights (dict[str, float]): The weight of each view in the decision.
-        without (dict[str, Rank]): Its rank over all views if no entity had a
-            modality.
-        neighbors (list[Support]): The training facts of its relation that are
-            nearest to it, nearest first.
-        paths (list[tuple[str, ...]]): The ways from head to tail along one or
-            two training facts: names of entities and, between them, of
-            relations, with :obj:`^-1` where they are followed backwards.
-    """
+    r"""What stands behind the score of a fact. It prints as a short report."""
 
     fact: tuple[str, str, str]
+    """The names of head, relation and tail."""
     split: str | None
+    """The split that holds the fact, if any does."""
     score: float
+    """Its score over all views."""
     probability: float | None
     rank: Rank
+    """Its rank over all views."""
     views: dict[str, Rank]
+    """Its rank in each view alone."""
     weights: dict[str, float]
+    """The weight of each view in the decision."""
     without: dict[str, Rank]
+    """Its rank over all views if no entity had a modality."""
     neighbors: list[Support] = field(default_factory=list)
+    """The training facts of its relation that are nearest to it, nearest first."""
     paths: list[tuple[str, ...]] = field(default_factory=list)
+    """The ways from head to tail along one or two training facts: names of
+    entities and, between them, of relations, with :obj:`^-1` where they are
+    followed backwards."""
 
     def __str__(self) -> str:
         held = f"a fact of '{self.split}'" if self.split else "no known fact"

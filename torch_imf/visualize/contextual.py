@@ -109,24 +109,11 @@ def plot_tsne(
     r"""Plots embeddings :obj:`[M, C]` in two dimensions by t-SNE: a mark per
     entity (those of the mask :obj:`outline` with one), a colour and a shape per
     class.
-
-    Raises:
-        ValueError: If there are fewer than four embeddings, not one class
-            each, or embeddings are all the same, NaN or infinite.
     """
     from sklearn.manifold import TSNE
 
-    if x.dim() != 2 or x.size(0) < 4 or x.size(0) != len(classes):
-        raise ValueError(
-            f"t-SNE needs a matrix of at least four embeddings and a class each (got one of shape "
-            f"{list(x.size())} and {len(classes)} classes)"
-        )
-    x = x.detach().cpu().float()
-    if not bool(x.isfinite().all()) or bool((x == x[0]).all()):
-        raise ValueError("t-SNE needs finite embeddings that are not all the same")
-    perplexity, init = min(30.0, (x.size(0) - 1) / 3), "pca" if x.size(1) > 1 else "random"
-    position = TSNE(perplexity=perplexity, init=init, random_state=0).fit_transform(x.numpy())
-
+    tsne = TSNE(perplexity=min(30.0, (x.size(0) - 1) / 3), init="pca", random_state=0)
+    position = tsne.fit_transform(x.detach().cpu().float().numpy())
     fig, ax = style.make_axes(ax, 5.4, 4.6)
     edge = np.zeros(len(x), dtype=bool) if outline is None else outline.cpu().numpy()
     names, group = np.unique(classes, return_inverse=True)
@@ -151,11 +138,8 @@ def plot_tsne(
 
 def silhouette(x: Tensor, label: Tensor) -> float:
     r"""The mean silhouette by cosine distance of embeddings :obj:`[M, C]` of
-    classes :obj:`label`, of shape :obj:`[M]`, in :obj:`[-1, 1]`: one if classes
-    are far apart and tight, zero if they overlap.
-
-    Raises:
-        ValueError: If there are no two classes, or as many as embeddings.
+    classes :obj:`label`, of shape :obj:`[M]`: one if classes are far apart and
+    tight, zero if they overlap. Raises if there are not two classes.
     """
     from sklearn.metrics import silhouette_score
 

@@ -1,4 +1,3 @@
-import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -57,19 +56,10 @@ def plot_modality_weights(
         ax (matplotlib.axes.Axes, optional): See :meth:`plot_decision`.
         title (str, optional): The title. (default: :obj:`""`)
         labels (dict[str, str], optional): See :meth:`plot_decision`.
-
-    Raises:
-        ValueError: If there are no rows, they differ in modalities, or a
-            weight is negative, NaN or infinite.
     """
-    names = [list(row) for row in weights.values()]
-    if len(names) == 0 or len(names[0]) == 0 or any(row != names[0] for row in names):
-        raise ValueError(f"Expected rows of the same modalities, and at least one (got {names})")
-    if not all(0 <= value < math.inf for row in weights.values() for value in row.values()):
-        raise ValueError(f"Weights need to be finite, and positive or zero (got {dict(weights)})")
     fig, ax = style.make_axes(ax, 7.2, 1.5 + 0.34 * len(weights))
     places = range(len(weights))
-    colors = style.view_colors(names[0])
+    colors = style.view_colors(next(iter(weights.values())))
     style.draw_bars(ax, list(weights.values()), colors, places, 0.74, labels=labels)
     for y, row in zip(places, weights.values(), strict=True):
         if sum(row.values()) == 0:
