@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from torch_imf import Calibration, calibrate, calibration_error, fit, fit_view_weights
-from torch_imf.answers.probability import _thin_out, as_logit, yields_probabilities
+from torch_imf.answers.probability import as_logit, yields_probabilities
 from torch_imf.data import TripletIndex
 from torch_imf.data.index import both_sides
 from torch_imf.nn import KGE, Sampled
@@ -77,18 +77,6 @@ def test_calibrate_thins_out(fake, build, monkeypatch):
     assert thin != exact
     for name in ("scale", "norm", "bias"):
         assert getattr(thin, name) == pytest.approx(getattr(exact, name), abs=0.05)
-
-
-def test_thin_out(monkeypatch):
-    monkeypatch.setattr("torch_imf.answers.probability.NUM_BEST", 2)
-    score = torch.tensor([[3.0, 9.0, 7.0, 1.0, 5.0, 2.0, 8.0, -torch.inf]])
-    # Two as they are, then the middle ones of 7, 5, 3 and of 2, 1, -inf:
-    out, weight = _thin_out(score)
-    assert out.tolist() == [[9.0, 8.0, 5.0, 1.0]] and weight.tolist() == [[1.0, 1.0, 3.0, 3.0]]
-    monkeypatch.setattr("torch_imf.answers.probability.NUM_BEST", 8)
-    out, weight = _thin_out(score)
-    assert out.tolist() == [[9.0, 8.0, 7.0, 5.0, 3.0, 2.0, 1.0, 0.0]]
-    assert weight.tolist() == [[1.0] * 7 + [0.0]]
 
 
 def test_calibrate_sees_no_test_fact(fake, build, monkeypatch):

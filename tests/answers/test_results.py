@@ -3,8 +3,8 @@ from torch_imf.answers.tables import tsv_line
 
 
 def test_answers():
-    one = Completion(7, "Rome", 0.5, True, parts={"text": 0.5}, probability=0.25)
-    two = Completion(8, "San Marino", -12.0, False, parts={"text": -12.0}, probability=0.0)
+    one = Completion(7, "Rome", "Q220", 0.5, True, {}, {}, {"text": 0.5}, 0.25)
+    two = Completion(8, "San Marino", "Q238", -12.0, False, {}, {}, {"text": -12.0}, 0.0)
     assert str(Answers([one, two], ("Italy", "capital", "?"))).split("\n") == [
         "Italy  capital  ?",
         "     answer             probability    score  of text",

@@ -49,8 +49,8 @@ def test_plot_decision(fake, loss):
 def test_plot_decision_of_other_answers():
     parts = {"struct": 0.5, "text": 0.4}
     answers = [
-        Completion(3, "Akron", 0.9, True, parts=parts, weights=parts),
-        Completion(1, "Ohio", 0.5, False, parts={"struct": 0.6, "text": -0.1}),
+        Completion(3, "Akron", "a", 0.9, True, {}, parts, parts),
+        Completion(1, "Ohio", "o", 0.5, False, {}, parts, {"struct": 0.6, "text": -0.1}),
     ]
     _, ax = plt.subplots()
     assert plot_decision(answers, ax, "born in $", {"text": "Text"}) is ax.figure

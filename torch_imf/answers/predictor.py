@@ -99,9 +99,8 @@ class Predictor:
                 to see how test facts rank among new ones. (default: :obj:`None`)
 
         Returns:
-            The answers. Their score is an average of probabilities for several
-            views with the :obj:`"bce"` loss, and a logit otherwise; those of
-            views are logits.
+            The answers. Their score is a logit or, for several views with the
+            :obj:`"bce"` loss, an average of probabilities; views give logits.
         """
         query = self._query(head, relation, tail)
         if query[0].numel() != 1:
@@ -339,20 +338,9 @@ class Predictor:
                 out = Answers(fact=fact if r < self.num_relations else fact[::-1])
                 for i, x, held, *cells, p in zip(*rows, strict=True):
                     by_view, parts = (dict(zip(views, y, strict=True)) for y in cells)
-                    labels = {"name": self.nodes.names[i], "node_id": self.nodes.ids[i]}
                     if x > -torch.inf:
-                        out.append(
-                            Completion(
-                                index=i,
-                                score=x,
-                                known=held,
-                                views=by_view,
-                                weights=weights,
-                                probability=p,
-                                parts=parts,
-                                **labels,
-                            )
-                        )
+                        labels = self.nodes.names[i], self.nodes.ids[i]
+                        out.append(Completion(i, *labels, x, held, by_view, weights, parts, p))
                 yield out
 
 

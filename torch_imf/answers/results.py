@@ -14,13 +14,13 @@ class Completion:
 
     index: int
     name: str
+    node_id: str
     score: float
     known: bool
-    views: dict[str, float] = field(default_factory=dict)
-    weights: dict[str, float] = field(default_factory=dict)
+    views: dict[str, float]
+    weights: dict[str, float]
+    parts: dict[str, float]
     probability: float | None = None
-    parts: dict[str, float] = field(default_factory=dict)
-    node_id: str = ""
 
 
 class Answers(list[Completion]):
