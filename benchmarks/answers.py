@@ -1,9 +1,9 @@
 """Questions to a ComplEx on FB15K-237: a `Predictor` beside a fresh one for each question.
 
-`predict` and `explain` of one predictor, and the functions of the same name, which make one each
-time, are asked for the same test facts, by names. Then the most likely facts of the whole graph are
-listed. `--before <folder>` asks the same of another checkout as well, in a process of its own; of
-the list, which does not end there in minutes, it takes one relation.
+`predict` and `explain` of one predictor, and of one that is made each time, are asked for the same
+test facts, by names. Then the most likely facts of the whole graph are listed. `--before <folder>`
+asks the same of another checkout as well, in a process of its own; of the list, which does not end
+there in minutes, it takes one relation.
 
 The model has random weights unless `--epochs` trains it first, which takes about a minute each.
 """
@@ -72,7 +72,7 @@ if __name__ == "__main__":
     from graphs import DATA
     from results import append
 
-    from torch_imf import KGE, Predictor, calibrate, explain, fit, predict
+    from torch_imf import KGE, Predictor, calibrate, fit
     from torch_imf.datasets import FB15K237
 
     parser = argparse.ArgumentParser(formatter_class=argparse.ArgumentDefaultsHelpFormatter)
@@ -86,6 +86,10 @@ if __name__ == "__main__":
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
 
+    settings = dict(vars(args))
+    if args.before is not None:  # Which checkout it is, wherever it lies.
+        command = ["git", "-C", args.before, "rev-parse", "--short", "HEAD"]
+        settings["before"] = subprocess.check_output(command, text=True).strip()
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
     begin = now()
@@ -109,8 +113,8 @@ if __name__ == "__main__":
     result["explain"] = ask(predictor.explain, facts)
     few = facts[: args.slow]
     result["alone"] = {
-        "predict": ask(lambda h, r, t: predict(model, data, head=h, relation=r), few),
-        "explain": ask(lambda h, r, t: explain(model, data, h, r, t), few),
+        "predict": ask(lambda h, r, t: Predictor(model, data).predict(h, r), few),
+        "explain": ask(lambda *fact: Predictor(model, data).explain(*fact), few),
     }
     predictor.calibration, result["calibrate"] = timed(lambda: calibrate(model, data))
     found, result["complete"] = timed(lambda: predictor.complete(args.k))
@@ -122,4 +126,4 @@ if __name__ == "__main__":
             times["ratio"] = round(times["cpu_ms"] / result[name]["cpu_ms"], 1)
     print(json.dumps(result, indent=2))
     print(found[:1], found[-1:], sep="\n")
-    append("answers", args.seed, float((now() - begin)[0]), result, settings=vars(args))
+    append("answers", args.seed, float((now() - begin)[0]), result, settings=settings)

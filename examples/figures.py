@@ -12,8 +12,8 @@ from torch_imf import (
     IMF,
     AdaMF,
     ContextualRelationalScorer,
+    Predictor,
     calibrate,
-    explain,
     fit,
     from_pretrained,
     pretrained_graph,
@@ -91,11 +91,9 @@ else:
     i = int(data.test_mask.nonzero()[0])
     fact = (*data.edge_index[:1, i].tolist(), int(data.edge_type[i]), int(data.edge_index[1, i]))
 
-kwargs = {"calibration": calibrate(model, data)}
-save(visualize.plot_decision(model, data, *fact[:2], labels=LABELS, **kwargs), "decision")
-save(
-    visualize.plot_explanation(explain(model, data, *fact, **kwargs), labels=LABELS), "explanation"
-)
+predictor = Predictor(model, data, calibrate(model, data))
+save(visualize.plot_decision(predictor.predict(*fact[:2]), labels=LABELS), "decision")
+save(visualize.plot_explanation(predictor.explain(*fact), labels=LABELS), "explanation")
 save(visualize.plot_categories(model, data), "categories")
 relations = args.relations or largest_tails(data)
 save(visualize.plot_contextual(model, data, relations, labels=LABELS), "contextual")

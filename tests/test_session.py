@@ -15,10 +15,10 @@ pytest.importorskip("safetensors")
 # In a process that has never seen the dataset:
 FRESH = """
 import sys
-from torch_imf import evaluate, from_pretrained, predict, pretrained_graph
+from torch_imf import Predictor, evaluate, from_pretrained, pretrained_graph
 
 model, data = from_pretrained(sys.argv[1]), pretrained_graph(sys.argv[1])
-print(predict(model, data, head="France", relation="borders", k=3))
+print(Predictor(model, data).predict("France", "borders", k=3))
 print(evaluate(model, data)["mrr"])
 """
 

@@ -1,41 +1,38 @@
 import pytest
 import torch
 
-from torch_imf import Calibration, calibrate, calibration_error, fit
-from torch_imf.answers.probability import _thin_out, as_logit, yields_probabilities
-from torch_imf.data import TripletIndex, modalities
+from torch_imf import Calibration, calibrate, calibration_error, fit, fit_view_weights
+from torch_imf.answers.probability import as_logit, yields_probabilities
+from torch_imf.data import TripletIndex
 from torch_imf.data.index import both_sides
-from torch_imf.nn import IMF, KGE, Sampled
+from torch_imf.nn import KGE, Sampled
+
+VIEWS = {"views": ["struct", "text", "fused"], "scorer": "distmult", "channels": 16}
 
 
-def build(data, loss, views=("struct", "text", "fused")):
-    args = (data.num_nodes, data.num_relations, 16, *modalities(data))
-    return IMF(*args, views=list(views), scorer="distmult", loss=loss)
-
-
-def held_out(model, data):
-    # Scores of all candidates of the queries of test facts, which are true, which are unknown.
-    (head, tail), rel = data.edge_index[:, data.test_mask], data.edge_type[data.test_mask]
+def candidates(model, data, split, known):
+    # Scores of all candidates of the queries of a split, which are true, which are not known.
+    (head, tail), rel = data.edge_index[:, split], data.edge_type[split]
     head, rel, _ = both_sides(head, rel, tail, data.num_relations)
     head, rel = torch.stack([head, rel]).unique(dim=1)
     score = model.eval().predict(head, rel)
     target, new = torch.zeros_like(score), torch.ones_like(score, dtype=torch.bool)
-    new[tuple(TripletIndex.from_data(data, ~data.test_mask)(head, rel))] = False
-    target[tuple(TripletIndex.from_data(data, data.test_mask)(head, rel))] = 1
+    new[tuple(TripletIndex.from_data(data, known)(head, rel))] = False
+    target[tuple(TripletIndex.from_data(data, split)(head, rel))] = 1
     return score, target, new
 
 
 @pytest.mark.parametrize("loss", ["bce", "ce"])
-def test_calibrate_calibrates(fake, loss):
-    model = build(fake, loss)
+def test_calibrate_calibrates(fake, build, loss):
+    model = build(fake, loss=loss, **VIEWS)
     fit(model, fake, epochs=12, batch_size=64, lr=0.02, eval_every=12)
     state = {k: v.clone() for k, v in model.state_dict().items()}
-    temperature = calibrate(model, fake)
-    assert model.training and temperature.scale > 0
+    calibration = calibrate(model, fake)
+    assert model.training and calibration.scale > 0
     assert all(torch.equal(v, state[k]) for k, v in model.state_dict().items())
 
-    score, target, new = held_out(model, fake)
-    probability = temperature(score)
+    score, target, new = candidates(model, fake, fake.test_mask, ~fake.test_mask)
+    probability = calibration(score)
     before = score if loss == "bce" else score.softmax(dim=-1)
     assert bool((probability.gather(1, score.argsort()).diff() >= 0).all())  # The same order.
     # The new answers that would be shown, and all of them:
@@ -45,19 +42,13 @@ def test_calibrate_calibrates(fake, loss):
         assert error < bound * calibration_error(part(before), part(target))
 
 
-def test_calibrate_is_the_optimum(fake):
+def test_calibrate_is_the_optimum(fake, build, monkeypatch):
+    monkeypatch.setattr("torch_imf.answers.probability.PRIOR", 1e-9)
     # Independently: no other parameters give validation facts a higher likelihood.
-    model = build(fake, "bce")
+    model = build(fake, loss="bce", **VIEWS)
     fit(model, fake, epochs=4, batch_size=64, lr=0.02, eval_every=4)
-    best = calibrate(model, fake, prior=1e-9)
-    mask = fake.val_mask
-    (head, tail), rel = fake.edge_index[:, mask], fake.edge_type[mask]
-    head, rel, _ = both_sides(head, rel, tail, fake.num_relations)
-    head, rel = torch.stack([head, rel]).unique(dim=1)
-    score = model.eval().predict(head, rel)
-    target, new = torch.zeros_like(score), torch.ones_like(score, dtype=torch.bool)
-    target[tuple(TripletIndex.from_data(fake, mask)(head, rel))] = 1
-    new[tuple(TripletIndex.from_data(fake, fake.train_mask)(head, rel))] = False
+    best = calibrate(model, fake)
+    score, target, new = candidates(model, fake, fake.val_mask, fake.train_mask)
 
     def loss(*args):
         logit = Calibration(*args, is_prob=True).logit(score)
@@ -77,8 +68,8 @@ def test_calibrate_is_the_optimum(fake):
             assert loss(*args) < loss(*other)
 
 
-def test_calibrate_thins_out(fake, monkeypatch):
-    model = build(fake, "ce")
+def test_calibrate_thins_out(fake, build, monkeypatch):
+    model = build(fake, loss="ce", **VIEWS)
     fit(model, fake, epochs=6, batch_size=64, lr=0.02, eval_every=6)
     exact = calibrate(model, fake)
     monkeypatch.setattr("torch_imf.answers.probability.NUM_BEST", 20)
@@ -88,30 +79,19 @@ def test_calibrate_thins_out(fake, monkeypatch):
         assert getattr(thin, name) == pytest.approx(getattr(exact, name), abs=0.05)
 
 
-def test_thin_out(monkeypatch):
-    monkeypatch.setattr("torch_imf.answers.probability.NUM_BEST", 2)
-    score = torch.tensor([[3.0, 9.0, 7.0, 1.0, 5.0, 2.0, 8.0, -torch.inf]])
-    # Two as they are, then the middle ones of 7, 5, 3 and of 2, 1, -inf:
-    out, weight = _thin_out(score)
-    assert out.tolist() == [[9.0, 8.0, 5.0, 1.0]] and weight.tolist() == [[1.0, 1.0, 3.0, 3.0]]
-    monkeypatch.setattr("torch_imf.answers.probability.NUM_BEST", 8)
-    out, weight = _thin_out(score)
-    assert out.tolist() == [[9.0, 8.0, 7.0, 5.0, 3.0, 2.0, 1.0, 0.0]]
-    assert weight.tolist() == [[1.0] * 7 + [0.0]]
-
-
-def test_calibrate_sees_no_test_fact(fake):
-    model = build(fake, "ce")
+def test_calibrate_sees_no_test_fact(fake, build, monkeypatch):
+    model = build(fake, loss="ce", **VIEWS)
     other = fake.clone()
     other.edge_index = other.edge_index.clone()
     other.edge_index[1, other.test_mask] = 0
-    temperature = calibrate(model, fake)
-    assert calibrate(model, other) == temperature
-    assert calibrate(model, fake, num_facts=5) != temperature
-    assert calibrate(model, fake, batch_size=7).bias == pytest.approx(temperature.bias, 1e-3)
+    calibration = calibrate(model, fake)
+    assert calibrate(model, other) == calibration
+    assert calibrate(model, fake, num_facts=5) != calibration
+    monkeypatch.setattr("torch_imf.answers.probability.BATCH_SIZE", 7)
+    assert calibrate(model, fake).bias == pytest.approx(calibration.bias, 1e-3)
 
 
-def test_temperature():
+def test_calibration():
     score = torch.tensor([[1.0, 2.0, 4.0]])
     assert torch.allclose(Calibration(2.0, 0.0, -1.0)(score), (2 * score - 1).sigmoid())
     softmax = Calibration(1.0, 1.0, 0.0).logit(score)
@@ -122,10 +102,9 @@ def test_temperature():
     assert torch.equal(as_logit(prob, False), prob)
 
 
-def test_every_loss(fake):
-    assert yields_probabilities(build(fake, "bce"))
-    assert not yields_probabilities(build(fake, "ce"))
-    for loss in ("bce", Sampled(num_negatives=2)):
+def test_every_loss(fake, build):
+    assert yields_probabilities(build(fake, loss="bce"))
+    for loss in ("bce", "ce", Sampled(num_negatives=2)):
         model = KGE(fake.num_nodes, fake.num_relations, 8, loss=loss)
         assert not yields_probabilities(model)
         assert calibrate(model, fake, num_facts=20).scale > 0
@@ -139,16 +118,15 @@ def test_calibration_error():
     assert calibration_error(target, target) == 0.0
 
 
-def test_errors(fake):
-    model = build(fake, "ce")
-    for kwargs in ({"num_facts": 0}, {"batch_size": 0}, {"prior": 0.0}):
-        with pytest.raises(ValueError, match="need to be positive"):
-            calibrate(model, fake, **kwargs)
-    data = fake.clone()
+def test_errors(fake, build):
+    model, data = build(fake), fake.clone()
     data.val_mask = torch.zeros_like(data.val_mask)
-    with pytest.raises(ValueError, match="'val' split holds no facts"):
-        calibrate(model, data)
-    with pytest.raises(ValueError, match="as many targets as probabilities"):
+    for function in (calibrate, fit_view_weights):
+        with pytest.raises(ValueError, match="needs to be positive"):
+            function(model, fake, num_facts=0)
+        with pytest.raises(ValueError, match="'val' split holds no facts"):
+            function(model, data)
+    with pytest.raises(ValueError, match="as many targets"):
         calibration_error(torch.rand(3), torch.rand(2))
     with pytest.raises(ValueError, match=r"in \[0, 1\]"):
         calibration_error(torch.tensor([float("nan")]), torch.ones(1))

@@ -1,16 +1,17 @@
 from torch_imf.answers import Answers, Completion, Explanation, Fact, Facts, Rank, Support
+from torch_imf.answers.tables import tsv_line
 
 
 def test_answers():
-    one = Completion(7, "Rome", 0.5, True, parts={"text": 0.5}, probability=0.25)
-    two = Completion(8, "San Marino", -12.0, False, parts={"text": -12.0}, probability=0.0)
-    assert str(Answers([one, two], "Italy  capital  ?")).split("\n") == [
+    one = Completion(7, "Rome", "Q220", 0.5, True, {}, {}, {"text": 0.5}, 0.25)
+    two = Completion(8, "San Marino", "Q238", -12.0, False, {}, {}, {"text": -12.0}, 0.0)
+    assert str(Answers([one, two], ("Italy", "capital", "?"))).split("\n") == [
         "Italy  capital  ?",
         "     answer             probability    score  of text",
         "  1  Rome        known       25.0 %    0.500    0.500",
         "  2  San Marino             < 0.1 %  -12.000  -12.000",
     ]
-    assert str(Answers([], "a  b  ?")) == "a  b  ?\n  no answer is left"
+    assert str(Answers([], ("a", "b", "?"))) == "a  b  ?\n  no answer is left"
 
 
 def test_facts():
@@ -50,3 +51,8 @@ def test_explanation():
         "Paths along training facts:",
         "  Rome  in  Lazio  part_of  Italy",
     ]
+
+
+def test_tsv_line():
+    assert tsv_line(["a", "b c", ""]) == b"a\tb c\t\n"
+    assert tsv_line(["a\tb", "c\r\nd", "\u2028\u00e9"]) == "a b\tc  d\t\u2028\u00e9\n".encode()

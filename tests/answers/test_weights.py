@@ -2,19 +2,14 @@ import pytest
 import torch
 
 from torch_imf import evaluate, fit, fit_view_weights
-from torch_imf.data import modalities
-from torch_imf.nn import IMF, KGE
+from torch_imf.nn import KGE
 
-
-def build(data, loss="ce", **kwargs):
-    args = (data.num_nodes, data.num_relations, 16, *modalities(data))
-    views = ["struct", "text", "fused"]
-    return IMF(*args, views=views, scorer="distmult", loss=loss, **kwargs)
+VIEWS = {"views": ["struct", "text", "fused"], "scorer": "distmult"}
 
 
 @pytest.mark.parametrize("loss", ["ce", "bce"])
-def test_silences_a_useless_view(fake, loss):
-    model = build(fake, loss)
+def test_silences_a_useless_view(fake, build, loss):
+    model = build(fake, channels=16, loss=loss, **VIEWS)
     fit(model, fake, epochs=15, batch_size=64, lr=0.02, eval_every=5)
     with torch.no_grad():  # Confident, and wrong.
         model.scorers["text"].query = lambda head, rel: 5 * torch.randn_like(head)
@@ -28,9 +23,9 @@ def test_silences_a_useless_view(fake, loss):
     assert model.training
 
 
-def test_sees_no_test_fact(fake):
+def test_sees_no_test_fact(fake, build):
     torch.manual_seed(1)
-    model = build(fake)
+    model = build(fake, loss="ce", **VIEWS)
     other = fake.clone()
     other.edge_index = other.edge_index.clone()
     other.edge_index[1, other.test_mask] = 0
@@ -42,22 +37,11 @@ def test_sees_no_test_fact(fake):
     assert fit_view_weights(model, fake, num_facts=5) != weights
 
 
-def test_keeps_weights_without_evidence(fake):
+def test_keeps_weights_without_evidence(fake, build):
     # Nothing tells views apart that score everything the same:
-    model = build(fake, decision={"struct": 1.0, "text": 2.0, "fused": 1.0})
+    model = build(fake, loss="ce", **VIEWS, decision={"struct": 1.0, "text": 2.0, "fused": 1.0})
     with torch.no_grad():
         model.rel_emb.weight.zero_()
     weights = fit_view_weights(model, fake)
     assert weights == pytest.approx({"struct": 0.25, "text": 0.5, "fused": 0.25})
     assert fit_view_weights(KGE(fake.num_nodes, fake.num_relations, 8), fake) == {"struct": 1.0}
-
-
-def test_errors(fake):
-    model = build(fake)
-    for kwargs in ({"num_facts": 0}, {"batch_size": 0}, {"prior": 0.0}):
-        with pytest.raises(ValueError, match="need to be positive"):
-            fit_view_weights(model, fake, **kwargs)
-    data = fake.clone()
-    data.val_mask = torch.zeros_like(data.val_mask)
-    with pytest.raises(ValueError, match="'val' split holds no facts"):
-        fit_view_weights(model, data)

@@ -1,10 +1,12 @@
+from collections import Counter
+
 import pytest
 import torch
 
 from torch_imf import IMF
 from torch_imf.data import modalities
 from torch_imf.nn import KGE
-from torch_imf.visualize import contextual_embeddings, plot_contextual, plot_tsne, silhouette
+from torch_imf.visualize import plot_contextual, plot_tsne, silhouette
 
 pytest.importorskip("matplotlib")
 
@@ -14,35 +16,46 @@ def model(fake):
     return IMF(fake.num_nodes, fake.num_relations, 8, *modalities(fake))
 
 
-def test_contextual_embeddings(fake, model):
-    (found,) = contextual_embeddings(model, fake, "has_topic", "text", num_classes=3)
-    assert model.training and found.relation == "has_topic"
+@pytest.fixture
+def shown(monkeypatch):
+    r"""Embeddings, classes and outline of each panel that is drawn."""
+    out = []
+
+    def plot(x, classes, ax, title, outline, legend):
+        out.append((x, classes, outline))
+        ax.scatter(range(len(x)), range(len(x)), label="a")
+
+    monkeypatch.setattr("torch_imf.visualize.contextual.plot_tsne", plot)
+    return out
+
+
+def test_what_is_shown(fake, model, shown):
+    plot_contextual(model, fake, "has_topic", "text", num_classes=3)
+    (before, classes, held_out), (after, *same) = shown
+    assert model.training and same[0] == classes and same[1] is held_out
     rel = fake.rel_names.index("has_topic")
     tails = fake.edge_index[1, fake.edge_type == rel]
     largest = tails.bincount().sort(descending=True).values[:3]
-    assert sorted(found.label.bincount()[found.label.unique()].tolist()) == sorted(largest.tolist())
+    assert sorted(Counter(classes).values()) == sorted(largest.tolist())
     model.eval()
     heads = []
-    for x, label, held_out in zip(found.before, found.label, found.held_out, strict=True):
+    for x, name, is_held_out in zip(before, classes, held_out, strict=True):
         head = int((model.encode()["text"] - x).abs().sum(dim=-1).argmin())
         heads.append(head)
-        fact = (fake.edge_index[1] == label) & (fake.edge_type == rel)
+        fact = (fake.edge_index[1] == fake.node_names.index(name)) & (fake.edge_type == rel)
         fact &= fake.edge_index[0] == head
         # Entities without a text share one embedding, so that the head may be another of them:
         if fake.text_mask[head]:
-            assert int(fact.sum()) == 1 and bool(held_out) == (not bool(fake.train_mask[fact]))
+            assert int(fact.sum()) == 1 and bool(is_held_out) == (not bool(fake.train_mask[fact]))
     z = {view: x[heads] for view, x in model.encode().items()}
     query = model.query(z, torch.full((len(heads),), rel))["text"]
-    assert torch.allclose(found.after, query, atol=1e-5)
-    (few,) = contextual_embeddings(model, fake, [rel], num_nodes=7)
-    assert few.before.size(0) == few.after.size(0) == few.label.numel() == 7
-
-
-def test_heads_of_several_tails_count_once(fake, model):
+    assert torch.allclose(after, query, atol=1e-5)
+    # Heads of several tails count once:
     data = fake.clone()
+    data.edge_index = data.edge_index.clone()
     data.edge_index[0, data.edge_type == 2] %= 20
-    (found,) = contextual_embeddings(model, data, [2], num_classes=100)
-    assert found.label.numel() == 20
+    plot_contextual(model, data, [2], num_classes=100)
+    assert len(shown[-1][1]) == 20
 
 
 def test_plot_contextual(fake, model):
@@ -84,26 +97,6 @@ def test_plot_tsne():
     fig.canvas.draw()
 
     assert plot_tsne(x, labels, ax, legend=False) is fig
-
-
-def test_plot_tsne_of_many_classes_keeps_the_largest():
-    labels = [f"class {i % 10 if i < 30 else i % 5}" for i in range(40)]
-    ax = plot_tsne(torch.randn(40, 4), labels).axes[0]
-    names = [t.get_text() for t in ax.get_legend().get_texts()]
-    assert names == [*(f"class {i}" for i in range(7)), "3 others"]
-    assert sum(len(points.get_offsets()) for points in ax.collections) == 40
-
-
-def test_plot_tsne_of_what_it_cannot_project():
-    with pytest.raises(ValueError, match="at least four embeddings and a class each"):
-        plot_tsne(torch.randn(22, 4), ["a"])
-    with pytest.raises(ValueError, match="at least four embeddings"):
-        plot_tsne(torch.randn(3, 4), ["a"] * 3)
-    with pytest.raises(ValueError, match=r"a matrix of .* shape \[5\]"):
-        plot_tsne(torch.randn(5), ["a"] * 5)
-    for x in (torch.ones(5, 4), torch.full((5, 4), torch.nan)):
-        with pytest.raises(ValueError, match="finite embeddings that are not all the same"):
-            plot_tsne(x, ["a"] * 5)
 
 
 def test_silhouette():

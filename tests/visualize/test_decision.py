@@ -1,11 +1,11 @@
 import pytest
 import torch
 
-from torch_imf import IMF, Calibration, explain, predict
-from torch_imf.answers.results import Completion, Explanation, Rank
+from torch_imf import IMF, Calibration, Predictor
+from torch_imf.answers import Completion, Explanation, Rank
 from torch_imf.data import modalities
 from torch_imf.nn import KGE
-from torch_imf.visualize import plot_completions, plot_decision, plot_explanation
+from torch_imf.visualize import plot_decision, plot_explanation
 
 plt = pytest.importorskip("matplotlib.pyplot")
 
@@ -22,11 +22,9 @@ def ticks(axis):
 def test_plot_decision(fake, loss):
     model = IMF(fake.num_nodes, fake.num_relations, 8, *modalities(fake), loss=loss)
     calibration = Calibration(1.0, 0.0, 0.0, is_prob=loss == "bce")
-    kwargs = {"relation": "next_to", "k": 4}
-    labels = {"text": "Text"}
-    fig = plot_decision(model, fake, "thing 3", calibration=calibration, labels=labels, **kwargs)
+    answers = Predictor(model, fake, calibration).predict("thing 3", "next_to", k=4)
+    fig = plot_decision(answers, labels={"text": "Text"})
     ax = fig.axes[0]
-    answers = predict(model, fake, head="thing 3", **kwargs)
     assert ticks(ax.yaxis) == [f"{x.name} *" if x.known else x.name for x in answers]
     weights = model.view_weights()
     heads = [f"{'Text' if v == 'text' else v}\n× {w:.2f}" for v, w in weights.items()]
@@ -48,38 +46,19 @@ def test_plot_decision(fake, loss):
     fig.canvas.draw()
 
 
-def test_plot_decision_asks_for_heads_by_number_and_of_one_view(fake):
-    model = KGE(fake.num_nodes, fake.num_relations, 8)
-    _, ax = plt.subplots()
-    assert plot_decision(model, fake, 3, 0, 2, ax, title="$") is ax.figure
-    assert ticks(ax.xaxis) == ["all views", "struct\n× 1.00"] and ax.get_title() == "$"
-    ax = plot_decision(model, fake, tail=3, relation=1, known="remove").axes[0]
-    assert ax.get_title() == "?  after  thing 3"
-    assert len(ticks(ax.yaxis)) == 10 and not any("*" in t for t in ticks(ax.yaxis))
-    for wrong in ({"head": 1}, {"relation": 1}, {"head": 1, "tail": 2, "relation": 0}):
-        with pytest.raises(ValueError, match="Give 'relation' and one of 'head' and 'tail'"):
-            plot_decision(model, fake, **wrong)
-    with pytest.raises(ValueError, match="'thing 9999'"):
-        plot_decision(model, fake, "thing 9999", "after")
-    plt.close()
-
-
-def test_plot_completions():
+def test_plot_decision_of_other_answers():
+    parts = {"struct": 0.5, "text": 0.4}
     answers = [
-        Completion(3, "Akron", 0.9, True, {"struct": 0.8, "text": 1.0}),
-        Completion(1, "Ohio", 0.5, False, {"struct": 0.9, "text": 0.1}),
+        Completion(3, "Akron", "a", 0.9, True, {}, parts, parts),
+        Completion(1, "Ohio", "o", 0.5, False, {}, parts, {"struct": 0.6, "text": -0.1}),
     ]
     _, ax = plt.subplots()
-    assert plot_completions(answers, ax, title="born in", labels={"text": "Text"}) is ax.figure
-    assert ticks(ax.yaxis) == ["Akron *", "Ohio"]
-    assert ticks(ax.xaxis) == ["all", "struct", "Text"]
-    cells = ["0.900", "0.800", "1.000", "0.500", "0.900", "0.100"]
-    assert [float(x) for x in texts(ax)] == [float(x) for x in cells]
-    assert ax.get_title() == "born in"
-    with pytest.raises(ValueError, match="no completions"):
-        plot_completions([], ax)
-    with pytest.raises(ValueError, match="'parts' needs completions of 'predict'"):
-        plot_completions(answers, ax, parts=True)
+    assert plot_decision(answers, ax, "born in $", {"text": "Text"}) is ax.figure
+    assert ticks(ax.yaxis) == ["Akron *", "Ohio"] and ax.get_title() == "born in $"
+    assert ticks(ax.xaxis) == ["all views", "struct\n× 0.50", "Text\n× 0.40"]
+    assert texts(ax) == ["0.900", "0.500", "0.400", "0.500", "0.600", "−0.100"]
+    with pytest.raises(ValueError, match="no answers"):
+        plot_decision([])
     plt.close()
 
 
@@ -115,6 +94,6 @@ def test_plot_explanation():
 def test_plot_explanation_of_a_model(fake, fused):
     size = (fake.num_nodes, fake.num_relations, 8)
     model = IMF(*size, *modalities(fake), views=["fused"]) if fused else KGE(*size)
-    ax = plot_explanation(explain(model, fake, 0, 0, 9)).axes[0]
+    ax = plot_explanation(Predictor(model, fake).explain(0, 0, 9)).axes[0]
     assert len(ax.get_yticklabels()) == (5 if fused else 2)
     assert ax.get_title().endswith("(not in the graph)")

@@ -50,14 +50,6 @@ def test_plot_categories_of_a_view_and_one_fact(fake):
     assert plot_categories(model, fake, ax=fig.axes[0], title="a") is fig
 
 
-def test_plot_categories_of_none(fake):
-    model = KGE(fake.num_nodes, fake.num_relations, 8)
-    data = fake.clone()
-    data.test_mask = torch.zeros_like(data.test_mask)
-    with pytest.raises(ValueError, match="'test' split holds no facts"):
-        plot_categories(model, data)
-
-
 def curve(values, metric="mrr"):
     return [{"epoch": 5.0 * i + 5, "loss": 9.0 / (i + 1), metric: x} for i, x in enumerate(values)]
 
@@ -94,14 +86,8 @@ def test_plot_history_of_few_and_many(values):
     names = [f"hits@{i}" for i in range(12)]  # More than there are colours.
     legend = plot_history([{**curve(values)[0], **dict.fromkeys(names, 0.5)}], metrics=names)
     assert len(legend.axes[0].get_legend().get_texts()) == 13
-
-
-def test_plot_history_of_none():
     with pytest.raises(ValueError, match="no validation in the history"):
         plot_history([])
-    for metrics in (["mrr", "hits@10"], []):
-        with pytest.raises(ValueError, match="'metrics' needs to name metrics"):
-            plot_history(curve([0.1]), metrics=metrics)
 
 
 def test_plot_metric():
@@ -111,6 +97,3 @@ def test_plot_metric():
     assert ax.get_ylabel() == "Hits@10"
     assert [t.get_text() for t in ax.get_xticklabels()] == ["A", "B"]
     assert plot_metric({"A": [0.1]}, ax) is fig
-    for wrong in ({}, {"A": []}):
-        with pytest.raises(ValueError, match="at least one value each"):
-            plot_metric(wrong)

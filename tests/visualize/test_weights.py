@@ -35,7 +35,7 @@ def test_weights_of_a_fusion(fake, elementwise):
 
 
 @pytest.mark.parametrize("loss", ["bce", "ce"])
-def test_shares_of_views(fake, loss):
+def test_shares_of_views(fake, monkeypatch, loss):
     model = build(fake, IMF, loss=loss)
     fit(model, fake, epochs=2, lr=0.01, eval_every=2)
     model.eval()
@@ -54,8 +54,10 @@ def test_shares_of_views(fake, loss):
     lift = {view: max(x, 0.0) for view, x in lift.items()}
     expected = {view: x / sum(lift.values()) for view, x in lift.items()}
     assert out == pytest.approx(expected, abs=1e-3)
-    again = modality_weights(model, fake, ["has_topic"], num_facts=10)["has_topic"]
-    assert again != out and again == modality_weights(model, fake, [r], num_facts=10)["has_topic"]
+    monkeypatch.setattr("torch_imf.visualize.weights.NUM_FACTS", 10)
+    again = modality_weights(model, fake, ["has_topic"])["has_topic"]
+    assert again != out and again == modality_weights(model, fake, [r])["has_topic"]
+    monkeypatch.undo()
 
     # Views that lower the scores of facts have no share in lifting them:
     view_similarity = model.view_similarity
@@ -96,14 +98,14 @@ def test_errors(fake):
 def test_plot_relation_weights(fake, cls):
     model = build(fake, cls)
     relations = ["after", "has_topic"]
-    ax = plot_relation_weights(model, fake, relations, split="train").axes[0]
-    weights = modality_weights(model, fake, relations, "train")
+    ax = plot_relation_weights(model, fake, relations).axes[0]
+    weights = modality_weights(model, fake, relations)
     assert [t.get_text() for t in ax.get_yticklabels()] == relations
     widths = [row[name] for name in weights["after"] for row in weights.values()]
     assert [bar.get_width() for bar in ax.patches] == pytest.approx(widths)
     kind = {IMF: "IMF: share of each view", AdaMF: "AdaMF: mean weight of each modality"}[cls]
     assert ax.get_title().startswith(kind)
-    assert plot_relation_weights(model, fake, "after", ax, title="a").axes[0].get_title() == "a"
+    assert plot_relation_weights(model, fake, "after", ax, "a").axes[0].get_title() == "a"
 
 
 def test_plot_modality_weights():
@@ -118,14 +120,8 @@ def test_plot_modality_weights():
     assert plot_modality_weights(rows, ax) is fig
 
 
-def test_plot_modality_weights_of_none_and_of_wrong_ones():
+def test_plot_modality_weights_of_none():
     rows = {"a": {"struct": 0.0, "text": 0.0}, "b": {"struct": 0.99, "text": 0.01}}
     ax = plot_modality_weights(rows).axes[0]
     assert [t.get_text() for t in ax.texts if t.get_text()] == ["0.99", " no view helps"]
     plot_modality_weights({"a": {"struct": 0.0}}).canvas.draw()
-    for wrong in ({}, {"a": {}}, {"a": {"struct": 1.0}, "b": {"text": 1.0}}):
-        with pytest.raises(ValueError, match="rows of the same modalities"):
-            plot_modality_weights(wrong)
-    for value in (-0.1, float("nan"), float("inf")):
-        with pytest.raises(ValueError, match="positive or zero"):
-            plot_modality_weights({"a": {"struct": value}})

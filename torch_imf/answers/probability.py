@@ -13,6 +13,9 @@ from torch_imf.evaluation.ranking import StreamedScores, check_finite, inference
 
 #: The number of false candidates of a query that count one by one in a calibration.
 NUM_BEST = 1024
+#: The weight of the distance to a temperature of one and scores, or view weights, as they are.
+PRIOR = 1e-3
+BATCH_SIZE = 128
 
 
 @dataclass(frozen=True)
@@ -23,11 +26,10 @@ class Calibration:
         p(t \mid h, r) = \sigma \big( a \, (y_t - c \log \sum_{t'} e^{y_{t'}})
         + b \big)
 
-    One form serves every loss: :math:`c = 0` takes scores as they are, as the
-    :obj:`"bce"` loss trains them, and :math:`c = 1` relative to those of the
-    other candidates, as the :obj:`"ce"` loss does. Of an average of
-    probabilities, :math:`y_t` is the logit. :meth:`calibrate` fits it and says
-    what the probability means.
+    :math:`c = 0` takes scores as they are, as the :obj:`"bce"` loss trains
+    them, and :math:`c = 1` relative to those of the other candidates, as the
+    :obj:`"ce"` loss does. Of an average of probabilities, :math:`y_t` is the
+    logit. :meth:`calibrate` fits it and says what the probability means.
 
     Args:
         scale (float): The inverse temperature :math:`a > 0`.
@@ -55,12 +57,7 @@ class Calibration:
 
 
 def calibrate(
-    model: torch.nn.Module,
-    data: Data,
-    num_facts: int = 1024,
-    batch_size: int = 128,
-    prior: float = 1e-3,
-    seed: int = 0,
+    model: torch.nn.Module, data: Data, num_facts: int = 1024, seed: int = 0
 ) -> Calibration:
     r"""Fits the map from scores to probabilities to validation facts, and
     leaves the model as it is: a logistic regression of which candidates of the
@@ -69,29 +66,23 @@ def calibrate(
     A probability of 0.7 means that of ten candidates like this one, about
     seven are facts that were held out. It is that of an answer which training
     does not hold, to a query which *has* such an answer, and counts as false
-    what the graph does not hold: test facts, too, which are never looked at. On
+    what the graph does not hold, and test facts, which are never looked at. On
     queries without a missing answer it is too high; on a graph that lacks much
     of what is true, too low. Of the false candidates of a query, the 1024 best
-    count one by one, and as many others stand for those that score about the
-    same, so that neither time nor memory of the fit grow with the graph.
+    count one by one, and up to as many stand for all others.
 
     Args:
         model (torch.nn.Module): A model of this package.
         data (Data): All facts with split masks.
         num_facts (int, optional): The number of validation facts to use, drawn
             at random if there are more. (default: :obj:`1024`)
-        batch_size (int, optional): Number of queries to score at once.
-            (default: :obj:`128`)
-        prior (float, optional): The weight of the distance to a temperature
-            of one and scores as they are, per fact. (default: :obj:`1e-3`)
         seed (int, optional): The seed of the draw. (default: :obj:`0`)
 
     Raises:
         ValueError: If the graph does not fit the model, there are no
-            validation facts that are new, an argument is not positive, or a
-            score is NaN or infinite.
+            validation facts that are new, or a score is NaN or infinite.
     """
-    data, (head, rel, _) = prepare_fit(model, data, num_facts, batch_size, prior, seed)
+    data, (head, rel, _) = prepare_fit(model, data, num_facts, seed)
     head, rel = torch.stack([head, rel]).unique(dim=1)  # Each query once, with all its answers.
     train = TripletIndex.from_data(data, data.train_mask)
     row, col = TripletIndex.from_data(data, data.val_mask)(head, rel)
@@ -102,7 +93,7 @@ def calibrate(
 
     is_prob = yields_probabilities(model)
     true, parts = torch.empty(row.numel(), device=row.device), []
-    for i, score, _ in score_batches(model, head, rel, batch_size):
+    for i, score, _ in score_batches(model, head, rel):
         y = as_logit(score, is_prob)
         here = (row >= i[0]) & (row <= i[-1])
         true[here] = y[row[here] - i[0], col[here]]
@@ -122,7 +113,7 @@ def calibrate(
         scale, share, bias = param[0].exp(), param[1] * free[1], param[2]
         loss = (weight * F.softplus(scale * (false - share * norm) + bias)).sum(dtype=torch.double)
         z = scale * (true - share * norm.view(-1)[row]) + bias
-        loss = (loss + F.softplus(-z).sum()) / row.numel() + prior * param[:2].square().sum()
+        loss = (loss + F.softplus(-z).sum()) / row.numel() + PRIOR * param[:2].square().sum()
         loss.backward()
         return loss
 
@@ -140,16 +131,13 @@ def calibrate(
 
 
 def prepare_fit(
-    model: torch.nn.Module, data: Data, num_facts: int, batch_size: int, prior: float, seed: int
+    model: torch.nn.Module, data: Data, num_facts: int, seed: int
 ) -> tuple[Data, tuple[Tensor, Tensor, Tensor]]:
-    r"""Checks the arguments of a fit to validation facts, and returns the graph
-    and the facts, in both directions.
+    r"""Returns the graph of a model and some validation facts, in both
+    directions.
     """
-    if num_facts < 1 or batch_size < 1 or not prior > 0:
-        raise ValueError(
-            f"'num_facts', 'batch_size' and 'prior' need to be positive (got {num_facts}, "
-            f"{batch_size} and {prior})"
-        )
+    if num_facts < 1:
+        raise ValueError(f"'num_facts' needs to be positive (got {num_facts})")
     data = prepare(model, data)
     facts = draw_validation(data, num_facts, seed)
     if facts[0].numel() == 0:
@@ -158,12 +146,12 @@ def prepare_fit(
 
 
 def score_batches(
-    model: torch.nn.Module, head_index: Tensor, rel_type: Tensor, batch_size: int
+    model: torch.nn.Module, head_index: Tensor, rel_type: Tensor
 ) -> Iterator[tuple[Tensor, Tensor, dict[str, Tensor]]]:
     r"""Yields the positions of some queries at a time, and :meth:`view_scores`."""
     with inference(model):
         scores = StreamedScores(model)
-        for i in torch.arange(head_index.numel(), device=head_index.device).split(batch_size):
+        for i in torch.arange(head_index.numel(), device=head_index.device).split(BATCH_SIZE):
             yield i, *view_scores(scores, head_index[i], rel_type[i])
 
 
@@ -185,19 +173,15 @@ def _thin_out(score: Tensor) -> tuple[Tensor, Tensor]:
 def calibration_error(probability: Tensor, target: Tensor, num_bins: int = 10) -> float:
     r"""The expected calibration error: how far probabilities are from the
     share of what is true, of the same shape, on average over bins of equal
-    width.
-
-    Raises:
-        ValueError: If shapes differ, there is nothing to compare, or a
-            probability is not in :obj:`[0, 1]`.
+    width. Raises if shapes differ or a probability is not in :obj:`[0, 1]`.
     """
-    if probability.size() != target.size() or target.numel() == 0 or num_bins < 1:
+    if probability.size() != target.size() or not bool(
+        ((probability >= 0) & (probability <= 1)).all()
+    ):
         raise ValueError(
-            f"Expected as many targets as probabilities, and bins (got shapes "
-            f"{list(target.size())} and {list(probability.size())}, and {num_bins} bins)"
+            f"Expected probabilities in [0, 1] and as many targets (got shapes "
+            f"{list(probability.size())} and {list(target.size())})"
         )
-    if not bool(((probability >= 0) & (probability <= 1)).all()):
-        raise ValueError("Probabilities need to be in [0, 1]")
     probability, target = probability.double().view(-1), target.double().view(-1)
     pos = (probability * num_bins).long().clamp(max=num_bins - 1)
     gap = torch.zeros(num_bins, dtype=torch.double, device=pos.device)

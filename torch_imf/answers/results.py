@@ -7,21 +7,20 @@ from torch_imf.answers.tables import format_table, percent
 @dataclass(frozen=True)
 class Completion:
     r"""One answer to a query: the entity by number, name and identifier; its
-    score over all views, which orders answers; whether the graph holds this
-    fact, in any split; its score in each view, the weight of each view, and
-    the part that each has in the score (parts sum to it); and the probability
-    that it is an answer, if there is a calibration.
+    score over all views, and the part that each has in it (parts sum to it);
+    whether the graph holds this fact, in any split; its score in each view, the
+    weight of each view; and its probability, if there is a calibration.
     """
 
     index: int
     name: str
+    node_id: str
     score: float
     known: bool
-    views: dict[str, float] = field(default_factory=dict)
-    weights: dict[str, float] = field(default_factory=dict)
+    views: dict[str, float]
+    weights: dict[str, float]
+    parts: dict[str, float]
     probability: float | None = None
-    parts: dict[str, float] = field(default_factory=dict)
-    node_id: str = ""
 
 
 class Answers(list[Completion]):
@@ -29,12 +28,22 @@ class Answers(list[Completion]):
 
     Args:
         completions (list[Completion]): The answers.
-        query (str): The query, with a question mark in place of them.
+        fact (tuple[str, str, str]): The query: head, relation and tail by names,
+            and a question mark in place of the answers.
     """
 
-    def __init__(self, completions: Iterable[Completion] = (), query: str = "") -> None:
+    def __init__(
+        self,
+        completions: Iterable[Completion] = (),
+        fact: tuple[str, ...] = ("?", "?", "?"),
+    ) -> None:
         super().__init__(completions)
-        self.query = query
+        self.fact = fact
+
+    @property
+    def query(self) -> str:
+        r"""The query on one line."""
+        return "  ".join(self.fact)
 
     def __str__(self) -> str:
         if len(self) == 0:
@@ -100,35 +109,29 @@ class Support:
 
 @dataclass(frozen=True)
 class Explanation:
-    r"""What stands behind the score of a fact. It prints as a short report.
-
-    Args:
-        fact (tuple[str, str, str]): The names of head, relation and tail.
-        split (str, optional): The split that holds the fact, if any does.
-        score (float): Its score over all views.
-        probability (float, optional): Its probability.
-        rank (Rank): Its rank over all views.
-        views (dict[str, Rank]): Its rank in each view alone.
-        weights (dict[str, float]): The weight of each view in the decision.
-        without (dict[str, Rank]): Its rank over all views if no entity had a
-            modality.
-        neighbors (list[Support]): The training facts of its relation that are
-            nearest to it, nearest first.
-        paths (list[tuple[str, ...]]): The ways from head to tail along one or
-            two training facts: names of entities and, between them, of
-            relations, with :obj:`^-1` where they are followed backwards.
-    """
+    r"""What stands behind the score of a fact. It prints as a short report."""
 
     fact: tuple[str, str, str]
+    """The names of head, relation and tail."""
     split: str | None
+    """The split that holds the fact, if any does."""
     score: float
+    """Its score over all views."""
     probability: float | None
     rank: Rank
+    """Its rank over all views."""
     views: dict[str, Rank]
+    """Its rank in each view alone."""
     weights: dict[str, float]
+    """The weight of each view in the decision."""
     without: dict[str, Rank]
+    """Its rank over all views if no entity had a modality."""
     neighbors: list[Support] = field(default_factory=list)
+    """The training facts of its relation that are nearest to it, nearest first."""
     paths: list[tuple[str, ...]] = field(default_factory=list)
+    """The ways from head to tail along one or two training facts: names of
+    entities and, between them, of relations, with :obj:`^-1` where they are
+    followed backwards."""
 
     def __str__(self) -> str:
         held = f"a fact of '{self.split}'" if self.split else "no known fact"

@@ -5,26 +5,20 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric.data import Data
 
-from torch_imf.answers.probability import prepare_fit, score_batches
+from torch_imf.answers.probability import PRIOR, prepare_fit, score_batches
 from torch_imf.data import TripletIndex
 from torch_imf.evaluation.ranking import check_finite
 
 
 def fit_view_weights(
-    model: torch.nn.Module,
-    data: Data,
-    num_facts: int = 1024,
-    batch_size: int = 128,
-    prior: float = 1e-3,
-    seed: int = 0,
+    model: torch.nn.Module, data: Data, num_facts: int = 1024, seed: int = 0
 ) -> dict[str, float]:
     r"""Fits the weights :math:`\gamma_k` of decision fusion (Eq. 11 of IMF) to
     validation facts, and leaves all other parameters of a trained model as
     they are.
 
-    Weights that are learned along with the views follow their *training*
-    losses, which look alike for a view that generalises and one that has
-    memorised. With the views fixed, the few weights minimise
+    Weights that are learned along with the views do not tell a view that
+    generalises from one that has memorised. With the views fixed, they minimise
 
     .. math::
         - \frac{1}{|\mathcal{V}|} \sum_{(h, r, t) \in \mathcal{V}} \log
@@ -32,26 +26,21 @@ def fit_view_weights(
         \gamma - \log \gamma^0 \|}^2
 
     over both sides of the validation facts :math:`\mathcal{V}`, with a
-    temperature :math:`\tau` that is not kept. Other answers that are training
-    or validation facts do not compete. In place of an average of
-    probabilities, its logit is taken. All scores are kept: :math:`8 F K N`
-    bytes for :math:`F` facts, :math:`K` views and :math:`N` entities.
+    temperature :math:`\tau` that is not kept and :math:`\lambda = 10^{-3}`. Other
+    answers that are training or validation facts do not compete. In place of
+    an average of probabilities, its logit is taken. All scores are kept:
+    :math:`8 F K N` bytes for :math:`F` facts, :math:`K` views and :math:`N`
+    entities.
 
-    Arguments are those of :meth:`calibrate`, with :obj:`prior` the weight
-    :math:`\lambda` of the distance to the weights so far. Returns the weight of
+    Arguments and errors are those of :meth:`calibrate`. Returns the weight of
     each view; they sum to one.
-
-    Raises:
-        ValueError: If the graph does not fit the model, there are no
-            validation facts, an argument is not positive, or a score is NaN or
-            infinite.
     """
-    data, (head, rel, tail) = prepare_fit(model, data, num_facts, batch_size, prior, seed)
+    data, (head, rel, tail) = prepare_fit(model, data, num_facts, seed)
     decision: Any = model.decision
     if decision is None:
         return model.view_weights()  # type: ignore[operator]
 
-    batches = score_batches(model, head, rel, batch_size)
+    batches = score_batches(model, head, rel)
     parts = [torch.stack([part[view] for view in decision.views]) for _, _, part in batches]
     score = check_finite(torch.cat(parts, dim=1))  # [V, M, N]
     score = score.sigmoid() if decision.sigmoid else score
@@ -70,7 +59,7 @@ def fit_view_weights(
         y = torch.tensordot(log_weight.softmax(dim=0), score, dims=1)  # [M, N]
         y = torch.logit(y, eps=1e-6) if decision.sigmoid else y
         y = (log_scale.exp() * y).index_put((row, col), y.new_tensor(-torch.inf))
-        loss = F.cross_entropy(y, tail) + prior * (log_weight - init).square().sum()
+        loss = F.cross_entropy(y, tail) + PRIOR * (log_weight - init).square().sum()
         loss.backward()
         return loss
 

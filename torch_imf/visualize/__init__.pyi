@@ -1,8 +1,6 @@
-from .contextual import contextual_embeddings as contextual_embeddings
 from .contextual import plot_contextual as plot_contextual
 from .contextual import plot_tsne as plot_tsne
 from .contextual import silhouette as silhouette
-from .decision import plot_completions as plot_completions
 from .decision import plot_decision as plot_decision
 from .decision import plot_explanation as plot_explanation
 from .metrics import plot_categories as plot_categories

@@ -1,15 +1,13 @@
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import Module
 from torch_geometric.data import Data
 
 from torch_imf.data.graph import prepare
-from torch_imf.data.names import Lookup
+from torch_imf.data.names import Lookup, Names
 from torch_imf.evaluation.ranking import inference
 from torch_imf.visualize import style
 from torch_imf.visualize.weights import find_relations
@@ -19,37 +17,23 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-class ContextualEmbeddings(NamedTuple):
-    r"""Head entities before and after the transformation under a relation."""
-
-    relation: str
-    before: Tensor
-    """Their embeddings in a view, of shape :obj:`[M, C]`."""
-    after: Tensor
-    """Their queries under the relation, of shape :obj:`[M, Q]`."""
-    label: Tensor
-    """The tail of a fact of each, of shape :obj:`[M]`."""
-    held_out: Tensor
-    """Whether this fact is no training fact, of shape :obj:`[M]`."""
-
-
 def plot_contextual(
-    model: Module,
+    model: Any,
     data: Data,
-    relations: str | Sequence[str] | Sequence[int],
+    relations: Names,
     view: str | None = None,
     *,
     num_classes: int = 5,
     num_nodes: int = 500,
     labels: Mapping[str, str] | None = None,
-    seed: int = 0,
 ) -> "Figure":
     r"""Plots the head entities of relations by t-SNE, before and after the
     contextual transformation, as Figure 7 of the `"IMF: Interactive Multimodal
     Fusion Model for Link Prediction" <https://arxiv.org/abs/2303.10816>`_
     paper: one row of two panels per relation, a colour per tail. Heads whose
     fact is held out have an outline, and the silhouette of tails in the title
-    is theirs: those of training facts were pulled to their tails.
+    is theirs: those of training facts were pulled to their tails. A head of
+    several of the tails counts for that which most heads have.
 
     Args:
         model (torch.nn.Module): A model of this package.
@@ -62,28 +46,49 @@ def plot_contextual(
             most heads. (default: :obj:`5`)
         num_nodes (int, optional): The number of heads to show per relation,
             drawn at random. (default: :obj:`500`)
-        labels (dict[str, str], optional): See :meth:`plot_decision`.
-        seed (int, optional): The seed of the draw and of t-SNE.
-            (default: :obj:`0`)
+        labels (dict[str, str], optional): As in :meth:`plot_decision`.
 
     Raises:
         ValueError: If a relation is unknown or has fewer than four heads with
             one of these tails, or an argument is invalid.
     """
-    view = view or _default_view(model)
-    found = contextual_embeddings(model, data, relations, view, num_classes, num_nodes, seed)
+    view = view or ("fused" if "fused" in model.views else model.views[0])
+    if view not in model.views or min(num_classes, num_nodes) < 1:
+        raise ValueError(
+            f"'view' needs to be one of {list(model.views)}, and 'num_classes' and 'num_nodes' "
+            f"positive (got '{view}', {num_classes} and {num_nodes})"
+        )
+    data = prepare(model, data)
+    rows, names = find_relations(relations, data), Lookup.of_relations(data).names
+    facts = []
+    for r in rows:
+        fact = _facts_of_largest_tails(data, r, num_classes)
+        if fact.numel() < 4:
+            raise ValueError(
+                f"'{names[r]}' has {fact.numel()} heads with one of its {num_classes} largest "
+                f"tails, but t-SNE needs at least four. Choose another relation"
+            )
+        perm = torch.randperm(fact.numel(), generator=torch.Generator().manual_seed(0))
+        facts.append(fact[perm[:num_nodes].sort().values.to(fact.device)])
+    with inference(model):
+        z = model.encode()
     node_names = Lookup.of_entities(data).names
     # Many marks make a large file:
-    fig = style.make_figure(7.6, 0.3 + 4.4 * len(found), dpi=120)
-    parts = fig.subfigures(len(found), 1, squeeze=False, hspace=0.04)[:, 0]
-    for part, item in zip(parts, found, strict=True):
-        axes = part.subplots(1, 2)
-        classes = [node_names[i] for i in item.label.tolist()]
-        for ax, x, text in zip(axes, (item.before, item.after), ("before", "after"), strict=True):
-            title = f"{text} the transformation{_silhouette(x, item)}"
-            plot_tsne(x, classes, ax, title, item.held_out, seed, legend=False)
+    fig = style.make_figure(7.6, 0.3 + 4.4 * len(rows), dpi=120)
+    parts = fig.subfigures(len(rows), 1, squeeze=False, hspace=0.04)[:, 0]
+    for part, r, fact in zip(parts, rows, facts, strict=True):
+        (head, tail), held_out = data.edge_index[:, fact], ~data.train_mask[fact]
+        with inference(model):
+            query = model.query({v: x[head] for v, x in z.items()}, torch.full_like(head, r))
+        classes, axes = [node_names[i] for i in tail.tolist()], part.subplots(1, 2)
+        shown = {"before": z[view][head], "after": query[view].flatten(1)}
+        for ax, (when, x) in zip(axes, shown.items(), strict=True):
+            title, label = f"{when} the transformation", tail[held_out]
+            if 2 <= label.unique().numel() < label.numel():
+                title += f", silhouette {silhouette(x[held_out], label):.2f}".replace("-", "−")
+            plot_tsne(x, classes, ax, title, held_out, legend=False)
             ax.title.set_fontsize(style.TEXT)
-        part.suptitle(style.shorten(item.relation, 60), fontsize=style.TITLE, color=style.DARK)
+        part.suptitle(style.shorten(names[r], 60), fontsize=style.TITLE, color=style.DARK)
         marks: Any = {"fontsize": style.SMALL, "frameon": False, "handletextpad": 0.1}
         handles = axes[0].get_legend_handles_labels()
         part.legend(*handles, loc="outside lower center", ncol=3, **marks)
@@ -93,87 +98,28 @@ def plot_contextual(
     return fig
 
 
-def contextual_embeddings(
-    model: Any,
-    data: Data,
-    relations: str | Sequence[str] | Sequence[int],
-    view: str | None = None,
-    num_classes: int = 5,
-    num_nodes: int = 500,
-    seed: int = 0,
-) -> list[ContextualEmbeddings]:
-    r"""Returns the embeddings of head entities in a view before and after the
-    contextual transformation under relations; the arguments are those of
-    :meth:`plot_contextual`. A head of several of the tails counts for that
-    which most heads have.
-    """
-    view = view or _default_view(model)
-    if view not in model.views or min(num_classes, num_nodes) < 1:
-        raise ValueError(
-            f"'view' needs to be one of {list(model.views)}, and 'num_classes' and 'num_nodes' "
-            f"positive (got '{view}', {num_classes} and {num_nodes})"
-        )
-    data = prepare(model, data)
-    rows, names = find_relations(relations, data), Lookup.of_relations(data).names
-    out = []
-    with inference(model):
-        z = model.encode()
-        for r in rows:
-            fact = _facts_of_largest_tails(data, r, num_classes)
-            if fact.numel() < 4:
-                raise ValueError(
-                    f"'{names[r]}' has {fact.numel()} heads with one of its {num_classes} largest "
-                    f"tails, but t-SNE needs at least four. Choose another relation"
-                )
-            perm = torch.randperm(fact.numel(), generator=torch.Generator().manual_seed(seed))
-            fact = fact[perm[:num_nodes].sort().values.to(fact.device)]
-            head, tail = data.edge_index[:, fact]
-            query = model.query({v: x[head] for v, x in z.items()}, torch.full_like(head, r))
-            after, held_out = query[view].flatten(1), ~data.train_mask[fact]
-            out.append(ContextualEmbeddings(names[r], z[view][head], after, tail, held_out))
-    return out
-
-
 def plot_tsne(
     x: Tensor,
     classes: Sequence[str],
     ax: "Axes | None" = None,
     title: str = "",
     outline: Tensor | None = None,
-    seed: int = 0,
     legend: bool = True,
 ) -> "Figure":
     r"""Plots embeddings :obj:`[M, C]` in two dimensions by t-SNE: a mark per
     entity (those of the mask :obj:`outline` with one), a colour and a shape per
-    class. Of more than eight classes, the seven largest have a colour, and the
-    others are grey.
-
-    Raises:
-        ValueError: If there are fewer than four embeddings, not one class
-            each, or embeddings are all the same, NaN or infinite.
+    class.
     """
     from sklearn.manifold import TSNE
 
-    if x.dim() != 2 or x.size(0) < 4 or x.size(0) != len(classes):
-        raise ValueError(
-            f"t-SNE needs a matrix of at least four embeddings and a class each (got one of shape "
-            f"{list(x.size())} and {len(classes)} classes)"
-        )
-    x = x.detach().cpu().float()
-    if not bool(x.isfinite().all()) or bool((x == x[0]).all()):
-        raise ValueError("t-SNE needs finite embeddings that are not all the same")
-    perplexity, init = min(30.0, (x.size(0) - 1) / 3), "pca" if x.size(1) > 1 else "random"
-    position = TSNE(perplexity=perplexity, init=init, random_state=seed).fit_transform(x.numpy())
-
+    tsne = TSNE(perplexity=min(30.0, (x.size(0) - 1) / 3), init="pca", random_state=0)
+    position = tsne.fit_transform(x.detach().cpu().float().numpy())
     fig, ax = style.make_axes(ax, 5.4, 4.6)
     edge = np.zeros(len(x), dtype=bool) if outline is None else outline.cpu().numpy()
-    order = sorted(Counter(classes).items(), key=lambda item: (-item[1], item[0]))
-    kept = sorted(name for name, _ in order[: 8 if len(order) <= 8 else 7])
-    others = f"{len(order) - len(kept)} others"
-    group = np.array([kept.index(name) if name in kept else len(kept) for name in classes])
-    for i in np.unique(group).tolist():
-        name, color = (kept[i], style.COLORS[i]) if i < len(kept) else (others, style.LIGHT)
-        marks: Any = {"color": color, "marker": style.MARKERS[i], "label": style.shorten(name, 22)}
+    names, group = np.unique(classes, return_inverse=True)
+    for i, name in enumerate(names.tolist()):
+        color, marker = style.COLORS[i % len(style.COLORS)], style.MARKERS[i % len(style.MARKERS)]
+        marks: Any = {"color": color, "marker": marker, "label": style.shorten(name, 22)}
         left, up = position[group == i].T
         ax.scatter(left, up, s=22, linewidths=0, alpha=0.85, **marks)
         marks = {"facecolors": "none", "edgecolors": "black", "linewidths": 0.9}
@@ -192,19 +138,12 @@ def plot_tsne(
 
 def silhouette(x: Tensor, label: Tensor) -> float:
     r"""The mean silhouette by cosine distance of embeddings :obj:`[M, C]` of
-    classes :obj:`label`, of shape :obj:`[M]`, in :obj:`[-1, 1]`: one if classes
-    are far apart and tight, zero if they overlap.
-
-    Raises:
-        ValueError: If there are no two classes, or as many as embeddings.
+    classes :obj:`label`, of shape :obj:`[M]`: one if classes are far apart and
+    tight, zero if they overlap. Raises if there are not two classes.
     """
     from sklearn.metrics import silhouette_score
 
     return float(silhouette_score(x.detach().cpu().float(), label.cpu(), metric="cosine"))
-
-
-def _default_view(model: Any) -> str:
-    return "fused" if "fused" in model.views else list(model.views)[0]
 
 
 def _facts_of_largest_tails(data: Data, rel: int, num_tails: int) -> Tensor:
@@ -216,10 +155,3 @@ def _facts_of_largest_tails(data: Data, rel: int, num_tails: int) -> Tensor:
     fact = fact[place.argsort(stable=True)]
     first = np.unique(data.edge_index[0, fact].cpu().numpy(), return_index=True)[1]
     return fact[torch.from_numpy(first).sort().values.to(fact.device)]
-
-
-def _silhouette(x: Tensor, item: ContextualEmbeddings) -> str:
-    label = item.label[item.held_out]
-    if not 2 <= label.unique().numel() < label.numel():
-        return ""
-    return f", silhouette {silhouette(x[item.held_out], label):.2f}".replace("-", "−")

@@ -2,12 +2,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch.nn import Module
-from torch_geometric.data import Data
 
-from torch_imf.answers.predictor import predict
-from torch_imf.answers.probability import Calibration
-from torch_imf.answers.results import Completion, Explanation, Rank
+from torch_imf.answers.results import Answers, Completion, Explanation, Rank
 from torch_imf.answers.tables import percent
 from torch_imf.visualize import style
 
@@ -17,94 +13,48 @@ if TYPE_CHECKING:
 
 
 def plot_decision(
-    model: Module,
-    data: Data,
-    head: str | int | None = None,
-    relation: str | int | None = None,
-    k: int = 10,
+    answers: Sequence[Completion],
     ax: "Axes | None" = None,
-    *,
-    tail: str | int | None = None,
-    known: str = "mark",
-    calibration: Calibration | None = None,
-    labels: Mapping[str, str] | None = None,
     title: str | None = None,
+    labels: Mapping[str, str] | None = None,
 ) -> "Figure":
     r"""Plots how views decide on the answers to a query, as Figure 4 of the
     `"IMF: Interactive Multimodal Fusion Model for Link Prediction"
-    <https://arxiv.org/abs/2303.10816>`_ paper: the best answers, what each
-    view adds to their score, and its weight.
+    <https://arxiv.org/abs/2303.10816>`_ paper: the best answers, known ones
+    with a star, what each view adds to their score, and its weight.
 
     .. code-block:: python
 
-        plot_decision(model, data, "France", "borders").savefig("decision.png")
+        answers = Predictor(model, data).predict("France", "borders")
+        plot_decision(answers).savefig("decision.png")
 
     Args:
-        model (torch.nn.Module): A model of this package.
-        data (Data): The graph, with names of entities and relations.
-        head (str or int, optional): As in :meth:`torch_imf.predict`.
-        relation (str or int): As in :meth:`torch_imf.predict`.
-        k (int, optional): The number of answers. (default: :obj:`10`)
+        answers (list[Completion]): What :meth:`torch_imf.Predictor.predict`
+            returns, with probabilities if it has a calibration.
         ax (matplotlib.axes.Axes, optional): Where to plot, instead of in a new
-            figure. (default: :obj:`None`)
-        tail (str or int, optional): As in :meth:`torch_imf.predict`.
-        known (str, optional): As in :meth:`torch_imf.predict`.
-        calibration (Calibration, optional): As in :meth:`torch_imf.predict`.
-            Probabilities are then shown as well. (default: :obj:`None`)
-        labels (dict[str, str], optional): Names of views to show instead of
-            their own. (default: :obj:`None`)
+            figure, here as in all figures. (default: :obj:`None`)
         title (str, optional): The title, instead of the query.
             (default: :obj:`None`)
+        labels (dict[str, str], optional): Names of views to show instead of
+            their own. (default: :obj:`None`)
 
     Returns:
         The figure, which holds :obj:`ax` if that is given.
 
     Raises:
-        ValueError: If :meth:`~torch_imf.predict` does not accept the query, or
-            no answer is left.
-    """
-    kwargs: Any = {"k": k, "known": known, "calibration": calibration}
-    answers = predict(model, data, head, relation, tail=tail, **kwargs)
-    query = "  ".join(style.shorten(part, 24) for part in answers.query.split("  "))
-    return plot_completions(answers, ax, query if title is None else title, labels, parts=True)
-
-
-def plot_completions(
-    completions: Sequence[Completion],
-    ax: "Axes | None" = None,
-    title: str = "",
-    labels: Mapping[str, str] | None = None,
-    parts: bool = False,
-) -> "Figure":
-    r"""Plots the answers to a query, as :meth:`plot_decision` does: one row per
-    answer, best first, known ones with a star, and one column per view.
-
-    Args:
-        completions (list[Completion]): The answers to one query, as
-            :meth:`torch_imf.predict` gives them.
-        ax (matplotlib.axes.Axes, optional): See :meth:`plot_decision`.
-        title (str, optional): See :meth:`plot_decision`.
-        labels (dict[str, str], optional): See :meth:`plot_decision`.
-        parts (bool, optional): If set to :obj:`True`, cells hold what each view
-            adds to the score, with one scale of colours. Otherwise, they hold
-            scores, each column with its own. (default: :obj:`False`)
-
-    Raises:
-        ValueError: If there are no completions, or their parts are not known.
+        ValueError: If there are no answers.
     """
     from matplotlib import colormaps
 
-    if len(completions) == 0:
-        raise ValueError("There are no completions to plot")
-    if parts and not all(c.parts for c in completions):
-        raise ValueError("'parts' needs completions of 'predict', which know what each view adds")
-    columns = [c.parts if parts else c.views for c in completions]
-    rows = [[c.score, *x.values()] for c, x in zip(completions, columns, strict=True)]
+    if len(answers) == 0:
+        raise ValueError("There are no answers to plot")
+    if title is None and isinstance(answers, Answers):
+        title = "  ".join(style.shorten(part, 24) for part in answers.fact)
+    rows = [[x.score, *x.parts.values()] for x in answers]
     score = torch.tensor(rows)
     shade = score - score.min(dim=0).values
     width = shade.max(dim=0).values.clamp(min=1e-12)
-    if parts:
-        width[1:] = width[1:].max()
+    width[1:] = width[1:].max()  # One scale of colours for all parts.
     color = colormaps["Blues"](0.05 + 0.75 * (shade / width).clamp(0, 1).numpy())
 
     fig, ax = style.make_axes(ax, 2.6 + 1.05 * score.size(1), 1.4 + 0.32 * len(rows))
@@ -121,23 +71,22 @@ def plot_completions(
     for i in range(1, score.size(0)):
         ax.axhline(i - 0.5, color="white", linewidth=1.5)
 
-    heads = ["all views" if parts else "all"]
-    for view in columns[0]:
-        weight = f"\n× {completions[0].weights[view]:.2f}" if parts else ""
-        heads.append(style.label_of(view, labels, 12) + weight)
-    ax.set_xticks(range(len(heads)), heads)
+    heads = [
+        f"{style.label_of(view, labels, 12)}\n× {answers[0].weights[view]:.2f}"
+        for view in answers[0].parts
+    ]
+    ax.set_xticks(range(score.size(1)), ["all views", *heads])
     ax.xaxis.tick_top()
-    names = [style.shorten(c.name) + " *" * c.known for c in completions]
+    names = [style.shorten(c.name) + " *" * c.known for c in answers]
     ax.set_yticks(range(len(names)), names)
     ax.tick_params(length=0)
-    if completions[0].probability is not None:
+    if answers[0].probability is not None:
         style.beside(ax, -0.8, "probability", 72)
-        for i, c in enumerate(completions):
+        for i, c in enumerate(answers):
             style.beside(ax, i, percent(c.probability), 72)
-    notes = ["* the graph holds it"] if any(c.known for c in completions) else []
-    notes += ["cells: what each view adds to the score"] if parts else []
-    ax.set_xlabel("   ".join(notes))
-    style.finish(ax, title)
+    note = "cells: what each view adds to the score"
+    ax.set_xlabel(f"* the graph holds it   {note}" if any(c.known for c in answers) else note)
+    style.finish(ax, title or "")
     ax.xaxis.label.set_fontsize(style.SMALL)
     return fig
 
@@ -145,18 +94,13 @@ def plot_completions(
 def plot_explanation(
     explanation: Explanation,
     ax: "Axes | None" = None,
-    labels: Mapping[str, str] | None = None,
     title: str | None = None,
+    labels: Mapping[str, str] | None = None,
 ) -> "Figure":
-    r"""Plots what stands behind the score of a fact: the rank of its tail and
-    of its head over all views, in each view alone, and if no entity had a
-    modality.
-
-    Args:
-        explanation (Explanation): What :meth:`torch_imf.explain` returns.
-        ax (matplotlib.axes.Axes, optional): See :meth:`plot_decision`.
-        labels (dict[str, str], optional): See :meth:`plot_decision`.
-        title (str, optional): See :meth:`plot_decision`.
+    r"""Plots what stands behind the score of a fact, as
+    :meth:`torch_imf.Predictor.explain` returns it: the rank of its tail and of
+    its head over all views, in each view alone, and if no entity had a
+    modality. Other arguments are those of :meth:`plot_decision`.
     """
     colors = style.view_colors([*explanation.views, *explanation.without])
     rows: list[tuple[str, Rank, str]] = [("all views", explanation.rank, style.DARK)]

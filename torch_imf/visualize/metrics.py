@@ -1,4 +1,3 @@
-import math
 from collections.abc import Mapping, Sequence
 from itertools import cycle
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BINS = {"1": "#08519c", "2–3": "#4292c6", "4–10": "#9ecae1", "over 10": style.LIGHT}
-NAMES = {"mr": "mean rank", "mrr": "MRR"}
 
 
 def plot_categories(
@@ -39,15 +37,9 @@ def plot_categories(
             takes.
         data (Data): All facts with split masks.
         split (str, optional): The split to rank. (default: :obj:`"test"`)
-        ax (matplotlib.axes.Axes, optional): Where to plot, instead of in a new
-            figure. (default: :obj:`None`)
-        view (str, optional): Ranks by one of the model's views alone.
-            (default: :obj:`None`)
-        title (str, optional): The title, instead of what is shown.
-            (default: :obj:`None`)
-
-    Returns:
-        The figure, which holds :obj:`ax` if that is given.
+        ax (matplotlib.axes.Axes, optional): See :meth:`plot_decision`.
+        view (str, optional): The view to rank by alone. (default: :obj:`None`)
+        title (str, optional): The title. (default: what is shown)
 
     Raises:
         ValueError: As :meth:`torch_imf.evaluate`.
@@ -86,20 +78,15 @@ def plot_history(
     r"""Plots training curves: validation metrics over epochs, the loss at an
     axis of its own, and the best epoch by the first metric, with its value.
 
-    .. code-block:: python
-
-        history = fit(model, data)
-        plot_history(history).savefig("history.png")
-
     Args:
         history (list[dict[str, float]]): What :meth:`torch_imf.fit` returns.
-        ax (matplotlib.axes.Axes, optional): See :meth:`plot_categories`.
+        ax (matplotlib.axes.Axes, optional): See :meth:`plot_decision`.
         metrics (list[str], optional): The metrics to plot, that which selects
             the epoch first. (default: :obj:`("mrr", "hits@10")`)
         title (str, optional): The title. (default: :obj:`""`)
 
     Raises:
-        ValueError: If there were no validations, or an entry lacks a metric.
+        ValueError: If there were no validations.
     """
     from matplotlib.ticker import MaxNLocator
 
@@ -107,13 +94,7 @@ def plot_history(
         raise ValueError(
             "There is no validation in the history to plot. Train at least one epoch with 'fit'"
         )
-    metrics = [metrics] if isinstance(metrics, str) else list(dict.fromkeys(metrics))
-    names = {"epoch", "loss", *metrics}
-    if len(metrics) == 0 or not all(names <= set(entry) for entry in history):
-        raise ValueError(
-            f"'metrics' needs to name metrics that every entry of 'history' holds (got "
-            f"{metrics}, the first entry holds {list(history[0])})"
-        )
+    metrics = [metrics] if isinstance(metrics, str) else metrics
     epochs = [entry["epoch"] for entry in history]
     fig, ax = style.make_axes(ax, 6.4, 3.8)
     marker = "o" if len(history) <= 40 else ""
@@ -138,7 +119,7 @@ def plot_history(
     marks |= {"xytext": (-8 if late else 8, -14), "fontsize": style.SMALL, "color": style.DARK}
     ax.annotate(text, (x, y), **marks)
     top = max(entry[metric] for entry in history for metric in metrics)
-    if "mr" not in metrics and math.isfinite(top):
+    if "mr" not in metrics:
         ax.set_ylim(0, min(1.0, 1.15 * top) or 1.0)
     ax.set_xlabel("epoch")
     ax.set_ylabel("validation " + (_name(metrics[0]) if len(metrics) == 1 else "metric"))
@@ -159,14 +140,9 @@ def plot_metric(
 
     Args:
         values (dict[str, list[float]]): The values of each model, by its name.
-        ax (matplotlib.axes.Axes, optional): See :meth:`plot_categories`.
+        ax (matplotlib.axes.Axes, optional): See :meth:`plot_decision`.
         label (str, optional): The metric. (default: :obj:`"MRR"`)
-
-    Raises:
-        ValueError: If there are no models, or one has no values.
     """
-    if len(values) == 0 or any(len(value) == 0 for value in values.values()):
-        raise ValueError(f"Expected models with at least one value each (got {dict(values)})")
     fig, ax = style.make_axes(ax, 1.5 + 1.5 * len(values), 3.4)
     for i, value in enumerate(values.values()):
         x = torch.tensor(value, dtype=torch.double)
@@ -182,4 +158,4 @@ def plot_metric(
 
 
 def _name(metric: str) -> str:
-    return NAMES.get(metric, metric.capitalize())
+    return {"mr": "mean rank", "mrr": "MRR"}.get(metric, metric.capitalize())

@@ -2,6 +2,7 @@ r"""What all figures share: colours, sizes, fonts, and the parts they are drawn 
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
+from itertools import cycle
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
@@ -29,17 +30,13 @@ FALLBACKS = (
 
 def view_colors(names: Iterable[str]) -> dict[str, str]:
     r"""Returns a colour for each view, known to :obj:`VIEW_COLORS` or not."""
-    names = list(names)
-    others = [x for x in COLORS if x not in {VIEW_COLORS.get(name) for name in names}]
-    unknown = [name for name in names if name not in VIEW_COLORS]
-    own = {name: others[i % len(others)] for i, name in enumerate(unknown)}
-    return {name: VIEW_COLORS.get(name) or own[name] for name in names}
+    names = list(dict.fromkeys(names))
+    others = cycle([x for x in COLORS if x not in map(VIEW_COLORS.get, names)])
+    return {name: VIEW_COLORS.get(name) or next(others) for name in names}
 
 
 def shorten(name: str, width: int = 26) -> str:
-    r"""Returns a name on one line of at most :obj:`width` characters, without
-    its middle if it is longer: both ends tell names apart.
-    """
+    r"""Returns a name on one line, without its middle if it is too long."""
     name = " ".join(name.split()) or " "
     if len(name) <= width:
         return name
@@ -61,9 +58,7 @@ def ink(color: Any) -> str:
 
 
 def make_axes(ax: "Axes | None", width: float, height: float) -> "tuple[Figure, Axes]":
-    r"""Returns where to draw: the given axes and their figure, or new ones of
-    so many inches, which no window shows.
-    """
+    r"""Returns the figure of axes and these, or new ones, which no window shows."""
     ax = make_figure(width, height).add_subplot() if ax is None else ax
     return cast("Figure", ax.figure), ax
 
@@ -118,9 +113,7 @@ def legend_below(ax: "Axes", num_columns: int, y: float = 0, **kwargs: Any) -> N
 
 
 def finish(ax: "Axes", title: str = "", spines: Iterable[str] = ()) -> None:
-    r"""Gives axes their title and only the given spines, and makes all of
-    their text plain.
-    """
+    r"""Gives axes their title, only the given spines, and plain text."""
     ax.set_title(title, fontsize=TITLE, color=DARK, pad=8)
     ax.tick_params(labelsize=TEXT, labelcolor=DARK, color=DARK)
     for label in (ax.xaxis.label, ax.yaxis.label):

@@ -1,5 +1,4 @@
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,7 +9,7 @@ from torch_geometric.data import Data
 from torch_imf.answers.probability import view_scores, yields_probabilities
 from torch_imf.data.graph import prepare
 from torch_imf.data.index import both_sides
-from torch_imf.data.names import Lookup
+from torch_imf.data.names import Lookup, Names
 from torch_imf.evaluation.ranking import StreamedScores, inference
 from torch_imf.visualize import style
 
@@ -18,27 +17,26 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+#: The number of facts of each relation to score.
+NUM_FACTS = 512
+
 
 def plot_relation_weights(
     model: Module,
     data: Data,
-    relations: str | Sequence[str] | Sequence[int] | None = None,
+    relations: Names | None = None,
     ax: "Axes | None" = None,
-    *,
-    split: str | None = None,
-    labels: Mapping[str, str] | None = None,
     title: str | None = None,
+    labels: Mapping[str, str] | None = None,
 ) -> "Figure":
-    r"""Plots :meth:`modality_weights`, whose arguments it takes: how much each
-    modality, or view, weighs in the facts of relations. The others are those
-    of :meth:`plot_modality_weights`.
+    r"""Plots the :meth:`modality_weights` of a model by
+    :meth:`plot_modality_weights`, and says in the title what they are.
     """
-    weights = modality_weights(model, data, relations, split)
-    kind = "share of each view in what lifts facts above others"
-    if _weighs(model):
-        kind = "mean weight of each modality in fusion"
-    title = f"{model.__class__.__name__}: {kind}" if title is None else title
-    return plot_modality_weights(weights, ax, title, labels)
+    if title is None:
+        shares = "share of each view in what lifts facts above others"
+        kind = "mean weight of each modality in fusion" if _weighs(model) else shares
+        title = f"{model.__class__.__name__}: {kind}"
+    return plot_modality_weights(modality_weights(model, data, relations), ax, title, labels)
 
 
 def plot_modality_weights(
@@ -58,19 +56,10 @@ def plot_modality_weights(
         ax (matplotlib.axes.Axes, optional): See :meth:`plot_decision`.
         title (str, optional): The title. (default: :obj:`""`)
         labels (dict[str, str], optional): See :meth:`plot_decision`.
-
-    Raises:
-        ValueError: If there are no rows, they differ in modalities, or a
-            weight is negative, NaN or infinite.
     """
-    names = [list(row) for row in weights.values()]
-    if len(names) == 0 or len(names[0]) == 0 or any(row != names[0] for row in names):
-        raise ValueError(f"Expected rows of the same modalities, and at least one (got {names})")
-    if not all(0 <= value < math.inf for row in weights.values() for value in row.values()):
-        raise ValueError(f"Weights need to be finite, and positive or zero (got {dict(weights)})")
     fig, ax = style.make_axes(ax, 7.2, 1.5 + 0.34 * len(weights))
     places = range(len(weights))
-    colors = style.view_colors(names[0])
+    colors = style.view_colors(next(iter(weights.values())))
     style.draw_bars(ax, list(weights.values()), colors, places, 0.74, labels=labels)
     for y, row in zip(places, weights.values(), strict=True):
         if sum(row.values()) == 0:
@@ -82,12 +71,7 @@ def plot_modality_weights(
 
 
 def modality_weights(
-    model: Module,
-    data: Data,
-    relations: str | Sequence[str] | Sequence[int] | None = None,
-    split: str | None = None,
-    num_facts: int = 512,
-    seed: int = 0,
+    model: Module, data: Data, relations: Names | None = None, split: str | None = None
 ) -> dict[str, dict[str, float]]:
     r"""Returns how much each modality weighs in the facts of relations, by the
     names of these.
@@ -96,7 +80,8 @@ def modality_weights(
     :class:`~torch_imf.nn.AdaMFFusion`), it is the mean of these weights over
     heads and tails. Where views are scored apart (:class:`~torch_imf.nn.IMF`),
     it is the share of each view in what lifts the score of a fact above that of
-    all entities on average, over both sides; a view that lowers it has none.
+    all entities on average, over both sides of up to 512 facts drawn at random;
+    a view that lowers it has none.
 
     Args:
         model (torch.nn.Module): A model with several modalities or views.
@@ -106,9 +91,6 @@ def modality_weights(
             (default: :obj:`None`)
         split (str, optional): The split that holds the facts. If :obj:`None`,
             those of all splits. (default: :obj:`None`)
-        num_facts (int, optional): The number of facts of each relation to look
-            at, drawn at random, where views are scored. (default: :obj:`512`)
-        seed (int, optional): The seed of the draw. (default: :obj:`0`)
 
     Raises:
         ValueError: If the model has one view and no fusion that weighs, a
@@ -128,7 +110,7 @@ def modality_weights(
     count = edge_type.bincount(minlength=data.num_relations)
     if relations is None:
         most = count.argsort(descending=True, stable=True)[:10]
-        relations = most[count[most] > 0].tolist()
+        relations = most[count[most] > 0]
     rows, names = find_relations(relations, data), Lookup.of_relations(data).names
     absent = [names[r] for r in rows if count[r] == 0]
     if absent:
@@ -136,17 +118,15 @@ def modality_weights(
         raise ValueError(f"The {held} holds no facts of {absent}. Leave them out of 'relations'")
     out: dict[str, dict[str, float]] = {}
     with inference(model):
-        share = _fusion_weights(model) if _weighs(model) else _view_shares(model, num_facts, seed)
+        share = _fusion_weights(model) if _weighs(model) else _view_shares(model)
         for r in rows:
             key = names[r] if names[r] not in out else f"{names[r]} ({r})"
             out[key] = share(edge_index[:, edge_type == r], r)
     return out
 
 
-def find_relations(relations: str | Sequence[str] | Sequence[int], data: Data) -> list[int]:
-    r"""Returns the rows of base relations, given by names, identifiers or
-    numbers.
-    """
+def find_relations(relations: Names, data: Data) -> list[int]:
+    r"""Returns the rows of base relations."""
     rows = Lookup.of_relations(data).rows("relations", relations).tolist()
     if not all(0 <= r < data.num_relations for r in rows):
         raise ValueError(
@@ -171,14 +151,12 @@ def _fusion_weights(model: Any) -> Callable[[Tensor, int], dict[str, float]]:
     return share
 
 
-def _view_shares(
-    model: Any, num_facts: int, seed: int
-) -> Callable[[Tensor, int], dict[str, float]]:
+def _view_shares(model: Any) -> Callable[[Tensor, int], dict[str, float]]:
     scores, weights = StreamedScores(model), model.view_weights()
 
     def share(fact: Tensor, rel: int) -> dict[str, float]:
-        perm = torch.randperm(fact.size(1), generator=torch.Generator().manual_seed(seed))
-        head, tail = fact[:, perm[:num_facts].to(fact.device)]
+        perm = torch.randperm(fact.size(1), generator=torch.Generator().manual_seed(0))
+        head, tail = fact[:, perm[:NUM_FACTS].to(fact.device)]
         triples = both_sides(head, torch.full_like(head, rel), tail, model.num_relations)
         lift: dict[str, list[Tensor]] = {view: [] for view in model.views}
         for head_index, rel_type, tail_index in zip(*(x.split(128) for x in triples), strict=True):

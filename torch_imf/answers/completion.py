@@ -1,0 +1,110 @@
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from torch_imf.answers.probability import Calibration
+from torch_imf.data import TripletIndex
+from torch_imf.evaluation.ranking import check_finite, inference
+
+if TYPE_CHECKING:
+    from torch_imf.answers.predictor import Predictor
+
+#: The number of scores of tails that fit to hold at once.
+MAX_SCORES = 2**22
+
+
+class Domains:
+    r"""Finds the entities that fit a relation as its head: those that are head
+    of it in a training fact, and those that are head of another relation most
+    heads of which are heads of it, too. A person with a profession fits
+    :obj:`born_in` if most of those with a profession have a place of birth. This
+    is a sharp form of the candidates in `"Are We Wasting Time? A Fast, Accurate
+    Performance Evaluation Framework for Knowledge Graph Link Predictors"
+    <https://arxiv.org/abs/2402.00053>`_.
+
+    Tails of a relation are heads of its inverse, and nobody fits a relation
+    without training facts. On FB15K-237, 0.2 % of all triples fit, and 91 % of
+    the test facts; entities that are seen on this side of the relation give 68 %.
+    """
+
+    def __init__(self, train: TripletIndex, num_nodes: int, num_relations: int) -> None:
+        from scipy.sparse import csr_array
+
+        self.node, self.rel = train.queries()
+        self.size = 2 * num_relations
+        pairs = self.node.cpu().numpy(), self.rel.cpu().numpy()
+        is_head = csr_array((np.ones(len(pairs[0])), pairs), shape=(num_nodes, self.size))
+        both = (is_head.T @ is_head).tocoo()  # How many entities are heads of two relations.
+        most = 2 * both.data > is_head.sum(axis=0)[both.row]
+        implied = np.stack([both.row[most], both.col[most]])
+        self.implied = torch.from_numpy(implied).to(self.node.device)
+
+    def __call__(self, rel: int) -> Tensor:
+        r"""Returns the entities that fit a relation as its head, in order."""
+        given, implied = self.implied
+        fits = torch.zeros(self.size, dtype=torch.bool, device=self.node.device)
+        fits[given[implied == rel].long()] = True
+        return self.node[fits[self.rel]].unique()
+
+
+def best_facts(
+    predictor: "Predictor",
+    k: int,
+    rels: list[int],
+    everyone: bool,
+    calibration: Calibration,
+    progress: bool,
+) -> Tensor:
+    r"""Returns the log-odds of the most likely missing facts, their scores,
+    heads, relations and tails, of shape :obj:`[5, k]`.
+
+    The scores of all entities have a share in a probability. As others only
+    lower it, queries are scored against tails that fit first, and against all
+    if this may be enough.
+    """
+    best = torch.empty(5, 0, dtype=torch.double, device=predictor.device)
+    heads = tails = torch.arange(predictor.num_nodes, device=predictor.device)
+    for rel in tqdm(rels, "Completing", disable=None if progress else True, leave=False):
+        if not everyone:
+            heads, tails = (predictor.domains(x) for x in (rel, rel + predictor.num_relations))
+        if min(heads.numel(), tails.numel()) == 0:
+            continue
+        key = {view: x[tails] for view, x in predictor.scores.key.items()}
+        for head in heads.split(max(1, MAX_SCORES // max(tails.numel(), 1024))):
+            rel_type = torch.full_like(head, rel)
+            with inference(predictor.model):
+                score = predictor.model.similarity(predictor.scores.query(head, rel_type), key)
+            bound = calibration.logit(check_finite(score))
+            bound = _new(predictor, bound, head, rel_type, tails).amax(dim=1)
+            for i in bound.argsort(descending=True).split(predictor.batch_size):
+                floor = float(best[0, -1]) if best.size(1) == k else -torch.inf
+                i = i[bound[i] > floor]
+                if i.numel() == 0:
+                    break
+                score = predictor.score(head[i], rel_type[i])[0]
+                logit = calibration.logit(score)[:, tails]
+                logit = _new(predictor, logit, head[i], rel_type[i], tails).view(-1)
+                pos = (logit > floor).nonzero().view(-1)
+                pos = pos[logit[pos].topk(min(k, pos.numel())).indices]
+                row, tail = pos // tails.numel(), tails[pos % tails.numel()]
+                found = [logit[pos], score[row, tail], head[i[row]], rel_type[i[row]], tail]
+                best = torch.cat([best, torch.stack([x.double() for x in found])], dim=1)
+                best = best[:, best[0].argsort(descending=True, stable=True)[:k]]
+    return best
+
+
+def _new(
+    predictor: "Predictor", logit: Tensor, head: Tensor, rel_type: Tensor, tails: Tensor
+) -> Tensor:
+    # The log-odds of tails, but for known ones and the head itself.
+    row, col = predictor.known(head, rel_type)
+    if not predictor.has_loops[rel_type[0]]:
+        row = torch.cat([row, torch.arange(head.numel(), device=row.device)])
+        col = torch.cat([col, head])
+    column = torch.full((predictor.num_nodes,), -1, device=col.device)
+    column[tails] = torch.arange(tails.numel(), device=col.device)
+    row, col = row[column[col] >= 0], column[col][column[col] >= 0]
+    return logit.index_put((row, col), logit.new_tensor(-torch.inf))

@@ -1,0 +1,136 @@
+import copy
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn import Module
+
+from torch_imf.answers.results import Explanation, Rank, Support
+from torch_imf.data.index import both_sides
+from torch_imf.evaluation.ranking import StreamedScores, check_finite, inference
+
+if TYPE_CHECKING:
+    from torch_imf.answers.predictor import Predictor
+
+
+def explain(predictor: "Predictor", fact: Tensor, k: int, view: str | None) -> Explanation:
+    r"""Explains a fact, given by its three numbers, as :meth:`Predictor.explain`."""
+    model, data, views = predictor.model, predictor.data, predictor.model.views
+    view = ("fused" if "fused" in views else views[0]) if view is None else view
+    if k < 1 or view not in views:
+        raise ValueError(
+            f"'k' needs to be positive and 'view' one of {views} (got {k} and '{view}')"
+        )
+    h, r, t = fact.tolist()
+    head, rel, tail = fact.split(1)
+    sides = both_sides(head, rel, tail, predictor.num_relations)
+    score, score_dict = predictor.score(*sides[:2])
+    modalities = getattr(model, "features", {})
+    without = {name: predictor.score(*sides[:2], _lacking(predictor, name)) for name in modalities}
+    edges = (data.edge_type == r).nonzero().view(-1)
+    same = (data.edge_index[:, edges] == fact[::2, None]).all(dim=0)
+    masks = {split: data[f"{split}_mask"][edges] for split in ("train", "val", "test")}
+    calibration = predictor.calibration
+    return Explanation(
+        fact=(predictor.nodes.names[h], predictor.relations.names[r], predictor.nodes.names[t]),
+        split=next((split for split, mask in masks.items() if bool(mask[same].any())), None),
+        score=float(score[0, t]),
+        probability=None if calibration is None else float(calibration(score)[0, t]),
+        rank=_rank(predictor, score, *sides),
+        views={v: _rank(predictor, check_finite(score_dict[v]), *sides) for v in views},
+        weights=model.view_weights(),
+        without={name: _rank(predictor, x, *sides) for name, (x, _) in without.items()},
+        neighbors=_nearest(predictor, view, fact, edges[masks["train"] & ~same], k),
+        paths=_paths(predictor, h, r, t, k),
+    )
+
+
+def twin(module: Module) -> Module:
+    r"""Returns the same parameters and buffers in modules of their own, in
+    evaluation mode.
+    """
+    out = copy.copy(module)
+    for name in ("_parameters", "_buffers", "_modules"):
+        out.__dict__[name] = dict(module.__dict__[name])
+    for name, child in module._modules.items():
+        out._modules[name] = None if child is None else twin(child)
+    out.training = False
+    return out
+
+
+def without(model: Module, modality: str) -> Module:
+    r"""Returns a model in which no entity has a modality, with the parameters
+    of another one, which stays as it is. Each entity is represented by what the
+    model has learned for those that lack the modality, or still where that
+    started if none does; fusions leave it out.
+    """
+    out: Any = twin(model)
+    feature = out.features[modality]
+    feature.row = torch.full_like(feature.row, feature.x.size(0))
+    feature.full = False
+    raw = out._buffers.get(f"x_{modality}")
+    if raw is not None:  # Of models that also compare raw features.
+        setattr(out, f"x_{modality}", torch.zeros_like(raw))
+    return out
+
+
+def _lacking(predictor: "Predictor", modality: str) -> StreamedScores:
+    # The scores if no entity had a modality. Views that do not change are kept only once.
+    if modality not in predictor.without:
+        with inference(predictor.model):
+            scores = StreamedScores(without(predictor.model, modality))
+        own = predictor.scores
+        for x_dict, own_dict in ((scores.z, own.z), (scores.key, own.key)):
+            x_dict |= {v: own_dict[v] for v, x in x_dict.items() if torch.equal(x, own_dict[v])}
+        predictor.without[modality] = scores
+    return predictor.without[modality]
+
+
+def _rank(predictor: "Predictor", score: Tensor, head: Tensor, rel: Tensor, tail: Tensor) -> Rank:
+    row = torch.arange(2, device=score.device)
+    own = score[row, tail].unsqueeze(1)
+    other = score.index_put(tuple(predictor.known(head, rel)), score.new_tensor(-torch.inf))
+    other[row, tail] = -torch.inf
+    greater, equal = (other > own).sum(dim=1), (other == own).sum(dim=1)
+    return Rank(*(1 + greater + equal / 2).tolist())
+
+
+def _nearest(
+    predictor: "Predictor", view: str, fact: Tensor, edges: Tensor, k: int
+) -> list[Support]:
+    # By the cosine of heads and of tails, without what all entities share, which tells nothing.
+    z, edge_index = predictor.scores.z[view], predictor.data.edge_index
+    node, row = edge_index[:, edges].unique(return_inverse=True)
+    mean = z.mean(dim=0, dtype=torch.float)
+    x, y = (F.normalize(z[index].float() - mean, dim=-1) for index in (node, fact[::2]))
+    cosine = x @ y.t()
+    value, best = ((cosine[row[0], 0] + cosine[row[1], 1]) / 2).topk(min(k, edges.numel()))
+    names, relation = predictor.nodes.names, predictor.relations.names[int(fact[1])]
+    return [
+        Support(names[i], relation, names[j], similarity)
+        for (i, j), similarity in zip(
+            edge_index[:, edges[best]].t().tolist(), value.tolist(), strict=True
+        )
+    ]
+
+
+def _paths(predictor: "Predictor", h: int, r: int, t: int, k: int) -> list[tuple[str, ...]]:
+    # Ways along training facts other than this one: of one fact first, then of two, by way of
+    # the entities of fewest facts, as a hub says little.
+    train, names, rel_names = predictor.train, predictor.nodes.names, predictor.relations.names
+    label = [*rel_names, *(f"{name}^-1" for name in rel_names)]
+    rels = torch.arange(len(label), device=predictor.device)
+    first_rel, first = train(torch.full_like(rels, h), rels)
+    last_rel, last = train(torch.full_like(rels, t), rels)
+    last_rel = (last_rel + len(rel_names)) % len(label)  # As they lead to t.
+    own = [r] if h != t else [r, r + len(rel_names)]
+    direct = [rel for rel in first_rel[first == t].tolist() if rel not in own]
+    out: list[tuple[str, ...]] = [(names[h], label[rel], names[t]) for rel in direct]
+    middle = first[torch.isin(first, last) & (first != h) & (first != t)].unique()
+    degree = train.tail_index.bincount(minlength=predictor.num_nodes)[middle]
+    for x in middle[degree.argsort(stable=True)][:k].tolist():
+        for a in first_rel[first == x].tolist():
+            for b in last_rel[last == x].tolist():
+                out.append((names[h], label[a], names[x], label[b], names[t]))
+    return out[:k]
