@@ -43,8 +43,8 @@ def test_evaluate(saved, loaded, read, capsys):
 
 
 def test_predict(saved, loaded, read, capsys):
-    model, data, temperature = loaded
-    answers = predict(model, data, head="France", relation="borders", k=3, temperature=temperature)
+    model, data, calibration = loaded
+    answers = predict(model, data, head="France", relation="borders", k=3, calibration=calibration)
     args = ["predict", str(saved), "--head", "France", "--relation", "borders", "-k", "3"]
     assert main(args) == 0
     assert capsys.readouterr().out == f"{answers}\n"
@@ -58,37 +58,37 @@ def test_predict(saved, loaded, read, capsys):
 
 
 def test_predict_file(saved, loaded, read, tmp_path):
-    model, data, temperature = loaded
+    model, data, calibration = loaded
     queries, answers = tmp_path / "queries.tsv", tmp_path / "answers.tsv"
     queries.write_text("France\tborders\t?\n?\tborders\tcountry:fr\n")
     out = read("predict", saved, "--queries", queries, "--answers", answers, "-k", "4")
     assert out == {"queries": str(queries), "answers": str(answers), "count": 8}
     expected = tmp_path / "expected.tsv"
-    predict_file(model, data, queries, expected, k=4, temperature=temperature)
+    predict_file(model, data, queries, expected, k=4, calibration=calibration)
     assert answers.read_text() == expected.read_text()
 
 
 def test_explain(saved, loaded, read, capsys):
-    model, data, temperature = loaded
+    model, data, calibration = loaded
     fact = ["Argentina", "borders", "Paraguay"]
-    found = explain(model, data, *fact, k=2, temperature=temperature)
+    found = explain(model, data, *fact, k=2, calibration=calibration)
     assert main(["explain", str(saved), *fact, "-k", "2"]) == 0
     assert capsys.readouterr().out == f"{found}\n"
     out = read("explain", saved, *fact, "-k", "2", "--view", "struct")
-    assert out == plain(explain(model, data, *fact, k=2, view="struct", temperature=temperature))
+    assert out == plain(explain(model, data, *fact, k=2, view="struct", calibration=calibration))
     assert out["without"]["numeric"] == plain(found.without["numeric"])
 
 
 def test_complete(saved, loaded, read, capsys, tmp_path):
-    model, data, temperature = loaded
-    settings = {"k": 5, "relation": ["borders", "capital"], "temperature": temperature}
-    facts = complete(model, data, **settings, seen=True)
+    model, data, calibration = loaded
+    settings = {"k": 5, "relation": ["borders", "capital"], "calibration": calibration}
+    facts = complete(model, data, **settings)
     args = ["complete", str(saved), "-k", "5", "--relation", "borders", "capital"]
     assert main(args) == 0
     assert capsys.readouterr().out == f"{facts}\n"
     assert read(*args) == plain(list(facts))
     everyone = read(*args, "--everyone")
-    assert everyone == plain(list(complete(model, data, **settings)))
+    assert everyone == plain(list(complete(model, data, **settings, everyone=True)))
     path = tmp_path / "facts.tsv"
     assert read(*args, "--out", path) == {"facts": str(path), "count": 5}
     header, *rows = (line.split("\t") for line in path.read_text().splitlines())

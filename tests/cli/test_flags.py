@@ -89,8 +89,8 @@ def settings_of(*words: str) -> dict:
 
 
 def test_fit():
-    words = ["--epochs", "3", "--lr", "0.1", "0.01", "--patience", "none"]
-    assert settings_of(*words) == {"epochs": 3, "lr": [0.1, 0.01], "patience": None}
+    words = ["--epochs", "3", "--lr", "model=0.1", "generator=0.01", "--patience", "none"]
+    assert settings_of(*words) == {"epochs": 3, "lr": {"model": 0.1, "generator": 0.01}, "patience": None}
     assert settings_of() == {}  # Defaults stay with the function.
     names = {flag.key for flag in settings_flags([]) if flag.group == "training"}
     others = {"model", "data", "checkpoint", "callback", "progress"}

@@ -1,5 +1,3 @@
-from torch_imf.datasets.stats import read_stats
-
 from torch_imf import datasets, encoders, registry
 from torch_imf.cli import main
 from torch_imf.cli.listing import KINDS
@@ -13,9 +11,9 @@ def test_datasets(capsys):
     table, _, notes = capsys.readouterr().out.partition("\n\n")
     title, header, *lines = table.splitlines()
     assert title == "datasets" and "of YAGO15K, a mirror may hold no more" in notes
-    expected = ["name", "version", "entities", "relations", "train", "val", "test", "with"]
+    expected = ["name", "version", "entities", "relations", "train", "val", "test", "text"]
     assert [x for x in header.split() if x in expected][:8] == expected
-    names = [name for name in class_names("dataset") for _ in read_stats(getattr(datasets, name))]
+    names = [name for name in class_names("dataset") for _ in getattr(datasets, name).stats]
     assert [line.split()[0] for line in lines] == names
     (row,) = (line for line in lines if line.split()[0] == "Countries")
     assert {"725", "9", "1,663", "209", "197"} <= set(row.split())

@@ -96,7 +96,7 @@ def test_examples(name, monkeypatch):
             "train countries --epochs three",
             "Invalid value for '--epochs': expected int (got 'three')",
         ),
-        ("train countries --scorer magic", "Invalid 'scorer' (got 'magic'"),
+        ("train countries --scorer magic", "There is no scorer 'magic'"),
         ("train countries --model magic", "There is no model 'magic'"),
         (
             "train countries --scorer complex --scorer.dropout 1",

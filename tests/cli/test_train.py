@@ -19,7 +19,7 @@ def test_run(saved, read):
     # The same by hand:
     data = Countries(text=None, visual=None)[0]
     settings = recipe("imf", data, {"hidden_channels": 8, "epochs": 2, "eval_every": 1})
-    names = ("scorer", "loss", "regularization", "contrastive_weight")
+    names = ("scorer", "loss", "loss.regularizer", "loss.regularizer.weight", "contrastive.weight")
     torch.manual_seed(0)
     model = build_model(
         "imf", data, hidden_channels=8, **{name: settings.pop(name) for name in names}
@@ -71,7 +71,7 @@ def test_adamf(fast, tmp_path, capsys):
     assert main([*args, "--out", str(tmp_path / "run")]) == 0
     out, err = capsys.readouterr()
     assert out.startswith("AdaMF of epoch 1") and "Recipe, as no scorer" in err
-    assert "lr=[0.1, 0.015]" in err  # Of the generators, too.
+    assert "lr={'model': 0.1, 'generator': 0.015}" in err  # Of the generators, too.
     model = from_pretrained(tmp_path / "run" / "model")
     assert isinstance(model, AdaMF) and model.adversary.weight == 0.02
 
