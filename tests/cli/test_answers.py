@@ -1,6 +1,3 @@
-import json
-import shutil
-
 import pytest
 import torch
 
@@ -33,8 +30,8 @@ def test_evaluate(saved, loaded, read, capsys):
     view = evaluate(model, data, view="numeric")
     assert read("evaluate", saved, "--view", "numeric")["mrr"] == view["mrr"] != expected["mrr"]
     found = read("evaluate", saved, "--by", "numeric")["numeric"]
-    expected = evaluate(model, Countries(text=None, visual=None)[0], by=["numeric"])["numeric"]
-    assert found == plain(expected) and set(found) == {"yes", "no"}
+    by_hand = evaluate(model, Countries(text=None, visual=None)[0], by=["numeric"])["numeric"]
+    assert found == plain(by_hand) and set(found) == {"yes", "no"}
     assert main(["evaluate", str(saved), "--by", "category"]) == 0
     title, header, *rows = capsys.readouterr().out.splitlines()
     assert title == "IMF on 209 test facts, filtered ranks of both sides"
@@ -104,19 +101,6 @@ def test_complete_out(saved, fails, tmp_path, monkeypatch):
     assert "it is a folder" in fails("complete", saved, "--out", tmp_path)
     assert "file" in fails("complete", saved, "--out", tmp_path / "file" / "facts.tsv")
     assert [x.read_text() for x in tmp_path.iterdir()] == ["mine"]
-
-
-@pytest.mark.parametrize("training", ["words", [1], {"calibration": {"a": 1}}, {"lr": 0.1}, None])
-def test_training_of_others(saved, tmp_path, training):
-    # What is said of a training is free, but for the calibration:
-    shutil.copytree(saved / "model", tmp_path / "model")
-    path = tmp_path / "model" / "config.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "training": training}))
-    if isinstance(training, dict) and "calibration" in training:
-        with pytest.raises(ValueError, match="'calibration' of the training in '.*' is none"):
-            Saved(str(tmp_path)).calibration()
-    else:
-        assert Saved(str(tmp_path)).calibration() is None
 
 
 def test_bad_input(saved, fails, tmp_path):

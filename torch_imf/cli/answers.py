@@ -28,10 +28,9 @@ def evaluate(
     r"""Ranks the held-out facts of a trained model.
 
     The true head and the true tail of every fact are ranked among all entities, ignoring other
-    answers that are known to be true (the filtered setting); ties rank in the middle.
+    answers that are known to be true (the filtered setting).
 
     Examples:
-      torch-imf evaluate runs/first
       torch-imf evaluate runs/first --by category relation --json
       torch-imf evaluate runs/first --view text        by the scores of one view alone
     """
@@ -59,13 +58,11 @@ def predict(
     k: Annotated[int, "how many answers"] = 10,
     known: Annotated[Literal["mark", "remove"], "answers that the graph holds:"] = "mark",
 ) -> Output:
-    r"""Answers questions: the most likely tails, or heads.
+    r"""Answers questions, 'head relation ?' or '? relation tail'.
 
-    A question is 'head relation ?' or '? relation tail', by names or identifiers. Answers come with
-    scores and probabilities, and the part that each view has in the score.
+    Answers come with scores and probabilities, and the part that each view has in the score.
 
     Examples:
-      torch-imf predict runs/first --head France --relation borders
       torch-imf predict runs/first --tail Europe --relation continent -k 20 --known remove
       torch-imf predict runs/first --queries queries.tsv --answers answers.tsv
     """
@@ -98,7 +95,6 @@ def explain(
     training facts, and the paths from head to tail.
 
     Examples:
-      torch-imf explain runs/first Argentina borders Paraguay
       torch-imf explain runs/first France borders Spain -k 10 --json
     """
     found = saved.predictor().explain(head, relation, tail, k=k, view=view)
@@ -115,10 +111,7 @@ def complete(
 ) -> Output:
     r"""Lists the most likely facts that a graph misses.
 
-    Of all relations or some, most likely first.
-
     Examples:
-      torch-imf complete runs/first -k 20
       torch-imf complete runs/first --relation borders neighbour --everyone
       torch-imf complete runs/first -k 100000 --out facts.tsv
     """

@@ -36,18 +36,16 @@ def figures(
     transformation (contextual), and training (history).
 
     Examples:
-      torch-imf figures runs/first --out figures
       torch-imf figures runs/first --head Argentina --relation borders --tail Paraguay
       torch-imf figures runs/first --only weights --relations borders continent --format pdf
     """
     try:
-        import matplotlib
+        import matplotlib.pyplot as plt
     except ImportError as error:
         raise ImportError(
             "Figures require 'matplotlib', run 'pip install \"torch_imf[plot]\"'"
         ) from error
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
+    plt.switch_backend("agg")
 
     from torch_imf import visualize
     from torch_imf.io.atomic import replacing
@@ -58,16 +56,14 @@ def figures(
     predictor = saved.predictor()
     model, data = predictor.model, predictor.data
     fact: Callable[[], Any] = lambda: given if all(given) else test_fact(data)  # noqa: E731
-    decided: Any = {"k": k, "calibration": predictor.calibration}
+    asking: Any = {"k": k, "calibration": predictor.calibration}
     draw: dict[str, Callable[[], Any]] = {
-        "decision": lambda: visualize.plot_decision(model, data, *fact()[:2], **decided),
+        "decision": lambda: visualize.plot_decision(model, data, *fact()[:2], **asking),
         "explanation": lambda: visualize.plot_explanation(predictor.explain(*fact())),
         "weights": lambda: visualize.plot_relation_weights(model, data, relations),
         "categories": lambda: visualize.plot_categories(model, data),
         "contextual": lambda: visualize.plot_contextual(model, data, relations or shared(data)),
-        "history": lambda: visualize.plot_history(
-            saved.history(), metrics=history_metrics(saved.training)
-        ),
+        "history": lambda: visualize.plot_history(saved.history(), metrics=metrics(saved.training)),
     }
     asked = {*(only or ()), *(("decision", "explanation") if all(given) else ())}
     asked |= {"weights", "contextual"} if relations else set()
@@ -99,11 +95,9 @@ def shared(data: "Data") -> list[int]:
     return share.topk(min(2, share.numel())).indices.tolist()
 
 
-def history_metrics(training: Any) -> list[str]:
-    r"""Returns the metrics to draw of a training, first the one by which its
-    epoch was selected.
-    """
+def metrics(training: Any) -> list[str]:
+    r"""Returns the metrics to draw of a training, first the one by which its epoch was selected."""
     settings = training.get("settings")
-    metric = settings.get("metric") if isinstance(settings, dict) else None
+    metric = settings.get("metric", "mrr") if isinstance(settings, dict) else "mrr"
     # Ranks have a scale of their own:
-    return ["mr"] if metric == "mr" else list(dict.fromkeys([metric or "mrr", "mrr", "hits@10"]))
+    return ["mr"] if metric == "mr" else list(dict.fromkeys([metric, "mrr", "hits@10"]))

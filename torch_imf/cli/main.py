@@ -7,8 +7,6 @@ Examples:
   torch-imf evaluate runs/first --by category    filtered ranks of the test facts
   torch-imf predict runs/first --head France --relation borders
   torch-imf explain runs/first Argentina borders Paraguay
-  torch-imf figures runs/first                   answers, weights and ranks as pictures
-  torch-imf tune countries --trials 20           settings that do better, on validation
 
 In place of 'countries', which comes with the package, give a folder of your own with
 facts.tsv, texts.tsv, images/ and numbers.tsv. 'torch-imf <command> --help' tells more.
@@ -72,17 +70,12 @@ GROUP = click.version_option(torch_imf.__version__, message="%(version)s")(
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    r"""Runs the command line, :obj:`torch-imf` or
-    :obj:`python -m torch_imf`.
-
-    Args:
-        args (list[str], optional): The arguments, those of the process by
-            default. (default: :obj:`None`)
+    r"""Runs the command line, :obj:`torch-imf` or :obj:`python -m torch_imf`, with some arguments,
+    by default those of the process.
 
     Returns:
-        The exit status: 0; 1 if the input was not valid or something was
-        found (:obj:`audit --check`); 2 if there is no such command or flag; or
-        130 if it was interrupted.
+        The exit status: 0; 1 if the input was not valid or something was found (:obj:`audit
+        --check`); 2 if there is no such command or flag; or 130 if it was interrupted.
     """
     words = list(sys.argv[1:] if args is None else args)
     if os.getcwd() not in sys.path:  # Where a user has classes, as in `--scorer my_package:Twist`.

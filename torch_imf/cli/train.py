@@ -4,7 +4,7 @@ import json
 import os.path as osp
 import shlex
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     import torch
     from torch_geometric.data import Data
 
-    from torch_imf.registry import Setting
-
 
 def train(
     graph: Graph,
@@ -33,33 +31,27 @@ def train(
     seed: Annotated[int, "seed of the training"] = 0,
     recipe: Annotated[
         bool,
-        "where neither scorer, loss, optimizer nor learning rate are given: settings that train "
-        "well on the graphs of the benchmarks, which are shown; otherwise, the defaults below",
+        "where neither scorer, loss, optimizer nor lr are given: settings that train well on the "
+        "graphs of the benchmarks, which are shown; otherwise, the defaults below",
     ] = True,
     restart: Annotated[
-        bool,
-        "begin anew rather than go on from a checkpoint, which is kept as 'checkpoint.old.pt'",
+        bool, "begin anew, and keep the checkpoint that is there as 'checkpoint.old.pt'"
     ] = False,
 ) -> Output:
     r"""Trains a model, ranks the test facts, and saves it.
 
-    The model sees the training facts of a graph, with its texts, images and numbers; its epoch is
-    selected on validation. It is saved with its graph and a card. Ctrl-C keeps all whole epochs;
-    the same command goes on from there.
-    The flags of a model are the arguments of its constructor and of its parts: '--help' lists those
-    of the model, scorer, fusion and loss that a command chooses, and 'torch-imf describe' tells
-    what they mean.
+    Its epoch is selected on validation. Ctrl-C keeps whole epochs; the same command goes on from
+    there. '--help' lists the settings of the model, scorer, fusion and loss that a command chooses,
+    and 'torch-imf describe' tells what they mean.
 
     Examples:
-      torch-imf train countries --out runs/first
       torch-imf train my_graph/ --model adamf --adversary.weight 0.01 --out runs/adamf
       torch-imf train countries --scorer contextual --scorer.dropout 0.5 --scorer.similarity dot \
           --scorer.batch-norm --loss ce --batch-size 128 --lr 0.003 --out runs/contextual
-      torch-imf train FB15K-237 --device cuda --log-dir logs/fb15k237
     """
     import torch
 
-    from torch_imf import TensorBoard, build_model, evaluate, fit, save_pretrained
+    import torch_imf
     from torch_imf.data import audit
     from torch_imf.io.atomic import replacing
     from torch_imf.training.checkpoint import CheckpointError, best_entry, first_seed
@@ -71,10 +63,15 @@ def train(
     problems = audit(data).problems
     if problems:
         warnings.warn(f"{' '.join(problems)} '--scheme clean' repairs this", stacklevel=2)
-    name = settings.pop("model", "imf")
-    settings = with_recipe(name, data, settings) if recipe else settings
+    name, known_to_fit = settings.pop("model", "imf"), fit_parameters()
+    if recipe and (chosen := torch_imf.recipe(name, data, settings)):
+        known = {**torch_imf.describe_settings(name, settings), **known_to_fit}
+        chosen = {key: x for key, x in chosen.items() if key in known}
+        words = ", ".join(f"{key}={x}" for key, x in chosen.items())
+        say(f"Recipe, as no scorer, loss or optimizer is given: {words}")
+        settings = {**chosen, **settings}
     settings = {"hidden_channels": 128, **settings}
-    fit_settings = {key: x for key, x in settings.items() if key in fit_parameters()}
+    fit_settings = {key: x for key, x in settings.items() if key in known_to_fit}
     model_settings = {key: x for key, x in settings.items() if key not in fit_settings}
     folder = Path(out or osp.join("runs", default_name(graph.graph, name)))
     checkpoint = folder / CHECKPOINT
@@ -82,21 +79,20 @@ def train(
     say(f"{'Going on from' if there else 'Training in'} '{folder}'")
 
     torch.manual_seed(seed)
-    model: Any = build_model(name, data, **model_settings).to(device)
+    model: Any = torch_imf.build_model(name, data, **model_settings).to(device)
     if restart and checkpoint.exists():
         checkpoint.replace(checkpoint.with_suffix(".old.pt"))
     data = data.to(str(device))
-    board = nullcontext() if log_dir is None else TensorBoard(log_dir)
+    board = nullcontext() if log_dir is None else torch_imf.TensorBoard(log_dir)
+    resumable: Any = {"checkpoint": checkpoint, "progress": True}
     try:
         if there and (first := first_seed(checkpoint)) != torch.initial_seed():
             raise CheckpointError(
                 f"The training of '{checkpoint}' began with seed {first} (got {seed})", checkpoint
             )
         with board as callback:
-            history = fit(
-                model, data, **fit_settings, checkpoint=checkpoint, callback=callback, progress=True
-            )
-            metrics = evaluate(model, data, "test", progress=True)
+            history = torch_imf.fit(model, data, **fit_settings, **resumable, callback=callback)
+            metrics = torch_imf.evaluate(model, data, "test", progress=True)
             best = best_entry(history, fit_settings.get("metric", "mrr"))
             if callback is not None:
                 callback.log("test", metrics, int(best["epoch"]))
@@ -108,7 +104,8 @@ def train(
             "command": typed(),
             "calibration": try_calibrate(model, data),
         }
-        save_pretrained(model, folder / MODEL, data, {"val": best, "test": metrics}, training)
+        measured = {"val": best, "test": metrics}
+        torch_imf.save_pretrained(model, folder / MODEL, data, measured, training)
         with replacing(folder / HISTORY) as file:
             file.write(json.dumps(history, indent=2).encode())
     except KeyboardInterrupt as error:
@@ -117,53 +114,45 @@ def train(
             kept = f"all whole epochs are in '{checkpoint}'. To go on:"
         raise Stopped(f"{kept}\n  {typed().replace(' --restart', '')}") from error
     except CheckpointError as error:
-        raise ValueError(
-            f"{error} ('--out' names another folder, '--restart' begins anew)"
-        ) from error
+        hint = "'--out' names another folder, '--restart' begins anew"
+        raise ValueError(f"{error} ({hint})") from error
 
-    last = int(history[-1]["epoch"])
-    epochs = settings.get("epochs", fit_parameters()["epochs"].default)
+    last, epochs = history[-1]["epoch"], settings.get("epochs", known_to_fit["epochs"].default)
     early = f"; stopped early at epoch {last} of {epochs}" if last < epochs else ""
     text = [
-        f"{type(model).__name__} of epoch {best['epoch']:.0f}, which was best on validation "
+        f"{type(model).__name__} of epoch {best['epoch']}, which was best on validation "
         f"(MRR {best['mrr']:.3f}){early}",
         f"Test facts: {int(data.test_mask.sum()):,}",
         metrics_table(metrics),
         f"Saved in '{folder}'. Next:",
         *examples(str(folder), data),
     ]
-    values = {"folder": str(folder), "settings": training["settings"], "seed": seed}
-    values |= {"epoch": int(best["epoch"]), "val": best, "test": metrics}
-    return Output("\n".join(text), values)
+    about = {key: training[key] for key in ("settings", "seed", "epoch")}
+    return Output("\n".join(text), {"folder": str(folder), **about, **measured})
 
 
 # Flags ##########################################################################################
 
 
 def settings_flags(words: Sequence[str]) -> list[Flag]:
-    r"""Returns the flags of training, of the model, and of the parts that the
-    words of a command line choose for it.
-
-    Raises:
-        ValueError: If there is no such model or part.
+    r"""Returns the flags of training, of the model, and of the parts that the words of a command
+    line choose for it.
     """
+    from torch_imf import describe_settings
+
     given = raw_flags(words)
     model, parts = given.get("model", "imf"), dict[str, Any]()
     while True:  # A part may have parts of its own.
-        settings = describe(model, parts)
-        more = {key: given[key] for key in settings if settings[key].choices and key in given}
-        more = {key: read_value([x], settings[key].parameter.annotation) for key, x in more.items()}
+        settings = describe_settings(model, parts)
+        chosen = {key: x.parameter for key, x in settings.items() if x.choices and key in given}
+        more = {key: read_value([given[key]], x.annotation) for key, x in chosen.items()}
         if more == parts:
             break
         parts = more
-    title = ", ".join(
-        [f"arguments of {model}", *(f"{key} {value}" for key, value in parts.items())]
-    )
-    choice = inspect.Parameter(
-        "model", inspect.Parameter.KEYWORD_ONLY, default="imf", annotation=str
-    )
+    title = ", ".join([f"arguments of {model}", *(f"{key} {x}" for key, x in parts.items())])
+    kind = inspect.Parameter("model", inspect.Parameter.KEYWORD_ONLY, default="imf", annotation=str)
     return [
-        Flag("model", choice, title, sorted(registry.classes("model"))),
+        Flag("model", kind, title, sorted(registry.classes("model"))),
         *(Flag(key, x.parameter, title, x.choices) for key, x in settings.items()),
         *(Flag(key, x, "training") for key, x in fit_parameters().items()),
     ]
@@ -180,13 +169,6 @@ def raw_flags(words: Sequence[str]) -> dict[str, str]:
     return out
 
 
-def describe(model: str, settings: Mapping[str, Any]) -> "dict[str, Setting]":
-    r"""Returns what there is to set of a model."""
-    from torch_imf import describe_settings
-
-    return describe_settings(model, settings)
-
-
 def fit_parameters() -> dict[str, inspect.Parameter]:
     r"""Returns the parameters of :meth:`~torch_imf.fit` that are flags."""
     from torch_imf import fit
@@ -194,23 +176,6 @@ def fit_parameters() -> dict[str, inspect.Parameter]:
     parameters = inspect.signature(fit, eval_str=True).parameters
     others = ("model", "data", "checkpoint", "callback", "progress")
     return {name: x for name, x in parameters.items() if name not in others}
-
-
-# Steps ##########################################################################################
-
-
-def with_recipe(model: str, data: "Data", settings: Mapping[str, Any]) -> dict[str, Any]:
-    r"""Returns settings with those of the recipe in place of the ones that
-    were not given.
-    """
-    from torch_imf import recipe
-
-    known = {**describe(model, settings), **fit_parameters()}
-    taken = {key: x for key, x in recipe(model, data, settings).items() if key in known}
-    if taken:
-        words = ", ".join(f"{name}={value}" for name, value in taken.items())
-        say(f"Recipe, as no scorer, loss or optimizer is given: {words}")
-    return {**taken, **settings}
 
 
 def default_name(graph: str, model: str) -> str:

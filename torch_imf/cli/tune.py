@@ -1,14 +1,13 @@
-import json
 import os.path as osp
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Annotated, Any, Literal
 
-from torch_imf.cli.flags import flag_words
+from torch_imf.cli.flags import flag_words, read_value
 from torch_imf.cli.graph import Compute, Features, Graph
 from torch_imf.cli.output import Output, Stopped, say, typed
-from torch_imf.cli.train import default_name, describe, fit_parameters
+from torch_imf.cli.train import default_name
 
 
 def tune(
@@ -26,16 +25,14 @@ def tune(
     seed: Annotated[int, "seed of the search and of its trials"] = 0,
     study: Annotated[str | None, "where to keep it (default: runs/<graph>-<model>.db)"] = None,
 ) -> Output:
-    r"""Searches for the settings that do best on validation.
+    r"""Searches for the settings that do best on validation, with Optuna.
 
-    Optuna looks for those that do best; test facts have no part in it. The study is kept in a file,
-    and the same command goes on with it. In a space, a,b,c is a choice, a:b is a range (logarithmic
-    for floats that are positive and span more than a factor of ten), and a single value is fixed.
-    Names are those of 'torch-imf train'.
+    Test facts have no part in it. The study is kept in a file, and the same command goes on with
+    it. In a space, whose names are those of 'torch-imf train', a,b,c is a choice, a:b is a range
+    (logarithmic for floats that are positive and span more than a factor of ten), and a single
+    value is fixed.
 
     Examples:
-      torch-imf tune countries --trials 20
-      torch-imf tune my_graph/ --model adamf --trials 50 --epochs 40
       torch-imf tune countries --space hidden_channels=64,128 lr=1e-4:1e-2 scorer.dropout=0:0.5
     """
     from torch_imf import best_settings, tune
@@ -73,11 +70,11 @@ def tune(
 
 
 def read_space(words: Sequence[str]) -> dict[str, Any]:
-    r"""Reads what to try of each setting.
+    r"""Reads what to try of each setting."""
 
-    Raises:
-        ValueError: If a word is not a name and values.
-    """
+    def value(text: str) -> Any:
+        return read_value([text], bool | int | float | str | None)
+
     out: dict[str, Any] = {}
     for word in words:
         name, equals, text = word.partition("=")
@@ -87,42 +84,19 @@ def read_space(words: Sequence[str]) -> dict[str, Any]:
             )
         low, colon, high = text.partition(":")
         if colon:
-            out[name] = (_value(low), _value(high))
+            out[name] = (value(low), value(high))
         else:
-            values = [_value(part) for part in text.split(",")]
+            values = [value(part) for part in text.split(",")]
             out[name] = values if len(values) > 1 else values[0]
     return out
 
 
-def _value(text: str) -> Any:
-    words = {"none": None, "true": True, "false": False}
-    if text.lower() in words:
-        return words[text.lower()]
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
-
-
 def train_command(graph: Graph, features: Features, model: str, settings: Mapping[str, Any]) -> str:
-    r"""Returns the command that trains with some settings: on the same facts,
-    divided the same way, with the same features.
-    """
+    r"""Returns the command that trains with some settings on the same facts and features."""
     words = ["torch-imf", "train", graph.graph, "--model", model]
     given = [(part, field) for part in (graph, features) for field in fields(part)]
     for part, field in given[1:]:  # All but the graph itself.
         value = getattr(part, field.name)
-        words += [] if value == field.default else _flag(field.name, value)
+        words += [] if value == field.default else flag_words(field.name, value)
     words.append("--no-recipe")  # What is not in the space was as the model has it.
-    known = {**describe(model, settings), **fit_parameters()}
-    for name, value in settings.items():
-        words += _flag(name, value) if name in known else []
-    return shlex.join(words)
-
-
-def _flag(name: str, value: Any) -> list[str]:
-    if isinstance(value, bool):
-        return flag_words(name if value else f"no_{name}")
-    if isinstance(value, Mapping):
-        return flag_words(name, *(f"{key}={x}" for key, x in value.items()))
-    return flag_words(name, *map(str, value if isinstance(value, list | tuple) else [value]))
+    return shlex.join([*words, *(x for pair in settings.items() for x in flag_words(*pair))])
