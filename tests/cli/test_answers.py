@@ -19,7 +19,8 @@ from torch_imf.datasets import Countries
 @pytest.fixture(scope="module")
 def loaded(saved):
     folder = saved / "model"
-    return from_pretrained(folder), pretrained_graph(folder), Saved(str(saved)).calibration()
+    calibration = Saved(str(saved)).predictor().calibration
+    return from_pretrained(folder), pretrained_graph(folder), calibration
 
 
 def test_evaluate(saved, loaded, read, capsys):

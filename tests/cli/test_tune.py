@@ -5,7 +5,7 @@ import pytest
 
 from torch_imf import pretrained_graph
 from torch_imf.cli import main
-from torch_imf.cli.tune import read_space
+from torch_imf.cli.train import read_space
 
 SPACE = ["hidden_channels=4,8", "lr=0.01:0.2", "scorer=complex", "loss=ce", "optimizer=adagrad"]
 

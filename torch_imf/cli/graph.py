@@ -192,9 +192,9 @@ def audit(
 def encode(
     graph: Graph, features: Features, *, out: Annotated[str, "the folder"] = "features"
 ) -> Output:
-    r"""Turns texts, images and numbers into files of features, which 'train' reads.
+    r"""Turns texts, images and numbers into files of features.
 
-    What is interrupted goes on where it was.
+    'train' reads them. What is interrupted goes on where it was.
 
     Examples:
       torch-imf encode my_graph/ --text-encoder all-MiniLM-L6-v2 --visual-encoder vgg16

@@ -7,19 +7,14 @@ from typing import Annotated, Any, Literal, get_args
 from torch_imf import registry
 from torch_imf.cli.output import Output
 
-NOTES = """
-
-Sizes are as published. Images, as in a mirror; of YAGO15K, a mirror may hold no more
-than 29,198 of the training facts."""
 Models = Literal["models", "scorers", "fusions", "losses", "regularizers", "samplers"]
 Kind = Literal["datasets", Models, "encoders"]
 
 
 def list_kinds(kind: Annotated[Kind | None, "what to show"] = None) -> Output:
-    r"""Shows what there is: datasets, with sizes and modalities, models, parts, encoders.
+    r"""Shows what there is: datasets, models, parts, encoders.
 
-    Those of other packages, which are registered, are among them. 'torch-imf describe' tells more
-    of each.
+    Sizes are as published. Those of other packages, which are registered, are among them.
 
     Examples:
       torch-imf list                everything
@@ -44,7 +39,6 @@ def list_kinds(kind: Annotated[Kind | None, "what to show"] = None) -> Output:
         table = [[row.get(column, "") for column in columns] for row in rows]
         left = [i for i, x in enumerate(columns) if x in ("name", "version", "about")]
         tables.append(f"{name}\n{format_table([columns, *table], left=left)}")
-        tables[-1] += NOTES if name == "datasets" else ""
         values[name] = rows
     return Output("\n\n".join(tables), values)
 

@@ -20,14 +20,12 @@ import click
 from click.shell_completion import get_completion_class
 
 import torch_imf
-from torch_imf.cli.answers import complete, evaluate, explain, predict
-from torch_imf.cli.figures import figures
+from torch_imf.cli.answers import complete, evaluate, explain, figures, predict
 from torch_imf.cli.flags import CONTEXT, Command, texts
 from torch_imf.cli.graph import audit, encode
 from torch_imf.cli.listing import describe, list_kinds
 from torch_imf.cli.output import Stopped, warnings_as_lines
-from torch_imf.cli.train import settings_flags, train
-from torch_imf.cli.tune import tune
+from torch_imf.cli.train import settings_flags, train, tune
 
 FUNCTIONS = (audit, encode, evaluate, predict, explain, complete, figures, tune, describe)
 COMMANDS = {
@@ -48,8 +46,15 @@ def show_completion(ctx: click.Context, param: click.Parameter, shell: str | Non
         ctx.exit()
 
 
-COMPLETION = click.Option(
-    ["--show-completion"],
+@click.group(
+    "torch-imf",
+    commands=COMMANDS,
+    no_args_is_help=False,
+    context_settings=CONTEXT,
+    **texts(__doc__),
+)
+@click.option(
+    "--show-completion",
     type=click.Choice(["bash", "zsh", "fish"]),
     expose_value=False,
     is_eager=True,
@@ -57,16 +62,8 @@ COMPLETION = click.Option(
     help="print what completes commands and flags in a shell, for its start-up file: "
     'eval "$(torch-imf --show-completion bash)"',
 )
-GROUP = click.version_option(torch_imf.__version__, message="%(version)s")(
-    click.Group(
-        "torch-imf",
-        commands=list(COMMANDS.values()),
-        params=[COMPLETION],
-        no_args_is_help=False,
-        context_settings=CONTEXT,
-        **texts(__doc__),
-    )
-)
+@click.version_option(torch_imf.__version__, message="%(version)s")
+def group() -> None: ...
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -83,7 +80,7 @@ def main(args: Sequence[str] | None = None) -> int:
     name = " ".join(["torch-imf", *(word for word in words if word in COMMANDS)][:2])
     try:
         with warnings_as_lines():
-            return GROUP.main(words, prog_name="torch-imf", standalone_mode=False) or 0
+            return group.main(words, prog_name="torch-imf", standalone_mode=False) or 0
     except click.ClickException as error:
         message = " ".join(error.format_message().split())
         if isinstance(error, click.NoSuchOption) and "." in error.option_name:

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from torch_geometric.data import Data
 
     from torch_imf.answers.predictor import Predictor
-    from torch_imf.answers.probability import Calibration
     from torch_imf.nn.models import MultimodalKGE
 
 #: What `train` writes in the folder of a run.
@@ -46,15 +45,7 @@ class Saved(Compute):
         r"""What is said of the training, which is up to who saves a model."""
         from torch_imf.hub import read_config
 
-        training = read_config(self.folder).get("training")
-        return training if isinstance(training, dict) else {}
-
-    def calibration(self) -> "Calibration | None":
-        r"""Returns the calibration that `train` has fitted, if any."""
-        from torch_imf.answers.probability import Calibration
-
-        values = self.training.get("calibration")
-        return Calibration(**values) if isinstance(values, dict) else None
+        return read_config(self.folder).get("training") or {}
 
     def load(self) -> "tuple[MultimodalKGE, Data]":
         r"""Returns the model and its graph, with the features that it keeps."""
@@ -62,8 +53,8 @@ class Saved(Compute):
 
         from torch_imf import from_pretrained, pretrained_graph
 
-        device = self.prepare()
-        model, data = from_pretrained(self.folder), pretrained_graph(self.folder)
+        device, folder = self.prepare(), self.folder
+        model, data = from_pretrained(folder), pretrained_graph(folder)
         features: Any = getattr(model, "features", {})
         for name, module in features.items():  # As the model has projected them.
             data[f"x_{name}"] = pad(module.x, (0, 0, 0, 1))[module.row]
@@ -71,20 +62,18 @@ class Saved(Compute):
         return model.to(device), data.to(str(device))
 
     def predictor(self) -> "Predictor":
-        r"""Returns what answers questions by the model."""
-        from torch_imf import Predictor
+        r"""Returns what answers questions by the model, with the calibration of `train`, if any."""
+        from torch_imf import Calibration, Predictor
 
-        return Predictor(*self.load(), calibration=self.calibration())
+        values = self.training.get("calibration")
+        return Predictor(*self.load(), calibration=Calibration(**values) if values else None)
 
     def history(self) -> list[dict[str, float]]:
         r"""Returns the history of the training, of which `train` keeps a file."""
         path = osp.join(self.run, HISTORY)
         if not osp.exists(path):
             raise ValueError(f"There is no '{path}', which 'torch-imf train' writes")
-        try:
-            return json.loads(Path(path).read_bytes())
-        except ValueError as error:
-            raise ValueError(f"'{path}' is damaged ({error})") from error
+        return json.loads(Path(path).read_bytes())
 
 
 def test_fact(data: "Data") -> tuple[int, int, int]:
