@@ -96,8 +96,7 @@ def test_complete(saved, loaded, read, capsys, tmp_path):
 
 def test_complete_out(saved, fails, tmp_path, monkeypatch):
     # Where they cannot be written is told before the work, and nothing is left behind:
-    name = "torch_imf.answers.predictor.Predictor.complete"
-    monkeypatch.setattr(name, lambda *args, **kwargs: exit(3))
+    monkeypatch.setattr("torch_imf.Predictor.complete", lambda *args, **kwargs: exit(3))
     (tmp_path / "file").write_text("mine")
     assert "it is a folder" in fails("complete", saved, "--out", tmp_path)
     assert "file" in fails("complete", saved, "--out", tmp_path / "file" / "facts.tsv")

@@ -6,7 +6,7 @@ import torch
 from torch_imf.cli import main
 from torch_imf.cli.graph import Features, Graph
 from torch_imf.datasets import Countries
-from torch_imf.encoders import FeatureFile, TfidfEncoder
+from torch_imf.encoders import FeatureFile
 
 
 def test_encode(tmp_path, read):
@@ -18,14 +18,6 @@ def test_encode(tmp_path, read):
         x, mask = FeatureFile(tmp_path / f"{name}.npz")(data.node_ids)
         assert torch.equal(mask, data[f"{name}_mask"])
         assert torch.equal(x, data[f"x_{name}"])
-
-
-def test_own_graph(tmp_path, read):
-    (tmp_path / "facts.tsv").write_text("a\tr\tb\nb\tr\tc\nc\tr\ta\na\ts\tc\nb\ts\ta\nc\ts\tb\n")
-    (tmp_path / "texts.tsv").write_text("a\tThe first of all.\nb\tThe second of all.\n")
-    graph = [tmp_path, "--shares", "0.5", "0.25", "0.25"]
-    out = read("encode", *graph, "--text-encoder", "tfidf", "--out", tmp_path / "out")
-    assert out["text"]["entities"] == 2 and out["text"]["encoder"] == repr(TfidfEncoder())
 
 
 def test_interrupted(tmp_path, capsys, monkeypatch):
@@ -50,9 +42,11 @@ def test_names(tmp_path, monkeypatch):
     (tmp_path / "own_encoders.py").write_text(
         "from torch_imf.encoders import TfidfEncoder\nclass Mine(TfidfEncoder): ..."
     )
-    found = {
-        **{"tfidf": "TfidfEncoder", "all-MiniLM-L6-v2": "TextEncoder", "own_encoders:Mine": "Mine"}
-    }
-    assert {x: type(Features().find("text", x)).__name__ for x in found} == found
-    found = {"pixel": "PixelEncoder", "mobilenetv2_050": "VisualEncoder"}
-    assert {x: type(Features().find("visual", x)).__name__ for x in found} == found
+    for modality, name, expected in [
+        ("text", "tfidf", "TfidfEncoder"),
+        ("text", "all-MiniLM-L6-v2", "TextEncoder"),
+        ("text", "own_encoders:Mine", "Mine"),
+        ("visual", "pixel", "PixelEncoder"),
+        ("visual", "mobilenetv2_050", "VisualEncoder"),
+    ]:
+        assert type(Features().find(modality, name)).__name__ == expected

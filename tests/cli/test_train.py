@@ -107,23 +107,14 @@ def test_tensorboard(fast, tmp_path):
     assert main([*args, "--epochs", "1"]) == main([*args, "--epochs", "2"]) == 0  # In two parts.
     events = EventAccumulator(str(logs)).Reload()
     assert {"train/loss", "val/hits_at_10", "test/mrr"} <= set(events.Tags()["scalars"])
-    history = json.loads((folder / "history.json").read_text())
-    points = [(x.step, x.value) for x in events.Scalars("val/mrr")]
-    assert points == [(x["epoch"], pytest.approx(x["mrr"])) for x in history]
-
-
-SCRIPT = """
-import sys
-from torch_imf.cli import main
-sys.exit(main(sys.argv[1:]))
-"""
+    assert [x.step for x in events.Scalars("val/mrr")] == [1, 2]
 
 
 def test_interrupted(fast, tmp_path, read):
     args = ["train", *fast, "--patience", "none", "--eval-every", "1", "--threads", "1"]
     longer, out = [*args, "--epochs", "400"], tmp_path / "run"
     process = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, *longer, "--out", out],
+        [sys.executable, "-m", "torch_imf", *longer, "--out", out],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
