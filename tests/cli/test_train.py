@@ -121,7 +121,7 @@ def test_interrupted(fast, tmp_path, read):
         # Jobs in the background of a script ignore it, as do their children:
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    for _ in range(600):
+    for _ in range(3000):
         if (out / "checkpoint.pt").exists() or process.poll() is not None:
             break
         time.sleep(0.1)
