@@ -29,16 +29,13 @@ def write_graph(folder: Path) -> None:
 
     countries = Countries(text=None, visual=None, numeric=None)
     data, names = countries[0], countries[0].node_ids
-    (head, tail), rel = data.edge_index.tolist(), data.edge_type.tolist()
-    facts = [(names[h], data.rel_ids[r], names[t]) for h, r, t in zip(head, rel, tail, strict=True)]
-    about = zip(data.node_names, countries.texts(), strict=True)
-    texts = [(name, text.removeprefix(f"{name}. ")) for name, text in about]
-    texts = [(node, *pair) for node, pair in zip(names, texts, strict=True)]
+    edges = zip(*data.edge_index.tolist(), data.edge_type.tolist(), strict=True)
+    facts = [(names[h], data.rel_ids[r], names[t]) for h, t, r in edges]
+    about = zip(names, data.node_names, countries.texts(), strict=True)
+    texts = [(node, name, text.removeprefix(f"{name}. ")) for node, name, text in about]
     index, attributes, values = countries.literals()
-    numbers = [
-        (names[i], name, str(x))
-        for i, name, x in zip(index, attributes, values.tolist(), strict=True)
-    ]
+    rows = zip(index, attributes, values.tolist(), strict=True)
+    numbers = [(names[i], name, str(x)) for i, name, x in rows]
     tables = {"facts": facts, "texts": [("entity", "name", "text"), *texts], "numbers": numbers}
     (folder / "images").mkdir(parents=True)
     for name, rows in tables.items():
@@ -68,23 +65,18 @@ def test_session(tmp_path, monkeypatch, capsys):
 
     # Encoded features, each in a file:
     out = json.loads(torch_imf("encode", graph, "--out", "features", "--json"))
-    assert {name: about["entities"] for name, about in out.items()} == {
-        **{"numeric": 399, "text": 725, "visual": 197}
-    }
+    entities = {name: about["entities"] for name, about in out.items()}
+    assert entities == {"numeric": 399, "text": 725, "visual": 197}
 
     # A trained model, of these features:
     ready = [f"--{name}-encoder={about['file']}" for name, about in out.items()]
     size = ["--hidden-channels", 32, "--epochs", 9, "--threads", 1]
-    args = ["train", graph, *ready, *size, "--out", "runs/first", "--log-dir", "logs/first"]
-    trained = json.loads(torch_imf(*args, "--json"))
+    trained = json.loads(torch_imf("train", graph, *ready, *size, "--out", "runs/first", "--json"))
     assert trained["test"]["mrr"] > 0.25  # By far: chance is .01.
-    assert list(Path("logs/first").iterdir())
     shutil.rmtree(graph)
     shutil.rmtree("features")  # Neither is needed any more.
-
-    metrics = json.loads(torch_imf("evaluate", "runs/first", "--by", "category", "--json"))
+    metrics = json.loads(torch_imf("evaluate", "runs/first", "--json"))
     assert metrics["mrr"] == pytest.approx(trained["test"]["mrr"], abs=1e-6)
-    assert set(metrics["category"]) == {"1-1", "N-1", "N-N"}
 
     # Answers, one by one and from a file, and missing facts:
     args = ["predict", "runs/first", "--head", "France", "--relation", "borders", "-k", 3]
@@ -93,8 +85,7 @@ def test_session(tmp_path, monkeypatch, capsys):
     assert any(answer["known"] for answer in answers)
     Path("queries.tsv").write_text("France\tborders\t?\n?\tcapital\tParis\n")
     torch_imf("predict", "runs/first", "--queries", "queries.tsv", "--answers", "answers.tsv")
-    rows = [line.split("\t") for line in Path("answers.tsv").read_text().splitlines()]
-    assert len(rows) == 21 and [row[3] for row in rows[1:4]] == [x["name"] for x in answers]
+    assert len(Path("answers.tsv").read_text().splitlines()) == 21
     missing = torch_imf("complete", "runs/first", "-k", 3, "--relation", "borders")
     assert missing.count("borders") == 3
 

@@ -1,6 +1,3 @@
-import json
-import shutil
-
 import pytest
 import torch
 
@@ -22,7 +19,8 @@ from torch_imf.datasets import Countries
 @pytest.fixture(scope="module")
 def loaded(saved):
     folder = saved / "model"
-    return from_pretrained(folder), pretrained_graph(folder), Saved(str(saved)).calibration()
+    calibration = Saved(str(saved)).predictor().calibration
+    return from_pretrained(folder), pretrained_graph(folder), calibration
 
 
 def test_evaluate(saved, loaded, read, capsys):
@@ -33,8 +31,8 @@ def test_evaluate(saved, loaded, read, capsys):
     view = evaluate(model, data, view="numeric")
     assert read("evaluate", saved, "--view", "numeric")["mrr"] == view["mrr"] != expected["mrr"]
     found = read("evaluate", saved, "--by", "numeric")["numeric"]
-    expected = evaluate(model, Countries(text=None, visual=None)[0], by=["numeric"])["numeric"]
-    assert found == plain(expected) and set(found) == {"yes", "no"}
+    by_hand = evaluate(model, Countries(text=None, visual=None)[0], by=["numeric"])["numeric"]
+    assert found == plain(by_hand) and set(found) == {"yes", "no"}
     assert main(["evaluate", str(saved), "--by", "category"]) == 0
     title, header, *rows = capsys.readouterr().out.splitlines()
     assert title == "IMF on 209 test facts, filtered ranks of both sides"
@@ -43,8 +41,8 @@ def test_evaluate(saved, loaded, read, capsys):
 
 
 def test_predict(saved, loaded, read, capsys):
-    model, data, temperature = loaded
-    answers = predict(model, data, head="France", relation="borders", k=3, temperature=temperature)
+    model, data, calibration = loaded
+    answers = predict(model, data, head="France", relation="borders", k=3, calibration=calibration)
     args = ["predict", str(saved), "--head", "France", "--relation", "borders", "-k", "3"]
     assert main(args) == 0
     assert capsys.readouterr().out == f"{answers}\n"
@@ -58,37 +56,37 @@ def test_predict(saved, loaded, read, capsys):
 
 
 def test_predict_file(saved, loaded, read, tmp_path):
-    model, data, temperature = loaded
+    model, data, calibration = loaded
     queries, answers = tmp_path / "queries.tsv", tmp_path / "answers.tsv"
     queries.write_text("France\tborders\t?\n?\tborders\tcountry:fr\n")
     out = read("predict", saved, "--queries", queries, "--answers", answers, "-k", "4")
     assert out == {"queries": str(queries), "answers": str(answers), "count": 8}
     expected = tmp_path / "expected.tsv"
-    predict_file(model, data, queries, expected, k=4, temperature=temperature)
+    predict_file(model, data, queries, expected, k=4, calibration=calibration)
     assert answers.read_text() == expected.read_text()
 
 
 def test_explain(saved, loaded, read, capsys):
-    model, data, temperature = loaded
+    model, data, calibration = loaded
     fact = ["Argentina", "borders", "Paraguay"]
-    found = explain(model, data, *fact, k=2, temperature=temperature)
+    found = explain(model, data, *fact, k=2, calibration=calibration)
     assert main(["explain", str(saved), *fact, "-k", "2"]) == 0
     assert capsys.readouterr().out == f"{found}\n"
     out = read("explain", saved, *fact, "-k", "2", "--view", "struct")
-    assert out == plain(explain(model, data, *fact, k=2, view="struct", temperature=temperature))
+    assert out == plain(explain(model, data, *fact, k=2, view="struct", calibration=calibration))
     assert out["without"]["numeric"] == plain(found.without["numeric"])
 
 
 def test_complete(saved, loaded, read, capsys, tmp_path):
-    model, data, temperature = loaded
-    settings = {"k": 5, "relation": ["borders", "capital"], "temperature": temperature}
-    facts = complete(model, data, **settings, seen=True)
+    model, data, calibration = loaded
+    settings = {"k": 5, "relation": ["borders", "capital"], "calibration": calibration}
+    facts = complete(model, data, **settings)
     args = ["complete", str(saved), "-k", "5", "--relation", "borders", "capital"]
     assert main(args) == 0
     assert capsys.readouterr().out == f"{facts}\n"
     assert read(*args) == plain(list(facts))
     everyone = read(*args, "--everyone")
-    assert everyone == plain(list(complete(model, data, **settings)))
+    assert everyone == plain(list(complete(model, data, **settings, everyone=True)))
     path = tmp_path / "facts.tsv"
     assert read(*args, "--out", path) == {"facts": str(path), "count": 5}
     header, *rows = (line.split("\t") for line in path.read_text().splitlines())
@@ -98,25 +96,11 @@ def test_complete(saved, loaded, read, capsys, tmp_path):
 
 def test_complete_out(saved, fails, tmp_path, monkeypatch):
     # Where they cannot be written is told before the work, and nothing is left behind:
-    name = "torch_imf.answers.predictor.Predictor.complete"
-    monkeypatch.setattr(name, lambda *args, **kwargs: exit(3))
+    monkeypatch.setattr("torch_imf.Predictor.complete", lambda *args, **kwargs: exit(3))
     (tmp_path / "file").write_text("mine")
     assert "it is a folder" in fails("complete", saved, "--out", tmp_path)
     assert "file" in fails("complete", saved, "--out", tmp_path / "file" / "facts.tsv")
     assert [x.read_text() for x in tmp_path.iterdir()] == ["mine"]
-
-
-@pytest.mark.parametrize("training", ["words", [1], {"calibration": {"a": 1}}, {"lr": 0.1}, None])
-def test_training_of_others(saved, tmp_path, training):
-    # What is said of a training is free, but for the calibration:
-    shutil.copytree(saved / "model", tmp_path / "model")
-    path = tmp_path / "model" / "config.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "training": training}))
-    if isinstance(training, dict) and "calibration" in training:
-        with pytest.raises(ValueError, match="'calibration' of the training in '.*' is none"):
-            Saved(str(tmp_path)).calibration()
-    else:
-        assert Saved(str(tmp_path)).calibration() is None
 
 
 def test_bad_input(saved, fails, tmp_path):

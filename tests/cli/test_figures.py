@@ -1,75 +1,59 @@
+from typing import get_args
+from unittest.mock import Mock
+
 import pytest
 import torch
 
-from torch_imf import from_pretrained, pretrained_graph, save_pretrained
+from torch_imf import from_pretrained, pretrained_graph, save_pretrained, visualize
 from torch_imf.cli import main
-from torch_imf.cli.figures import NAMES, history_metrics
+from torch_imf.cli.answers import Name
+from torch_imf.cli.saved import Saved
 
 pytest.importorskip("matplotlib")
 
+FACT = ["--head", "Argentina", "--relation", "borders", "--tail", "Paraguay"]
+
 
 def test_figures(saved, read, tmp_path):
-    fact = ["--head", "Argentina", "--relation", "borders", "--tail", "Paraguay"]
-    out = read("figures", saved, "--out", tmp_path, *fact)
-    assert list(out["figures"]) == list(NAMES) and out["left_out"] == {}
-    for name in NAMES:
+    out = read("figures", saved, "--out", tmp_path, *FACT)
+    assert list(out["figures"]) == list(get_args(Name)) and out["left_out"] == {}
+    for name in get_args(Name):
         content = (tmp_path / f"{name}.png").read_bytes()
         assert content.startswith(b"\x89PNG") and len(content) > 5000
-
-
-def test_some(saved, read, tmp_path):
     args = ["--only", "weights", "history", "--relations", "borders", "--format", "svg"]
-    out = read("figures", saved, "--out", tmp_path, *args)
+    out = read("figures", saved, "--out", tmp_path / "some", *args)
     assert list(out["figures"]) == ["weights", "history"]
-    assert {path.name for path in tmp_path.iterdir()} == {"weights.svg", "history.svg"}
+    assert {x.name for x in (tmp_path / "some").iterdir()} == {"weights.svg", "history.svg"}
 
 
-@pytest.mark.parametrize(
-    "metric, drawn",
-    [
-        (None, ["mrr", "hits@10"]),
-        ("mrr", ["mrr", "hits@10"]),
-        ("hits@1", ["hits@1", "mrr", "hits@10"]),
-        ("mr", ["mr"]),
-    ],
-)
-def test_history_metrics(metric, drawn):
+@pytest.mark.parametrize("metric, drawn", [("mr", 1), ("mrr", 2), ("hits@1", 3)])
+def test_history(saved, read, tmp_path, monkeypatch, metric, drawn):
     # The epoch that is marked is the one that the model was left with:
-    settings = {} if metric is None else {"metric": metric}
-    assert history_metrics({"settings": settings}) == drawn
+    monkeypatch.setattr(Saved, "training", {"settings": {"metric": metric}})
+    plot = Mock(wraps=visualize.plot_history)
+    monkeypatch.setattr(visualize, "plot_history", plot)
+    read("figures", saved, "--out", tmp_path, "--only", "history")
+    metrics = plot.call_args.kwargs["metrics"]
+    assert metrics[0] == metric and len(metrics) == drawn
 
 
-def test_left_out(saved, tmp_path, capsys):
-    # The model alone has no history:
-    assert main(["figures", str(saved / "model"), "--out", str(tmp_path)]) == 0
-    out, err = capsys.readouterr()
-    assert len(out.splitlines()) == 5 and not (tmp_path / "history.png").exists()
-    assert "No figure 'history': There is no" in err
-
-
-def test_no_test_facts(saved, read, fails, tmp_path):
-    # Of a graph without test facts, there is all that needs none:
-    folder = saved / "model"
-    data = pretrained_graph(folder)
+def test_left_out(saved, read, fails, tmp_path, capsys):
+    # The model alone has no history, and a graph may have no test facts:
+    data = pretrained_graph(saved / "model")
     data.test_mask = torch.zeros_like(data.test_mask)
-    save_pretrained(from_pretrained(folder), tmp_path / "model", data)
-    args = ["figures", tmp_path / "model", "--out", tmp_path / "figures", "--only"]
+    save_pretrained(from_pretrained(saved / "model"), tmp_path / "model", data)
+    args = ["figures", tmp_path / "model", "--out", tmp_path / "out", "--only"]
     assert "there is no test fact, give '--head'" in fails(*args, "decision", "weights")
-    fact = ["--head", "Argentina", "--relation", "borders", "--tail", "Paraguay"]
-    assert list(read(*args, "decision", *fact)["figures"]) == ["decision"]
+    assert list(read(*args, "decision", *FACT)["figures"]) == ["decision"]
+    assert main(["figures", str(tmp_path / "model"), "--out", str(tmp_path / "all")]) == 0
+    assert "No figure 'history': There is no" in capsys.readouterr().err
+    names = {path.stem for path in (tmp_path / "all").iterdir()}
+    assert names == {"weights", "contextual"}
 
 
 def test_bad_input(saved, fails, tmp_path):
     args = ["figures", saved, "--out", tmp_path / "figures"]
-    assert "needs '--head', '--relation' and '--tail'" in fails(*args, "--head", "France")
-    fact = ["--relation", "borders", "--tail", "Spain"]
-    assert "no entity 'Frnce'" in fails(*args, "--head", "Frnce", *fact)
+    assert "needs '--head', '--relation' and '--tail'" in fails(*args, *FACT[:2])
+    assert "no entity 'Frnce'" in fails(*args, "--head", "Frnce", *FACT[2:])
     assert "no relation 'x'" in fails(*args, "--only", "weights", "--relations", "x")
-    (saved / "history.json").rename(saved / "kept.json")
-    try:
-        for text in ("[{", "null", "[1]", "[" * 100_000):
-            (saved / "history.json").write_text(text)
-            assert "history.json' is damaged" in fails(*args, "--only", "history")
-    finally:
-        (saved / "kept.json").replace(saved / "history.json")
     assert not (tmp_path / "figures").exists()

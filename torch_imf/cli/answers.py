@@ -2,12 +2,16 @@ r"""The commands that ask a saved model."""
 
 import dataclasses
 import os.path as osp
-from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
-from torch_imf.cli.output import Output, metrics_table
-from torch_imf.cli.saved import Saved
+from torch_imf.cli.output import Output, metrics_table, say
+from torch_imf.cli.saved import Saved, test_fact
 
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
+
+Name = Literal["decision", "explanation", "weights", "categories", "contextual", "history"]
 View = Annotated[str | None, "the view to ask alone, as in 'text' (default: all of them)"]
 
 
@@ -28,10 +32,9 @@ def evaluate(
     r"""Ranks the held-out facts of a trained model.
 
     The true head and the true tail of every fact are ranked among all entities, ignoring other
-    answers that are known to be true (the filtered setting); ties rank in the middle.
+    answers that are known to be true (the filtered setting).
 
     Examples:
-      torch-imf evaluate runs/first
       torch-imf evaluate runs/first --by category relation --json
       torch-imf evaluate runs/first --view text        by the scores of one view alone
     """
@@ -59,13 +62,11 @@ def predict(
     k: Annotated[int, "how many answers"] = 10,
     known: Annotated[Literal["mark", "remove"], "answers that the graph holds:"] = "mark",
 ) -> Output:
-    r"""Answers questions: the most likely tails, or heads.
+    r"""Answers questions, 'head relation ?' or '? relation tail'.
 
-    A question is 'head relation ?' or '? relation tail', by names or identifiers. Answers come with
-    scores and probabilities, and the part that each view has in the score.
+    Answers come with scores and probabilities, and the part that each view has in the score.
 
     Examples:
-      torch-imf predict runs/first --head France --relation borders
       torch-imf predict runs/first --tail Europe --relation continent -k 20 --known remove
       torch-imf predict runs/first --queries queries.tsv --answers answers.tsv
     """
@@ -98,7 +99,6 @@ def explain(
     training facts, and the paths from head to tail.
 
     Examples:
-      torch-imf explain runs/first Argentina borders Paraguay
       torch-imf explain runs/first France borders Spain -k 10 --json
     """
     found = saved.predictor().explain(head, relation, tail, k=k, view=view)
@@ -115,10 +115,7 @@ def complete(
 ) -> Output:
     r"""Lists the most likely facts that a graph misses.
 
-    Of all relations or some, most likely first.
-
     Examples:
-      torch-imf complete runs/first -k 20
       torch-imf complete runs/first --relation borders neighbour --everyone
       torch-imf complete runs/first -k 100000 --out facts.tsv
     """
@@ -138,3 +135,89 @@ def complete(
         for row in (names, *([str(getattr(fact, name)) for name in names] for fact in facts)):
             file.write(tsv_line(row))
     return Output(f"{len(facts):,} facts in '{out}'", {"facts": out, "count": len(facts)})
+
+
+def figures(
+    saved: Saved,
+    *,
+    only: Annotated[Sequence[Name] | None, "which to draw (default: all):"] = None,
+    head: Annotated[str | None, "of the fact to explain (default: that of a test fact)"] = None,
+    relation: Annotated[str | None, "of the fact to explain"] = None,
+    tail: Annotated[str | None, "of the fact to explain"] = None,
+    relations: Annotated[
+        list[str] | None,
+        "relations to weigh modalities and to transform heads of (default: the most frequent, and "
+        "those with tails that most heads share)",
+    ] = None,
+    k: Annotated[int, "answers to the query"] = 10,
+    out: Annotated[str, "the folder"] = "figures",
+    format: Annotated[Literal["png", "pdf", "svg"], "the format:"] = "png",
+) -> Output:
+    r"""Draws what a trained model answers, why, and how it got there.
+
+    That is the part of each view in the answers to a query (decision), the ranks of a fact by view
+    and without each modality (explanation), what modalities weigh under each relation (weights),
+    test ranks by relation category (categories), entities before and after the contextual
+    transformation (contextual), and training (history).
+
+    Examples:
+      torch-imf figures runs/first --head Argentina --relation borders --tail Paraguay
+      torch-imf figures runs/first --only weights --relations borders continent --format pdf
+    """
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError as error:
+        raise ImportError(
+            "Figures require 'matplotlib', run 'pip install \"torch_imf[plot]\"'"
+        ) from error
+    plt.switch_backend("agg")
+
+    from torch_imf import visualize
+    from torch_imf.io.atomic import replacing
+
+    given: Any = (head, relation, tail)
+    if any(given) and not all(given):
+        raise ValueError("a fact needs '--head', '--relation' and '--tail'")
+    predictor = saved.predictor()
+    metric = saved.training.get("settings", {}).get("metric", "mrr")  # That its epoch is best by.
+    # Ranks have a scale of their own:
+    metrics = ["mr"] if metric == "mr" else list(dict.fromkeys([metric, "mrr", "hits@10"]))
+    model, data = predictor.model, predictor.data
+    fact: Callable[[], Any] = lambda: given if all(given) else test_fact(data)  # noqa: E731
+    asking: Any = {"k": k, "calibration": predictor.calibration}
+    draw: dict[str, Callable[[], Any]] = {
+        "decision": lambda: visualize.plot_decision(model, data, *fact()[:2], **asking),
+        "explanation": lambda: visualize.plot_explanation(predictor.explain(*fact())),
+        "weights": lambda: visualize.plot_relation_weights(model, data, relations),
+        "categories": lambda: visualize.plot_categories(model, data),
+        "contextual": lambda: visualize.plot_contextual(model, data, relations or shared(data)),
+        "history": lambda: visualize.plot_history(saved.history(), metrics=metrics),
+    }
+    asked = {*(only or ()), *(("decision", "explanation") if all(given) else ())}
+    asked |= {"weights", "contextual"} if relations else set()
+    paths, left_out = {}, {}
+    for name in only or get_args(Name):
+        try:
+            figure = draw[name]()
+        except ValueError as error:
+            if name in asked:
+                raise
+            left_out[name] = str(error)  # Not every model has all of them.
+            say(f"No figure '{name}': {error}")
+            continue
+        paths[name] = osp.join(out, f"{name}.{format}")
+        with replacing(paths[name]) as file:
+            figure.savefig(file, format=format)
+        plt.close(figure)
+    return Output("\n".join(paths.values()), {"figures": paths, "left_out": left_out})
+
+
+def shared(data: "Data") -> list[int]:
+    r"""Returns the two relations of which most heads share a tail."""
+    import torch
+
+    num_relations = int(data.num_relations)
+    pairs = torch.stack([data.edge_type, data.edge_index[1]]).unique(dim=1)[0]
+    counts = torch.bincount(data.edge_type, minlength=num_relations)
+    share = counts / torch.bincount(pairs, minlength=num_relations).clamp(min=1)
+    return share.topk(min(2, share.numel())).indices.tolist()

@@ -2,24 +2,27 @@ r"""Flags of the command line, read off signatures, and parsed by Click.
 
 What may go by its position is an argument of the command line, what is keyword-only a flag, and a
 dataclass stands for its fields. Typer and jsonargparse do not carry what there is to set of a
-model: Typer 0.29 refuses the types (`lr: float | Sequence[float]`, "doesn't support Union types")
-and lists of words (`--by category relation`); jsonargparse 4.53 refuses `--scorer contextual
---scorer.dropout 0.2` ("Expected a dot import path string"), and asks for sizes of a scorer that its
-model gives to it.
+model: Typer 0.29 refuses the types (`lr: float | dict[str, float]`) and lists of words (`--by
+category relation`); jsonargparse 4.53 refuses `--scorer contextual --scorer.dropout 0.2`, and asks
+for sizes of a scorer that its model gives to it.
 """
 
 import contextlib
+import dataclasses
 import inspect
+import io
 import re
 import shlex
+import sys
 from collections.abc import Callable, Mapping, Sequence
-from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from types import NoneType
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import click
 from click.core import ParameterSource
 
-from torch_imf.cli.output import Output, show, silence
+from torch_imf.cli.output import Output, show
+from torch_imf.registry import union_types
 
 CONTEXT: dict[str, Any] = {
     "help_option_names": ["-h", "--help"],
@@ -29,15 +32,8 @@ CONTEXT: dict[str, Any] = {
 
 
 class Command(click.Command):
-    r"""A command that calls a function with what was typed. The rest is left to
-    its defaults. Examples of its docstring are shown as they are.
-
-    Args:
-        name (str): Its name.
-        function (callable): The function.
-        extra (callable, optional): Makes further flags, which depend on the
-            words that were typed. Their values are the argument
-            :obj:`settings` of the function. (default: :obj:`None`)
+    r"""A command that calls a function with what was typed, and leaves the rest to its defaults.
+    Flags of `extra`, which depend on the words that were typed, are its argument `settings`.
     """
 
     def __init__(
@@ -70,26 +66,25 @@ class Command(click.Command):
         return super().parse_args(ctx, repeat_flags(args, self.get_params(ctx)))
 
     def invoke(self, ctx: click.Context) -> int:
-        values: dict[str, Any] = {}
-        settings: dict[str, Any] = {}
-        for param in self.get_params(ctx):
-            name = param.name or ""
-            if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-                key = getattr(param, "key", name)
-                (settings if param in ctx.meta["flags"] else values)[key] = ctx.params[name]
+        sources = {name: ctx.get_parameter_source(name) for name in ctx.params}
+        typed = [name for name, source in sources.items() if source is ParameterSource.COMMANDLINE]
+        given = {name.replace("__", "."): ctx.params[name] for name in typed}
+
+        def some(names: Sequence[str]) -> dict[str, Any]:
+            return {name: given[name] for name in names if name in given}
+
         arguments: dict[str, Any] = {}
         for name, parameter in inspect.signature(self.function).parameters.items():
             kind: Any = parameter.annotation
-            if hasattr(kind, "__dataclass_fields__"):
-                fields = inspect.signature(kind).parameters.keys() & values.keys()
-                arguments[name] = kind(**{key: values[key] for key in fields})
+            if dataclasses.is_dataclass(parameter.annotation):
+                arguments[name] = kind(**some([field.name for field in dataclasses.fields(kind)]))
             elif name == "settings":
-                arguments[name] = settings
-            elif name in values:
-                arguments[name] = values[name]
-        with silence() if "quiet" in values else contextlib.nullcontext():
+                arguments[name] = some([flag.key for flag in ctx.meta["flags"]])
+            else:
+                arguments |= some([name])
+        with contextlib.redirect_stderr(io.StringIO() if "quiet" in given else sys.stderr):
             output = self.function(**arguments)
-        show(output, as_json="json" in values)
+        show(output, as_json="json" in given)
         return output.status
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -108,24 +103,17 @@ class Word(click.Argument):
     group = "arguments"
 
     def __init__(self, key: str, parameter: inspect.Parameter) -> None:
-        text, self.annotation = help_and_type(parameter.annotation)
+        self.text, self.annotation = help_and_type(parameter.annotation)
         required = parameter.default is parameter.empty
         super().__init__([key], required=required, type=click.UNPROCESSED, callback=read)
-        self.record = (key.upper(), text)
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str]:
-        return self.record
+        return self.opts[0].upper(), self.text
 
 
 class Flag(click.Option):
-    r"""A flag that is read as one of the types of a parameter.
-
-    Args:
-        key (str): The name, which may have dots.
-        parameter (inspect.Parameter): Its type and default.
-        group (str): The title under which help shows it.
-        choices (tuple[str], optional): Names to choose of, others not excluded.
-            (default: :obj:`()`)
+    r"""A flag that is read as one of the types of a parameter. Its key may have dots; help shows it
+    under the title `group`; `choices` are names to choose of, others not excluded.
     """
 
     def __init__(
@@ -137,17 +125,18 @@ class Flag(click.Option):
         kinds = [*types, *(y for x in types for y in items(x))]
         words = choices or [y for x in kinds if get_origin(x) is Literal for y in get_args(x)]
         text += f" one of {', '.join(words)}" if words else ""
-        if parameter.default not in (None, ()) and parameter.default is not False:
-            required = parameter.default is parameter.empty
-            text += " (required)" if required else f" (default: {parameter.default})"
+        if parameter.default is parameter.empty:
+            text += " (required)"
+        elif parameter.default not in (None, ()) and parameter.default is not False:
+            text += f" (default: {parameter.default})"
         flag = f"-{key}" if len(key) == 1 else f"--{key.replace('_', '-')}"
         reader: dict[str, Any] = {"type": bool}
         if types != [bool]:
             reader = {"type": click.UNPROCESSED, "callback": read}
             reader["metavar"] = "NAME" if words else type_name(self.annotation)
         super().__init__(
-            # An option needs a name of its own, which is an identifier:
-            [f"flag_{key.replace('.', '__')}", flag + f"/--no-{flag[2:]}" * (types == [bool])],
+            # An option needs a name that is an identifier:
+            [key.replace(".", "__"), flag + f"/--no-{flag[2:]}" * (types == [bool])],
             default=None,
             multiple=any(map(items, types)),
             help=text.strip(),
@@ -164,7 +153,7 @@ def signature_params(function: Callable[..., Any], group: str = "options") -> li
     out: list[click.Parameter] = []
     for name, parameter in inspect.signature(function).parameters.items():
         kind: Any = parameter.annotation
-        if hasattr(kind, "__dataclass_fields__"):
+        if dataclasses.is_dataclass(parameter.annotation):
             out += signature_params(kind, str(kind.__doc__).rstrip("."))
         elif parameter.kind is parameter.KEYWORD_ONLY:
             out.append(Flag(name, parameter, group))
@@ -187,12 +176,6 @@ def help_and_type(annotation: Any) -> tuple[str, Any]:
     return annotation.__metadata__[0], annotation.__origin__
 
 
-def union_types(annotation: Any) -> tuple[Any, ...]:
-    r"""Returns the types that an annotation joins."""
-    is_union = get_origin(annotation) in (Union, UnionType)
-    return get_args(annotation) if is_union else (annotation,)
-
-
 def type_name(annotation: Any) -> str:
     r"""Returns a type as one writes it."""
     return re.sub(r"\b(\w+\.)+(?=\w)", "", inspect.formatannotation(annotation))
@@ -202,9 +185,7 @@ def type_name(annotation: Any) -> str:
 
 
 def repeat_flags(words: Sequence[str], params: Sequence[click.Parameter]) -> list[str]:
-    r"""Writes flags of several words, as in :obj:`--by category relation`, as
-    Click reads them, :obj:`--by category --by relation`.
-    """
+    r"""Writes `--by category relation` as Click reads it, `--by category --by relation`."""
     many = {name for x in params if isinstance(x, Flag) and x.multiple for name in x.opts}
     out: list[str] = []
     flag = None  # The one whose words are being read.
@@ -220,12 +201,17 @@ def repeat_flags(words: Sequence[str], params: Sequence[click.Parameter]) -> lis
     return out
 
 
-def flag_words(name: str, *values: str) -> list[str]:
-    r"""Returns the words of a command line that give a flag some values."""
+def flag_words(name: str, value: Any) -> list[str]:
+    r"""Returns the words of a command line that give a flag a value."""
     flag = f"--{name.replace('_', '-')}"
-    if len(values) == 1 and values[0].startswith("-"):
-        return [f"{flag}={values[0]}"]  # Which might be read as a flag.
-    return [flag, *values]
+    if isinstance(value, bool):
+        return [flag if value else f"--no-{flag[2:]}"]
+    if isinstance(value, Mapping):
+        value = [f"{key}={x}" for key, x in value.items()]
+    words = [str(x) for x in (value if isinstance(value, list | tuple) else [value])]
+    if len(words) == 1 and words[0].startswith("-"):
+        return [f"{flag}={words[0]}"]  # Which might be read as a flag.
+    return [flag, *words]
 
 
 def read(ctx: click.Context, param: Any, value: Any) -> Any:
@@ -239,9 +225,8 @@ def read(ctx: click.Context, param: Any, value: Any) -> Any:
 
 
 def read_value(words: Sequence[str], annotation: Any) -> Any:
-    r"""Reads words as one of the types that an annotation joins, the first
-    that fits: numbers before names, which any word may be, and one value
-    before many.
+    r"""Reads words as the first type of a union that fits: numbers before names, which any word may
+    be, and one value before many.
 
     Raises:
         ValueError: If none does.
@@ -266,18 +251,14 @@ def read_value(words: Sequence[str], annotation: Any) -> Any:
 
 
 def read_word(word: str, kind: Any) -> Any:
-    r"""Reads one word as a type.
-
-    Raises:
-        ValueError: If it is none of it.
-    """
-    known = {x: x for x in get_args(kind)} if get_origin(kind) is Literal else {}
-    if kind is bool:
-        known, word = {"true": True, "yes": True, "false": False, "no": False}, word.lower()
+    r"""Reads one word as a type, or raises a :class:`ValueError`."""
     if get_origin(kind) is tuple:  # Such as a pair of names, `text,visual`.
         return tuple(read_word(x, y) for x, y in zip(word.split(","), get_args(kind), strict=True))
-    if kind in (int, float) or (kind is str and word):
+    if kind in (int, float, str):
         return kind(word)
+    known = {x: x for x in get_args(kind)}  # Of a literal.
+    if kind is bool:
+        known, word = {"true": True, "false": False}, word.lower()
     if word not in known:
         raise ValueError(f"'{word}' is no {type_name(kind)}")
     return known[word]

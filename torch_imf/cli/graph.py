@@ -2,6 +2,7 @@ r"""The graph that a command reads, and the commands that need no model."""
 
 import dataclasses
 import os.path as osp
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -22,12 +23,14 @@ class Features:
 
     _: dataclasses.KW_ONLY
     text_encoder: Annotated[
-        str, "'tfidf', a sentence transformer (all-MiniLM-L6-v2), a file of features, or 'none'"
+        str,
+        "'tfidf', a sentence transformer (all-MiniLM-L6-v2), a class (my_package:Encoder), a file "
+        "of features, or 'none'; images and numbers likewise",
     ] = "auto"
-    visual_encoder: Annotated[
-        str, "a network of timm (vgg16), 'pixel' (flags and icons), a file of features, or 'none'"
-    ] = "auto"
-    numeric_encoder: Annotated[str, "a file of features, or 'none'"] = "auto"
+    visual_encoder: Annotated[str, "'pixel' (flags and icons), or a network of timm (vgg16)"] = (
+        "auto"
+    )
+    numeric_encoder: Annotated[str, "'numeric'"] = "auto"
     visual_weights: Annotated[str | None, "weights of the network, if not to be fetched"] = None
 
     def encoders(self) -> "dict[str, Encoder | str | None]":
@@ -39,22 +42,19 @@ class Features:
 
     def find(self, modality: str, name: str) -> "Encoder | str | None":
         r"""Returns an encoder by its name, or by that of its model."""
-        from torch_imf import encoders
+        from torch_imf.encoders import TextEncoder, VisualEncoder
 
         if name.lower() == "none":
             return None
         if name == "auto" or osp.exists(name):
             return name
-        short: dict[str, Any] = {"text": {"tfidf": encoders.TfidfEncoder}}
-        short["visual"] = {"pixel": encoders.PixelEncoder}
-        short["numeric"] = {"numeric": encoders.NumericEncoder}
-        if name.lower() in short[modality]:
-            return short[modality][name.lower()]()
+        short = {"text": "tfidf", "visual": "pixel", "numeric": "numeric"}
+        if name.lower() == short[modality] or re.fullmatch(r"[\w.]+:\w+", name):
+            return registry.resolve("encoder", name)
         if modality == "numeric":
             raise ValueError(f"'--numeric-encoder' needs to be a file of features (got '{name}')")
-        if modality == "text":
-            return encoders.TextEncoder(name)
-        return encoders.VisualEncoder(name, weights=self.visual_weights)
+        is_text = modality == "text"
+        return TextEncoder(name) if is_text else VisualEncoder(name, weights=self.visual_weights)
 
 
 @dataclasses.dataclass
@@ -82,11 +82,8 @@ class Graph:
     strict: Annotated[bool, "whether texts and numbers of no entity are an error"] = True
 
     def read(self, features: Features | None = None) -> "KGDataset":
-        r"""Returns the dataset. Without :obj:`features`, nothing is encoded:
-        graphs of one's own tell who has what, and others leave it out.
-
-        Raises:
-            ValueError: If there is no such graph, or a flag does not fit it.
+        r"""Returns the dataset. Without :obj:`features`, nothing is encoded: graphs of one's own
+        tell who has what, and others leave it out.
         """
         if osp.exists(self.graph):
             return self._read_own(features)
@@ -167,14 +164,13 @@ def audit(
     *,
     check: Annotated[bool, "exit with status 1 if facts repeat or leak"] = False,
 ) -> Output:
-    r"""Looks for repetitions and leaks in the facts of a graph.
+    r"""Looks for what makes numbers wrong before a model is trained.
 
-    These make numbers wrong before a model is trained: repeated facts, held-out facts in training,
-    relations that give answers away, entities that training lacks.
+    That is repeated facts, held-out facts in training, relations that give answers away, entities
+    that training lacks.
 
     Examples:
       torch-imf audit DB15K --version mmrns
-      torch-imf audit my_graph/               facts.tsv, texts.tsv, images/, numbers.tsv
       torch-imf audit facts.nt.gz --shares 0.9 0.05 0.05
       torch-imf audit my_graph/ --check       exit status 1 if there are leaks
     """
@@ -198,11 +194,9 @@ def encode(
 ) -> Output:
     r"""Turns texts, images and numbers into files of features.
 
-    Each is encoded once, and 'train' reads the file again. What is interrupted goes on where it
-    was.
+    'train' reads them. What is interrupted goes on where it was.
 
     Examples:
-      torch-imf encode my_graph/ --out features
       torch-imf encode my_graph/ --text-encoder all-MiniLM-L6-v2 --visual-encoder vgg16
       torch-imf train my_graph/ --text-encoder features/text.npz
     """
@@ -226,9 +220,7 @@ def encode(
         ids = [data.node_ids[row] for row in mask.nonzero().view(-1).tolist()]
         with replacing(path) as file:
             np.savez(file, entity=np.array(ids), feature=x[mask].numpy())
-        encoder = str(data.encoders.get(name, ""))
-        about = {"file": str(path), "encoder": encoder}
+        about = {"encoder": str(data.encoders.get(name, "")), "file": str(path)}
         values[name] = {"entities": len(ids), "channels": x.size(1), **about}
-        count = f"{len(ids):,} of {x.size(0):,}"
-        rows.append([name, count, str(x.size(1)), encoder, str(path)])
+        rows.append([name, f"{len(ids):,} of {x.size(0):,}", str(x.size(1)), *about.values()])
     return Output(format_table(rows, left=(0, 3, 4)), values)

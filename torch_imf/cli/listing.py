@@ -2,42 +2,31 @@ import contextlib
 import inspect
 import re
 import textwrap
-from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from torch_imf import registry
 from torch_imf.cli.output import Output
 
-NOTES = """
-
-Sizes are as published. Images, as in a mirror; of YAGO15K, a mirror may hold no more
-than 29,198 of the training facts."""
-WIDTH = 120
-Kind = Literal["datasets", "models", "scorers", "fusions", "losses", "samplers", "encoders"]
-KINDS = {
-    **{"datasets": "dataset", "models": "model", "scorers": "scorer", "fusions": "fusion"},
-    **{"losses": "loss", "samplers": "sampler", "encoders": "encoder"},
-}
+Models = Literal["models", "scorers", "fusions", "losses", "regularizers", "samplers"]
+Kind = Literal["datasets", Models, "encoders"]
 
 
 def list_kinds(kind: Annotated[Kind | None, "what to show"] = None) -> Output:
     r"""Shows what there is: datasets, models, parts, encoders.
 
-    Each comes with a line about it; datasets, with sizes and modalities. Those of other packages,
-    which are registered, are among them. 'torch-imf describe' tells more of each.
+    Sizes are as published. Those of other packages, which are registered, are among them.
 
     Examples:
       torch-imf list                everything
       torch-imf list scorers        what 'torch-imf train --scorer' takes
-      torch-imf list datasets --json
     """
     from torch_imf.answers.tables import format_table
 
     values: dict[str, list[dict[str, str]]] = {}
     tables = []
-    for name in [kind] if kind else KINDS:
+    for name in [kind] if kind else get_args(Kind):
         rows: list[dict[str, str]] = []
-        for cls in dict.fromkeys(registry.classes(KINDS[name]).values()):
+        for cls in dict.fromkeys(members(name).values()):
             if name == "datasets":  # A row for each version.
                 known: Any = getattr(cls, "stats", {}) or {None: None}
                 for version, stats in known.items():
@@ -50,7 +39,6 @@ def list_kinds(kind: Annotated[Kind | None, "what to show"] = None) -> Output:
         table = [[row.get(column, "") for column in columns] for row in rows]
         left = [i for i, x in enumerate(columns) if x in ("name", "version", "about")]
         tables.append(f"{name}\n{format_table([columns, *table], left=left)}")
-        tables[-1] += NOTES if name == "datasets" else ""
         values[name] = rows
     return Output("\n\n".join(tables), values)
 
@@ -63,15 +51,23 @@ def describe(
 
     Examples:
       torch-imf describe                 what there is to describe
-      torch-imf describe imf             a model, and its arguments
-      torch-imf describe imf scorer      one argument
+      torch-imf describe imf scorer      one argument of a model
       torch-imf describe fit             what 'torch-imf train' takes beside those of a model
     """
     if name is None:
-        names = {kind: list(registry.classes(one)) for kind, one in KINDS.items()}
+        names = {kind: list(members(kind)) for kind in get_args(Kind)}
         lines = [f"{kind}: {', '.join(found)}" for kind, found in names.items()]
         return Output("\n".join([*lines, "functions: fit, evaluate, predict, ..."]), names)
-    found = find(name)
+    import torch_imf
+
+    found: Any = getattr(torch_imf, name, None)
+    for kind in registry.KINDS:
+        with contextlib.suppress(ValueError):
+            found = registry.lookup(kind, name)
+    if not callable(found):
+        raise ValueError(
+            f"There is nothing called '{name}'. 'torch-imf describe' lists what there is"
+        )
     text = plain_text(inspect.getdoc(found) or "")
     if argument is None:
         title = f"{found.__name__}{inspect.signature(found)}"
@@ -85,37 +81,17 @@ def describe(
     return Output(text, {"name": argument, "text": text})
 
 
-def find(name: str) -> Callable[..., Any]:
-    r"""Returns the class or function of a name.
-
-    Raises:
-        ValueError: If there is none.
-    """
-    import torch_imf
-
-    for kind in registry.KINDS:
-        with contextlib.suppress(ValueError):
-            return registry.lookup(kind, name)
-    found = getattr(torch_imf, name, None)
-    if not callable(found):
-        raise ValueError(
-            f"There is nothing called '{name}'. 'torch-imf describe' lists what there is"
-        )
-    return found
+def members(kind: str) -> dict[str, type]:
+    r"""Returns the classes of a kind, which is in the plural."""
+    return registry.classes("loss" if kind == "losses" else kind.removesuffix("s"))
 
 
 def first_sentence(cls: type) -> str:
-    r"""Returns how the docstring of a class begins, with papers by title."""
-    titles: list[str] = []
-
-    def keep(match: re.Match[str]) -> str:
-        titles.append(" ".join(match[1].split()))
-        return f"<{len(titles) - 1}>"  # Titles have colons and points of their own.
-
-    text = re.sub(r"`([^`<]*?)\s*<[^>]*>`_", keep, inspect.getdoc(cls) or "")
+    r"""Returns how the docstring of a class begins, with papers by their titles in quotes."""
+    text = re.sub(r"`([^`<]*?)\s*<[^>]*>`_", r"\1", inspect.getdoc(cls) or "")
     text = re.sub(r"\s*\(Eqs?\..*?\)", "", " ".join(plain_text(text).split()))
-    about = re.sub(r"<(\d+)>", lambda match: titles[int(match[1])], re.split(r"[.:]( |$)", text)[0])
-    return textwrap.shorten(about, WIDTH, placeholder=" ...")
+    about = re.match(r'("[^"]*"|[.:](?=\S)|[^.:])*', text)  # Titles have colons of their own.
+    return textwrap.shorten(about[0] if about else "", 120, placeholder=" ...")
 
 
 def plain_text(text: str) -> str:

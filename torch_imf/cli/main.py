@@ -7,8 +7,6 @@ Examples:
   torch-imf evaluate runs/first --by category    filtered ranks of the test facts
   torch-imf predict runs/first --head France --relation borders
   torch-imf explain runs/first Argentina borders Paraguay
-  torch-imf figures runs/first                   answers, weights and ranks as pictures
-  torch-imf tune countries --trials 20           settings that do better, on validation
 
 In place of 'countries', which comes with the package, give a folder of your own with
 facts.tsv, texts.tsv, images/ and numbers.tsv. 'torch-imf <command> --help' tells more.
@@ -22,14 +20,12 @@ import click
 from click.shell_completion import get_completion_class
 
 import torch_imf
-from torch_imf.cli.answers import complete, evaluate, explain, predict
-from torch_imf.cli.figures import figures
+from torch_imf.cli.answers import complete, evaluate, explain, figures, predict
 from torch_imf.cli.flags import CONTEXT, Command, texts
 from torch_imf.cli.graph import audit, encode
 from torch_imf.cli.listing import describe, list_kinds
 from torch_imf.cli.output import Stopped, warnings_as_lines
-from torch_imf.cli.train import settings_flags, train
-from torch_imf.cli.tune import tune
+from torch_imf.cli.train import settings_flags, train, tune
 
 FUNCTIONS = (audit, encode, evaluate, predict, explain, complete, figures, tune, describe)
 COMMANDS = {
@@ -50,8 +46,15 @@ def show_completion(ctx: click.Context, param: click.Parameter, shell: str | Non
         ctx.exit()
 
 
-COMPLETION = click.Option(
-    ["--show-completion"],
+@click.group(
+    "torch-imf",
+    commands=COMMANDS,
+    no_args_is_help=False,
+    context_settings=CONTEXT,
+    **texts(__doc__),
+)
+@click.option(
+    "--show-completion",
     type=click.Choice(["bash", "zsh", "fish"]),
     expose_value=False,
     is_eager=True,
@@ -59,30 +62,17 @@ COMPLETION = click.Option(
     help="print what completes commands and flags in a shell, for its start-up file: "
     'eval "$(torch-imf --show-completion bash)"',
 )
-GROUP = click.version_option(torch_imf.__version__, message="%(version)s")(
-    click.Group(
-        "torch-imf",
-        commands=list(COMMANDS.values()),
-        params=[COMPLETION],
-        no_args_is_help=False,
-        context_settings=CONTEXT,
-        **texts(__doc__),
-    )
-)
+@click.version_option(torch_imf.__version__, message="%(version)s")
+def group() -> None: ...
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    r"""Runs the command line, :obj:`torch-imf` or
-    :obj:`python -m torch_imf`.
-
-    Args:
-        args (list[str], optional): The arguments, those of the process by
-            default. (default: :obj:`None`)
+    r"""Runs the command line, :obj:`torch-imf` or :obj:`python -m torch_imf`, with some arguments,
+    by default those of the process.
 
     Returns:
-        The exit status: 0; 1 if the input was not valid or something was
-        found (:obj:`audit --check`); 2 if there is no such command or flag; or
-        130 if it was interrupted.
+        The exit status: 0; 1 if the input was not valid or something was found (:obj:`audit
+        --check`); 2 if there is no such command or flag; or 130 if it was interrupted.
     """
     words = list(sys.argv[1:] if args is None else args)
     if os.getcwd() not in sys.path:  # Where a user has classes, as in `--scorer my_package:Twist`.
@@ -90,7 +80,7 @@ def main(args: Sequence[str] | None = None) -> int:
     name = " ".join(["torch-imf", *(word for word in words if word in COMMANDS)][:2])
     try:
         with warnings_as_lines():
-            return GROUP.main(words, prog_name="torch-imf", standalone_mode=False) or 0
+            return group.main(words, prog_name="torch-imf", standalone_mode=False) or 0
     except click.ClickException as error:
         message = " ".join(error.format_message().split())
         if isinstance(error, click.NoSuchOption) and "." in error.option_name:

@@ -1,11 +1,10 @@
 import contextlib
-import dataclasses
 import json
 import math
-import os
 import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 import click
@@ -15,11 +14,9 @@ from torch_imf.io import TorchIMFWarning
 METRICS = {"mrr": ".3f", "mr": ".1f", "hits@1": ".3f", "hits@3": ".3f", "hits@10": ".3f"}
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Output:
-    r"""What a command has found: a text for people, values for machines (see
-    :meth:`plain`), and an exit status.
-    """
+    r"""What a command has found: a text for people, values for machines, and an exit status."""
 
     text: str
     values: Any
@@ -42,8 +39,8 @@ def say(text: str) -> None:
 
 @contextlib.contextmanager
 def warnings_as_lines() -> Iterator[None]:
-    r"""Shows warnings of this package in one line each, and those of others
-    not at all, as they are not about what the user gave.
+    r"""Shows warnings of this package in one line each, and those of others not at all, as they are
+    not about what the user gave.
     """
     stream = sys.stderr  # Which they are shown in even if the rest of it is silenced.
 
@@ -57,16 +54,9 @@ def warnings_as_lines() -> Iterator[None]:
         yield
 
 
-@contextlib.contextmanager
-def silence() -> Iterator[None]:
-    r"""Says nothing on the way in the block, neither remarks nor progress."""
-    with open(os.devnull, "w") as file, contextlib.redirect_stderr(file):
-        yield
-
-
 def show(output: Output, as_json: bool = False) -> None:
-    r"""Prints what a command has found. What the encoding of a pipe or a
-    terminal lacks is escaped, as in messages.
+    r"""Prints what a command has found. What the encoding of a pipe or a terminal lacks is escaped,
+    as in messages.
     """
     text = json.dumps(plain(output.values), indent=2) if as_json else output.text
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
@@ -74,11 +64,11 @@ def show(output: Output, as_json: bool = False) -> None:
 
 
 def plain(x: Any) -> Any:
-    r"""Returns a value as JSON has it: objects by their fields, tensors as
-    lists, and nothing for numbers that are not finite.
+    r"""Returns a value as JSON has it: objects by their fields, tensors as lists, and nothing for
+    numbers that are not finite.
     """
-    if dataclasses.is_dataclass(x) and not isinstance(x, type):
-        return {field.name: plain(getattr(x, field.name)) for field in dataclasses.fields(x)}
+    if is_dataclass(x):
+        return {field.name: plain(getattr(x, field.name)) for field in fields(x)}
     if isinstance(x, Mapping):
         return {str(key): plain(value) for key, value in x.items()}
     if hasattr(x, "tolist"):  # A tensor.
@@ -87,12 +77,12 @@ def plain(x: Any) -> Any:
         return [plain(value) for value in x]
     if isinstance(x, float):
         return x if math.isfinite(x) else None
-    return x if x is None or isinstance(x, bool | int | str) else str(x)
+    return x if x is None or isinstance(x, int | str) else str(x)
 
 
 def metrics_table(metrics: Mapping[str, Any]) -> str:
-    r"""Returns the metrics of :meth:`torch_imf.evaluate` as a table: both
-    sides together and apart, and each break-down.
+    r"""Returns the metrics of :meth:`torch_imf.evaluate` as a table: both sides together and apart,
+    and each break-down.
     """
     from torch_imf.answers.tables import format_table
 

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from torch_geometric.data import Data
 
     from torch_imf.answers.predictor import Predictor
-    from torch_imf.answers.probability import Calibration
     from torch_imf.nn.models import MultimodalKGE
 
 #: What `train` writes in the folder of a run.
@@ -21,20 +20,14 @@ MODEL, CHECKPOINT, HISTORY = "model", "checkpoint.pt", "history.json"
 
 
 @dataclasses.dataclass
-class Saved:
+class Saved(Compute):
     r"""Saved model."""
 
     run: Annotated[str, "the folder that 'train' has written, or a saved model"]
-    _: dataclasses.KW_ONLY
-    device: Annotated[str | None, "where to compute (default: a GPU, if there is one)"] = None
 
     @property
     def folder(self) -> str:
-        r"""The folder of the model, in that of the run or itself.
-
-        Raises:
-            ValueError: If there is none.
-        """
+        r"""The folder of the model, in that of the run or itself."""
         inner = osp.join(self.run, MODEL)
         if osp.isdir(inner):
             return inner
@@ -52,25 +45,7 @@ class Saved:
         r"""What is said of the training, which is up to who saves a model."""
         from torch_imf.hub import read_config
 
-        training = read_config(self.folder).get("training")
-        return training if isinstance(training, dict) else {}
-
-    def calibration(self) -> "Calibration | None":
-        r"""Returns the calibration that was fitted when the model was trained,
-        if any.
-
-        Raises:
-            ValueError: If it is none.
-        """
-        from torch_imf.answers.probability import Calibration
-
-        values = self.training.get("calibration")
-        try:
-            return None if values is None else Calibration(**values)
-        except TypeError as error:
-            raise ValueError(
-                f"The 'calibration' of the training in '{self.run}' is none (got {values})"
-            ) from error
+        return read_config(self.folder).get("training") or {}
 
     def load(self) -> "tuple[MultimodalKGE, Data]":
         r"""Returns the model and its graph, with the features that it keeps."""
@@ -78,8 +53,8 @@ class Saved:
 
         from torch_imf import from_pretrained, pretrained_graph
 
-        device = Compute(device=self.device).prepare()
-        model, data = from_pretrained(self.folder), pretrained_graph(self.folder)
+        device, folder = self.prepare(), self.folder
+        model, data = from_pretrained(folder), pretrained_graph(folder)
         features: Any = getattr(model, "features", {})
         for name, module in features.items():  # As the model has projected them.
             data[f"x_{name}"] = pad(module.x, (0, 0, 0, 1))[module.row]
@@ -87,32 +62,22 @@ class Saved:
         return model.to(device), data.to(str(device))
 
     def predictor(self) -> "Predictor":
-        r"""Returns what answers questions by the model."""
-        from torch_imf import Predictor
+        r"""Returns what answers questions by the model, with the calibration of `train`, if any."""
+        from torch_imf import Calibration, Predictor
 
-        return Predictor(*self.load(), calibration=self.calibration())
+        values = self.training.get("calibration")
+        return Predictor(*self.load(), calibration=Calibration(**values) if values else None)
 
     def history(self) -> list[dict[str, float]]:
-        r"""Returns the history of the training, of which `train` keeps a file.
-
-        Raises:
-            ValueError: If there is none, or it is damaged.
-        """
+        r"""Returns the history of the training, of which `train` keeps a file."""
         path = osp.join(self.run, HISTORY)
         if not osp.exists(path):
             raise ValueError(f"There is no '{path}', which 'torch-imf train' writes")
-        try:
-            return [dict(entry) for entry in json.loads(Path(path).read_bytes())]
-        except (ValueError, TypeError, RecursionError) as error:
-            raise ValueError(f"'{path}' is damaged ({error})") from error
+        return json.loads(Path(path).read_bytes())
 
 
 def test_fact(data: "Data") -> tuple[int, int, int]:
-    r"""Returns the first test fact.
-
-    Raises:
-        ValueError: If there is none.
-    """
+    r"""Returns the first test fact."""
     if not bool(data.test_mask.any()):
         raise ValueError("there is no test fact, give '--head', '--relation' and '--tail'")
     edge = int(data.test_mask.nonzero()[0])
