@@ -25,7 +25,7 @@ from torch_geometric.data import Data
 
 from torch_imf.data.graph import MASKS, check_graph, prepare
 from torch_imf.evaluation.ranking import check_finite, inference
-from torch_imf.io.atomic import is_stale, locked, read_bytes, replacing
+from torch_imf.io.atomic import locked, read_bytes, replacing
 from torch_imf.nn.models import MultimodalKGE
 from torch_imf.nn.models.features import FrozenFeatures
 from torch_imf.registry import class_name, describe, make
@@ -469,8 +469,7 @@ def _write(path: str, content: bytes) -> None:
 
 
 def _remove_unnamed(root: str) -> None:
-    # Removes the files of models that the manifest does not name, and what writers that are gone
-    # have left.
+    # Removes the files of models that the manifest does not name.
     filesystem, path = fsspec.core.url_to_fs(root)
     filesystem.invalidate_cache(path)
     try:  # Of whatever version it is.
@@ -479,7 +478,7 @@ def _remove_unnamed(root: str) -> None:
         named = set()
     for other in filesystem.ls(path, detail=False) if filesystem.isdir(path) else []:
         name = other.rpartition("/")[2]
-        if (FILE.fullmatch(name) and name not in named) or is_stale(name):
+        if FILE.fullmatch(name) and name not in named:
             filesystem.rm(other)
 
 
