@@ -49,8 +49,7 @@ def test_state(encoder, inputs, tmp_path):
 
 def test_encoders_without_state():
     encoder = PixelEncoder(1, 1)
-    assert encoder.fit([None]) is encoder
-    assert encoder.state_dict() == {}
+    assert encoder.fit([None]) is encoder and encoder.state_dict() == {}
     encoder.load_state_dict({})
     with pytest.raises(NotImplementedError):
         Encoder()([])
@@ -84,9 +83,6 @@ def test_require():
     require("torch-geometric", "GCN", "MLP")
     with pytest.raises(ImportError, match="'A' requires 'no-such', run 'pip .* or use 'B'"):
         require("no-such", "A", "B")
-
-
-def test_default_device():
     assert default_device("cpu") == torch.device("cpu")
     assert (default_device(None).type == "cpu") is not torch.accelerator.is_available()
 

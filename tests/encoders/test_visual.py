@@ -1,5 +1,6 @@
 import json
 import os
+import pickle
 import shutil
 import sys
 import warnings
@@ -13,7 +14,6 @@ from torch_geometric.testing import withPackage
 from torch_imf.datasets.encoder import tag
 from torch_imf.encoders import PixelEncoder, VisualEncoder
 from torch_imf.encoders.base import record_of
-from torch_imf.encoders.visual import hash_pixels, load_weights
 
 MODEL = "test_resnet"  # Half a million parameters.
 
@@ -121,41 +121,31 @@ def test_visual_encoder_all_unreadable(weights, tmp_path):
 
 
 @withPackage("timm")
-def test_load_weights(weights, tmp_path):
-    import timm
+def test_files_of_weights(weights, images, tmp_path):
     from safetensors.torch import save_file
 
+    def encode(path):
+        return VisualEncoder(MODEL, path, device="cpu", cache=False)(images[:1])[0]
+
     state = torch.load(weights)
-    model = timm.create_model(MODEL, num_classes=0)
-    assert sorted(set(state) - set(model.state_dict())) == ["fc.bias", "fc.weight"]
-    path = tmp_path / "weights.safetensors"
+    name, path = "conv1.0.weight", tmp_path / "weights.safetensors"
+    x = encode(weights)
     save_file({key: value.half() for key, value in state.items() if "fc" not in key}, path)
-    load_weights(model, path)
-    name = "conv1.0.weight"
-    assert torch.equal(model.state_dict()[name], state[name].half().float())
-
-    torch.save({"state_dict": {key: x for key, x in state.items() if key != name}}, path)
-    path = path.rename(tmp_path / "less.pth")
-    with pytest.raises(ValueError, match=rf"less.pth' do not fit .* 1 are missing \(\['{name}"):
-        load_weights(model, path)
-    torch.save(state | {"fc2.weight": state[name]}, path)
-    with pytest.raises(ValueError, match=r"0 are missing .* and 1 unexpected \(\['fc2.weight'\]"):
-        load_weights(model, path)
-    torch.save(state | {name: state[name][:1]}, path)
-    with pytest.raises(ValueError, match=r"do not fit the model: [\s\S]*size mismatch"):
-        load_weights(model, path)
-
-
-@withPackage("timm")
-def test_load_weights_only(weights, monkeypatch):
-    import timm
-
-    def load_state_dict(path, weights_only=False):
-        assert weights_only
-        return torch.load(path, weights_only=weights_only)
-
-    monkeypatch.setattr("timm.models.load_state_dict", load_state_dict)
-    load_weights(timm.create_model(MODEL, num_classes=0), weights)
+    assert torch.allclose(encode(path), x, atol=1e-2)
+    path = tmp_path / "other.pth"
+    torch.save({"state_dict": state}, path)
+    assert torch.equal(encode(path), x)
+    for content, message in [
+        ({key: x for key, x in state.items() if key != name}, f'Missing key.*"{name}"'),
+        (state | {"fc2.weight": state[name]}, 'Unexpected key.*"fc2.weight"'),
+        (state | {name: state[name][:1]}, "size mismatch"),
+    ]:
+        torch.save(content, path)
+        with pytest.raises(ValueError, match=rf"other.pth' do not fit the model: [\s\S]*{message}"):
+            encode(path)
+    torch.save(Path, path)
+    with pytest.raises((pickle.UnpicklingError, RuntimeError), match="weights"):  # Nothing is run.
+        encode(path)
 
 
 @withPackage("timm")
@@ -165,17 +155,6 @@ def test_vgg16():
     with torch.device("meta"):
         model = timm.create_model("vgg16", num_classes=0)
         assert model(torch.empty(1, 3, 224, 224)).size() == (1, 4096)
-
-        # The names of torchvision's release:
-        state = timm.create_model("vgg16").state_dict()
-    names = [("pre_logits.fc1", "classifier.0"), ("pre_logits.fc2", "classifier.3")]
-    for new, old in [*names, ("head.fc", "classifier.6")]:
-        for kind in ("weight", "bias"):
-            value = state.pop(f"{new}.{kind}")
-            state[f"{old}.{kind}"] = value.flatten(start_dim=1) if value.dim() == 4 else value
-    with pytest.MonkeyPatch.context() as context:
-        context.setattr("timm.models.load_state_dict", lambda path, weights_only: state)
-        load_weights(model, "vgg16.pth")
 
 
 @withPackage("timm")
@@ -236,6 +215,39 @@ def test_visual_encoder_reproduces_published_features():
     assert torch.allclose(x, y, atol=5e-3)
 
 
+def test_pixel_encoder(cache):
+    encoder = PixelEncoder(height=2, width=3)
+    assert str(encoder) == "PixelEncoder(height=2, width=3)"
+
+    image = torch.randint(0, 256, (3, 4, 6), dtype=torch.uint8)
+    x, mask = encoder([image, None, torch.full((3, 1, 1), 255, dtype=torch.uint8)])
+    assert x.size() == (3, 18)
+    assert mask.tolist() == [True, False, True]
+    expected = image.float().view(3, 2, 2, 3, 2).mean(dim=(2, 4)) / 127.5 - 1
+    assert torch.allclose(x[0], expected.view(-1), atol=1e-6)
+    assert (x[1] == 0).all() and (x[2] == 1).all()
+    assert encoder([])[0].size() == (0, 18)
+    assert not cache.exists()
+
+    with pytest.raises(ValueError, match="Image 1 needs to be a uint8 tensor .* torch.float32"):
+        encoder([None, torch.zeros(3, 4, 4)])
+    with pytest.raises(ValueError, match=r"Image 0 .*\[1, 4, 4\]"):
+        encoder([torch.zeros(1, 4, 4, dtype=torch.uint8)])
+    with pytest.raises(ValueError, match="at least one cell"):
+        PixelEncoder(height=0)
+
+
+@withPackage("PIL")
+def test_pixels_of_transparent_files(tmp_path):
+    from PIL import Image
+
+    image = Image.new("RGBA", (6, 4), (0, 0, 0, 0))  # Transparent ...
+    image.paste((255, 0, 0, 255), (0, 0, 3, 4))  # ... with a red left half.
+    image.save(tmp_path / "image.png")
+    x, _ = PixelEncoder(height=1, width=2)([str(tmp_path / "image.png")])
+    assert x.view(3, 2).t().tolist() == [[1, -1, -1], [1, 1, 1]]
+
+
 RED = torch.tensor([255, 0, 0], dtype=torch.uint8).view(3, 1, 1).expand(3, 4, 6)
 BLUE = torch.tensor([0, 0, 255], dtype=torch.uint8).view(3, 1, 1).expand(3, 5, 2)
 
@@ -247,12 +259,6 @@ def test_several_images_are_averaged():
     assert torch.allclose(x, torch.tensor(expected).float(), atol=1e-6)
     assert mask.tolist() == [True, False, False, True, True]
     assert encoder.unreadable == {}
-
-
-def test_hash_pixels():
-    assert hash_pixels(RED) == hash_pixels(RED.clone())
-    assert hash_pixels(RED) != hash_pixels(RED.reshape(3, 6, 4))
-    assert hash_pixels(RED) != hash_pixels(BLUE)
 
 
 def test_unreadable_images(tmp_path):

@@ -1,14 +1,21 @@
+import errno
 import multiprocessing
 import os
 import signal
 import stat
 import time
+from threading import Thread
 from uuid import uuid4
 
 import fsspec
 import pytest
+from filelock import FileLock
 
-from torch_imf.io.atomic import TEMPORARY, is_stale, read_bytes, replacing, temporary_name
+from torch_imf.io import atomic
+from torch_imf.io.atomic import claim, locked, read_bytes, replacing
+
+# A fork is a process of its own, which need not import anything again:
+Process = multiprocessing.get_context("fork").Process
 
 
 @pytest.fixture(params=["disk", "file://", "memory://"])
@@ -21,39 +28,33 @@ def folder(request, tmp_path):
 
 def names(folder):
     filesystem, path = fsspec.core.url_to_fs(folder)
-    if not filesystem.isdir(path):
-        return []
-    return sorted(os.path.basename(name) for name in filesystem.ls(path, detail=False))
+    found = filesystem.ls(path, detail=False) if filesystem.isdir(path) else []
+    return sorted(os.path.basename(name) for name in found)
+
+
+def write(path, content):
+    with replacing(path) as file:
+        file.write(content)
 
 
 def test_replacing(folder):
     path = f"{folder}/data.bin"
-    with replacing(path) as file:
-        file.write(b"one")
-        assert "data.bin" not in names(folder)
-    assert read_bytes(path) == b"one"
-
+    for error in (ValueError, KeyboardInterrupt):
+        with pytest.raises(error), replacing(path) as file:
+            file.write(b"half of the n")
+            raise error
+        assert names(folder) == []
+    write(path, b"one")
     with replacing(path) as file:
         file.write(b"tw")
         file.flush()
         assert read_bytes(path) == b"one"
         file.write(b"o")
     assert read_bytes(path) == b"two"
-    assert names(folder) == ["data.bin"]
-
-
-@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
-@pytest.mark.parametrize("there", [False, True])
-def test_replacing_with_an_error_inside(folder, error, there):
-    path = f"{folder}/data.bin"
-    if there:
-        with replacing(path) as file:
-            file.write(b"old")
-    with pytest.raises(error), replacing(path) as file:
+    with pytest.raises(KeyboardInterrupt), replacing(path) as file:
         file.write(b"half of the n")
-        raise error
-    assert names(folder) == ["data.bin"] * there
-    assert not there or read_bytes(path) == b"old"
+        raise KeyboardInterrupt
+    assert read_bytes(path) == b"two" and names(folder) == ["data.bin"]
 
 
 def test_replacing_interrupted(folder, monkeypatch):
@@ -61,19 +62,12 @@ def test_replacing_interrupted(folder, monkeypatch):
         raise KeyboardInterrupt
 
     path = f"{folder}/data.bin"
-    with replacing(path) as file:
-        file.write(b"old")
-    with monkeypatch.context() as context:
-        context.setattr(os, "replace", interrupt)
-        context.setattr(fsspec.AbstractFileSystem, "mv", interrupt)
-        with pytest.raises(KeyboardInterrupt), replacing(path) as file:
-            file.write(b"new")
-    assert names(folder) == ["data.bin"]
-    assert read_bytes(path) == b"old"
-
-
-def mode(path):
-    return stat.S_IMODE(os.stat(path).st_mode)
+    write(path, b"old")
+    monkeypatch.setattr(os, "replace", interrupt)
+    monkeypatch.setattr(fsspec.AbstractFileSystem, "mv", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        write(path, b"new")
+    assert names(folder) == ["data.bin"] and read_bytes(path) == b"old"
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs permissions")
@@ -86,55 +80,30 @@ def test_replacing_keeps_permissions(tmp_path):
                 path.chmod(old)
             with replacing(path) as file:
                 (temporary,) = (name for name in os.listdir(tmp_path) if name != "a.bin")
-                modes.append(mode(tmp_path / temporary))
+                modes.append(stat.S_IMODE(os.stat(tmp_path / temporary).st_mode))
                 file.write(b"a")
-            modes.append(mode(path))
+            modes.append(stat.S_IMODE(os.stat(path).st_mode))
     finally:
         os.umask(before)
     # Those that are usual for new files, and those of the file that is replaced, from the start:
     assert modes == [0o640] * 2 + [0o600] * 2 + [0o444] * 2 + [0o666] * 2
 
 
-def test_replacing_files_of_long_names(tmp_path):
-    path = tmp_path / ("é" * 127)  # 254 bytes, of 255.
-    with replacing(path) as file:
-        file.write(b"a")
-    assert os.listdir(tmp_path) == [path.name]
-
-
-def gone():
-    """Returns the number of a process that has ended."""
-    process = multiprocessing.get_context("fork").Process(target=int)
-    process.start()
-    process.join()
-    return process.pid
-
-
-@pytest.mark.skipif(os.name != "posix", reason="needs processes")
-def test_leftovers_are_cleared_once_their_writer_is_gone(tmp_path):
-    own = temporary_name("a.bin")
-    machine, process = TEMPORARY.fullmatch(own).groups()
-    assert process == str(os.getpid())
-    leftovers = {
-        "ours": own,
-        "dead": own.replace(f"-{process}-", f"-{gone()}-"),
-        "no process": own.replace(f"-{process}-", f"-{10**30}-"),
-        "elsewhere": own.replace(machine, "0" * 8),
-        "elsewhere, old": own.replace(machine, "1" * 8),
-        "no temporary file": ".a.bin-1.tmp",
-    }
-    assert [kind for kind, name in leftovers.items() if is_stale(name)] == ["dead", "no process"]
-    for name in leftovers.values():
-        (tmp_path / name).write_bytes(b"half")
-    day_ago = time.time() - 25 * 60 * 60
-    for kind in ("elsewhere, old", "no temporary file"):
-        os.utime(tmp_path / leftovers[kind], (day_ago, day_ago))
-    with replacing(tmp_path / "b.bin") as file:
-        file.write(b"b")
-    kept = [leftovers[kind] for kind in ("ours", "elsewhere", "no temporary file")]
-    assert sorted(os.listdir(tmp_path)) == sorted([*kept, "b.bin"])
-    assert not is_stale(leftovers["elsewhere"], age=23 * 60 * 60)
-    assert is_stale(leftovers["ours"], age=25 * 60 * 60)
+def test_paths(tmp_path, monkeypatch):
+    (tmp_path / "real").mkdir()
+    target, link, long = tmp_path / "real" / "file", tmp_path / "link", tmp_path / ("é" * 127)
+    link.symlink_to(target)
+    monkeypatch.chdir(tmp_path)
+    for content in (b"first", b"second"):  # Of a link to nothing, and to a file.
+        write(link, content)
+        assert link.is_symlink() and target.read_bytes() == content
+        for path in ("a.bin", long):  # A name of 254 bytes, of 255.
+            write(path, content)
+            assert read_bytes(str(path)) == content
+    for path in (tmp_path / "a.bin" / "b.bin", tmp_path / "real"):
+        with pytest.raises(OSError):
+            write(path, b"a")
+    assert {path.name for path in tmp_path.iterdir()} == {"real", "link", "a.bin", long.name}
 
 
 def die_while_writing(path):
@@ -148,42 +117,140 @@ def die_while_writing(path):
 def test_killed_while_writing(tmp_path):
     path = tmp_path / "a.bin"
     path.write_bytes(b"old")
-    process = multiprocessing.get_context("fork").Process(target=die_while_writing, args=(path,))
+    process = Process(target=die_while_writing, args=(path,))
     process.start()
     process.join()
-    assert process.exitcode == -signal.SIGKILL
-    (leftover,) = (name for name in os.listdir(tmp_path) if name != "a.bin")
-    assert (tmp_path / leftover).read_bytes() == b"half of it"
-    assert path.read_bytes() == b"old"
-    with replacing(path) as file:
-        file.write(b"new")
-    assert os.listdir(tmp_path) == ["a.bin"] and path.read_bytes() == b"new"
+    assert process.exitcode == -signal.SIGKILL and path.read_bytes() == b"old"
+    (tmp_path / ".a.bin-1.tmp").write_bytes(b"somebody else's")
+    (leftover,) = tmp_path.glob(".*-????????????????.tmp")
+    for age, left in ((23, True), (25, False)):  # Its writer may be alive for a day.
+        for other in tmp_path.glob(".*"):
+            os.utime(other, (time.time() - age * 3600,) * 2)
+        write(path, b"new")
+        assert leftover.exists() is left
+    assert names(str(tmp_path)) == [".a.bin-1.tmp", "a.bin"] and path.read_bytes() == b"new"
 
 
-def test_replacing_in_the_working_directory(tmp_path, monkeypatch):
+def wait_for(path):
+    end = time.monotonic() + 10
+    while not path.exists():
+        assert time.monotonic() < end
+        time.sleep(0.002)
+
+
+def start(target, *args):
+    process = Process(target=target, args=args, daemon=True)
+    process.start()
+    return process
+
+
+def hold(folder):
+    with locked(folder):
+        (folder / "held").touch()
+        time.sleep(60)
+
+
+def work_once(folder, i):
+    with locked(folder):
+        if not (folder / "done").exists():
+            with open(folder / "work", "a") as file:
+                file.write(f"{i}\n")
+            time.sleep(0.1)
+            (folder / "done").touch()
+
+
+def test_work_is_done_once(tmp_path):
+    processes = [start(work_once, tmp_path / "a", i) for i in range(4)]
+    for process in processes:
+        process.join(10)
+    assert [process.exitcode for process in processes] == [0] * 4
+    assert (tmp_path / "a" / "work").read_text() in {f"{i}\n" for i in range(4)}
+    assert names(str(tmp_path / "a")) == [".lock", "done", "work"]
+
+
+def test_who_waits_says_so_and_does_not_wait_for_the_dead(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(atomic, "PATIENCE", 0.05)
+    holder, entered = start(hold, tmp_path), []
+    wait_for(tmp_path / "held")
+
+    def enter():
+        with locked(tmp_path):
+            entered.append(holder.is_alive())
+
+    thread = Thread(target=enter)
+    thread.start()
+    thread.join(0.3)
+    assert thread.is_alive() and entered == []
+    holder.kill()
+    thread.join(10)
+    assert len(entered) == 1
+    message = f"Waiting for another process, which holds the lock '{tmp_path}/.lock'\n"
+    assert capsys.readouterr() == ("", message)
+
+
+def test_blocks_inside_of_one_another(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for content in (b"a", b"b"):
-        with replacing("a.bin") as file:
-            file.write(content)
-        assert os.listdir(tmp_path) == ["a.bin"] and read_bytes("a.bin") == content
+    times = []
+
+    def enter():
+        with locked(tmp_path):
+            times.append(time.monotonic())
+
+    with pytest.raises(KeyError), locked(tmp_path):
+        with locked("."), locked(f"file://{tmp_path}"), locked(tmp_path / "other"):
+            pass
+        thread = Thread(target=enter)  # The lock is still that of this thread.
+        thread.start()
+        time.sleep(0.15)
+        times.append(time.monotonic())
+        raise KeyError
+    thread.join(10)
+    assert len(times) == 2 and times == sorted(times)
 
 
-def test_replacing_where_it_cannot(tmp_path):
-    (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(OSError), replacing(tmp_path / "file" / "a.bin"):
-        pass
-    (tmp_path / "folder" / "a").mkdir(parents=True)
-    with pytest.raises(OSError), replacing(tmp_path / "folder") as file:
-        file.write(b"a")
-    assert sorted(os.listdir(tmp_path)) == ["file", "folder"]
+def test_folders_without_a_lock(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    for folder in (f"memory://{uuid4().hex}", tmp_path / "file" / "a"):  # Nobody can write there.
+        with locked(folder):
+            pass
+    assert os.listdir(tmp_path) == ["file"]
+
+    def acquire(*args, **kwargs):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(FileLock, "acquire", acquire)
+    with pytest.warns(UserWarning, match=".lock' cannot be had .*No locks available"):
+        with locked(tmp_path):
+            pass
+    with pytest.warns(UserWarning, match=".a.pt.lock' cannot be had"):
+        assert claim(tmp_path / "a.pt") is None
 
 
-def test_link(tmp_path):
-    (tmp_path / "real").mkdir()
-    target, link = tmp_path / "real" / "file", tmp_path / "link"
-    link.symlink_to(target)
-    for content in (b"first", b"second"):  # Of a link to nothing, and to a file.
-        with replacing(link) as file:
-            file.write(content)
-        assert link.is_symlink() and target.read_bytes() == content
-    assert {path.name for path in tmp_path.iterdir()} == {"real", "link"}
+def keep(path):
+    held = claim(path)
+    assert held is not None and held.is_locked
+    path.touch()
+    time.sleep(60)
+
+
+def test_claim(tmp_path):
+    path = tmp_path / "a.pt"
+    holder = start(keep, path)
+    wait_for(path)
+    with pytest.raises(RuntimeError) as error:
+        claim(path)
+    assert str(error.value) == (
+        f"'{path}' is in use by another process, which holds the lock '{tmp_path}/.a.pt.lock'. "
+        f"Wait for it to end, or choose another file"
+    )
+    holder.kill()
+    holder.join(10)
+
+    first = claim(path)
+    again = claim(tmp_path / "." / "a.pt")  # In the same process.
+    assert again is first
+    for code in (1, 0):
+        other = start(claim, path)
+        other.join(10)
+        assert other.exitcode == code
+        first = again = None

@@ -14,23 +14,29 @@ import torch
 from torch_geometric.testing import withPackage
 
 from torch_imf.io import features
-from torch_imf.io.features import FORMATS, basename, format_of, is_file, on_disk
+from torch_imf.io.features import FORMATS, basename, format_of, on_disk
 from torch_imf.io.features import read as read_features
 
 NAMES = ["Paris", "AC/DC", "m.0xyz", "é"]
 X = torch.randn(4, 3)
 
 
+def to_numpy(content):
+    """Returns what holds arrays of NumPy in place of tensors."""
+    if isinstance(content, dict):
+        return type(content)((key, to_numpy(x)) for key, x in content.items())
+    if isinstance(content, list | tuple):
+        return type(content)(map(to_numpy, content))
+    return content.numpy() if isinstance(content, torch.Tensor) else content
+
+
 def save(path, content):
     """Writes a file as the library of its format does."""
     suffix = path.suffix
-    array = content
-    if isinstance(content, torch.Tensor) and suffix in (".npy", ".npz", ".pkl"):
-        array = content.numpy()
     if suffix == ".npy":
-        np.save(path, array)
+        np.save(path, to_numpy(content))
     elif suffix == ".npz":
-        np.savez(path, **(array if isinstance(array, dict) else {"x": array}))
+        np.savez(path, **to_numpy(content if isinstance(content, dict) else {"x": content}))
     elif suffix in (".h5", ".hdf5"):
         import h5py
 
@@ -45,7 +51,7 @@ def save(path, content):
     elif suffix in (".pth", ".pt"):
         torch.save(content, path)
     else:
-        path.write_bytes(pickle.dumps(array))
+        path.write_bytes(pickle.dumps(to_numpy(content)))
     return path
 
 
@@ -58,38 +64,27 @@ def read(path):
 
 
 @withPackage("h5py")
-def test_all_formats_are_tested(tmp_path):
-    for suffix in FORMATS:
-        named = suffix in (".h5", ".hdf5")
-        content = dict(zip(NAMES, X, strict=True)) if named else X
-        names, x = read(save(tmp_path / f"x{suffix}", content))
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_matrices(tmp_path, monkeypatch, suffix):
+    monkeypatch.setattr(features, "CHUNK", 7)
+    path = tmp_path / f"x{suffix}"
+    dtypes = ["float16", "float32", "float64", "uint8", "int64", "bfloat16"]
+    named = suffix in (".h5", ".hdf5")
+    for dtype in dtypes[: 6 if suffix in (".safetensors", ".pth", ".pt") else 5]:
+        content = (100 * torch.rand(4, 3)).to(getattr(torch, dtype))
+        path.unlink(missing_ok=True)
+        names, x = read(save(path, dict(zip(NAMES, content, strict=True)) if named else content))
         if named:
             assert sorted(names) == sorted(NAMES)
             x = torch.stack([x[names.index(name)] for name in NAMES])
-        else:
-            assert names is None
-        assert torch.equal(x, X)
-
-
-@pytest.mark.parametrize("suffix", [".npy", ".npz", ".safetensors", ".pth", ".pt", ".pkl"])
-@pytest.mark.parametrize(
-    "dtype", [torch.float16, torch.float32, torch.float64, torch.bfloat16, torch.uint8, torch.int64]
-)
-def test_matrices(tmp_path, monkeypatch, suffix, dtype):
-    monkeypatch.setattr(features, "CHUNK", 7)
-    if dtype == torch.bfloat16 and suffix not in (".safetensors", ".pth", ".pt"):
-        return
-    content = (100 * torch.rand(5, 3)).to(dtype)
-    names, x = read(save(tmp_path / f"x{suffix}", content))
-    assert names is None
-    assert torch.equal(x, content.float())
+        assert named or names is None
+        assert torch.equal(x, content.float())
 
 
 @pytest.mark.parametrize("suffix", [".npy", ".npz", ".pkl"])
 def test_arrays_of_other_layouts(tmp_path, monkeypatch, suffix):
     monkeypatch.setattr(features, "CHUNK", 7)
-    path = tmp_path / f"x{suffix}"
-    x = X.numpy()
+    path, x = tmp_path / f"x{suffix}", X.numpy()
     assert torch.equal(read(save(path, np.asfortranarray(x)))[1], X)
     assert torch.equal(read(save(path, x.astype(">f4")))[1], X)
     assert torch.equal(read(save(path, x[::2]))[1], X[::2])
@@ -98,14 +93,20 @@ def test_arrays_of_other_layouts(tmp_path, monkeypatch, suffix):
         assert read(save(path, np.array([[1e300, np.nan]])))[1].tolist()[0][0] == float("inf")
 
 
-def test_compressed_npz(tmp_path):
+def test_npz_of_names(tmp_path):
     path = tmp_path / "x.npz"
     np.savez_compressed(path, entity=np.array(NAMES), feature=X.numpy(), n_images=[1, 1, 1, 1])
     names, x = read(path)
-    assert names == NAMES
-    assert torch.equal(x, X)
+    assert names == NAMES and torch.equal(x, X)
     np.savez(path, entity=np.array([name.encode() for name in NAMES]), feature=X.numpy())
     assert read(path)[0] == NAMES
+
+    # Several of a row, of which those that are all zero are none:
+    x = np.array([[[1.0, 3.0], [0.0, 0.0], [0.0, 2.0]], [[0.0, 0.0]] * 3], dtype=np.float32)
+    content = {"entity": np.array(["a", "b"]), "feature": x}
+    assert read(save(path, content))[1].tolist() == [[0.5, 2.5], [0, 0]]
+    x[0, 1, 0] = np.nan
+    assert read(save(path, content))[1].isnan().tolist() == [[True, False], [False, False]]
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth", ".pkl"])
@@ -121,21 +122,17 @@ def test_dictionaries(tmp_path, suffix):
 
     # One matrix is that of the entities, whatever it is called:
     names, x = read(save(path, {"weight": X}))
-    assert names is None
-    assert torch.equal(x, X)
+    assert names is None and torch.equal(x, X)
     names, x = read(save(path, {"Paris": X[:1]}))
-    assert names == ["Paris"]
-    assert torch.equal(x, X[:1])
+    assert names == ["Paris"] and torch.equal(x, X[:1])
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".pkl"])
 def test_lists(tmp_path, suffix):
     path = tmp_path / f"x{suffix}"
-    for content in (list(X), tuple(X), [x[None] for x in X], dict(enumerate(X))):
+    for content in (list(X), tuple(X), [x[None] for x in X], dict(enumerate(X)), X.tolist()):
         names, x = read(save(path, content))
-        assert names is None
-        assert torch.equal(x, X)
-    assert torch.equal(read(save(path, X.tolist()))[1], X)
+        assert names is None and torch.equal(x, X)
     assert torch.equal(read(save(path, {3 - i: x for i, x in enumerate(X)}))[1], X.flip([0]))
 
 
@@ -153,8 +150,7 @@ def test_old_torch(tmp_path):
 def test_h5_keys_with_slashes(tmp_path):
     names = ["http://dbpedia.org/resource/AC/DC", "/m/0xyz", "a/b", "a/c/d"]
     found, x = read(save(tmp_path / "x.h5", dict(zip(names, X, strict=True))))
-    expected = ["a/b", "a/c/d", "http:/dbpedia.org/resource/AC/DC", "m/0xyz"]
-    assert sorted(found) == expected
+    assert sorted(found) == ["a/b", "a/c/d", "http:/dbpedia.org/resource/AC/DC", "m/0xyz"]
     assert torch.equal(x[found.index("a/c/d")], X[3])
     assert read(save(tmp_path / "y.h5", {"é".encode("latin1"): X[0]}))[0] == ["\ufffd"]
 
@@ -164,25 +160,21 @@ def bad(suffix):
     vectors = {"a": X[0], "b": torch.randn(2, 3, 4)}
     if suffix in (".npy", ".npz"):
         yield X[0], r"needs to be a matrix .*got \[3\]"
-        yield X[None], r"needs to be a matrix .*got \[1, 4, 3\]"
         yield X[:0], r"needs to be a matrix .*got \[0, 3\]"
-        yield X[:, :0], r"needs to be a matrix .*got \[4, 0\]"
         yield X.numpy().astype(complex), "no array of numbers .*complex"
         yield np.array([["a"]]), "no array of numbers"
     if suffix == ".npz":
         yield {"a": X.numpy(), "b": X.numpy()}, r"needs to hold one array, .*got \['a', 'b'\]"
         yield {}, r"needs to hold one array, .*got \[\]"
-        yield {"entity": np.array(["a"]), "feature": X.numpy()}, "1 names for 4 rows"
-        yield {"entity": np.ones(4), "feature": X.numpy()}, "'entity' needs to be a list of names"
+        yield {"entity": np.array(["a"]), "feature": X.numpy()}, "needs to be a list of 4 names"
+        yield {"entity": np.ones(4), "feature": X.numpy()}, "'entity' needs to be a list of 4 names"
     if suffix in (".h5", ".safetensors", ".pth"):
         yield vectors, r"'b' needs to be a vector, or several \(got shape \[2, 3, 4\]\)"
         yield {}, "It holds none"
-        yield {"a": X[0], "b": X[0, :0]}, r"'b' needs to be a vector, .*\[0\]"
         yield {"a": X[0], "b": torch.tensor(1.0)}, r"'b' needs to be a vector, .*\[\]"
     if suffix == ".h5":
         yield {"a": "text"}, "'a' is no array of numbers"
     if suffix in (".pth", ".pkl"):
-        yield X[0], r"needs to be a matrix .*got \[3\]"
         yield X[None], r"needs to be a matrix .*got \[1, 4, 3\]"
         yield [], "It holds none"
         yield 1.5, "It holds no arrays .*float"
@@ -193,7 +185,6 @@ def bad(suffix):
         yield {"a": {"b": X[0]}}, "'a' is no array of numbers .*dict"
     if suffix == ".pth":
         yield X.to_sparse(), "It is no dense array"
-        yield {"a": X[0].to_sparse(), "b": X[0]}, "'a' is no array of numbers"
     if suffix == ".pkl":
         yield np.array([X[0].numpy(), None], dtype=object), "array of data type 'O8'"
 
@@ -212,14 +203,13 @@ def test_what_is_no_features(tmp_path, suffix):
 @withPackage("h5py")
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_damaged_files(tmp_path, suffix):
-    content = dict(zip("abcd", torch.randn(4, 50), strict=True))
-    if suffix.startswith(".np"):
-        content = torch.stack(list(content.values()))
+    content = torch.randn(4, 50)
+    if suffix in (".h5", ".hdf5"):
+        content = dict(zip("abcd", content, strict=True))
     path = save(tmp_path / f"x{suffix}", content)
     whole = path.read_bytes()
     page = b"<!DOCTYPE html><html><body>Google Drive: too many users</body></html>" * 50
-    damages = [whole[: len(whole) // 2], whole[:-10], whole[:10], b"", page, b"\0" * 2000]
-    for damage in damages:
+    for damage in (whole[: len(whole) // 2], whole[:-10], whole[:10], b"", page, b"\0" * 2000):
         path.write_bytes(damage)
         with pytest.raises(ValueError, match=f"'{path}' are damaged or no '{suffix}' file"):
             read(path)
@@ -227,8 +217,7 @@ def test_damaged_files(tmp_path, suffix):
 
 @pytest.mark.parametrize("suffix", [".npy", ".npz", ".pkl"])
 def test_any_damaged_byte(tmp_path, suffix):
-    content = {"a": X[0].numpy(), "b": X[1].numpy()} if suffix == ".pkl" else X
-    path = save(tmp_path / f"x{suffix}", content)
+    path = save(tmp_path / f"x{suffix}", {"a": X[0], "b": X[1]} if suffix == ".pkl" else X)
     whole = path.read_bytes()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -242,25 +231,21 @@ def test_any_damaged_byte(tmp_path, suffix):
                 assert suffix != ".npz" or torch.equal(x, X)  # Which has a checksum.
 
 
-def test_torch_files_that_run_code(tmp_path):
+def test_files_that_run_code(tmp_path):
     class Call:
         def __reduce__(self):
             return os.system, (f"touch {tmp_path / 'marker'}",)
 
-    path = tmp_path / "x.pth"
-    contents = [Call(), {"a": Call()}, [X, Call()], X.numpy(), torch.nn.Linear(1, 1)]
-    for new in (True, False):
-        for content in contents:
+    path, objects = tmp_path / "x.pth", np.array([None, Call()], dtype=object)
+    for content in [Call(), {"a": Call()}, [X, Call()], X.numpy(), torch.nn.Linear(1, 1)]:
+        for new in (True, False):
             torch.save(content, path, _use_new_zipfile_serialization=new)
-            message = (
-                f"'{path}'. It asks for '.*', and can be loaded with 'weights_only=False' only"
-            )
-            with pytest.raises(ValueError, match=message):
+            with pytest.raises(ValueError, match=f"'{path}'. It asks for '.*'weights_only=False'"):
                 read(path)
-    path = tmp_path / "x.pkl"
-    path.write_bytes(pickle.dumps(Call()))
-    with pytest.raises(ValueError, match=f"'{path}'. The pickle asks for 'posix.system'"):
-        read(path)
+    for suffix, content in ((".pkl", Call()), (".npy", objects), (".npz", objects)):
+        path = save(tmp_path / f"x{suffix}", content)
+        with pytest.raises(ValueError, match=f"'{path}'.*('posix.system'|Python|[oO]bject)"):
+            read(path)
     assert not (tmp_path / "marker").exists()
 
 
@@ -272,42 +257,17 @@ def test_what_is_not_the_fault_of_a_file(tmp_path, monkeypatch):
         read(tmp_path / "x.h5")
 
 
-@pytest.mark.parametrize("suffix", [".npy", ".npz", ".pkl"])
-def test_arrays_of_objects(tmp_path, suffix):
-    path, objects = tmp_path / f"x{suffix}", np.array([None, X[0].numpy()], dtype=object)
-    save(path, objects)
-    with pytest.raises(ValueError, match=f"'{path}'.*(Python|[oO]bject|'O8')"):
-        read(path)
-    if suffix == ".npz":
-        save(path, {"entity": np.array(NAMES, dtype=object), "feature": X.numpy()})
-        with pytest.raises(ValueError, match=f"'{path}' are damaged .*Object arrays"):
-            read(path)
-
-
-def test_several_of_a_row(tmp_path):
-    x = np.array([[[1.0, 3.0], [0.0, 0.0], [0.0, 2.0]], [[0.0, 0.0]] * 3], dtype=np.float32)
-    path = save(tmp_path / "x.npz", {"entity": np.array(["a", "b"]), "feature": x})
-    assert read(path)[1].tolist() == [[0.5, 2.5], [0, 0]]
-    x[0, 1, 0] = np.nan
-    path = save(tmp_path / "y.npz", {"entity": np.array(["a", "b"]), "feature": x})
-    out = read(path)[1]
-    assert out.isnan().tolist() == [[True, False], [False, False]]
-    path = save(tmp_path / "x.pkl", [x[0, 0], x[0, ::2]])
-    assert read(path)[1].tolist() == [[1, 3], [0.5, 2.5]]
-
-
 # Files that are made to fill the memory, or to read others #######################################
+
+LARGE = "It is more than 300 times as large"
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".pth"])
 def test_bombs(tmp_path, suffix):
     path = tmp_path / f"x{suffix}"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        with archive.open("x.npy", "w") as file:
-            for _ in range(65):
-                file.write(bytes(1 << 20))
-    assert path.stat().st_size < 1 << 17
-    with pytest.raises(ValueError, match=f"'{path}'. It is more than 300 times as large"):
+        archive.writestr("x.npy", bytes(65 << 20))
+    with pytest.raises(ValueError, match=f"'{path}'. {LARGE}"):
         read(path)
 
 
@@ -317,23 +277,20 @@ def test_arrays_that_promise_too_much(tmp_path, suffix):
     header = {"descr": "<f4", "fortran_order": False, "shape": (2, 1 << 50)}
     np.lib.format.write_array_header_1_0(file, header)
     path = tmp_path / f"x{suffix}"
-    content = file.getvalue() + bytes(100)
-    if suffix == ".npy":
-        path.write_bytes(content)
-    else:
+    path.write_bytes(file.getvalue() + bytes(100))
+    if suffix == ".npz":
         with zipfile.ZipFile(path, "w") as archive:
-            archive.writestr("x.npy", content)
+            archive.writestr("x.npy", file.getvalue() + bytes(100))
     with pytest.raises(ValueError, match=f"'{path}' are damaged"):
         read(path)
 
 
-@pytest.mark.parametrize("suffix", [".pt", ".pkl"])
 @pytest.mark.parametrize("named", [False, True])
-def test_tensors_that_repeat_what_is_stored(tmp_path, suffix, named):
-    path, x = tmp_path / f"x{suffix}", torch.ones(1)
+def test_tensors_that_repeat_what_is_stored(tmp_path, named):
+    path, x = tmp_path / "x.pt", torch.ones(1)
     large = x.expand(1 << 25)
     torch.save({"a": large, "b": large} if named else large.view(2, -1), path)
-    with pytest.raises(ValueError, match=f"'{path}'. It is more than 300 times as large"):
+    with pytest.raises(ValueError, match=f"'{path}'. {LARGE}"):
         read(path)
     torch.save({"a": x.expand(4), "b": x.expand(4)}, path)
     assert read(path)[1].tolist() == [[1.0] * 4] * 2
@@ -351,32 +308,27 @@ def test_hdf5_that_holds_what_is_elsewhere(tmp_path):
         read(path)
     with h5py.File(path, "w") as file:
         file.create_dataset("a", (1 << 40,), "<f4", chunks=(1 << 20,))  # Nothing is stored.
-    with pytest.raises(ValueError, match=f"'{path}'. It is more than 300 times as large"):
+    with pytest.raises(ValueError, match=f"'{path}'. {LARGE}"):
         read(path)
 
 
 @pytest.mark.parametrize(
     ("path", "name", "end"),
     [
-        ("DB15K-visual.pth", "DB15K-visual.pth", ".pth"),
         ("~/a.b/x.NPZ", "x.NPZ", ".npz"),
         ("what?.npz", "what?.npz", ".npz"),
-        ("memory://x.npz", "x.npz", ".npz"),
         ("https://www.dropbox.com/s/x/DB15K_ImageData.h5?dl=1", "DB15K_ImageData.h5", ".h5"),
         ("folder/x", "x", ""),
     ],
 )
 def test_names(path, name, end):
-    assert basename(path) == name
-    assert format_of(path) == end
+    assert (basename(path), format_of(path)) == (name, end)
 
 
 def test_copies_are_removed(tmp_path):
     url = f"memory://{tmp_path.name}/x.npz"
-    assert not is_file(url)
     with fsspec.open(url, "wb") as file:
         file.write(b"content")
-    assert is_file(url)
     with pytest.raises(KeyError), on_disk(url) as name:
         assert Path(name).read_bytes() == b"content"
         raise KeyError

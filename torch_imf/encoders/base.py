@@ -24,13 +24,10 @@ class Encoder(Recorded):
     entities into features.
 
     :meth:`fit` learns from what is there, :meth:`transform` encodes it, or what
-    comes later, by what was learned, and a call does both. What was learned is
-    plain arrays (:meth:`state_dict`); an encoder that is pretrained has none.
+    comes later, by what was learned, and a call does both.
 
-    Its :obj:`repr` names all that shapes its features, by which files of
-    features are called; how it is run (:attr:`run_args`) and the versions of
-    the :attr:`packages` that it needs do not belong there (see
-    :meth:`record_of`).
+    Files of features are called by its :obj:`repr`, which names all that shapes
+    them, but neither :attr:`run_args` nor the versions of :attr:`packages`.
 
     Shapes:
         - **output:** features :math:`(N, D)` and mask :math:`(N)`; rows of
@@ -61,7 +58,7 @@ class Encoder(Recorded):
         raise NotImplementedError
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        r"""Returns what :meth:`fit` has found.
+        r"""Returns what :meth:`fit` has found, as plain arrays.
 
         Raises:
             ValueError: If it was not called.
@@ -91,8 +88,8 @@ class Encoder(Recorded):
 
 
 def record_of(encoder: EncoderLike) -> str:
-    r"""Returns what to write down of an encoder beside its features: its
-    :obj:`repr`, and the versions of the packages that it has used.
+    r"""Returns what to write down of an encoder beside its features: its :obj:`repr`, and the
+    versions of its packages.
     """
     packages = getattr(encoder, "packages", ())
     versions = [f"{name} {version(name).partition('+')[0]}" for name in packages]
@@ -100,12 +97,8 @@ def record_of(encoder: EncoderLike) -> str:
 
 
 def require(package: str, name: str, instead: str) -> None:
-    r"""Raises an :class:`ImportError` if a package is not installed.
-
-    Args:
-        package (str): What to install.
-        name (str): The class that needs it.
-        instead (str): The class that does without.
+    r"""Raises an :class:`ImportError` if the package that a class needs is not installed, which
+    names the class that does without.
     """
     if find_spec(package.replace("-", "_")) is None:
         raise ImportError(
@@ -130,8 +123,8 @@ def hash_file(path: str | os.PathLike[str]) -> str:
 
 
 def hash_weights(path: str | os.PathLike[str]) -> str:
-    r"""Returns a hash of a file of weights, or of the files of a folder that
-    shape the output of a model: weights, configuration and vocabulary.
+    r"""Returns a hash of a file of weights, or of the files of a folder that shape the output of a
+    model: weights, configuration and vocabulary.
     """
     root = Path(path)
     if root.is_file():

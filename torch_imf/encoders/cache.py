@@ -1,9 +1,8 @@
 import hashlib
-import io
 import json
 import os
 import zipfile
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
@@ -16,58 +15,33 @@ from tqdm import tqdm
 from torch_imf.encoders.base import record_of
 from torch_imf.io import warn
 from torch_imf.io.atomic import cache_folder, replacing
+from torch_imf.io.features import read_member
 
 T = TypeVar("T")
 Encode = Callable[[dict[str, T]], tuple[list[str], Tensor]]
 
-# RuntimeError is what zipfile raises for flags of encryption or of a newer version:
-DAMAGED = (ValueError, TypeError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile)
-
 
 class FeatureCache:
-    r"""A folder of features that are found again by what they were computed
-    from, so that an encoder which is interrupted goes on where it was.
+    r"""A folder of features that are found again by what they were computed from, so that an
+    encoder which is interrupted goes on where it was.
 
-    Each encoder has a folder of its own, named by a hash of what it is
-    (:meth:`record_of`, written down there in :obj:`encoder.json`). Features are
-    kept with the hash of their text or image, in one file per batch, which is
-    complete or not there at all: whatever interrupts a run costs no more than
-    a batch, and processes may share the folder. A damaged file is named in a
-    warning and computed anew. If the folder cannot be written to, a warning
-    says so. Files may be deleted at any time.
-
-    This is not :class:`joblib.Memory`, which unpickles what it finds and so
-    would run what somebody else has put into a shared folder, and which keeps
-    whole calls, not the items of one that was killed.
-
-    Args:
-        root (str): The folder that holds the folders of all encoders.
-        encoder (Encoder): The encoder.
-
-    Raises:
-        ValueError: If its :obj:`repr` holds an address in memory.
+    Each encoder has a folder of its own, named by a hash of what it is (:meth:`record_of`, written
+    down there in :obj:`encoder.json`), with one file of features and the hashes of their texts or
+    images per batch. Files are complete or not there, so that processes may share the folder. A
+    damaged one is named in a warning and computed anew. Files may be deleted at any time.
     """
 
-    def __init__(self, root: str | os.PathLike[str], encoder: Callable) -> None:
+    def __init__(self, root: bool | str | os.PathLike[str], encoder: Callable) -> None:
         self.encoder = record_of(encoder)
         if " at 0x" in self.encoder:
             raise ValueError(
                 f"The features of {self.encoder} cannot be told from others, as its settings "
                 f"hold an object without a name. Pass 'cache=False'"
             )
+        folder = cache_folder() if isinstance(root, bool) else root
         name = f"{type(encoder).__name__}-{hash_content(self.encoder)[:16]}"
-        self.folder = Path(root).expanduser() / name
+        self.folder = Path(folder).expanduser() / name
         self.writable = True
-
-    @classmethod
-    def open(cls, encoder: Callable, cache: bool | str | os.PathLike[str]) -> "FeatureCache | None":
-        r"""Returns the cache of an encoder in the folder :obj:`cache`, that of
-        :meth:`~torch_imf.io.atomic.cache_folder` for :obj:`True`, and none
-        for :obj:`False`.
-        """
-        if cache is False:
-            return None
-        return cls(cache_folder() if cache is True else cache, encoder)
 
     def read(self, keys: Collection[str]) -> dict[str, Tensor]:
         r"""Returns the features of those of the given keys that are there."""
@@ -77,15 +51,17 @@ class FeatureCache:
                 found.update(_read_file(path, keys))
             except OSError as e:
                 warn(f"The cached features '{path}' cannot be read ({e})")
-            except DAMAGED as e:
-                warn(f"The cached features '{path}' are damaged and will be computed anew ({e})")
+            except Exception as e:  # A damaged file can make its reader raise anything.
+                warn(
+                    f"The cached features '{path}' are damaged and will be computed anew ({e})"
+                )
                 with suppress(OSError):  # The folder may be read-only.
                     path.unlink()
         return found
 
     def write(self, keys: list[str], x: Tensor) -> None:
-        r"""Keeps features of shape :obj:`[len(keys), D]` in one file, but for
-        rows that are not finite.
+        r"""Keeps the finite rows of features :obj:`[len(keys), D]` in one file. If that cannot
+        be written to, a warning says so.
         """
         finite = x.isfinite().all(dim=-1)
         keys = [key for key, keep in zip(keys, finite.tolist(), strict=True) if keep]
@@ -105,23 +81,16 @@ class FeatureCache:
             )
             self.writable = False
 
-    def __repr__(self) -> str:
-        return f"{self.__class__.__name__}('{self.folder}')"
 
-
-def _read_file(path: Path, wanted: Collection[str]) -> Iterator[tuple[str, Tensor]]:
+def _read_file(path: Path, wanted: Collection[str]) -> dict[str, Tensor]:
     with zipfile.ZipFile(path) as archive:
-
-        def read(name: str) -> np.ndarray:  # To the last byte, which checks the checksum.
-            return np.load(io.BytesIO(archive.read(f"{name}.npy")), allow_pickle=False)
-
-        keys = read("key").tolist()
+        keys = read_member(archive, "key.npy").tolist()
         if not any(key in wanted for key in keys):
-            return iter(())
-        x = torch.from_numpy(read("x"))
-    if x.dim() != 2 or x.size(0) != len(keys) or x.dtype != torch.float32:
-        raise ValueError(f"got {x.dtype} of shape {list(x.size())} for {len(keys)} keys")
-    return ((key, row) for key, row in zip(keys, x, strict=True) if key in wanted)
+            return {}
+        x = torch.from_numpy(read_member(archive, "x.npy"))
+    if x.dim() != 2 or x.dtype != torch.float32:
+        raise ValueError(f"got {x.dtype} of shape {list(x.size())}")
+    return {key: row for key, row in zip(keys, x, strict=True) if key in wanted}
 
 
 def hash_content(content: str | bytes) -> str:
@@ -139,22 +108,12 @@ def encode_rows(
     cache: FeatureCache | None = None,
     channels: int = 0,
 ) -> tuple[Tensor, Tensor]:
-    r"""Encodes items that belong to rows, in batches, and returns the mean of
-    the features of each row, of shape :math:`(N, D)`, and which rows have any.
+    r"""Encodes items that belong to rows (a row, a key and an item each), in batches, and returns
+    the mean of the features of each row, of shape :math:`(N, D)`, and which rows have any.
 
-    Items of the same key are encoded once. Those that the cache has are not
-    encoded at all, and the others are kept there, batch by batch.
-
-    Args:
-        num_rows (int): The number of rows :math:`N`.
-        entries (list): The row, the key and the item itself of each item.
-        load (callable): Loads the model, if there is anything to encode, and
-            returns a function from a batch (key -> item) to the keys of the
-            items it could encode and their features.
-        batch_size (int): The number of items per batch.
-        cache (FeatureCache, optional): The cache. (default: :obj:`None`)
-        channels (int, optional): :math:`D` if no item could be encoded.
-            (default: :obj:`0`)
+    Items of the same key are encoded once, those that the cache has not at all. If there are
+    others, :obj:`load` gives a function from a batch (key -> item) to the keys of the items that
+    it could encode and their features. If there are none at all, :math:`D` is :obj:`channels`.
     """
     items = {key: item for _, key, item in entries}
     found = {} if cache is None else cache.read(items)

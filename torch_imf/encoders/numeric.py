@@ -12,9 +12,8 @@ class NumericEncoder(Encoder):
     r"""Encodes numeric literals such as dates, populations and heights, one
     pair of columns per attribute.
 
-    Attributes live on scales that have nothing to do with each other, and each
-    is skewed in its own way. Every attribute is therefore standardised alone,
-    by numbers that outliers do not move,
+    Attributes live on scales that have nothing to do with each other. Each is
+    therefore standardised alone, by numbers that outliers do not move,
 
     .. math::
         x = \mathrm{arsinh} \left( \frac{g(v) - \mathrm{median}}{\sigma}
@@ -23,12 +22,10 @@ class NumericEncoder(Encoder):
 
     where :math:`g` is the logarithm for attributes whose values are all
     positive and span more than a factor of :obj:`span` (populations, areas),
-    and the identity for all others (dates, heights, coordinates). The inverse
-    hyperbolic sine is linear for the bulk of the values and logarithmic in the
-    tails, so that a birth in 383 BC stays a finite and ordered number.
-    Median, interquartile range and standard deviation are those of
-    :math:`g(v)`, and :math:`\sigma = 1` if all values are equal.
-    Several values of one entity for one attribute are averaged.
+    and the identity for all others (dates, heights, coordinates). Median,
+    interquartile range and standard deviation are those of :math:`g(v)`, and
+    :math:`\sigma = 1` if all values are equal. The inverse hyperbolic sine
+    keeps a birth in 383 BC a finite and ordered number.
 
     Args:
         span (float, optional): The ratio of the largest to the smallest value
@@ -41,8 +38,8 @@ class NumericEncoder(Encoder):
           :math:`|\mathcal{V}|`
         - **output:** features :math:`(|\mathcal{V}|, 2A)` for :math:`A`
           distinct attributes in alphabetical order: first the :math:`A`
-          standardised values, zero where an entity has none, then :math:`A`
-          indicators of presence; and the mask :math:`(|\mathcal{V}|)` of
+          standardised values (the mean of several, zero where an entity has
+          none), then :math:`A` indicators of presence; and the mask :math:`(|\mathcal{V}|)` of
           entities that have any
     """
 

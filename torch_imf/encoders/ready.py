@@ -4,35 +4,34 @@ import os.path as osp
 import re
 from collections.abc import Sequence
 
+import fsspec
 import torch
 from torch import Tensor
 
 from torch_imf.data.names import UNKNOWN, NameIndex, read_ids
 from torch_imf.encoders.base import Encoder, hash_file
 from torch_imf.encoders.cache import hash_content
-from torch_imf.io.features import FORMATS, Features, basename, format_of, is_file, on_disk, read
+from torch_imf.io.features import FORMATS, Features, basename, format_of, on_disk, read
 
 IMAGE = re.compile(r"(.+)\.(?:jpe?g|png|gif|webp|bmp|tiff?|svg)", re.IGNORECASE)
 
 
 class FeatureFile(Encoder):
     r"""Ready-made features of entities, read from files as their authors
-    publish them.
+    publish them. Nothing that a file may ask for is run.
 
     Some files hold a matrix with **rows** in the order of the entities:
     :obj:`.pth`, :obj:`.pt`, :obj:`.npy`, :obj:`.npz` and :obj:`.safetensors`
     files of one array, and :obj:`.pkl` files of an array or a list of vectors
     (AdaMF, IMF, MoMoK). Others hold features by **name**, which may be any
     that :class:`~torch_imf.data.NameIndex` knows: :obj:`.h5` files (MMKB,
-    MMRNS; slashes in names are kept), :obj:`.npz` files of two arrays
-    :obj:`entity` and :obj:`feature`, and dictionaries in the other formats.
+    MMRNS), :obj:`.npz` files of two arrays :obj:`entity` and :obj:`feature`,
+    and dictionaries in the other formats. Names may also be those of images
+    (RSME, MoSE): of :obj:`m.0xyz/1.jpg`, that of the file, with and without its
+    extension, or its folder, whichever is known first.
 
-    Names may also be those of images (RSME, MoSE): that of
-    :obj:`m.0xyz/1.jpg` is that of the file, the file without its extension,
-    or its folder, whichever is known first. If an entity has several features
-    (images, names, or the rows of a matrix), they are averaged. Features that
-    are all zero count as missing, also in averages. Nothing that a file may
-    ask for is run.
+    Several features of an entity are averaged. Those that are all zero count as
+    missing.
 
     Args:
         *paths (str): The file, on disk or any file system of :obj:`fsspec`, or
@@ -73,7 +72,8 @@ class FeatureFile(Encoder):
                     f"Cannot tell the format of the features '{path}' from its name, expected one "
                     f"of {list(FORMATS)}"
                 )
-            if not is_file(path):
+            filesystem, name = fsspec.core.url_to_fs(path)
+            if not filesystem.isfile(name):
                 raise ValueError(f"There is no file of features '{path}'")
         if isinstance(ids, str | os.PathLike):
             ids = read_ids(os.fspath(ids))
@@ -83,9 +83,6 @@ class FeatureFile(Encoder):
 
     def transform(self, names: NameIndex | Sequence[str]) -> tuple[Tensor, Tensor]:
         r"""Returns the features of entities and which of them have any.
-
-        Args:
-            names (NameIndex or list[str]): The entities.
 
         Raises:
             ValueError: If a file is damaged, holds anything but features of
@@ -169,7 +166,7 @@ def _image_names(name: str) -> list[str]:
     match = IMAGE.fullmatch(name)
     if match is None:
         return []
-    folder, _, file = match[1].rpartition("/")
+    folder, file = osp.split(match[1])
     return [name for name in (match[1], folder, osp.basename(folder), file) if name]
 
 

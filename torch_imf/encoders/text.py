@@ -1,9 +1,11 @@
 import os
 import os.path as osp
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
-from torch import Tensor, nn
+import torch
+from torch import Tensor
 
 from torch_imf.encoders.base import Encoder, default_device, hash_weights, require
 from torch_imf.encoders.cache import Encode, FeatureCache, encode_rows, hash_content
@@ -15,8 +17,7 @@ class TextEncoder(Encoder):
     r"""Encodes texts by a pretrained transformer, run once.
 
     By default, this is a sentence transformer and does as its authors say.
-    With :obj:`pooling`, the model is a plain transformer, and its output is
-    pooled here:
+    With :obj:`pooling`, it is a plain transformer whose output is pooled here:
     :obj:`TextEncoder("bert-base-uncased", pooling="pooler")` is the encoder of
     the `"IMF: Interactive Multimodal Fusion Model for Link Prediction"
     <https://arxiv.org/abs/2303.10816>`_ paper, with 768 values.
@@ -72,9 +73,6 @@ class TextEncoder(Encoder):
     def transform(self, texts: Sequence[str | None]) -> tuple[Tensor, Tensor]:
         r"""Returns the features of texts and which of them are there.
 
-        Args:
-            texts (list[str or None]): The texts, see above.
-
         Raises:
             RuntimeError: If the weights cannot be had.
         """
@@ -85,92 +83,93 @@ class TextEncoder(Encoder):
             run = self.load()
             return lambda batch: (list(batch), run(list(batch.values())))
 
-        cache = FeatureCache.open(self, self.cache)
+        cache = None if self.cache is False else FeatureCache(self.cache, self)
         return encode_rows(len(texts), entries, load, self.batch_size, cache)
 
     def load(self) -> Callable[[list[str]], Tensor]:
         r"""Loads the model, as a function from texts to features."""
-        from sentence_transformers import SentenceTransformer
-
-        device = str(default_device(self.device))
+        make = self._load_sentence if self.pooling is None else self._load_plain
         try:
             try:
-                model = SentenceTransformer(self.model, device=device, local_files_only=True)
+                return make(local_files_only=True)
             except OSError:
-                model = SentenceTransformer(self.model, device=device)
+                return make(local_files_only=False)
         except OSError as e:
             raise RuntimeError(
                 f"The weights of '{self.model}' are not on this machine and could not be fetched. "
                 f"Please run once with a network, pass a folder that holds them as 'model', or use "
                 f"'TfidfEncoder' ({e})"
             ) from e
-        if self.pooling is not None:
-            model = SentenceTransformer(modules=self._pool(model[0]), device=device)
-        elif not _is_sentence_transformer(self.model):
+
+    def _load_sentence(self, local_files_only: bool) -> Callable[[list[str]], Tensor]:
+        from sentence_transformers import SentenceTransformer
+        from sentence_transformers.util import is_sentence_transformer_model
+
+        device = str(default_device(self.device))
+        model: Any = SentenceTransformer(
+            self.model, device=device, local_files_only=local_files_only
+        )
+        names = {
+            self.model,
+            self.model if "/" in self.model else f"sentence-transformers/{self.model}",
+        }
+        if not any(is_sentence_transformer_model(name, local_files_only=True) for name in names):
             # Of which sentence-transformers takes a mean of the tokens, without a word:
             raise ValueError(
                 f"'{self.model}' is no sentence transformer, as it has no 'modules.json'. If it is "
                 f"a plain transformer, pass 'pooling'"
             )
+        encode = partial(model.encode, show_progress_bar=False, convert_to_tensor=True)
+        # Inference tensors cannot be written to:
+        return lambda texts: encode(texts, batch_size=len(texts)).clone()
 
-        def run(texts: list[str]) -> Tensor:
-            out: Any = model.encode(
-                texts, batch_size=len(texts), show_progress_bar=False, convert_to_tensor=True
-            )
-            return out.clone()  # Inference tensors cannot be written to.
+    def _load_plain(self, local_files_only: bool) -> Callable[[list[str]], Tensor]:
+        from transformers import AutoModel, AutoTokenizer
 
-        return run
-
-    def _pool(self, transformer: Any) -> list[nn.Module]:
-        # A plain transformer, and the layer that pools its output.
-        from transformers import AutoModel
-
-        try:
-            from sentence_transformers.sentence_transformer.modules import Pooling
-        except ImportError:  # Older releases.
-            from sentence_transformers.models import Pooling  # type: ignore[no-redef]
-
-        model, name = transformer.auto_model, transformer.auto_model.config._name_or_path
-        _, info = AutoModel.from_pretrained(name, output_loading_info=True, local_files_only=True)
-        with_pooler = self.pooling == "pooler"
-        absent = [x for x in info["missing_keys"] if with_pooler or "pooler" not in x]
+        tokenizer: Any = AutoTokenizer.from_pretrained(
+            self.model, local_files_only=local_files_only
+        )
+        model, info = AutoModel.from_pretrained(
+            self.model, local_files_only=local_files_only, output_loading_info=True
+        )
+        absent = [x for x in info["missing_keys"] if self.pooling == "pooler" or "pooler" not in x]
         if len(absent) > 0:
             raise ValueError(
                 f"The weights of '{self.model}' lack {len(absent)} parameters, which would be "
                 f"random (first: {sorted(absent)[:5]})"
             )
-        for name, module in model.named_modules():
-            padding_idx = getattr(module, "padding_idx", None)
-            if name.endswith("position_embeddings") and padding_idx is not None:
-                # Models such as RoBERTa count positions from behind the one of padding:
-                room = module.num_embeddings - padding_idx - 1
-                transformer.max_seq_length = min(transformer.max_seq_length, room)
-        if not with_pooler:
-            return [transformer, Pooling(model.config.hidden_size, pooling_mode=self.pooling)]
-        if getattr(model, "pooler", None) is None:
-            raise ValueError(f"The model '{self.model}' has no pooling layer, use 'mean' or 'cls'")
-        return [transformer, _Pooler(model.pooler)]
+        # Models such as RoBERTa count positions from behind the one of padding:
+        offset = (model.config.pad_token_id or -1) + 1
+        room = getattr(model.config, "max_position_embeddings", 512) - offset
+        tokenize = partial(
+            tokenizer,
+            padding=True,
+            truncation=True,
+            max_length=min(tokenizer.model_max_length, room),
+            return_token_type_ids=False,
+            return_tensors="pt",
+        )
+        model = model.to(default_device(self.device)).eval()
+
+        @torch.no_grad()
+        def run(texts: list[str]) -> Tensor:
+            tokens = tokenize(texts).to(model.device)
+            out = model(**tokens)
+            if self.pooling == "cls":
+                return out.last_hidden_state[:, 0]
+            if self.pooling == "mean":
+                mask = tokens["attention_mask"].unsqueeze(-1)
+                return (out.last_hidden_state * mask).sum(dim=1) / mask.sum(dim=1)
+            if getattr(out, "pooler_output", None) is None:
+                raise ValueError(
+                    f"The model '{self.model}' has no pooling layer, use 'mean' or 'cls'"
+                )
+            return out.pooler_output
+
+        return run
 
     def settings(self) -> dict[str, object]:
         if not osp.isdir(self.model):
             return super().settings()
         folder = {"model": osp.basename(osp.abspath(self.model))}
         return {**folder, "weights": hash_weights(self.model), "pooling": self.pooling}
-
-
-class _Pooler(nn.Module):
-    # The pooling layer of a transformer, as a module of sentence-transformers.
-    def __init__(self, pooler: nn.Module) -> None:
-        super().__init__()
-        self.pooler = pooler
-
-    def forward(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
-        features["sentence_embedding"] = self.pooler(features["token_embeddings"])
-        return features
-
-
-def _is_sentence_transformer(model: str) -> bool:
-    from sentence_transformers.util import is_sentence_transformer_model
-
-    names = [model] if "/" in model else [model, f"sentence-transformers/{model}"]
-    return any(is_sentence_transformer_model(name, local_files_only=True) for name in names)

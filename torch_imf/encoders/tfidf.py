@@ -13,9 +13,8 @@ class TfidfEncoder(Encoder):
     and pairs of words with sublinear term frequency, projected by a truncated
     singular value decomposition and normalised to unit length.
 
-    It needs no weights and no network, only scikit-learn, and its result is a
-    function of the texts alone. It knows only what the texts that it was
-    fitted to say together.
+    It needs no weights and no network, only scikit-learn, and knows only what
+    the texts that it was fitted to say together.
 
     Args:
         channels (int, optional): The size of a text vector. If the texts
@@ -54,11 +53,7 @@ class TfidfEncoder(Encoder):
         self.seed = seed
 
     def fit(self, texts: Sequence[str | None]) -> "TfidfEncoder":
-        r"""Finds the terms of texts, and the directions that tell them apart.
-
-        Args:
-            texts (list[str or None]): The texts, see above.
-        """
+        r"""Finds the terms of texts, and the directions that tell them apart."""
         from sklearn.decomposition import TruncatedSVD
         from sklearn.feature_extraction.text import TfidfVectorizer
         from threadpoolctl import threadpool_limits
@@ -92,11 +87,7 @@ class TfidfEncoder(Encoder):
         return self
 
     def transform(self, texts: Sequence[str | None]) -> tuple[Tensor, Tensor]:
-        r"""Returns the features of texts and which of them have any.
-
-        Args:
-            texts (list[str or None]): The texts, see above.
-        """
+        r"""Returns the features of texts and which of them have any."""
         from sklearn.feature_extraction.text import TfidfVectorizer
         from threadpoolctl import threadpool_limits
 

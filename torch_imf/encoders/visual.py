@@ -1,10 +1,9 @@
-import inspect
 import os
 import os.path as osp
-import sys
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from torch_imf.encoders.base import Encoder, default_device, hash_file, hash_weights, require
@@ -13,17 +12,16 @@ from torch_imf.io import warn
 from torch_imf.io.images import read_image
 
 Image = Tensor | str | os.PathLike[str]
+Function = Callable[[Tensor], Tensor]
 
 
 class ImageEncoder(Encoder):
-    r"""The base class of encoders of images.
+    r"""The base class of encoders of images, which implement :meth:`load`.
 
     An entity has no image, one, or several, whose features are averaged. A
-    file that cannot be read (missing, empty, cut short, no image) is left out:
-    one warning names such files, :attr:`unreadable` holds them all with the
-    reason, and an entity left without an image counts as missing.
-
-    A subclass implements :meth:`load`.
+    file that cannot be read is left out: one warning names such files,
+    :attr:`unreadable` holds them all, and an entity left without an image
+    counts as missing.
 
     Args:
         batch_size (int, optional): The number of images per batch.
@@ -60,7 +58,7 @@ class ImageEncoder(Encoder):
         self.channels = channels
         self.unreadable = {}
 
-    def load(self) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
+    def load(self) -> tuple[Function, Function]:
         r"""Returns a function from an image :math:`(3, H, W)` to the input of
         a model, and one from a batch of inputs to features.
         """
@@ -81,8 +79,7 @@ class ImageEncoder(Encoder):
         for i, entry in enumerate(images):
             for image in entry if isinstance(entry, list) else [entry]:
                 if isinstance(image, Tensor):
-                    _check_pixels(image, i)
-                    entries.append((i, hash_pixels(image), image))
+                    entries.append((i, _hash_pixels(image, i), image))
                 elif image is not None:
                     try:
                         entries.append((i, hash_file(image), image))
@@ -90,7 +87,8 @@ class ImageEncoder(Encoder):
                         self.unreadable[os.fspath(image)] = str(e)
 
         reasons: dict[str, str] = {}
-        cache, load = FeatureCache.open(self, self.cache), lambda: self._encode(reasons)
+        cache = None if self.cache is False else FeatureCache(self.cache, self)
+        load = lambda: self._encode(reasons)  # noqa: E731
         out = encode_rows(len(images), entries, load, self.batch_size, cache, self.channels)
         for _, key, image in entries:
             if key in reasons and not isinstance(image, Tensor):
@@ -121,32 +119,67 @@ class ImageEncoder(Encoder):
         return encode
 
 
+def _hash_pixels(image: Tensor, index: int) -> str:
+    if image.dtype != torch.uint8 or image.dim() != 3 or image.size(0) != 3:
+        raise ValueError(
+            f"Image {index} needs to be a uint8 tensor of shape [3, H, W] "
+            f"(got {image.dtype} of shape {list(image.size())})"
+        )
+    content = image.cpu().contiguous().numpy().tobytes()
+    return hash_content(f"{list(image.size())} ".encode() + content)
+
+
+class PixelEncoder(ImageEncoder):
+    r"""Encodes an image by its own pixels, averaged over the cells of a coarse
+    grid and scaled to :math:`[-1, 1]`. It needs no weights and is exact about
+    colour and layout, which is all there is to see in pictures such as flags.
+
+    Args:
+        height (int, optional): The rows of the grid. (default: :obj:`16`)
+        width (int, optional): The columns of the grid. (default: :obj:`24`)
+
+    Shapes:
+        As :class:`ImageEncoder`, with :math:`D = 3 \cdot height \cdot width`.
+    """
+
+    def __init__(self, height: int = 16, width: int = 24) -> None:
+        if height < 1 or width < 1:
+            raise ValueError(f"The grid needs at least one cell (got {height} x {width})")
+
+        super().__init__(channels=3 * height * width)
+        self.height = height
+        self.width = width
+
+    def load(self) -> tuple[Function, Function]:
+        def prepare(image: Tensor) -> Tensor:
+            return F.adaptive_avg_pool2d(image.float(), (self.height, self.width)) / 127.5 - 1
+
+        return prepare, lambda x: x.flatten(start_dim=1)
+
+
 class VisualEncoder(ImageEncoder):
     r"""Encodes images by a pretrained network of `timm
     <https://github.com/huggingface/pytorch-image-models>`_ without its
-    classifier, run once.
+    classifier, run once. Images are resized, cropped and normalised as it was
+    trained. Needs :obj:`timm` (:obj:`pip install "torch_imf[visual]"`).
 
     :obj:`"vgg16"` is the encoder of the `"IMF: Interactive Multimodal Fusion
     Model for Link Prediction" <https://arxiv.org/abs/2303.10816>`_ paper: its
     4096 values are the outputs of the last hidden layer.
-    Images are resized, cropped and normalised as the network was trained.
-    Needs :obj:`timm` (:obj:`pip install "torch_imf[visual]"`).
 
     Args:
         model (str, optional): The name of a model of :obj:`timm`.
             (default: :obj:`"vgg16"`)
         weights (str, optional): A file of weights (:obj:`.safetensors` or a
-            :obj:`state_dict` saved by PyTorch), named as in :obj:`timm` or as
-            its own conversion of the release expects. Without it, the
-            weights that :obj:`timm` names are fetched, or taken from the local
-            Hugging Face cache. (default: :obj:`None`)
+            :obj:`state_dict` saved by PyTorch), named as in :obj:`timm`.
+            Without it, those that :obj:`timm` names are fetched, or taken from
+            the local Hugging Face cache. (default: :obj:`None`)
         model_kwargs (dict, optional): Further arguments of
             :meth:`timm.create_model`. (default: :obj:`None`)
         data_config (dict, optional): Replaces entries of the preprocessing of
             the model: :obj:`input_size`, :obj:`interpolation`, :obj:`mean`,
-            :obj:`std`, :obj:`crop_pct` and :obj:`crop_mode`. With
-            :obj:`{"crop_mode": "squash", "crop_pct": 1.0}`, the whole image is
-            squeezed to the input size rather than cropped in the middle.
+            :obj:`std`, :obj:`crop_pct` and :obj:`crop_mode`
+            (:obj:`{"crop_mode": "squash", "crop_pct": 1.0}` crops nothing).
             (default: :obj:`None`)
         device (str, optional): The device to run on, an accelerator if there
             is one by default. (default: :obj:`None`)
@@ -180,7 +213,7 @@ class VisualEncoder(ImageEncoder):
         self.data_config = dict(sorted((data_config or {}).items()))
         self.device = device
 
-    def load(self) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
+    def load(self) -> tuple[Function, Function]:
         import timm.data
         from PIL import Image
 
@@ -205,66 +238,27 @@ class VisualEncoder(ImageEncoder):
         import timm
 
         create: Callable[..., torch.nn.Module] = timm.create_model
-        if self.weights is not None:
-            model = create(self.model, num_classes=0, **self.model_kwargs)
-            load_weights(model, self.weights)
-            return model
+        if self.weights is None:
+            try:
+                return create(self.model, pretrained=True, num_classes=0, **self.model_kwargs)
+            except OSError as e:
+                raise RuntimeError(
+                    f"The weights of '{self.model}' are not on this machine and could not be "
+                    f"fetched. Please run once with a network (or copy the Hugging Face cache of a "
+                    f"machine that has one), pass a file of weights as 'weights', or use "
+                    f"'PixelEncoder' ({e})"
+                ) from e
+        # Not by timm, which leaves random what a file lacks once there is no classifier:
+        model = create(self.model, num_classes=0, **self.model_kwargs)
+        head = getattr(model, "pretrained_cfg", {}).get("classifier") or ()
+        heads = tuple(f"{name}." for name in ([head] if isinstance(head, str) else head))
+        state = timm.models.load_state_dict(os.fspath(self.weights), weights_only=True)
         try:
-            return create(self.model, pretrained=True, num_classes=0, **self.model_kwargs)
-        except OSError as e:
-            raise RuntimeError(
-                f"The weights of '{self.model}' are not on this machine and could not be fetched. "
-                f"Please run once with a network (or copy the Hugging Face cache of a machine "
-                f"that has one), pass a file of weights as 'weights', or use 'PixelEncoder' ({e})"
-            ) from e
+            model.load_state_dict({key: x for key, x in state.items() if not key.startswith(heads)})
+        except RuntimeError as e:
+            raise ValueError(f"The weights '{self.weights}' do not fit the model: {e}") from e
+        return model
 
     def settings(self) -> dict[str, object]:
         weights = None if self.weights is None else hash_weights(self.weights)
         return {**super().settings(), "weights": weights}
-
-
-def load_weights(model: torch.nn.Module, path: str | os.PathLike[str]) -> None:
-    r"""Loads a file of weights into a model of :obj:`timm` that has no
-    classifier. (:meth:`timm.create_model` loads files as well, but leaves
-    random what a file lacks, once the model has no classifier.)
-
-    Raises:
-        ValueError: If weights are missing or unexpected, apart from those of
-            the classifier.
-    """
-    from timm.models import load_state_dict
-
-    state = load_state_dict(os.fspath(path), weights_only=True)
-    # The conversion that timm applies to weights as they were released:
-    module = sys.modules[type(model).__module__]
-    convert = getattr(module, "checkpoint_filter_fn", getattr(module, "_filter_fn", None))
-    if convert is not None:
-        num_args = len(inspect.signature(convert).parameters)
-        state = convert(state, model) if num_args > 1 else convert(state)
-
-    head = getattr(model, "pretrained_cfg", {}).get("classifier") or ()
-    heads = tuple(f"{name}." for name in ([head] if isinstance(head, str) else head))
-    try:
-        missing, unexpected = model.load_state_dict(state, strict=False)
-    except RuntimeError as e:
-        raise ValueError(f"The weights '{path}' do not fit the model: {e}") from e
-    unexpected = [name for name in unexpected if not name.startswith(heads)]
-    if len(missing) > 0 or len(unexpected) > 0:
-        raise ValueError(
-            f"The weights '{path}' do not fit the model: {len(missing)} are missing "
-            f"({missing[:5]}) and {len(unexpected)} unexpected ({unexpected[:5]})"
-        )
-
-
-def _check_pixels(image: Tensor, index: int) -> None:
-    if image.dtype != torch.uint8 or image.dim() != 3 or image.size(0) != 3:
-        raise ValueError(
-            f"Image {index} needs to be a uint8 tensor of shape [3, H, W] "
-            f"(got {image.dtype} of shape {list(image.size())})"
-        )
-
-
-def hash_pixels(image: Tensor) -> str:
-    r"""Returns a hash of the content of an image."""
-    content = image.cpu().contiguous().numpy().tobytes()
-    return hash_content(f"{list(image.size())} ".encode() + content)

@@ -22,30 +22,21 @@ CHUNK = 1 << 20
 
 
 class Features(NamedTuple):
-    r"""The content of a file of features."""
+    r"""The content of a file of features: the names of its rows (:obj:`None` if they are those of
+    the entities), their number, and blocks of them of shape :math:`(B, D)`, in their order. Where
+    there are several features of a row, it is their mean, less those that are all zero.
+    """
 
     names: list[str] | None
-    """The names of the rows, or :obj:`None` if they are those of the entities."""
-
     num_rows: int
-    """The number of rows."""
-
     blocks: Iterator[Tensor]
-    """The features of the rows in their order, a few at a time, of shape :math:`(B, D)`. Where
-    there are several of a row, their mean, less those that are all zero."""
 
 
 @contextmanager
 def read(path: str) -> Iterator[Features]:
-    r"""Reads a file of features, from the disk or any file system of
-    :obj:`fsspec`. Arrays on the disk are read as they are asked for, where their
-    format allows it; what a file says is never run.
-
-    Args:
-        path (str): The file, whose name ends as one of :obj:`FORMATS`.
-
-    Raises:
-        ValueError: If it is damaged, or holds anything but features.
+    r"""Reads a file of features, from the disk or any file system of :obj:`fsspec`, as it is asked
+    for where its format allows it. Raises a :class:`ValueError` that names it if it is damaged, or
+    holds anything but features.
     """
     with on_disk(path) as file:
         with _told(path):
@@ -84,43 +75,39 @@ def _told(path: str) -> Iterator[None]:
         ) from e
 
 
-def read_npy(path: str) -> Features:
-    r"""Reads a matrix of :meth:`numpy.save`."""
+def _read_npy(path: str) -> Features:
     # Anew for each part, which lets go of the memory that the one before was mapped to:
     return _matrix(lambda: np.load(path, mmap_mode="r", allow_pickle=False))
 
 
-def read_npz(path: str) -> Features:
-    r"""Reads a matrix of :meth:`numpy.savez`, or the matrix :obj:`feature` with
-    the names :obj:`entity` of its rows.
-    """
+def _read_npz(path: str) -> Features:
+    # A matrix, or the matrix 'feature' and the names 'entity' of its rows.
     with zipfile.ZipFile(path) as archive:
-        _check_members(path, archive)
+        _check_size(path, sum(member.file_size for member in archive.infolist()))
         found = {name.removesuffix(".npy"): name for name in archive.namelist()}
-
-        def read(name: str) -> np.ndarray:  # To the last byte, which checks the checksum.
-            return np.load(io.BytesIO(archive.read(found[name])), allow_pickle=False)
-
         if len(found) == 1:
-            x = read(*found)
+            x = read_member(archive, *found.values())
             return _matrix(lambda: x)
         if not {"entity", "feature"} <= set(found):
             raise ContentError(
                 f"It needs to hold one array, or two that are called 'entity' and 'feature' (got "
                 f"{list(found)[:10]})"
             )
-        names, x = read("entity"), read("feature")
-    if names.ndim != 1 or names.dtype.kind not in "US":
+        names, x = (read_member(archive, found[name]) for name in ("entity", "feature"))
+    if names.dtype.kind not in "US" or names.shape != x.shape[:1]:
         raise ContentError(
-            f"'entity' needs to be a list of names (got {names.dtype} of shape {list(names.shape)})"
+            f"'entity' needs to be a list of {len(x):,} names (got {names.dtype} of shape "
+            f"{list(names.shape)})"
         )
-    if len(names) != len(x):
-        raise ContentError(f"It has {len(names):,} names for {len(x):,} rows of features")
     return _matrix(lambda: x, [_to_name(name) for name in names.tolist()])
 
 
-def read_h5(path: str) -> Features:
-    r"""Reads the arrays of an HDF5 file by name."""
+def read_member(archive: zipfile.ZipFile, name: str) -> np.ndarray:
+    r"""Returns an array of an :obj:`.npz` file, read to its end, which checks the checksum."""
+    return np.load(io.BytesIO(archive.read(name)), allow_pickle=False)
+
+
+def _read_h5(path: str) -> Features:
     try:
         import h5py
     except ImportError as e:
@@ -148,43 +135,38 @@ def read_h5(path: str) -> Features:
     return _vectors([_to_name(key) for key in keys], values())
 
 
-def read_safetensors(path: str) -> Features:
-    r"""Reads a matrix, or vectors by name."""
+def _read_safetensors(path: str) -> Features:
     from safetensors.torch import load_file
 
     return _tabulate(load_file(path), path)
 
 
-def read_torch(path: str) -> Features:
-    r"""Reads a matrix, a list of vectors, or vectors by name or number, of
-    :meth:`torch.save`.
-    """
+def _read_torch(path: str) -> Features:
     mmap = zipfile.is_zipfile(path)  # Not so before PyTorch 1.6.
     if mmap:
         with zipfile.ZipFile(path) as archive:
-            _check_members(path, archive)
+            _check_size(path, sum(member.file_size for member in archive.infolist()))
     return _tabulate(load_tensors(path, mmap), path)
 
 
-def read_pickle(path: str) -> Features:
-    r"""As :meth:`read_torch`, from a pickle."""
+def _read_pickle(path: str) -> Features:
     if zipfile.is_zipfile(path):  # What `torch.save` wrote, whatever its name.
-        return read_torch(path)
+        return _read_torch(path)
     with open(path, "rb") as file:
         return _tabulate(load_arrays(file), path)
 
 
 #: How files of features may end, and what reads them.
 FORMATS: dict[str, Callable[[str], Features]] = {
-    ".npy": read_npy,
-    ".npz": read_npz,
-    ".h5": read_h5,
-    ".hdf5": read_h5,
-    ".safetensors": read_safetensors,
-    ".pth": read_torch,
-    ".pt": read_torch,
-    ".pkl": read_pickle,
-    ".pickle": read_pickle,
+    ".npy": _read_npy,
+    ".npz": _read_npz,
+    ".h5": _read_h5,
+    ".hdf5": _read_h5,
+    ".safetensors": _read_safetensors,
+    ".pth": _read_torch,
+    ".pt": _read_torch,
+    ".pkl": _read_pickle,
+    ".pickle": _read_pickle,
 }
 
 
@@ -197,7 +179,7 @@ def _tabulate(content: object, path: str) -> Features:
         raise ContentError(f"It is no dense array (got {content.layout})")
     if isinstance(content, Tensor | np.ndarray):
         matrix = content
-        _check_size(path, _size(matrix))
+        _check_size(path, matrix.nbytes)
         return _matrix(lambda: matrix)
     names: list[str] | None = None
     if isinstance(content, dict) and not all(isinstance(key, int) for key in content):
@@ -208,7 +190,7 @@ def _tabulate(content: object, path: str) -> Features:
         content = [content[row] for row in range(len(content))]
     if not isinstance(content, list | tuple):
         raise ContentError(f"It holds no arrays (got {type(content).__name__})")
-    _check_size(path, sum(map(_size, content)))
+    _check_size(path, sum(getattr(x, "nbytes", 0) for x in content))
     return _vectors(names, content)
 
 
@@ -254,21 +236,11 @@ def _to_float(value: object, name: str) -> Tensor:
 
 
 def _to_name(name: object) -> str:
-    if isinstance(name, bytes):  # As in pickles of Python 2, and HDF5 that is not in UTF-8.
+    if isinstance(name, bytes):  # As in HDF5 that is not in UTF-8.
         return name.decode("utf-8", "replace")
     if not isinstance(name, str):
         raise ContentError(f"It needs to hold names or row numbers (got {name!r})")
     return name
-
-
-def _size(x: object) -> int:
-    if isinstance(x, Tensor):
-        return x.numel() * x.element_size()
-    return getattr(x, "nbytes", 0)
-
-
-def _check_members(path: str, archive: zipfile.ZipFile) -> None:
-    _check_size(path, sum(member.file_size for member in archive.infolist()))
 
 
 def _check_size(path: str, size: int) -> None:
@@ -278,15 +250,6 @@ def _check_size(path: str, size: int) -> None:
             f"It is more than {RATIO} times as large when unpacked, which is refused. If you trust "
             f"it, load it once, and save its features without compression"
         )
-
-
-# Files on any file system #######################################################################
-
-
-def is_file(path: str) -> bool:
-    r"""Returns whether there is a file of this path."""
-    filesystem, name = fsspec.core.url_to_fs(path)
-    return filesystem.isfile(name)
 
 
 def basename(path: str) -> str:

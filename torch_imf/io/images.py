@@ -13,6 +13,7 @@ from torch import Tensor
 
 from torch_imf.io import warn
 from torch_imf.io.archive import ARCHIVES, unpack
+from torch_imf.io.tables import read_rows, where
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff")
 
@@ -21,31 +22,17 @@ NUMBERED = re.compile(r"^([A-Za-z]+[0-9]+|[mg]\.\w+)_[0-9]+$")
 
 
 class Names(Protocol):
-    r"""What finds entities by name, such as a
-    :class:`~torch_imf.data.NameIndex`.
-    """
+    r"""What finds entities by name, a :class:`~torch_imf.data.NameIndex`."""
 
-    def __call__(self, names: Iterable[str], /) -> Tensor:
-        r"""Returns the row of each name, :obj:`-1` for one that nobody has, and
-        :obj:`-2` for one of another graph.
-        """
+    def __call__(self, names: Iterable[str], /) -> Tensor: ...
 
-    def __len__(self) -> int:
-        r"""Returns the number of entities."""
+    def __len__(self) -> int: ...
 
-    def example(self) -> str:
-        r"""Returns how a file of the first entity may be named."""
+    def example(self) -> str: ...
 
 
 def locate_images(source: str, names: Names, folder: str) -> list[list[str] | None]:
-    r"""Returns the image files of each entity, as :meth:`find_images` does,
-    from an archive as well.
-
-    Args:
-        source (str): The folder, index file, or archive (see :meth:`unpack`).
-        names (Names): The names of the entities.
-        folder (str): The folder to unpack an archive in.
-    """
+    r"""Returns what :meth:`find_images` does, of an archive (unpacked in a folder) as well."""
     path = osp.expanduser(source)
     if osp.isfile(path) and path.lower().endswith(ARCHIVES):
         path = unpack(path, folder)
@@ -53,11 +40,11 @@ def locate_images(source: str, names: Names, folder: str) -> list[list[str] | No
 
 
 def source_tag(source: str) -> str:
-    r"""Returns a name for a source of images that is fit for a file, and
-    changes with the names of its files, or with the file that it is.
+    r"""Returns a name for a source of images that is fit for a file, and changes with the names of
+    its files, or with the file that it is.
     """
     path = osp.abspath(osp.expanduser(source))
-    digest = hashlib.sha256(os.fsencode(path))  # Names of files need not be text.
+    digest = hashlib.sha256(os.fsencode(path))
     if osp.isfile(path):
         info = os.stat(path)
         digest.update(f" {info.st_size} {info.st_mtime_ns}".encode())
@@ -69,31 +56,16 @@ def source_tag(source: str) -> str:
 
 
 def find_images(source: str, names: Names, base: str | None = None) -> list[list[str] | None]:
-    r"""Returns the image files of each entity.
+    r"""Returns the sorted paths of the images of each entity, or :obj:`None` if it has none.
 
-    * In a **folder**, they are named by entity: a file :obj:`m.027rn.jpg`, any
-      file below a folder :obj:`m.027rn`, or both. A slash in a name may be
-      written as :obj:`%2F`, and an id may be followed by a number, as in
-      :obj:`n02084071_1234.JPEG`. A folder around all of them does not matter,
-      hidden and other files are left out.
-    * An **index file** (:obj:`.tsv` or :obj:`.txt`) has an entity and a path
-      in each line, and perhaps a header :obj:`entity`, :obj:`image`.
+    * In a **folder**, they are named by entity: a file :obj:`m.027rn.jpg`, any file below a folder
+      :obj:`m.027rn`, or both. A slash in a name may be written as :obj:`%2F`, and an id may be
+      followed by a number, as in :obj:`n02084071_1.JPEG`. A folder around all does not matter.
+    * An **index file** (:obj:`.tsv` or :obj:`.txt`) has an entity and a path (from :obj:`base`, by
+      default its own folder) in each line, and perhaps a header :obj:`entity`, :obj:`image`.
 
-    Images of no entity are left out; one warning tells if they are the most.
-
-    Args:
-        source (str): The folder or the index file.
-        names (Names): The names of the entities.
-        base (str, optional): The folder that paths in an index file start
-            from, its own by default. (default: :obj:`None`)
-
-    Returns:
-        The sorted paths of the images of each entity, or :obj:`None` if it has
-        none.
-
-    Raises:
-        ValueError: If the source is missing or of another kind, an image that
-            the index lists is missing, or no image belongs to an entity.
+    Images of no entity are left out; one warning tells if they are the most. Raises a
+    :class:`ValueError` if the source or an image is missing, or no image belongs to an entity.
     """
     if osp.isdir(source):
         keys, files = _list_folder(source, names)
@@ -140,29 +112,16 @@ def _list_folder(folder: str, names: Names) -> tuple[list[str], list[str]]:
 
 def _read_index(path: str, base: str) -> tuple[list[str], list[str]]:
     # The names of the entities that an index file lists, and their image files.
-    with open(path, "rb") as file:
-        content = file.read()
-    try:
-        lines = content.decode("utf-8-sig").replace("\r\n", "\n").rstrip("\n").split("\n")
-    except UnicodeDecodeError as e:
-        number = content[: e.start].count(b"\n") + 1
-        raise ValueError(f"'{path}', line {number}: not valid UTF-8 ({e.reason})") from e
-    rows = [line.split("\t") for line in lines] if lines != [""] else []
-    for number, row in enumerate(rows, start=1):
-        if len(row) != 2:
-            raise ValueError(
-                f"'{path}', line {number}: expected 2 fields separated by tabs (got {row!r:.80})"
-            )
-    first = 2 if rows[:1] == [["entity", "image"]] else 1
-    keys = [key for key, _ in rows[first - 1 :]]
-    files = [osp.join(base, file) for _, file in rows[first - 1 :]]
+    rows = read_rows(path, 2)
+    first = int(rows[:1] == [["entity", "image"]])
+    files = [osp.join(base, file) for _, file in rows[first:]]
     missing = [i for i, file in enumerate(files) if not osp.isfile(file)]
     if len(missing) > 0:
         raise ValueError(
-            f"'{path}', line {missing[0] + first}: there is no file '{files[missing[0]]}' "
+            f"{where(path, missing[0] + first + 1)}: there is no file '{files[missing[0]]}' "
             f"({len(missing)} of {len(files)} images are missing)"
         )
-    return keys, files
+    return [key for key, _ in rows[first:]], files
 
 
 def _find_rows(keys: list[str], names: Names) -> Tensor:
@@ -175,11 +134,8 @@ def _find_rows(keys: list[str], names: Names) -> Tensor:
 
 
 def read_image(path: str | os.PathLike[str]) -> Tensor:
-    r"""Reads an image file into a :class:`torch.uint8` tensor of shape
-    :obj:`[3, H, W]`, laying transparent pictures on white.
-
-    Raises:
-        ValueError: If Pillow cannot read the file.
+    r"""Reads an image file into a :class:`torch.uint8` tensor of shape :obj:`[3, H, W]`, laying
+    transparent pictures on white. Raises a :class:`ValueError` if Pillow cannot.
     """
     from PIL import Image
 
