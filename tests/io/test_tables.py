@@ -267,7 +267,7 @@ def test_read_rows(tmp_path):
     with pytest.raises(ValueError, match="line 2: expected 2 fields"):
         rows("a\tb\n\nd\te", 2)  # An empty line in between.
     path.write_bytes(path.read_bytes()[:-9])
-    with pytest.raises(ValueError, match="a.txt.gz' is damaged after line"):
+    with pytest.raises(ValueError, match="a.txt.gz' is damaged, please fetch"):
         read_rows(str(path), 2)
 
 

@@ -5,6 +5,7 @@ from torch_imf.datasets.base import Record, Stats
 from torch_imf.datasets.fb15k import LABELS, MODALITIES, FreebaseDataset
 from torch_imf.datasets.raw import number_facts, raw_files
 from torch_imf.io.atomic import read_bytes
+from torch_imf.io.tables import to_columns
 
 MEMBERS = ["train.txt", "valid.txt", "test.txt"]
 
@@ -58,7 +59,6 @@ class FB15K237(FreebaseDataset):
             for name in MEMBERS:  # In memory: no name inside of it can touch the file system.
                 file = archive.extractfile(name)
                 assert file is not None
-                lines = io.TextIOWrapper(file, "utf-8")
-                rows = (line.rstrip("\n").split("\t") for line in lines)
-                splits.append(number_facts(rows, nodes, rels))
+                rows = map(str.split, file.read().decode().splitlines())
+                splits.append(number_facts(to_columns(rows), nodes, rels))
         return Record(splits, list(nodes), list(rels), self.read_names(list(nodes)))

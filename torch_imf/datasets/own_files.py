@@ -18,7 +18,17 @@ from torch_imf.datasets.base import Record
 from torch_imf.datasets.own_names import OwnNames
 from torch_imf.datasets.raw import Literals, number_facts
 from torch_imf.io.rdf import FORMATS, read_rdf
-from torch_imf.io.tables import TABLES, Column, read_table, short, suffix, to_finite, where
+from torch_imf.io.tables import (
+    TABLES,
+    Column,
+    read_columns,
+    read_table,
+    short,
+    suffix,
+    to_columns,
+    to_finite,
+    where,
+)
 
 SHARES = (0.8, 0.1, 0.1)
 NAMES = ("name", "label", "title")
@@ -218,24 +228,23 @@ def read_facts(
     counts = {path: {"rows": 0, "repeated": 0, "literals": 0} for path in paths}
     folder = osp.commonpath([osp.dirname(osp.abspath(path)) for path in paths])
 
-    def stream(path: str) -> Iterator[Sequence[str]]:
-        if suffix(path) in TABLES:
-            yield from (fact for _, fact in read_table(path, FACTS, header))
-        elif suffix(path) in FORMATS:
-            scope = f"@{osp.relpath(path, folder)}" if len(paths) > 1 else ""
-            for fact in read_rdf(path, scope):
-                if fact is None:
-                    counts[path]["literals"] += 1
-                else:
-                    yield fact
-        else:
-            raise ValueError(
-                f"'{path}' holds no facts, expected one of {[*TABLES, *FORMATS]} (text also as .gz)"
-            )
+    def triples(path: str) -> Iterator[Sequence[str]]:
+        scope = f"@{osp.relpath(path, folder)}" if len(paths) > 1 else ""
+        for fact in read_rdf(path, scope):
+            if fact is None:
+                counts[path]["literals"] += 1
+            else:
+                yield fact
 
     rows = []
     for path in paths:
-        rows.append(number_facts(stream(path), nodes, rels))
+        if suffix(path) not in (*TABLES, *FORMATS):
+            raise ValueError(
+                f"'{path}' holds no facts, expected one of {[*TABLES, *FORMATS]} (text also as .gz)"
+            )
+        is_table = suffix(path) in TABLES
+        columns = read_columns(path, FACTS, header) if is_table else to_columns(triples(path))
+        rows.append(number_facts(columns, nodes, rels))
         if rows[-1].numel() == 0:
             raise ValueError(f"'{path}' holds no facts")
         counts[path]["rows"] = rows[-1].size(1) + counts[path]["literals"]

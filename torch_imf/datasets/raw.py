@@ -3,10 +3,10 @@ them, and the layouts that several of them share.
 """
 
 import os.path as osp
-from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from functools import cache
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -16,7 +16,10 @@ from torch_geometric.io import fs
 from torch_imf.data.names import read_ids
 from torch_imf.io.atomic import cache_folder, locked
 from torch_imf.io.download import RawFile, download
-from torch_imf.io.tables import read_lines, read_rows, short, to_finite, where
+from torch_imf.io.tables import read_lines, read_rows, short, to_columns, to_finite, where
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 TABLE = osp.join(osp.dirname(osp.realpath(__file__)), "files", "sources.tsv")
 OPENKE = ("entity2id", "relation2id", "train2id", "valid2id", "test2id")
@@ -184,13 +187,19 @@ def read_openke(paths: Sequence[str]) -> Facts:
     """
     splits = []
     for path in paths[2:5]:
-        lines = [line.split() for line in read_lines(path)]
-        for i, row in enumerate(lines, start=1):
-            if len(row) != (1 if i == 1 else 3) or not all(map(str.isdecimal, row)):
-                raise ValueError(f"{where(path, i)}: expected the ids of a fact (got {short(row)})")
-        if not lines or int(lines[0][0]) != len(lines) - 1:
+        rows = [line.split() for line in read_lines(path)]
+        try:
+            (size,) = map(int, rows[0])
+            ids = [[int(head), int(rel), int(tail)] for head, tail, rel in rows[1:]]
+        except (ValueError, IndexError):
+            for i, row in enumerate(rows, start=1):
+                if len(row) != (1 if i == 1 else 3) or not all(map(str.isdecimal, row)):
+                    raise ValueError(
+                        f"{where(path, i)}: expected the ids of a fact (got {short(row)})"
+                    ) from None
+            raise ValueError(f"'{path}' holds no facts") from None
+        if size != len(ids):
             raise ValueError(f"'{path}' does not hold as many facts as it announces")
-        ids = [[int(head), int(rel), int(tail)] for head, tail, rel in lines[1:]]
         splits.append(torch.tensor(ids, dtype=torch.long).view(-1, 3).t().contiguous())
     return splits, read_ids(paths[0]), read_ids(paths[1])
 
@@ -215,20 +224,19 @@ def read_named(paths: Sequence[str], order: tuple[int, int, int] = (0, 1, 2)) ->
     node_ids, rel_ids = read_ids(paths[0]), read_ids(paths[1])
     splits = []
     for path in paths[2:5]:
-        rows = []
-        for i, line in enumerate(read_lines(path), start=1):
-            fields = line.rstrip().removesuffix(" .").split()
-            if len(fields) != 3:
+        rows = [line.rstrip().removesuffix(" .").split() for line in read_lines(path)]
+        for i, row in enumerate(rows, start=1):
+            if len(row) != 3:
                 raise ValueError(
-                    f"{where(path, i)}: expected head, relation and tail (got {short(line)})"
+                    f"{where(path, i)}: expected head, relation and tail (got {short(row)})"
                 )
-            rows.append([fields[column] for column in order])
+        rows = [[row[column] for column in order] for row in rows]
         splits.append(index_facts(rows, node_ids, rel_ids, path))
     return splits, node_ids, rel_ids
 
 
 def index_facts(
-    rows: Iterable[Sequence[str]],
+    rows: Sequence[Sequence[str]],
     node_ids: list[str],
     rel_ids: list[str],
     path: str,
@@ -248,15 +256,14 @@ def index_facts(
         ValueError: If a name has no id.
     """
     nodes, rels = ({x: i for i, x in enumerate(names)} for names in (node_ids, rel_ids))
-    ids = []
-    for line, (head, rel, tail) in enumerate(rows, start=first):
-        try:
-            ids.append([nodes[head], rels[rel], nodes[tail]])
-        except KeyError:
-            kind, name = ("relation", rel) if rel not in rels else ("entity", head)
-            name = tail if kind == "entity" and head in nodes else name
-            raise ValueError(f"{where(path, line)}: unknown {kind} {short(name)}") from None
-    return torch.tensor(ids, dtype=torch.long).view(-1, 3).t().contiguous()
+    facts = number_facts(to_columns(rows), nodes, rels)
+    size = torch.tensor([len(node_ids), len(rel_ids), len(node_ids)])
+    unknown = (facts >= size.view(3, 1)).t().nonzero()
+    if unknown.numel() > 0:
+        row, column = unknown[0].tolist()
+        kind, name = "relation" if column == 1 else "entity", rows[row][column]
+        raise ValueError(f"{where(path, row + first)}: unknown {kind} {short(name)}")
+    return facts
 
 
 def read_literals(path: str, sep: str = "\t", header: bool = False) -> Literals:
@@ -282,12 +289,12 @@ def read_links(path: str) -> list[tuple[str, str]]:
 
 
 def number_facts(
-    rows: Iterable[Sequence[str]], nodes: dict[str, int], rels: dict[str, int]
+    columns: Sequence["pa.ChunkedArray"], nodes: dict[str, int], rels: dict[str, int]
 ) -> Tensor:
     r"""Turns facts that are written with names into ids by first appearance.
 
     Args:
-        rows (iterable[list[str]]): Head, relation and tail of each fact.
+        columns (list[pyarrow.ChunkedArray]): The heads, relations and tails.
         nodes (dict[str, int]): The id of each entity, which new ones are added
             to.
         rels (dict[str, int]): The id of each relation, likewise.
@@ -295,9 +302,22 @@ def number_facts(
     Returns:
         Head, relation and tail ids, of shape :obj:`[3, E]`.
     """
-    ids = array("q")
-    for head, rel, tail in rows:
-        ids.append(nodes.setdefault(head, len(nodes)))
-        ids.append(rels.setdefault(rel, len(rels)))
-        ids.append(nodes.setdefault(tail, len(nodes)))
-    return torch.tensor(ids, dtype=torch.long).view(-1, 3).t().contiguous()
+    head, rel, tail = columns
+    (head_index, tail_index), (rel_type,) = _number([head, tail], nodes), _number([rel], rels)
+    return torch.stack([head_index, rel_type, tail_index])
+
+
+def _number(columns: Sequence["pa.ChunkedArray"], index: dict[str, int]) -> Tensor:
+    r"""Returns the id of each name, and numbers new ones row by row."""
+    import pyarrow as pa
+
+    chunks = [chunk for column in columns for chunk in column.chunks]
+    coded = pa.chunked_array(chunks, pa.string()).dictionary_encode().combine_chunks()
+    names = coded.dictionary.to_pylist()
+    code = torch.from_numpy(coded.indices.to_numpy().copy()).long().view(len(columns), -1)
+    row = torch.arange(code.numel())
+    first = row.new_full((len(names),), row.numel())
+    first.scatter_reduce_(0, code.t().flatten(), row, "amin")
+    for i in first.argsort().tolist():
+        index.setdefault(names[i], len(index))
+    return torch.tensor([index[name] for name in names], dtype=torch.long)[code]
