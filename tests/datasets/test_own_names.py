@@ -1,4 +1,4 @@
-from torch_imf.datasets.own_names import OwnNames
+from torch_imf.datasets.own_files import OwnNames
 
 IDS = ["http://dbpedia.org/resource/A", "http://dbpedia.org/ontology/A", "/m/0b", "paris", "2"]
 

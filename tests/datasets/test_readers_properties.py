@@ -17,8 +17,7 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from torch_imf.datasets.own_files import TEXTS, OwnFiles, read_facts, split_facts
-from torch_imf.datasets.own_names import OwnNames
+from torch_imf.datasets.own_files import TEXTS, OwnFiles, OwnNames, read_facts, split_facts
 from torch_imf.io.archive import unpack
 from torch_imf.io.tables import read_table
 

@@ -31,12 +31,7 @@ Literals = tuple[list[str], list[str], list[float]]
 
 
 def raw_files(*names: str) -> list[RawFile]:
-    r"""Returns raw files that the table :obj:`files/sources.tsv` lists.
-
-    Args:
-        *names: Their paths in a mirror. :obj:`"DB15K/IMF/{val,test}.txt"`
-            stands for two of them.
-    """
+    r"""Returns raw files that the table :obj:`files/sources.tsv` lists."""
     out = []
     for name in names:
         start, brace, rest = name.partition("{")
@@ -55,16 +50,14 @@ def sources() -> dict[str, RawFile]:
 
 
 class RawFolder:
-    r"""The folder of raw files of a dataset, which are grouped by what they
-    are for. A group is a list of alternatives, of which the first that can be
-    had is taken.
+    r"""The folder of raw files of a dataset, which are grouped by what they are for. A group is a
+    list of alternatives, of which the first that can be had is taken.
 
     Args:
         folder (str): The folder.
-        groups (dict[str, list[list[RawFile]]]): The alternatives of each
-            group.
-        renew (bool, optional): Whether to look for better alternatives than
-            those that are there. (default: :obj:`False`)
+        groups (dict[str, list[list[RawFile]]]): The alternatives of each group.
+        renew (bool, optional): Whether to look for better alternatives than those that are there.
+            (default: :obj:`False`)
     """
 
     def __init__(self, folder: str, groups: Groups, renew: bool = False) -> None:
@@ -74,11 +67,8 @@ class RawFolder:
         self.taken: dict[str, int] = {}
 
     def fetch(self, group: str) -> list[str]:
-        r"""Brings the files of a group into the folder, and returns their
-        paths. What is there is taken as it is, see :meth:`check`.
-
-        Raises:
-            RuntimeError: If none of the alternatives can be had.
+        r"""Brings the files of a group into the folder, and returns their paths. What is there is
+        taken as it is, see :meth:`check`.
         """
         alternatives = self.groups.get(group, [[]])
         if group not in self.taken:
@@ -91,9 +81,7 @@ class RawFolder:
         return [self.path(file.path) for file in alternatives[self.taken[group]]]
 
     def check(self) -> None:
-        r"""Compares the files that were taken with their checksums, and
-        fetches damaged ones anew.
-        """
+        r"""Fetches files that do not match their checksums anew."""
         for file in self._taken_files():
             download(file, self.folder)
 
@@ -102,9 +90,8 @@ class RawFolder:
         return osp.join(self.folder, file)
 
     def disk_path(self, file: str) -> str:
-        r"""Returns a path on disk for what needs to be there, such as images:
-        in the folder, or in the cache if the folder is on another file system
-        or there is none.
+        r"""Returns a path on disk for what needs to be there, such as images: in the folder, or in
+        the cache if the folder is on another file system or there is none.
         """
         if self.folder.startswith(MISSING) or not fs.isdisk(self.folder):
             return osp.join(cache_folder(), "images", file)
@@ -170,20 +157,8 @@ class RawFolder:
 
 
 def read_openke(paths: Sequence[str]) -> Facts:
-    r"""Reads a graph in the layout of `OpenKE
-    <https://github.com/thunlp/OpenKE>`_: ids of head, tail and relation, under
-    a line that counts them.
-
-    Args:
-        paths (list[str]): The paths of the files :obj:`OPENKE`, in this order;
-            others may follow.
-
-    Returns:
-        The facts of each split, of shape :obj:`[3, E]` (head, relation, tail),
-        the names of entities, and those of relations.
-
-    Raises:
-        ValueError: If a file is malformed.
+    r"""Reads a graph in the layout of `OpenKE <https://github.com/thunlp/OpenKE>`_: ids of head,
+    tail and relation, under a line that counts them.
     """
     splits = []
     for path in paths[2:5]:
@@ -205,21 +180,8 @@ def read_openke(paths: Sequence[str]) -> Facts:
 
 
 def read_named(paths: Sequence[str], order: tuple[int, int, int] = (0, 1, 2)) -> Facts:
-    r"""Reads a graph whose facts are written with names, as in the release of
-    `IMF <https://github.com/HestiaSky/IMF-Pytorch>`_, with or without a full
-    stop at the end of a line.
-
-    Args:
-        paths (list[str]): The paths of the files :obj:`IMF`, in this order;
-            others may follow.
-        order (tuple[int, int, int], optional): The columns of head, relation
-            and tail. (default: :obj:`(0, 1, 2)`)
-
-    Returns:
-        As :meth:`read_openke`.
-
-    Raises:
-        ValueError: If a file is malformed, or a name has no id.
+    r"""Reads a graph whose facts are written with names, as in the release of `IMF
+    <https://github.com/HestiaSky/IMF-Pytorch>`_, with or without a full stop at the end of a line.
     """
     node_ids, rel_ids = read_ids(paths[0]), read_ids(paths[1])
     splits = []
@@ -242,18 +204,8 @@ def index_facts(
     path: str,
     first: int = 1,
 ) -> Tensor:
-    r"""Returns the ids of head, relation and tail of facts that are written
-    with names, of shape :obj:`[3, E]`.
-
-    Args:
-        rows (list[list[str]]): Head, relation and tail of each fact.
-        node_ids (list[str]): The names of entities.
-        rel_ids (list[str]): The names of relations.
-        path (str): The file that holds them, for error messages.
-        first (int, optional): The line of the first one. (default: :obj:`1`)
-
-    Raises:
-        ValueError: If a name has no id.
+    r"""Returns the ids of head, relation and tail of facts that are written with names, of shape
+    :obj:`[3, E]`.
     """
     nodes, rels = ({x: i for i, x in enumerate(names)} for names in (node_ids, rel_ids))
     facts = number_facts(to_columns(rows), nodes, rels)
@@ -267,13 +219,7 @@ def index_facts(
 
 
 def read_literals(path: str, sep: str = "\t", header: bool = False) -> Literals:
-    r"""Reads numeric literals: entity, attribute and value in each line. Dates
-    count in years.
-
-    Raises:
-        ValueError: If a line cannot be read, or a value is neither a finite
-            number nor a date.
-    """
+    r"""Reads numeric literals: entity, attribute and value in each line. Dates count in years."""
     rows = read_rows(path, 3, sep, header)
     values = [
         to_finite(row[2], where(path, line)) for line, row in enumerate(rows, start=1 + header)
@@ -282,8 +228,8 @@ def read_literals(path: str, sep: str = "\t", header: bool = False) -> Literals:
 
 
 def read_links(path: str) -> list[tuple[str, str]]:
-    r"""Reads the links of MMKB, :obj:`<Freebase id> <SameAs> <name> .` in each
-    line, as pairs of a name and a Freebase id. An entity may have several.
+    r"""Reads the links of MMKB, :obj:`<Freebase id> <SameAs> <name> .` in each line, as pairs of a
+    name and a Freebase id. An entity may have several.
     """
     return [(name, node) for node, _, name, _ in read_rows(path, 4, sep=" ")]
 
@@ -291,17 +237,7 @@ def read_links(path: str) -> list[tuple[str, str]]:
 def number_facts(
     columns: Sequence["pa.ChunkedArray"], nodes: dict[str, int], rels: dict[str, int]
 ) -> Tensor:
-    r"""Turns facts that are written with names into ids by first appearance.
-
-    Args:
-        columns (list[pyarrow.ChunkedArray]): The heads, relations and tails.
-        nodes (dict[str, int]): The id of each entity, which new ones are added
-            to.
-        rels (dict[str, int]): The id of each relation, likewise.
-
-    Returns:
-        Head, relation and tail ids, of shape :obj:`[3, E]`.
-    """
+    r"""Turns facts that are written with names into ids by first appearance."""
     head, rel, tail = columns
     (head_index, tail_index), (rel_type,) = _number([head, tail], nodes), _number([rel], rels)
     return torch.stack([head_index, rel_type, tail_index])

@@ -10,23 +10,9 @@ FORMATS |= {".owl": "rdf", ".jsonld": "jsonld"}
 
 
 def read_rdf(path: str, scope: str = "") -> Iterator[tuple[str, str, str] | None]:
-    r"""Streams the facts of a file of N-Triples, Turtle, N-Quads, TriG, RDF/XML
-    or JSON-LD, gzipped or not. Named graphs are taken together. IRIs have no
-    brackets. Blank nodes are named by their labels in N-Triples and N-Quads,
-    and by the order in which they appear elsewhere.
-
-    Args:
-        path (str): The path of the file.
-        scope (str, optional): What to add to blank nodes, as those of two files
-            are never the same. (default: :obj:`""`)
-
-    Yields:
-        Head, relation and tail, or :obj:`None` if the tail is a literal rather
-        than an entity.
-
-    Raises:
-        ValueError: If there is no such file, or it cannot be read. The message
-            names the line.
+    r"""Streams the facts of a file of N-Triples, Turtle, N-Quads, TriG, RDF/XML or JSON-LD, gzipped
+    or not. Named graphs are taken together. IRIs have no brackets. Blank nodes are named by their
+    labels in N-Triples and N-Quads, and by the order in which they appear elsewhere.
     """
     import pyoxigraph as ox
 

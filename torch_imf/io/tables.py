@@ -48,17 +48,7 @@ OTHERS = {"\t": "Tabs", ";": "Semicolons", ",": "Commas", " ": "Spaces"}
 
 @dataclass(frozen=True)
 class Column:
-    r"""A column of a table.
-
-    Args:
-        name (str): What it holds, for error messages.
-        words (tuple[str, ...]): The names that it goes by in a header, the
-            best first.
-        required (bool, optional): Whether a table needs to have it.
-            (default: :obj:`True`)
-        blank (bool, optional): Whether its fields may be empty.
-            (default: :obj:`False`)
-    """
+    r"""A column of a table."""
 
     name: str
     words: tuple[str, ...]
@@ -69,28 +59,13 @@ class Column:
 def read_table(
     path: str, columns: Sequence[Column], header: bool | None = None
 ) -> Iterator[tuple[int, list[str]]]:
-    r"""Streams the rows of a table: TSV, CSV or JSONL, each of them gzipped or
-    not, JSON (an object of entities and their values, or a list of objects),
-    Parquet or Excel. White space around fields, empty lines and a byte-order
-    mark do not matter. In TSV, quotes are part of a field.
+    r"""Streams the rows of a table: TSV, CSV or JSONL, each of them gzipped or not, JSON (an object
+    of entities and their values, or a list of objects), Parquet or Excel. White space around
+    fields, empty lines and a byte-order mark do not matter. In TSV, quotes are part of a field.
 
-    A table without a header holds the required columns in their order. With
-    one, columns are found by their names (whatever their case, and what
-    separates their words), and others are left out with a warning.
-
-    Args:
-        path (str): The path of the file.
-        columns (list[Column]): The columns.
-        header (bool, optional): Whether the first line is a header. If
-            :obj:`None`, it is one if it names all required columns.
-            (default: :obj:`None`)
-
-    Yields:
-        The line (see :meth:`where`), and a field for each column, empty where
-        the table has no such column.
-
-    Raises:
-        ValueError: If the file or a line of it cannot be read.
+    A table without a header holds the required columns in their order. With one, columns are found
+    by their names (whatever their case, and what separates their words), and others are left out
+    with a warning.
     """
     kind = suffix(path)
     if kind not in TABLES:
@@ -114,9 +89,8 @@ def read_table(
 def read_columns(
     path: str, columns: Sequence[Column], header: bool | None = None
 ) -> list["pa.ChunkedArray"]:
-    r"""Returns the columns of a table, as :meth:`read_table` reads them. Plain
-    TSV is read by :obj:`pyarrow`, and row by row only to name the line of an
-    error.
+    r"""Returns the columns of a table, as :meth:`read_table` reads them. Plain TSV is read by
+    :obj:`pyarrow`, and row by row only to name the line of an error.
     """
     if SEPARATORS.get(suffix(path)) != "\t":
         return to_columns(fields for _, fields in read_table(path, columns, header))
@@ -150,18 +124,7 @@ def _concat(columns: Iterable["pa.ChunkedArray"]) -> "pa.ChunkedArray":
 
 
 def read_rows(path: str, width: int, sep: str = "\t", header: bool = False) -> list[list[str]]:
-    r"""Returns the rows of a published file, its fields as they are.
-
-    Args:
-        path (str): The path of the file, gzipped if it ends in :obj:`.gz`.
-        width (int): The number of fields in every line.
-        sep (str, optional): What separates fields. (default: :obj:`"\\t"`)
-        header (bool, optional): Whether to leave the first line out.
-            (default: :obj:`False`)
-
-    Raises:
-        ValueError: If a line has another number of fields.
-    """
+    r"""Returns the rows of a published file, its fields as they are."""
     rows = [line.rstrip("\r\n").split(sep) for line in read_lines(path)]
     while rows and rows[-1] == [""]:
         rows.pop()
@@ -175,27 +138,15 @@ def read_rows(path: str, width: int, sep: str = "\t", header: bool = False) -> l
 
 
 def read_lines(path: str) -> Iterator[str]:
-    r"""Streams the lines of a UTF-8 file with their ends, see
-    :meth:`read_blocks`.
-
-    Raises:
-        ValueError: If a line is no text.
-    """
+    r"""Streams the lines of a UTF-8 file with their ends, see :meth:`read_blocks`."""
     for first, content in read_blocks(path):
         for _, line in _to_lines(path, first, content):
             yield line
 
 
 def read_blocks(path: str) -> Iterator[tuple[int, bytes]]:
-    r"""Streams a file in blocks of whole lines, the first line on its own,
-    from a gzipped file if its name ends in :obj:`.gz`.
-
-    Yields:
-        The number of the first line of the block, and the block.
-
-    Raises:
-        ValueError: If there is no such file, it is damaged, or a line is
-            longer than :obj:`LONGEST`.
+    r"""Streams a file in blocks of whole lines, the first line on its own, from a gzipped file if
+    its name ends in :obj:`.gz`.
     """
     line = 1
     with readable(path), fsspec.open(path, "rb") as packed:
@@ -231,8 +182,8 @@ def _to_lines(path: str, first: int, content: bytes) -> Iterator[tuple[int, str]
 
 @contextmanager
 def readable(path: str) -> Iterator[None]:
-    r"""Says which file cannot be read, as a :class:`ValueError`: there is none,
-    or it is damaged. Errors of the disk stay as they are.
+    r"""Says which file cannot be read, as a :class:`ValueError`: there is none, or it is damaged.
+    Errors of the disk stay as they are.
     """
     try:
         yield
@@ -262,10 +213,9 @@ def short(value: object) -> str:
 
 
 def to_number(text: str) -> float:
-    r"""Returns a number, a date or a time as ISO 8601 writes it as a year with
-    a fraction (:obj:`"2020-01-02T03:04:05Z"`), and NaN for anything else. Years
-    may be negative, and days and months that are not known zero
-    (:obj:`"-63-9-0"`).
+    r"""Returns a number, a date or a time as ISO 8601 writes it as a year with a fraction
+    (:obj:`"2020-01-02T03:04:05Z"`), and NaN for anything else. Years may be negative, and days and
+    months that are not known zero (:obj:`"-63-9-0"`).
     """
     match = DATE.fullmatch(text)
     try:
@@ -286,11 +236,7 @@ def to_number(text: str) -> float:
 
 
 def to_finite(text: str, place: str, hint: str = "") -> float:
-    r"""Returns :meth:`to_number` of a text at a place in a file.
-
-    Raises:
-        ValueError: If it is neither a finite number nor a date.
-    """
+    r"""Returns :meth:`to_number` of a text at a place in a file."""
     value = to_number(text)
     if not math.isfinite(value):
         raise ValueError(f"{place}: expected a number or a date (got {short(text)}){hint}")
@@ -452,9 +398,7 @@ class _Layout:
         return fields
 
     def split(self, content: bytes) -> list["pa.ChunkedArray"] | None:
-        r"""Returns the columns of a block of TSV, :obj:`None` if it needs to be
-        read row by row.
-        """
+        r"""Returns the columns of a block of TSV, :obj:`None` if it needs to be read row by row."""
         import pyarrow as pa
         import pyarrow.compute as pc
         from pyarrow import csv
