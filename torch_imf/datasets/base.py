@@ -393,10 +393,6 @@ class KGDataset(InMemoryDataset):
     def encode(self, data: Data) -> None:
         r"""Runs the encoders and adds :obj:`x_<modality>`, :obj:`<modality>_mask` and
         :obj:`encoders[<modality>]` to the graph.
-
-        Raises:
-            ValueError: If features do not have one finite row per entity, or no entity is left that
-                has a modality.
         """
         # What is missing is found before encoders spend their time, and the largest features come
         # last, when the others have given back what they needed on the way:
@@ -519,11 +515,8 @@ class KGDataset(InMemoryDataset):
 
 
 def validate(data: Data) -> None:
-    r"""Raises a :class:`ValueError` that says what is wrong with the data of a :class:`KGDataset`,
-    if anything is.
-
-    Args:
-        data (Data): The graph to look at.
+    r"""Raises a :class:`ValueError` that says what is wrong with a :class:`KGDataset`, if anything
+    is.
     """
     check_graph(data)
     for name in MASKS:

@@ -45,12 +45,7 @@ class FakeMMKG(KGDataset):
         num_nodes (int, optional): The number of entities, at least 60. (default: :obj:`150`)
         missing (float, optional): The share of things that lack a modality. (default: :obj:`0.2`)
         seed (int, optional): The seed of the generator. (default: :obj:`0`)
-        transform (callable, optional): A function applied to the data at every access.
-            (default: :obj:`None`)
-        pre_transform (callable, optional): A function applied to the data before it is saved.
-            (default: :obj:`None`)
-        force_reload (bool, optional): Whether to generate the processed file again.
-            (default: :obj:`False`)
+        transform, pre_transform, force_reload: As in :class:`KGDataset`.
     """
 
     aliases: ClassVar[dict] = {}

@@ -101,11 +101,7 @@ class MultimodalKG(KGDataset):
         root (str, optional): The folder to keep the processed file in, which is made again if a
             file or an argument changes. Without it, the graph is built in memory.
             (default: :obj:`None`)
-        transform (callable, optional): A function applied to the data at every access.
-            (default: :obj:`None`)
-        pre_transform (callable, optional): A function applied to the data before it is saved.
-            (default: :obj:`None`)
-        force_reload (bool, optional): Whether to read the files again. (default: :obj:`False`)
+        transform, pre_transform, force_reload: As in :class:`KGDataset`.
 
     Raises:
         ValueError: If a file or a line of it cannot be read, or an argument is not valid.
@@ -260,14 +256,7 @@ class MultimodalKG(KGDataset):
 def find_content(folder: str, given: Sequence[str] = ()) -> dict[str, str | list[str]]:
     r"""Returns the files of a graph that a folder holds by their names: facts (:obj:`"triples"`,
     three of them if they are ready splits), and those of :obj:`"texts"`, :obj:`"images"` and
-    :obj:`"numbers"` that are there.
-
-    Args:
-        folder (str): The folder.
-        given (list[str], optional): What not to look for. (default: :obj:`()`)
-
-    Raises:
-        ValueError: If there are no facts, or two files for one thing.
+    :obj:`"numbers"` that are there, apart from those that are given.
     """
     if not osp.isdir(folder):
         raise ValueError(f"There is no folder '{folder}'")
@@ -300,11 +289,7 @@ def find_content(folder: str, given: Sequence[str] = ()) -> dict[str, str | list
 
 
 def find_splits(folder: str) -> list[str]:
-    r"""Returns the files of training, validation and test facts in a folder.
-
-    Raises:
-        ValueError: If one of them is not there, or there are several.
-    """
+    r"""Returns the files of training, validation and test facts in a folder."""
     out = []
     for names in SPLITS.values():
         files = _find_named(folder, names, FACTS)

@@ -42,6 +42,7 @@ LARGEST = 1 << 30
 """How many characters a JSON file may have, which is read as a whole."""
 
 QUOTED = re.compile(r'"(?:[^"]|"")*"')
+IN_QUOTES = re.compile(rb'(?:^|\t)\s*"[^\t\n]*"\s*(?:\t|$)', re.MULTILINE)
 DATE = re.compile(r"(-?\d+)-(\d{1,2})-(\d{1,2})")
 OTHERS = {"\t": "Tabs", ";": "Semicolons", ",": "Commas", " ": "Spaces"}
 
@@ -403,8 +404,13 @@ class _Layout:
         import pyarrow.compute as pc
         from pyarrow import csv
 
-        quoted = b'"' in content and not self.told_of_quotes
-        if not self.place or quoted or b"\0" in content or b"\r" in content:
+        quoted = b'"' in content and IN_QUOTES.search(content)
+        if (
+            not self.place
+            or (quoted and not self.told_of_quotes)
+            or b"\0" in content
+            or b"\r" in content
+        ):
             return None
         names = list(map(str, range(self.width)))
         try:
