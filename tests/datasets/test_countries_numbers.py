@@ -1,6 +1,4 @@
-import math
 from collections import Counter, defaultdict
-from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -9,11 +7,6 @@ import torch_imf
 from torch_imf.io.tables import read_rows
 
 FOLDER = Path(torch_imf.__file__).parent / "datasets" / "files" / "countries"
-FAR = {  # Neighbours across Borneo, New Guinea and the length of the Alps.
-    frozenset(["country:bn", "country:my"]),
-    frozenset(["country:id", "country:pg"]),
-    frozenset(["country:at", "country:li"]),
-}
 
 
 def rows(name, columns):
@@ -29,16 +22,6 @@ for head, rel, tail, _ in rows("triples", columns=4):
 CAPITALS = defaultdict(list)
 for head, tail in sorted(FACTS["capital"]):
     CAPITALS[head].append(tail)
-
-
-def distance(source, target):
-    r"""Kilometres between two cities along a great circle."""
-    (y1, x1), (y2, x2) = (
-        [math.radians(VALUE[node, name]) for name in ("latitude", "longitude")]
-        for node in (source, target)
-    )
-    cosine = math.sin(y1) * math.sin(y2) + math.cos(y1) * math.cos(y2) * math.cos(x1 - x2)
-    return 6371 * math.acos(min(cosine, 1.0))
 
 
 def test_numbers_are_complete():
@@ -98,17 +81,3 @@ def test_ranges():
 )
 def test_well_known(node, attribute, value):
     assert VALUE[node, attribute] == value
-
-
-def test_neighbours_are_near():
-    far = set()
-    for source, target in FACTS["borders"]:
-        nearest = min(distance(a, b) for a in CAPITALS[source] for b in CAPITALS[target])
-        widths = [math.sqrt(VALUE[node, "area"]) for node in (source, target)]
-        if nearest > 1.5 * sum(widths):
-            far.add(frozenset([source, target]))
-    assert far == FAR
-
-    # Capitals of one country are nearer still:
-    for cities in CAPITALS.values():
-        assert all(distance(a, b) < 1400 for a, b in combinations(cities, 2))
