@@ -262,7 +262,7 @@ def test_index_facts():
     for row, message in [
         (["x", "r", "y"], "unknown entity 'x'"),
         (["a", "r", "y"], "unknown entity 'y'"),
-        (["x", "s", "y"], "unknown relation 's'"),
+        (["a", "s", "y"], "unknown relation 's'"),
     ]:
         with pytest.raises(ValueError, match=f"'f', line 3: {message}"):
             index_facts([["a", "r", "a"], row], ["a", "b"], ["r"], "f", first=2)

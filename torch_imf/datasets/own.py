@@ -63,7 +63,7 @@ class MultimodalKG(KGDataset):
         print(dataset.report())
         data = dataset[0]
 
-    Tables are TSV (:obj:`.tsv`, :obj:`.txt`), CSV, JSON, JSONL, Parquet (with :obj:`pyarrow`) or
+    Tables are TSV (:obj:`.tsv`, :obj:`.txt`), CSV, JSON, JSONL, Parquet or
     Excel (with :obj:`openpyxl`); all text files may be gzipped. A repeated fact counts once.
 
     Args:
