@@ -19,7 +19,7 @@ from torch_imf.data import audit
 from torch_imf.datasets import KGDataset
 from torch_imf.datasets.base import Record, validate
 from torch_imf.datasets.raw import index_facts
-from torch_imf.encoders import FeatureFile, NumericEncoder
+from torch_imf.encoders import NumericEncoder
 from torch_imf.io.download import RawFile
 from torch_imf.io.tables import read_rows
 
@@ -38,13 +38,6 @@ class LengthEncoder:
 
     def __repr__(self):
         return f"LengthEncoder({self.scale}, {self.size})"
-
-
-class NaNEncoder(LengthEncoder):
-    def __call__(self, texts):
-        x = super().__call__(texts)
-        x[1] = math.nan
-        return x
 
 
 class SizeEncoder:
@@ -207,19 +200,6 @@ def test_transforms(tmp_path):
     assert dataset[0].x_text[2].item() == 10
     dataset = MyDataset(str(tmp_path / "b"), text=LengthEncoder(), pre_transform=double)
     assert dataset[0].x_text[2].item() == 10
-
-
-@pytest.mark.parametrize(
-    "encoder, message",
-    [
-        (NaNEncoder(), r"text encoder LengthEncoder\(1.0, None\) returned NaN .* 1 rows .*\[1\]"),
-        (LengthEncoder(size=2), r"LengthEncoder\(1.0, 2\) needs .* \[3, \*\] \(got \[2, 1\]\)"),
-    ],
-)
-def test_bad_features(tmp_path, encoder, message):
-    with pytest.raises(ValueError, match=message):
-        MyDataset(str(tmp_path / "data"), text=encoder)
-    assert os.listdir(tmp_path / "data" / "processed") == []
 
 
 def test_bad_facts_are_found_before_encoding(tmp_path, mirror, monkeypatch):
@@ -449,21 +429,6 @@ def test_features_from_a_file(tmp_path, features):
     with pytest.raises(ValueError, match=r"other/x.npy' have 4 rows for 3 entities. Pass the name"):
         MyDataset(root, text=str(tmp_path / "other" / "x.npy"))
     assert len(processed(tmp_path / "data")) == 2
-
-
-def test_features_by_any_name(tmp_path, features):
-    np.savez(tmp_path / "x.npz", entity=["third", "a"], feature=np.array([[1.0], [2.0]]))
-    data = MyDataset(str(tmp_path / "data"), text=str(tmp_path / "x.npz"))[0]
-    assert data.x_text.tolist() == [[2], [0], [1]]
-    data = MyDataset(str(tmp_path / "data"), text=FeatureFile(features, ids=["c", "b", "a"]))[0]
-    assert data.x_text.tolist() == [[3, 4], [0, 0], [1, 2]]
-
-
-def test_numeric_features_of_a_dataset_without_literals(tmp_path, features):
-    dataset = MyDataset(str(tmp_path / "data"), text=None, numeric=features)
-    assert dataset[0].x_numeric.tolist() == [[1, 2], [0, 0], [3, 4]]
-    with pytest.raises(ValueError, match="'MyDataset' has no numeric literals"):
-        dataset.literals()
 
 
 def make_images(folder):

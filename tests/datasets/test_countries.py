@@ -8,7 +8,6 @@ from torch_imf.data import audit
 from torch_imf.datasets import Countries
 from torch_imf.datasets.base import validate
 from torch_imf.encoders import NumericEncoder, PixelEncoder, TfidfEncoder
-from torch_imf.io.images import read_image
 
 
 @withPackage("sklearn")
@@ -124,21 +123,3 @@ def test_flags():
     distance, names = torch.cdist(x, x).fill_diagonal_(torch.inf), list(drawn)
     near = {(names[i], names[j]) for i, j in (distance < 16).nonzero().tolist() if i < j}
     assert near == {("ro", "td")} and distance.min() > 14  # Root mean square, of 255.
-
-
-@pytest.mark.mirror
-def test_flags_resemble_the_real_ones():
-    from PIL import Image
-
-    drawn, real = flags(), []
-    for name in drawn:
-        path = os.path.join(os.environ["TORCH_IMF_MIRROR"], "Countries", "images", f"{name}.png")
-        picture = Image.fromarray(read_image(path).permute(1, 2, 0).numpy())
-        picture = picture.resize((36, 24), Image.Resampling.BOX)
-        real.append(torch.tensor(list(picture.tobytes())).view(24, 36, 3).permute(2, 0, 1))
-    actual = torch.stack(list(drawn.values())).double() / 255
-    expected = torch.stack(real).double() / 255
-    error = (actual - expected).abs().mean(dim=(1, 2, 3))
-    assert error.mean() < 0.02 and error.max() < 0.07
-    nearest = torch.cdist(expected.flatten(1), actual.flatten(1)).argmin(dim=1)
-    assert nearest.tolist() == list(range(len(drawn)))

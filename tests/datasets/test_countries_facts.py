@@ -1,30 +1,12 @@
 import csv
-import os
 import re
 import unicodedata
 from collections import Counter, defaultdict
 from pathlib import Path
 
-import pytest
-
 import torch_imf
 
 FOLDER = Path(torch_imf.__file__).parent / "datasets" / "files" / "countries"
-RENAMED = {  # The names of the mirror that are spelled in another way here.
-    "Türkiye": "Turkey",
-    "DR Congo": "Democratic Republic of the Congo",
-    "Congo": "Republic of the Congo",
-    "Micronesia": "Federated States of Micronesia",
-    "Vatican City": "Holy See",
-}
-RENAMED_CITIES = {
-    "Djibouti": "Djibouti City",
-    "Luxembourg": "Luxembourg City",
-    "Monaco": "Monaco-Ville",
-    "Singapore": "Singapore City",
-    "Ulan Bator": "Ulaanbaatar",
-    "Washington D.C.": "Washington, D.C.",
-}
 
 
 def rows(name):
@@ -107,61 +89,3 @@ def test_no_text_spells_out_a_fact():
             # plural or genitive names it too:
             name = re.escape(fold(ENTITIES[other]["name"].split(" (")[0]))
             assert not re.search(rf"(?<!\w){name}s?(?!\w)", text), (node, other)
-
-
-@pytest.fixture(scope="module")
-def mirrored():
-    if "TORCH_IMF_MIRROR" not in os.environ:
-        pytest.skip("needs TORCH_IMF_MIRROR")
-    folder = Path(os.environ["TORCH_IMF_MIRROR"].removeprefix("file://")) / "Countries"
-    table = [line.split("\t") for line in (folder / "entity2text.tsv").read_text().splitlines()]
-    name = {node: RENAMED.get(row[0], row[0]) for node, *row in table if "country:" in node}
-    name.update({node: row[0] for node, *row in table if "country:" not in node})
-
-    def read(file):
-        return [line.split() for line in (folder / file).read_text().splitlines()[1:]]
-
-    node = {idx: key for key, idx in read("entity2id.txt")}
-    rel = {idx: key for key, idx in read("relation2id.txt")}
-    known = {row["name"] for key, row in ENTITIES.items() if key.startswith("country:")}
-    facts = defaultdict(set)
-    for split in ["train", "valid", "test"]:
-        for head, tail, relation in read(f"{split}2id.txt"):
-            head, tail, relation = node[head], node[tail], rel[relation]
-            if name[head] in known and (relation != "borders" or name[tail] in known):
-                facts[relation].add((name[head], name[tail]))
-    return facts
-
-
-def named(relation):
-    return {(ENTITIES[head]["name"], ENTITIES[tail]["name"]) for head, tail in pairs(relation)}
-
-
-@pytest.mark.mirror
-def test_capitals_agree(mirrored):
-    theirs = {(head, fold(RENAMED_CITIES.get(tail, tail))) for head, tail in mirrored["capital"]}
-    ours = {(head, fold(tail)) for head, tail in named("capital")}
-    assert theirs < ours
-    assert ours - theirs == {  # Both of two capitals are here, one is there.
-        ("Bolivia", "la paz"),
-        ("Eswatini", "mbabane"),
-        ("Sri Lanka", "sri jayawardenepura kotte"),
-    }
-
-
-@pytest.mark.mirror
-def test_borders_agree(mirrored):
-    # The mirror has a border across the sea (and not its reverse):
-    assert named("borders") ^ mirrored["borders"] == {("Sri Lanka", "India")}
-
-
-@pytest.mark.mirror
-def test_currencies_agree(mirrored):
-    theirs = {(head, fold(tail.split()[-1])) for head, tail in mirrored["currency"]}
-    ours = {(head, fold(tail.split()[-1])) for head, tail in named("currency")}
-    assert {head for head, _ in theirs ^ ours} == {
-        *["Belarus", "China", "Russia", "Venezuela", "Vietnam"],  # Other spellings.
-        *["Bulgaria", "Zimbabwe"],  # Changed in 2026 and 2024.
-        *["Cambodia", "Palestine"],  # Money that is accepted, but is not legal tender.
-        "Federated States of Micronesia",  # Missing there.
-    }

@@ -1,9 +1,5 @@
-import math
 from collections import Counter, defaultdict
-from decimal import Decimal
-from itertools import combinations
 from pathlib import Path
-from statistics import mean
 
 import pytest
 
@@ -11,11 +7,6 @@ import torch_imf
 from torch_imf.io.tables import read_rows
 
 FOLDER = Path(torch_imf.__file__).parent / "datasets" / "files" / "countries"
-FAR = {  # Neighbours across Borneo, New Guinea and the length of the Alps.
-    frozenset(["country:bn", "country:my"]),
-    frozenset(["country:id", "country:pg"]),
-    frozenset(["country:at", "country:li"]),
-}
 
 
 def rows(name, columns):
@@ -31,21 +22,6 @@ for head, rel, tail, _ in rows("triples", columns=4):
 CAPITALS = defaultdict(list)
 for head, tail in sorted(FACTS["capital"]):
     CAPITALS[head].append(tail)
-
-
-def distance(source, target):
-    r"""Kilometres between two cities along a great circle."""
-    (y1, x1), (y2, x2) = (
-        [math.radians(VALUE[node, name]) for name in ("latitude", "longitude")]
-        for node in (source, target)
-    )
-    cosine = math.sin(y1) * math.sin(y2) + math.cos(y1) * math.cos(y2) * math.cos(x1 - x2)
-    return 6371 * math.acos(min(cosine, 1.0))
-
-
-def spread(countries):
-    r"""Mean distance between the first capitals of each two of the countries."""
-    return mean(distance(CAPITALS[a][0], CAPITALS[b][0]) for a, b in combinations(countries, 2))
 
 
 def test_numbers_are_complete():
@@ -66,17 +42,6 @@ def test_numbers_are_complete():
     assert count == {"area": 197, "population": 197, "latitude": 202, "longitude": 202}
     kinds = {node.split(":")[0] for node in NODES} - {node.split(":")[0] for node, _ in TEXT}
     assert kinds == {"region", "continent", "currency", "language", "family"}
-
-
-def test_numbers_are_rounded():
-    for (node, attribute), text in TEXT.items():
-        number = Decimal(text)
-        assert "e" not in text.lower()
-        if attribute in ("latitude", "longitude"):
-            assert number.as_tuple().exponent == -1, node
-        else:
-            assert len(number.normalize().as_tuple().digits) <= 3, node
-            assert attribute == "area" or "." not in text, node
 
 
 def test_ranges():
@@ -116,65 +81,3 @@ def test_ranges():
 )
 def test_well_known(node, attribute, value):
     assert VALUE[node, attribute] == value
-
-
-def test_extremes():
-    def order(attribute):
-        ranked = sorted((value, node) for (node, name), value in VALUE.items() if name == attribute)
-        return [node.split(":")[1] for _, node in ranked]
-
-    assert order("area")[:-6:-1] == ["ru", "ca", "us", "cn", "br"]
-    assert order("area")[:4] == ["va", "mc", "nr", "tv"]
-    assert order("population")[:-6:-1] == ["in", "cn", "us", "id", "pk"]
-    assert order("population")[:3] == ["va", "tv", "nr"]
-    assert (order("latitude")[0], order("latitude")[-1]) == ("wellington", "reykjavik")
-
-
-def test_distance():
-    assert distance("city:lima", "city:lima") == pytest.approx(0, abs=1)
-    assert distance("city:london", "city:paris") == pytest.approx(344, abs=10)
-    assert distance("city:suva", "city:apia") == pytest.approx(
-        1150, abs=30
-    )  # Across the date line.
-
-
-def test_neighbours_are_near():
-    far = set()
-    for source, target in FACTS["borders"]:
-        nearest = min(distance(a, b) for a in CAPITALS[source] for b in CAPITALS[target])
-        widths = [math.sqrt(VALUE[node, "area"]) for node in (source, target)]
-        if nearest > 1.5 * sum(widths):
-            far.add(frozenset([source, target]))
-    assert far == FAR
-
-    # Capitals of one country are nearer still:
-    for cities in CAPITALS.values():
-        assert all(distance(a, b) < 1400 for a, b in combinations(cities, 2))
-
-
-def test_regions_are_compact():
-    overall = spread(CAPITALS)
-    for relation, bound in [("region", 0.4), ("continent", 0.65)]:
-        members = defaultdict(list)
-        for head, tail in FACTS[relation]:
-            members[tail].append(head)
-        for node, countries in members.items():
-            assert spread(countries) < bound * overall, node
-
-
-def test_no_capital_is_alone():
-    region = dict(FACTS["region"])
-    nearest = {}
-    for source, cities in CAPITALS.items():
-        others = [
-            city
-            for target in CAPITALS
-            if target != source and region[target] == region[source]
-            for city in CAPITALS[target]
-        ]
-        for city in cities:
-            nearest[city] = min(distance(city, other) for other in others)
-    assert {city for city in nearest if nearest[city] > 2000} == {
-        *["city:canberra", "city:wellington"],  # The only two of their region.
-        "city:ngerulmud",  # The western end of Micronesia.
-    }

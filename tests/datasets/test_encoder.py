@@ -3,10 +3,9 @@ import math
 import numpy as np
 import pytest
 import torch
-from torch_geometric.data import Data
-from torch_imf.datasets.graph import build_graph, validate
 
 from torch_imf.datasets import KGDataset
+from torch_imf.datasets.base import Record, validate
 from torch_imf.datasets.encoder import check_encoder, resolve, run_encoder, tag
 from torch_imf.encoders import FeatureFile, PixelEncoder
 from torch_imf.transforms import AddInverse
@@ -126,9 +125,9 @@ class MyDataset(KGDataset):
     def default_encoder(self, modality):
         return None
 
-    def read(self) -> Data:
+    def read(self) -> Record:
         splits = [torch.tensor([[0], [0], [1]])] * 3
-        return build_graph(splits, ["a", "b"], ["A", "B"], ["r"])
+        return Record(splits, ["a", "b"], ["r"], ["A", "B"])
 
     def read_texts(self, data):
         return ["a", "b"]

@@ -128,23 +128,3 @@ def test_fb15k237_images(small, root):
         save(Path(folder, name), 255, 0, 0)
     data = FB15K237(root, text=None, visual=PixelEncoder(1, 1), numeric=None)[0]
     assert data.x_visual.tolist() == [red, [0, 0, 0], red, [0, 0, 0]]
-
-
-def test_fb15k237_without_mirror(small, root, monkeypatch):
-    monkeypatch.delenv("TORCH_IMF_MIRROR")
-    with pytest.raises(RuntimeError) as error:
-        FB15K237(root, text=None)
-    assert "Dataset not found. Please download 'FB15k-237.tar.gz' from 'https://raw.github" in str(
-        error.value
-    )
-    assert f"/FB15k-237.tar.gz' and move it to '{root}/raw/ConvE'" in str(error.value)
-    assert {name for _, _, names in os.walk(root) for name in names} <= {".lock"}
-
-    names = ["FB15K-237/ConvE/FB15k-237.tar.gz", "FB15K/kg-bert/FB15k_mid2name.txt"]
-    small.put(FB15K237, {name: FILES[name] for name in names}, upstream=True)
-    small.put(FB15K237, small.TEXTS, upstream=True)
-    dataset = FB15K237(root, text=None, numeric=None)
-    assert dataset.num_nodes == 4
-    assert len(small.requests) == 4  # The first of which failed.
-    dataset.texts()
-    assert len(small.requests) == 5

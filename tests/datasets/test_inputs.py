@@ -178,17 +178,6 @@ def test_images_of_a_mirror(tmp_path, mirror, monkeypatch):
     assert sorted(os.listdir(folder)) == ["1.png", "3.png"]
 
 
-def test_images_that_the_mirror_lacks(tmp_path, mirror):
-    (mirror / "images" / "1.png").unlink()
-    text = Recorder()
-    with pytest.raises(RuntimeError, match="'Set/images/1.png' is not in .*fetched"):
-        Small(str(tmp_path / "data"), **only(text=text, visual=Recorder()))
-    assert text.calls == []
-    (mirror / "derived" / "index.tsv").unlink()
-    with pytest.raises(RuntimeError, match="Please download 'index.tsv' from '.TORCH_IMF_MIRROR/"):
-        Small(str(tmp_path / "other"), **only(visual=Recorder()))
-
-
 def test_ready_features(tmp_path, mirror, monkeypatch):
     root = str(tmp_path / "data")
     with warnings.catch_warnings():
@@ -224,20 +213,6 @@ def test_ready_features_that_the_mirror_lacks(tmp_path, mirror, content):
 
     path.write_bytes(whole)  # Found as soon as they are there.
     assert "x_visual" in Small(root, text=None, numeric=None)[0]
-
-
-def test_damaged_ready_features_are_fetched_anew(tmp_path, mirror):
-    path = tmp_path / "data" / "raw" / "derived" / "visual.npz"
-    path.parent.mkdir(parents=True)
-    path.write_bytes(b"half")  # As if put there by hand.
-    with pytest.warns(UserWarning, match="visual.npz' is damaged"):
-        dataset = Small(str(tmp_path / "data"), text=None, numeric=None)
-    assert dataset[0].x_visual.tolist() == [[1, 1], [0, 0], [0, 0]]
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        Small(str(tmp_path / "data"), text=None, numeric=None)
-    names = os.listdir(tmp_path / "data" / "processed")
-    assert len([name for name in names if not name.startswith("pre_")]) == 1
 
 
 def test_check_modality(monkeypatch):

@@ -240,28 +240,6 @@ def test_root(folder, monkeypatch):
     assert load(folder, root=str(root))[0].num_edges == 35
 
 
-@pytest.mark.parametrize(
-    "name,content,message",
-    [
-        ("texts.tsv", "n0\tA\nn99\tB\n", "line 2: the entity 'n99' is in no fact.*strict=False"),
-        ("texts.tsv", "n0\tA\nn0\tB\n", r"line 2: 'n0' has another text already \(.*line 1\)"),
-        ("numbers.tsv", "n0\tsize\tbig\n", "line 1: expected a number .*If this is a header"),
-        (
-            "numbers.tsv",
-            "n0\tsize\t1\nn0\tsize\tnan\n",
-            r"line 2: .*\(got 'nan'\)$",
-        ),
-        ("numbers.tsv", "n99\tsize\t1\n", "line 1: the entity 'n99' is in no fact"),
-        ("numbers.tsv", "n0\tsize\n", "line 1: expected 3 fields"),
-        ("facts.tsv", "n0\tn1\n", "line 1: expected 3 fields"),
-    ],
-)
-def test_bad_files(folder, name, content, message):
-    (folder / name).write_text(content)
-    with pytest.raises(ValueError, match=f"{name}', {message}"):
-        load(folder)
-
-
 def test_not_strict(folder):
     (folder / "texts.tsv").write_text("n0\tApple\nn0\tApple\nn99\tB\n")
     (folder / "numbers.tsv").write_text("n0\tsize\t1\nn99\tsize\t1\n")

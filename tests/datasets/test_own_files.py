@@ -1,9 +1,14 @@
+import gzip
+import os
 import random
+import zipfile
 
 import pytest
 import torch
 
-from torch_imf.datasets.own_files import read_facts, split_facts
+from torch_imf.datasets import MultimodalKG
+from torch_imf.datasets.own import find_content
+from torch_imf.datasets.own_files import OwnNames, read_facts, split_facts
 
 
 def test_read_facts(tmp_path):
@@ -17,30 +22,6 @@ def test_read_facts(tmp_path):
         first: {"rows": 3, "repeated": 1, "literals": 0},
         second: {"rows": 2, "repeated": 0, "literals": 1},
     }
-
-
-def test_read_facts_refuses(tmp_path):
-    path = tmp_path / "a.tsv"
-    path.write_text("\n")
-    with pytest.raises(ValueError, match=r"a\.tsv' holds no facts$"):
-        read_facts([str(path)])
-    with pytest.raises(ValueError, match=r"a\.doc' holds no facts, expected one of .*'\.nt'"):
-        read_facts([str(tmp_path / "a.doc")])
-
-
-def test_split_facts():
-    facts = torch.stack([torch.randint(50, (600,)), torch.randint(5, (600,))])
-    facts = torch.cat([facts, torch.randint(50, (1, 600))]).unique(dim=1)
-    facts = torch.cat([facts, torch.tensor([[50], [5], [51]])], dim=1)  # Never to be held out.
-    size = facts.size(1)
-    splits = split_facts(facts, (0.7, 0.2, 0.1), 52, 6, seed=1)
-    assert [split.size(1) for split in splits[1:]] == [round(0.2 * size), round(0.1 * size)]
-    assert torch.equal(torch.cat(splits, dim=1).unique(dim=1), facts.unique(dim=1))
-    assert splits[0][[0, 2]].unique().numel() == 52 and splits[0][1].unique().numel() == 6
-    again = split_facts(facts, (0.7, 0.2, 0.1), 52, 6, seed=1)
-    assert all(torch.equal(x, y) for x, y in zip(splits, again, strict=True))
-    other = split_facts(facts, (0.7, 0.2, 0.1), 52, 6, seed=2)
-    assert not torch.equal(splits[2], other[2])
 
 
 def test_splits_do_not_depend_on_the_order_of_lines(tmp_path):
@@ -94,3 +75,135 @@ def test_headers_of_other_words(tmp_path, header):
     assert (facts[0].size(1), nodes, rels) == (2, ["a", "b", "t"], ["r"])
     path.write_text("s\tr\ts\na\tr\tb\n")  # Letters that are not all of a header are data.
     assert read_facts([str(path)])[0][0].size(1) == 2
+
+
+FACTS = [f"n{i}\tnext to\tn{(i + step) % 12}" for i in range(12) for step in (1, 2, 3)]
+ROWS = {
+    "facts.tsv": "\n".join(FACTS),
+    "texts.tsv": "n0\tThe first\nn1\tThe second\n",
+    "numbers.tsv": "n0\tsize\t1\nn1\tsize\t2\n",
+}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name, content in ROWS.items():
+        (tmp_path / name).write_text(content)
+    return tmp_path
+
+
+def test_from_folder(folder):
+    Image = pytest.importorskip("PIL.Image")
+    (folder / "images").mkdir()
+    Image.new("RGB", (4, 4), (255, 0, 0)).save(folder / "images" / "n0.png")
+    data = MultimodalKG.from_folder(folder, seed=3, encoders={"numeric": None})[0]
+    paths = [folder / name for name in ("facts.tsv", "texts.tsv", "images")]
+    expected = MultimodalKG.from_files(*paths, seed=3)[0]
+    assert torch.equal(data.edge_index, expected.edge_index)
+    assert torch.equal(data.val_mask, expected.val_mask)
+    assert torch.equal(data.x_visual, expected.x_visual)
+    assert torch.equal(data.x_text, expected.x_text) and "x_numeric" not in data
+
+
+def test_files_that_are_given_come_first(folder):
+    (folder / "other.csv").write_text("n3,A text\nn4,Another\nn5,One more\n")
+    (folder / "descriptions.tsv").write_text("n0\tA second file of texts\n")
+    data = MultimodalKG.from_folder(folder, texts=folder / "other.csv", shares=(0.6, 0.2, 0.2))[0]
+    assert int(data.text_mask.sum()) == 3 and int(data.val_mask.sum()) == 7
+
+
+@pytest.mark.parametrize(
+    "names,expected",
+    [
+        (["triples.nt.gz"], ["triples.nt.gz", None, None, None]),
+        (
+            ["Facts.CSV.gz", "descriptions.jsonl", "images.tar.gz", "numeric.parquet", "notes.md"],
+            ["Facts.CSV.gz", "descriptions.jsonl", "images.tar.gz", "numeric.parquet"],
+        ),
+        (
+            ["test.tsv", "val.csv", "train.nt", "texts.json", "images.tsv"],
+            [["train.nt", "val.csv", "test.tsv"], "texts.json", "images.tsv", None],
+        ),
+    ],
+)
+def test_find_content(tmp_path, names, expected):
+    def full(name):
+        return name and str(tmp_path / name)
+
+    for name in names:
+        (tmp_path / name).touch()
+    first, *others = expected
+    triples = list(map(full, first)) if isinstance(first, list) else full(first)
+    found = find_content(str(tmp_path))
+    assert found["triples"] == triples
+    assert [found.get(x) for x in ("texts", "images", "numbers")] == list(map(full, others))
+
+
+@pytest.mark.parametrize(
+    "names,message",
+    [
+        (["texts.tsv"], r"holds no facts, as in 'facts.tsv'.* \(got \['texts.tsv'\]\)"),
+        (["facts.docx"], r"holds no facts.* \(got \['facts.docx'\]\)"),
+        (["facts.tsv", "triples.nt"], r"the 'triples': \['facts.tsv', 'triples.nt'\]"),
+        (["facts.tsv", "facts.csv.gz"], r"the 'triples': \['facts.csv.gz', 'facts.tsv'\]"),
+        (["facts.tsv", "test.tsv"], r"the 'triples': \['facts.tsv', 'test.tsv'\]"),
+        (["train.tsv", "test.tsv"], r"needs to hold one file of valid facts.*\(got \[\]\)"),
+        (["train.tsv", "val.tsv", "dev.tsv", "test.tsv"], r"got \['dev.tsv', 'val.tsv'\]"),
+        (
+            ["facts.tsv", "texts.tsv", "descriptions.json"],
+            r"the 'texts': \['descriptions.json', 'texts.tsv'\]. Please leave one",
+        ),
+        (["facts.tsv", "numbers.csv", "numeric.csv"], "several files that may be the 'numbers'"),
+        (["facts.tsv", "images.zip", "images.tsv"], r"the 'images': \['images.tsv', 'images.zip'"),
+    ],
+)
+def test_find_content_refuses(tmp_path, names, message):
+    for name in names:
+        (tmp_path / name).touch()
+    with pytest.raises(ValueError, match=message):
+        find_content(str(tmp_path))
+    with pytest.raises(ValueError, match="There is no folder '.*nowhere'"):
+        find_content(str(tmp_path / "nowhere"))
+
+
+def test_a_file_of_no_format_is_told(folder):
+    os.remove(folder / "texts.tsv")
+    (folder / "texts.docx").touch()
+    with pytest.warns(UserWarning, match=r"\['texts.docx'\], which cannot be read. Expected"):
+        assert "texts" not in find_content(str(folder))
+
+
+def test_gzipped_and_archived(folder):
+    Image = pytest.importorskip("PIL.Image")
+    Image.new("RGB", (4, 4), (255, 0, 0)).save(folder / "n0.png")
+    with zipfile.ZipFile(folder / "images.zip", "w") as archive:
+        archive.write(folder / "n0.png", "n0.png")
+    for name in ROWS:
+        (folder / f"{name}.gz").write_bytes(gzip.compress((folder / name).read_bytes()))
+        (folder / name).unlink()
+    data = MultimodalKG.from_folder(folder, root=str(folder / "root"))[0]
+    assert [int(data[f"{x}_mask"].sum()) for x in ("text", "visual", "numeric")] == [2, 1, 2]
+
+
+IDS = ["http://dbpedia.org/resource/A", "http://dbpedia.org/ontology/A", "/m/0b", "paris", "2"]
+
+
+def test_own_names():
+    aliases = [("paris", "Paris"), ("/m/0b", "Bee"), ("2", "Bee"), ("2", "paris"), ("2", "2")]
+    names = OwnNames(IDS, aliases)
+    assert names(IDS).tolist() == list(range(5))
+    assert names([f" <{IDS[1]}> ", "m.0b", "Paris", "paris", "2"]).tolist() == [1, 2, 3, 3, 4]
+    # Two entities have these names, and nobody has the last:
+    assert names(["A", "Bee", "x"]).tolist() == [-1, -1, -1]
+    assert len(names) == 5 and names.example() == "A"
+    assert str(names) == "OwnNames(5, names=9)"
+
+
+def test_last_parts_of_other_uris():
+    names = OwnNames(["http://dbpedia.org/resource/A", "<http://dbpedia.org/resource/B>", "C"])
+    base = "https://dbpedia.org/resource"
+    assert names(["A", f"{base}/A", f"<{base}/B>", "http:/dbpedia.org/resource/A"]).tolist() == [
+        *(0, 0, 1, 0)
+    ]
+    other = "http://dbpedia.org/ontology"
+    assert names([f"{other}/A", f"<{other}/B>", f"{other}/C"]).tolist() == [-1, -1, 2]

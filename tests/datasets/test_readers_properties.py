@@ -5,7 +5,6 @@ either a graph or a :class:`ValueError` that names the file.
 import csv
 import gzip
 import json
-import math
 import os.path as osp
 import tempfile
 import warnings
@@ -17,8 +16,7 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from torch_imf.datasets.own_files import TEXTS, OwnFiles, read_facts, split_facts
-from torch_imf.datasets.own_names import OwnNames
+from torch_imf.datasets.own_files import TEXTS, OwnFiles, OwnNames, read_facts, split_facts
 from torch_imf.io.archive import unpack
 from torch_imf.io.tables import read_table
 
@@ -147,28 +145,6 @@ def test_any_bytes(name, content):
             read(path, folder)
         except ValueError as e:
             assert name in str(e)
-
-
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("kind", [".tsv", ".nt", ".json", ".jsonl", ".parquet"])
-@few
-@given(place=st.floats(0, 1, exclude_max=True), change=st.integers(0, 255), cut=GZIP, zipped=GZIP)
-def test_any_damage(kind, place, change, cut, zipped):
-    with tempfile.TemporaryDirectory() as folder:
-        rows = [("a", "r", "b"), ("é", "r", "c d")]
-        if kind.startswith(".json"):
-            rows = [("a", "x"), ("é", "y")]
-        columns = ["entity", "text"] if kind.startswith(".json") else ["head", "relation", "tail"]
-        path = write(folder, f"a{kind}", rows, columns, zipped)
-        with open(path, "rb") as file:
-            content = file.read()
-        at = math.floor(place * len(content))
-        with open(path, "wb") as file:
-            file.write(content[:at] + bytes([change]) + (b"" if cut else content[at + 1 :]))
-        try:
-            read(path, folder)
-        except ValueError as e:
-            assert osp.basename(path) in str(e)
 
 
 @few

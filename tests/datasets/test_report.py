@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from torch_imf.datasets import Countries, FakeMMKG, KGDataset
+from torch_imf.datasets import KGDataset
 from torch_imf.datasets.base import Record
 from torch_imf.datasets.report import Summary
 from torch_imf.transforms import AddInverse
@@ -74,29 +74,3 @@ def test_summary_warns(monkeypatch):
         summary = Small(text=None).summary()
     assert summary.warning == "A part is missing"
     assert str(summary).endswith("\n  WARNING  A part is missing")
-
-
-def test_summary_of_ready_features():
-    summary = FakeMMKG(missing=0.0).summary()
-    assert summary.name == "FakeMMKG ('original')"
-    assert summary.num_facts == {"train": 458, "val": 102, "test": 100}
-    assert summary.coverage == {
-        "numeric": 136,
-        "text": 138,
-        "visual": 140,
-    }
-    assert summary.channels == {"numeric": 8, "text": 12, "visual": 16}
-    line = "  visual   140 entities (93.3%), 16 channels, ready features"
-    assert line in str(summary).split("\n")
-
-
-def test_summary_agrees_with_the_table():
-    summary = Countries(text=Encoder()).summary()
-    stats = Countries.stats[None]
-    assert stats[:5] == (summary.num_nodes, summary.num_relations, *summary.num_facts.values())
-    assert (stats.visual, stats.numeric) == (
-        summary.coverage["visual"],
-        summary.coverage["numeric"],
-    )
-    assert list(summary.encoders) == ["text", "numeric", "visual"]
-    assert "  visual   197 entities (27.2%), 1152 channels, PixelEncoder(" in str(summary)

@@ -118,24 +118,6 @@ def test_yago15k_whole_by_hand(small, root):
         assert int(YAGO15K(root, **ALONE)[0].train_mask.sum()) == 1
 
 
-def test_yago15k_finds_the_whole_later(small, root):
-    with pytest.warns(UserWarning, match="29,198"):
-        YAGO15K(root, **ALONE)
-    small.put(YAGO15K, {"YAGO15K/IMF/train.txt": TRAIN}, upstream=True)
-    with pytest.warns(UserWarning, match="29,198"):
-        YAGO15K(root, **ALONE)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        dataset = YAGO15K(root, **ALONE, force_reload=True)
-    assert int(dataset[0].train_mask.sum()) == 3
-
-
-def test_yago15k_in_memory(small):
-    with pytest.warns(UserWarning, match="29,198"):
-        dataset = YAGO15K("memory://YAGO15K", **ALONE)
-    assert int(dataset[0].train_mask.sum()) == 1
-
-
 def test_yago15k_features(whole, root, write_h5):
     path = write_h5("YAGO15K_ImageData.h5", {"YAGOIMG1": [[1, 9]], "YAGOIMG2": [[2, 9]]})
     data = YAGO15K(root, text=None, visual=path, numeric=None)[0]

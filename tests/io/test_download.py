@@ -227,20 +227,6 @@ def test_download_names_all_sources(server, tmp_path, monkeypatch):
     assert f"; {server}/404: 404 Client Error" in str(error.value)
 
 
-def test_download_interrupted(server, tmp_path, monkeypatch):
-    def interrupt(*args):
-        raise KeyboardInterrupt
-
-    file = raw_file(f"{server}/facts.txt")
-    with monkeypatch.context() as context:
-        context.setattr(os, "replace", interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            download(file, str(tmp_path))
-    assert os.listdir(tmp_path / "source") == []
-    download(file, str(tmp_path))
-    assert os.listdir(tmp_path / "source") == ["facts.txt"]
-
-
 def test_mismatch():
     assert mismatch(CONTENT, SHA256) is None
     assert mismatch(CONTENT, GIT) is None

@@ -61,27 +61,6 @@ def test_read_table_header(tmp_path):
         read(tmp_path, "a.tsv", "head\trelation\ttail\thead\na\tb\tc\td\n")
 
 
-@pytest.mark.parametrize(
-    "content,message",
-    [
-        (
-            "a\tr\tb\nc\tr\n",
-            r"line 2: expected 3 fields separated by tabs \(head, relation",
-        ),
-        ("a\tr\tb\n\nc\tr\td\te\n", r"line 3: expected 3 fields .*, got 4"),
-        ("a r b\n", "line 1: .*got 1: .*Spaces do not separate fields"),
-        ("a\t \tb\n", "line 1: the relation is empty"),
-        (b"a\tr\tb\na\tr\t\xe9\n", "line 2: not valid UTF-8 .*save the file as UTF-8"),
-        ("a\tr\tb\n".encode("utf-16"), "line 1: not valid UTF-8"),
-        (b"a\tr\t\0\n", "line 1: this is no text, but binary data"),
-    ],
-)
-@pytest.mark.parametrize("suffix", [".tsv", ".tsv.gz"])
-def test_read_table_refuses(tmp_path, suffix, content, message):
-    with pytest.raises(ValueError, match=f"bad{suffix}', {message}"):
-        read(tmp_path, f"bad{suffix}", content)
-
-
 def test_read_table_other_files(tmp_path):
     with pytest.raises(ValueError, match=r"a\.docx' is no table, expected one of .*'\.csv'"):
         read(tmp_path, "a.docx", "")
@@ -267,7 +246,7 @@ def test_read_rows(tmp_path):
     with pytest.raises(ValueError, match="line 2: expected 2 fields"):
         rows("a\tb\n\nd\te", 2)  # An empty line in between.
     path.write_bytes(path.read_bytes()[:-9])
-    with pytest.raises(ValueError, match="a.txt.gz' is damaged after line"):
+    with pytest.raises(ValueError, match="a.txt.gz' is damaged, please fetch"):
         read_rows(str(path), 2)
 
 

@@ -3,9 +3,9 @@ from .countries import Countries as Countries
 from .db15k import DB15K as DB15K
 from .fake import FakeMMKG as FakeMMKG
 from .fb15k import FB15K as FB15K
-from .fb15k237 import FB15K237 as FB15K237
-from .mkgw import MKGW as MKGW
-from .mkgy import MKGY as MKGY
+from .fb15k import FB15K237 as FB15K237
+from .mkg import MKGW as MKGW
+from .mkg import MKGY as MKGY
 from .own import MultimodalKG as MultimodalKG
 from .wn9img import WN9IMG as WN9IMG
 from .yago15k import YAGO15K as YAGO15K

@@ -37,8 +37,8 @@ CONTENT = {"text": "texts", "visual": "images", "numeric": "numeric literals"}
 
 
 class Stats(NamedTuple):
-    r"""The published size of a graph, and how many of its entities have a
-    description, numeric literals and images.
+    r"""The published size of a graph, and how many of its entities have a description, numeric
+    literals and images.
     """
 
     entities: int
@@ -56,20 +56,19 @@ class Record:
     r"""What the raw files of a graph say, once they are parsed.
 
     Args:
-        splits (list[torch.Tensor]): Head, relation and tail ids of the
-            training, validation and test facts, of shape :obj:`[3, E]` each.
+        splits (list[torch.Tensor]): Head, relation and tail ids of the training, validation and
+            test facts, of shape :obj:`[3, E]` each.
         node_ids (list[str]): The identifier of each entity.
         rel_ids (list[str]): The identifier of each relation.
         node_names (list[str], optional): The name of each entity, for people.
             (default: :obj:`None`)
-        rel_names (list[str], optional): The name of each relation, likewise.
-            (default: :obj:`None`)
-        texts (list[str, optional], optional): The text of each entity, where
-            it is read along with the facts. (default: :obj:`None`)
+        rel_names (list[str], optional): The name of each relation, likewise. (default: :obj:`None`)
+        texts (list[str, optional], optional): The text of each entity, where it is read along with
+            the facts. (default: :obj:`None`)
         literals (tuple, optional): The numeric literals, likewise, see
             :meth:`KGDataset.read_literals`. (default: :obj:`None`)
-        sources (dict, optional): For each file, its number of :obj:`"rows"`,
-            and how many of them were left out, and why. (default: :obj:`{}`)
+        sources (dict, optional): For each file, its number of :obj:`"rows"`, and how many of them
+            were left out, and why. (default: :obj:`{}`)
     """
 
     splits: list[Tensor]
@@ -107,10 +106,9 @@ class Record:
 class KGDataset(InMemoryDataset):
     r"""The base class of multimodal knowledge graphs.
 
-    A dataset is one :class:`~torch_geometric.data.Data` object that holds all
-    facts, and the masks :obj:`train_mask`, :obj:`val_mask` and
-    :obj:`test_mask` over its edges. The only graph a model may see during
-    training is :obj:`data.edge_subgraph(data.train_mask)`.
+    A dataset is one :class:`~torch_geometric.data.Data` object that holds all facts, and the masks
+    :obj:`train_mask`, :obj:`val_mask` and :obj:`test_mask` over its edges. The only graph a model
+    may see during training is :obj:`data.edge_subgraph(data.train_mask)`.
 
     =================================  ========================================
     :obj:`edge_index`                  head and tail of each fact, \
@@ -135,71 +133,59 @@ class KGDataset(InMemoryDataset):
                                        with the versions of its packages
     =================================  ========================================
 
-    The texts, literals and images themselves are returned by :meth:`texts`,
-    :meth:`literals` and :meth:`images`. :meth:`summary` says how many entities
-    have what.
+    The texts, literals and images themselves are returned by :meth:`texts`, :meth:`literals` and
+    :meth:`images`. :meth:`summary` says how many entities have what.
 
-    A subclass sets :attr:`files` and implements :meth:`read`, and what it has
-    of :meth:`read_texts`, :meth:`read_literals` and :meth:`read_aliases`.
-    Version, scheme, encoders and the source of images are part of the name of
-    the processed file, so that two of them never mix. Raw files need to match
-    their checksums; a change of what is in :obj:`raw/images`, or inside of
-    image files, needs :obj:`force_reload`.
+    A subclass sets :attr:`files` and implements :meth:`read`, and what it has of
+    :meth:`read_texts`, :meth:`read_literals` and :meth:`read_aliases`. Version, scheme, encoders
+    and the source of images are part of the name of the processed file, so that two of them never
+    mix. Raw files need to match their checksums; a change of what is in :obj:`raw/images`, or
+    inside of image files, needs :obj:`force_reload`.
 
-    Files are complete once they are there. Of several processes that fetch or
-    process files in one root on disk, one does it (:obj:`<root>/.lock`), while
-    the others wait for it and find it done.
+    Files are complete once they are there. Of several processes that fetch or process files in one
+    root on disk, one does it (:obj:`<root>/.lock`), while the others wait for it and find it done.
 
     Args:
-        root (str, optional): The folder to keep the dataset in, on disk or any
-            file system of :obj:`fsspec` (as in :obj:`"memory://DB15K"`). If it
-            is :obj:`None`, the dataset is built in memory, which only datasets
-            without raw files can do. (default: :obj:`None`)
-        version (str, optional): One of :attr:`versions`, the first of them by
-            default. (default: :obj:`None`)
-        scheme (str, optional): :obj:`"original"` are the published rows as
-            they are. :obj:`"clean"` holds each fact once and no held-out fact in
-            training, see :meth:`~torch_imf.data.clean_split`; models are to
-            be selected on its validation facts. (default: :obj:`"original"`)
-        text (callable or str, optional): The encoder of the texts, a callable
-            :obj:`list[str | None] -> Tensor[N, D]`, or :obj:`None` to leave
-            them out. It may also return a mask, as in :obj:`(Tensor[N, D],
-            Tensor[N])`, that is :obj:`False` for entities that turned out to
-            have none. Its :obj:`repr` needs to tell all settings that shape
-            the features. The path of a file of features, as its authors
-            published it, is read by :class:`~torch_imf.encoders.FeatureFile`.
-            :obj:`"auto"` is :obj:`TfidfEncoder()`, which takes seconds.
-            (default: :obj:`"auto"`)
-        visual (callable or str, optional): The encoder of the images, a
-            callable :obj:`list[list[path] | None] -> Tensor[N, D]`, or a file
-            of features, as above. :obj:`"auto"` takes the MobileNetV2
-            features of a mirror that has them, and leaves images out
-            otherwise. (default: :obj:`"auto"`)
-        numeric (callable or str, optional): The encoder of the numeric
-            literals, a callable :obj:`(index, attributes, values, num_nodes)
-            -> Tensor[N, D]`, or a file of features, as above. :obj:`"auto"`
-            is :obj:`NumericEncoder()` where there are literals.
-            (default: :obj:`"auto"`)
-        images (str, optional): Where the images for :obj:`visual` are: a
-            folder (:obj:`<entity>.jpg`, or :obj:`<entity>/*.jpg` as in MMKB,
-            where an entity goes by any of its names, with a dot for each
-            slash of a Freebase id), an index file of entities and paths, or
-            an archive. By default, :obj:`raw/images` if it is there, and
-            otherwise the flags that a mirror may carry.
+        root (str, optional): The folder to keep the dataset in, on disk or any file system of
+            :obj:`fsspec` (as in :obj:`"memory://DB15K"`). If it is :obj:`None`, the dataset is
+            built in memory, which only datasets without raw files can do. (default: :obj:`None`)
+        version (str, optional): One of :attr:`versions`, the first of them by default.
             (default: :obj:`None`)
-        transform (callable, optional): A function applied to the data at every
-            access. (default: :obj:`None`)
-        pre_transform (callable, optional): A function applied to the data
-            before it is saved. (default: :obj:`None`)
+        scheme (str, optional): :obj:`"original"` are the published rows as they are. :obj:`"clean"`
+            holds each fact once and no held-out fact in training, see
+            :meth:`~torch_imf.data.clean_split`; models are to be selected on its validation facts.
+            (default: :obj:`"original"`)
+        text (callable or str, optional): The encoder of the texts, a callable :obj:`list[str |
+            None] -> Tensor[N, D]`, or :obj:`None` to leave them out. It may also return a mask, as
+            in :obj:`(Tensor[N, D], Tensor[N])`, that is :obj:`False` for entities that turned out
+            to have none. Its :obj:`repr` needs to tell all settings that shape the features. The
+            path of a file of features, as its authors published it, is read by
+            :class:`~torch_imf.encoders.FeatureFile`. :obj:`"auto"` is :obj:`TfidfEncoder()`, which
+            takes seconds. (default: :obj:`"auto"`)
+        visual (callable or str, optional): The encoder of the images, a callable
+            :obj:`list[list[path] | None] -> Tensor[N, D]`, or a file of features, as above.
+            :obj:`"auto"` takes the MobileNetV2 features of a mirror that has them, and leaves
+            images out otherwise. (default: :obj:`"auto"`)
+        numeric (callable or str, optional): The encoder of the numeric literals, a callable
+            :obj:`(index, attributes, values, num_nodes) -> Tensor[N, D]`, or a file of features, as
+            above. :obj:`"auto"` is :obj:`NumericEncoder()` where there are literals.
+            (default: :obj:`"auto"`)
+        images (str, optional): Where the images for :obj:`visual` are: a folder
+            (:obj:`<entity>.jpg`, or :obj:`<entity>/*.jpg` as in MMKB, where an entity goes by any
+            of its names, with a dot for each slash of a Freebase id), an index file of entities and
+            paths, or an archive. By default, :obj:`raw/images` if it is there, and otherwise the
+            flags that a mirror may carry. (default: :obj:`None`)
+        transform (callable, optional): A function applied to the data at every access.
+            (default: :obj:`None`)
+        pre_transform (callable, optional): A function applied to the data before it is saved.
+            (default: :obj:`None`)
         force_reload (bool, optional): Whether to process the raw files again.
             (default: :obj:`False`)
 
     Raises:
-        ValueError: If there is no such version or scheme, an encoder cannot be
-            told apart by its :obj:`repr`, a file is malformed, or the data is
-            not sound.
-        RuntimeError: If a file cannot be fetched or the processed file is
-            damaged.
+        ValueError: If there is no such version or scheme, an encoder cannot be told apart by its
+            :obj:`repr`, a file is malformed, or the data is not sound.
+        RuntimeError: If a file cannot be fetched or the processed file is damaged.
     """
 
     versions: ClassVar[tuple[str, ...]] = ()
@@ -324,15 +310,13 @@ class KGDataset(InMemoryDataset):
         raise NotImplementedError
 
     def read_literals(self) -> Literals:
-        r"""Reads the numeric literals: entities (by any of their names),
-        attributes and values. Those of other entities are left out later.
+        r"""Reads the numeric literals: entities (by any of their names), attributes and values.
+        Those of other entities are left out later.
         """
         raise NotImplementedError
 
     def read_aliases(self) -> Iterable[tuple[str, str]]:
-        r"""Reads pairs of an identifier and another name, see
-        :class:`~torch_imf.data.NameIndex`.
-        """
+        r"""Reads pairs of an identifier and another name."""
         return ()
 
     def read_images(self, names: NameIndex) -> Sequence[object]:
@@ -372,17 +356,15 @@ class KGDataset(InMemoryDataset):
         return self.read_texts(self._data)
 
     def literals(self) -> tuple[Tensor, list[str], Tensor]:
-        r"""Returns the numeric literals of the entities of this graph: rows of
-        entities, attributes, and values.
+        r"""Returns the numeric literals of the entities of this graph: rows of entities,
+        attributes, and values.
         """
         self._check_modality("numeric")
         self.raw.fetch("numeric")
         return self._find_literals(self.names())
 
     def images(self) -> Sequence[object]:
-        r"""Returns the image files of each entity, :obj:`None` for one
-        without.
-        """
+        r"""Returns the image files of each entity, :obj:`None` for one without."""
         self._check_modality("visual")
         return self.read_images(self.names())
 
@@ -392,18 +374,14 @@ class KGDataset(InMemoryDataset):
         return NameIndex((data or self._data).node_ids, self.read_aliases())
 
     def summary(self) -> Summary:
-        r"""Returns how much of what there is: facts, and features of each
-        modality.
-        """
+        r"""Returns how much of what there is: facts, and features of each modality."""
         settings = ", ".join(f"'{x}'" for x in (self.version, self.scheme) if x is not None)
         return Summary.of(self._data, f"{self.__class__.__name__} ({settings})", self.incomplete)
 
     # How it is made:
 
     def build(self) -> Data:
-        r"""Returns the graph as it is saved: read, checked, encoded and
-        transformed.
-        """
+        r"""Returns the graph as it is saved: read, checked, encoded and transformed."""
         data = self.read().to_data()
         if self.scheme == "clean":
             data = clean_split(data)
@@ -413,12 +391,8 @@ class KGDataset(InMemoryDataset):
         return data if self.pre_transform is None else self.pre_transform(data)
 
     def encode(self, data: Data) -> None:
-        r"""Runs the encoders and adds :obj:`x_<modality>`,
-        :obj:`<modality>_mask` and :obj:`encoders[<modality>]` to the graph.
-
-        Raises:
-            ValueError: If features do not have one finite row per entity, or
-                no entity is left that has a modality.
+        r"""Runs the encoders and adds :obj:`x_<modality>`, :obj:`<modality>_mask` and
+        :obj:`encoders[<modality>]` to the graph.
         """
         # What is missing is found before encoders spend their time, and the largest features come
         # last, when the others have given back what they needed on the way:
@@ -541,11 +515,8 @@ class KGDataset(InMemoryDataset):
 
 
 def validate(data: Data) -> None:
-    r"""Raises a :class:`ValueError` that says what is wrong with the data of
-    a :class:`KGDataset`, if anything is.
-
-    Args:
-        data (Data): The graph to look at.
+    r"""Raises a :class:`ValueError` that says what is wrong with a :class:`KGDataset`, if anything
+    is.
     """
     check_graph(data)
     for name in MASKS:

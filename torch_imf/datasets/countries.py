@@ -17,25 +17,22 @@ FOLDER = osp.join(osp.dirname(osp.realpath(__file__)), "files", "countries")
 
 
 class Countries(KGDataset):
-    r"""A small graph of the countries of the world, with a text for every
-    entity, a flag and numbers for every country, bundled with this package.
+    r"""A small graph of the countries of the world, with a text for every entity, a flag and
+    numbers for every country, bundled with this package.
 
-    Entities are countries, their capitals, regions, continents, currencies,
-    languages and families of languages. The facts are real, the texts were
-    written and the flags drawn for this dataset. It is there for examples and
-    tests: it has never been used in the literature and its scores are not to be
-    compared with any other dataset's.
+    Entities are countries, their capitals, regions, continents, currencies, languages and families
+    of languages. The facts are real, the texts were written and the flags drawn for this dataset.
+    It is there for examples and tests: it has never been used in the literature and its scores are
+    not to be compared with any other dataset's.
 
     Facts, texts and flags are released under `CC0-1.0
     <https://creativecommons.org/publicdomain/zero/1.0/>`_.
 
-    Arguments are those of :class:`KGDataset`, with these differences: without
-    :obj:`root`, the graph is built in memory, in about a second; :obj:`text` is
-    :obj:`TfidfEncoder(channels=512)` and :obj:`visual` is :obj:`PixelEncoder()`
-    for :obj:`"auto"`. An encoder of images is given :class:`torch.uint8`
-    tensors of shape :obj:`[3, 24, 36]`, or the files of :obj:`images`, a folder
-    of flags to take instead of those drawn here, named by country code
-    (:obj:`fr.png`).
+    Arguments are those of :class:`KGDataset`, with these differences: without :obj:`root`, the
+    graph is built in memory, in about a second; :obj:`text` is :obj:`TfidfEncoder(channels=512)`
+    and :obj:`visual` is :obj:`PixelEncoder()` for :obj:`"auto"`. An encoder of images is given
+    :class:`torch.uint8` tensors of shape :obj:`[3, 24, 36]`, or the files of :obj:`images`, a
+    folder of flags to take instead of those drawn here, named by country code (:obj:`fr.png`).
     """
 
     stats = {None: Stats(725, 9, 1_663, 209, 209, text=725, numeric=399, visual=197)}

@@ -17,45 +17,38 @@ from torch_imf.io.tables import read_rows
 
 
 class DB15K(KGDataset):
-    r"""The DB15K knowledge graph from the `"MMKB: Multi-Modal Knowledge
-    Graphs" <https://arxiv.org/abs/1903.05485>`_ paper, a part of DBpedia whose
-    entities are linked to those of FB15K.
+    r"""The DB15K knowledge graph from the `"MMKB: Multi-Modal Knowledge Graphs"
+    <https://arxiv.org/abs/1903.05485>`_ paper, a part of DBpedia whose entities are linked to those
+    of FB15K.
 
-    Versions, both cut from MMKB's 99,028 lines, which hold 89,197 distinct
-    facts:
+    Versions, both cut from MMKB's 99,028 lines, which hold 89,197 distinct facts:
 
-    * :obj:`"mmrns"`: the split of the `"Relation-enhanced Negative Sampling for
-      Multimodal Knowledge Graph Completion"
-      <https://dl.acm.org/doi/10.1145/3503161.3548388>`_ paper, that of AdaMF-MAT,
-      MyGO, NativE and MoMoK, numbered as in the `AdaMF-MAT
-      <https://github.com/zjukg/AdaMF-MAT>`_ release. Training and test facts
-      are disjoint, but 8,719 of its 9,904 validation rows are training facts.
-    * :obj:`"imf"`: the split of the `"IMF: Interactive Multimodal Fusion Model
-      for Link Prediction" <https://arxiv.org/abs/2303.10816>`_ paper, numbered
-      as in `its release <https://github.com/HestiaSky/IMF-Pytorch>`_. 2,737 of
-      its 19,806 test rows are training facts, so that a part of the test score
-      is memory. The order of training rows may differ from the release.
+    * :obj:`"mmrns"`: the split of the `"Relation-enhanced Negative Sampling for Multimodal
+      Knowledge Graph Completion" <https://dl.acm.org/doi/10.1145/3503161.3548388>`_ paper, that of
+      AdaMF-MAT, MyGO, NativE and MoMoK, numbered as in the `AdaMF-MAT
+      <https://github.com/zjukg/AdaMF-MAT>`_ release. Training and test facts are disjoint, but
+      8,719 of its 9,904 validation rows are training facts.
+    * :obj:`"imf"`: the split of the `"IMF: Interactive Multimodal Fusion Model for Link Prediction"
+      <https://arxiv.org/abs/2303.10816>`_ paper, numbered as in `its release
+      <https://github.com/HestiaSky/IMF-Pytorch>`_. 2,737 of its 19,806 test rows are training
+      facts, so that a part of the test score is memory. The order of training rows may differ from
+      the release.
 
-    Scores on one of them cannot be compared with scores on the other. Models
-    are to be selected on :obj:`scheme="clean"`, which is without repetitions:
-    its test facts are the distinct ones of the version, :obj:`"mmrns"` gets a
-    new set of validation facts.
+    Scores on one of them cannot be compared with scores on the other. Models are to be selected on
+    :obj:`scheme="clean"`, which is without repetitions: its test facts are the distinct ones of the
+    version, :obj:`"mmrns"` gets a new set of validation facts.
 
-    * **Text**: names from DBpedia, and, for all but three entities, the
-      descriptions of the entity of FB15K that it is linked to, as in
-      :class:`FB15K237`.
+    * **Text**: names from DBpedia, and, for all but three entities, the descriptions of the entity
+      of FB15K that it is linked to, as in :class:`FB15K237`.
     * **Numeric literals** of MMKB, as processed by `Literal_KGs
       <https://github.com/sapkotaruz11/Literal_KGs>`_.
-    * **Images** are not published in a form that can be fetched. MMKB's
-      features are read by :obj:`visual="DB15K_ImageData.h5"`, those of
-      AdaMF-MAT by :obj:`visual="DB15K-visual.pth"` (rows without names, in the
-      order of :obj:`"mmrns"`; for :obj:`"imf"`, pass
-      :obj:`FeatureFile("DB15K-visual.pth", ids="AdaMF-MAT/entity2id.txt")`
-      with the ids of that release). A mirror may carry MobileNetV2 features of 269
-      flags, and the flags themselves.
+    * **Images** are not published in a form that can be fetched. MMKB's features are read by
+      :obj:`visual="DB15K_ImageData.h5"`, those of AdaMF-MAT by :obj:`visual="DB15K-visual.pth"`
+      (rows without names, in the order of :obj:`"mmrns"`; for :obj:`"imf"`, pass
+      :obj:`FeatureFile("DB15K-visual.pth", ids="AdaMF-MAT/entity2id.txt")` with the ids of that
+      release). A mirror may carry MobileNetV2 features of 269 flags, and the flags themselves.
 
-    Arguments are those of :class:`KGDataset`. Facts are from DBpedia
-    (CC BY-SA).
+    Arguments are those of :class:`KGDataset`. Facts are from DBpedia (CC BY-SA).
     """
 
     versions = ("mmrns", "imf")

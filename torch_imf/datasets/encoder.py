@@ -16,11 +16,8 @@ def resolve(
     encoder: Encoder | str | os.PathLike[str] | None,
     default: Callable[[str], Encoder | None],
 ) -> Encoder | None:
-    r"""Returns an encoder as it is, that of :obj:`default(modality)` for
-    :obj:`"auto"`, and one that reads features from a file for its path.
-
-    Raises:
-        ValueError: If there is no such file.
+    r"""Returns an encoder as it is, that of :obj:`default(modality)` for :obj:`"auto"`, and one
+    that reads features from a file for its path.
     """
     if not isinstance(encoder, str | os.PathLike):
         return encoder
@@ -37,9 +34,8 @@ def resolve(
 
 
 def check_encoder(modality: str, encoder: Encoder | None) -> None:
-    r"""Raises a :class:`ValueError` if an encoder cannot be called, or if its
-    :obj:`repr` is an address in memory, which says nothing about its settings
-    and may be another encoder's tomorrow.
+    r"""Raises a :class:`ValueError` if an encoder cannot be called, or if its :obj:`repr` is an
+    address in memory, which says nothing about its settings and may be another encoder's tomorrow.
     """
     if isinstance(encoder, type):
         raise ValueError(
@@ -63,13 +59,9 @@ def run_encoder(
     inputs: Sequence[object],
     mask: Sequence[bool],
 ) -> tuple[Tensor, Tensor]:
-    r"""Runs an encoder and returns its features as floats, zero for entities
-    without this modality, and which entities have it: those of :obj:`mask`,
-    less those for which the encoder returns :obj:`False`.
-
-    Raises:
-        ValueError: If the features do not have one finite row per entity, or
-            no entity has this modality.
+    r"""Runs an encoder and returns its features as floats, zero for entities without this modality,
+    and which entities have it: those of :obj:`mask`, less those for which the encoder returns
+    :obj:`False`.
     """
     out = encoder(*inputs)
     x, found = out if isinstance(out, tuple) else (out, None)
@@ -107,10 +99,9 @@ def run_encoder(
 
 
 def tag(encoder: Encoder | None) -> str:
-    r"""Returns a name for the features of an encoder that is fit for a file:
-    its class, and a hash of its :obj:`repr`. What does not shape the features,
-    such as a device, has no place in a :obj:`repr`; nor have versions of
-    packages, which are written down inside (:meth:`record_of`).
+    r"""Returns a name for the features of an encoder that is fit for a file: its class, and a hash
+    of its :obj:`repr`. What does not shape the features, such as a device, has no place in a
+    :obj:`repr`; nor have versions of packages, which are written down inside (:meth:`record_of`).
     """
     if encoder is None:
         return "none"

@@ -17,46 +17,35 @@ RING = 12  # Entities per ring.
 
 
 class FakeMMKG(KGDataset):
-    r"""A generated multimodal knowledge graph in which every relation is
-    learnable, and every modality is needed to answer some queries.
+    r"""A generated multimodal knowledge graph in which every relation is learnable, and every
+    modality is needed to answer some queries.
 
-    Most entities are *things*, arranged in rings of about a dozen. The other
-    18 are *classes*: 8 colours, 6 topics and 4 sizes. There are five
-    relations.
+    Most entities are *things*, arranged in rings of about a dozen. The other 18 are *classes*: 8
+    colours, 6 topics and 4 sizes. There are five relations.
 
-    * :obj:`next_to` leads from each thing to its successor on the ring. All of
-      its facts are training facts.
-    * :obj:`after` is the inverse of :obj:`next_to`. Its held-out facts follow
-      from **structure** alone.
-    * :obj:`has_colour` leads from each thing to one colour, drawn at random.
-      Its held-out facts follow from :obj:`x_visual` alone: features are a
-      prototype of the colour plus a little noise, and the features of a colour
-      are its prototype.
-    * :obj:`has_topic` and :obj:`has_size` likewise follow from :obj:`x_text`
-      and :obj:`x_numeric`.
+    * :obj:`next_to` leads from each thing to its successor on the ring. All of its facts are
+      training facts.
+    * :obj:`after` is the inverse of :obj:`next_to`. Its held-out facts follow from **structure**
+      alone.
+    * :obj:`has_colour` leads from each thing to one colour, drawn at random. Its held-out facts
+      follow from :obj:`x_visual` alone: features are a prototype of the colour plus a little noise,
+      and the features of a colour are its prototype.
+    * :obj:`has_topic` and :obj:`has_size` likewise follow from :obj:`x_text` and :obj:`x_numeric`.
 
-    Each modality is missing for a share of the things, whose fact about it is
-    then a training fact, and for the classes of the other modalities. A model
-    without a modality can only guess the class, with about one in eight, six
-    and four to be right; one that has it can be right always.
+    Each modality is missing for a share of the things, whose fact about it is then a training fact,
+    and for the classes of the other modalities. A model without a modality can only guess the
+    class, with about one in eight, six and four to be right; one that has it can be right always.
 
-    Of the facts that can be held out, 60 % are for training, 20 % for
-    validation and 20 % for testing. The graph is a function of the arguments.
+    Of the facts that can be held out, 60 % are for training, 20 % for validation and 20 % for
+    testing. The graph is a function of the arguments.
 
     Args:
-        root (str, optional): The folder to keep the processed file in.
-            Without it, the graph is built in memory. (default: :obj:`None`)
-        num_nodes (int, optional): The number of entities, at least 60.
-            (default: :obj:`150`)
-        missing (float, optional): The share of things that lack a modality.
-            (default: :obj:`0.2`)
+        root (str, optional): The folder to keep the processed file in. Without it, the graph is
+            built in memory. (default: :obj:`None`)
+        num_nodes (int, optional): The number of entities, at least 60. (default: :obj:`150`)
+        missing (float, optional): The share of things that lack a modality. (default: :obj:`0.2`)
         seed (int, optional): The seed of the generator. (default: :obj:`0`)
-        transform (callable, optional): A function applied to the data at every
-            access. (default: :obj:`None`)
-        pre_transform (callable, optional): A function applied to the data
-            before it is saved. (default: :obj:`None`)
-        force_reload (bool, optional): Whether to generate the processed file
-            again. (default: :obj:`False`)
+        transform, pre_transform, force_reload: As in :class:`KGDataset`.
     """
 
     aliases: ClassVar[dict] = {}
@@ -143,8 +132,8 @@ class FakeMMKG(KGDataset):
 
 
 def divide(size: int, num_known: int, generator: Generator) -> Tensor:
-    r"""Returns the split of each of :obj:`size` facts (0, 1 or 2), the first
-    :obj:`num_known` of which are training facts.
+    r"""Returns the split of each of :obj:`size` facts (0, 1 or 2), the first :obj:`num_known` of
+    which are training facts.
     """
     rank = torch.randperm(size - num_known, generator=generator)
     part = torch.zeros(size, dtype=torch.long)

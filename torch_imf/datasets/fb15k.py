@@ -1,3 +1,5 @@
+import io
+import tarfile
 from collections.abc import Iterable
 
 from torch_geometric.data import Data
@@ -9,12 +11,14 @@ from torch_imf.datasets.raw import (
     OPENKE,
     Groups,
     Literals,
+    number_facts,
     raw_files,
     read_literals,
     read_named,
     read_openke,
 )
-from torch_imf.io.tables import read_rows
+from torch_imf.io.atomic import read_bytes
+from torch_imf.io.tables import read_rows, to_columns
 
 LABELS = raw_files("FB15K/kg-bert/FB15k_mid2name.txt", "FB15K/villmow/entity2wikidata.json")
 MODALITIES: Groups = {
@@ -27,14 +31,12 @@ MODALITIES: Groups = {
 
 
 class FreebaseDataset(KGDataset):
-    r"""The base class of graphs of the entities of FB15K, to which others
-    have attached texts, numeric literals and images.
+    r"""The base class of graphs of the entities of FB15K, to which others have attached texts,
+    numeric literals and images.
     """
 
     def read_names(self, node_ids: list[str]) -> list[str]:
-        r"""Reads the label of each entity in Wikidata, or its name in
-        Freebase.
-        """
+        r"""Reads the label of each entity in Wikidata, or its name in Freebase."""
         wikidata = FreebaseTexts(self.raw).wikidata
         names = dict(read_rows(self.raw.path("kg-bert/FB15k_mid2name.txt"), 2))
         return [
@@ -54,31 +56,28 @@ class FreebaseDataset(KGDataset):
 
 
 class FB15K(FreebaseDataset):
-    r"""The FB15K knowledge graph from the `"Translating Embeddings for
-    Modeling Multi-relational Data"
+    r"""The FB15K knowledge graph from the `"Translating Embeddings for Modeling Multi-relational
+    Data"
     <https://papers.nips.cc/paper/5071-translating-embeddings-for-modeling-multi-relational-data>`_
-    paper, with the texts, numeric literals and images that later work attached
-    to its entities.
+    paper, with the texts, numeric literals and images that later work attached to its entities.
 
     .. warning::
-        43,616 of its 59,071 test facts (:obj:`"bordes"`) follow from a
-        training fact by an inverse, duplicate or symmetric relation, see
-        :meth:`torch_imf.data.audit`. Scores on it say little about a model;
-        :class:`FB15K237` was made for this reason.
+        43,616 of its 59,071 test facts (:obj:`"bordes"`) follow from a training fact by an inverse,
+        duplicate or symmetric relation, see :meth:`torch_imf.data.audit`. Scores on it say little
+        about a model; :class:`FB15K237` was made for this reason.
 
-    Versions, which differ in how the same 592,213 facts are split, and in how
-    entities and relations are numbered:
+    Versions, which differ in how the same 592,213 facts are split, and in how entities and
+    relations are numbered:
 
-    * :obj:`"bordes"`: the original split. Entities are numbered as in the
-      `OpenKE <https://github.com/thunlp/OpenKE>`_ release.
-    * :obj:`"imf"`: the 70/10/20 split of the `"IMF: Interactive Multimodal
-      Fusion Model for Link Prediction" <https://arxiv.org/abs/2303.10816>`_
-      paper, numbered as in `its release
+    * :obj:`"bordes"`: the original split. Entities are numbered as in the `OpenKE
+      <https://github.com/thunlp/OpenKE>`_ release.
+    * :obj:`"imf"`: the 70/10/20 split of the `"IMF: Interactive Multimodal Fusion Model for Link
+      Prediction" <https://arxiv.org/abs/2303.10816>`_ paper, numbered as in `its release
       <https://github.com/HestiaSky/IMF-Pytorch>`_.
 
-    Texts, literals and images are those of :class:`FB15K237`; arguments are
-    those of :class:`KGDataset`. Facts and literals are from Freebase (CC BY),
-    descriptions from Wikidata (CC0) and Wikipedia (CC BY-SA).
+    Texts, literals and images are those of :class:`FB15K237`; arguments are those of
+    :class:`KGDataset`. Facts and literals are from Freebase (CC BY), descriptions from Wikidata
+    (CC0) and Wikipedia (CC BY-SA).
     """
 
     versions = ("bordes", "imf")
@@ -96,3 +95,55 @@ class FB15K(FreebaseDataset):
         read = read_openke if self.version == "bordes" else read_named
         splits, node_ids, rel_ids = read(self.raw.fetch(str(self.version)))
         return Record(splits, node_ids, rel_ids, self.read_names(node_ids))
+
+
+class FB15K237(FreebaseDataset):
+    r"""The FB15K-237 knowledge graph from the `"Observed Versus Latent Features for Knowledge Base
+    and Text Inference" <https://aclanthology.org/W15-4007>`_ paper, with the texts, numeric
+    literals and images that later work attached to its entities.
+
+    The facts are those of the `ConvE <https://github.com/TimDettmers/ConvE>`_ release. Entities and
+    relations are numbered by first appearance, which is the order of the OpenKE and IMF releases.
+    Names are Wikidata's labels (:obj:`node_names`) and Freebase's paths (:obj:`rel_names`).
+
+    * **Text**, of every entity: its name, its short description in Wikidata, and its first sentence
+      as collected by `StAR <https://github.com/wangbo9719/StAR_KGC>`_, one after the other (23
+      entities of FB15K have a name only). Such texts may state the fact that is asked for, as in
+      all work that uses them.
+    * **Numeric literals**, of 12,493 entities of FB15K, from the `"MMKB: Multi-Modal Knowledge
+      Graphs" <https://arxiv.org/abs/1903.05485>`_ paper.
+    * **Images** are not published in a form that can be fetched. MMKB's features are read by
+      :obj:`visual="FB15K_ImageData.h5"`. A mirror may carry MobileNetV2 features of 280 entities
+      (flags of countries and states, and ten photographs), and the flags themselves.
+
+    .. note::
+        Files come from the mirror that the environment variable :obj:`TORCH_IMF_MIRROR` names, or
+        from their repositories at a pinned commit, see :meth:`torch_imf.io.download.download`.
+
+    Arguments are those of :class:`KGDataset`. Facts and literals are from Freebase (CC BY),
+    descriptions from Wikidata (CC0) and Wikipedia (CC BY-SA).
+    """
+
+    versions = ("standard",)
+    stats = {"standard": Stats(14_541, 237, 272_115, 17_535, 20_466, 14_539, 12_402, 280)}
+    files = {
+        "standard": [[*raw_files("FB15K-237/ConvE/FB15k-237.tar.gz"), *LABELS]],
+        **MODALITIES,
+    }
+
+    def read(self) -> Record:
+        path = self.raw.path("ConvE/FB15k-237.tar.gz")
+        nodes: dict[str, int] = {}
+        rels: dict[str, int] = {}
+        splits = []
+        with tarfile.open(fileobj=io.BytesIO(read_bytes(path))) as archive:
+            for name in (
+                "train.txt",
+                "valid.txt",
+                "test.txt",
+            ):  # In memory: no name inside of it can touch the file system.
+                file = archive.extractfile(name)
+                assert file is not None
+                rows = map(str.split, file.read().decode().splitlines())
+                splits.append(number_facts(to_columns(rows), nodes, rels))
+        return Record(splits, list(nodes), list(rels), self.read_names(list(nodes)))

@@ -8,8 +8,7 @@ from torch_geometric.data import Data
 from torch_imf.data.names import NameIndex
 from torch_imf.datasets.base import KGDataset, Record
 from torch_imf.datasets.encoder import Encoder
-from torch_imf.datasets.own_files import SHARES, OwnFiles
-from torch_imf.datasets.own_names import OwnNames
+from torch_imf.datasets.own_files import SHARES, OwnFiles, OwnNames
 from torch_imf.datasets.raw import Literals
 from torch_imf.datasets.report import Report, Summary
 from torch_imf.encoders import FeatureFile, PixelEncoder
@@ -56,8 +55,7 @@ class Options(TypedDict, total=False):
 
 
 class MultimodalKG(KGDataset):
-    r"""A multimodal knowledge graph from files of your own: facts, texts,
-    images and numbers.
+    r"""A multimodal knowledge graph from files of your own: facts, texts, images and numbers.
 
     .. code-block:: python
 
@@ -65,62 +63,48 @@ class MultimodalKG(KGDataset):
         print(dataset.report())
         data = dataset[0]
 
-    Tables are TSV (:obj:`.tsv`, :obj:`.txt`), CSV, JSON, JSONL, Parquet (with
-    :obj:`pyarrow`) or Excel (with :obj:`openpyxl`); all text files may be
-    gzipped. A repeated fact counts once.
+    Tables are TSV (:obj:`.tsv`, :obj:`.txt`), CSV, JSON, JSONL, Parquet or
+    Excel (with :obj:`openpyxl`); all text files may be gzipped. A repeated fact counts once.
 
     Args:
-        triples (str, tuple or dict): The facts: a table of head, relation and
-            tail, or RDF (N-Triples, Turtle, N-Quads, TriG, RDF/XML or JSON-LD;
-            facts about literals are left out). Ready splits are a folder of
-            :obj:`train`, :obj:`valid` and :obj:`test` files, three files in
-            this order, or a dictionary of :obj:`"train"`, :obj:`"val"` and
+        triples (str, tuple or dict): The facts: a table of head, relation and tail, or RDF
+            (N-Triples, Turtle, N-Quads, TriG, RDF/XML or JSON-LD; facts about literals are left
+            out). Ready splits are a folder of :obj:`train`, :obj:`valid` and :obj:`test` files,
+            three files in this order, or a dictionary of :obj:`"train"`, :obj:`"val"` and
             :obj:`"test"`.
-        texts (str, optional): The texts of entities: a table of entity and
-            text (and name, if its header says so), or JSON
-            (:obj:`{"entity": "text"}`). (default: :obj:`None`)
-        images (str, optional): The images of entities: a folder of
-            :obj:`<entity>.png` or :obj:`<entity>/<any>.jpg`, an index file
-            or an archive, see :class:`KGDataset`. (default: :obj:`None`)
-        numbers (str, optional): A table of entity, attribute and value, a
-            number, a date or a time. (default: :obj:`None`)
-        shares (tuple[float, float, float], optional): The shares of training,
-            validation and test facts of a single file. They are drawn such
-            that every entity and relation is in training, whatever the order
-            of lines. (default: :obj:`(0.8, 0.1, 0.1)`)
+        texts (str, optional): The texts of entities: a table of entity and text (and name, if its
+            header says so), or JSON (:obj:`{"entity": "text"}`). (default: :obj:`None`)
+        images (str, optional): The images of entities: a folder of :obj:`<entity>.png` or
+            :obj:`<entity>/<any>.jpg`, an index file or an archive, see :class:`KGDataset`.
+            (default: :obj:`None`)
+        numbers (str, optional): A table of entity, attribute and value, a number, a date or a time.
+            (default: :obj:`None`)
+        shares (tuple[float, float, float], optional): The shares of training, validation and test
+            facts of a single file. They are drawn such that every entity and relation is in
+            training, whatever the order of lines. (default: :obj:`(0.8, 0.1, 0.1)`)
         seed (int, optional): The seed of the draw. (default: :obj:`0`)
-        header (bool or dict, optional): Whether all tables begin with a
-            header, or those of :obj:`"triples"`, :obj:`"texts"` and
-            :obj:`"numbers"`. If :obj:`None`, the first line is one if it names
-            all columns, as in :obj:`head`, :obj:`relation` and :obj:`tail`.
+        header (bool or dict, optional): Whether all tables begin with a header, or those of
+            :obj:`"triples"`, :obj:`"texts"` and :obj:`"numbers"`. If :obj:`None`, the first line is
+            one if it names all columns, as in :obj:`head`, :obj:`relation` and :obj:`tail`.
             (default: :obj:`None`)
-        strict (bool, optional): Whether texts and numbers of an entity that is
-            in no fact are an error, rather than left out.
-            (default: :obj:`True`)
-        scheme (str, optional): :obj:`"original"`, or :obj:`"clean"` to take
-            facts of one ready split out of the others, see
-            :meth:`~torch_imf.data.clean_split`. (default: :obj:`"original"`)
-        encoders (dict, optional): The encoders of :obj:`"text"`,
-            :obj:`"visual"` and :obj:`"numeric"`, each one an encoder, a file
-            of features (which takes the place of the images, say), or
-            :obj:`None` to leave a modality out, see :class:`KGDataset`. The
-            others are :obj:`TfidfEncoder()`, :obj:`NumericEncoder()` and
-            :obj:`PixelEncoder()`, which knows colour and layout only: for
-            photographs, pass :obj:`{"visual": VisualEncoder()}`.
+        strict (bool, optional): Whether texts and numbers of an entity that is in no fact are an
+            error, rather than left out. (default: :obj:`True`)
+        scheme (str, optional): :obj:`"original"`, or :obj:`"clean"` to take facts of one ready
+            split out of the others, see :meth:`~torch_imf.data.clean_split`.
+            (default: :obj:`"original"`)
+        encoders (dict, optional): The encoders of :obj:`"text"`, :obj:`"visual"` and
+            :obj:`"numeric"`, each one an encoder, a file of features (which takes the place of the
+            images, say), or :obj:`None` to leave a modality out, see :class:`KGDataset`. The others
+            are :obj:`TfidfEncoder()`, :obj:`NumericEncoder()` and :obj:`PixelEncoder()`, which
+            knows colour and layout only: for photographs, pass :obj:`{"visual": VisualEncoder()}`.
             (default: :obj:`None`)
-        root (str, optional): The folder to keep the processed file in, which
-            is made again if a file or an argument changes. Without it, the
-            graph is built in memory. (default: :obj:`None`)
-        transform (callable, optional): A function applied to the data at every
-            access. (default: :obj:`None`)
-        pre_transform (callable, optional): A function applied to the data
-            before it is saved. (default: :obj:`None`)
-        force_reload (bool, optional): Whether to read the files again.
-            (default: :obj:`False`)
+        root (str, optional): The folder to keep the processed file in, which is made again if a
+            file or an argument changes. Without it, the graph is built in memory.
+            (default: :obj:`None`)
+        transform, pre_transform, force_reload: As in :class:`KGDataset`.
 
     Raises:
-        ValueError: If a file or a line of it cannot be read, or an argument is
-            not valid.
+        ValueError: If a file or a line of it cannot be read, or an argument is not valid.
     """
 
     aliases: ClassVar[dict] = {}
@@ -184,19 +168,17 @@ class MultimodalKG(KGDataset):
     ) -> "MultimodalKG":
         r"""Reads a graph from what a folder holds:
 
-        * **facts**: :obj:`facts.*` or :obj:`triples.*`, or the ready splits
-          :obj:`train.*`, :obj:`valid.*` (or :obj:`val.*`, :obj:`dev.*`) and
-          :obj:`test.*`
+        * **facts**: :obj:`facts.*` or :obj:`triples.*`, or the ready splits :obj:`train.*`,
+          :obj:`valid.*` (or :obj:`val.*`, :obj:`dev.*`) and :obj:`test.*`
         * **texts**: :obj:`texts.*` or :obj:`descriptions.*`, if there are any
         * **images**: the folder, archive or index file :obj:`images`, likewise
         * **numbers**: :obj:`numbers.*` or :obj:`numeric.*`, likewise
 
-        A file that is given takes the place of that in the folder. All other
-        arguments are those of the class.
+        A file that is given takes the place of that in the folder. All other arguments are those of
+        the class.
 
         Raises:
-            ValueError: If there are no facts, or two files for one thing, and
-                as the class.
+            ValueError: If there are no facts, or two files for one thing, and as the class.
         """
         paths = {"texts": texts, "images": images, "numbers": numbers}
         given = {name: path for name, path in paths.items() if path is not None}
@@ -208,9 +190,7 @@ class MultimodalKG(KGDataset):
         return self.own_files.tag
 
     def report(self) -> Report:
-        r"""Returns what is in the graph, what was left out, and what to know
-        about its splits.
-        """
+        r"""Returns what is in the graph, what was left out, and what to know about its splits."""
         return Report.of(self._data, self.summary())
 
     def summary(self) -> Summary:
@@ -274,17 +254,9 @@ class MultimodalKG(KGDataset):
 
 
 def find_content(folder: str, given: Sequence[str] = ()) -> dict[str, str | list[str]]:
-    r"""Returns the files of a graph that a folder holds by their names: facts
-    (:obj:`"triples"`, three of them if they are ready splits), and those of
-    :obj:`"texts"`, :obj:`"images"` and :obj:`"numbers"` that are there.
-
-    Args:
-        folder (str): The folder.
-        given (list[str], optional): What not to look for.
-            (default: :obj:`()`)
-
-    Raises:
-        ValueError: If there are no facts, or two files for one thing.
+    r"""Returns the files of a graph that a folder holds by their names: facts (:obj:`"triples"`,
+    three of them if they are ready splits), and those of :obj:`"texts"`, :obj:`"images"` and
+    :obj:`"numbers"` that are there, apart from those that are given.
     """
     if not osp.isdir(folder):
         raise ValueError(f"There is no folder '{folder}'")
@@ -316,11 +288,7 @@ def find_content(folder: str, given: Sequence[str] = ()) -> dict[str, str | list
 
 
 def find_splits(folder: str) -> list[str]:
-    r"""Returns the files of training, validation and test facts in a folder.
-
-    Raises:
-        ValueError: If one of them is not there, or there are several.
-    """
+    r"""Returns the files of training, validation and test facts in a folder."""
     out = []
     for names in SPLITS.values():
         files = _find_named(folder, names, FACTS)

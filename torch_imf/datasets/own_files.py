@@ -2,7 +2,8 @@ import hashlib
 import math
 import os
 import os.path as osp
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from urllib.parse import unquote
@@ -11,14 +12,23 @@ import torch
 from torch import Tensor
 
 from torch_imf.data.index import distinct_facts
-from torch_imf.data.names import UNKNOWN
+from torch_imf.data.names import UNKNOWN, NameIndex, normalize
 from torch_imf.data.split import draw_spare
 from torch_imf.datasets.base import Record
-from torch_imf.datasets.own_names import OwnNames
 from torch_imf.datasets.raw import Literals, number_facts
 from torch_imf.io import warn
 from torch_imf.io.rdf import FORMATS, read_rdf
-from torch_imf.io.tables import TABLES, Column, read_table, short, suffix, to_finite, where
+from torch_imf.io.tables import (
+    TABLES,
+    Column,
+    read_columns,
+    read_table,
+    short,
+    suffix,
+    to_columns,
+    to_finite,
+    where,
+)
 
 SHARES = (0.8, 0.1, 0.1)
 NAMES = ("name", "label", "title")
@@ -50,7 +60,59 @@ NUMBERS = (
     Column("value", ("value", "number", "literal", "object", "tail")),
 )
 
+AMBIGUOUS = -3
+SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:/+", re.IGNORECASE)
+
 Counts = dict[str, int]
+
+
+class OwnNames(NameIndex):
+    r"""An index that finds the entities of any graph by any name they go by: their identifiers as
+    they are written, and then what :class:`~torch_imf.data.NameIndex` knows them by (their last
+    part, if they are URIs), and their other names. Two URIs are the same if they differ in nothing
+    but brackets and scheme. A name of several entities finds none of them, unless it is the
+    identifier of one.
+
+    Args:
+        node_ids (list[str]): The identifier of each entity.
+        aliases (iterable[tuple[str, str]], optional): Pairs of an identifier and another name of
+            the same entity. (default: :obj:`()`)
+    """
+
+    def __init__(self, node_ids: list[str], aliases: Iterable[tuple[str, str]] = ()) -> None:
+        self.node_ids = node_ids
+        exact = {node: row for row, node in enumerate(node_ids)}
+        short = self._unique((normalize(node), row) for node, row in exact.items())
+        other = self._unique((normalize(alias), exact[node]) for node, alias in aliases)
+        self.rows = {**other, **short, **exact}
+
+    def find(self, name: str) -> int:
+        r"""Returns the row of a name, :obj:`-1` if it finds no entity."""
+        name = name.strip()
+        bare = name[1:-1] if name.startswith("<") and name.endswith(">") else name
+        keys = [key for key in (name, bare, normalize(name)) if key in self.rows]
+        row = self.rows[keys[0]] if keys else UNKNOWN
+        if row < 0 or (keys[0] not in (name, bare) and not may_be(bare, self.node_ids[row])):
+            return UNKNOWN
+        return row
+
+    def __call__(self, names: Iterable[str]) -> Tensor:
+        return torch.tensor([self.find(name) for name in names], dtype=torch.long)
+
+    @staticmethod
+    def _unique(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:
+        out: dict[str, int] = {}
+        for name, row in pairs:
+            out[name] = row if out.get(name, row) == row else AMBIGUOUS
+        return out
+
+
+def may_be(name: str, node: str) -> bool:
+    r"""Returns whether two names of one last part may be the same, not two URIs of other bases."""
+    node = node[1:-1] if node.startswith("<") and node.endswith(">") else node
+    if not (SCHEME.match(name) and SCHEME.match(node)):
+        return True
+    return SCHEME.sub("", name, count=1) == SCHEME.sub("", node, count=1)
 
 
 @dataclass(frozen=True)
@@ -95,8 +157,8 @@ class OwnFiles:
 
     @property
     def tag(self) -> str:
-        r"""A name for what is read that is fit for a file: it changes with
-        places, sizes and times of the files, and all settings.
+        r"""A name for what is read that is fit for a file: it changes with places, sizes and times
+        of the files, and all settings.
         """
         parts = [repr(self)]
         for path in self._paths():
@@ -105,11 +167,7 @@ class OwnFiles:
         return hashlib.sha256("\n".join(parts).encode(errors="replace")).hexdigest()[:8]
 
     def read(self) -> Record:
-        r"""Reads all files, apart from images.
-
-        Raises:
-            ValueError: If a file or a line of it cannot be read.
-        """
+        r"""Reads all files, apart from images."""
         splits, node_ids, rel_ids, sources = read_facts(self.triples, self._header("triples"))
         if len(splits) == 1:
             splits = split_facts(splits[0], self.shares, len(node_ids), len(rel_ids), self.seed)
@@ -127,13 +185,8 @@ class OwnFiles:
     def read_texts(
         self, path: str, index: OwnNames
     ) -> tuple[list[str | None], list[str | None], Counts]:
-        r"""Returns the name and the text (which begins with the name) of each
-        entity, and how many rows there are and how many of them are of
-        :obj:`"unknown"` entities.
-
-        Raises:
-            ValueError: If the file cannot be read, describes an entity twice
-                in different words or, if strict, one that is not in the graph.
+        r"""Returns the name and the text (which begins with the name) of each entity, and how many
+        rows there are and how many of them are of :obj:`"unknown"` entities.
         """
         found: dict[int, tuple[str, str, int]] = {}
         counts = {"rows": 0, "unknown": 0}
@@ -151,12 +204,8 @@ class OwnFiles:
         return [name or None for name, *_ in rows], texts, counts
 
     def read_numbers(self, path: str, index: OwnNames) -> tuple[Literals, Counts]:
-        r"""Returns entities, attributes and values of numeric literals, and
-        counts as :meth:`read_texts` does.
-
-        Raises:
-            ValueError: If the file cannot be read, a value is neither a finite
-                number nor a date or, if strict, an entity is not in the graph.
+        r"""Returns entities, attributes and values of numeric literals, and counts as
+        :meth:`read_texts` does.
         """
         nodes, attributes, values = [], [], []
         counts = {"rows": 0, "unknown": 0}
@@ -193,49 +242,32 @@ class OwnFiles:
 def read_facts(
     paths: Sequence[str], header: bool | None = None
 ) -> tuple[list[Tensor], list[str], list[str], dict[str, Counts]]:
-    r"""Reads files of facts into ids. Names are numbered in alphabetical order,
-    so that ids do not depend on the order of lines, and a fact that a file
-    repeats is left out. The blank nodes of several files of RDF are told apart
-    by the names of these.
-
-    Args:
-        paths (list[str]): The files: tables (see :meth:`read_table`) of head,
-            relation and tail, or RDF (see :meth:`read_rdf`).
-        header (bool, optional): Whether tables have a header.
-            (default: :obj:`None`)
-
-    Returns:
-        The distinct facts of each file, of shape :obj:`[3, F]`, the names of
-        entities, those of relations, and how many :obj:`"rows"` each file has,
-        and how many of them were left out because they are
-        :obj:`"repeated"` or lead to :obj:`"literals"`.
-
-    Raises:
-        ValueError: If a file cannot be read, or holds no facts.
+    r"""Reads files of facts into ids. Names are numbered in alphabetical order, so that ids do not
+    depend on the order of lines, and a fact that a file repeats is left out. The blank nodes of
+    several files of RDF are told apart by the names of these.
     """
     nodes: dict[str, int] = {}
     rels: dict[str, int] = {}
     counts = {path: {"rows": 0, "repeated": 0, "literals": 0} for path in paths}
     folder = osp.commonpath([osp.dirname(osp.abspath(path)) for path in paths])
 
-    def stream(path: str) -> Iterator[Sequence[str]]:
-        if suffix(path) in TABLES:
-            yield from (fact for _, fact in read_table(path, FACTS, header))
-        elif suffix(path) in FORMATS:
-            scope = f"@{osp.relpath(path, folder)}" if len(paths) > 1 else ""
-            for fact in read_rdf(path, scope):
-                if fact is None:
-                    counts[path]["literals"] += 1
-                else:
-                    yield fact
-        else:
-            raise ValueError(
-                f"'{path}' holds no facts, expected one of {[*TABLES, *FORMATS]} (text also as .gz)"
-            )
+    def triples(path: str) -> Iterator[Sequence[str]]:
+        scope = f"@{osp.relpath(path, folder)}" if len(paths) > 1 else ""
+        for fact in read_rdf(path, scope):
+            if fact is None:
+                counts[path]["literals"] += 1
+            else:
+                yield fact
 
     rows = []
     for path in paths:
-        rows.append(number_facts(stream(path), nodes, rels))
+        if suffix(path) not in (*TABLES, *FORMATS):
+            raise ValueError(
+                f"'{path}' holds no facts, expected one of {[*TABLES, *FORMATS]} (text also as .gz)"
+            )
+        is_table = suffix(path) in TABLES
+        columns = read_columns(path, FACTS, header) if is_table else to_columns(triples(path))
+        rows.append(number_facts(columns, nodes, rels))
         if rows[-1].numel() == 0:
             raise ValueError(f"'{path}' holds no facts")
         counts[path]["rows"] = rows[-1].size(1) + counts[path]["literals"]
@@ -266,23 +298,9 @@ def split_facts(
     num_relations: int,
     seed: int = 0,
 ) -> list[Tensor]:
-    r"""Draws training, validation and test facts, such that every entity and
-    every relation is in a training fact. Where too few facts can be spared,
-    validation and test are smaller than asked for, which a warning tells.
-
-    Args:
-        fact (torch.Tensor): Head, relation and tail of distinct facts, of
-            shape :obj:`[3, F]`.
-        shares (tuple[float, float, float]): The share of each split.
-        num_nodes (int): The number of entities.
-        num_relations (int): The number of relations.
-        seed (int, optional): The seed of the draw. (default: :obj:`0`)
-
-    Returns:
-        The facts of each split, in the given order.
-
-    Raises:
-        ValueError: If not even two facts can be spared.
+    r"""Draws training, validation and test facts, such that every entity and every relation is in a
+    training fact. Where too few facts can be spared, validation and test are smaller than asked
+    for, which a warning tells.
     """
     size = fact.size(1)
     spare = draw_spare(fact, num_nodes, num_relations, seed)
@@ -308,8 +326,8 @@ def split_facts(
 
 
 def to_label(node: str) -> str:
-    r"""Returns a name for people: the last part of an IRI without escapes, and
-    any other identifier as it is.
+    r"""Returns a name for people: the last part of an IRI without escapes, and any other identifier
+    as it is.
     """
     iri = node[1:-1] if node.startswith("<") and node.endswith(">") else node
     if "://" not in iri:

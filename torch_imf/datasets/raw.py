@@ -3,10 +3,10 @@ them, and the layouts that several of them share.
 """
 
 import os.path as osp
-from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from functools import cache
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -16,7 +16,10 @@ from torch_geometric.io import fs
 from torch_imf.data.names import read_ids
 from torch_imf.io.atomic import cache_folder, locked
 from torch_imf.io.download import RawFile, download
-from torch_imf.io.tables import read_lines, read_rows, short, to_finite, where
+from torch_imf.io.tables import read_lines, read_rows, short, to_columns, to_finite, where
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 TABLE = osp.join(osp.dirname(osp.realpath(__file__)), "files", "sources.tsv")
 OPENKE = ("entity2id", "relation2id", "train2id", "valid2id", "test2id")
@@ -28,12 +31,7 @@ Literals = tuple[list[str], list[str], list[float]]
 
 
 def raw_files(*names: str) -> list[RawFile]:
-    r"""Returns raw files that the table :obj:`files/sources.tsv` lists.
-
-    Args:
-        *names: Their paths in a mirror. :obj:`"DB15K/IMF/{val,test}.txt"`
-            stands for two of them.
-    """
+    r"""Returns raw files that the table :obj:`files/sources.tsv` lists."""
     out = []
     for name in names:
         start, brace, rest = name.partition("{")
@@ -52,16 +50,14 @@ def sources() -> dict[str, RawFile]:
 
 
 class RawFolder:
-    r"""The folder of raw files of a dataset, which are grouped by what they
-    are for. A group is a list of alternatives, of which the first that can be
-    had is taken.
+    r"""The folder of raw files of a dataset, which are grouped by what they are for. A group is a
+    list of alternatives, of which the first that can be had is taken.
 
     Args:
         folder (str): The folder.
-        groups (dict[str, list[list[RawFile]]]): The alternatives of each
-            group.
-        renew (bool, optional): Whether to look for better alternatives than
-            those that are there. (default: :obj:`False`)
+        groups (dict[str, list[list[RawFile]]]): The alternatives of each group.
+        renew (bool, optional): Whether to look for better alternatives than those that are there.
+            (default: :obj:`False`)
     """
 
     def __init__(self, folder: str, groups: Groups, renew: bool = False) -> None:
@@ -71,11 +67,8 @@ class RawFolder:
         self.taken: dict[str, int] = {}
 
     def fetch(self, group: str) -> list[str]:
-        r"""Brings the files of a group into the folder, and returns their
-        paths. What is there is taken as it is, see :meth:`check`.
-
-        Raises:
-            RuntimeError: If none of the alternatives can be had.
+        r"""Brings the files of a group into the folder, and returns their paths. What is there is
+        taken as it is, see :meth:`check`.
         """
         alternatives = self.groups.get(group, [[]])
         if group not in self.taken:
@@ -88,9 +81,7 @@ class RawFolder:
         return [self.path(file.path) for file in alternatives[self.taken[group]]]
 
     def check(self) -> None:
-        r"""Compares the files that were taken with their checksums, and
-        fetches damaged ones anew.
-        """
+        r"""Fetches files that do not match their checksums anew."""
         for file in self._taken_files():
             download(file, self.folder)
 
@@ -99,9 +90,8 @@ class RawFolder:
         return osp.join(self.folder, file)
 
     def disk_path(self, file: str) -> str:
-        r"""Returns a path on disk for what needs to be there, such as images:
-        in the folder, or in the cache if the folder is on another file system
-        or there is none.
+        r"""Returns a path on disk for what needs to be there, such as images: in the folder, or in
+        the cache if the folder is on another file system or there is none.
         """
         if self.folder.startswith(MISSING) or not fs.isdisk(self.folder):
             return osp.join(cache_folder(), "images", file)
@@ -167,106 +157,69 @@ class RawFolder:
 
 
 def read_openke(paths: Sequence[str]) -> Facts:
-    r"""Reads a graph in the layout of `OpenKE
-    <https://github.com/thunlp/OpenKE>`_: ids of head, tail and relation, under
-    a line that counts them.
-
-    Args:
-        paths (list[str]): The paths of the files :obj:`OPENKE`, in this order;
-            others may follow.
-
-    Returns:
-        The facts of each split, of shape :obj:`[3, E]` (head, relation, tail),
-        the names of entities, and those of relations.
-
-    Raises:
-        ValueError: If a file is malformed.
+    r"""Reads a graph in the layout of `OpenKE <https://github.com/thunlp/OpenKE>`_: ids of head,
+    tail and relation, under a line that counts them.
     """
     splits = []
     for path in paths[2:5]:
-        lines = [line.split() for line in read_lines(path)]
-        for i, row in enumerate(lines, start=1):
-            if len(row) != (1 if i == 1 else 3) or not all(map(str.isdecimal, row)):
-                raise ValueError(f"{where(path, i)}: expected the ids of a fact (got {short(row)})")
-        if not lines or int(lines[0][0]) != len(lines) - 1:
+        rows = [line.split() for line in read_lines(path)]
+        try:
+            (size,) = map(int, rows[0])
+            ids = [[int(head), int(rel), int(tail)] for head, tail, rel in rows[1:]]
+        except (ValueError, IndexError):
+            for i, row in enumerate(rows, start=1):
+                if len(row) != (1 if i == 1 else 3) or not all(map(str.isdecimal, row)):
+                    raise ValueError(
+                        f"{where(path, i)}: expected the ids of a fact (got {short(row)})"
+                    ) from None
+            raise ValueError(f"'{path}' holds no facts") from None
+        if size != len(ids):
             raise ValueError(f"'{path}' does not hold as many facts as it announces")
-        ids = [[int(head), int(rel), int(tail)] for head, tail, rel in lines[1:]]
         splits.append(torch.tensor(ids, dtype=torch.long).view(-1, 3).t().contiguous())
     return splits, read_ids(paths[0]), read_ids(paths[1])
 
 
 def read_named(paths: Sequence[str], order: tuple[int, int, int] = (0, 1, 2)) -> Facts:
-    r"""Reads a graph whose facts are written with names, as in the release of
-    `IMF <https://github.com/HestiaSky/IMF-Pytorch>`_, with or without a full
-    stop at the end of a line.
-
-    Args:
-        paths (list[str]): The paths of the files :obj:`IMF`, in this order;
-            others may follow.
-        order (tuple[int, int, int], optional): The columns of head, relation
-            and tail. (default: :obj:`(0, 1, 2)`)
-
-    Returns:
-        As :meth:`read_openke`.
-
-    Raises:
-        ValueError: If a file is malformed, or a name has no id.
+    r"""Reads a graph whose facts are written with names, as in the release of `IMF
+    <https://github.com/HestiaSky/IMF-Pytorch>`_, with or without a full stop at the end of a line.
     """
     node_ids, rel_ids = read_ids(paths[0]), read_ids(paths[1])
     splits = []
     for path in paths[2:5]:
-        rows = []
-        for i, line in enumerate(read_lines(path), start=1):
-            fields = line.rstrip().removesuffix(" .").split()
-            if len(fields) != 3:
+        rows = [line.rstrip().removesuffix(" .").split() for line in read_lines(path)]
+        for i, row in enumerate(rows, start=1):
+            if len(row) != 3:
                 raise ValueError(
-                    f"{where(path, i)}: expected head, relation and tail (got {short(line)})"
+                    f"{where(path, i)}: expected head, relation and tail (got {short(row)})"
                 )
-            rows.append([fields[column] for column in order])
+        rows = [[row[column] for column in order] for row in rows]
         splits.append(index_facts(rows, node_ids, rel_ids, path))
     return splits, node_ids, rel_ids
 
 
 def index_facts(
-    rows: Iterable[Sequence[str]],
+    rows: Sequence[Sequence[str]],
     node_ids: list[str],
     rel_ids: list[str],
     path: str,
     first: int = 1,
 ) -> Tensor:
-    r"""Returns the ids of head, relation and tail of facts that are written
-    with names, of shape :obj:`[3, E]`.
-
-    Args:
-        rows (list[list[str]]): Head, relation and tail of each fact.
-        node_ids (list[str]): The names of entities.
-        rel_ids (list[str]): The names of relations.
-        path (str): The file that holds them, for error messages.
-        first (int, optional): The line of the first one. (default: :obj:`1`)
-
-    Raises:
-        ValueError: If a name has no id.
+    r"""Returns the ids of head, relation and tail of facts that are written with names, of shape
+    :obj:`[3, E]`.
     """
     nodes, rels = ({x: i for i, x in enumerate(names)} for names in (node_ids, rel_ids))
-    ids = []
-    for line, (head, rel, tail) in enumerate(rows, start=first):
-        try:
-            ids.append([nodes[head], rels[rel], nodes[tail]])
-        except KeyError:
-            kind, name = ("relation", rel) if rel not in rels else ("entity", head)
-            name = tail if kind == "entity" and head in nodes else name
-            raise ValueError(f"{where(path, line)}: unknown {kind} {short(name)}") from None
-    return torch.tensor(ids, dtype=torch.long).view(-1, 3).t().contiguous()
+    facts = number_facts(to_columns(rows), nodes, rels)
+    size = torch.tensor([len(node_ids), len(rel_ids), len(node_ids)])
+    unknown = (facts >= size.view(3, 1)).t().nonzero()
+    if unknown.numel() > 0:
+        row, column = unknown[0].tolist()
+        kind, name = "relation" if column == 1 else "entity", rows[row][column]
+        raise ValueError(f"{where(path, row + first)}: unknown {kind} {short(name)}")
+    return facts
 
 
 def read_literals(path: str, sep: str = "\t", header: bool = False) -> Literals:
-    r"""Reads numeric literals: entity, attribute and value in each line. Dates
-    count in years.
-
-    Raises:
-        ValueError: If a line cannot be read, or a value is neither a finite
-            number nor a date.
-    """
+    r"""Reads numeric literals: entity, attribute and value in each line. Dates count in years."""
     rows = read_rows(path, 3, sep, header)
     values = [
         to_finite(row[2], where(path, line)) for line, row in enumerate(rows, start=1 + header)
@@ -275,29 +228,32 @@ def read_literals(path: str, sep: str = "\t", header: bool = False) -> Literals:
 
 
 def read_links(path: str) -> list[tuple[str, str]]:
-    r"""Reads the links of MMKB, :obj:`<Freebase id> <SameAs> <name> .` in each
-    line, as pairs of a name and a Freebase id. An entity may have several.
+    r"""Reads the links of MMKB, :obj:`<Freebase id> <SameAs> <name> .` in each line, as pairs of a
+    name and a Freebase id. An entity may have several.
     """
     return [(name, node) for node, _, name, _ in read_rows(path, 4, sep=" ")]
 
 
 def number_facts(
-    rows: Iterable[Sequence[str]], nodes: dict[str, int], rels: dict[str, int]
+    columns: Sequence["pa.ChunkedArray"], nodes: dict[str, int], rels: dict[str, int]
 ) -> Tensor:
-    r"""Turns facts that are written with names into ids by first appearance.
+    r"""Turns facts that are written with names into ids by first appearance."""
+    head, rel, tail = columns
+    (head_index, tail_index), (rel_type,) = _number([head, tail], nodes), _number([rel], rels)
+    return torch.stack([head_index, rel_type, tail_index])
 
-    Args:
-        rows (iterable[list[str]]): Head, relation and tail of each fact.
-        nodes (dict[str, int]): The id of each entity, which new ones are added
-            to.
-        rels (dict[str, int]): The id of each relation, likewise.
 
-    Returns:
-        Head, relation and tail ids, of shape :obj:`[3, E]`.
-    """
-    ids = array("q")
-    for head, rel, tail in rows:
-        ids.append(nodes.setdefault(head, len(nodes)))
-        ids.append(rels.setdefault(rel, len(rels)))
-        ids.append(nodes.setdefault(tail, len(nodes)))
-    return torch.tensor(ids, dtype=torch.long).view(-1, 3).t().contiguous()
+def _number(columns: Sequence["pa.ChunkedArray"], index: dict[str, int]) -> Tensor:
+    r"""Returns the id of each name, and numbers new ones row by row."""
+    import pyarrow as pa
+
+    chunks = [chunk for column in columns for chunk in column.chunks]
+    coded = pa.chunked_array(chunks, pa.string()).dictionary_encode().combine_chunks()
+    names = coded.dictionary.to_pylist()
+    code = torch.from_numpy(coded.indices.to_numpy().copy()).long().view(len(columns), -1)
+    row = torch.arange(code.numel())
+    first = row.new_full((len(names),), row.numel())
+    first.scatter_reduce_(0, code.t().flatten(), row, "amin")
+    for i in first.argsort().tolist():
+        index.setdefault(names[i], len(index))
+    return torch.tensor([index[name] for name in names], dtype=torch.long)[code]

@@ -23,13 +23,11 @@ class Summary:
         num_nodes (int): The number of entities.
         num_relations (int): The number of relations, without inverses.
         num_facts (dict[str, int]): The number of facts of each split.
-        coverage (dict[str, int]): The number of entities that have a modality.
-            Those whose text is no more than a name count, unless the encoder
-            finds nothing in it.
+        coverage (dict[str, int]): The number of entities that have a modality. Those whose text is
+            no more than a name count, unless the encoder finds nothing in it.
         channels (dict[str, int]): The size of the features of each modality.
         encoders (dict[str, str]): The encoder of each modality in words.
-        warning (str, optional): What is not there that was published.
-            (default: :obj:`None`)
+        warning (str, optional): What is not there that was published. (default: :obj:`None`)
     """
 
     name: str
@@ -78,15 +76,15 @@ class Summary:
 
 @dataclass(frozen=True)
 class Report:
-    r"""What is in a graph and what to know before a model is trained on it;
-    :obj:`print` shows it on a screen.
+    r"""What is in a graph and what to know before a model is trained on it; :obj:`print` shows it
+    on a screen.
 
     Args:
         summary (Summary): How much of what there is.
-        audit (Audit): Repetitions and leaks in the splits, all of which
-            :obj:`print(report.audit)` shows.
-        sources (dict[str, dict[str, int]]): For each file, its number of
-            :obj:`"rows"` and how many of them were left out, and why.
+        audit (Audit): Repetitions and leaks in the splits, all of which :obj:`print(report.audit)`
+            shows.
+        sources (dict[str, dict[str, int]]): For each file, its number of :obj:`"rows"` and how many
+            of them were left out, and why.
     """
 
     summary: Summary
@@ -108,9 +106,8 @@ class Report:
         return "\n".join(lines)
 
     def findings(self) -> list[str]:
-        r"""Returns a line for each thing to know about the splits: leaks,
-        entities and relations that training lacks, and facts that follow from
-        others.
+        r"""Returns a line for each thing to know about the splits: leaks, entities and relations
+        that training lacks, and facts that follow from others.
         """
         found = self.audit
         out = list(found.problems)

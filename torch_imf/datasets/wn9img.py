@@ -14,25 +14,22 @@ TEXTS = [
 
 
 class WN9IMG(KGDataset):
-    r"""The WN9-IMG knowledge graph from the `"Image-embodied Knowledge
-    Representation Learning" <https://arxiv.org/abs/1609.07028>`_ (IKRL) paper,
-    a part of WordNet 3.0, in its split (:obj:`version="ikrl"`).
+    r"""The WN9-IMG knowledge graph from the `"Image-embodied Knowledge Representation Learning"
+    <https://arxiv.org/abs/1609.07028>`_ (IKRL) paper, a part of WordNet 3.0, in its split
+    (:obj:`version="ikrl"`).
 
-    Copies of it in circulation have one damaged training line; this is the
-    original.
+    Copies of it in circulation have one damaged training line; this is the original.
 
     .. warning::
-        1,186 of its 1,319 test facts follow from a training fact by an inverse
-        relation (hyponym and hypernym, part and whole) or the symmetric one,
-        see :meth:`torch_imf.data.audit`. Scores on it say how well a model
-        learns four rules.
+        1,186 of its 1,319 test facts follow from a training fact by an inverse relation (hyponym
+        and hypernym, part and whole) or the symmetric one, see :meth:`torch_imf.data.audit`. Scores
+        on it say how well a model learns four rules.
 
     * **Text**: the lemmas and the gloss of every synset, as collected by `MoSE
       <https://github.com/OreOZhao/MoSE4MKGC>`_.
-    * **Images** are pictures of ImageNet, which are not published here. A
-      mirror may carry MobileNetV2 features of 409 synsets. A folder of
-      pictures is read by :obj:`images="folder"`, named as in ImageNet
-      (:obj:`n02084071/n02084071_1234.JPEG`).
+    * **Images** are pictures of ImageNet, which are not published here. A mirror may carry
+      MobileNetV2 features of 409 synsets. A folder of pictures is read by :obj:`images="folder"`,
+      named as in ImageNet (:obj:`n02084071/n02084071_1234.JPEG`).
 
     Arguments are those of :class:`KGDataset`. WordNet has a licence of its own.
     """

@@ -15,29 +15,26 @@ from torch_imf.datasets.raw import (
 
 
 class YAGO15K(KGDataset):
-    r"""The YAGO15K knowledge graph from the `"MMKB: Multi-Modal Knowledge
-    Graphs" <https://arxiv.org/abs/1903.05485>`_ paper, a part of YAGO whose
-    entities are linked to those of FB15K, in the split and numbering of
-    `IMF's release <https://github.com/HestiaSky/IMF-Pytorch>`_
+    r"""The YAGO15K knowledge graph from the `"MMKB: Multi-Modal Knowledge Graphs"
+    <https://arxiv.org/abs/1903.05485>`_ paper, a part of YAGO whose entities are linked to those of
+    FB15K, in the split and numbering of `IMF's release <https://github.com/HestiaSky/IMF-Pytorch>`_
     (:obj:`version="imf"`).
 
     .. warning::
-        Where that release cannot be reached, a mirror may carry **a third of
-        the training facts** (29,198 of 86,020), those that can be proven from
-        MMKB's temporal edition; validation and test facts are whole. The
-        dataset then warns at every construction, says so in its :obj:`repr`
-        and :meth:`summary`, and keeps this graph in a file of its own. Scores
-        on it must not be compared with published ones. Once the whole file
-        is in :obj:`raw/IMF`, it is taken; :obj:`force_reload=True` tries to
-        fetch it again.
+        Where that release cannot be reached, a mirror may carry **a third of the training facts**
+        (29,198 of 86,020), those that can be proven from MMKB's temporal edition; validation and
+        test facts are whole. The dataset then warns at every construction, says so in its
+        :obj:`repr` and :meth:`summary`, and keeps this graph in a file of its own. Scores on it
+        must not be compared with published ones. Once the whole file is in :obj:`raw/IMF`, it is
+        taken; :obj:`force_reload=True` tries to fetch it again.
 
-    * **Text**: names from YAGO, and, for the entities that are linked to
-      FB15K, their descriptions as in :class:`FB15K237`.
+    * **Text**: names from YAGO, and, for the entities that are linked to FB15K, their descriptions
+      as in :class:`FB15K237`.
     * **Numeric literals** of MMKB, as processed by `Literal_KGs
       <https://github.com/sapkotaruz11/Literal_KGs>`_.
-    * **Images** are not published in a form that can be fetched. MMKB's
-      features are read by :obj:`visual="YAGO15K_ImageData.h5"`. A mirror may
-      carry MobileNetV2 features of 263 flags, and the flags themselves.
+    * **Images** are not published in a form that can be fetched. MMKB's features are read by
+      :obj:`visual="YAGO15K_ImageData.h5"`. A mirror may carry MobileNetV2 features of 263 flags,
+      and the flags themselves.
 
     Arguments are those of :class:`KGDataset`. Facts are from YAGO (CC BY).
     """

@@ -52,9 +52,7 @@ class FeatureCache:
             except OSError as e:
                 warn(f"The cached features '{path}' cannot be read ({e})")
             except Exception as e:  # A damaged file can make its reader raise anything.
-                warn(
-                    f"The cached features '{path}' are damaged and will be computed anew ({e})"
-                )
+                warn(f"The cached features '{path}' are damaged and will be computed anew ({e})")
                 with suppress(OSError):  # The folder may be read-only.
                     path.unlink()
         return found

@@ -22,17 +22,15 @@ RETRIES = 1
 
 @dataclass(frozen=True)
 class RawFile:
-    r"""A published file: where it is found, and how it is known to be the
-    right one.
+    r"""A published file: where it is found, and how it is known to be the right one.
 
     Args:
         name (str): Its path in a mirror, :obj:`"<Dataset>/<source>/<file>"`.
-        checksum (str): Its SHA-256 (64 digits), or its hash in a Git
-            repository (40 digits).
-        url (str, optional): Its address upstream, or :obj:`None` if only a
-            mirror or a person can provide it. (default: :obj:`None`)
-        by_hand (str, optional): Where a person finds it if there is no
-            address. (default: :obj:`None`)
+        checksum (str): Its SHA-256 (64 digits), or its hash in a Git repository (40 digits).
+        url (str, optional): Its address upstream, or :obj:`None` if only a mirror or a person can
+            provide it. (default: :obj:`None`)
+        by_hand (str, optional): Where a person finds it if there is no address. (default:
+            :obj:`None`)
     """
 
     name: str
@@ -54,21 +52,10 @@ class RawFile:
 def download(file: RawFile, folder: str) -> str:
     r"""Brings a raw file into a folder, unless a sound copy is already there.
 
-    The file is looked for in the mirror that the environment variable
-    :obj:`TORCH_IMF_MIRROR` points to (a folder or a base URL), then upstream.
-    It appears in the folder in one step, once it is complete and matches its
-    checksum. A copy that does not match is named in a warning and replaced.
-
-    Args:
-        file (RawFile): The file.
-        folder (str): The folder of raw files, created if needed.
-
-    Returns:
-        The path of the file in :obj:`folder`.
-
-    Raises:
-        RuntimeError: If no source has the file, a transfer breaks off, or
-            what arrives does not match the checksum. Nothing is left behind.
+    The file is looked for in the mirror that the environment variable :obj:`TORCH_IMF_MIRROR`
+    points to (a folder or a base URL), then upstream. It appears in the folder in one step, once it
+    is complete and matches its checksum. A copy that does not match is named in a warning and
+    replaced.
     """
     path = osp.join(folder, file.path)
     filesystem, name = fsspec.core.url_to_fs(path)
@@ -97,11 +84,8 @@ def download(file: RawFile, folder: str) -> str:
 
 
 def mirror(file: str) -> str | None:
-    r"""Returns the address of a file in the mirror :obj:`TORCH_IMF_MIRROR`,
-    or :obj:`None` if no mirror is set.
-
-    Args:
-        file (str): The path of the file inside the mirror.
+    r"""Returns the address of a file in the mirror :obj:`TORCH_IMF_MIRROR`, or :obj:`None` if no
+    mirror is set.
     """
     base = os.environ.get("TORCH_IMF_MIRROR", "")
     if base == "":
@@ -112,17 +96,7 @@ def mirror(file: str) -> str | None:
 
 
 def retrieve(source: str, checksum: str | None = None) -> bytes:
-    r"""Returns the content of an address.
-
-    Args:
-        source (str): The address, of a file or on the network.
-        checksum (str, optional): The checksum of the content, see
-            :class:`RawFile`. (default: :obj:`None`)
-
-    Raises:
-        OSError: If the source cannot be read, or the transfer breaks off.
-        ValueError: If the content does not match its checksum.
-    """
+    r"""Returns the content of an address."""
     if source.startswith("file:"):
         content = Path(url2pathname(urlsplit(source).path)).read_bytes()
     else:
@@ -152,9 +126,7 @@ def _fetch(source: str, checksum: str | None) -> bytes:
 
 
 def mismatch(content: bytes, checksum: str) -> str | None:
-    r"""Returns what is wrong with the content of a file, or :obj:`None` if it
-    matches its checksum.
-    """
+    r"""Returns what is wrong with the content of a file, :obj:`None` if its checksum matches."""
     if len(checksum) == 40:
         name = "Git hash"
         found = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()

@@ -1,9 +1,8 @@
 import gzip
-import zlib
 from collections.abc import Iterator
 from typing import IO, cast
 
-from torch_imf.io.tables import suffix
+from torch_imf.io.tables import readable, suffix
 
 #: The formats of RDF, by how their files end and as pyoxigraph calls them.
 FORMATS = {".nt": "nt", ".ttl": "ttl", ".nq": "nq", ".trig": "trig", ".rdf": "rdf"}
@@ -11,23 +10,9 @@ FORMATS |= {".owl": "rdf", ".jsonld": "jsonld"}
 
 
 def read_rdf(path: str, scope: str = "") -> Iterator[tuple[str, str, str] | None]:
-    r"""Streams the facts of a file of N-Triples, Turtle, N-Quads, TriG, RDF/XML
-    or JSON-LD, gzipped or not. Named graphs are taken together. IRIs have no
-    brackets. Blank nodes are named by their labels in N-Triples and N-Quads,
-    and by the order in which they appear elsewhere.
-
-    Args:
-        path (str): The path of the file.
-        scope (str, optional): What to add to blank nodes, as those of two files
-            are never the same. (default: :obj:`""`)
-
-    Yields:
-        Head, relation and tail, or :obj:`None` if the tail is a literal rather
-        than an entity.
-
-    Raises:
-        ValueError: If there is no such file, or it cannot be read. The message
-            names the line.
+    r"""Streams the facts of a file of N-Triples, Turtle, N-Quads, TriG, RDF/XML or JSON-LD, gzipped
+    or not. Named graphs are taken together. IRIs have no brackets. Blank nodes are named by their
+    labels in N-Triples and N-Quads, and by the order in which they appear elsewhere.
     """
     import pyoxigraph as ox
 
@@ -46,7 +31,10 @@ def read_rdf(path: str, scope: str = "") -> Iterator[tuple[str, str, str] | None
 
     format = ox.RdfFormat.from_extension(kind)
     try:
-        with (gzip.open if path.lower().endswith(".gz") else open)(path, "rb") as file:
+        with (
+            readable(path),
+            (gzip.open if path.lower().endswith(".gz") else open)(path, "rb") as file,
+        ):
             # Not strict, as IRIs without a base, and with what does not belong in one, are common:
             for quad in ox.parse(cast(IO[bytes], file), format=format, lenient=True):
                 head, rel, tail = map(name, (quad.subject, quad.predicate, quad.object))
@@ -54,9 +42,3 @@ def read_rdf(path: str, scope: str = "") -> Iterator[tuple[str, str, str] | None
     except SyntaxError as e:
         place = "" if e.lineno is None else f", line {e.lineno}"
         raise ValueError(f"'{path}'{place}: {e.msg}") from e
-    except (FileNotFoundError, IsADirectoryError) as e:
-        raise ValueError(f"There is no file '{path}'") from e
-    except (OSError, EOFError, zlib.error) as e:
-        if isinstance(e, OSError) and e.errno is not None:
-            raise  # Not the file is at fault, but the disk.
-        raise ValueError(f"'{path}' is damaged, please fetch it anew ({e})") from e

@@ -8,20 +8,26 @@ binary data pass, and is no faster.
 
 import csv
 import gzip
+import io
 import json
 import math
 import os.path as osp
 import re
 import zlib
 from calendar import isleap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
-from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING
 
 import fsspec
 
 from torch_imf.io import warn
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 SEPARATORS = {".tsv": "\t", ".tab": "\t", ".txt": "\t", ".csv": ","}
 BINARY = (".parquet", ".pq", ".xlsx")
@@ -29,29 +35,22 @@ JSON = (".json", ".jsonl", ".ndjson")
 #: The formats of tables.
 TABLES = (*SEPARATORS, *JSON, *BINARY)
 
+BLOCK = 1 << 25
+"""How many bytes are read at once."""
 LONGEST = 1 << 26
 """How many bytes a line may have. A gzipped file can hold one without end."""
 LARGEST = 1 << 30
 """How many characters a JSON file may have, which is read as a whole."""
 
 QUOTED = re.compile(r'"(?:[^"]|"")*"')
+IN_QUOTES = re.compile(rb'(?:^|\t)\s*"[^\t\n]*"\s*(?:\t|$)', re.MULTILINE)
 DATE = re.compile(r"(-?\d+)-(\d{1,2})-(\d{1,2})")
 OTHERS = {"\t": "Tabs", ";": "Semicolons", ",": "Commas", " ": "Spaces"}
 
 
 @dataclass(frozen=True)
 class Column:
-    r"""A column of a table.
-
-    Args:
-        name (str): What it holds, for error messages.
-        words (tuple[str, ...]): The names that it goes by in a header, the
-            best first.
-        required (bool, optional): Whether a table needs to have it.
-            (default: :obj:`True`)
-        blank (bool, optional): Whether its fields may be empty.
-            (default: :obj:`False`)
-    """
+    r"""A column of a table."""
 
     name: str
     words: tuple[str, ...]
@@ -62,28 +61,13 @@ class Column:
 def read_table(
     path: str, columns: Sequence[Column], header: bool | None = None
 ) -> Iterator[tuple[int, list[str]]]:
-    r"""Streams the rows of a table: TSV, CSV or JSONL, each of them gzipped or
-    not, JSON (an object of entities and their values, or a list of objects),
-    Parquet or Excel. White space around fields, empty lines and a byte-order
-    mark do not matter. In TSV, quotes are part of a field.
+    r"""Streams the rows of a table: TSV, CSV or JSONL, each of them gzipped or not, JSON (an object
+    of entities and their values, or a list of objects), Parquet or Excel. White space around
+    fields, empty lines and a byte-order mark do not matter. In TSV, quotes are part of a field.
 
-    A table without a header holds the required columns in their order. With
-    one, columns are found by their names (whatever their case, and what
-    separates their words), and others are left out with a warning.
-
-    Args:
-        path (str): The path of the file.
-        columns (list[Column]): The columns.
-        header (bool, optional): Whether the first line is a header. If
-            :obj:`None`, it is one if it names all required columns.
-            (default: :obj:`None`)
-
-    Yields:
-        The line (see :meth:`where`), and a field for each column, empty where
-        the table has no such column.
-
-    Raises:
-        ValueError: If the file or a line of it cannot be read.
+    A table without a header holds the required columns in their order. With one, columns are found
+    by their names (whatever their case, and what separates their words), and others are left out
+    with a warning.
     """
     kind = suffix(path)
     if kind not in TABLES:
@@ -91,51 +75,59 @@ def read_table(
     if kind in JSON:
         yield from _json_rows(path, columns)
         return
-    rows = _pandas_rows(path) if kind in BINARY else _text_rows(path, SEPARATORS[kind])
-    first = next(rows, None)
-    if first is None:
-        return
-    line, row = first
-    place = None if header is False and kind not in BINARY[:2] else _places(path, row, columns)
-    named = place is not None or header is True or kind in BINARY[:2]
-    if place is None:
-        if header is not False:
-            _warn_of_words(path, row, columns, named)
-        required = iter(range(len(columns)))
-        place = [next(required) if column.required else None for column in columns]
-        width = sum(column.required for column in columns)
+    if kind in BINARY:
+        rows = _pandas_rows(path)
+    elif kind == ".csv":
+        rows = _csv_rows(path)
     else:
-        width = len(row)
-    while True:
-        if len(row) != width:
-            raise ValueError(f"{where(path, line)}: {_wrong_size(path, row, width, columns)}")
-        if not named:
-            fields = ["" if i is None else row[i].strip() for i in place]
-            for field, column in zip(fields, columns, strict=True):
-                if field == "" and column.required and not column.blank:
-                    raise ValueError(f"{where(path, line)}: the {column.name} is empty")
+        rows = _tab_rows(enumerate(read_lines(path), start=1))
+    layout = _Layout(path, columns, header)
+    for line, row in rows:
+        fields = layout.pick(line, row)
+        if fields is not None:
             yield line, fields
-        named = False
-        found = next(rows, None)
-        if found is None:
-            return
-        line, row = found
+
+
+def read_columns(
+    path: str, columns: Sequence[Column], header: bool | None = None
+) -> list["pa.ChunkedArray"]:
+    r"""Returns the columns of a table, as :meth:`read_table` reads them. Plain TSV is read by
+    :obj:`pyarrow`, and row by row only to name the line of an error.
+    """
+    if SEPARATORS.get(suffix(path)) != "\t":
+        return to_columns(fields for _, fields in read_table(path, columns, header))
+    layout = _Layout(path, columns, header)
+    blocks = []
+    for first, content in read_blocks(path):
+        block = layout.split(content)
+        if block is None:
+            rows = _tab_rows(_to_lines(path, first, content))
+            block = to_columns(filter(None, (layout.pick(*row) for row in rows)), len(columns))
+        blocks.append(block)
+    return list(map(_concat, zip(*blocks, strict=True))) or to_columns([], len(columns))
+
+
+def to_columns(rows: Iterable[Sequence[str]], width: int = 3) -> list["pa.ChunkedArray"]:
+    r"""Turns rows of a number of fields into columns."""
+    import pyarrow as pa
+
+    chunks: list[list[pa.Array]] = [[] for _ in range(width)]
+    rows = iter(rows)
+    while block := list(islice(rows, 1 << 16)):
+        for column, fields in zip(chunks, zip(*block, strict=True), strict=True):
+            column.append(pa.array(fields, pa.string()))
+    return [pa.chunked_array(column, pa.string()) for column in chunks]
+
+
+def _concat(columns: Iterable["pa.ChunkedArray"]) -> "pa.ChunkedArray":
+    import pyarrow as pa
+
+    return pa.chunked_array([chunk for x in columns for chunk in x.chunks], pa.string())
 
 
 def read_rows(path: str, width: int, sep: str = "\t", header: bool = False) -> list[list[str]]:
-    r"""Returns the rows of a published file, its fields as they are.
-
-    Args:
-        path (str): The path of the file, gzipped if it ends in :obj:`.gz`.
-        width (int): The number of fields in every line.
-        sep (str, optional): What separates fields. (default: :obj:`"\\t"`)
-        header (bool, optional): Whether to leave the first line out.
-            (default: :obj:`False`)
-
-    Raises:
-        ValueError: If a line has another number of fields.
-    """
-    rows = [text.rstrip("\r\n").split(sep) for text in read_lines(path)]
+    r"""Returns the rows of a published file, its fields as they are."""
+    rows = [line.rstrip("\r\n").split(sep) for line in read_lines(path)]
     while rows and rows[-1] == [""]:
         rows.pop()
     for line, row in enumerate(rows, start=1):
@@ -148,38 +140,61 @@ def read_rows(path: str, width: int, sep: str = "\t", header: bool = False) -> l
 
 
 def read_lines(path: str) -> Iterator[str]:
-    r"""Streams the lines of a UTF-8 file with their ends, from a gzipped one
-    if its name ends in :obj:`.gz`.
+    r"""Streams the lines of a UTF-8 file with their ends, see :meth:`read_blocks`."""
+    for first, content in read_blocks(path):
+        for _, line in _to_lines(path, first, content):
+            yield line
 
-    Raises:
-        ValueError: If there is no such file, it is damaged, it is no text, or
-            a line is longer than :obj:`LONGEST`.
+
+def read_blocks(path: str) -> Iterator[tuple[int, bytes]]:
+    r"""Streams a file in blocks of whole lines, the first line on its own, from a gzipped file if
+    its name ends in :obj:`.gz`.
     """
     line = 1
+    with readable(path), fsspec.open(path, "rb") as packed:
+        file = gzip.open(packed) if path.lower().endswith(".gz") else packed
+        content, rest = b"", file.readline(LONGEST + 1)
+        while content or rest:
+            if len(content) - content.rfind(b"\n") - 1 + len(rest) > LONGEST:
+                line += content.count(b"\n")
+                raise ValueError(
+                    f"'{path}', line {line}: this line has more than {LONGEST:,} bytes"
+                )
+            content += rest
+            yield line, content
+            line += content.count(b"\n")
+            content, rest = file.read(min(BLOCK, LONGEST)), file.readline(LONGEST + 1)
+
+
+def _to_lines(path: str, first: int, content: bytes) -> Iterator[tuple[int, str]]:
+    r"""Streams the lines of a block and their numbers."""
+    encoding = "utf-8-sig" if first == 1 else "utf-8"
+    for line, part in enumerate(io.BytesIO(content), start=first):
+        try:
+            text = part.decode(encoding)
+        except UnicodeDecodeError as e:
+            raise ValueError(
+                f"'{path}', line {line}: not valid UTF-8 ({e.reason}). Please save the file as "
+                f"UTF-8"
+            ) from e
+        if "\0" in text:
+            raise ValueError(f"'{path}', line {line}: this is no text, but binary data")
+        yield line, text
+
+
+@contextmanager
+def readable(path: str) -> Iterator[None]:
+    r"""Says which file cannot be read, as a :class:`ValueError`: there is none, or it is damaged.
+    Errors of the disk stay as they are.
+    """
     try:
-        with fsspec.open(path, "rb") as packed:
-            file = gzip.open(packed) if path.lower().endswith(".gz") else packed
-            for line, content in enumerate(iter(partial(file.readline, LONGEST + 1), b""), 1):
-                if len(content) > LONGEST:
-                    raise ValueError(
-                        f"'{path}', line {line}: this line has more than {LONGEST:,} bytes"
-                    )
-                text = content.decode("utf-8-sig" if line == 1 else "utf-8")
-                if "\0" in text:
-                    raise ValueError(f"'{path}', line {line}: this is no text, but binary data")
-                yield text
-    except UnicodeDecodeError as e:
-        raise ValueError(
-            f"'{path}', line {line}: not valid UTF-8 ({e.reason}). Please save the file as UTF-8"
-        ) from e
+        yield
     except (FileNotFoundError, IsADirectoryError) as e:
         raise ValueError(f"There is no file '{path}'") from e
     except (OSError, EOFError, zlib.error) as e:
         if isinstance(e, OSError) and e.errno is not None:
-            raise  # Not the file is at fault, but the disk.
-        raise ValueError(
-            f"'{path}' is damaged after line {line}, please fetch it anew ({e})"
-        ) from e
+            raise
+        raise ValueError(f"'{path}' is damaged, please fetch it anew ({e})") from e
 
 
 def suffix(path: str) -> str:
@@ -200,10 +215,9 @@ def short(value: object) -> str:
 
 
 def to_number(text: str) -> float:
-    r"""Returns a number, a date or a time as ISO 8601 writes it as a year with
-    a fraction (:obj:`"2020-01-02T03:04:05Z"`), and NaN for anything else. Years
-    may be negative, and days and months that are not known zero
-    (:obj:`"-63-9-0"`).
+    r"""Returns a number, a date or a time as ISO 8601 writes it as a year with a fraction
+    (:obj:`"2020-01-02T03:04:05Z"`), and NaN for anything else. Years may be negative, and days and
+    months that are not known zero (:obj:`"-63-9-0"`).
     """
     match = DATE.fullmatch(text)
     try:
@@ -224,11 +238,7 @@ def to_number(text: str) -> float:
 
 
 def to_finite(text: str, place: str, hint: str = "") -> float:
-    r"""Returns :meth:`to_number` of a text at a place in a file.
-
-    Raises:
-        ValueError: If it is neither a finite number nor a date.
-    """
+    r"""Returns :meth:`to_number` of a text at a place in a file."""
     value = to_number(text)
     if not math.isfinite(value):
         raise ValueError(f"{place}: expected a number or a date (got {short(text)}){hint}")
@@ -238,20 +248,16 @@ def to_finite(text: str, place: str, hint: str = "") -> float:
 # Formats ########################################################################################
 
 
-def _text_rows(path: str, sep: str) -> Iterator[tuple[int, list[str]]]:
-    # Those that are separated by commas may be quoted.
-    if sep == "\t":
-        quoted = False
-        for line, text in enumerate(read_lines(path), start=1):
-            if text.strip():
-                row = text.rstrip("\r\n").split("\t")
-                if '"' in text and not quoted:
-                    quoted = _warn_of_quotes(path, line, row)
-                yield line, row
-        return
+def _tab_rows(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, list[str]]]:
+    for line, text in lines:
+        if text.strip():
+            yield line, text.rstrip("\r\n").split("\t")
+
+
+def _csv_rows(path: str) -> Iterator[tuple[int, list[str]]]:
     # Texts may be longer than the module allows:
     csv.field_size_limit(max(LONGEST, csv.field_size_limit()))
-    reader = csv.reader(read_lines(path), delimiter=sep, strict=True, skipinitialspace=True)
+    reader = csv.reader(read_lines(path), strict=True, skipinitialspace=True)
     line = 1
     try:
         for row in reader:
@@ -272,29 +278,26 @@ def _pandas_rows(path: str) -> Iterator[tuple[int, list[str]]]:
     kind, extra = ("Excel", "openpyxl") if suffix(path) == ".xlsx" else ("Parquet", "pyarrow")
     try:
         __import__(extra)
-        with fsspec.open(path, "rb") as file:
+        with readable(path), fsspec.open(path, "rb") as file:
             if kind == "Excel":
                 frame = pd.read_excel(file, header=None, dtype=str, keep_default_na=False)
-                rows = enumerate(frame.fillna("").to_numpy().tolist(), start=1)
-            else:
-                import pyarrow as pa
+                rows = frame.fillna("").to_numpy().tolist()
+                return enumerate(rows, start=1)
+            import pyarrow as pa
 
-                # Arrow's own types, as a column of integers that lacks one is none of pandas':
-                frame = pd.read_parquet(file, dtype_backend="pyarrow")
-                frame = frame.astype(pd.ArrowDtype(pa.string())).fillna("")
-                rows = enumerate([list(map(str, frame)), *frame.to_numpy(object).tolist()])
+            # Arrow's own types, as a column of integers that lacks one is none of pandas':
+            frame = pd.read_parquet(file, dtype_backend="pyarrow")
+            frame = frame.astype(pd.ArrowDtype(pa.string())).fillna("")
+            return enumerate([list(map(str, frame)), *frame.to_numpy(object).tolist()])
     except ImportError as e:
         raise ValueError(
             f"'{path}' is a file of {kind}, which needs 'pip install {extra}' to be read. "
             f"Otherwise, save it as TSV or CSV"
         ) from e
-    except FileNotFoundError as e:
-        raise ValueError(f"There is no file '{path}'") from e
     except Exception as e:  # A damaged file can make a reader raise anything.
-        if isinstance(e, OSError) and e.errno is not None:
-            raise  # Not the file is at fault, but the disk.
+        if isinstance(e, OSError) or "There is no file" in str(e):
+            raise
         raise ValueError(f"'{path}' cannot be read as a file of {kind} ({e})") from e
-    yield from rows
 
 
 def _json_rows(path: str, columns: Sequence[Column]) -> Iterator[tuple[int, list[str]]]:
@@ -371,80 +374,151 @@ def _from_object(entry: object, place: str, columns: Sequence[Column]) -> list[s
 # Headers ########################################################################################
 
 
-def _places(path: str, row: list[str], columns: Sequence[Column]) -> list[int | None] | None:
-    # Where each column is, if the first row names them all.
-    names = list(map(_simplify, row))
-    place = [
-        next((names.index(word) for word in map(_simplify, column.words) if word in names), None)
-        for column in columns
-    ]
-    absent = [
-        column.name
-        for column, index in zip(columns, place, strict=True)
-        if index is None and column.required
-    ]
-    if absent and not _words(columns).issuperset(names):
-        return None  # A row of data, or a header of other words.
-    known = {_simplify(word) for column in columns for word in column.words}
-    twice = [name for name in names if name in known and names.count(name) > 1]
-    if absent or twice:
-        problem = f"has {short(twice[0])} twice" if twice else f"lacks the {absent[0]}"
-        raise ValueError(
-            f"{where(path, 1)}: the header {problem} (got {short(row)}). If this is no header, "
-            f"pass 'header=False'"
+class _Layout:
+    r"""Where the columns of a table are, which its first row tells."""
+
+    def __init__(self, path: str, columns: Sequence[Column], header: bool | None) -> None:
+        self.path = path
+        self.columns = columns
+        self.header = header
+        self.names = ", ".join(column.name for column in columns if column.required)
+        self.place: list[int | None] = []
+        self.width = 0
+        self.told_of_quotes = SEPARATORS.get(suffix(path)) != "\t"
+
+    def pick(self, line: int, row: list[str]) -> list[str] | None:
+        r"""Returns the fields of a row, :obj:`None` for a header."""
+        if not self.place and self._begin(row, where(self.path, line)):
+            return None
+        if len(row) != self.width:
+            raise ValueError(f"{where(self.path, line)}: {self._wrong_size(row)}")
+        self._check_quotes(line, row)
+        fields = ["" if i is None else row[i].strip() for i in self.place]
+        for field, column in zip(fields, self.columns, strict=True):
+            if field == "" and column.required and not column.blank:
+                raise ValueError(f"{where(self.path, line)}: the {column.name} is empty")
+        return fields
+
+    def split(self, content: bytes) -> list["pa.ChunkedArray"] | None:
+        r"""Returns the columns of a block of TSV, :obj:`None` if it needs to be read row by row."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+        from pyarrow import csv
+
+        quoted = b'"' in content and IN_QUOTES.search(content)
+        if (
+            not self.place
+            or (quoted and not self.told_of_quotes)
+            or b"\0" in content
+            or b"\r" in content
+        ):
+            return None
+        names = list(map(str, range(self.width)))
+        try:
+            table = csv.read_csv(
+                pa.BufferReader(content),
+                csv.ReadOptions(use_threads=False, column_names=names, block_size=2 * BLOCK),
+                csv.ParseOptions(delimiter="\t", quote_char=False, ignore_empty_lines=False),
+                csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string())),
+            )
+        except pa.ArrowInvalid:
+            return None
+        out = []
+        for i, column in zip(self.place, self.columns, strict=True):
+            fields = pa.chunked_array([[""] * len(table)], pa.string()) if i is None else table[i]
+            fields = pc.utf8_trim_whitespace(fields)
+            if column.required and not column.blank and pc.any(pc.equal(fields, "")).as_py():
+                return None
+            out.append(fields)
+        return out
+
+    def _begin(self, row: list[str], line: str) -> bool:
+        r"""Finds the columns, and returns whether the first row is a header."""
+        parquet = suffix(self.path) in BINARY[:2]  # Columns always have names.
+        place = self._find(row, line) if parquet or self.header is not False else None
+        if place is not None:
+            self.place, self.width = place, len(row)
+            return True
+        named = parquet or self.header is True
+        if self.header is not False:
+            self._warn_of_words(row, line, named)
+        required = iter(range(len(self.columns)))
+        self.place = [next(required) if column.required else None for column in self.columns]
+        self.width = sum(column.required for column in self.columns)
+        if named and len(row) != self.width:
+            raise ValueError(f"{line}: {self._wrong_size(row)}")
+        return named
+
+    def _find(self, row: list[str], line: str) -> list[int | None] | None:
+        r"""Returns where each column is, if the first row names them all."""
+        names = list(map(_simplify, row))
+        words = [list(map(_simplify, column.words)) for column in self.columns]
+        place = [next((names.index(x) for x in group if x in names), None) for group in words]
+        absent = [
+            column.name
+            for column, index in zip(self.columns, place, strict=True)
+            if index is None and column.required
+        ]
+        if absent and not _words(self.columns).issuperset(names):
+            return None  # A row of data, or a header of other words.
+        twice = [name for name in names if names.count(name) > 1 and name in sum(words, [])]
+        if absent or twice:
+            problem = f"has {short(twice[0])} twice" if twice else f"lacks the {absent[0]}"
+            raise ValueError(
+                f"{line}: the header {problem} (got {short(row)}). If this is no header, pass "
+                f"'header=False'"
+            )
+        others = [field for i, field in enumerate(row) if i not in place]
+        if others:
+            warn(f"'{self.path}': the columns {others} are left out")
+        return place
+
+    def _warn_of_words(self, row: list[str], line: str, named: bool) -> None:
+        r"""Warns of a first row that names some columns, but not all of them."""
+        known = [field.strip() for field in row if _simplify(field) in _words(self.columns)]
+        if known:
+            order = f"columns that are read as {self.names}, in this order" if named else "data"
+            hint = f"names for all of them ({self.names})" if named else "'header=True'"
+            other = "" if named else ", and otherwise 'header=False'"
+            warn(
+                f"{line}: {short(row)} are taken for {order}, although {short(known[0])} is the "
+                f"name of a column. If this is a header, pass {hint}{other}"
+            )
+
+    def _check_quotes(self, line: int, row: list[str]) -> None:
+        r"""Warns of the first field of TSV that is in quotes as CSV has it."""
+        if self.told_of_quotes or not any('"' in field for field in row):
+            return
+        field = next((field for field in map(str.strip, row) if QUOTED.fullmatch(field)), None)
+        if field is not None:
+            self.told_of_quotes = True
+            warn(
+                f"{where(self.path, line)}: {short(field)} is in quotes, which are part of it in "
+                f"TSV. If they are not to be, here and below, save the file as CSV"
+            )
+
+    def _wrong_size(self, row: list[str]) -> str:
+        own = SEPARATORS.get(suffix(self.path))
+        sep = {"\t": " separated by tabs", ",": " separated by commas"}.get(own or "", "")
+        hint = ""
+        if own is not None and len(row) == 1:
+            found = [name for x, name in OTHERS.items() if x != own and x in row[0].strip()]
+            hint = f". {found[0]} do not separate fields" if found else ""
+        if any("\r" in field for field in row):
+            hint = ". Please end lines in a line feed, not in a carriage return only"
+        elif own == "\t" and any(field.startswith('"') for field in row):
+            hint = ". In TSV, quotes protect neither tabs nor line ends; please save it as CSV"
+        return (
+            f"expected {self.width} fields{sep} ({self.names}), got {len(row)}: {short(row)}{hint}"
         )
-    others = [field for i, field in enumerate(row) if i not in place]
-    if others:
-        warn(f"'{path}': the columns {others} are left out")
-    return place
 
 
 def _simplify(field: str) -> str:
-    # The name of a column without case and what separates words.
+    r"""Returns the name of a column without case and what separates words."""
     return re.sub(r"[\W_]+", "", field).lower() or field.strip()
 
 
 def _words(columns: Sequence[Column]) -> set[str]:
-    # The names of columns, without letters, which may be anything.
+    r"""Returns the names of columns, without letters, which may be anything."""
     words = {_simplify(word) for column in columns for word in column.words}
     return {word for word in words if len(word) > 1}
-
-
-def _warn_of_words(path: str, row: list[str], columns: Sequence[Column], named: bool) -> None:
-    # A first row that names some columns, but not all of them.
-    known = [field.strip() for field in row if _simplify(field) in _words(columns)]
-    if known:
-        names = ", ".join(column.name for column in columns if column.required)
-        reading = f"columns that are read as {names}, in this order" if named else "data"
-        hint = f"names for all of them ({names})" if named else "'header=True'"
-        other = "" if named else ", and otherwise 'header=False'"
-        warn(
-            f"{where(path, 1)}: {short(row)} are taken for {reading}, although {short(known[0])} "
-            f"is the name of a column. If this is a header, pass {hint}{other}"
-        )
-
-
-def _warn_of_quotes(path: str, line: int, row: list[str]) -> bool:
-    # A field of TSV that is in quotes as CSV has it.
-    field = next((field for field in map(str.strip, row) if QUOTED.fullmatch(field)), None)
-    if field is not None:
-        warn(
-            f"{where(path, line)}: {short(field)} is in quotes, which are part of it in TSV. If "
-            f"they are not to be, here and below, save the file as CSV"
-        )
-    return field is not None
-
-
-def _wrong_size(path: str, row: list[str], width: int, columns: Sequence[Column]) -> str:
-    own = SEPARATORS.get(suffix(path))
-    sep = {"\t": " separated by tabs", ",": " separated by commas"}.get(own or "", "")
-    names = ", ".join(column.name for column in columns if column.required)
-    hint = ""
-    if own is not None and len(row) == 1:
-        found = [name for x, name in OTHERS.items() if x != own and x in row[0].strip()]
-        hint = f". {found[0]} do not separate fields" if found else ""
-    if any("\r" in field for field in row):
-        hint = ". Please end lines in a line feed, not in a carriage return only"
-    elif own == "\t" and any(field.startswith('"') for field in row):
-        hint = ". In TSV, quotes protect neither tabs nor line ends; please save the file as CSV"
-    return f"expected {width} fields{sep} ({names}), got {len(row)}: {short(row)}{hint}"
