@@ -19,7 +19,7 @@ from torch_imf import predict
 from torch_imf.data import TripletIndex
 from torch_imf.data.index import both_sides
 from torch_imf.evaluation.ranking import rank_tails
-from torch_imf.visualize import plot_completions
+from torch_imf.visualize import plot_decision
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
@@ -48,7 +48,7 @@ def complement(model, data, draw):
         name = data.rel_names[rel % data.num_relations]
         name += " (inverse)" if rel >= data.num_relations else ""
         fig, ax = plt.subplots(figsize=(7, 4))
-        plot_completions(answers, ax, f"{data.node_names[head]}, {name}: ?  (* test fact)")
+        plot_decision(answers, ax, f"{data.node_names[head]}, {name}: ?  (* test fact)")
         save_figure(fig, args.figure)
         print(f"  figure: {args.figure}")
     return {

@@ -142,14 +142,14 @@ try:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    from torch_imf.visualize import plot_completions, plot_metric
+    from torch_imf.visualize import plot_decision, plot_metric
 except ImportError:
     print("\nNo figure: 'pip install torch_imf[plot]'")
 else:
     fig, (left, right) = plt.subplots(1, 2, figsize=(11, 4), width_ratios=[2, 3])
     plot_metric({n: [out["mrr"] for out in row] for n, row in rows.items()}, left, "test MRR")
     title = f"{data.node_names[int(head[2])]}, {data.rel_names[int(rel[2])]}: ?  (* test fact)"
-    plot_completions(answers[2][:8], right, title)
+    plot_decision(answers[2][:8], right, title)
     fig.tight_layout()
     os.makedirs(osp.dirname(osp.abspath(args.figure)), exist_ok=True)
     fig.savefig(args.figure, dpi=150)

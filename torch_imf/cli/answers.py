@@ -184,9 +184,8 @@ def figures(
     metrics = ["mr"] if metric == "mr" else list(dict.fromkeys([metric, "mrr", "hits@10"]))
     model, data = predictor.model, predictor.data
     fact: Callable[[], Any] = lambda: given if all(given) else test_fact(data)  # noqa: E731
-    asking: Any = {"k": k, "calibration": predictor.calibration}
     draw: dict[str, Callable[[], Any]] = {
-        "decision": lambda: visualize.plot_decision(model, data, *fact()[:2], **asking),
+        "decision": lambda: visualize.plot_decision(predictor.predict(*fact()[:2], k)),
         "explanation": lambda: visualize.plot_explanation(predictor.explain(*fact())),
         "weights": lambda: visualize.plot_relation_weights(model, data, relations),
         "categories": lambda: visualize.plot_categories(model, data),
