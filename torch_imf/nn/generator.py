@@ -18,10 +18,8 @@ class ModalityGenerator(torch.nn.Module):
 
     Args:
         in_channels (int): Size of structural embeddings.
-        out_channels (int): Size of the embeddings of the modality, and of the
-            hidden layer.
-        noise_channels (int, optional): Size of the noise :math:`\mathbf{z}`.
-            (default: :obj:`64`)
+        out_channels (int): Size of the modality, and of the hidden layer.
+        noise_channels (int, optional): Size of :math:`\mathbf{z}`. (default: :obj:`64`)
     """
 
     def __init__(self, in_channels: int, out_channels: int, noise_channels: int = 64) -> None:
@@ -37,9 +35,8 @@ class ModalityGenerator(torch.nn.Module):
         self.lin2.reset_parameters()
 
     def forward(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
-        r"""Generates embeddings, of shape :obj:`[*, C_m]`, from structural ones
-        :obj:`x`, of shape :obj:`[*, C]`, and noise, of shape :obj:`[*, Z]`,
-        which is drawn anew if it is not given.
+        r"""Generates embeddings :obj:`[*, C_m]` from structural ones :obj:`[*, C]`
+        and noise :obj:`[*, Z]`, which is drawn anew if it is not given.
         """
         if noise is None:
             noise = torch.randn(*x.size()[:-1], self.noise_channels, device=x.device, dtype=x.dtype)

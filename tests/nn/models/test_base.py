@@ -6,7 +6,7 @@ import torch
 from torch_imf import evaluate, fit
 from torch_imf.data import TripletIndex, modalities
 from torch_imf.nn import IMF, KGE, AdaMF, OneToN, RotatE
-from torch_imf.registry import class_names, classes, lookup, resolve
+from torch_imf.registry import class_names, classes, describe, lookup, make, resolve
 from torch_imf.transforms import AddInverse
 
 MODELS = {cls.__name__: cls for cls in classes("model").values()}
@@ -57,17 +57,16 @@ def test_every_model_beats_chance(fake, build, cls):
 @pytest.mark.parametrize("cls", MODELS.values())
 def test_one_signature(fake, build, cls):
     parameters = signature(cls).parameters
-    assert list(parameters)[:5] == [
-        *("num_nodes", "num_relations", "hidden_channels"),
-        *("x_dict", "mask_dict"),
-    ]
+    sizes = ["num_nodes", "num_relations", "hidden_channels"]
+    assert list(parameters)[:5] == [*sizes, "x_dict", "mask_dict"]
     assert all(p.kind is p.KEYWORD_ONLY for p in list(parameters.values())[5:])
     assert {"loss", "struct"} <= set(parameters) and len(parameters) <= 14
     # A model is made again from its arguments, and the features of the graph:
     model = build(cls, loss=OneToN("ce", regularizer="dura"))
-    settings = {k: x for k, x in model.init_args.items() if k not in list(parameters)[:5]}
     facts = fake.edge_index[0, :5], fake.edge_type[:5], fake.edge_index[1, :5]
-    other = cls(fake.num_nodes, fake.num_relations, 8, *modalities(fake), **settings)
+    other = make(
+        describe(model), **dict(zip(("x_dict", "mask_dict"), modalities(fake), strict=True))
+    )
     other.load_state_dict(model.state_dict())
     assert torch.equal(model.loss(*facts), other.loss(*facts))
 

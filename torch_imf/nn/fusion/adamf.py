@@ -18,17 +18,14 @@ class AdaMFFusion(Fusion):
     A modality that an entity lacks has weight zero, and the others sum to one.
 
     Args:
-        in_channels (dict[str, int]): Size of each modality. Modalities of
-            another size than :obj:`out_channels` are projected to it first
-            (Eq. 2-3).
+        in_channels (dict[str, int]): Size of each modality; those of another
+            size are projected to :obj:`out_channels` first (Eq. 2-3).
         out_channels (int): Size of the fused representation.
-        elementwise (bool, optional): If set to :obj:`True`, the product is
-            point-wise, as the paper says: each channel has a softmax of its
-            own. Its released code takes the dot product.
+        elementwise (bool, optional): Whether each channel has a softmax of its
+            own, as the paper says; its released code takes the dot product.
             (default: :obj:`False`)
-        shared (bool, optional): If set to :obj:`True`, one vector
-            :math:`\mathbf{w}` serves all modalities, as in the released code.
-            (default: :obj:`False`)
+        shared (bool, optional): Whether one vector :math:`\mathbf{w}` serves all
+            modalities, as in the released code. (default: :obj:`False`)
         adaptive (bool, optional): If set to :obj:`False`, takes the mean of
             the modalities that are there. (default: :obj:`True`)
     """
@@ -63,9 +60,8 @@ class AdaMFFusion(Fusion):
         mask_dict: dict[str, Tensor] | None = None,
         return_attention_weights: bool = False,
     ) -> Tensor | tuple[Tensor, Tensor]:
-        r"""Fuses modalities, as :meth:`Fusion.forward`. If
-        :obj:`return_attention_weights` is set, also returns the weights
-        :math:`\alpha` (:meth:`attention`).
+        r"""Fuses modalities, as :meth:`Fusion.forward`, and returns the weights
+        of :meth:`attention`, too, if :obj:`return_attention_weights` is set.
         """
         latent_dict = self.latent(x_dict)
         alpha = self.attention(latent_dict, mask_dict)
@@ -73,9 +69,7 @@ class AdaMFFusion(Fusion):
         return (out, alpha) if return_attention_weights else out
 
     def latent(self, x_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-        r"""Returns the embeddings :math:`\mathbf{e}_m`, of shape
-        :obj:`[*, C]` each.
-        """
+        r"""Returns the embeddings :math:`\mathbf{e}_m` :obj:`[*, C]`."""
         x_dict = super().latent(x_dict)
         return {
             k: self.lins[k](x_dict[k]) if k in self.lins else x_dict[k] for k in self.in_channels
@@ -84,10 +78,8 @@ class AdaMFFusion(Fusion):
     def attention(
         self, latent_dict: dict[str, Tensor], mask_dict: dict[str, Tensor] | None = None
     ) -> Tensor:
-        r"""Returns the weights :math:`\alpha` of embeddings
-        :math:`\mathbf{e}_m` (Eq. 4), of shape :obj:`[*, M]`, or
-        :obj:`[*, M, C]` if element-wise, with modalities in the order of
-        :obj:`in_channels`.
+        r"""Returns the weights :math:`\alpha` (Eq. 4) :obj:`[*, M]`, or
+        :obj:`[*, M, C]` if element-wise, in the order of :obj:`in_channels`.
         """
         logits = []
         for i, name in enumerate(self.in_channels):

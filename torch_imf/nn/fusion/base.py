@@ -34,26 +34,15 @@ class Fusion(Recorded, torch.nn.Module):
     def forward(
         self, x_dict: dict[str, Tensor], mask_dict: dict[str, Tensor] | None = None
     ) -> Tensor:
-        r"""Fuses modalities.
-
-        Args:
-            x_dict (dict[str, torch.Tensor]): The representations per modality,
-                of shape :obj:`[*, C_k]` each.
-            mask_dict (dict[str, torch.Tensor], optional): Which entities have
-                the modality, of shape :obj:`[*]` each. A missing modality has
-                no influence. (default: :obj:`None`)
-
-        Returns:
-            The fused representations, of shape :obj:`[*, C]`.
+        r"""Fuses modalities :obj:`[*, C_k]` into :obj:`[*, C]`. One that an
+        entity lacks, by the mask :obj:`[*]` of the modality, has no influence.
         """
         return self.fuse(self.latent(x_dict), mask_dict)
 
     def latent(self, x_dict: dict[str, Tensor]) -> dict[str, Tensor]:
         r"""Returns what :meth:`fuse` joins, and a contrastive loss compares:
-        one latent representation per modality, of shape :obj:`[*, C']`.
-
-        Raises:
-            ValueError: If modalities or sizes are others than expected.
+        one latent representation :obj:`[*, C']` per modality. Raises a
+        :class:`ValueError` if modalities or sizes are others than expected.
         """
         got = {name: x.size(-1) for name, x in x_dict.items()}
         if got != self.in_channels:

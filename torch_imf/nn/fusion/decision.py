@@ -17,20 +17,18 @@ class DecisionFusion(Recorded, torch.nn.Module):
     The paper learns :math:`\gamma_k` from :math:`\sum_k \gamma_k
     \mathcal{L}_k` alone, which is linear in :math:`\gamma_k` and has no
     minimum. The term :math:`s_k` is that of `"Multi-Task Learning Using
-    Uncertainty to Weigh Losses" <https://arxiv.org/abs/1705.07115>`_; there,
-    however, :math:`\gamma_k = 1 / \mathcal{L}_k` grows without bound as a loss
-    is fitted, which memorises. With the one, the optimum :math:`\gamma_k = 1 /
-    (1 + \mathcal{L}_k)` stays in :math:`(0, 1]`: no view can run away or be
-    silenced, and one that is nearly fitted has its plain loss.
+    Uncertainty to Weigh Losses" <https://arxiv.org/abs/1705.07115>`_; with the
+    one, the optimum :math:`\gamma_k = 1 / (1 + \mathcal{L}_k)` stays in
+    :math:`(0, 1]` as a loss is fitted, so that no view can run away.
 
     Args:
         views (list[str]): The names of the views.
-        weight (dict[str, float], optional): Fixed weights :math:`\gamma_k`. If
-            :obj:`None`, they are learned. (default: :obj:`None`)
+        weight (dict[str, float] or float, optional): Fixed weights
+            :math:`\gamma_k`, or one for all. If :obj:`None`, they are learned.
+            (default: :obj:`None`)
         sigmoid (bool, optional): If set to :obj:`False`, :math:`y_k` is the
-            score itself rather than its sigmoid, which pools the views of a
-            softmax loss as a product of experts. In :obj:`float32`, the
-            sigmoids of scores above 17 tie. (default: :obj:`True`)
+            score itself rather than its sigmoid: a product of experts. Sigmoids
+            of scores above 17 tie in :obj:`float32`. (default: :obj:`True`)
 
     Raises:
         ValueError: If fixed weights are not one positive number per view.
@@ -39,10 +37,14 @@ class DecisionFusion(Recorded, torch.nn.Module):
     init: Tensor
 
     def __init__(
-        self, views: list[str], weight: dict[str, float] | None = None, sigmoid: bool = True
+        self,
+        views: list[str],
+        weight: dict[str, float] | float | None = None,
+        sigmoid: bool = True,
     ) -> None:
         super().__init__()
-        given = dict.fromkeys(views, 1.0) if weight is None else weight
+        each = 1.0 if weight is None else weight
+        given = each if isinstance(each, dict) else dict.fromkeys(views, each)
         if set(given) != set(views) or any(not w > 0 for w in given.values()):
             raise ValueError(f"'weight' needs a positive number for each of {views} (got {weight})")
         self.views = list(views)

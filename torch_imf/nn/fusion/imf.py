@@ -6,10 +6,7 @@ from torch_imf.nn.fusion.base import Fusion
 
 
 class LowRankFusion(Fusion):
-    r"""An abstract base class of fusions that sum a number of products of linear
-    maps of all modalities. Arguments are those of :class:`Fusion`, and the
-    number of products (:obj:`rank`).
-    """
+    r"""A base class of fusions that sum products of linear maps of all modalities."""
 
     def __init__(self, in_channels: dict[str, int], out_channels: int, rank: int) -> None:
         super().__init__(in_channels, out_channels)
@@ -50,15 +47,12 @@ class IMFFusion(LowRankFusion):
     Args:
         in_channels (dict[str, int]): Size of each modality.
         out_channels (int): Size of the fused representation.
-        rank (int, optional): The number :math:`R` of products to sum.
-            (default: :obj:`2`)
-        latent_channels (int, optional): Size of the latent representations
-            :math:`\tilde{\mathbf{e}}_k`. If :obj:`None`, it is
+        rank (int, optional): The number :math:`R` of products. (default: :obj:`2`)
+        latent_channels (int, optional): Size of :math:`\tilde{\mathbf{e}}_k`, or
             :obj:`out_channels`. (default: :obj:`None`)
-        dropout (float, optional): Dropout probability of the latent
-            representations. (default: :obj:`0.`)
+        dropout (float, optional): That of latent representations. (default: :obj:`0.`)
         all_orders (bool, optional): If set to :obj:`False`, computes Eq. 4 as
-            it is printed, with the highest order only. (default: :obj:`True`)
+            it is printed. (default: :obj:`True`)
     """
 
     def __init__(
@@ -79,9 +73,7 @@ class IMFFusion(LowRankFusion):
         self.reset_parameters()
 
     def latent(self, x_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-        r"""Returns the latent representations :math:`\tilde{\mathbf{e}}_k`
-        that the contrastive loss (Eq. 6) compares.
-        """
+        r"""Returns the latent representations :math:`\tilde{\mathbf{e}}_k` of Eq. 6."""
         x_dict = super().latent(x_dict)
         return {name: lin(x_dict[name]).relu() for name, lin in self.lins.items()}
 
@@ -118,18 +110,12 @@ class MutanFusion(LowRankFusion):
     Args:
         in_channels (dict[str, int]): Size of each modality.
         out_channels (int): Size of the fused representation.
-        rank (int, optional): The number :math:`R` of products to sum.
-            (default: :obj:`2`)
-        dropout (float, optional): Dropout probability of the modalities.
-            (default: :obj:`0.2`)
+        rank (int, optional): The number :math:`R` of products. (default: :obj:`2`)
+        dropout (float, optional): That of modalities. (default: :obj:`0.2`)
     """
 
     def __init__(
-        self,
-        in_channels: dict[str, int],
-        out_channels: int,
-        rank: int = 2,
-        dropout: float = 0.2,
+        self, in_channels: dict[str, int], out_channels: int, rank: int = 2, dropout: float = 0.2
     ) -> None:
         super().__init__(in_channels, out_channels, rank)
         self.dropout = dropout

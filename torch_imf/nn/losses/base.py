@@ -22,21 +22,15 @@ class Loss(Recorded, torch.nn.Module):
     is_binary: bool = False
 
     def forward(self, scorer: Scorer, query: Tensor, key: Tensor, *target: Tensor) -> Tensor:
-        r"""Computes the loss of a batch, a scalar, from its queries, of shape
-        :obj:`[B, Q]`, the keys of all entities, of shape :obj:`[N, Q]`, and
-        what a batch of :meth:`loader` holds after heads and relations.
+        r"""Computes the loss, a scalar, from queries :obj:`[B, Q]`, all keys
+        :obj:`[N, Q]`, and what a batch holds after heads and relations.
         """
         raise NotImplementedError
 
     def loader(self, facts: Facts, num_nodes: int, **kwargs: Any) -> QueryLoader | NegativeLoader:
-        r"""Returns a mini-batch loader over facts (heads, relations and tails,
-        of shape :obj:`[E]` each) among :obj:`num_nodes` entities. Further
-        arguments are those of the loader.
-        """
+        r"""Returns a mini-batch loader, which takes further arguments, over facts."""
         raise NotImplementedError
 
     def facts(self, head_index: Tensor, rel_type: Tensor, *target: Tensor) -> Facts:
-        r"""Returns the facts of a batch of :meth:`loader`, of one shape
-        :obj:`[P]`: heads, relations and tails.
-        """
+        r"""Returns the facts :obj:`[P]` of a batch of :meth:`loader`."""
         raise NotImplementedError

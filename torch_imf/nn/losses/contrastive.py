@@ -13,15 +13,12 @@ class Contrastive(Recorded, torch.nn.Module):
     latent representations of an entity in its modalities.
 
     Args:
-        weight (float, optional): Its weight :math:`\lambda` in the loss.
-            (default: :obj:`1.`)
-        temperature (float, optional): If given, it is InfoNCE with this
-            temperature (:meth:`~torch_imf.nn.info_nce_loss`), rather than
-            Eq. 6 of IMF (:meth:`~torch_imf.nn.contrastive_loss`).
-            (default: :obj:`None`)
+        weight (float, optional): Its weight :math:`\lambda`. (default: :obj:`1.`)
+        temperature (float, optional): That of
+            :meth:`~torch_imf.nn.info_nce_loss`. If :obj:`None`, it is Eq. 6 of
+            IMF (:meth:`~torch_imf.nn.contrastive_loss`). (default: :obj:`None`)
         pairs (list[tuple[str, str]], optional): The pairs of modalities to
-            align, with :obj:`'struct'` among them. If :obj:`None`, all of
-            them. (default: :obj:`None`)
+            align, or all of them. (default: :obj:`None`)
 
     Raises:
         ValueError: If the weight is negative or the temperature not positive.
@@ -44,9 +41,7 @@ class Contrastive(Recorded, torch.nn.Module):
         self.pairs = pairs
 
     def forward(self, x_dict: dict[str, Tensor], mask_dict: dict[str, Tensor]) -> Tensor:
-        r"""Computes the term, a scalar, from the representations of entities,
-        of shape :obj:`[B, C]` per modality, and the modalities that they have.
-        """
+        r"""Computes the term from entities :obj:`[B, C]` per modality."""
         if self.temperature is None:
             return self.weight * contrastive_loss(x_dict, mask_dict, self.pairs)
         return self.weight * info_nce_loss(x_dict, mask_dict, self.temperature, self.pairs)

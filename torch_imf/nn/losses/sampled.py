@@ -18,15 +18,13 @@ class Sampled(Loss):
     facts with negatives, both of which change from epoch to epoch.
 
     Args:
-        num_negatives (int, optional): The number :math:`K` of negatives per
-            fact, of a sampler given by name. (default: :obj:`64`)
+        num_negatives (int, optional): The negatives :math:`K` per fact, of a
+            sampler given by name. (default: :obj:`64`)
         temperature (float, optional): The temperature :math:`\beta` of
             self-adversarial weights. (default: :obj:`1.`)
-        sampler (str or Sampler, optional): The sampler, by name or class,
-            which draws no training fact, or as an object, with an index and a
-            number of negatives of its own. One that learns or adapts needs to
-            be an object, and is part of the model.
-            (default: :obj:`"uniform"`)
+        sampler (str or Sampler, optional): The sampler, by name or class, which
+            draws no training fact, or as an object: one that learns or adapts
+            is part of the model. (default: :obj:`"uniform"`)
 
     Raises:
         ValueError: If an argument is out of range, a sampler given by name
@@ -49,8 +47,8 @@ class Sampled(Loss):
         self.sampler = sampler
 
     def forward(self, scorer: Scorer, query: Tensor, key: Tensor, *target: Tensor) -> Tensor:
-        r"""Computes the loss of queries with a tail each, of shape :obj:`[B]`,
-        against negatives, of shape :obj:`[B, K]` (:obj:`-1` for none).
+        r"""Computes the loss of queries with a tail each :obj:`[B]`, and
+        negatives :obj:`[B, K]` (:obj:`-1` for none).
         """
         tail_index, neg_index = target
         pos_score = scorer.similarity(query, key[tail_index].unsqueeze(1)).squeeze(1)
@@ -63,9 +61,7 @@ class Sampled(Loss):
         return self.compare(pos_score, neg_score, neg_index)
 
     def compare(self, pos_score: Tensor, neg_score: Tensor, neg_index: Tensor) -> Tensor:
-        r"""Computes the loss from the scores of facts, of shape :obj:`[B]`,
-        and those of their negatives, of shape :obj:`[B, K]`.
-        """
+        r"""Computes the loss from scores of facts :obj:`[B]` and negatives :obj:`[B, K]`."""
         return self_adversarial_loss(pos_score, neg_score, self.temperature, neg_index >= 0)
 
     def loader(self, facts: Facts, num_nodes: int, **kwargs: Any) -> NegativeLoader:
@@ -100,18 +96,15 @@ class Sampled(Loss):
 
 
 def gather_scores(scorer: Scorer, query: Tensor, key: Tensor, key_index: Tensor) -> Tensor:
-    r"""Scores queries :obj:`[B, Q]` against the keys :obj:`key_index`, of
-    shape :obj:`[B, K]`, among all keys :obj:`[N, Q]`.
-    """
+    r"""Scores queries :obj:`[B, Q]` against keys of their own :obj:`[B, K]`."""
     parameters = tuple(p for p in scorer.parameters() if p.requires_grad)
     return gather_similarity(scorer.similarity, query, key, key_index, parameters)
 
 
 def shared_negatives(neg_index: Tensor) -> tuple[Tensor, int] | None:
     r"""Returns the negatives that the facts of each chunk share, of shape
-    :obj:`[ceil(B / C), K]`, and the size :math:`C` of chunks, given those of
-    each fact, of shape :obj:`[B, K]` (:obj:`-1` for none), or :obj:`None` if
-    they share none. A chunk has as many facts as agree with the first one.
+    :obj:`[ceil(B / C), K]`, and the size :math:`C` of chunks (as many facts as
+    agree with the first one), or :obj:`None` if they share none.
     """
     if neg_index.numel() == 0:
         return None
@@ -127,9 +120,8 @@ def shared_negatives(neg_index: Tensor) -> tuple[Tensor, int] | None:
 
 
 def chunk_scores(scorer: Scorer, query: Tensor, key: Tensor, shared: Tensor, size: int) -> Tensor:
-    r"""Scores queries :obj:`[B, Q]` against the keys :obj:`shared`, of shape
-    :obj:`[ceil(B / C), K]`, that those of a chunk have in common: the backward
-    pass computes the scores of a chunk again, rather than to store differences.
+    r"""Scores queries against the keys :obj:`[ceil(B / C), K]` of their chunk: the
+    backward pass computes the scores again, rather than to store differences.
     """
     out = []
     for rows, index in zip(query.split(size), shared, strict=True):

@@ -1,6 +1,5 @@
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -8,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from torch_imf.nn.generator import ModalityGenerator
+from torch_imf.nn.models.base import rows
 from torch_imf.registry import Recorded
 
 if TYPE_CHECKING:
@@ -35,22 +35,17 @@ class Adversary(Recorded, torch.nn.Module):
         \sigma(s(h^{*}, r, t^{*}))
 
     The generators minimise :math:`\mathcal{L}_{gen}` rather than maximise
-    :math:`\mathcal{L}_{adv}`, as in the released code: it has gradients where
-    synthetic triples are told apart with ease. Synthetic embeddings are
+    :math:`\mathcal{L}_{adv}`, as in the released code. Synthetic embeddings are
     constants to the discriminator, and its parameters are to the generators.
     An adversary belongs to the model that it is given to.
 
     Args:
         weight (float, optional): The weight of :math:`\mathcal{L}_{adv}` in the
-            loss of the model. Zero is a model without an adversary.
-            (default: :obj:`0.1`)
-        num_groups (int, optional): The number :math:`L` of groups per fact.
-            (default: :obj:`1`)
-        noise_channels (int, optional): Size of the noise.
-            (default: :obj:`64`)
-        kinds (list[str], optional): The kinds of synthetic triples, of
-            :obj:`"head"`, :obj:`"tail"` and :obj:`"both"`.
-            (default: all of them)
+            loss of the model; zero is no adversary. (default: :obj:`0.1`)
+        num_groups (int, optional): The groups :math:`L` per fact. (default: :obj:`1`)
+        noise_channels (int, optional): Size of the noise. (default: :obj:`64`)
+        kinds (list[str], optional): The synthetic triples: :obj:`"head"`,
+            :obj:`"tail"`, :obj:`"both"`. (default: all of them)
 
     Raises:
         ValueError: If an argument is out of range, a model has no modality to
@@ -79,9 +74,7 @@ class Adversary(Recorded, torch.nn.Module):
         self.generators = torch.nn.ModuleDict()
 
     def build(self, channels: int, modalities: Sequence[str]) -> None:
-        r"""Makes a generator of each modality, whose embeddings have the size
-        of structural ones.
-        """
+        r"""Makes a generator of each modality, all of one size."""
         if len(modalities) == 0:
             raise ValueError("There is no modality to generate. Leave the adversary out")
         if len(self.generators) > 0:
@@ -107,8 +100,7 @@ class Adversary(Recorded, torch.nn.Module):
         shape :obj:`[B]` each, given the joint embeddings of all entities.
         """
         assert model.struct is not None
-        query = model.query({v: F.embedding(head_index, x) for v, x in z.items()}, rel_type)
-        key = {v: F.embedding(tail_index, x) for v, x in z.items()}
+        query, key = model.query(rows(z, head_index), rel_type), rows(z, tail_index)
         pos_score = model.pair_similarity(query, key)
         head, tail = (model.struct(model.node_emb, i) for i in (head_index, tail_index))
         with torch.no_grad():  # Structural embeddings are no constants: they learn from it, too.
@@ -119,7 +111,11 @@ class Adversary(Recorded, torch.nn.Module):
         self, model: "JointKGE", head_index: Tensor, rel_type: Tensor, tail_index: Tensor
     ) -> Tensor:
         r"""Computes :math:`\mathcal{L}_{gen}` of a batch of facts."""
-        with constant(model, self):
+        own = {id(p) for p in self.parameters()}
+        params = [p for p in model.parameters() if p.requires_grad and id(p) not in own]
+        try:
+            for param in params:
+                param.requires_grad_(False)
             head, tail = model.embed(head_index), model.embed(tail_index)
             structs = head["struct"], tail["struct"]
             fakes = [tuple(map(self.fake, structs)) for _ in range(self.num_groups)]
@@ -127,6 +123,9 @@ class Adversary(Recorded, torch.nn.Module):
             query = model.query(model.join(head, model.masks(head_index)), rel_type)
             key = model.join(tail, model.masks(tail_index))
             return log_loss(self._score(model, query, key, rel_type, fakes))
+        finally:
+            for param in params:
+                param.requires_grad_(True)
 
     def fake(self, struct: Tensor) -> dict[str, Tensor]:
         r"""Returns structural embeddings, and modalities generated from them."""
@@ -157,22 +156,6 @@ class Adversary(Recorded, torch.nn.Module):
             f"{self.__class__.__name__}(weight={self.weight}, num_groups={self.num_groups}, "
             f"kinds={list(self.kinds)})"
         )
-
-
-@contextmanager
-def constant(model: torch.nn.Module, adversary: Adversary) -> Iterator[None]:
-    r"""Makes constants of the parameters of a model, other than those of its
-    adversary, meanwhile.
-    """
-    generators = {id(p) for p in adversary.parameters()}
-    params = [p for p in model.parameters() if p.requires_grad and id(p) not in generators]
-    for param in params:
-        param.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for param in params:
-            param.requires_grad_(True)
 
 
 def log_loss(score: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from torch_imf.nn.functional.grouped_mm import group_by_size
 from torch_imf.nn.fusion import DecisionFusion
 from torch_imf.nn.losses import Loss
 from torch_imf.nn.losses.sampled import gather_scores
-from torch_imf.nn.models.features import FrozenFeatures, check_names, project
+from torch_imf.nn.models.features import FrozenFeatures, project
 from torch_imf.nn.models.struct import StructuralEmbedding
 from torch_imf.nn.scorer import Scorer
 from torch_imf.registry import Recorded, resolve
@@ -22,42 +22,36 @@ from torch_imf.sampler.base import Objective
 
 
 class MultimodalKGE(Recorded, KGEModel):
-    r"""An abstract base class of knowledge graph embedding models that score
-    an entity in one or several *views* (:obj:`'struct'`, each modality,
-    :obj:`'fused'`), each with its own scorer. It is a drop-in for
-    :obj:`torch_geometric.nn.kge`, and has the scoring contract of
-    :class:`~torch_imf.nn.Scorer` with one entry per view: :meth:`query` and
-    :meth:`key` encode what :meth:`encode`, which a sub-class implements,
+    r"""An abstract base class of models that score an entity in one or several
+    *views* (:obj:`'struct'`, each modality, :obj:`'fused'`), each with its own
+    scorer. It is a drop-in for :obj:`torch_geometric.nn.kge`, and has the
+    contract of :class:`~torch_imf.nn.Scorer` with one entry per view:
+    :meth:`query` and :meth:`key` encode what :meth:`encode` of a sub-class
     returns, and :meth:`similarity` compares them.
 
     Args:
         num_nodes (int): The number of entities.
         num_relations (int): The number of base relations. The inverse of
-            relation :obj:`r` is :obj:`r + num_relations`
-            (:class:`~torch_imf.transforms.AddInverse`).
+            :obj:`r` is :obj:`r + num_relations`.
         hidden_channels (int): Size of entity embeddings in every view.
-        x_dict (dict[str, torch.Tensor], optional): The frozen features per
-            modality, of shape :obj:`[N, D]` each. (default: :obj:`None`)
-        mask_dict (dict[str, torch.Tensor], optional): Which entities have the
-            modality, of shape :obj:`[N]` each, or all. (default: :obj:`None`)
+        x_dict (dict[str, torch.Tensor], optional): The frozen features
+            :obj:`[N, D]` per modality. (default: :obj:`None`)
+        mask_dict (dict[str, torch.Tensor], optional): Which entities
+            :obj:`[N]` have a modality, or all. (default: :obj:`None`)
         scorers (dict[str, Scorer]): The scorer of each view.
-        loss (str or Loss, optional): The loss of each view, as an object, class
-            or by name: :obj:`"bce"` and :obj:`"ce"` compare with all entities
-            (:class:`~torch_imf.nn.OneToN`), and :obj:`"sampled"` with negatives
+        loss (str or Loss, optional): The loss of each view, by name, class or
+            as an object: :obj:`"bce"` and :obj:`"ce"` compare with all entities
+            (:class:`~torch_imf.nn.OneToN`), :obj:`"sampled"` with negatives
             (:class:`~torch_imf.nn.Sampled`). (default: :obj:`"bce"`)
-        struct (bool, torch.Tensor or torch.nn.Module, optional): The
-            structural embeddings: :obj:`True` for learned ones, :obj:`False`
-            for none, a tensor of shape :obj:`[N, C]` to start from, a module
-            that gives them when called without arguments, or a
-            :class:`StructuralEmbedding`, which can freeze them.
-            (default: :obj:`True`)
-        decision (DecisionFusion, optional): The fusion of the predictions of
-            several views. (default: :obj:`None`)
-        shared_relations (bool, optional): If set to :obj:`False`, each view
-            has relation embeddings of its own. (default: :obj:`True`)
-        tie_inverses (bool, optional): If set to :obj:`True`, inverse relations
-            are those of the scorer, without embeddings of their own.
-            (default: :obj:`False`)
+        struct (bool, torch.Tensor or torch.nn.Module, optional): Learned
+            structural embeddings (:obj:`True`) or none (:obj:`False`), those
+            :obj:`[N, C]` to start from, a module that gives them, or a
+            :class:`StructuralEmbedding`. (default: :obj:`True`)
+        decision (DecisionFusion, optional): Joins several views. (default: :obj:`None`)
+        shared_relations (bool, optional): Whether all views share their
+            relation embeddings. (default: :obj:`True`)
+        tie_inverses (bool, optional): Whether the scorer gives inverse
+            relations, rather than embeddings. (default: :obj:`False`)
 
     Raises:
         ValueError: If a size is not positive, features or embeddings do not
@@ -89,16 +83,12 @@ class MultimodalKGE(Recorded, KGEModel):
                 f"'num_nodes', 'num_relations' and 'hidden_channels' need to be positive "
                 f"(got {num_nodes}, {num_relations} and {hidden_channels})"
             )
-        check_names(x_dict or {})
         super().__init__(num_nodes, num_relations, hidden_channels)
         self.views = list(scorers)
-        self.scorers = ModuleDict(scorers)  # type: ignore[assignment]
         self.decision = decision
         self.loss_fn: Loss = resolve("loss", loss)
         self.struct = StructuralEmbedding.of(struct)
         self.node_emb.requires_grad_(self.struct is not None and self.struct.uses_table)
-        # One table serves all views, or one each; inverse relations have rows of their own, or the
-        # scorer gives them:
         size = (1 if tie_inverses else 2) * num_relations
         rel_channels = next(iter(scorers.values())).rel_channels
         self.rel_emb = (
@@ -110,11 +100,10 @@ class MultimodalKGE(Recorded, KGEModel):
             scorer.invert(torch.zeros(1, rel_channels))  # Raises, if there are none.
         features = project(x_dict or {}, mask_dict or {}, num_nodes, hidden_channels)
         self.features = features  # type: ignore[assignment]
+        self.scorers = ModuleDict(scorers)  # type: ignore[assignment]
 
     def reset_parameters(self) -> None:
-        r"""Resets all learnable parameters of the module, to embeddings that
-        were given where there are any. A structural module stays as it is.
-        """
+        r"""Resets all learnable parameters, other than those of a structural module."""
         torch.nn.init.xavier_normal_(self.node_emb.weight)
         for view, scorer in self.scorers.items():
             scorer.reset_parameters()
@@ -122,23 +111,19 @@ class MultimodalKGE(Recorded, KGEModel):
         if self.struct is not None:
             view = "struct" if "struct" in self.views else self.views[0]
             self.struct.reset_tables(self.node_emb, self._rel_emb(view))
-        parts: list[Any] = [*self.features.values(), self.decision]
-        for part in parts:
-            if part is not None:
-                part.reset_parameters()
+        for features in self.features.values():
+            features.reset_parameters()
+        if self.decision is not None:
+            self.decision.reset_parameters()
 
     # Representations and scores ##################################################################
 
     def encode(self, index: Tensor | None = None) -> dict[str, Tensor]:
-        r"""Represents the entities :obj:`index`, of any shape, or all of them,
-        in every view, of shape :obj:`[*, C]` each.
-        """
+        r"""Represents the entities :obj:`index`, or all, as :obj:`[*, C]` in each view."""
         raise NotImplementedError
 
     def embed(self, index: Tensor | None = None) -> dict[str, Tensor]:
-        r"""Returns structural embeddings and projected features, as
-        :meth:`encode`, of shape :obj:`[*, C]` each.
-        """
+        r"""Returns structural embeddings and projected features, as :meth:`encode`."""
         out = {} if self.struct is None else {"struct": self.struct(self.node_emb, index)}
         return out | {name: module(index) for name, module in self.features.items()}
 
@@ -148,9 +133,7 @@ class MultimodalKGE(Recorded, KGEModel):
         return masks if index is None else {name: mask[index] for name, mask in masks.items()}
 
     def query(self, head: dict[str, Tensor], rel_type: Tensor) -> dict[str, Tensor]:
-        r"""Encodes queries from the representations of their heads, of shape
-        :obj:`[B, C]` per view, and their relation types, of shape :obj:`[B]`.
-        """
+        r"""Encodes queries from their heads :obj:`[B, C]` per view and relations :obj:`[B]`."""
         distinct, group = group_by_size(rel_type)
         return {
             view: scorer.grouped_query(head[view], self.relation(view, distinct), group)
@@ -158,9 +141,7 @@ class MultimodalKGE(Recorded, KGEModel):
         }
 
     def relation(self, view: str, rel_type: Tensor) -> Tensor:
-        r"""Embeds relation types, of shape :obj:`[B]`, in a view, giving
-        :obj:`[B, C_r]`. Inverses that have no embeddings are the scorer's.
-        """
+        r"""Embeds relation types :obj:`[B]` in a view, giving :obj:`[B, C_r]`."""
         emb = self._rel_emb(view)
         if emb.num_embeddings > self.num_relations:
             return emb(rel_type)
@@ -174,9 +155,8 @@ class MultimodalKGE(Recorded, KGEModel):
         return {view: scorer.key(tail[view]) for view, scorer in self.scorers.items()}
 
     def similarity(self, query: dict[str, Tensor], key: dict[str, Tensor]) -> Tensor:
-        r"""Scores queries, :obj:`[B, Q]` per view, against keys,
-        :obj:`[N, Q]` or :obj:`[B, K, Q]` per view, over all views: of shape
-        :obj:`[B, N]` or :obj:`[B, K]`.
+        r"""Scores queries :obj:`[B, Q]` per view against keys :obj:`[N, Q]` or
+        :obj:`[B, K, Q]` per view, giving :obj:`[B, N]` or :obj:`[B, K]`.
         """
         return self.fuse(self.view_similarity(query, key))
 
@@ -204,13 +184,11 @@ class MultimodalKGE(Recorded, KGEModel):
         return dict(zip(self.views, self.decision.weight().tolist(), strict=True))
 
     def score(self, head_index: Tensor, rel_type: Tensor, key_index: Tensor) -> Tensor:
-        r"""Scores candidates :obj:`key_index`, of shape :obj:`[B, K]`, of their
-        own for each query, of shape :obj:`[B]`. All entities are encoded once,
-        so this is for many candidates in all, as of a batch of negatives; keys
-        of candidates are never stored.
+        r"""Scores the candidates :obj:`[B, K]` of each query :obj:`[B]`. All
+        entities are encoded once; keys of candidates are never stored.
         """
         z = self.encode()
-        query = self.query(_rows(z, head_index), rel_type)
+        query = self.query(rows(z, head_index), rel_type)
         key = self.key(z)
         items = self.scorers.items()
         return self.fuse({v: gather_scores(x, query[v], key[v], key_index) for v, x in items})
@@ -222,7 +200,7 @@ class MultimodalKGE(Recorded, KGEModel):
     # The protocol of torch_geometric.nn.kge ######################################################
 
     def forward(self, head_index: Tensor, rel_type: Tensor, tail_index: Tensor) -> Tensor:
-        r"""Scores triples of shape :obj:`[B]` each, giving :obj:`[B]`."""
+        r"""Scores triples :obj:`[B]`, giving :obj:`[B]`."""
         query = self.query(self.encode(head_index), rel_type)
         return self.pair_similarity(query, self.encode(tail_index))
 
@@ -230,34 +208,31 @@ class MultimodalKGE(Recorded, KGEModel):
     def predict(
         self, head_index: Tensor, rel_type: Tensor, return_views: bool = False
     ) -> Tensor | tuple[Tensor, dict[str, Tensor], dict[str, float]]:
-        r"""Scores every entity as tail of each query, of shape :obj:`[B]` each,
-        with relation types in :obj:`[0, 2 * num_relations)`: the scores are of
-        shape :obj:`[B, N]`. If :obj:`return_views` is set, also returns those
-        of each view, and its weight in decision fusion.
+        r"""Scores every entity as tail of each query :obj:`[B]`, with relation
+        types below :obj:`2 * num_relations`, giving :obj:`[B, N]`. If
+        :obj:`return_views` is set, also returns the scores of each view, and
+        its weight.
         """
         check_triples(head_index, rel_type, head_index, self.num_nodes, 2 * self.num_relations)
         z = self.encode()
-        query = self.query(_rows(z, head_index), rel_type)
+        query = self.query(rows(z, head_index), rel_type)
         score_dict = self.view_similarity(query, self.key(z))
         score = self.fuse(score_dict)
         return (score, score_dict, self.view_weights()) if return_views else score
 
     def loss(self, head_index: Tensor, rel_type: Tensor, *target: Tensor) -> Tensor:
-        r"""Computes the loss of a batch of queries, of shape :obj:`[B]`, and
-        what follows in a batch of :meth:`loader`: for a 1-N loss, the positives
-        :obj:`pos_index`, of shape :obj:`[2, P]` (row: query, column: tail), or
-        one tail per query; for a sampled one, a tail per query and
-        :obj:`neg_index`, of shape :obj:`[B, K]`.
+        r"""Computes the loss of queries :obj:`[B]` and what follows in a batch
+        of :meth:`loader`: for a 1-N loss, positives :obj:`[2, P]` (row: query,
+        column: tail), or one tail per query; for a sampled one, a tail per
+        query and negatives :obj:`[B, K]`.
         """
         return self.view_loss(self.encode(), head_index, rel_type, *target)
 
     def view_loss(
         self, z: dict[str, Tensor], head_index: Tensor, rel_type: Tensor, *target: Tensor
     ) -> Tensor:
-        r"""The joint loss of all views (Eq. 9-10 of IMF), given the
-        representations :obj:`z` of all entities.
-        """
-        query, key = self.query(_rows(z, head_index), rel_type), self.key(z)
+        r"""The joint loss of all views (Eq. 9-10 of IMF), given those of all entities."""
+        query, key = self.query(rows(z, head_index), rel_type), self.key(z)
         losses = {
             view: self.loss_fn(scorer, query[view], key[view], *target)
             for view, scorer in self.scorers.items()
@@ -267,11 +242,10 @@ class MultimodalKGE(Recorded, KGEModel):
     def loader(
         self, head_index: Tensor, rel_type: Tensor, tail_index: Tensor, **kwargs: Any
     ) -> QueryLoader | NegativeLoader:
-        r"""Returns a mini-batch loader over facts of shape :obj:`[E]` each,
-        which need to hold inverse triples too, as the loss needs it: a
-        :class:`~torch_imf.data.QueryLoader` or a
-        :class:`~torch_imf.sampler.NegativeLoader`, whose further arguments it
-        takes, such as :obj:`batch_size` or :obj:`shuffle`.
+        r"""Returns the mini-batch loader that the loss needs, over facts
+        :obj:`[E]` with their inverse triples. Further arguments are those of
+        :class:`~torch_imf.data.QueryLoader` or
+        :class:`~torch_imf.data.NegativeLoader`.
         """
         check_triples(head_index, rel_type, tail_index, self.num_nodes, 2 * self.num_relations)
         facts = head_index, rel_type, tail_index
@@ -288,11 +262,10 @@ class MultimodalKGE(Recorded, KGEModel):
         log: bool = True,
         index: TripletIndex | None = None,
     ) -> tuple[float, float, float]:
-        r"""Ranks the tails of triples of shape :obj:`[E]` each among all
-        entities, as PyG's models do, and returns their mean rank (from 1), mean
-        reciprocal rank, and Hits@:obj:`k`. Known facts, those of :obj:`index`
-        or else the given triples, are filtered. :meth:`torch_imf.evaluate`
-        ranks both sides and knows what to filter by itself.
+        r"""Ranks the tails of triples :obj:`[E]` among all entities, and returns
+        their mean rank (from 1), mean reciprocal rank, and Hits@:obj:`k`. Facts
+        of :obj:`index`, or else the given ones, are filtered.
+        :meth:`torch_imf.evaluate` ranks both sides, and knows what to filter.
         """
         index = TripletIndex(head_index, rel_type, tail_index) if index is None else index
         greater, equal = rank_tails(
@@ -343,5 +316,6 @@ def make_scorer(
     return out
 
 
-def _rows(z: dict[str, Tensor], index: Tensor) -> dict[str, Tensor]:
+def rows(z: dict[str, Tensor], index: Tensor) -> dict[str, Tensor]:
+    r"""Returns the entities :obj:`index` of those in every view."""
     return {view: F.embedding(index, x) for view, x in z.items()}

@@ -9,12 +9,8 @@ from torch_imf.data.graph import check_features
 class FrozenFeatures(torch.nn.Module):
     r"""Frozen features, of shape :obj:`[N, D]`, of the entities that have a
     modality, as a mask of shape :obj:`[N]` tells, projected to a common size,
-    and one learned vector for those without.
-
-    Features are centred and scaled to rows of norm one on average, so that
-    encoders of any scale start alike. They are non-persistent buffers: a
-    checkpoint never carries them. Only rows that exist are kept, and all of
-    them are projected once per step.
+    and one learned vector for those without. They are centred and scaled to
+    rows of norm one on average, and no checkpoint carries them.
     """
 
     x: Tensor
@@ -46,9 +42,7 @@ class FrozenFeatures(torch.nn.Module):
         return self.row < self.x.size(0)
 
     def forward(self, index: Tensor | None = None) -> Tensor:
-        r"""Represents the entities :obj:`index` of any shape, or all of them,
-        giving :obj:`[*, C]`.
-        """
+        r"""Represents the entities :obj:`index`, or all, as :obj:`[*, C]`."""
         if index is None:
             h = self.lin(self._cast())
             if self.full:
@@ -82,25 +76,15 @@ class FrozenFeatures(torch.nn.Module):
 def project(
     x_dict: dict[str, Tensor], mask_dict: dict[str, Tensor], num_nodes: int, out_channels: int
 ) -> ModuleDict:
-    r"""Returns the :class:`FrozenFeatures` of each modality.
-
-    Raises:
-        ValueError: If features are of the wrong shape or not finite, or a
-            modality is missing for every entity.
-    """
+    r"""Returns the :class:`FrozenFeatures` of each modality."""
     check_features(x_dict, mask_dict, num_nodes)
     out = ModuleDict()
     for name, x in x_dict.items():
+        # Names of views that are there anyway, and those that a ModuleDict cannot hold:
+        if name in ("struct", "fused") or "." in name or hasattr(ModuleDict, name):
+            raise ValueError(f"A modality cannot be called '{name}'. Rename 'x_{name}'")
         mask = mask_dict.get(name, torch.ones(num_nodes, dtype=torch.bool))
         if not bool(mask.any()):
             raise ValueError(f"Modality '{name}' is missing for every entity. Leave it out")
         out[name] = FrozenFeatures(x, mask, out_channels)
     return out
-
-
-def check_names(x_dict: dict[str, Tensor]) -> None:
-    r"""Raises a :class:`ValueError` if the name of a modality cannot be used."""
-    for name in x_dict:
-        # Names of views that are there anyway, and those that a ModuleDict cannot hold:
-        if name in ("struct", "fused") or "." in name or hasattr(ModuleDict, name):
-            raise ValueError(f"A modality cannot be called '{name}'. Rename 'x_{name}'")

@@ -21,17 +21,15 @@ class IKRL(JointKGE):
     The score is :math:`4 \gamma - E`. In place of images, this takes any
     modalities, by the mean of their projections
     (:class:`~torch_imf.nn.StackFusion`); an entity without any is scored by
-    structure alone. Three more things differ from the paper: features are one
-    vector per entity, not an attention over images; norms are not constrained;
-    and margin ranking is replaced by self-adversarial negatives, as in the
+    structure alone. Unlike the paper, features are one vector per entity, norms
+    are not constrained, and negatives are self-adversarial, as in the
     re-implementation of AdaMF-MAT.
 
     Args:
         num_nodes, num_relations, hidden_channels, x_dict, mask_dict, loss,
             struct, adversary: As in :class:`JointKGE`.
-        scorer (str or Scorer, optional): What scores each pair of embeddings:
-            :class:`~torch_imf.nn.TransE`, whose margin is :math:`\gamma`.
-            (default: :obj:`"transe"`)
+        scorer (str or Scorer, optional): The scorer of each pair; its margin is
+            :math:`\gamma`. (default: :obj:`"transe"`)
 
     Raises:
         ValueError: As :class:`JointKGE`, or if there is no modality or no
@@ -80,10 +78,9 @@ class TBKGC(IKRL):
         (\mathbf{h}_s + \mathbf{h}_m) + \mathbf{r} - (\mathbf{t}_s +
         \mathbf{t}_m) \|_p
 
-    The score is :math:`5 \gamma - E`. The paper concatenates the features of
-    images and words before projecting them; this takes any modalities, each
-    projected by itself, and the rest differs as it does in IKRL. Arguments are
-    those of :class:`~torch_imf.nn.IKRL`.
+    The score is :math:`5 \gamma - E`. Modalities are projected one by one, not
+    side by side; the rest differs as in :class:`~torch_imf.nn.IKRL`, whose
+    arguments it takes.
     """
 
     total = True

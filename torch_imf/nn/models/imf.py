@@ -10,6 +10,7 @@ from torch_imf.nn.losses import Contrastive, Loss
 from torch_imf.nn.models.base import MultimodalKGE, make_scorer
 from torch_imf.nn.scorer import ContextualRelationalScorer, Scorer
 from torch_imf.registry import lookup, resolve
+from torch_imf.sampler import MANSSampler
 
 
 class IMF(MultimodalKGE):
@@ -39,30 +40,26 @@ class IMF(MultimodalKGE):
 
     Args:
         num_nodes, num_relations, hidden_channels, x_dict, mask_dict, loss, struct,
-            shared_relations: As in :class:`MultimodalKGE`. Predictions are
-            pooled as averaged sigmoids if :obj:`loss.is_binary`, and as a
-            product of experts elsewhere. In the paper, :obj:`struct` are the
-            frozen vectors of a :class:`~torch_imf.nn.StructuralEncoder`; its
-            released code does not share relations.
-        scorer (str or Scorer, optional): The scorer, by name, class or as an
-            object that is copied and reset for each view. The contextual one
-            starts at the log-odds of a random triple unless it is an object.
-            (default: :obj:`"contextual"`)
-        fusion (str or Fusion, optional): The fusion of modalities.
-            (default: :obj:`"imf"`)
-        contrastive (Contrastive or bool, optional): The contrastive term, in
-            effect with the fused view, whose latent representations it aligns;
-            :obj:`False` is the paper's *w/o CL*. (default: :obj:`True`)
+            shared_relations: As in :class:`MultimodalKGE`. In the paper,
+            :obj:`struct` are the frozen vectors of a
+            :class:`~torch_imf.nn.StructuralEncoder`; its released code does
+            not share relations.
+        scorer (str or Scorer, optional): The scorer of each view: an object is
+            copied. The contextual one starts at the log-odds of a random triple
+            unless it is an object. (default: :obj:`"contextual"`)
+        fusion (str or Fusion, optional): The fusion. (default: :obj:`"imf"`)
+        contrastive (Contrastive or bool, optional): The contrastive term of the
+            fused view; :obj:`False` is *w/o CL*. (default: :obj:`True`)
         decision (DecisionFusion, dict[str, float] or float, optional): The
-            fusion of predictions, or its fixed weights :math:`\gamma_k` per
-            view, or one for all: the released code takes the mean. If
+            fusion of predictions, or its fixed weights :math:`\gamma_k`; the
+            released code takes the mean. Views are pooled as averaged sigmoids
+            if :obj:`loss.is_binary`, and as a product of experts elsewhere. If
             :obj:`None`, weights are learned. (default: :obj:`None`)
-        views (list[str], optional): The views to score, of :obj:`'struct'`,
-            the modalities and :obj:`'fused'`. If :obj:`None`, all of them; the
-            paper's *w/o DF* is :obj:`['fused']`, its *w/o MF*
-            :obj:`['struct']`. (default: :obj:`None`)
-        rel_channels (int, optional): Size of relation embeddings. If
-            :obj:`None`, the scorer decides. (default: :obj:`None`)
+        views (list[str], optional): The views to score, or all of them;
+            :obj:`['fused']` is *w/o DF*, :obj:`['struct']` is *w/o MF*.
+            (default: :obj:`None`)
+        rel_channels (int, optional): Size of relation embeddings, or that of
+            the scorer. (default: :obj:`None`)
 
     Raises:
         ValueError: As :class:`MultimodalKGE`, or if a view, a pair of the
@@ -90,13 +87,21 @@ class IMF(MultimodalKGE):
         x_dict, mask_dict = x_dict or {}, mask_dict or {}
         structure = [] if struct is False else ["struct"]
         choices = dict.fromkeys([*structure, *x_dict, *(["fused"] if x_dict else [])])
-        views = choose_views(views, list(choices))
+        views = list(choices if views is None else views)
+        if len(views) == 0 or not set(views) <= set(choices) or len(set(views)) < len(views):
+            raise ValueError(f"'views' need to be distinct ones of {list(choices)} (got {views})")
         if not isinstance(scorer, Scorer):
             if lookup("scorer", scorer) is ContextualRelationalScorer:
                 bias = -math.log(max(num_nodes, 2))
                 scorer = ContextualRelationalScorer(hidden_channels, rel_channels, logit_bias=bias)
         scorer = make_scorer(scorer, hidden_channels, rel_channels)
         loss_fn: Loss = resolve("loss", loss)
+        if len(views) == 1:
+            decision = None
+        elif not isinstance(decision, DecisionFusion):
+            decision = DecisionFusion(views, decision, loss_fn.is_binary)
+        elif decision.views != views:
+            raise ValueError(f"'decision' joins the views {decision.views} (expected {views})")
         # Modalities that no view looks at are left out altogether:
         names = [name for name in x_dict if "fused" in views or name in views]
         super().__init__(
@@ -108,10 +113,10 @@ class IMF(MultimodalKGE):
             scorers={view: copy.deepcopy(scorer) for view in views},
             loss=loss_fn,
             struct=struct,
-            decision=make_decision(decision, views, loss_fn.is_binary),
+            decision=decision,
             shared_relations=shared_relations,
         )
-        if hasattr(self.sampler, "mix"):
+        if isinstance(self.sampler, MANSSampler):
             raise ValueError(
                 f"{self.sampler} replaces modalities in joint embeddings, but IMF scores each apart"
             )
@@ -148,26 +153,3 @@ class IMF(MultimodalKGE):
             latent_dict = self.fusion.latent(dict(z))  # A copy: it may be its argument.
             z["fused"] = self.fusion.fuse(latent_dict, self.masks(index))
         return {view: z[view] for view in self.views}, latent_dict
-
-
-def choose_views(views: list[str] | None, choices: list[str]) -> list[str]:
-    r"""Returns the views of a model, all of them by default."""
-    out = list(choices if views is None else views)
-    if not set(out) <= set(choices) or len(out) == 0 or len(set(out)) < len(out):
-        raise ValueError(f"'views' need to be distinct ones of {choices} (got {out})")
-    return out
-
-
-def make_decision(
-    decision: DecisionFusion | dict[str, float] | float | None, views: list[str], sigmoid: bool
-) -> DecisionFusion | None:
-    r"""Returns the fusion of the predictions of views, if there are several."""
-    if len(views) == 1:
-        return None
-    if isinstance(decision, DecisionFusion):
-        if decision.views != views:
-            raise ValueError(f"'decision' joins the views {decision.views} (expected {views})")
-        return decision
-    if isinstance(decision, int | float):
-        decision = dict.fromkeys(views, float(decision))
-    return DecisionFusion(views, decision, sigmoid)

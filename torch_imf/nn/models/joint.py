@@ -1,4 +1,4 @@
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -9,10 +9,11 @@ from torch.utils.checkpoint import checkpoint
 from torch_imf.nn.fusion import Fusion
 from torch_imf.nn.losses import Loss, Sampled
 from torch_imf.nn.models.adversary import Adversary
-from torch_imf.nn.models.base import MultimodalKGE
+from torch_imf.nn.models.base import MultimodalKGE, rows
 from torch_imf.nn.scorer import Scorer
 from torch_imf.registry import resolve
-from torch_imf.sampler.base import Objective, Sampler
+from torch_imf.sampler import MANSSampler
+from torch_imf.sampler.base import Objective
 
 #: How many numbers of mixed entities to hold at once.
 CHUNK = 2**22
@@ -29,18 +30,15 @@ class JointKGE(MultimodalKGE):
 
     Args:
         num_nodes, num_relations, hidden_channels, x_dict, mask_dict, struct,
-            tie_inverses: As in :class:`MultimodalKGE`. The channels are those
-            of each modality; complex embeddings of :math:`d` entries, as
-            RotatE's, have :math:`2 d` channels.
-        scorer (str or Scorer, optional): The scorer of joint embeddings, by
-            name, class or as an object. (default: :obj:`"rotate"`)
-        fusion (str or Fusion, optional): The fusion of modalities, by name,
-            class or as an object. (default: :obj:`"adamf"`)
+            tie_inverses: As in :class:`MultimodalKGE`. Complex embeddings of
+            :math:`d` entries, as RotatE's, have :math:`2 d` channels.
+        scorer (str or Scorer, optional): The scorer. (default: :obj:`"rotate"`)
+        fusion (str or Fusion, optional): The fusion. (default: :obj:`"adamf"`)
         loss (str or Loss, optional): The loss. (default: :obj:`"sampled"`)
         adversary (Adversary or bool, optional): What generates synthetic
             embeddings. (default: :obj:`None`)
-        rel_channels (int, optional): Size of relation embeddings. If
-            :obj:`None`, the scorer decides. (default: :obj:`None`)
+        rel_channels (int, optional): Size of relation embeddings, or that of
+            the scorer. (default: :obj:`None`)
 
     Raises:
         ValueError: As :class:`MultimodalKGE`, or if nothing is left to fuse,
@@ -89,7 +87,8 @@ class JointKGE(MultimodalKGE):
             struct=struct,
             tie_inverses=tie_inverses,
         )
-        check_mix(self.sampler, self.masks())
+        if isinstance(self.sampler, MANSSampler):
+            self._check_mix(self.sampler)
         in_channels = dict.fromkeys(names, hidden_channels)
         self.fusion: Fusion = resolve("fusion", fusion, in_channels, hidden_channels)
         if self.fusion.out_channels != self.num_parts * made.channels:
@@ -118,10 +117,8 @@ class JointKGE(MultimodalKGE):
         return {"fused": self.fusion(e_dict, mask_dict)}
 
     def mixed(self, e_dict: dict[str, Tensor], index_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-        r"""Represents entities that have each modality of another one: the
-        joint embeddings, of shape :obj:`[*, C]`, given those of all entities in
-        each modality (:meth:`embed`), and the entities, of one shape, to take
-        each modality from.
+        r"""Returns joint embeddings :obj:`[*, C]`, given those of all entities
+        (:meth:`embed`), and the entities to take each modality from.
         """
         e_dict = {name: F.embedding(index_dict[name], x) for name, x in e_dict.items()}
         masks = {name: mask[index_dict[name]] for name, mask in self.masks().items()}
@@ -130,13 +127,13 @@ class JointKGE(MultimodalKGE):
     def view_loss(
         self, z: dict[str, Tensor], head_index: Tensor, rel_type: Tensor, *target: Tensor
     ) -> Tensor:
-        sampler: Any = self.sampler
-        if not hasattr(sampler, "mix"):
+        sampler = self.sampler
+        if not isinstance(sampler, MANSSampler):
             return super().view_loss(z, head_index, rel_type, *target)
         assert isinstance(self.loss_fn, Sampled)
         tail_index, neg_index = target
-        query = self.query({v: F.embedding(head_index, x) for v, x in z.items()}, rel_type)
-        score = self.pair_similarity(query, {v: F.embedding(tail_index, x) for v, x in z.items()})
+        query = self.query(rows(z, head_index), rel_type)
+        score = self.pair_similarity(query, rows(z, tail_index))
         index_dict = sampler.mix(tail_index, neg_index)
         neg_score = self._mixed_score(query, index_dict)
         if sampler.adaptive and self.training:
@@ -145,8 +142,7 @@ class JointKGE(MultimodalKGE):
         return self.loss_fn.compare(score, neg_score, neg_index)
 
     def _mixed_score(self, query: dict[str, Tensor], index_dict: dict[str, Tensor]) -> Tensor:
-        # Scores queries against mixed entities, of shape [B, K], some rows at a time. Nothing of
-        # the size [B, K, C] is stored: the backward pass computes it again.
+        # Some rows at a time: the backward pass computes [B, K, C] again rather than to store it.
         e_dict = self.embed()
         struct = index_dict["struct"].clamp(min=0)
         index_dict = {name: index_dict.get(name, struct).clamp(min=0) for name in e_dict}
@@ -169,6 +165,19 @@ class JointKGE(MultimodalKGE):
         facts = self.loss_fn.facts(head_index, rel_type, *target)
         return loss + self.adversary.weight * self.adversary.loss(self, z, *facts)
 
+    def _check_mix(self, sampler: MANSSampler) -> None:
+        names, masks = sampler.modalities, self.masks()
+        if not set(names) <= set(masks):
+            raise ValueError(
+                f"The sampler replaces {names} in joint embeddings (the model joins {list(masks)})"
+            )
+        for name, mask in zip(names, sampler.mask, strict=True):
+            # Entities that both lack it would not differ:
+            if bool((mask.cpu() & ~masks[name].cpu()).any()):
+                raise ValueError(
+                    f"Some entities lack '{name}'. Give the sampler the model's 'mask_dict'"
+                )
+
     def generator_loss(self, head_index: Tensor, rel_type: Tensor, *target: Tensor) -> Tensor:
         r"""The loss of the generators of the adversary."""
         assert self.adversary is not None
@@ -189,34 +198,12 @@ class AdaMF(JointKGE):
     <https://arxiv.org/abs/2402.15444>`_ paper: entities are the adaptive
     fusion of structure and all modalities (Eq. 2-5), scored by RotatE (Eq. 6)
     and trained against self-adversarial negatives (Eq. 7-8) and, with an
-    :obj:`adversary`, against synthetic modality embeddings (Eq. 9-11). These
-    are the defaults of :class:`JointKGE`, whose arguments it takes.
-
-    Without an :obj:`adversary`, or with one of weight zero, this is plain
-    AdaMF: which is what the commands of the released code train, as they set
-    the weight to zero.
+    :obj:`adversary`, against synthetic modality embeddings (Eq. 9-11): plain
+    AdaMF, which the commands of the released code train, has none. These are
+    the defaults of :class:`JointKGE`, whose arguments it takes.
 
     .. code-block:: python
 
         model = AdaMF(data.num_nodes, data.num_relations, 400, x_dict, mask_dict)
         mat = AdaMF(..., adversary=Adversary(weight=0.1))
     """
-
-
-def check_mix(sampler: Sampler | None, mask_dict: dict[str, Tensor]) -> None:
-    r"""Raises a :class:`ValueError` if a sampler replaces modalities
-    (:class:`~torch_imf.sampler.MANSSampler`) that a model does not join, or
-    that its entities lack.
-    """
-    mixing: Any = sampler
-    names = mixing.modalities if hasattr(mixing, "mix") else []
-    if not set(names) <= set(mask_dict):
-        raise ValueError(
-            f"The sampler replaces {names} in joint embeddings (the model joins {list(mask_dict)})"
-        )
-    for name, mask in zip(names, mixing.mask if names else [], strict=True):
-        # Entities that both lack it would not differ:
-        if bool((mask.cpu() & ~mask_dict[name].cpu()).any()):
-            raise ValueError(
-                f"Some entities lack '{name}'. Give the sampler the model's 'mask_dict'"
-            )

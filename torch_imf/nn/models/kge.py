@@ -12,12 +12,10 @@ class KGE(MultimodalKGE):
     Args:
         num_nodes, num_relations, hidden_channels, loss, struct, tie_inverses:
             As in :class:`MultimodalKGE`.
-        x_dict, mask_dict: Not used. They are there so that every model can be
-            called alike.
-        scorer (str or Scorer, optional): The scorer, by name, class or as an
-            object. (default: :obj:`"distmult"`)
-        rel_channels (int, optional): Size of relation embeddings. If
-            :obj:`None`, the scorer decides. (default: :obj:`None`)
+        x_dict, mask_dict: Not used: every model is called alike.
+        scorer (str or Scorer, optional): The scorer. (default: :obj:`"distmult"`)
+        rel_channels (int, optional): Size of relation embeddings, or that of
+            the scorer. (default: :obj:`None`)
 
     Raises:
         ValueError: As :class:`MultimodalKGE`, or if there is no structure.

@@ -40,22 +40,18 @@ class RSME(JointKGE):
 
     In place of images, this takes any modalities: :math:`\mathbf{e}_m` is the
     mean of their projections (:class:`~torch_imf.nn.StackFusion`), and the
-    cosine is the mean over all modalities, zero in those that one of both
-    lacks. Features are centred first. The paper's filter gate, which chooses
-    the images of an entity, comes before they are encoded. The released code
-    leaves the cosine out of its loss; this trains what it predicts.
+    cosine is the mean over all modalities, zero where one is lacking. The
+    released code leaves the cosine out of its loss; this trains what it
+    predicts.
 
     Args:
         num_nodes, num_relations, hidden_channels, x_dict, mask_dict, struct:
             As in :class:`JointKGE`, with even :obj:`hidden_channels`.
         alpha (float or torch.Tensor, optional): The share :math:`\alpha` of
-            modalities, or that of each base relation, of shape :obj:`[R]`.
-            (default: :obj:`0.7`)
-        beta (float, optional): The weight :math:`\beta` of ComplEx.
-            (default: :obj:`0.5`)
+            modalities, or that of each base relation. (default: :obj:`0.7`)
+        beta (float, optional): The weight of ComplEx. (default: :obj:`0.5`)
         gate (torch.Tensor, optional): The gate :math:`\phi` of each base
-            relation, of shape :obj:`[R]`. If :obj:`None`, all are open.
-            (default: :obj:`None`)
+            relation, or all are open. (default: :obj:`None`)
         loss (str or Loss, optional): The loss. (default: :obj:`"ce"`)
 
     Raises:
@@ -131,9 +127,7 @@ class RSME(JointKGE):
 
 
 def unit_features(features: dict[str, FrozenFeatures]) -> dict[str, Tensor]:
-    r"""Returns the features of each modality, of shape :obj:`[N, D]`, such that
-    the product of all of them, side by side, is the mean of all cosines.
-    """
+    r"""Returns features :obj:`[N, D]` whose product, side by side, is the mean cosine."""
     out = {}
     for name, module in features.items():
         x = F.pad(module.x, (0, 0, 0, 1))[module.row]  # Zero where there are none.
@@ -142,9 +136,7 @@ def unit_features(features: dict[str, FrozenFeatures]) -> dict[str, Tensor]:
 
 
 def per_relation(name: str, value: float | Tensor, num_relations: int) -> Tensor:
-    r"""Returns a weight of each relation and of each inverse relation, of shape
-    :obj:`[2 * R]`.
-    """
+    r"""Returns a weight of each relation and each inverse, of shape :obj:`[2 * R]`."""
     out = torch.as_tensor(value, dtype=torch.float)
     out = out.expand(num_relations) if out.dim() == 0 else out
     if out.size() != (num_relations,) or not bool(((out >= 0) & (out <= 1)).all()):

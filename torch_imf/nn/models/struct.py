@@ -16,17 +16,15 @@ class StructuralEmbedding(Recorded, Module):
         model = IMF(..., struct=StructuralEmbedding(x, freeze=True))
 
     Args:
-        init (torch.Tensor or torch.nn.Module, optional): Embeddings of shape
+        init (torch.Tensor or torch.nn.Module, optional): Embeddings
             :obj:`[N, C]`, or a module that gives them when called without
-            arguments and is trained jointly, such as a
-            :class:`~torch_imf.nn.StructuralEncoder`. If :obj:`None`, random
-            embeddings. (default: :obj:`None`)
-        rel_emb (torch.Tensor, optional): Relation embeddings, of shape
-            :obj:`[2 R, C_r]`, that those of all views start from, or of the
-            structural one if views do not share them. (default: :obj:`None`)
-        freeze (bool, optional): If set to :obj:`True`, the structural
-            embeddings stay as given; a module is called once.
-            (default: :obj:`False`)
+            arguments and is trained jointly. If :obj:`None`, random ones.
+            (default: :obj:`None`)
+        rel_emb (torch.Tensor, optional): Relation embeddings
+            :obj:`[2 R, C_r]` that all views, or else the structural one, start
+            from. (default: :obj:`None`)
+        freeze (bool, optional): Whether structural embeddings stay as given; a
+            module is called once. (default: :obj:`False`)
     """
 
     init: Tensor | None
@@ -65,10 +63,8 @@ class StructuralEmbedding(Recorded, Module):
     @torch.no_grad()
     def reset_tables(self, node_emb: Embedding, rel_emb: Embedding) -> None:
         r"""Lets embeddings of entities and relations start from those given."""
-        for name, init, table in (
-            ("init", self.init, node_emb),
-            ("rel_emb", self.rel_emb, rel_emb),
-        ):
+        for name, table in (("init", node_emb), ("rel_emb", rel_emb)):
+            init: Tensor | None = getattr(self, name)
             if init is None:
                 continue
             size = table.weight.size()
@@ -80,9 +76,7 @@ class StructuralEmbedding(Recorded, Module):
             table.weight.copy_(init)
 
     def forward(self, node_emb: Embedding, index: Tensor | None = None) -> Tensor:
-        r"""Returns the embeddings of entities, or of all of them: those of the
-        module, or of the table of a model if there is none.
-        """
+        r"""Returns the embeddings of entities: of the module, or else of the model's table."""
         if self.module is None:
             return node_emb.weight if index is None else node_emb(index)
         x = self.module()
