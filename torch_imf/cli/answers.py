@@ -185,7 +185,7 @@ def figures(
     model, data = predictor.model, predictor.data
     fact: Callable[[], Any] = lambda: given if all(given) else test_fact(data)  # noqa: E731
     draw: dict[str, Callable[[], Any]] = {
-        "decision": lambda: visualize.plot_decision(predictor.predict(*fact()[:2], k)),
+        "decision": lambda: visualize.plot_decision(predictor.predict(fact()[0], fact()[1], k)),
         "explanation": lambda: visualize.plot_explanation(predictor.explain(*fact())),
         "weights": lambda: visualize.plot_relation_weights(model, data, relations),
         "categories": lambda: visualize.plot_categories(model, data),

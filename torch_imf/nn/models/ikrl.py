@@ -25,9 +25,9 @@ class IKRL(JointKGE):
     are not constrained, and negatives are self-adversarial, as in the
     re-implementation of AdaMF-MAT.
 
+    All other arguments are those of :class:`JointKGE`.
+
     Args:
-        num_nodes, num_relations, hidden_channels, x_dict, mask_dict, loss,
-            struct, adversary: As in :class:`JointKGE`.
         scorer (str or Scorer, optional): The scorer of each pair; its margin is
             :math:`\gamma`. (default: :obj:`"transe"`)
 

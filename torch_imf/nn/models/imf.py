@@ -38,12 +38,12 @@ class IMF(MultimodalKGE):
         model = IMF(data.num_nodes, data.num_relations, 256, x_dict, mask_dict)
         fit(model, data)
 
+    All other arguments are those of :class:`MultimodalKGE`. In the paper,
+    :obj:`struct` are the frozen vectors of a
+    :class:`~torch_imf.nn.StructuralEncoder`; its released code does not share
+    relations.
+
     Args:
-        num_nodes, num_relations, hidden_channels, x_dict, mask_dict, loss, struct,
-            shared_relations: As in :class:`MultimodalKGE`. In the paper,
-            :obj:`struct` are the frozen vectors of a
-            :class:`~torch_imf.nn.StructuralEncoder`; its released code does
-            not share relations.
         scorer (str or Scorer, optional): The scorer of each view: an object is
             copied. The contextual one starts at the log-odds of a random triple
             unless it is an object. (default: :obj:`"contextual"`)

@@ -28,10 +28,10 @@ class JointKGE(MultimodalKGE):
     embeddings, and a :class:`~torch_imf.sampler.MANSSampler` against entities
     of which one modality is replaced (:meth:`mixed`).
 
+    All other arguments are those of :class:`MultimodalKGE`. Complex embeddings
+    of :math:`d` entries, as RotatE's, have :math:`2 d` channels.
+
     Args:
-        num_nodes, num_relations, hidden_channels, x_dict, mask_dict, struct,
-            tie_inverses: As in :class:`MultimodalKGE`. Complex embeddings of
-            :math:`d` entries, as RotatE's, have :math:`2 d` channels.
         scorer (str or Scorer, optional): The scorer. (default: :obj:`"rotate"`)
         fusion (str or Fusion, optional): The fusion. (default: :obj:`"adamf"`)
         loss (str or Loss, optional): The loss. (default: :obj:`"sampled"`)

@@ -9,10 +9,10 @@ from torch_imf.nn.scorer import Scorer
 class KGE(MultimodalKGE):
     r"""A structure-only model: a scorer on plain embeddings.
 
+    All other arguments are those of :class:`MultimodalKGE`; features are not
+    used, but every model is called alike.
+
     Args:
-        num_nodes, num_relations, hidden_channels, loss, struct, tie_inverses:
-            As in :class:`MultimodalKGE`.
-        x_dict, mask_dict: Not used: every model is called alike.
         scorer (str or Scorer, optional): The scorer. (default: :obj:`"distmult"`)
         rel_channels (int, optional): Size of relation embeddings, or that of
             the scorer. (default: :obj:`None`)

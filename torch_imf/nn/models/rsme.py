@@ -44,9 +44,10 @@ class RSME(JointKGE):
     released code leaves the cosine out of its loss; this trains what it
     predicts.
 
+    All other arguments are those of :class:`JointKGE`, with even
+    :obj:`hidden_channels`.
+
     Args:
-        num_nodes, num_relations, hidden_channels, x_dict, mask_dict, struct:
-            As in :class:`JointKGE`, with even :obj:`hidden_channels`.
         alpha (float or torch.Tensor, optional): The share :math:`\alpha` of
             modalities, or that of each base relation. (default: :obj:`0.7`)
         beta (float, optional): The weight of ComplEx. (default: :obj:`0.5`)
