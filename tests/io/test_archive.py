@@ -14,7 +14,7 @@ MODES = ["w", "w:gz", "w:bz2", "w:xz", "zip"]
 
 
 def tree(folder):
-    return sorted(str(x.relative_to(folder)) for x in folder.rglob("*") if x.name != ".lock")
+    return sorted(str(x.relative_to(folder)) for x in folder.rglob("*"))
 
 
 def add(archive, name, content=b"image", **fields):
@@ -151,7 +151,9 @@ def test_unpacking_starts_anew(tmp_path, monkeypatch):
     process = fork.Process(target=unpack_and_die, args=(path, str(root)))
     process.start()
     process.join()
-    assert process.exitcode == -signal.SIGKILL and os.path.isdir(root / tree(root)[0])
+    assert process.exitcode == -signal.SIGKILL
+    (leftover,) = root.iterdir()
+    os.utime(leftover, (0, 0))  # It goes after a day.
     for error in [KeyboardInterrupt(), OSError(28, "No space left on device")]:
         with monkeypatch.context() as context, pytest.raises(type(error)):
             context.setattr(os, "rename", lambda *_, error=error: (_ for _ in ()).throw(error))
@@ -164,3 +166,17 @@ def test_unpacking_starts_anew(tmp_path, monkeypatch):
 def test_other_files(tmp_path):
     with pytest.raises(ValueError, match=r"'images.rar' is no archive \(.tar, "):
         unpack("images.rar", str(tmp_path))
+
+
+def test_unpacking_at_the_same_time(tmp_path, monkeypatch):
+    path, root = write(tmp_path / "images.tar", {"1.jpg": b"1"}), tmp_path / "out"
+    rename = os.rename
+
+    def late(source, target):
+        monkeypatch.setattr(os, "rename", rename)
+        unpack(path, str(root))
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", late)
+    out = os.path.basename(unpack(path, str(root)))
+    assert tree(root) == [out, f"{out}/1.jpg"]

@@ -8,7 +8,7 @@ import zipfile
 from pathlib import PureWindowsPath
 from typing import IO, cast
 
-from torch_imf.io.atomic import locked
+from torch_imf.io.atomic import remove_leftovers, temporary_path
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
 
@@ -34,23 +34,25 @@ def unpack(path: str, folder: str) -> str:
     info = os.stat(path)
     digest = hashlib.sha256(f"{info.st_size} {info.st_mtime_ns}".encode()).hexdigest()
     out = osp.join(folder, f"{name[: -len(suffix)]}-{digest[:8]}")
-    with locked(folder):
+    if osp.isdir(out):
+        return out
+    os.makedirs(folder, exist_ok=True)
+    remove_leftovers(folder)
+    temporary = temporary_path(out)
+    os.mkdir(temporary)
+    try:
+        (_extract_zip if suffix == ".zip" else _extract_tar)(path, temporary)
+        os.rename(temporary, out)
+    except _Refused:
+        raise
+    except Exception as e:  # A damaged archive can make its reader raise anything.
         if osp.isdir(out):
-            return out
-        temporary = f"{out}.tmp"
-        shutil.rmtree(temporary, ignore_errors=True)  # Of a process that was killed.
-        os.makedirs(temporary)
-        try:
-            (_extract_zip if suffix == ".zip" else _extract_tar)(path, temporary)
-            os.rename(temporary, out)
-        except _Refused:
-            raise
-        except Exception as e:  # A damaged archive can make its reader raise anything.
-            if isinstance(e, OSError) and e.errno is not None:
-                raise  # Not the archive is at fault, but the disk.
-            raise ValueError(f"'{path}' is damaged, please fetch it anew ({e})") from e
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+            return out  # Another process was faster.
+        if isinstance(e, OSError) and e.errno is not None:
+            raise  # Not the archive is at fault, but the disk.
+        raise ValueError(f"'{path}' is damaged, please fetch it anew ({e})") from e
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
     return out
 
 

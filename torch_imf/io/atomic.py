@@ -3,6 +3,7 @@ import os
 import os.path as osp
 import re
 import secrets
+import shutil
 import stat
 import sys
 import time
@@ -36,7 +37,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     filesystem, name = fsspec.core.url_to_fs(os.fspath(path))
     if not isinstance(filesystem, LocalFileSystem):
         filesystem.makedirs(name.rpartition("/")[0], exist_ok=True)
-        temporary = _temporary(name)
+        temporary = temporary_path(name)
         try:
             with filesystem.open(temporary, "wb") as remote:
                 yield remote
@@ -47,11 +48,11 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         return
 
     name = osp.realpath(name)
-    temporary = _temporary(name)
+    temporary = temporary_path(name)
     mode = stat.S_IMODE(os.stat(name).st_mode) if osp.exists(name) else None
     try:
         os.makedirs(osp.dirname(name), exist_ok=True)
-        _remove_leftovers(osp.dirname(name))
+        remove_leftovers(osp.dirname(name))
         opener = lambda path, flags: os.open(path, flags, mode or 0o666)  # noqa: E731
         with cast(BinaryIO, open(temporary, "xb", opener=opener)) as file:
             if mode is not None:
@@ -75,19 +76,22 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             os.remove(temporary)
 
 
-def _temporary(path: str) -> str:
+def temporary_path(path: str) -> str:
+    r"""Returns the path of a file or folder as long as it is written."""
     folder, slash, name = path.rpartition("/") if "/" in path else path.rpartition(os.sep)
     stem = name.encode()[:200].decode(errors="ignore")  # Names are limited to 255 bytes.
     return f"{folder}{slash}.{stem}-{secrets.token_hex(8)}.tmp"
 
 
-def _remove_leftovers(folder: str) -> None:
+def remove_leftovers(folder: str) -> None:
+    r"""Removes what nobody has written to for a day."""
     with os.scandir(folder) as entries:
         for entry in entries:
             if TEMPORARY.fullmatch(entry.name):
                 with suppress(OSError):  # Another process was faster, or the file is not ours.
                     if time.time() - entry.stat(follow_symlinks=False).st_mtime > MAX_AGE:
-                        os.remove(entry.path)
+                        remove = shutil.rmtree if entry.is_dir() else os.remove
+                        remove(entry.path)
 
 
 def read_bytes(path: str) -> bytes:
