@@ -507,7 +507,7 @@ class _Layout:
         if any("\r" in field for field in row):
             hint = ". Please end lines in a line feed, not in a carriage return only"
         elif own == "\t" and any(field.startswith('"') for field in row):
-            hint = ". In TSV, quotes protect neither tabs nor line ends; please save it as CSV"
+            hint = ". In TSV, quotes protect neither tabs nor line ends; save the file as CSV"
         return (
             f"expected {self.width} fields{sep} ({self.names}), got {len(row)}: {short(row)}{hint}"
         )
