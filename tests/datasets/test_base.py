@@ -641,7 +641,7 @@ def test_record():
 @pytest.mark.parametrize(
     "key, value, message",
     [
-        ("edge_index", torch.zeros(3, 4, dtype=torch.long), r"long tensor of shape \[2, E\]"),
+        ("edge_index", torch.zeros(3, 4, dtype=torch.long), r"int64 tensor of shape \[2, 4\]"),
         ("edge_index", torch.zeros(2, 4), "got torch.float32"),
         ("edge_index", torch.tensor([[0, 1, 9, 1], [1, 2, 0, 0]]), r"'edge_index' .*first: 9"),
         ("edge_index", torch.tensor([[0, 1, 2, 1], [1, -1, 0, 0]]), r"'edge_index' .*first: -1"),

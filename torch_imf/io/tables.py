@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 import fsspec
@@ -113,9 +113,10 @@ def to_columns(rows: Iterable[Sequence[str]], width: int = 3) -> list["pa.Chunke
 
     chunks: list[list[pa.Array]] = [[] for _ in range(width)]
     rows = iter(rows)
-    while block := list(islice(rows, 1 << 16)):
-        for column, fields in zip(chunks, zip(*block, strict=True), strict=True):
-            column.append(pa.array(fields, pa.string()))
+    # Fields one after the other, as Python's garbage collector visits rows again and again:
+    while fields := list(chain.from_iterable(islice(rows, 1 << 16))):
+        for i, column in enumerate(chunks):
+            column.append(pa.array(fields[i::width], pa.string()))
     return [pa.chunked_array(column, pa.string()) for column in chunks]
 
 
