@@ -74,7 +74,7 @@ def test_settings_shape_the_graph_and_the_model(experiment):
 
     data = experiment.prepare(base)
     assert experiment.build(base, data, 0).views == ["struct", "fused"]
-    model = experiment.build(variant(base, views=["struct"]), data, 0)
+    model = experiment.build(variant(base, {"views": ["struct"]}), data, 0)
     assert model.decision is None and model.fusion is None
     assert type(experiment.build(alone(base), data, 0)).__name__ == "KGE"
     paper = experiment.build(settings_of(base, PAPER), data, 0)
@@ -84,8 +84,9 @@ def test_settings_shape_the_graph_and_the_model(experiment):
     assert type(released.scorers["fused"]).__name__ == "TuckER" and set(released.rel_emb) == {
         *released.views
     }
-    fusion = {"name": "imf", "rank": 1, "latent_channels": 4}
-    assert experiment.build(variant(base, fusion=fusion), data, 0).fusion.latent_channels == 4
+    fusion = {"fusion": "imf", "fusion.rank": 1, "fusion.latent_channels": 4}
+    found = experiment.build(variant(base, fusion), data, 0).init_args["fusion"]
+    assert found["latent_channels"] == 4 and found["rank"] == 1
 
 
 def test_every_row_of_adamf_is_built_as_it_says(experiment, monkeypatch, fake):
@@ -108,18 +109,19 @@ def test_every_row_of_adamf_is_built_as_it_says(experiment, monkeypatch, fake):
         settings = row["model"]
         (scorer,) = model.scorers.values()
         if "scorer" in settings:
-            assert type(scorer).__name__.lower() == settings["scorer"]["name"], label
-        if isinstance(settings["loss"], dict):
-            assert model.loss_fn.num_negatives == settings["loss"]["num_negatives"], label
+            assert type(scorer).__name__.lower() == settings["scorer"], label
+        if settings["loss"] == "sampled":
+            assert model.loss_fn.num_negatives == settings["loss.num_negatives"], label
 
         adversary = getattr(model, "adversary", None)
-        assert (adversary is not None) == ("adversary" in settings), label
-        for name, value in settings.get("adversary", {}).items():
+        given = {key[10:]: x for key, x in settings.items() if key.startswith("adversary.")}
+        assert (adversary is not None) == bool(given), label
+        for name, value in given.items():
             found = getattr(adversary, name)
             assert (list(found) if name == "kinds" else found) == value, label
-        # One rate per objective:
-        rates = row["fit"]["lr"] if isinstance(row["fit"]["lr"], list) else [row["fit"]["lr"]]
-        assert len(model.objectives()) == len(rates), label
+        rates = row["fit"]["lr"]
+        names = list(rates) if isinstance(rates, dict) else ["model"]
+        assert [objective.name for objective in model.objectives()] == names, label
         if label == "RSME":
             # The relation of topics is the one that texts tell most of.
             assert model.gate.view(2, -1).sum(dim=1).tolist() == [1, 1] and model.beta == 0.95
