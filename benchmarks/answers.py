@@ -64,7 +64,9 @@ def before(folder: str) -> dict[str, Any]:
     torch.save((data, model.state_dict(), facts[: args.slow]), path)
     command = [sys.executable, "-W", "ignore", "-c", BEFORE.format(**vars(args)), here, path]
     env = {**os.environ, "PYTHONPATH": osp.abspath(folder)}
-    out = subprocess.run(command, env=env, stdout=subprocess.PIPE, text=True, check=True).stdout
+    out = subprocess.run(
+        command, env=env, cwd=folder, stdout=subprocess.PIPE, text=True, check=True
+    ).stdout
     return json.loads(out.splitlines()[-1])
 
 

@@ -15,7 +15,6 @@ from operator import methodcaller
 from typing import Any
 
 import fsspec
-import pandas as pd
 import torch
 from torch import Tensor
 from torch.nn import Identity, Parameter
@@ -450,6 +449,8 @@ def _to_json(value: Any, name: str) -> bytes:
 
 def _card(config: dict[str, Any]) -> str:
     # Says nothing that is not in the configuration.
+    from pandas import json_normalize
+
     model, has_graph = config["model"], config["facts"] is not None
     sizes = f"{model['num_nodes']:,} entities and {model['num_relations']:,} relations"
     features = (
@@ -486,7 +487,7 @@ model = from_pretrained("path/to/this/folder"){graph}
         ("Versions", "version", config["versions"]),
     ):
         # Metrics by side or relation are under the name of the group:
-        flat = pd.json_normalize(rows, sep=" ").to_dict("records")[0] if rows else {}
+        flat = json_normalize(rows, sep=" ").to_dict("records")[0] if rows else {}
         lines = [f"| {_cell(key)} | {_cell(value)} |\n" for key, value in flat.items()]
         text += f"\n## {title}\n\n| | {column} |\n|---|---|\n{''.join(lines)}" if rows else ""
     return f"{text}\n## Settings\n\n```json\n{json.dumps(model, indent=1)}\n```\n"

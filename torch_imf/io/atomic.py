@@ -83,13 +83,13 @@ def temporary_path(path: str) -> str:
     return f"{folder}{slash}.{stem}-{secrets.token_hex(8)}.tmp"
 
 
-def remove_leftovers(folder: str) -> None:
-    r"""Removes what nobody has written to for a day."""
+def remove_leftovers(folder: str, prefix: str = ".", age: float = MAX_AGE) -> None:
+    r"""Removes what nobody has written to for some seconds, a day by default."""
     with os.scandir(folder) as entries:
         for entry in entries:
-            if TEMPORARY.fullmatch(entry.name):
+            if entry.name.startswith(prefix) and TEMPORARY.fullmatch(entry.name):
                 with suppress(OSError):  # Another process was faster, or the file is not ours.
-                    if time.time() - entry.stat(follow_symlinks=False).st_mtime > MAX_AGE:
+                    if time.time() - entry.stat(follow_symlinks=False).st_mtime > age:
                         remove = shutil.rmtree if entry.is_dir() else os.remove
                         remove(entry.path)
 
@@ -145,6 +145,7 @@ def claim(path: str | os.PathLike[str]) -> FileLock | None:
     try:
         if not lock.is_locked:
             lock.acquire(timeout=0)
+            remove_leftovers(folder, f".{name}-", age=0)  # Of one who had it, and was killed.
     except Timeout as error:
         raise RuntimeError(
             f"'{os.fspath(path)}' is in use by another process, which holds the lock "
