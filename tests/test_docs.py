@@ -163,7 +163,6 @@ def help_of(args: list[str]) -> str:
         "$ torch-imf audit DB15K --nothing",
         "$ torch-imf train countries --scorer distmult --scorer.dropout 0.5",
         "$ torch-imf train countries --scorer nothing",
-        "$ torch-imf predict runs/first -k many",
         "$ tensorboard --nothing logs",
         "$ rm file",
     ],

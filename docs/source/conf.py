@@ -61,7 +61,7 @@ nitpick_ignore_regex = [
     ),
     # What is not for users, in types and as a base class:
     ("py:class", r"(.*\.)?(Adversarial|RawFile|OwnFiles|OwnNames|Options|Objective|Domains)"),
-    ("py:class", r"(.*\.)?(Cls|Self|SubgraphLoader)"),
+    ("py:class", r"(.*\.)?(Cls|Self|SubgraphLoader|StreamedScores|_Loader)"),
     ("py:class", r"(.*\.)?(FreebaseDataset|MKG|Record|Stats)"),
     ("py:class", r"(.*\.)?(LowRankFusion|EncoderLike)"),
     ("py:meth", r"torch_imf\.io\.atomic\.cache_folder"),

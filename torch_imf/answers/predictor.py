@@ -135,7 +135,7 @@ class Predictor:
         returns the number of answers.
 
         :obj:`queries` is a table (TSV, or any other of
-        :meth:`~torch_imf.io.tables.read_table`) of a head, a relation and a tail
+        :obj:`torch_imf.io.tables.read_table`) of a head, a relation and a tail
         per line, with a question mark for what is asked:
 
         .. code-block:: none

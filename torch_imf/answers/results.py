@@ -129,7 +129,7 @@ class Explanation:
     neighbors: list[Support] = field(default_factory=list)
     """The training facts of its relation that are nearest to it, nearest first."""
     paths: list[tuple[str, ...]] = field(default_factory=list)
-    """The ways from head to tail along one or two training facts: names of
+    """Ways from head to tail along one or two training facts, as names of
     entities and, between them, of relations, with :obj:`^-1` where they are
     followed backwards."""
 

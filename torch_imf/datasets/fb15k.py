@@ -118,7 +118,7 @@ class FB15K237(FreebaseDataset):
 
     .. note::
         Files come from the mirror that the environment variable :obj:`TORCH_IMF_MIRROR` names, or
-        from their repositories at a pinned commit, see :meth:`torch_imf.io.download.download`.
+        from their repositories at a pinned commit, see :obj:`torch_imf.io.download.download`.
 
     Arguments are those of :class:`KGDataset`. Facts and literals are from Freebase (CC BY),
     descriptions from Wikidata (CC0) and Wikipedia (CC BY-SA).

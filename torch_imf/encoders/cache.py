@@ -25,7 +25,7 @@ class FeatureCache:
     r"""A folder of features that are found again by what they were computed from, so that an
     encoder which is interrupted goes on where it was.
 
-    Each encoder has a folder of its own, named by a hash of what it is (:meth:`record_of`, written
+    Each encoder has a folder of its own, named by a hash of what it is (:obj:`record_of`, written
     down there in :obj:`encoder.json`), with one file of features and the hashes of their texts or
     images per batch. Files are complete or not there, so that processes may share the folder. A
     damaged one is named in a warning and computed anew. Files may be deleted at any time.
