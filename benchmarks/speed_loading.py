@@ -26,14 +26,13 @@ import torch
 from graphs import DATA
 from results import append
 from torch_geometric.data import Data
-from torch_imf.datasets.graph import build_graph
-from torch_imf.datasets.io import read_text
-from torch_imf.datasets.triples import number_triples
 
 from torch_imf import train
 from torch_imf.data import NegativeLoader, QueryLoader, TripletIndex
 from torch_imf.datasets import FB15K237
-from torch_imf.datasets.base import KGDataset
+from torch_imf.datasets.base import KGDataset, Record
+from torch_imf.datasets.raw import FACTS, number_facts
+from torch_imf.io.tables import read_columns
 from torch_imf.nn import StructuralEncoder
 from torch_imf.sampler import UniformSampler
 from torch_imf.transforms import AddInverse
@@ -43,12 +42,12 @@ FILES = ["train.txt", "valid.txt", "test.txt"]
 
 
 class Synthetic(KGDataset):
-    def read(self) -> Data:
+    def read(self) -> Record:
         nodes: dict[str, int] = {}
         rels: dict[str, int] = {}
         paths = [self.raw.path(name) for name in FILES]
-        splits = [number_triples(read_text(path), nodes, rels, path) for path in paths]
-        return build_graph(splits, list(nodes), list(nodes), list(rels))
+        splits = [number_facts(read_columns(path, FACTS, False), nodes, rels) for path in paths]
+        return Record(splits, list(nodes), list(rels))
 
 
 def write_graph(folder: str, size: int, seed: int) -> None:
