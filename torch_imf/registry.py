@@ -22,8 +22,6 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, Union, get_
 
 import lazy_loader
 
-from torch_imf.io import warn
-
 if TYPE_CHECKING:
     from torch_geometric.data import Data
 
@@ -212,6 +210,8 @@ def _kind(cls: type) -> str | None:
 @functools.cache
 def _loaded_entry_points() -> list[type]:
     from importlib.metadata import entry_points  # Which takes its time.
+
+    from torch_imf.io import warn
 
     out = []
     for entry in entry_points(group=GROUP):
