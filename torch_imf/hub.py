@@ -188,9 +188,9 @@ def push_to_hub(
     token: str | None = None,
     message: str = "Upload a model of torch_imf",
 ) -> str:
-    r"""Shares a model that :meth:`save_pretrained` has saved on disk on the
-    `Hugging Face Hub <https://huggingface.co>`_, in one commit, to be loaded by
-    :obj:`from_pretrained("user/name")` (:obj:`pip install "torch_imf[hub]"`).
+    r"""Shares a model that :meth:`save_pretrained` has saved on disk on the `Hugging Face Hub
+    <https://huggingface.co>`_, in one commit, to be loaded by :obj:`from_pretrained("user/name")`
+    (:obj:`pip install "torch_imf[hub]"`).
 
     Args:
         folder (str): The folder.

@@ -1,6 +1,5 @@
-r"""What there is in the package, by name, imported when it is asked for; the
-arguments that each part was made with, recorded once; and models that are made
-of settings.
+r"""What there is in the package, by name, imported when it is asked for; the arguments that each
+part was made with, recorded once; and models that are made of settings.
 """
 
 import ast

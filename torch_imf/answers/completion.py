@@ -17,17 +17,16 @@ MAX_SCORES = 2**22
 
 
 class Domains:
-    r"""Finds the entities that fit a relation as its head: those that are head
-    of it in a training fact, and those that are head of another relation most
-    heads of which are heads of it, too. A person with a profession fits
-    :obj:`born_in` if most of those with a profession have a place of birth. This
-    is a sharp form of the candidates in `"Are We Wasting Time? A Fast, Accurate
+    r"""Finds the entities that fit a relation as its head: those that are head of it in a training
+    fact, and those that are head of another relation most heads of which are heads of it, too. A
+    person with a profession fits :obj:`born_in` if most of those with a profession have a place of
+    birth. This is a sharp form of the candidates in `"Are We Wasting Time? A Fast, Accurate
     Performance Evaluation Framework for Knowledge Graph Link Predictors"
     <https://arxiv.org/abs/2402.00053>`_.
 
-    Tails of a relation are heads of its inverse, and nobody fits a relation
-    without training facts. On FB15K-237, 0.2 % of all triples fit, and 91 % of
-    the test facts; entities that are seen on this side of the relation give 68 %.
+    Tails of a relation are heads of its inverse, and nobody fits a relation without training facts.
+    On FB15K-237, 0.2 % of all triples fit, and 91 % of the test facts; entities that are seen on
+    this side of the relation give 68 %.
     """
 
     def __init__(self, train: TripletIndex, num_nodes: int, num_relations: int) -> None:
@@ -58,12 +57,11 @@ def best_facts(
     calibration: Calibration,
     progress: bool,
 ) -> Tensor:
-    r"""Returns the log-odds of the most likely missing facts, their scores,
-    heads, relations and tails, of shape :obj:`[5, k]`.
+    r"""Returns the log-odds of the most likely missing facts, their scores, heads, relations and
+    tails, of shape :obj:`[5, k]`.
 
-    The scores of all entities have a share in a probability. As others only
-    lower it, queries are scored against tails that fit first, and against all
-    if this may be enough.
+    The scores of all entities have a share in a probability. As others only lower it, queries are
+    scored against tails that fit first, and against all if this may be enough.
     """
     best = torch.empty(5, 0, dtype=torch.double, device=predictor.device)
     heads = tails = torch.arange(predictor.num_nodes, device=predictor.device)

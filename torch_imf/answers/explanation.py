@@ -47,9 +47,7 @@ def explain(predictor: "Predictor", fact: Tensor, k: int, view: str | None) -> E
 
 
 def twin(module: Module) -> Module:
-    r"""Returns the same parameters and buffers in modules of their own, in
-    evaluation mode.
-    """
+    r"""Returns the same parameters and buffers in modules of their own, in evaluation mode."""
     out = copy.copy(module)
     for name in ("_parameters", "_buffers", "_modules"):
         out.__dict__[name] = dict(module.__dict__[name])
@@ -60,10 +58,9 @@ def twin(module: Module) -> Module:
 
 
 def without(model: Module, modality: str) -> Module:
-    r"""Returns a model in which no entity has a modality, with the parameters
-    of another one, which stays as it is. Each entity is represented by what the
-    model has learned for those that lack the modality, or still where that
-    started if none does; fusions leave it out.
+    r"""Returns a model in which no entity has a modality, with the parameters of another one, which
+    stays as it is. Each entity is represented by what the model has learned for those that lack the
+    modality, or still where that started if none does; fusions leave it out.
     """
     out: Any = twin(model)
     feature = out.features[modality]

@@ -29,8 +29,8 @@ Name = str | int
 
 
 class Predictor:
-    r"""Answers questions about a graph by a trained model. Facts are indexed
-    and entities are encoded once, so that a question costs its own scores.
+    r"""Answers questions about a graph by a trained model. Facts are indexed and entities are
+    encoded once, so that a question costs its own scores.
 
     .. code-block:: python
 
@@ -39,21 +39,21 @@ class Predictor:
         print(predictor.explain("Argentina", "borders", "Paraguay"))
         print(predictor.complete(k=20))
 
-    Entities and relations are given by name, identifier or number. No entity is
-    an answer to itself in a relation without such a training fact. Several
-    threads may ask at once, also while the model is in training mode.
+    Entities and relations are given by name, identifier or number. No entity is an answer to itself
+    in a relation without such a training fact. Several threads may ask at once, also while the
+    model is in training mode.
 
     Args:
-        model (torch.nn.Module): A model of this package. Once its parameters
-            change, questions raise: make a new predictor.
+        model (torch.nn.Module): A model of this package. Once its parameters change, questions
+            raise: make a new predictor.
         data (Data): The graph, with names of entities and relations.
-        calibration (Calibration, optional): The map from scores to
-            probabilities, of :meth:`~torch_imf.calibrate`. (default: :obj:`None`)
+        calibration (Calibration, optional): The map from scores to probabilities, of
+            :meth:`~torch_imf.calibrate`. (default: :obj:`None`)
 
     Raises:
-        ValueError: If the graph is not sound or does not fit the model.
-            Questions raise if a name is unknown or ambiguous, a number is out
-            of range, an argument is invalid, or a score is NaN or infinite.
+        ValueError: If the graph is not sound or does not fit the model. Questions raise if a name
+            is unknown or ambiguous, a number is out of range, an argument is invalid, or a score is
+            NaN or infinite.
     """
 
     def __init__(self, model: Module, data: Data, calibration: Calibration | None = None) -> None:
@@ -83,25 +83,24 @@ class Predictor:
         known: str = "mark",
         keep: Tensor | None = None,
     ) -> Answers:
-        r"""Returns the most likely tails of a head and a relation or, given a
-        tail instead, the most likely heads.
+        r"""Returns the most likely tails of a head and a relation or, given a tail instead, the
+        most likely heads.
 
         Args:
             head (str or int, optional): The head. (default: :obj:`None`)
-            relation (str or int): The relation. The number
-                :obj:`r + num_relations` is the inverse of relation :obj:`r`.
+            relation (str or int): The relation. The number :obj:`r + num_relations` is the inverse
+                of relation :obj:`r`.
             k (int, optional): The number of answers. (default: :obj:`10`)
-            tail (str or int, optional): The tail, in place of :obj:`head`.
-                (default: :obj:`None`)
-            known (str, optional): Whether to :obj:`"mark"` facts that the graph
-                holds or to :obj:`"remove"` them. (default: :obj:`"mark"`)
-            keep (torch.Tensor, optional): A mask over edges: the known facts to
-                mark while all others are removed, *e.g.*, :obj:`data.test_mask`
-                to see how test facts rank among new ones. (default: :obj:`None`)
+            tail (str or int, optional): The tail, in place of :obj:`head`. (default: :obj:`None`)
+            known (str, optional): Whether to :obj:`"mark"` facts that the graph holds or to
+                :obj:`"remove"` them. (default: :obj:`"mark"`)
+            keep (torch.Tensor, optional): A mask over edges: the known facts to mark while all
+                others are removed, *e.g.*, :obj:`data.test_mask` to see how test facts rank among
+                new ones. (default: :obj:`None`)
 
         Returns:
-            The answers. Their score is a logit or, for several views with the
-            :obj:`"bce"` loss, an average of probabilities; views give logits.
+            The answers. Their score is a logit or, for several views with the :obj:`"bce"` loss, an
+            average of probabilities; views give logits.
         """
         query = self._query(head, relation, tail)
         if query[0].numel() != 1:
@@ -118,9 +117,9 @@ class Predictor:
         known: str = "mark",
         keep: Tensor | None = None,
     ) -> list[Answers]:
-        r"""Returns the answers to several queries, each as :meth:`predict` does:
-        :obj:`head` or :obj:`tail` is a list of names, or a list or tensor of
-        numbers, and :obj:`relation` one per query or one for all.
+        r"""Returns the answers to several queries, each as :meth:`predict` does: :obj:`head` or
+        :obj:`tail` is a list of names, or a list or tensor of numbers, and :obj:`relation` one per
+        query or one for all.
         """
         return list(self._answers(*self._query(head, relation, tail), k, known, keep))
 
@@ -131,27 +130,25 @@ class Predictor:
         k: int = 10,
         known: str = "mark",
     ) -> int:
-        r"""Answers the queries of one file in another, as :meth:`predict`, and
-        returns the number of answers.
+        r"""Answers the queries of one file in another, as :meth:`predict`, and returns the number
+        of answers.
 
-        :obj:`queries` is a table (TSV, or any other of
-        :obj:`torch_imf.io.tables.read_table`) of a head, a relation and a tail
-        per line, with a question mark for what is asked:
+        :obj:`queries` is a table (TSV, or any other of :obj:`torch_imf.io.tables.read_table`) of a
+        head, a relation and a tail per line, with a question mark for what is asked:
 
         .. code-block:: none
 
             France	borders	?
             ?	borders	country:fr
 
-        The TSV of :obj:`answers` has one line per answer, best first: the
-        number of its query's line, the fact by names, its rank, the identifier
-        of the answer, its score and probability (empty without a calibration),
-        whether the graph holds it (:obj:`1` or :obj:`0`), and the part that
-        each view has in its score. It takes its place once it is complete.
+        The TSV of :obj:`answers` has one line per answer, best first: the number of its query's
+        line, the fact by names, its rank, the identifier of the answer, its score and probability
+        (empty without a calibration), whether the graph holds it (:obj:`1` or :obj:`0`), and the
+        part that each view has in its score. It takes its place once it is complete.
 
         Raises:
-            ValueError: If the file of queries cannot be read, or a line of it
-                is no query, naming the line.
+            ValueError: If the file of queries cannot be read, or a line of it is no query, naming
+                the line.
         """
         queries, answers = os.fspath(queries), os.fspath(answers)
         if os.path.isdir(answers) or os.path.realpath(answers) == os.path.realpath(queries):
@@ -194,30 +191,26 @@ class Predictor:
         everyone: bool = False,
         progress: bool = False,
     ) -> Facts:
-        r"""Returns the most likely facts that the graph does not hold, in any
-        split.
+        r"""Returns the most likely facts that the graph does not hold, in any split.
 
-        Only entities that fit a relation are asked, and are answers: those that
-        are head (or tail) of it in a training fact, and those that are head of
-        another relation most heads of which are heads of it, too. Facts are
-        ordered by their probability, as scores of different queries need not
-        compare. It is that of an answer to a query that misses one
-        (:meth:`~torch_imf.calibrate`), so it is too high where most queries
-        have none. Memory does not grow with the number of queries.
+        Only entities that fit a relation are asked, and are answers: those that are head (or tail)
+        of it in a training fact, and those that are head of another relation most heads of which
+        are heads of it, too. Facts are ordered by their probability, as scores of different queries
+        need not compare. It is that of an answer to a query that misses one
+        (:meth:`~torch_imf.calibrate`), so it is too high where most queries have none. Memory does
+        not grow with the number of queries.
 
         Args:
             k (int, optional): The number of facts. (default: :obj:`100`)
-            relation (str or int or list, optional): The relation to complete,
-                or several. If :obj:`None`, all of them. (default: :obj:`None`)
-            everyone (bool, optional): If set to :obj:`True`, every entity is
-                asked, and is an answer, so that :math:`N^2 R` facts are scored.
+            relation (str or int or list, optional): The relation to complete, or several. If
+                :obj:`None`, all of them. (default: :obj:`None`)
+            everyone (bool, optional): If set to :obj:`True`, every entity is asked, and is an
+                answer, so that :math:`N^2 R` facts are scored. (default: :obj:`False`)
+            progress (bool, optional): If set to :obj:`True`, shows a progress bar in a terminal.
                 (default: :obj:`False`)
-            progress (bool, optional): If set to :obj:`True`, shows a progress
-                bar in a terminal. (default: :obj:`False`)
 
         Raises:
-            ValueError: Without a calibration, also if there are no validation
-                facts to fit one to.
+            ValueError: Without a calibration, also if there are no validation facts to fit one to.
         """
         rels = torch.arange(self.num_relations)
         if relation is not None:
@@ -240,19 +233,17 @@ class Predictor:
     def explain(
         self, head: Name, relation: Name, tail: Name, k: int = 5, view: str | None = None
     ) -> Explanation:
-        r"""Tells what stands behind the score of a fact, known or not: which
-        view carries it, what it would be without each modality, and which
-        training facts support it.
+        r"""Tells what stands behind the score of a fact, known or not: which view carries it, what
+        it would be without each modality, and which training facts support it.
 
         Args:
             head (str or int): The head.
             relation (str or int): The relation.
             tail (str or int): The tail.
-            k (int, optional): The number of nearest training facts, and of
-                paths. (default: :obj:`5`)
-            view (str, optional): The view in which to look for the nearest
-                facts. If :obj:`None`, the fused one or, without it, the first.
-                (default: :obj:`None`)
+            k (int, optional): The number of nearest training facts, and of paths. (default:
+                :obj:`5`)
+            view (str, optional): The view in which to look for the nearest facts. If :obj:`None`,
+                the fused one or, without it, the first. (default: :obj:`None`)
         """
         rows = self.nodes.rows("head", head), self.relations.rows("relation", relation)
         fact = torch.cat([*rows, self.nodes.rows("tail", tail)]).to(self.device)
@@ -265,8 +256,8 @@ class Predictor:
     def score(
         self, head_index: Tensor, rel_type: Tensor, scores: StreamedScores | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        r"""Returns the scores of all entities as tail of each query, of shape
-        :obj:`[B, N]`, over all views and in each of them.
+        r"""Returns the scores of all entities as tail of each query, of shape :obj:`[B, N]`, over
+        all views and in each of them.
         """
         if _version(self.model) != self._version:
             raise ValueError("The model has changed since it was encoded. Make a new 'Predictor'")

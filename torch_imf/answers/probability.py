@@ -26,17 +26,17 @@ class Calibration:
         p(t \mid h, r) = \sigma \big( a \, (y_t - c \log \sum_{t'} e^{y_{t'}})
         + b \big)
 
-    :math:`c = 0` takes scores as they are, as the :obj:`"bce"` loss trains
-    them, and :math:`c = 1` relative to those of the other candidates, as the
-    :obj:`"ce"` loss does. Of an average of probabilities, :math:`y_t` is the
-    logit. :meth:`calibrate` fits it and says what the probability means.
+    :math:`c = 0` takes scores as they are, as the :obj:`"bce"` loss trains them, and :math:`c = 1`
+    relative to those of the other candidates, as the :obj:`"ce"` loss does. Of an average of
+    probabilities, :math:`y_t` is the logit. :meth:`calibrate` fits it and says what the probability
+    means.
 
     Args:
         scale (float): The inverse temperature :math:`a > 0`.
         norm (float): The share :math:`c \ge 0` of the softmax.
         bias (float): The bias :math:`b`.
-        is_prob (bool, optional): Whether scores are averages of probabilities.
-            (default: :obj:`False`)
+        is_prob (bool, optional): Whether scores are averages of probabilities. (default:
+            :obj:`False`)
     """
 
     scale: float
@@ -45,9 +45,7 @@ class Calibration:
     is_prob: bool = False
 
     def logit(self, score: Tensor) -> Tensor:
-        r"""The log-odds of each candidate, given the scores of all of them, of
-        shape :obj:`[B, N]`.
-        """
+        r"""The log-odds of each candidate, given the scores of all of them, :obj:`[B, N]`."""
         y = as_logit(score, self.is_prob)
         return self.scale * (y - self.norm * y.logsumexp(dim=-1, keepdim=True)) + self.bias
 
@@ -59,28 +57,26 @@ class Calibration:
 def calibrate(
     model: torch.nn.Module, data: Data, num_facts: int = 1024, seed: int = 0
 ) -> Calibration:
-    r"""Fits the map from scores to probabilities to validation facts, and
-    leaves the model as it is: a logistic regression of which candidates of the
-    queries of these facts are true.
+    r"""Fits the map from scores to probabilities to validation facts, and leaves the model as it
+    is: a logistic regression of which candidates of the queries of these facts are true.
 
-    A probability of 0.7 means that of ten candidates like this one, about
-    seven are facts that were held out. It is that of an answer which training
-    does not hold, to a query which *has* such an answer, and counts as false
-    what the graph does not hold, and test facts, which are never looked at. On
-    queries without a missing answer it is too high; on a graph that lacks much
-    of what is true, too low. Of the false candidates of a query, the 1024 best
-    count one by one, and up to as many stand for all others.
+    A probability of 0.7 means that of ten candidates like this one, about seven are facts that were
+    held out. It is that of an answer which training does not hold, to a query which *has* such an
+    answer, and counts as false what the graph does not hold, and test facts, which are never looked
+    at. On queries without a missing answer it is too high; on a graph that lacks much of what is
+    true, too low. Of the false candidates of a query, the 1024 best count one by one, and up to as
+    many stand for all others.
 
     Args:
         model (torch.nn.Module): A model of this package.
         data (Data): All facts with split masks.
-        num_facts (int, optional): The number of validation facts to use, drawn
-            at random if there are more. (default: :obj:`1024`)
+        num_facts (int, optional): The number of validation facts to use, drawn at random if there
+            are more. (default: :obj:`1024`)
         seed (int, optional): The seed of the draw. (default: :obj:`0`)
 
     Raises:
-        ValueError: If the graph does not fit the model, there are no
-            validation facts that are new, or a score is NaN or infinite.
+        ValueError: If the graph does not fit the model, there are no validation facts that are new,
+            or a score is NaN or infinite.
     """
     data, (head, rel, _) = prepare_fit(model, data, num_facts, seed)
     head, rel = torch.stack([head, rel]).unique(dim=1)  # Each query once, with all its answers.
@@ -133,9 +129,7 @@ def calibrate(
 def prepare_fit(
     model: torch.nn.Module, data: Data, num_facts: int, seed: int
 ) -> tuple[Data, tuple[Tensor, Tensor, Tensor]]:
-    r"""Returns the graph of a model and some validation facts, in both
-    directions.
-    """
+    r"""Returns the graph of a model and some validation facts, in both directions."""
     if num_facts < 1:
         raise ValueError(f"'num_facts' needs to be positive (got {num_facts})")
     data = prepare(model, data)
@@ -171,9 +165,9 @@ def _thin_out(score: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def calibration_error(probability: Tensor, target: Tensor, num_bins: int = 10) -> float:
-    r"""The expected calibration error: how far probabilities are from the
-    share of what is true, of the same shape, on average over bins of equal
-    width. Raises if shapes differ or a probability is not in :obj:`[0, 1]`.
+    r"""The expected calibration error: how far probabilities are from the share of what is true, of
+    the same shape, on average over bins of equal width. Raises if shapes differ or a probability is
+    not in :obj:`[0, 1]`.
     """
     if probability.size() != target.size() or not bool(
         ((probability >= 0) & (probability <= 1)).all()
@@ -202,8 +196,8 @@ def as_logit(score: Tensor, is_prob: bool) -> Tensor:
 def view_scores(
     scores: StreamedScores, head_index: Tensor, rel_type: Tensor
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    r"""Scores every entity as tail of each query, over all views and in each of
-    them, of shape :obj:`[B, N]`.
+    r"""Scores every entity as tail of each query, over all views and in each of them, of shape
+    :obj:`[B, N]`.
     """
     query = scores.query(head_index, rel_type)
     score_dict = scores.model.view_similarity(query, scores.key)

@@ -6,10 +6,10 @@ from torch_imf.answers.tables import format_table, percent
 
 @dataclass(frozen=True)
 class Completion:
-    r"""One answer to a query: the entity by number, name and identifier; its
-    score over all views, and the part that each has in it (parts sum to it);
-    whether the graph holds this fact, in any split; its score in each view, the
-    weight of each view; and its probability, if there is a calibration.
+    r"""One answer to a query: the entity by number, name and identifier; its score over all views,
+    and the part that each has in it (parts sum to it); whether the graph holds this fact, in any
+    split; its score in each view, the weight of each view; and its probability, if there is a
+    calibration.
     """
 
     index: int
@@ -28,8 +28,8 @@ class Answers(list[Completion]):
 
     Args:
         completions (list[Completion]): The answers.
-        fact (tuple[str, str, str]): The query: head, relation and tail by names,
-            and a question mark in place of the answers.
+        fact (tuple[str, str, str]): The query: head, relation and tail by names, and a question
+            mark in place of the answers.
     """
 
     def __init__(
@@ -59,8 +59,8 @@ class Answers(list[Completion]):
 
 @dataclass(frozen=True)
 class Fact:
-    r"""A fact that the graph does not hold: its head, relation and tail by
-    number and by name, its score over all views and its probability.
+    r"""A fact that the graph does not hold: its head, relation and tail by number and by name, its
+    score over all views and its probability.
     """
 
     head_index: int
@@ -86,8 +86,8 @@ class Facts(list[Fact]):
 
 @dataclass(frozen=True)
 class Rank:
-    r"""The filtered rank of a fact, as of :meth:`~torch_imf.evaluate`: that of
-    its tail, and that of its head, among all entities.
+    r"""The filtered rank of a fact, as of :meth:`~torch_imf.evaluate`: that of its tail, and that
+    of its head, among all entities.
     """
 
     tail: float
@@ -96,9 +96,8 @@ class Rank:
 
 @dataclass(frozen=True)
 class Support:
-    r"""A training fact that is like the explained one, by names. The similarity
-    is the mean cosine of both heads and of both tails, once the mean of all
-    entities is taken off.
+    r"""A training fact that is like the explained one, by names. The similarity is the mean cosine
+    of both heads and of both tails, once the mean of all entities is taken off.
     """
 
     head: str

@@ -3,13 +3,12 @@ from collections.abc import Iterable, Sequence
 
 
 def format_table(rows: Sequence[Sequence[str]], left: Iterable[int] = ()) -> str:
-    r"""Aligns the columns of a table. Columns that hold nothing below their
-    title are left out.
+    r"""Aligns the columns of a table. Columns that hold nothing below their title are left out.
 
     Args:
         rows (list[list[str]]): The rows, titles first.
-        left (list[int], optional): The columns to align to the left rather
-            than to the right. (default: :obj:`()`)
+        left (list[int], optional): The columns to align to the left rather than to the right.
+            (default: :obj:`()`)
     """
     columns = list(zip(*rows, strict=True))
     kept = [i for i, column in enumerate(columns) if any(column[1:])]
@@ -24,8 +23,8 @@ def format_table(rows: Sequence[Sequence[str]], left: Iterable[int] = ()) -> str
 
 
 def tsv_line(cells: Iterable[str]) -> bytes:
-    r"""Writes a line of cells with tabs between them. Tabs and line breaks
-    within a cell, which would make two cells or lines of it, become spaces.
+    r"""Writes a line of cells with tabs between them. Tabs and line breaks within a cell, which
+    would make two cells or lines of it, become spaces.
     """
     return ("\t".join(re.sub(r"[\t\r\n]", " ", cell) for cell in cells) + "\n").encode()
 

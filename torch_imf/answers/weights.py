@@ -13,27 +13,24 @@ from torch_imf.evaluation.ranking import check_finite
 def fit_view_weights(
     model: torch.nn.Module, data: Data, num_facts: int = 1024, seed: int = 0
 ) -> dict[str, float]:
-    r"""Fits the weights :math:`\gamma_k` of decision fusion (Eq. 11 of IMF) to
-    validation facts, and leaves all other parameters of a trained model as
-    they are.
+    r"""Fits the weights :math:`\gamma_k` of decision fusion (Eq. 11 of IMF) to validation facts,
+    and leaves all other parameters of a trained model as they are.
 
-    Weights that are learned along with the views do not tell a view that
-    generalises from one that has memorised. With the views fixed, they minimise
+    Weights that are learned along with the views do not tell a view that generalises from one that
+    has memorised. With the views fixed, they minimise
 
     .. math::
         - \frac{1}{|\mathcal{V}|} \sum_{(h, r, t) \in \mathcal{V}} \log
         \mathrm{softmax}_t (\tau \, y(h, r, \cdot)) + \lambda \, {\| \log
         \gamma - \log \gamma^0 \|}^2
 
-    over both sides of the validation facts :math:`\mathcal{V}`, with a
-    temperature :math:`\tau` that is not kept and :math:`\lambda = 10^{-3}`. Other
-    answers that are training or validation facts do not compete. In place of
-    an average of probabilities, its logit is taken. All scores are kept:
-    :math:`8 F K N` bytes for :math:`F` facts, :math:`K` views and :math:`N`
-    entities.
+    over both sides of the validation facts :math:`\mathcal{V}`, with a temperature :math:`\tau`
+    that is not kept and :math:`\lambda = 10^{-3}`. Other answers that are training or validation
+    facts do not compete. In place of an average of probabilities, its logit is taken. All scores
+    are kept: :math:`8 F K N` bytes for :math:`F` facts, :math:`K` views and :math:`N` entities.
 
-    Arguments and errors are those of :meth:`calibrate`. Returns the weight of
-    each view; they sum to one.
+    Arguments and errors are those of :meth:`calibrate`. Returns the weight of each view; they sum
+    to one.
     """
     data, (head, rel, tail) = prepare_fit(model, data, num_facts, seed)
     decision: Any = model.decision

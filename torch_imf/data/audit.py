@@ -19,9 +19,9 @@ NUM_NAMED = 3  # Relation pairs of each kind that a report names.
 
 
 class RelationPair(NamedTuple):
-    r"""Two relations that nearly say the same (:obj:`rel < other`), or one that
-    nearly is its own inverse (:obj:`rel == other`). They have :obj:`num_facts`
-    in common, which is a :obj:`share` of those of the larger one.
+    r"""Two relations that nearly say the same (:obj:`rel < other`), or one that nearly is its own
+    inverse (:obj:`rel == other`). They have :obj:`num_facts` in common, which is a :obj:`share` of
+    those of the larger one.
     """
 
     rel: int
@@ -32,8 +32,8 @@ class RelationPair(NamedTuple):
 
 @dataclass(frozen=True)
 class SplitAudit:
-    r"""The numbers of one split. A *row* is a line of the published file;
-    several rows may hold the same *fact*.
+    r"""The numbers of one split. A *row* is a line of the published file; several rows may hold the
+    same *fact*.
     """
 
     rows: int
@@ -55,11 +55,10 @@ class SplitAudit:
 class Audit:
     r"""What :meth:`audit` finds; :obj:`print` shows it as a report.
 
-    Of test facts :math:`(h, r, t)`, some are :obj:`test_reversed` (there is a
-    training fact :math:`(t, s, h)`), :obj:`test_linked` (there is one
-    :math:`(h, s, t)` of another relation), or :obj:`test_implied` by training
-    and the relations that repeat each other, of each kind or of :obj:`"any"`:
-    :obj:`"inverse"`, :obj:`"duplicate"` and :obj:`"symmetric"` :obj:`pairs`.
+    Of test facts :math:`(h, r, t)`, some are :obj:`test_reversed` (there is a training fact
+    :math:`(t, s, h)`), :obj:`test_linked` (there is one :math:`(h, s, t)` of another relation), or
+    :obj:`test_implied` by training and the relations that repeat each other, of each kind or of
+    :obj:`"any"`: :obj:`"inverse"`, :obj:`"duplicate"` and :obj:`"symmetric"` :obj:`pairs`.
     """
 
     num_nodes: int
@@ -76,8 +75,8 @@ class Audit:
 
     @property
     def problems(self) -> list[str]:
-        r"""A sentence for everything that :meth:`~torch_imf.data.clean_split`
-        repairs: splits that repeat facts, or share them.
+        r"""A sentence for everything that :meth:`~torch_imf.data.clean_split` repairs: splits that
+        repeat facts, or share them.
         """
         out = []
         for name, split in self.splits.items():
@@ -144,14 +143,12 @@ ROWS = [
 
 
 def audit(data: Data, threshold: float = 0.8, min_facts: int = 5) -> Audit:
-    r"""Looks for what makes the splits of a graph unfit to compare models on:
-    rows that repeat a fact, held-out facts that training sees, and held-out
-    facts that follow from training because one relation repeats another, as in
-    :obj:`print(audit(dataset[0]))`.
+    r"""Looks for what makes the splits of a graph unfit to compare models on: rows that repeat a
+    fact, held-out facts that training sees, and held-out facts that follow from training because
+    one relation repeats another, as in :obj:`print(audit(dataset[0]))`.
 
-    Relations repeat each other if the pairs of entities
-    :math:`P_r = \{ (h, t) : (h, r, t) \}, h \neq t`, that they link are nearly
-    the same, in either direction:
+    Relations repeat each other if the pairs of entities :math:`P_r = \{ (h, t) : (h, r, t) \}, h
+    \neq t`, that they link are nearly the same, in either direction:
 
     .. math::
         \textrm{inverse:} \quad \frac{|P_r \cap P_s^{-1}|}{\max(|P_r|, |P_s|)}
@@ -159,14 +156,13 @@ def audit(data: Data, threshold: float = 0.8, min_facts: int = 5) -> Audit:
         \frac{|P_r \cap P_s|}{\max(|P_r|, |P_s|)} \qquad
         \textrm{symmetric:} \quad \frac{|P_r \cap P_r^{-1}|}{|P_r|}
 
-    The threshold is that of the `"Realistic Re-evaluation of Knowledge Graph
-    Completion Methods" <https://arxiv.org/abs/2003.08001>`_ paper.
+    The threshold is that of the `"Realistic Re-evaluation of Knowledge Graph Completion Methods"
+    <https://arxiv.org/abs/2003.08001>`_ paper.
 
     Args:
         data (Data): The graph. Inverse triples, if any, are left out.
-        threshold (float, optional): The share of facts in common, in all
-            splits, from which on relations repeat each other.
-            (default: :obj:`0.8`)
+        threshold (float, optional): The share of facts in common, in all splits, from which on
+            relations repeat each other. (default: :obj:`0.8`)
         min_facts (int, optional): The facts that both need. (default: :obj:`5`)
 
     Raises:
@@ -245,8 +241,8 @@ def audit(data: Data, threshold: float = 0.8, min_facts: int = 5) -> Audit:
 def find_pairs(
     links: "csr_array", reverse: "csr_array", threshold: float, min_facts: int
 ) -> dict[str, list[RelationPair]]:
-    r"""Finds relations that repeat each other, given which link each pair of
-    entities, and which do so the other way round, of shape :obj:`[P, R]`.
+    r"""Finds relations that repeat each other, given which link each pair of entities, and which do
+    so the other way round, of shape :obj:`[P, R]`.
     """
     from scipy.sparse import tril, triu
 
@@ -274,19 +270,17 @@ def mean_rank_percentile(
     num_relations: int,
     batch_size: int = 1024,
 ) -> Tensor:
-    r"""Computes how well features tell the tails of each relation: the mean
-    rank percentile (MRP) of the `"Is Visual Context Really Helpful for
-    Knowledge Graph? A Representation Learning Perspective"
-    <https://dl.acm.org/doi/10.1145/3474085.3475470>`_ paper.
+    r"""Computes how well features tell the tails of each relation: the mean rank percentile (MRP)
+    of the `"Is Visual Context Really Helpful for Knowledge Graph? A Representation Learning
+    Perspective" <https://dl.acm.org/doi/10.1145/3474085.3475470>`_ paper.
 
-    For each fact, the tails of all given facts are ranked by the cosine of
-    their (centred) features with those of the head, and the rank of the true
-    tail is divided by their number. The closer to zero, the more the features
-    help; chance is about one half.
+    For each fact, the tails of all given facts are ranked by the cosine of their (centred) features
+    with those of the head, and the rank of the true tail is divided by their number. The closer to
+    zero, the more the features help; chance is about one half.
 
     Args:
-        head_index (torch.Tensor): The head indices, of shape :obj:`[E]`, of
-            training facts if a model is to be judged by others.
+        head_index (torch.Tensor): The head indices, of shape :obj:`[E]`, of training facts if a
+            model is to be judged by others.
         rel_type (torch.Tensor): The relation types, of shape :obj:`[E]`.
         tail_index (torch.Tensor): The tail indices, of shape :obj:`[E]`.
         x (torch.Tensor): The features of a modality, of shape :obj:`[N, D]`.
@@ -295,8 +289,8 @@ def mean_rank_percentile(
         batch_size (int, optional): Facts to rank at once. (default: :obj:`1024`)
 
     Returns:
-        The mean over the facts of each relation whose entities both have the
-        modality, of shape :obj:`[R]`; one for a relation without such facts.
+        The mean over the facts of each relation whose entities both have the modality, of shape
+        :obj:`[R]`; one for a relation without such facts.
 
     Raises:
         ValueError: If an id is out of range, or features are not sound.

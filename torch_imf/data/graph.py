@@ -11,8 +11,8 @@ MASKS = ("train_mask", "val_mask", "test_mask")
 
 
 def check_graph(data: Data) -> None:
-    r"""Raises a :class:`ValueError` if the facts of a graph, with or without
-    inverse triples, are absent, of a wrong shape or type, or out of range.
+    r"""Raises a :class:`ValueError` if the facts of a graph, with or without inverse triples, are
+    absent, of a wrong shape or type, or out of range.
     """
     names = ["edge_index", "edge_type", "num_relations", *MASKS]
     absent = [name for name in names if data.get(name) is None]
@@ -46,8 +46,8 @@ def check_range(name: str, index: Tensor, size: int, kind: str) -> None:
 
 
 def has_inverse(data: Data) -> bool:
-    r"""Tells whether :class:`~torch_imf.transforms.AddInverse` has been applied:
-    half of the facts are of inverse relations.
+    r"""Tells whether :class:`~torch_imf.transforms.AddInverse` has been applied: half of the facts
+    are of inverse relations.
     """
     num_inverse = int((data.edge_type >= data.num_relations).sum())
     half = 0 < 2 * num_inverse == data.edge_type.numel()
@@ -55,8 +55,8 @@ def has_inverse(data: Data) -> bool:
 
 
 def prepare(model: torch.nn.Module, data: Data) -> Data:
-    r"""Checks that a graph is sound and fits a model, and returns it with its
-    facts on the device of the model. Its features stay where they are.
+    r"""Checks that a graph is sound and fits a model, and returns it with its facts on the device
+    of the model. Its features stay where they are.
     """
     check_graph(data)
     for name, kind in (("num_nodes", "entities"), ("num_relations", "base relations")):
@@ -70,9 +70,7 @@ def prepare(model: torch.nn.Module, data: Data) -> Data:
 
 
 def draw_validation(data: Data, num_facts: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
-    r"""Returns so many validation facts at most, drawn at random, and then their
-    inverses.
-    """
+    r"""Returns so many validation facts at most, drawn at random, and then their inverses."""
     facts = (data.val_mask & (data.edge_type < data.num_relations)).nonzero().view(-1)
     # On the CPU, for the same draw on any device:
     perm = torch.randperm(facts.numel(), generator=torch.Generator().manual_seed(seed))
@@ -88,10 +86,9 @@ def loop_relations(data: Data) -> Tensor:
 
 
 def modalities(data: Data) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    r"""Collects the modality features of a graph: every :obj:`x_<name>` of
-    :obj:`data`, with its :obj:`<name>_mask` (all :obj:`True` if absent).
-    Returns the dictionaries :obj:`x_dict` (:obj:`[N, D]` each) and
-    :obj:`mask_dict` (:obj:`[N]` each), in alphabetical order.
+    r"""Collects the modality features of a graph: every :obj:`x_<name>` of :obj:`data`, with its
+    :obj:`<name>_mask` (all :obj:`True` if absent). Returns the dictionaries :obj:`x_dict`
+    (:obj:`[N, D]` each) and :obj:`mask_dict` (:obj:`[N]` each), in alphabetical order.
 
     Raises:
         ValueError: If features or masks are of a wrong shape, or not finite.

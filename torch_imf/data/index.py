@@ -5,9 +5,9 @@ from torch_geometric.data import Data
 
 
 class TripletIndex:
-    r"""An index over triples that answers, for a batch of queries
-    :math:`(h, r)`, which tails are known. Triples are sorted once; every
-    look-up is a :func:`torch.searchsorted`, on the device of the triples.
+    r"""An index over triples that answers, for a batch of queries :math:`(h, r)`, which tails are
+    known. Triples are sorted once; every look-up is a :func:`torch.searchsorted`, on the device of
+    the triples.
 
     .. code-block:: python
 
@@ -16,12 +16,11 @@ class TripletIndex:
         score[row, col] = -math.inf
 
     Args:
-        head_index, rel_type, tail_index (torch.Tensor): The triples, of shape
-            :obj:`[E]` each.
+        head_index, rel_type, tail_index (torch.Tensor): The triples, of shape :obj:`[E]` each.
 
     Raises:
-        ValueError: If the tensors are not integer vectors of one length, or
-            hold an id that is negative or too large.
+        ValueError: If the tensors are not integer vectors of one length, or hold an id that is
+            negative or too large.
     """
 
     def __init__(self, head_index: Tensor, rel_type: Tensor, tail_index: Tensor) -> None:
@@ -50,8 +49,8 @@ class TripletIndex:
 
     @classmethod
     def from_data(cls, data: Data, mask: Tensor | None = None) -> "TripletIndex":
-        r"""Indexes the facts of a graph (or those in a :obj:`mask` over edges) in
-        both directions, whether or not it holds inverse triples.
+        r"""Indexes the facts of a graph (or those in a :obj:`mask` over edges) in both directions,
+        whether or not it holds inverse triples.
         """
         base = data.edge_type < data.num_relations
         base = base if mask is None else base & mask
@@ -59,9 +58,7 @@ class TripletIndex:
         return cls(*both_sides(head_index, rel_type, tail_index, data.num_relations))
 
     def queries(self, pos: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        r"""The distinct queries :obj:`(head_index, rel_type)`, sorted, or those
-        at some positions.
-        """
+        r"""The distinct queries :obj:`(head_index, rel_type)`, sorted, or some of them."""
         key = self.key if pos is None else self.key[pos]
         return key // self.num_relations, key % self.num_relations
 
@@ -69,15 +66,14 @@ class TripletIndex:
         return self.tail_index.numel()
 
     def __call__(self, head_index: Tensor, rel_type: Tensor) -> Tensor:
-        r"""Returns the known tails of each query as :obj:`pos_index`, of shape
-        :obj:`[2, P]`: row is the position in the batch, column the entity.
-        Rows ascend; an unknown query has no entry.
+        r"""Returns the known tails of each query as :obj:`pos_index`, of shape :obj:`[2, P]`: row
+        is the position in the batch, column the entity. Rows ascend; an unknown query has no entry.
         """
         return self.tails(*self.find(head_index, rel_type))
 
     def tails(self, pos: Tensor, found: Tensor | None = None) -> Tensor:
-        r"""As a call, for queries at some positions of :meth:`queries`, without
-        those that are not :obj:`found`.
+        r"""As a call, for queries at some positions of :meth:`queries`, without those that are not
+        :obj:`found`.
         """
         start = self.ptr[pos]
         count = self.ptr[pos + 1] - start
@@ -107,8 +103,8 @@ class TripletIndex:
         return found & (self.triple_key[slot] == key)
 
     def find(self, head_index: Tensor, rel_type: Tensor) -> tuple[Tensor, Tensor]:
-        r"""Returns the position of each query among :meth:`queries`, and whether
-        it is there at all. The arguments broadcast.
+        r"""Returns the position of each query among :meth:`queries`, and whether it is there at
+        all. The arguments broadcast.
         """
         if len(self) == 0:
             zero = torch.zeros_like(head_index + rel_type, dtype=torch.long)
@@ -127,8 +123,8 @@ class TripletIndex:
 def distinct_facts(
     edge_index: Tensor, edge_type: Tensor, num_nodes: int, num_relations: int
 ) -> tuple[Tensor, Tensor]:
-    r"""Returns the distinct facts in ascending order, of shape :obj:`[3, F]`, and
-    which of them each row holds, of shape :obj:`[E]`.
+    r"""Returns the distinct facts in ascending order, of shape :obj:`[3, F]`, and which of them
+    each row holds, of shape :obj:`[E]`.
     """
     # By two keys, as one of all three would overflow 64 bits on the largest graphs:
     query, index = (edge_index[0].long() * num_relations + edge_type).unique(return_inverse=True)
@@ -180,8 +176,8 @@ def check_triples(
     num_nodes: int | None = None,
     num_relations: int | None = None,
 ) -> None:
-    r"""Raises a :class:`ValueError` if triples are of a wrong shape or type, or
-    an id is outside of :obj:`[0, num)`.
+    r"""Raises a :class:`ValueError` if triples are of a wrong shape or type, or an id is outside of
+    :obj:`[0, num)`.
     """
     triples = {"head_index": head_index, "rel_type": rel_type, "tail_index": tail_index}
     for name, index in triples.items():

@@ -24,19 +24,17 @@ class _Loader:
 
 
 class QueryLoader(_Loader):
-    r"""A mini-batch loader for 1-N training: each batch holds distinct queries
-    :math:`(h, r)` and all of their training tails.
+    r"""A mini-batch loader for 1-N training: each batch holds distinct queries :math:`(h, r)` and
+    all of their training tails.
 
-    It yields :obj:`(head_index, rel_type, pos_index)` of shapes :obj:`[B]`,
-    :obj:`[B]` and :obj:`[2, P]` (row: position in the batch, column: tail), on
-    the device of the triples, in an order by PyTorch's global random state.
+    It yields :obj:`(head_index, rel_type, pos_index)` of shapes :obj:`[B]`, :obj:`[B]` and
+    :obj:`[2, P]` (row: position in the batch, column: tail), on the device of the triples, in an
+    order by PyTorch's global random state.
 
     Args:
-        head_index, rel_type, tail_index (torch.Tensor): The triples, of shape
-            :obj:`[E]` each.
+        head_index, rel_type, tail_index (torch.Tensor): The triples, of shape :obj:`[E]` each.
         batch_size (int, optional): Queries per batch. (default: :obj:`1024`)
-        shuffle (bool, optional): Whether each epoch has a new random order.
-            (default: :obj:`False`)
+        shuffle (bool, optional): Whether each epoch has a new random order. (default: :obj:`False`)
 
     Raises:
         ValueError: If there is nothing to load.
@@ -62,22 +60,20 @@ class QueryLoader(_Loader):
 
 
 class NegativeLoader(_Loader):
-    r"""A mini-batch loader for training with negatives: each batch holds facts
-    and what a sampler corrupts their tails into.
+    r"""A mini-batch loader for training with negatives: each batch holds facts and what a sampler
+    corrupts their tails into.
 
-    It yields :obj:`(head_index, rel_type, tail_index, neg_index)` of shapes
-    :obj:`[B]`, :obj:`[B]`, :obj:`[B]` and :obj:`[B, K]`, where an entry of
-    :obj:`-1` is no negative, on the device of the facts. Order and negatives
-    come from PyTorch's global random state alone.
+    It yields :obj:`(head_index, rel_type, tail_index, neg_index)` of shapes :obj:`[B]`, :obj:`[B]`,
+    :obj:`[B]` and :obj:`[B, K]`, where an entry of :obj:`-1` is no negative, on the device of the
+    facts. Order and negatives come from PyTorch's global random state alone.
 
     Args:
-        head_index, rel_type, tail_index (torch.Tensor): The facts, of shape
-            :obj:`[E]` each; with inverse triples, heads are corrupted as well.
+        head_index, rel_type, tail_index (torch.Tensor): The facts, of shape :obj:`[E]` each; with
+            inverse triples, heads are corrupted as well.
         sampler (Callable): What draws the negatives of a batch, such as a
             :class:`~torch_imf.sampler.Sampler`.
         batch_size (int, optional): Facts per batch. (default: :obj:`1024`)
-        shuffle (bool, optional): Whether each epoch has a new random order.
-            (default: :obj:`False`)
+        shuffle (bool, optional): Whether each epoch has a new random order. (default: :obj:`False`)
 
     Raises:
         ValueError: If there is nothing to load, or an id is out of range.

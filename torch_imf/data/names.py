@@ -23,17 +23,16 @@ FREEBASE = re.compile(r"/?([mg])/(\w+)", re.ASCII)
 
 
 class NameIndex:
-    r"""Finds the entities of a graph by what files call them: by URI with or
-    without brackets (:obj:`<http://dbpedia.org/resource/Paris>`), by its last
-    part (:obj:`Paris`), by Freebase id (:obj:`/m/05qtj`, :obj:`m.05qtj`), or
-    by a key that another file links to the entity (:obj:`DBIMG00042`).
+    r"""Finds the entities of a graph by what files call them: by URI with or without brackets
+    (:obj:`<http://dbpedia.org/resource/Paris>`), by its last part (:obj:`Paris`), by Freebase id
+    (:obj:`/m/05qtj`, :obj:`m.05qtj`), or by a key that another file links to the entity
+    (:obj:`DBIMG00042`).
 
     Args:
         node_ids (list[str]): The identifier of each entity.
-        aliases (iterable[tuple[str, str]], optional): Pairs of an identifier
-            and another name of the same entity. Identifiers come before
-            aliases, and these before later ones. An identifier that is not in
-            :obj:`node_ids`, and its names, are those of another graph.
+        aliases (iterable[tuple[str, str]], optional): Pairs of an identifier and another name of
+            the same entity. Identifiers come before aliases, and these before later ones. An
+            identifier that is not in :obj:`node_ids`, and its names, are those of another graph.
             (default: :obj:`()`)
 
     Raises:
@@ -57,8 +56,8 @@ class NameIndex:
                     self.rows[name] = row
 
     def __call__(self, names: Iterable[str]) -> Tensor:
-        r"""Returns the row of each name, of shape :obj:`[len(names)]`: :obj:`-1`
-        if nobody has it, and :obj:`-2` for an entity of another graph.
+        r"""Returns the row of each name, of shape :obj:`[len(names)]`: :obj:`-1` if nobody has it,
+        and :obj:`-2` for an entity of another graph.
         """
         rows = [self.rows.get(normalize(name), UNKNOWN) for name in names]
         return torch.tensor(rows, dtype=torch.long)
@@ -75,9 +74,8 @@ class NameIndex:
 
 
 class Lookup:
-    r"""Finds the entity or relation that a person means: by its identifier,
-    then by its name, then by either one in other letters (:obj:`"united
-    states"` for :obj:`"United_States"`).
+    r"""Finds the entity or relation that a person means: by its identifier, then by its name, then
+    by either one in other letters (:obj:`"united states"` for :obj:`"United_States"`).
 
     Args:
         ids (list[str]): The identifiers.
@@ -90,8 +88,8 @@ class Lookup:
 
     @classmethod
     def of_entities(cls, data: Data) -> "Lookup":
-        r"""The entities of a graph, by :obj:`node_ids` and :obj:`node_names`, which
-        stand in for each other, or by number if there is neither.
+        r"""The entities of a graph, by :obj:`node_ids` and :obj:`node_names`, which stand in for
+        each other, or by number if there is neither.
         """
         numbers = [str(node) for node in range(int(data.num_nodes))]
         names = data.get("node_names") or data.get("node_ids") or numbers
@@ -114,8 +112,8 @@ class Lookup:
         return _positions((i, key) for i, pair in pairs for key in dict.fromkeys(map(fold, pair)))
 
     def __call__(self, name: str) -> int:
-        r"""Returns the row of a name. Raises a :class:`ValueError` that suggests
-        others if nobody has it, or several have.
+        r"""Returns the row of a name. Raises a :class:`ValueError` that suggests others if nobody
+        has it, or several have.
         """
         found = self._written.get(name) or self._folded.get(fold(name))
         if not found:
@@ -134,8 +132,8 @@ class Lookup:
         return found[0]
 
     def rows(self, argument: str, value: Names) -> Tensor:
-        r"""Returns the rows of what is given by name or identifier, or by number
-        (which is taken as it is), of shape :obj:`[B]`. Errors name the argument.
+        r"""Returns the rows of what is given by name or identifier, or by number (which is taken as
+        it is), of shape :obj:`[B]`. Errors name the argument.
         """
         values: Any = [value] if isinstance(value, str) else value
         if isinstance(values, list | tuple) and any(isinstance(x, str) for x in values):
@@ -160,8 +158,8 @@ class Lookup:
 
 
 def normalize(name: str) -> str:
-    r"""Returns a name without what differs between files: brackets, the base
-    of a URI, and the slashes of a Freebase id.
+    r"""Returns a name without what differs between files: brackets, the base of a URI, and the
+    slashes of a Freebase id.
     """
     name = name.strip()
     if name.startswith("<") and name.endswith(">"):
@@ -172,8 +170,8 @@ def normalize(name: str) -> str:
 
 
 def fold(name: str) -> str:
-    r"""Returns a name without what people leave out: capitals, underscores,
-    double spaces, and what :meth:`normalize` takes off.
+    r"""Returns a name without what people leave out: capitals, underscores, double spaces, and what
+    :meth:`normalize` takes off.
     """
     return " ".join(normalize(name).replace("_", " ").casefold().split())
 
@@ -186,8 +184,8 @@ def _positions(keys: Iterable[tuple[int, str]]) -> dict[str, list[int]]:
 
 
 def read_ids(path: str) -> list[str]:
-    r"""Reads a list of names: one per line, or names and ids in any order, with
-    or without their number at the top.
+    r"""Reads a list of names: one per line, or names and ids in any order, with or without their
+    number at the top.
     """
     try:
         lines = [x.strip() for x in read_bytes(path).decode("utf-8-sig").split("\n") if x.strip()]

@@ -19,18 +19,16 @@ def clean_split(data: Data, seed: int = 0) -> Data:
     r"""Returns the graph with splits that share no fact and hold none twice.
 
     * Test facts are the published ones, each once.
-    * Training and validation lose every fact of a later split (test is the
-      last), and every repetition.
-    * Where fewer than half of the published validation facts are in no other
-      split, as in DB15K, a new validation split is drawn from all training and
-      validation facts that are no test facts: 5 % of them, as far as all
-      entities and relations stay in training. The draw depends on the facts
-      and the seed alone.
+    * Training and validation lose every fact of a later split (test is the last), and every
+      repetition.
+    * Where fewer than half of the published validation facts are in no other split, as in DB15K, a
+      new validation split is drawn from all training and validation facts that are no test facts: 5
+      % of them, as far as all entities and relations stay in training. The draw depends on the
+      facts and the seed alone.
 
-    Rows stay in order, the first one of each fact; if validation is drawn anew,
-    split by split. Attributes of edges follow their rows, all others are
-    shared. Published validation and test facts may still hold entities and
-    relations that are not in training.
+    Rows stay in order, the first one of each fact; if validation is drawn anew, split by split.
+    Attributes of edges follow their rows, all others are shared. Published validation and test
+    facts may still hold entities and relations that are not in training.
 
     Args:
         data (Data): The graph, without inverse triples. Rows in no split go.
@@ -77,8 +75,8 @@ def clean_split(data: Data, seed: int = 0) -> Data:
 
 
 def draw_spare(fact: Tensor, num_nodes: int, num_relations: int, seed: int = 0) -> Tensor:
-    r"""Returns which of some facts, of shape :obj:`[3, F]`, can be left out at
-    once with every entity and relation in one that remains, in random order.
+    r"""Returns which of some facts, of shape :obj:`[3, F]`, can be left out at once with every
+    entity and relation in one that remains, in random order.
     """
     generator = torch.Generator().manual_seed(seed)  # On the CPU, for the same draw on any device.
     perm = torch.randperm(fact.size(1), generator=generator).to(fact.device)

@@ -1,5 +1,5 @@
-r"""Multimodal knowledge graphs, each one :class:`~torch_geometric.data.Data`
-with all facts and a mask per split.
+r"""Multimodal knowledge graphs, each one :class:`~torch_geometric.data.Data` with all facts and a
+mask per split.
 """
 
 from torch_imf.registry import attach

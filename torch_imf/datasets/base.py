@@ -60,8 +60,8 @@ class Record:
             test facts, of shape :obj:`[3, E]` each.
         node_ids (list[str]): The identifier of each entity.
         rel_ids (list[str]): The identifier of each relation.
-        node_names (list[str], optional): The name of each entity, for people.
-            (default: :obj:`None`)
+        node_names (list[str], optional): The name of each entity, for people. (default:
+            :obj:`None`)
         rel_names (list[str], optional): The name of each relation, likewise. (default: :obj:`None`)
         texts (list[str, optional], optional): The text of each entity, where it is read along with
             the facts. (default: :obj:`None`)
@@ -149,8 +149,8 @@ class KGDataset(InMemoryDataset):
         root (str, optional): The folder to keep the dataset in, on disk or any file system of
             :obj:`fsspec` (as in :obj:`"memory://DB15K"`). If it is :obj:`None`, the dataset is
             built in memory, which only datasets without raw files can do. (default: :obj:`None`)
-        version (str, optional): One of :attr:`versions`, the first of them by default.
-            (default: :obj:`None`)
+        version (str, optional): One of :attr:`versions`, the first of them by default. (default:
+            :obj:`None`)
         scheme (str, optional): :obj:`"original"` are the published rows as they are. :obj:`"clean"`
             holds each fact once and no held-out fact in training, see
             :meth:`~torch_imf.data.clean_split`; models are to be selected on its validation facts.
@@ -168,19 +168,19 @@ class KGDataset(InMemoryDataset):
             images out otherwise. (default: :obj:`"auto"`)
         numeric (callable or str, optional): The encoder of the numeric literals, a callable
             :obj:`(index, attributes, values, num_nodes) -> Tensor[N, D]`, or a file of features, as
-            above. :obj:`"auto"` is :obj:`NumericEncoder()` where there are literals.
-            (default: :obj:`"auto"`)
+            above. :obj:`"auto"` is :obj:`NumericEncoder()` where there are literals. (default:
+            :obj:`"auto"`)
         images (str, optional): Where the images for :obj:`visual` are: a folder
             (:obj:`<entity>.jpg`, or :obj:`<entity>/*.jpg` as in MMKB, where an entity goes by any
             of its names, with a dot for each slash of a Freebase id), an index file of entities and
             paths, or an archive. By default, :obj:`raw/images` if it is there, and otherwise the
             flags that a mirror may carry. (default: :obj:`None`)
-        transform (callable, optional): A function applied to the data at every access.
-            (default: :obj:`None`)
+        transform (callable, optional): A function applied to the data at every access. (default:
+            :obj:`None`)
         pre_transform (callable, optional): A function applied to the data before it is saved.
             (default: :obj:`None`)
-        force_reload (bool, optional): Whether to process the raw files again.
-            (default: :obj:`False`)
+        force_reload (bool, optional): Whether to process the raw files again. (default:
+            :obj:`False`)
 
     Raises:
         ValueError: If there is no such version or scheme, an encoder cannot be told apart by its

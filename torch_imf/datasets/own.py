@@ -63,8 +63,8 @@ class MultimodalKG(KGDataset):
         print(dataset.report())
         data = dataset[0]
 
-    Tables are TSV (:obj:`.tsv`, :obj:`.txt`), CSV, JSON, JSONL, Parquet or
-    Excel (with :obj:`openpyxl`); all text files may be gzipped. A repeated fact counts once.
+    Tables are TSV (:obj:`.tsv`, :obj:`.txt`), CSV, JSON, JSONL, Parquet or Excel (with
+    :obj:`openpyxl`); all text files may be gzipped. A repeated fact counts once.
 
     Args:
         triples (str, tuple or dict): The facts: a table of head, relation and tail, or RDF
@@ -90,8 +90,8 @@ class MultimodalKG(KGDataset):
         strict (bool, optional): Whether texts and numbers of an entity that is in no fact are an
             error, rather than left out. (default: :obj:`True`)
         scheme (str, optional): :obj:`"original"`, or :obj:`"clean"` to take facts of one ready
-            split out of the others, see :meth:`~torch_imf.data.clean_split`.
-            (default: :obj:`"original"`)
+            split out of the others, see :meth:`~torch_imf.data.clean_split`. (default:
+            :obj:`"original"`)
         encoders (dict, optional): The encoders of :obj:`"text"`, :obj:`"visual"` and
             :obj:`"numeric"`, each one an encoder, a file of features (which takes the place of the
             images, say), or :obj:`None` to leave a modality out, see :class:`KGDataset`. The others
@@ -99,8 +99,8 @@ class MultimodalKG(KGDataset):
             knows colour and layout only: for photographs, pass :obj:`{"visual": VisualEncoder()}`.
             (default: :obj:`None`)
         root (str, optional): The folder to keep the processed file in, which is made again if a
-            file or an argument changes. Without it, the graph is built in memory.
-            (default: :obj:`None`)
+            file or an argument changes. Without it, the graph is built in memory. (default:
+            :obj:`None`)
         transform, pre_transform, force_reload: As in :class:`KGDataset`.
 
     Raises:

@@ -1,5 +1,5 @@
-r"""The raw files of published graphs: which there are, the folder that holds
-them, and the layouts that several of them share.
+r"""The raw files of published graphs: which there are, the folder that holds them, and the layouts
+that several of them share.
 """
 
 import os.path as osp

@@ -20,18 +20,17 @@ Self = TypeVar("Self", bound="Encoder")
 
 
 class Encoder(Recorded):
-    r"""The base class of encoders, which turn what is known of :math:`N`
-    entities into features.
+    r"""The base class of encoders, which turn what is known of :math:`N` entities into features.
 
-    :meth:`fit` learns from what is there, :meth:`transform` encodes it, or what
-    comes later, by what was learned, and a call does both.
+    :meth:`fit` learns from what is there, :meth:`transform` encodes it, or what comes later, by
+    what was learned, and a call does both.
 
-    Files of features are called by its :obj:`repr`, which names all that shapes
-    them, but neither :attr:`run_args` nor the versions of :attr:`packages`.
+    Files of features are called by its :obj:`repr`, which names all that shapes them, but neither
+    :attr:`run_args` nor the versions of :attr:`packages`.
 
     Shapes:
-        - **output:** features :math:`(N, D)` and mask :math:`(N)`; rows of
-          entities that have none are zero and :obj:`False`
+        - **output:** features :math:`(N, D)` and mask :math:`(N)`; rows of entities that have none
+          are zero and :obj:`False`
     """
 
     run_args: ClassVar[tuple[str, ...]] = ("batch_size", "device", "cache")

@@ -58,8 +58,8 @@ class FeatureCache:
         return found
 
     def write(self, keys: list[str], x: Tensor) -> None:
-        r"""Keeps the finite rows of features :obj:`[len(keys), D]` in one file. If that cannot
-        be written to, a warning says so.
+        r"""Keeps the finite rows of features :obj:`[len(keys), D]` in one file. If that cannot be
+        written to, a warning says so.
         """
         finite = x.isfinite().all(dim=-1)
         keys = [key for key, keep in zip(keys, finite.tolist(), strict=True) if keep]
@@ -110,8 +110,8 @@ def encode_rows(
     the mean of the features of each row, of shape :math:`(N, D)`, and which rows have any.
 
     Items of the same key are encoded once, those that the cache has not at all. If there are
-    others, :obj:`load` gives a function from a batch (key -> item) to the keys of the items that
-    it could encode and their features. If there are none at all, :math:`D` is :obj:`channels`.
+    others, :obj:`load` gives a function from a batch (key -> item) to the keys of the items that it
+    could encode and their features. If there are none at all, :math:`D` is :obj:`channels`.
     """
     items = {key: item for _, key, item in entries}
     found = {} if cache is None else cache.read(items)

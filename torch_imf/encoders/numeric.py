@@ -9,38 +9,34 @@ from torch_imf.encoders.base import Encoder
 
 
 class NumericEncoder(Encoder):
-    r"""Encodes numeric literals such as dates, populations and heights, one
-    pair of columns per attribute.
+    r"""Encodes numeric literals such as dates, populations and heights, one pair of columns per
+    attribute.
 
-    Attributes live on scales that have nothing to do with each other. Each is
-    therefore standardised alone, by numbers that outliers do not move,
+    Attributes live on scales that have nothing to do with each other. Each is therefore
+    standardised alone, by numbers that outliers do not move,
 
     .. math::
         x = \mathrm{arsinh} \left( \frac{g(v) - \mathrm{median}}{\sigma}
         \right), \qquad \sigma = \max \left( \frac{\mathrm{IQR}}{1.349},
         \frac{\mathrm{std}}{10} \right),
 
-    where :math:`g` is the logarithm for attributes whose values are all
-    positive and span more than a factor of :obj:`span` (populations, areas),
-    and the identity for all others (dates, heights, coordinates). Median,
-    interquartile range and standard deviation are those of :math:`g(v)`, and
-    :math:`\sigma = 1` if all values are equal. The inverse hyperbolic sine
-    keeps a birth in 383 BC a finite and ordered number.
+    where :math:`g` is the logarithm for attributes whose values are all positive and span more than
+    a factor of :obj:`span` (populations, areas), and the identity for all others (dates, heights,
+    coordinates). Median, interquartile range and standard deviation are those of :math:`g(v)`, and
+    :math:`\sigma = 1` if all values are equal. The inverse hyperbolic sine keeps a birth in 383 BC
+    a finite and ordered number.
 
     Args:
-        span (float, optional): The ratio of the largest to the smallest value
-            above which a positive attribute is put on a logarithmic scale.
-            (default: :obj:`100.0`)
+        span (float, optional): The ratio of the largest to the smallest value above which a
+            positive attribute is put on a logarithmic scale. (default: :obj:`100.0`)
 
     Shapes:
-        - **input:** entity rows :math:`(M)`, :math:`M` attribute names,
-          values :math:`(M)`, and the number of entities
-          :math:`|\mathcal{V}|`
-        - **output:** features :math:`(|\mathcal{V}|, 2A)` for :math:`A`
-          distinct attributes in alphabetical order: first the :math:`A`
-          standardised values (the mean of several, zero where an entity has
-          none), then :math:`A` indicators of presence; and the mask :math:`(|\mathcal{V}|)` of
-          entities that have any
+        - **input:** entity rows :math:`(M)`, :math:`M` attribute names, values :math:`(M)`, and the
+          number of entities :math:`|\mathcal{V}|`
+        - **output:** features :math:`(|\mathcal{V}|, 2A)` for :math:`A` distinct attributes in
+          alphabetical order: first the :math:`A` standardised values (the mean of several, zero
+          where an entity has none), then :math:`A` indicators of presence; and the mask
+          :math:`(|\mathcal{V}|)` of entities that have any
     """
 
     state = ("attributes", "floor", "median", "scale")
@@ -67,8 +63,8 @@ class NumericEncoder(Encoder):
             num_nodes (int): The number of entities.
 
         Raises:
-            ValueError: If the inputs differ in length, a value is not finite
-                or an entity is out of range.
+            ValueError: If the inputs differ in length, a value is not finite or an entity is out of
+                range.
         """
         _check(index, attributes, values, num_nodes)
         names = sorted(set(attributes))
@@ -99,9 +95,8 @@ class NumericEncoder(Encoder):
         values: Tensor,
         num_nodes: int,
     ) -> tuple[Tensor, Tensor]:
-        r"""Returns the features of all entities and which of them have any.
-        Attributes that :meth:`fit` has not seen are left out. Takes and raises
-        what :meth:`fit` does.
+        r"""Returns the features of all entities and which of them have any. Attributes that
+        :meth:`fit` has not seen are left out. Takes and raises what :meth:`fit` does.
         """
         _check(index, attributes, values, num_nodes)
         state = self.state_dict()

@@ -17,38 +17,34 @@ IMAGE = re.compile(r"(.+)\.(?:jpe?g|png|gif|webp|bmp|tiff?|svg)", re.IGNORECASE)
 
 
 class FeatureFile(Encoder):
-    r"""Ready-made features of entities, read from files as their authors
-    publish them. Nothing that a file may ask for is run.
+    r"""Ready-made features of entities, read from files as their authors publish them. Nothing that
+    a file may ask for is run.
 
-    Some files hold a matrix with **rows** in the order of the entities:
-    :obj:`.pth`, :obj:`.pt`, :obj:`.npy`, :obj:`.npz` and :obj:`.safetensors`
-    files of one array, and :obj:`.pkl` files of an array or a list of vectors
-    (AdaMF, IMF, MoMoK). Others hold features by **name**, which may be any
-    that :class:`~torch_imf.data.NameIndex` knows: :obj:`.h5` files (MMKB,
-    MMRNS), :obj:`.npz` files of two arrays :obj:`entity` and :obj:`feature`,
-    and dictionaries in the other formats. Names may also be those of images
-    (RSME, MoSE): of :obj:`m.0xyz/1.jpg`, that of the file, with and without its
-    extension, or its folder, whichever is known first.
+    Some files hold a matrix with **rows** in the order of the entities: :obj:`.pth`, :obj:`.pt`,
+    :obj:`.npy`, :obj:`.npz` and :obj:`.safetensors` files of one array, and :obj:`.pkl` files of an
+    array or a list of vectors (AdaMF, IMF, MoMoK). Others hold features by **name**, which may be
+    any that :class:`~torch_imf.data.NameIndex` knows: :obj:`.h5` files (MMKB, MMRNS), :obj:`.npz`
+    files of two arrays :obj:`entity` and :obj:`feature`, and dictionaries in the other formats.
+    Names may also be those of images (RSME, MoSE): of :obj:`m.0xyz/1.jpg`, that of the file, with
+    and without its extension, or its folder, whichever is known first.
 
-    Several features of an entity are averaged. Those that are all zero count as
-    missing.
+    Several features of an entity are averaged. Those that are all zero count as missing.
 
     Args:
-        *paths (str): The file, on disk or any file system of :obj:`fsspec`, or
-            several with parts of one table by name. The features of an entity
-            are those of the first file that has any.
-        ids (list[str] or str, optional): The names of the rows, in their
-            order, or the path of a file of them: a name per line, or names
-            and ids as in :obj:`entity2id.txt`. (default: :obj:`None`)
-        strict (bool, optional): If set to :obj:`False`, leaves out names that
-            belong to no entity. Those of other graphs are always left out.
-            (default: :obj:`True`)
+        *paths (str): The file, on disk or any file system of :obj:`fsspec`, or several with parts
+            of one table by name. The features of an entity are those of the first file that has
+            any.
+        ids (list[str] or str, optional): The names of the rows, in their order, or the path of a
+            file of them: a name per line, or names and ids as in :obj:`entity2id.txt`. (default:
+            :obj:`None`)
+        strict (bool, optional): If set to :obj:`False`, leaves out names that belong to no entity.
+            Those of other graphs are always left out. (default: :obj:`True`)
 
     Shapes:
-        - **input:** a :class:`~torch_imf.data.NameIndex` of :math:`N`
-          entities, or a list of their identifiers
-        - **output:** features :math:`(N, D)` and mask :math:`(N)`; rows of
-          entities without features are zero and :obj:`False`
+        - **input:** a :class:`~torch_imf.data.NameIndex` of :math:`N` entities, or a list of their
+          identifiers
+        - **output:** features :math:`(N, D)` and mask :math:`(N)`; rows of entities without
+          features are zero and :obj:`False`
 
     Raises:
         ValueError: If a file is missing or of an unknown format.
@@ -85,8 +81,8 @@ class FeatureFile(Encoder):
         r"""Returns the features of entities and which of them have any.
 
         Raises:
-            ValueError: If a file is damaged, holds anything but features of
-                one size, or does not fit the entities.
+            ValueError: If a file is damaged, holds anything but features of one size, or does not
+                fit the entities.
         """
         index = names if isinstance(names, NameIndex) else NameIndex(list(names))
         x = torch.empty(0)

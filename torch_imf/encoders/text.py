@@ -16,36 +16,32 @@ POOLINGS = ("pooler", "mean", "cls")
 class TextEncoder(Encoder):
     r"""Encodes texts by a pretrained transformer, run once.
 
-    By default, this is a sentence transformer and does as its authors say.
-    With :obj:`pooling`, it is a plain transformer whose output is pooled here:
-    :obj:`TextEncoder("bert-base-uncased", pooling="pooler")` is the encoder of
-    the `"IMF: Interactive Multimodal Fusion Model for Link Prediction"
-    <https://arxiv.org/abs/2303.10816>`_ paper, with 768 values.
-    Texts beyond the length of the model are cut.
+    By default, this is a sentence transformer and does as its authors say. With :obj:`pooling`, it
+    is a plain transformer whose output is pooled here: :obj:`TextEncoder("bert-base-uncased",
+    pooling="pooler")` is the encoder of the `"IMF: Interactive Multimodal Fusion Model for Link
+    Prediction" <https://arxiv.org/abs/2303.10816>`_ paper, with 768 values. Texts beyond the length
+    of the model are cut.
 
-    Needs :obj:`sentence-transformers`
-    (:obj:`pip install "torch_imf[textual]"`). Weights that are on this machine
-    are used without a look at the network; others are downloaded.
+    Needs :obj:`sentence-transformers` (:obj:`pip install "torch_imf[textual]"`). Weights that are
+    on this machine are used without a look at the network; others are downloaded.
 
     Args:
-        model (str, optional): A model name of the Hugging Face Hub, or a
-            folder. (default: :obj:`"all-MiniLM-L6-v2"`)
-        pooling (str, optional): :obj:`"pooler"` for the output of the pooling
-            layer, :obj:`"mean"` for the mean of all tokens, :obj:`"cls"` for
-            the first token, or :obj:`None` for a sentence transformer.
+        model (str, optional): A model name of the Hugging Face Hub, or a folder. (default:
+            :obj:`"all-MiniLM-L6-v2"`)
+        pooling (str, optional): :obj:`"pooler"` for the output of the pooling layer, :obj:`"mean"`
+            for the mean of all tokens, :obj:`"cls"` for the first token, or :obj:`None` for a
+            sentence transformer. (default: :obj:`None`)
+        batch_size (int, optional): The number of texts per batch. (default: :obj:`256`)
+        device (str, optional): The device to run on, an accelerator if there is one by default.
             (default: :obj:`None`)
-        batch_size (int, optional): The number of texts per batch.
-            (default: :obj:`256`)
-        device (str, optional): The device to run on, an accelerator if there
-            is one by default. (default: :obj:`None`)
-        cache (bool or str, optional): The folder to keep features in, see
-            :class:`ImageEncoder`. (default: :obj:`True`)
+        cache (bool or str, optional): The folder to keep features in, see :class:`ImageEncoder`.
+            (default: :obj:`True`)
 
     Shapes:
         - **input:** a list of :math:`N` texts or :obj:`None`
-        - **output:** features :math:`(N, D)` with :math:`D` as the model has
-          it (384 for :obj:`"all-MiniLM-L6-v2"`, 0 if there is not one text),
-          and mask :math:`(N)`; rows of :obj:`None` are zero and :obj:`False`
+        - **output:** features :math:`(N, D)` with :math:`D` as the model has it (384 for
+          :obj:`"all-MiniLM-L6-v2"`, 0 if there is not one text), and mask :math:`(N)`; rows of
+          :obj:`None` are zero and :obj:`False`
     """
 
     packages = ("sentence-transformers", "transformers")

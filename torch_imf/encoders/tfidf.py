@@ -9,29 +9,27 @@ from torch_imf.encoders.base import Encoder
 
 
 class TfidfEncoder(Encoder):
-    r"""Encodes texts by latent semantic analysis: the TF-IDF weights of words
-    and pairs of words with sublinear term frequency, projected by a truncated
-    singular value decomposition and normalised to unit length.
+    r"""Encodes texts by latent semantic analysis: the TF-IDF weights of words and pairs of words
+    with sublinear term frequency, projected by a truncated singular value decomposition and
+    normalised to unit length.
 
-    It needs no weights and no network, only scikit-learn, and knows only what
-    the texts that it was fitted to say together.
+    It needs no weights and no network, only scikit-learn, and knows only what the texts that it was
+    fitted to say together.
 
     Args:
-        channels (int, optional): The size of a text vector. If the texts
-            support fewer dimensions (fewer texts, or fewer distinct terms),
-            the columns beyond those are zero. (default: :obj:`256`)
-        ngrams (int, optional): The longest sequence of words that counts as a
-            term. (default: :obj:`2`)
-        max_terms (int, optional): The number of terms to keep, most frequent
-            first. (default: :obj:`50000`)
-        seed (int, optional): The seed of the randomised decomposition.
-            (default: :obj:`0`)
+        channels (int, optional): The size of a text vector. If the texts support fewer dimensions
+            (fewer texts, or fewer distinct terms), the columns beyond those are zero. (default:
+            :obj:`256`)
+        ngrams (int, optional): The longest sequence of words that counts as a term. (default:
+            :obj:`2`)
+        max_terms (int, optional): The number of terms to keep, most frequent first. (default:
+            :obj:`50000`)
+        seed (int, optional): The seed of the randomised decomposition. (default: :obj:`0`)
 
     Shapes:
         - **input:** a list of :math:`N` texts or :obj:`None`
-        - **output:** features :math:`(N, channels)` and mask :math:`(N)`; rows
-          of :obj:`None` and of texts without a single term that is kept are
-          zero and :obj:`False`
+        - **output:** features :math:`(N, channels)` and mask :math:`(N)`; rows of :obj:`None` and
+          of texts without a single term that is kept are zero and :obj:`False`
     """
 
     state = ("terms", "idf", "components")

@@ -18,26 +18,22 @@ Function = Callable[[Tensor], Tensor]
 class ImageEncoder(Encoder):
     r"""The base class of encoders of images, which implement :meth:`load`.
 
-    An entity has no image, one, or several, whose features are averaged. A
-    file that cannot be read is left out: one warning names such files,
-    :attr:`unreadable` holds them all, and an entity left without an image
-    counts as missing.
+    An entity has no image, one, or several, whose features are averaged. A file that cannot be read
+    is left out: one warning names such files, :attr:`unreadable` holds them all, and an entity left
+    without an image counts as missing.
 
     Args:
-        batch_size (int, optional): The number of images per batch.
-            (default: :obj:`32`)
-        cache (bool or str, optional): The folder to keep features in, see
-            :class:`FeatureCache`: :obj:`True` is :obj:`$TORCH_IMF_CACHE` or
-            :obj:`~/.cache/torch_imf`, :obj:`False` keeps none.
-            (default: :obj:`False`)
-        channels (int, optional): The size of a feature vector if it is known
-            beforehand. (default: :obj:`0`)
+        batch_size (int, optional): The number of images per batch. (default: :obj:`32`)
+        cache (bool or str, optional): The folder to keep features in, see :class:`FeatureCache`:
+            :obj:`True` is :obj:`$TORCH_IMF_CACHE` or :obj:`~/.cache/torch_imf`, :obj:`False` keeps
+            none. (default: :obj:`False`)
+        channels (int, optional): The size of a feature vector if it is known beforehand. (default:
+            :obj:`0`)
 
     Shapes:
-        - **input:** a list of :math:`N` entries: an image, a list of images,
-          or :obj:`None`, where an image is a :class:`torch.uint8` tensor
-          :math:`(3, H, W)` of any size, or a path (read with Pillow,
-          transparent parts become white)
+        - **input:** a list of :math:`N` entries: an image, a list of images, or :obj:`None`, where
+          an image is a :class:`torch.uint8` tensor :math:`(3, H, W)` of any size, or a path (read
+          with Pillow, transparent parts become white)
         - **output:** features :math:`(N, D)` and mask :math:`(N)`
     """
 
@@ -59,14 +55,13 @@ class ImageEncoder(Encoder):
         self.unreadable = {}
 
     def load(self) -> tuple[Function, Function]:
-        r"""Returns a function from an image :math:`(3, H, W)` to the input of
-        a model, and one from a batch of inputs to features.
+        r"""Returns a function from an image :math:`(3, H, W)` to the input of a model, and one from
+        a batch of inputs to features.
         """
         raise NotImplementedError
 
     def transform(self, images: Sequence[Image | list[Image] | None]) -> tuple[Tensor, Tensor]:
-        r"""Returns the features of a list of images and which entities have
-        any.
+        r"""Returns the features of a list of images and which entities have any.
 
         Args:
             images (list): The images, see above.
@@ -130,9 +125,9 @@ def _hash_pixels(image: Tensor, index: int) -> str:
 
 
 class PixelEncoder(ImageEncoder):
-    r"""Encodes an image by its own pixels, averaged over the cells of a coarse
-    grid and scaled to :math:`[-1, 1]`. It needs no weights and is exact about
-    colour and layout, which is all there is to see in pictures such as flags.
+    r"""Encodes an image by its own pixels, averaged over the cells of a coarse grid and scaled to
+    :math:`[-1, 1]`. It needs no weights and is exact about colour and layout, which is all there is
+    to see in pictures such as flags.
 
     Args:
         height (int, optional): The rows of the grid. (default: :obj:`16`)
@@ -159,35 +154,32 @@ class PixelEncoder(ImageEncoder):
 
 class VisualEncoder(ImageEncoder):
     r"""Encodes images by a pretrained network of `timm
-    <https://github.com/huggingface/pytorch-image-models>`_ without its
-    classifier, run once. Images are resized, cropped and normalised as it was
-    trained. Needs :obj:`timm` (:obj:`pip install "torch_imf[visual]"`).
+    <https://github.com/huggingface/pytorch-image-models>`_ without its classifier, run once. Images
+    are resized, cropped and normalised as it was trained. Needs :obj:`timm` (:obj:`pip install
+    "torch_imf[visual]"`).
 
-    :obj:`"vgg16"` is the encoder of the `"IMF: Interactive Multimodal Fusion
-    Model for Link Prediction" <https://arxiv.org/abs/2303.10816>`_ paper: its
-    4096 values are the outputs of the last hidden layer.
+    :obj:`"vgg16"` is the encoder of the `"IMF: Interactive Multimodal Fusion Model for Link
+    Prediction" <https://arxiv.org/abs/2303.10816>`_ paper: its 4096 values are the outputs of the
+    last hidden layer.
 
     Args:
-        model (str, optional): The name of a model of :obj:`timm`.
-            (default: :obj:`"vgg16"`)
-        weights (str, optional): A file of weights (:obj:`.safetensors` or a
-            :obj:`state_dict` saved by PyTorch), named as in :obj:`timm`.
-            Without it, those that :obj:`timm` names are fetched, or taken from
-            the local Hugging Face cache. (default: :obj:`None`)
-        model_kwargs (dict, optional): Further arguments of
-            :meth:`timm.create_model`. (default: :obj:`None`)
-        data_config (dict, optional): Replaces entries of the preprocessing of
-            the model: :obj:`input_size`, :obj:`interpolation`, :obj:`mean`,
-            :obj:`std`, :obj:`crop_pct` and :obj:`crop_mode`
-            (:obj:`{"crop_mode": "squash", "crop_pct": 1.0}` crops nothing).
+        model (str, optional): The name of a model of :obj:`timm`. (default: :obj:`"vgg16"`)
+        weights (str, optional): A file of weights (:obj:`.safetensors` or a :obj:`state_dict` saved
+            by PyTorch), named as in :obj:`timm`. Without it, those that :obj:`timm` names are
+            fetched, or taken from the local Hugging Face cache. (default: :obj:`None`)
+        model_kwargs (dict, optional): Further arguments of :meth:`timm.create_model`. (default:
+            :obj:`None`)
+        data_config (dict, optional): Replaces entries of the preprocessing of the model:
+            :obj:`input_size`, :obj:`interpolation`, :obj:`mean`, :obj:`std`, :obj:`crop_pct` and
+            :obj:`crop_mode` (:obj:`{"crop_mode": "squash", "crop_pct": 1.0}` crops nothing).
             (default: :obj:`None`)
-        device (str, optional): The device to run on, an accelerator if there
-            is one by default. (default: :obj:`None`)
+        device (str, optional): The device to run on, an accelerator if there is one by default.
+            (default: :obj:`None`)
         batch_size, cache: As :class:`ImageEncoder`, with a cache by default.
 
     Shapes:
-        As :class:`ImageEncoder`, with :math:`D` as the model has it (0 if there
-        is not one image to be read).
+        As :class:`ImageEncoder`, with :math:`D` as the model has it (0 if there is not one image to
+        be read).
     """
 
     packages = ("timm", "torchvision", "pillow")

@@ -24,51 +24,43 @@ def evaluate(
     view: str | None = None,
     progress: bool = False,
 ) -> dict[str, float | dict]:
-    r"""Ranks the true head and the true tail of every fact of a split among
-    all entities, ignoring other answers that are known to be true in *any*
-    split (the filtered setting).
+    r"""Ranks the true head and the true tail of every fact of a split among all entities, ignoring
+    other answers that are known to be true in *any* split (the filtered setting).
 
-    The head of :math:`(h, r, t)` is ranked as the tail of its inverse
-    :math:`(t, r + |\mathcal{R}|, h)`. Each distinct query is scored once, and
-    there are never more than :obj:`batch_size * chunk_size` scores.
+    The head of :math:`(h, r, t)` is ranked as the tail of its inverse :math:`(t, r + |\mathcal{R}|,
+    h)`. Each distinct query is scored once, and there are never more than :obj:`batch_size *
+    chunk_size` scores.
 
     Args:
         model (torch.nn.Module): A model of this package, a
-            :class:`torch_geometric.nn.kge.KGEModel`, or any other with
-            :obj:`predict(head_index, rel_type) -> [B, N]` over inverse
-            relations as well.
-        data (Data): All facts with split masks over edges, with or without
-            inverse triples.
-        split (str, optional): The split to rank: :obj:`"train"`,
-            :obj:`"val"` or :obj:`"test"`. (default: :obj:`"test"`)
-        batch_size (int, optional): Queries to score at once.
-            (default: :obj:`512`)
-        chunk_size (int, optional): Candidates to score at once.
-            (default: :obj:`32768`)
-        tie (str, optional): Where a fact ranks among :math:`e` others of equal
-            score, with :math:`g` better ones: :obj:`"realistic"` (:math:`1 + g
-            + e / 2`), :obj:`"optimistic"` (:math:`1 + g`) or
-            :obj:`"pessimistic"` (:math:`1 + g + e`).
-            (default: :obj:`"realistic"`)
-        by (Sequence[str], optional): Further break-downs: :obj:`"relation"`,
-            :obj:`"category"` (:obj:`1-1`, :obj:`1-N`, :obj:`N-1`,
-            :obj:`N-N`), :obj:`"seen"` (whether both entities occur in
-            training), or the name of a modality (whether both entities have
-            it). (default: :obj:`()`)
-        view (str, optional): The only one of the model's views to rank by,
-            *e.g.*, :obj:`"text"`. (default: :obj:`None`)
-        progress (bool, optional): Whether to show progress in a terminal.
-            (default: :obj:`False`)
+            :class:`torch_geometric.nn.kge.KGEModel`, or any other with :obj:`predict(head_index,
+            rel_type) -> [B, N]` over inverse relations as well.
+        data (Data): All facts with split masks over edges, with or without inverse triples.
+        split (str, optional): The split to rank: :obj:`"train"`, :obj:`"val"` or :obj:`"test"`.
+            (default: :obj:`"test"`)
+        batch_size (int, optional): Queries to score at once. (default: :obj:`512`)
+        chunk_size (int, optional): Candidates to score at once. (default: :obj:`32768`)
+        tie (str, optional): Where a fact ranks among :math:`e` others of equal score, with
+            :math:`g` better ones: :obj:`"realistic"` (:math:`1 + g + e / 2`), :obj:`"optimistic"`
+            (:math:`1 + g`) or :obj:`"pessimistic"` (:math:`1 + g + e`). (default:
+            :obj:`"realistic"`)
+        by (Sequence[str], optional): Further break-downs: :obj:`"relation"`, :obj:`"category"`
+            (:obj:`1-1`, :obj:`1-N`, :obj:`N-1`, :obj:`N-N`), :obj:`"seen"` (whether both entities
+            occur in training), or the name of a modality (whether both entities have it). (default:
+            :obj:`()`)
+        view (str, optional): The only one of the model's views to rank by, *e.g.*, :obj:`"text"`.
+            (default: :obj:`None`)
+        progress (bool, optional): Whether to show progress in a terminal. (default: :obj:`False`)
 
     Returns:
-        The mean rank :obj:`'mr'` (from 1), the mean reciprocal rank
-        :obj:`'mrr'` and :obj:`'hits@1'`, :obj:`'hits@3'`, :obj:`'hits@10'` as
-        fractions, over both sides; the same of each side under :obj:`'head'`
-        and :obj:`'tail'`; and of each group under the names in :obj:`by`.
+        The mean rank :obj:`'mr'` (from 1), the mean reciprocal rank :obj:`'mrr'` and
+        :obj:`'hits@1'`, :obj:`'hits@3'`, :obj:`'hits@10'` as fractions, over both sides; the same
+        of each side under :obj:`'head'` and :obj:`'tail'`; and of each group under the names in
+        :obj:`by`.
 
     Raises:
-        ValueError: If the split is unknown or empty, the graph is not sound or
-            does not fit the model, or a score is NaN or infinite.
+        ValueError: If the split is unknown or empty, the graph is not sound or does not fit the
+            model, or a score is NaN or infinite.
     """
     if tie not in TIES:
         raise ValueError(f"Invalid 'tie' argument (got '{tie}', choose of {list(TIES)})")
@@ -94,9 +86,9 @@ def rank_facts(
     view: str | None = None,
     progress: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    r"""Returns the ranks of tails and heads of a split, of shape :obj:`[2, M]`,
-    behind a :obj:`share` of ties; masks of the edges that are no inverse
-    triples, and of those of them in the split.
+    r"""Returns the ranks of tails and heads of a split, of shape :obj:`[2, M]`, behind a
+    :obj:`share` of ties; masks of the edges that are no inverse triples, and of those of them in
+    the split.
     """
     if split not in {"train", "val", "test"}:
         raise ValueError(f"Invalid 'split' argument (got '{split}', choose 'train', 'val', 'test')")
@@ -114,8 +106,8 @@ def rank_facts(
 
 
 def fact_groups(name: str, data: Data, base: Tensor, mask: Tensor) -> Iterator[tuple[str, Tensor]]:
-    r"""Yields the groups of a break-down as masks over the facts of a split,
-    given the masks that :meth:`rank_facts` returns.
+    r"""Yields the groups of a break-down as masks over the facts of a split, given the masks that
+    :meth:`rank_facts` returns.
     """
     (head, tail), rel = data.edge_index[:, base], data.edge_type[base]
     if name == "relation":

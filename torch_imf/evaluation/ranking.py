@@ -27,9 +27,9 @@ def rank_tails(
     view: str | None = None,
     progress: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    r"""Counts, for the tail of each triple, the entities that score higher and
-    those that score the same, leaving out the known tails in :obj:`index` and
-    the tail itself. It is the core of :meth:`torch_imf.evaluate`.
+    r"""Counts, for the tail of each triple, the entities that score higher and those that score the
+    same, leaving out the known tails in :obj:`index` and the tail itself. It is the core of
+    :meth:`torch_imf.evaluate`.
 
     Args:
         model (torch.nn.Module): The model, as of :meth:`torch_imf.evaluate`.
@@ -37,20 +37,20 @@ def rank_tails(
         rel_type (torch.Tensor): The relation types, of shape :obj:`[E]`.
         tail_index (torch.Tensor): The tail indices, of shape :obj:`[E]`.
         index (TripletIndex): The known facts.
-        num_nodes (int, optional): The number of candidates. If :obj:`None`,
-            that of the model. (default: :obj:`None`)
+        num_nodes (int, optional): The number of candidates. If :obj:`None`, that of the model.
+            (default: :obj:`None`)
         batch_size (int, optional): As of evaluate. (default: :obj:`512`)
         chunk_size (int, optional): As of evaluate. (default: :obj:`32768`)
         view (str, optional): As of evaluate. (default: :obj:`None`)
         progress (bool, optional): As of evaluate. (default: :obj:`False`)
 
     Returns:
-        The counts :obj:`greater` and :obj:`equal`, of shape :obj:`[E]`. The
-        realistic rank is :obj:`1 + greater + equal / 2`.
+        The counts :obj:`greater` and :obj:`equal`, of shape :obj:`[E]`. The realistic rank is
+        :obj:`1 + greater + equal / 2`.
 
     Raises:
-        ValueError: If there are no triples, ids are out of range, an argument
-            is invalid, or a score is NaN or infinite.
+        ValueError: If there are no triples, ids are out of range, an argument is invalid, or a
+            score is NaN or infinite.
     """
     if head_index.numel() == 0:
         raise ValueError("There are no triples to rank")
@@ -100,8 +100,8 @@ def rank_tails(
 
 
 def metrics(rank: Tensor, ks: Sequence[int] = (1, 3, 10)) -> dict[str, float]:
-    r"""Summarises ranks of any shape, which start at one: the mean rank
-    :obj:`'mr'`, the mean reciprocal rank :obj:`'mrr'`, and :obj:`'hits@k'`.
+    r"""Summarises ranks of any shape, which start at one: the mean rank :obj:`'mr'`, the mean
+    reciprocal rank :obj:`'mrr'`, and :obj:`'hits@k'`.
     """
     rank = rank.double()
     out = {"mr": float(rank.mean()), "mrr": float(rank.reciprocal().mean())}

@@ -10,8 +10,8 @@ class TorchIMFWarning(UserWarning):
 
 
 def warn(message: str) -> None:
-    r"""Warns of something that the user's line has led to: the one that has
-    called this package, however deep inside of it the warning arises.
+    r"""Warns of something that the user's line has led to: the one that has called this package,
+    however deep inside of it the warning arises.
     """
     user: FrameType = sys._getframe(1)
     frame: FrameType | None = user

@@ -30,9 +30,9 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     r"""Opens a file (on any file system of :obj:`fsspec`) that takes the place of another in one
-    step once the block has ended well: before, that is as it was. Permissions stay, and of
-    a link, the file that it leads to is replaced. What a process that is killed leaves is removed
-    by calls of the next day.
+    step once the block has ended well: before, that is as it was. Permissions stay, and of a link,
+    the file that it leads to is replaced. What a process that is killed leaves is removed by calls
+    of the next day.
     """
     filesystem, name = fsspec.core.url_to_fs(os.fspath(path))
     if not isinstance(filesystem, LocalFileSystem):

@@ -1,9 +1,8 @@
-r"""Tables of text: TSV, CSV, JSON, JSONL, Parquet and Excel, row by row, with
-errors that name file and line.
+r"""Tables of text: TSV, CSV, JSON, JSONL, Parquet and Excel, row by row, with errors that name file
+and line.
 
-Text files are split here and by :obj:`csv`, rather than by pandas, whose reader
-fills rows that are too short, numbers lines without those inside of quotes, lets
-binary data pass, and is no faster.
+Text files are split here and by :obj:`csv`, rather than by pandas, whose reader fills rows that are
+too short, numbers lines without those inside of quotes, lets binary data pass, and is no faster.
 """
 
 import csv

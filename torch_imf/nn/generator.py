@@ -5,9 +5,9 @@ from torch.nn import Linear
 
 
 class ModalityGenerator(torch.nn.Module):
-    r"""The generator of synthetic modality embeddings from the `"Unleashing
-    the Power of Imbalanced Modality Information for Multi-modal Knowledge
-    Graph Completion" <https://arxiv.org/abs/2402.15444>`_ paper (Eq. 9):
+    r"""The generator of synthetic modality embeddings from the `"Unleashing the Power of Imbalanced
+    Modality Information for Multi-modal Knowledge Graph Completion"
+    <https://arxiv.org/abs/2402.15444>`_ paper (Eq. 9):
 
     .. math::
         G_m(\mathbf{e}_s, \mathbf{z}) = \mathbf{W}_2 \, \delta \left(
@@ -35,8 +35,8 @@ class ModalityGenerator(torch.nn.Module):
         self.lin2.reset_parameters()
 
     def forward(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
-        r"""Generates embeddings :obj:`[*, C_m]` from structural ones :obj:`[*, C]`
-        and noise :obj:`[*, Z]`, which is drawn anew if it is not given.
+        r"""Generates embeddings :obj:`[*, C_m]` from structural ones :obj:`[*, C]` and noise
+        :obj:`[*, Z]`, which is drawn anew if it is not given.
         """
         if noise is None:
             noise = torch.randn(*x.size()[:-1], self.noise_channels, device=x.device, dtype=x.dtype)

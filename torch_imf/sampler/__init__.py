@@ -1,5 +1,5 @@
-r"""Samplers corrupt the tails of facts into negatives. Heads are corrupted as
-the tails of inverse triples.
+r"""Samplers corrupt the tails of facts into negatives. Heads are corrupted as the tails of inverse
+triples.
 """
 
 from torch_imf.registry import attach

@@ -22,8 +22,8 @@ class Objective(NamedTuple):
 
 class Sampler(Recorded, torch.nn.Module):
     r"""An abstract base class of samplers: they corrupt the tail of each fact of a batch into
-    :math:`K` negatives. The head of a fact is corrupted by passing its inverse triple
-    :math:`(t, r^{-1}, h)`.
+    :math:`K` negatives. The head of a fact is corrupted by passing its inverse triple :math:`(t,
+    r^{-1}, h)`.
 
     A negative is neither the tail nor a known answer of its query, whatever :math:`K` is. Samplers
     that draw with replacement may repeat one. An entry of :obj:`-1` is *no negative*, as where
@@ -45,8 +45,8 @@ class Sampler(Recorded, torch.nn.Module):
         index (TripletIndex, optional): The known facts, *i.e.*, the training facts in both
             directions, none of which is returned as a negative. If :obj:`None`, only the tail
             itself is ruled out (*unfiltered*). (default: :obj:`None`)
-        num_negatives (int, optional): The number :math:`K` of negatives per fact.
-            (default: :obj:`1`)
+        num_negatives (int, optional): The number :math:`K` of negatives per fact. (default:
+            :obj:`1`)
 
     Raises:
         ValueError: If there are fewer than two entities or one negative, or the index holds more

@@ -49,12 +49,12 @@ class MANSSampler(UniformSampler):
         mask_dict (dict[str, torch.Tensor], optional): Which entities have the modality, of shape
             :obj:`[N]` each. Where the tail or its replacement lacks it, the negative is an ordinary
             one. (default: :obj:`None`)
-        share (float, optional): The probability :math:`\beta` of a modality negative.
-            (default: :obj:`0.5`)
+        share (float, optional): The probability :math:`\beta` of a modality negative. (default:
+            :obj:`0.5`)
         warmup (int, optional): The number of first steps in which all negatives are modality
             negatives. (default: :obj:`0`)
-        adaptive (bool, optional): Whether a model adapts :math:`\beta` in each step.
-            (default: :obj:`False`)
+        adaptive (bool, optional): Whether a model adapts :math:`\beta` in each step. (default:
+            :obj:`False`)
 
     Raises:
         ValueError: As :class:`Sampler`, or if an argument is invalid.

@@ -113,9 +113,8 @@ class CrossModalAttention(torch.nn.Module):
 class MMRNSSampler(Sampler):
     r"""Corrupts tails into entities whose modalities look alike under the relation, after the
     `"Relation-enhanced Negative Sampling for Multimodal Knowledge Graph Completion"
-    <https://doi.org/10.1145/3503161.3548388>`_ paper (MMRNS). Known answers
-    :math:`\mathcal{A}(h, r)` are masked, and :math:`K` candidates are drawn without replacement,
-    the first with
+    <https://doi.org/10.1145/3503161.3548388>`_ paper (MMRNS). Known answers :math:`\mathcal{A}(h,
+    r)` are masked, and :math:`K` candidates are drawn without replacement, the first with
 
     .. math::
         p(t^{\prime} \mid h, r, t) = \frac{\exp s_r(t, t^{\prime})}{\sum_{c
@@ -272,8 +271,8 @@ def gumbel_top_k(
     Args:
         logits (torch.Tensor): The logits, of shape :obj:`[*, N]`.
         k (int): The number :math:`K \leq N` of draws.
-        temperature (float, optional): The temperature :math:`\tau` of the relaxed draw.
-            (default: :obj:`1.`)
+        temperature (float, optional): The temperature :math:`\tau` of the relaxed draw. (default:
+            :obj:`1.`)
         mask (torch.Tensor, optional): Candidates to draw only after all others, of the shape of
             :obj:`logits`. (default: :obj:`None`)
 

@@ -31,20 +31,19 @@ class CheckpointError(ValueError):
 
 
 class TrainingState:
-    r"""Everything a training run needs to go on as if it had never stopped, in
-    one file that is replaced in one step. Until :meth:`close`, the file is
-    locked against other processes.
+    r"""Everything a training run needs to go on as if it had never stopped, in one file that is
+    replaced in one step. Until :meth:`close`, the file is locked against other processes.
 
     Args:
         model (torch.nn.Module): The model.
         optimizers (list[torch.optim.Optimizer]): Its optimizers.
         settings (dict): The settings, with which alone a run goes on.
-        path (str, optional): The file, or :obj:`None` to keep the state in
-            memory only. (default: :obj:`None`)
-        facts (tuple[torch.Tensor], optional): The training facts, by which a
-            run is told from others. (default: :obj:`()`)
-        names (dict[str, list[str]], optional): The identifiers of entities and
-            relations, in the order of their embeddings. (default: :obj:`None`)
+        path (str, optional): The file, or :obj:`None` to keep the state in memory only. (default:
+            :obj:`None`)
+        facts (tuple[torch.Tensor], optional): The training facts, by which a run is told from
+            others. (default: :obj:`()`)
+        names (dict[str, list[str]], optional): The identifiers of entities and relations, in the
+            order of their embeddings. (default: :obj:`None`)
 
     Raises:
         CheckpointError: If the file cannot be written.
@@ -112,8 +111,8 @@ class TrainingState:
             torch.save(state, file)
 
     def load(self) -> None:
-        r"""Continues from the file, if it is there. Raises a
-        :class:`CheckpointError` if it cannot be read or belongs to another run.
+        r"""Continues from the file, if it is there. Raises a :class:`CheckpointError` if it cannot
+        be read or belongs to another run.
         """
         if self.path is None or not self.path.exists():
             return
@@ -167,9 +166,8 @@ def first_seed(path: Path) -> int:
 
 
 def fingerprint(model: torch.nn.Module, *tensors: Tensor) -> dict[str, str]:
-    r"""Describes what a model is rather than what it has learned: arguments of
-    modules, shapes of parameters, and hashes of further tensors and of buffers
-    that are not saved, such as features.
+    r"""Describes what a model is rather than what it has learned: arguments of modules, shapes of
+    parameters, and hashes of further tensors and of buffers that are not saved, such as features.
     """
 
     def digest(x: Tensor) -> str:  # Of its bytes, since NumPy does not know every type.

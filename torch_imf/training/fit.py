@@ -44,9 +44,9 @@ def fit(
     callback: Callable[[dict[str, float]], None] | None = None,
     progress: bool = True,
 ) -> History:
-    r"""Trains a model on the training facts of a graph until its validation
-    metric stops improving, and leaves it with the parameters of its best
-    epoch, however training ends. A loop of one's own has the same parts:
+    r"""Trains a model on the training facts of a graph until its validation metric stops improving,
+    and leaves it with the parameters of its best epoch, however training ends. A loop of one's own
+    has the same parts:
 
     .. code-block:: python
 
@@ -58,44 +58,40 @@ def fit(
 
     Args:
         model (torch.nn.Module): The model.
-        data (Data): All facts with split masks. The loss sees training facts
-            only, and validation facts are ranked.
+        data (Data): All facts with split masks. The loss sees training facts only, and validation
+            facts are ranked.
         epochs (int, optional): The number of epochs. (default: :obj:`100`)
         batch_size (int, optional): Queries per step. (default: :obj:`1024`)
-        lr (float or dict[str, float], optional): The learning rate, or that of
-            each objective by name, as in :obj:`{"model": 0.01, "generator":
-            0.001}`. (default: :obj:`1e-3`)
+        lr (float or dict[str, float], optional): The learning rate, or that of each objective by
+            name, as in :obj:`{"model": 0.01, "generator": 0.001}`. (default: :obj:`1e-3`)
         lr_decay (float, optional): Its factor per epoch. (default: :obj:`1.`)
         weight_decay (float, optional): The weight decay. (default: :obj:`0.`)
-        optimizer (str, optional): The name of an optimizer of PyTorch.
-            :obj:`"adagrad"` wants a learning rate near 0.1 for embeddings.
-            (default: :obj:`"adamw"`)
-        dense_lr (float or dict[str, float], optional): The learning rate of all
-            parameters that are no embedding table, which Adagrad wants much
-            lower. If :obj:`None`, that of :obj:`lr`. (default: :obj:`None`)
-        precision (str, optional): The type of matrix products in training,
-            :obj:`"fp32"` or :obj:`"bf16"`. (default: :obj:`"fp32"`)
+        optimizer (str, optional): The name of an optimizer of PyTorch. :obj:`"adagrad"` wants a
+            learning rate near 0.1 for embeddings. (default: :obj:`"adamw"`)
+        dense_lr (float or dict[str, float], optional): The learning rate of all parameters that are
+            no embedding table, which Adagrad wants much lower. If :obj:`None`, that of :obj:`lr`.
+            (default: :obj:`None`)
+        precision (str, optional): The type of matrix products in training, :obj:`"fp32"` or
+            :obj:`"bf16"`. (default: :obj:`"fp32"`)
         eval_every (int, optional): Epochs per validation. (default: :obj:`1`)
-        patience (int, optional): Validations without a new best to stop after,
-            or :obj:`None` to go on. (default: :obj:`10`)
-        metric (str, optional): The metric of :meth:`evaluate` to select by.
-            (default: :obj:`"mrr"`)
-        checkpoint (str, optional): The file to keep the state of training in
-            after every epoch. The same call continues from it, on a CPU bit for
-            bit as if it had never stopped. (default: :obj:`None`)
-        callback (Callable, optional): Called after each validation with its
-            entry of the history. (default: :obj:`None`)
-        progress (bool, optional): Whether to show progress in a terminal.
-            (default: :obj:`True`)
+        patience (int, optional): Validations without a new best to stop after, or :obj:`None` to go
+            on. (default: :obj:`10`)
+        metric (str, optional): The metric of :meth:`evaluate` to select by. (default: :obj:`"mrr"`)
+        checkpoint (str, optional): The file to keep the state of training in after every epoch. The
+            same call continues from it, on a CPU bit for bit as if it had never stopped. (default:
+            :obj:`None`)
+        callback (Callable, optional): Called after each validation with its entry of the history.
+            (default: :obj:`None`)
+        progress (bool, optional): Whether to show progress in a terminal. (default: :obj:`True`)
 
     Returns:
-        One dictionary per validation, with :obj:`'epoch'`, :obj:`'loss'` and
-        the metrics of :meth:`evaluate`.
+        One dictionary per validation, with :obj:`'epoch'`, :obj:`'loss'` and the metrics of
+        :meth:`evaluate`.
 
     Raises:
-        ValueError: If an argument is invalid, a split is empty, there is
-            nothing to train, or the checkpoint cannot be read or belongs to
-            another run (:class:`~torch_imf.training.CheckpointError`).
+        ValueError: If an argument is invalid, a split is empty, there is nothing to train, or the
+            checkpoint cannot be read or belongs to another run
+            (:class:`~torch_imf.training.CheckpointError`).
         RuntimeError: If training diverges.
     """
     sizes = {"epochs": epochs, "batch_size": batch_size, "eval_every": eval_every}
@@ -167,8 +163,8 @@ def training_facts(data: Data) -> tuple[Tensor, Tensor, Tensor]:
 def make_loader(
     model: torch.nn.Module, data: Data, batch_size: int = 1024
 ) -> Iterable[tuple[Tensor, ...]]:
-    r"""Returns the loader of a model over the training facts of a graph, whose
-    batches are the arguments of its losses.
+    r"""Returns the loader of a model over the training facts of a graph, whose batches are the
+    arguments of its losses.
     """
     facts = training_facts(prepare(model, data))
     return model.loader(*facts, batch_size=batch_size, shuffle=True)  # type: ignore[operator]
@@ -181,8 +177,8 @@ def make_optimizers(
     optimizer: str = "adamw",
     weight_decay: float = 0.0,
 ) -> list[Optimizer]:
-    r"""Returns an optimizer for each of the :obj:`objectives()` of a model.
-    Arguments are those of :meth:`fit`.
+    r"""Returns an optimizer for each of the :obj:`objectives()` of a model. Arguments are those of
+    :meth:`fit`.
     """
     objectives: list[Objective] = model.objectives()  # type: ignore[operator]
     names = [objective.name for objective in objectives]
@@ -227,8 +223,8 @@ def train(
     progress: bool = False,
     epoch: int = 1,
 ) -> float:
-    r"""Trains a model for one epoch, by a step on each of its
-    :obj:`objectives()` for each batch, and returns the mean loss of the first.
+    r"""Trains a model for one epoch, by a step on each of its :obj:`objectives()` for each batch,
+    and returns the mean loss of the first.
 
     Args:
         model (torch.nn.Module): The model.
@@ -282,8 +278,8 @@ def validate(model: torch.nn.Module, data: Data, progress: bool = False) -> dict
 
 
 class TensorBoard:
-    r"""A callback of :meth:`~torch_imf.fit` that writes the loss and the
-    validation metrics of each epoch for TensorBoard.
+    r"""A callback of :meth:`~torch_imf.fit` that writes the loss and the validation metrics of each
+    epoch for TensorBoard.
 
     .. code-block:: python
 

@@ -10,16 +10,16 @@ TOGETHER = ("scorer", "loss", "optimizer", "lr")
 
 
 def recipe(model: str, data: Data, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    r"""Returns settings, of the model and of :meth:`~torch_imf.fit`, that train
-    well on graphs from two thousand training facts to 270 thousand: ComplEx
-    against all entities, regularised, with Adagrad. There are none for models
-    that are trained otherwise, nor if one that belongs to them is given.
+    r"""Returns settings, of the model and of :meth:`~torch_imf.fit`, that train well on graphs from
+    two thousand training facts to 270 thousand: ComplEx against all entities, regularised, with
+    Adagrad. There are none for models that are trained otherwise, nor if one that belongs to them
+    is given.
 
     Args:
         model (str): The name of the model.
         data (Data): The graph.
-        given (dict, optional): Settings that are chosen already, which are left
-            out. (default: :obj:`None`)
+        given (dict, optional): Settings that are chosen already, which are left out. (default:
+            :obj:`None`)
     """
     given = given or {}
     if model.lower() not in MODELS or any(name.split(".")[0] in TOGETHER for name in given):

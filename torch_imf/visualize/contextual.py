@@ -27,30 +27,29 @@ def plot_contextual(
     num_nodes: int = 500,
     labels: Mapping[str, str] | None = None,
 ) -> "Figure":
-    r"""Plots the head entities of relations by t-SNE, before and after the
-    contextual transformation, as Figure 7 of the `"IMF: Interactive Multimodal
-    Fusion Model for Link Prediction" <https://arxiv.org/abs/2303.10816>`_
-    paper: one row of two panels per relation, a colour per tail. Heads whose
-    fact is held out have an outline, and the silhouette of tails in the title
-    is theirs: those of training facts were pulled to their tails. A head of
-    several of the tails counts for that which most heads have.
+    r"""Plots the head entities of relations by t-SNE, before and after the contextual
+    transformation, as Figure 7 of the `"IMF: Interactive Multimodal Fusion Model for Link
+    Prediction" <https://arxiv.org/abs/2303.10816>`_ paper: one row of two panels per relation, a
+    colour per tail. Heads whose fact is held out have an outline, and the silhouette of tails in
+    the title is theirs: those of training facts were pulled to their tails. A head of several of
+    the tails counts for that which most heads have.
 
     Args:
         model (torch.nn.Module): A model of this package.
         data (Data): The graph.
-        relations (list[str] or list[int]): The relations, by name, identifier
-            or number: such that many heads share a tail.
-        view (str, optional): The view. If :obj:`None`, the fused one or,
-            without it, the first. (default: :obj:`None`)
-        num_classes (int, optional): The number of tails to show, those with
-            most heads. (default: :obj:`5`)
-        num_nodes (int, optional): The number of heads to show per relation,
-            drawn at random. (default: :obj:`500`)
+        relations (list[str] or list[int]): The relations, by name, identifier or number: such that
+            many heads share a tail.
+        view (str, optional): The view. If :obj:`None`, the fused one or, without it, the first.
+            (default: :obj:`None`)
+        num_classes (int, optional): The number of tails to show, those with most heads. (default:
+            :obj:`5`)
+        num_nodes (int, optional): The number of heads to show per relation, drawn at random.
+            (default: :obj:`500`)
         labels (dict[str, str], optional): As in :meth:`plot_decision`.
 
     Raises:
-        ValueError: If a relation is unknown or has fewer than four heads with
-            one of these tails, or an argument is invalid.
+        ValueError: If a relation is unknown or has fewer than four heads with one of these tails,
+            or an argument is invalid.
     """
     view = view or ("fused" if "fused" in model.views else model.views[0])
     if view not in model.views or min(num_classes, num_nodes) < 1:
@@ -106,9 +105,8 @@ def plot_tsne(
     outline: Tensor | None = None,
     legend: bool = True,
 ) -> "Figure":
-    r"""Plots embeddings :obj:`[M, C]` in two dimensions by t-SNE: a mark per
-    entity (those of the mask :obj:`outline` with one), a colour and a shape per
-    class.
+    r"""Plots embeddings :obj:`[M, C]` in two dimensions by t-SNE: a mark per entity (those of the
+    mask :obj:`outline` with one), a colour and a shape per class.
     """
     from sklearn.manifold import TSNE
 
@@ -137,9 +135,9 @@ def plot_tsne(
 
 
 def silhouette(x: Tensor, label: Tensor) -> float:
-    r"""The mean silhouette by cosine distance of embeddings :obj:`[M, C]` of
-    classes :obj:`label`, of shape :obj:`[M]`: one if classes are far apart and
-    tight, zero if they overlap. Raises if there are not two classes.
+    r"""The mean silhouette by cosine distance of embeddings :obj:`[M, C]` of classes :obj:`label`,
+    of shape :obj:`[M]`: one if classes are far apart and tight, zero if they overlap. Raises if
+    there are not two classes.
     """
     from sklearn.metrics import silhouette_score
 

@@ -18,10 +18,9 @@ def plot_decision(
     title: str | None = None,
     labels: Mapping[str, str] | None = None,
 ) -> "Figure":
-    r"""Plots how views decide on the answers to a query, as Figure 4 of the
-    `"IMF: Interactive Multimodal Fusion Model for Link Prediction"
-    <https://arxiv.org/abs/2303.10816>`_ paper: the best answers, known ones
-    with a star, what each view adds to their score, and its weight.
+    r"""Plots how views decide on the answers to a query, as Figure 4 of the `"IMF: Interactive
+    Multimodal Fusion Model for Link Prediction" <https://arxiv.org/abs/2303.10816>`_ paper: the
+    best answers, known ones with a star, what each view adds to their score, and its weight.
 
     .. code-block:: python
 
@@ -29,14 +28,13 @@ def plot_decision(
         plot_decision(answers).savefig("decision.png")
 
     Args:
-        answers (list[Completion]): What :meth:`torch_imf.Predictor.predict`
-            returns, with probabilities if it has a calibration.
-        ax (matplotlib.axes.Axes, optional): Where to plot, instead of in a new
-            figure, here as in all figures. (default: :obj:`None`)
-        title (str, optional): The title, instead of the query.
-            (default: :obj:`None`)
-        labels (dict[str, str], optional): Names of views to show instead of
-            their own. (default: :obj:`None`)
+        answers (list[Completion]): What :meth:`torch_imf.Predictor.predict` returns, with
+            probabilities if it has a calibration.
+        ax (matplotlib.axes.Axes, optional): Where to plot, instead of in a new figure, here as in
+            all figures. (default: :obj:`None`)
+        title (str, optional): The title, instead of the query. (default: :obj:`None`)
+        labels (dict[str, str], optional): Names of views to show instead of their own. (default:
+            :obj:`None`)
 
     Returns:
         The figure, which holds :obj:`ax` if that is given.
@@ -97,10 +95,9 @@ def plot_explanation(
     title: str | None = None,
     labels: Mapping[str, str] | None = None,
 ) -> "Figure":
-    r"""Plots what stands behind the score of a fact, as
-    :meth:`torch_imf.Predictor.explain` returns it: the rank of its tail and of
-    its head over all views, in each view alone, and if no entity had a
-    modality. Other arguments are those of :meth:`plot_decision`.
+    r"""Plots what stands behind the score of a fact, as :meth:`torch_imf.Predictor.explain` returns
+    it: the rank of its tail and of its head over all views, in each view alone, and if no entity
+    had a modality. Other arguments are those of :meth:`plot_decision`.
     """
     colors = style.view_colors([*explanation.views, *explanation.without])
     rows: list[tuple[str, Rank, str]] = [("all views", explanation.rank, style.DARK)]

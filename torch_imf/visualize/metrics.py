@@ -28,13 +28,12 @@ def plot_categories(
     view: str | None = None,
     title: str | None = None,
 ) -> "Figure":
-    r"""Plots the ranks of tails and of heads by the category of relations
-    (:obj:`1-1`, :obj:`1-N`, :obj:`N-1` and :obj:`N-N`: an entity has less than
-    1.5 tails, or heads, on average for a :obj:`1`): their shares and MRR.
+    r"""Plots the ranks of tails and of heads by the category of relations (:obj:`1-1`, :obj:`1-N`,
+    :obj:`N-1` and :obj:`N-N`: an entity has less than 1.5 tails, or heads, on average for a
+    :obj:`1`): their shares and MRR.
 
     Args:
-        model (torch.nn.Module): Any model that :meth:`torch_imf.evaluate`
-            takes.
+        model (torch.nn.Module): Any model that :meth:`torch_imf.evaluate` takes.
         data (Data): All facts with split masks.
         split (str, optional): The split to rank. (default: :obj:`"test"`)
         ax (matplotlib.axes.Axes, optional): See :meth:`plot_decision`.
@@ -75,14 +74,14 @@ def plot_history(
     metrics: str | Sequence[str] = ("mrr", "hits@10"),
     title: str = "",
 ) -> "Figure":
-    r"""Plots training curves: validation metrics over epochs, the loss at an
-    axis of its own, and the best epoch by the first metric, with its value.
+    r"""Plots training curves: validation metrics over epochs, the loss at an axis of its own, and
+    the best epoch by the first metric, with its value.
 
     Args:
         history (list[dict[str, float]]): What :meth:`torch_imf.fit` returns.
         ax (matplotlib.axes.Axes, optional): See :meth:`plot_decision`.
-        metrics (list[str], optional): The metrics to plot, that which selects
-            the epoch first. (default: :obj:`("mrr", "hits@10")`)
+        metrics (list[str], optional): The metrics to plot, that which selects the epoch first.
+            (default: :obj:`("mrr", "hits@10")`)
         title (str, optional): The title. (default: :obj:`""`)
 
     Raises:
@@ -135,8 +134,8 @@ def plot_history(
 def plot_metric(
     values: Mapping[str, Sequence[float]], ax: "Axes | None" = None, label: str = "MRR"
 ) -> "Figure":
-    r"""Plots a metric of several models over seeds: one bar each for the mean,
-    with one standard deviation and a dot per seed.
+    r"""Plots a metric of several models over seeds: one bar each for the mean, with one standard
+    deviation and a dot per seed.
 
     Args:
         values (dict[str, list[float]]): The values of each model, by its name.

@@ -79,8 +79,8 @@ def draw_bars(
     number: str = ".2f",
     labels: Mapping[str, str] | None = None,
 ) -> None:
-    r"""Draws one bar per row at the heights :obj:`places`, divided into a part
-    per name of :obj:`colors`, each with its number where there is room.
+    r"""Draws one bar per row at the heights :obj:`places`, divided into a part per name of
+    :obj:`colors`, each with its number where there is room.
     """
     total = max(sum(row.values()) for row in rows) or 1.0
     left = [0.0] * len(rows)
@@ -98,8 +98,8 @@ def draw_bars(
 
 
 def beside(ax: "Axes", y: float, text: str, points: float, x: float = 1) -> None:
-    r"""Writes text that ends so many points from the right of axes, or from
-    the left for :obj:`x=0`, at the height of :obj:`y` in data.
+    r"""Writes text that ends so many points from the right of axes, or from the left for
+    :obj:`x=0`, at the height of :obj:`y` in data.
     """
     place: Any = {"xycoords": ax.get_yaxis_transform(), "textcoords": "offset points"}
     look: Any = {"ha": "right", "va": "center", "fontsize": TEXT, "color": DARK}
@@ -126,8 +126,8 @@ def finish(ax: "Axes", title: str = "", spines: Iterable[str] = ()) -> None:
 
 
 def make_plain(artist: "Artist") -> None:
-    r"""Makes all text within axes or a figure plain: a dollar sign starts no
-    formula, and scripts that the font lacks are looked up in installed ones.
+    r"""Makes all text within axes or a figure plain: a dollar sign starts no formula, and scripts
+    that the font lacks are looked up in installed ones.
     """
     from matplotlib.text import Text
 

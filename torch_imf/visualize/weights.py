@@ -29,8 +29,8 @@ def plot_relation_weights(
     title: str | None = None,
     labels: Mapping[str, str] | None = None,
 ) -> "Figure":
-    r"""Plots the :meth:`modality_weights` of a model by
-    :meth:`plot_modality_weights`, and says in the title what they are.
+    r"""Plots the :meth:`modality_weights` of a model by :meth:`plot_modality_weights`, and says in
+    the title what they are.
     """
     if title is None:
         shares = "share of each view in what lifts facts above others"
@@ -45,14 +45,14 @@ def plot_modality_weights(
     title: str = "",
     labels: Mapping[str, str] | None = None,
 ) -> "Figure":
-    r"""Plots the weight of each modality, as Figure 5 of the `"Unleashing the
-    Power of Imbalanced Modality Information for Multi-modal Knowledge Graph
-    Completion" <https://arxiv.org/abs/2402.15444>`_ paper: one bar per row,
-    such as a relation, divided by weights.
+    r"""Plots the weight of each modality, as Figure 5 of the `"Unleashing the Power of Imbalanced
+    Modality Information for Multi-modal Knowledge Graph Completion"
+    <https://arxiv.org/abs/2402.15444>`_ paper: one bar per row, such as a relation, divided by
+    weights.
 
     Args:
-        weights (dict[str, dict[str, float]]): The weight of each modality, in
-            each row; the same modalities in all of them.
+        weights (dict[str, dict[str, float]]): The weight of each modality, in each row; the same
+            modalities in all of them.
         ax (matplotlib.axes.Axes, optional): See :meth:`plot_decision`.
         title (str, optional): The title. (default: :obj:`""`)
         labels (dict[str, str], optional): See :meth:`plot_decision`.
@@ -73,28 +73,25 @@ def plot_modality_weights(
 def modality_weights(
     model: Module, data: Data, relations: Names | None = None, split: str | None = None
 ) -> dict[str, dict[str, float]]:
-    r"""Returns how much each modality weighs in the facts of relations, by the
-    names of these.
+    r"""Returns how much each modality weighs in the facts of relations, by the names of these.
 
     Where a fusion weighs the modalities of each entity (such as
-    :class:`~torch_imf.nn.AdaMFFusion`), it is the mean of these weights over
-    heads and tails. Where views are scored apart (:class:`~torch_imf.nn.IMF`),
-    it is the share of each view in what lifts the score of a fact above that of
-    all entities on average, over both sides of up to 512 facts drawn at random;
-    a view that lowers it has none.
+    :class:`~torch_imf.nn.AdaMFFusion`), it is the mean of these weights over heads and tails. Where
+    views are scored apart (:class:`~torch_imf.nn.IMF`), it is the share of each view in what lifts
+    the score of a fact above that of all entities on average, over both sides of up to 512 facts
+    drawn at random; a view that lowers it has none.
 
     Args:
         model (torch.nn.Module): A model with several modalities or views.
         data (Data): The graph.
-        relations (list[str] or list[int], optional): The relations, by name,
-            identifier or number. If :obj:`None`, the ten that have most facts.
+        relations (list[str] or list[int], optional): The relations, by name, identifier or number.
+            If :obj:`None`, the ten that have most facts. (default: :obj:`None`)
+        split (str, optional): The split that holds the facts. If :obj:`None`, those of all splits.
             (default: :obj:`None`)
-        split (str, optional): The split that holds the facts. If :obj:`None`,
-            those of all splits. (default: :obj:`None`)
 
     Raises:
-        ValueError: If the model has one view and no fusion that weighs, a
-            relation is unknown or has no facts, or an argument is invalid.
+        ValueError: If the model has one view and no fusion that weighs, a relation is unknown or
+            has no facts, or an argument is invalid.
     """
     if split not in {None, "train", "val", "test"}:
         raise ValueError(f"Invalid 'split' argument (got '{split}', choose 'train', 'val', 'test')")

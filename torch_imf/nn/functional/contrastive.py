@@ -29,8 +29,8 @@ def contrastive_loss(
             modality, of shape :obj:`[N, C]` each.
         mask_dict (dict[str, torch.Tensor], optional): Which entities have the modality, of shape
             :obj:`[N]` each. A pair counts the entities that have both. (default: :obj:`None`)
-        pairs (list[tuple[str, str]], optional): The pairs to compare, *e.g.*,
-            :obj:`[("struct", "text")]`, by default all of them. (default: :obj:`None`)
+        pairs (list[tuple[str, str]], optional): The pairs to compare, *e.g.*, :obj:`[("struct",
+            "text")]`, by default all of them. (default: :obj:`None`)
 
     Returns:
         A scalar, at least zero; zero if there are no two modalities.

@@ -42,8 +42,8 @@ def linear_bce_loss(
         query (torch.Tensor): See :meth:`linear_ce_loss`, as for what is returned.
         key (torch.Tensor): Likewise.
         pos_index (torch.Tensor): Likewise.
-        label_smoothing (float, optional): The label smoothing, in :obj:`[0, 1]`.
-            (default: :obj:`0.`)
+        label_smoothing (float, optional): The label smoothing, in :obj:`[0, 1]`. (default:
+            :obj:`0.`)
         bias (torch.Tensor, optional): A scalar added to every logit. (default: :obj:`None`)
         chunk_size (int, optional): See :meth:`linear_ce_loss`.
     """

@@ -32,8 +32,8 @@ def self_adversarial_loss(
         neg_score (torch.Tensor): The scores of their negatives, of shape :obj:`[B, K]`.
         temperature (float, optional): The temperature :math:`\beta`; zero weights all negatives
             alike. (default: :obj:`1.`)
-        mask (torch.Tensor, optional): Which negatives count, of shape :obj:`[B, K]`.
-            (default: :obj:`None`)
+        mask (torch.Tensor, optional): Which negatives count, of shape :obj:`[B, K]`. (default:
+            :obj:`None`)
 
     Returns:
         A scalar, in single precision at least. A fact without any negative contributes its first

@@ -6,9 +6,8 @@ from torch_imf.nn.fusion.base import Fusion
 
 
 class AdaMFFusion(Fusion):
-    r"""The adaptive fusion from the `"Unleashing the Power of Imbalanced
-    Modality Information for Multi-modal Knowledge Graph Completion"
-    <https://arxiv.org/abs/2402.15444>`_ paper (Eq. 4-5):
+    r"""The adaptive fusion from the `"Unleashing the Power of Imbalanced Modality Information for
+    Multi-modal Knowledge Graph Completion" <https://arxiv.org/abs/2402.15444>`_ paper (Eq. 4-5):
 
     .. math::
         \mathbf{e}_{joint} = \sum_{m \in \mathcal{M}} \alpha_m \mathbf{e}_m,
@@ -18,16 +17,15 @@ class AdaMFFusion(Fusion):
     A modality that an entity lacks has weight zero, and the others sum to one.
 
     Args:
-        in_channels (dict[str, int]): Size of each modality; those of another
-            size are projected to :obj:`out_channels` first (Eq. 2-3).
+        in_channels (dict[str, int]): Size of each modality; those of another size are projected to
+            :obj:`out_channels` first (Eq. 2-3).
         out_channels (int): Size of the fused representation.
-        elementwise (bool, optional): Whether each channel has a softmax of its
-            own, as the paper says; its released code takes the dot product.
-            (default: :obj:`False`)
-        shared (bool, optional): Whether one vector :math:`\mathbf{w}` serves all
-            modalities, as in the released code. (default: :obj:`False`)
-        adaptive (bool, optional): If set to :obj:`False`, takes the mean of
-            the modalities that are there. (default: :obj:`True`)
+        elementwise (bool, optional): Whether each channel has a softmax of its own, as the paper
+            says; its released code takes the dot product. (default: :obj:`False`)
+        shared (bool, optional): Whether one vector :math:`\mathbf{w}` serves all modalities, as in
+            the released code. (default: :obj:`False`)
+        adaptive (bool, optional): If set to :obj:`False`, takes the mean of the modalities that are
+            there. (default: :obj:`True`)
     """
 
     att: Tensor | None
@@ -60,8 +58,8 @@ class AdaMFFusion(Fusion):
         mask_dict: dict[str, Tensor] | None = None,
         return_attention_weights: bool = False,
     ) -> Tensor | tuple[Tensor, Tensor]:
-        r"""Fuses modalities, as :meth:`Fusion.forward`, and returns the weights
-        of :meth:`attention`, too, if :obj:`return_attention_weights` is set.
+        r"""Fuses modalities, as :meth:`Fusion.forward`, and returns the weights of
+        :meth:`attention`, too, if :obj:`return_attention_weights` is set.
         """
         latent_dict = self.latent(x_dict)
         alpha = self.attention(latent_dict, mask_dict)
@@ -78,8 +76,8 @@ class AdaMFFusion(Fusion):
     def attention(
         self, latent_dict: dict[str, Tensor], mask_dict: dict[str, Tensor] | None = None
     ) -> Tensor:
-        r"""Returns the weights :math:`\alpha` (Eq. 4) :obj:`[*, M]`, or
-        :obj:`[*, M, C]` if element-wise, in the order of :obj:`in_channels`.
+        r"""Returns the weights :math:`\alpha` (Eq. 4) :obj:`[*, M]`, or :obj:`[*, M, C]` if
+        element-wise, in the order of :obj:`in_channels`.
         """
         logits = []
         for i, name in enumerate(self.in_channels):

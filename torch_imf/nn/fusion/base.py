@@ -6,8 +6,8 @@ from torch_imf.registry import Recorded
 
 
 class Fusion(Recorded, torch.nn.Module):
-    r"""An abstract base class of fusions: they turn the representations of an
-    entity in each modality into one. A sub-class implements :meth:`fuse`.
+    r"""An abstract base class of fusions: they turn the representations of an entity in each
+    modality into one. A sub-class implements :meth:`fuse`.
 
     Args:
         in_channels (dict[str, int]): Size of each modality.
@@ -34,15 +34,15 @@ class Fusion(Recorded, torch.nn.Module):
     def forward(
         self, x_dict: dict[str, Tensor], mask_dict: dict[str, Tensor] | None = None
     ) -> Tensor:
-        r"""Fuses modalities :obj:`[*, C_k]` into :obj:`[*, C]`. One that an
-        entity lacks, by the mask :obj:`[*]` of the modality, has no influence.
+        r"""Fuses modalities :obj:`[*, C_k]` into :obj:`[*, C]`. One that an entity lacks, by the
+        mask :obj:`[*]` of the modality, has no influence.
         """
         return self.fuse(self.latent(x_dict), mask_dict)
 
     def latent(self, x_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-        r"""Returns what :meth:`fuse` joins, and a contrastive loss compares:
-        one latent representation :obj:`[*, C']` per modality. Raises a
-        :class:`ValueError` if modalities or sizes are others than expected.
+        r"""Returns what :meth:`fuse` joins, and a contrastive loss compares: one latent
+        representation :obj:`[*, C']` per modality. Raises a :class:`ValueError` if modalities or
+        sizes are others than expected.
         """
         got = {name: x.size(-1) for name, x in x_dict.items()}
         if got != self.in_channels:

@@ -5,30 +5,28 @@ from torch_imf.registry import Recorded
 
 
 class DecisionFusion(Recorded, torch.nn.Module):
-    r"""The decision fusion from the `"IMF: Interactive Multimodal Fusion Model
-    for Link Prediction" <https://arxiv.org/abs/2303.10816>`_ paper, which
-    weighs the losses (Eq. 10) and the predictions (Eq. 11) of all views:
+    r"""The decision fusion from the `"IMF: Interactive Multimodal Fusion Model for Link Prediction"
+    <https://arxiv.org/abs/2303.10816>`_ paper, which weighs the losses (Eq. 10) and the predictions
+    (Eq. 11) of all views:
 
     .. math::
         \mathcal{L} = \sum_k \gamma_k (1 + \mathcal{L}_k) + s_k, \qquad
         y = \frac{\sum_k \gamma_k y_k}{\sum_k \gamma_k}, \qquad
         \gamma_k = e^{-s_k}
 
-    The paper learns :math:`\gamma_k` from :math:`\sum_k \gamma_k
-    \mathcal{L}_k` alone, which is linear in :math:`\gamma_k` and has no
-    minimum. The term :math:`s_k` is that of `"Multi-Task Learning Using
-    Uncertainty to Weigh Losses" <https://arxiv.org/abs/1705.07115>`_; with the
-    one, the optimum :math:`\gamma_k = 1 / (1 + \mathcal{L}_k)` stays in
-    :math:`(0, 1]` as a loss is fitted, so that no view can run away.
+    The paper learns :math:`\gamma_k` from :math:`\sum_k \gamma_k \mathcal{L}_k` alone, which is
+    linear in :math:`\gamma_k` and has no minimum. The term :math:`s_k` is that of `"Multi-Task
+    Learning Using Uncertainty to Weigh Losses" <https://arxiv.org/abs/1705.07115>`_; with the one,
+    the optimum :math:`\gamma_k = 1 / (1 + \mathcal{L}_k)` stays in :math:`(0, 1]` as a loss is
+    fitted, so that no view can run away.
 
     Args:
         views (list[str]): The names of the views.
-        weight (dict[str, float] or float, optional): Fixed weights
-            :math:`\gamma_k`, or one for all. If :obj:`None`, they are learned.
-            (default: :obj:`None`)
-        sigmoid (bool, optional): If set to :obj:`False`, :math:`y_k` is the
-            score itself rather than its sigmoid: a product of experts. Sigmoids
-            of scores above 17 tie in :obj:`float32`. (default: :obj:`True`)
+        weight (dict[str, float] or float, optional): Fixed weights :math:`\gamma_k`, or one for
+            all. If :obj:`None`, they are learned. (default: :obj:`None`)
+        sigmoid (bool, optional): If set to :obj:`False`, :math:`y_k` is the score itself rather
+            than its sigmoid: a product of experts. Sigmoids of scores above 17 tie in
+            :obj:`float32`. (default: :obj:`True`)
 
     Raises:
         ValueError: If fixed weights are not one positive number per view.
@@ -61,8 +59,8 @@ class DecisionFusion(Recorded, torch.nn.Module):
             self.log_var.copy_(-self.init.log())
 
     def forward(self, score_dict: dict[str, Tensor]) -> Tensor:
-        r"""Averages the predictions of all views, of one shape each (Eq. 11).
-        The result is in :obj:`[0, 1]` if :obj:`sigmoid` is set.
+        r"""Averages the predictions of all views, of one shape each (Eq. 11). The result is in
+        :obj:`[0, 1]` if :obj:`sigmoid` is set.
         """
         out: Tensor | None = None
         for alpha, view in zip(self.weight(), self.views, strict=True):
@@ -80,8 +78,8 @@ class DecisionFusion(Recorded, torch.nn.Module):
         return (gamma * loss).sum()
 
     def weight(self) -> Tensor:
-        r"""The weights :math:`\gamma_k / \sum_j \gamma_j` of the views, in
-        their order, of shape :obj:`[V]`.
+        r"""The weights :math:`\gamma_k / \sum_j \gamma_j` of the views, in their order, of shape
+        :obj:`[V]`.
         """
         return self.log_var.neg().softmax(dim=0)
 

@@ -22,23 +22,21 @@ class LowRankFusion(Fusion):
 
 
 class IMFFusion(LowRankFusion):
-    r"""The multimodal fusion from the `"IMF: Interactive Multimodal Fusion
-    Model for Link Prediction" <https://arxiv.org/abs/2303.10816>`_ paper
-    (Eq. 4), a Tucker decomposition of the bilinear map of all modalities whose
-    core tensor is decomposed in turn:
+    r"""The multimodal fusion from the `"IMF: Interactive Multimodal Fusion Model for Link
+    Prediction" <https://arxiv.org/abs/2303.10816>`_ paper (Eq. 4), a Tucker decomposition of the
+    bilinear map of all modalities whose core tensor is decomposed in turn:
 
     .. math::
         \mathbf{e}_m = \sum_{\rho = 1}^{R} \prod_{k \in \mathcal{K}}
         \tilde{\mathbf{e}}_k^{\top} \mathbf{M}_d^{k, \rho}, \qquad
         \tilde{\mathbf{e}}_k = \mathrm{ReLU}(\mathbf{e}_k \mathbf{M}_k)
 
-    with the element-wise product. The paper has :math:`R = 1`; its released
-    code sums :math:`R = 2` such products, as MUTAN does.
+    with the element-wise product. The paper has :math:`R = 1`; its released code sums :math:`R = 2`
+    such products, as MUTAN does.
 
-    A product of small factors vanishes, and with it every gradient. By
-    default, each factor is therefore one plus its map, and the one is taken
-    off again, which is the sum of the interactions of every order, from each
-    modality alone to Eq. 4 itself:
+    A product of small factors vanishes, and with it every gradient. By default, each factor is
+    therefore one plus its map, and the one is taken off again, which is the sum of the interactions
+    of every order, from each modality alone to Eq. 4 itself:
 
     .. math::
         \mathbf{e}_m = \sum_{\rho = 1}^{R} \Big( \prod_{k \in \mathcal{K}}
@@ -51,8 +49,8 @@ class IMFFusion(LowRankFusion):
         latent_channels (int, optional): Size of :math:`\tilde{\mathbf{e}}_k`, or
             :obj:`out_channels`. (default: :obj:`None`)
         dropout (float, optional): That of latent representations. (default: :obj:`0.`)
-        all_orders (bool, optional): If set to :obj:`False`, computes Eq. 4 as
-            it is printed. (default: :obj:`True`)
+        all_orders (bool, optional): If set to :obj:`False`, computes Eq. 4 as it is printed.
+            (default: :obj:`True`)
     """
 
     def __init__(
@@ -96,16 +94,15 @@ class IMFFusion(LowRankFusion):
 
 
 class MutanFusion(LowRankFusion):
-    r"""The fusion in the released code of IMF, after `"MUTAN: Multimodal Tucker
-    Fusion for Visual Question Answering" <https://arxiv.org/abs/1705.06676>`_:
+    r"""The fusion in the released code of IMF, after `"MUTAN: Multimodal Tucker Fusion for Visual
+    Question Answering" <https://arxiv.org/abs/1705.06676>`_:
 
     .. math::
         \mathbf{e}_m = \mathrm{ReLU} \Big( \sum_{\rho = 1}^{R} \prod_{k \in
         \mathcal{K}} \mathrm{ReLU}(\mathbf{e}_k \mathbf{M}_k^{\rho}) \Big)
 
-    Its latent representations are the modalities themselves. A product of
-    small factors vanishes, and so do its gradients: :class:`IMFFusion` trains
-    better.
+    Its latent representations are the modalities themselves. A product of small factors vanishes,
+    and so do its gradients: :class:`IMFFusion` trains better.
 
     Args:
         in_channels (dict[str, int]): Size of each modality.

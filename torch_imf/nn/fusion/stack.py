@@ -8,19 +8,17 @@ from torch_imf.nn.fusion.base import Fusion
 
 
 class StackFusion(Fusion):
-    r"""Puts the structural embedding and the mean of the embeddings in other
-    modalities side by side, for scorers that compare the two
-    (:class:`~torch_imf.nn.CrossModal`). The mean is over the modalities that
-    an entity has. For an entity without any, the structural embedding stands
-    in, so that it is scored by structure alone.
+    r"""Puts the structural embedding and the mean of the embeddings in other modalities side by
+    side, for scorers that compare the two (:class:`~torch_imf.nn.CrossModal`). The mean is over the
+    modalities that an entity has. For an entity without any, the structural embedding stands in, so
+    that it is scored by structure alone.
 
     Args:
-        in_channels (dict[str, int]): Size of each modality, :math:`C` for all.
-            One is :obj:`"struct"`. The output is of size :math:`2 C`.
+        in_channels (dict[str, int]): Size of each modality, :math:`C` for all. One is
+            :obj:`"struct"`. The output is of size :math:`2 C`.
 
     Raises:
-        ValueError: If sizes differ, or there is no structure or no modality
-            beside it.
+        ValueError: If sizes differ, or there is no structure or no modality beside it.
     """
 
     aliases: ClassVar[dict] = {}

@@ -12,9 +12,9 @@ Facts = tuple[Tensor, Tensor, Tensor]
 
 
 class Loss(Recorded, torch.nn.Module):
-    r"""An abstract base class of losses: they load the batches that they need
-    and compare queries with keys. A model calls its loss once per view, with
-    the scorer of that view. A loss keeps nothing of the batches that it loads.
+    r"""An abstract base class of losses: they load the batches that they need and compare queries
+    with keys. A model calls its loss once per view, with the scorer of that view. A loss keeps
+    nothing of the batches that it loads.
     """
 
     #: Whether the sigmoid of a score is the probability of a fact, so that decision fusion averages
@@ -22,8 +22,8 @@ class Loss(Recorded, torch.nn.Module):
     is_binary: bool = False
 
     def forward(self, scorer: Scorer, query: Tensor, key: Tensor, *target: Tensor) -> Tensor:
-        r"""Computes the loss, a scalar, from queries :obj:`[B, Q]`, all keys
-        :obj:`[N, Q]`, and what a batch holds after heads and relations.
+        r"""Computes the loss, a scalar, from queries :obj:`[B, Q]`, all keys :obj:`[N, Q]`, and
+        what a batch holds after heads and relations.
         """
         raise NotImplementedError
 

@@ -9,16 +9,15 @@ from torch_imf.registry import Recorded
 
 
 class Contrastive(Recorded, torch.nn.Module):
-    r"""The contrastive term of :class:`~torch_imf.nn.IMF`, which aligns the
-    latent representations of an entity in its modalities.
+    r"""The contrastive term of :class:`~torch_imf.nn.IMF`, which aligns the latent representations
+    of an entity in its modalities.
 
     Args:
         weight (float, optional): Its weight :math:`\lambda`. (default: :obj:`1.`)
-        temperature (float, optional): That of
-            :meth:`~torch_imf.nn.info_nce_loss`. If :obj:`None`, it is Eq. 6 of
-            IMF (:meth:`~torch_imf.nn.contrastive_loss`). (default: :obj:`None`)
-        pairs (list[tuple[str, str]], optional): The pairs of modalities to
-            align, or all of them. (default: :obj:`None`)
+        temperature (float, optional): That of :meth:`~torch_imf.nn.info_nce_loss`. If :obj:`None`,
+            it is Eq. 6 of IMF (:meth:`~torch_imf.nn.contrastive_loss`). (default: :obj:`None`)
+        pairs (list[tuple[str, str]], optional): The pairs of modalities to align, or all of them.
+            (default: :obj:`None`)
 
     Raises:
         ValueError: If the weight is negative or the temperature not positive.

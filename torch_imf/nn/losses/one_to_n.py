@@ -13,19 +13,18 @@ from torch_imf.registry import resolve
 
 
 class OneToN(Loss):
-    r"""The loss of queries against all candidates at once, by name
-    :obj:`"bce"` or :obj:`"ce"`: by :meth:`~torch_imf.nn.linear_bce_loss` or
-    :meth:`~torch_imf.nn.linear_ce_loss` where the similarity is a product.
+    r"""The loss of queries against all candidates at once, by name :obj:`"bce"` or :obj:`"ce"`: by
+    :meth:`~torch_imf.nn.linear_bce_loss` or :meth:`~torch_imf.nn.linear_ce_loss` where the
+    similarity is a product.
 
     Args:
-        loss (str, optional): :obj:`"bce"`, the binary cross-entropy, averaged
-            over queries and **summed** over candidates (a mean has gradients
-            near Adam's epsilon on large graphs), or :obj:`"ce"`, the softmax
-            cross-entropy, averaged over facts. (default: :obj:`"bce"`)
-        label_smoothing (float, optional): That of :obj:`"bce"`, in
-            :obj:`[0, 1)`. (default: :obj:`0.`)
-        regularizer (str or Regularizer, optional): What is added for queries
-            and keys. (default: :obj:`None`)
+        loss (str, optional): :obj:`"bce"`, the binary cross-entropy, averaged over queries and
+            **summed** over candidates (a mean has gradients near Adam's epsilon on large graphs),
+            or :obj:`"ce"`, the softmax cross-entropy, averaged over facts. (default: :obj:`"bce"`)
+        label_smoothing (float, optional): That of :obj:`"bce"`, in :obj:`[0, 1)`. (default:
+            :obj:`0.`)
+        regularizer (str or Regularizer, optional): What is added for queries and keys. (default:
+            :obj:`None`)
 
     Raises:
         ValueError: If the loss is unknown, or another argument out of range.
@@ -51,8 +50,8 @@ class OneToN(Loss):
         self.regularizer: Regularizer | None = made
 
     def forward(self, scorer: Scorer, query: Tensor, key: Tensor, *target: Tensor) -> Tensor:
-        r"""Computes the loss of queries with distinct positives :obj:`[2, P]`
-        (row: query, column: key), or one each :obj:`[B]`.
+        r"""Computes the loss of queries with distinct positives :obj:`[2, P]` (row: query, column:
+        key), or one each :obj:`[B]`.
         """
         pos_index = _positives(*target)
         count = torch.bincount(pos_index[0], minlength=query.size(0))

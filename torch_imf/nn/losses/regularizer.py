@@ -6,8 +6,8 @@ from torch_imf.registry import Recorded
 
 
 class Regularizer(Recorded, torch.nn.Module):
-    r"""An abstract base class of what a loss adds for the queries and keys of
-    facts, with a weight that cannot be negative.
+    r"""An abstract base class of what a loss adds for the queries and keys of facts, with a weight
+    that cannot be negative.
     """
 
     def __init__(self, weight: float = 0.1) -> None:
@@ -17,9 +17,9 @@ class Regularizer(Recorded, torch.nn.Module):
         self.weight = weight
 
     def forward(self, query: Tensor, key: Tensor, pos_index: Tensor, count: Tensor) -> Tensor:
-        r"""Computes the term to add, a scalar, from queries :obj:`[B, Q]`, all
-        keys :obj:`[N, Q]`, positives :obj:`[2, P]` (row: query, column: key),
-        and the number of them for each query, :obj:`[B]`.
+        r"""Computes the term to add, a scalar, from queries :obj:`[B, Q]`, all keys :obj:`[N, Q]`,
+        positives :obj:`[2, P]` (row: query, column: key), and the number of them for each query,
+        :obj:`[B]`.
         """
         raise NotImplementedError
 
@@ -28,8 +28,8 @@ class Regularizer(Recorded, torch.nn.Module):
 
 
 class DURA(Regularizer):
-    r"""The squared norms of the query and of the key of each fact, averaged
-    over facts (:meth:`~torch_imf.nn.dura_loss`).
+    r"""The squared norms of the query and of the key of each fact, averaged over facts
+    (:meth:`~torch_imf.nn.dura_loss`).
     """
 
     def forward(self, query: Tensor, key: Tensor, pos_index: Tensor, count: Tensor) -> Tensor:

@@ -13,22 +13,21 @@ from torch_imf.sampler import Sampler
 
 
 class Sampled(Loss):
-    r"""The loss of facts against sampled negatives, by
-    :meth:`~torch_imf.nn.self_adversarial_loss`. A model trained with it loads
-    facts with negatives, both of which change from epoch to epoch.
+    r"""The loss of facts against sampled negatives, by :meth:`~torch_imf.nn.self_adversarial_loss`.
+    A model trained with it loads facts with negatives, both of which change from epoch to epoch.
 
     Args:
-        num_negatives (int, optional): The negatives :math:`K` per fact, of a
-            sampler given by name. (default: :obj:`64`)
-        temperature (float, optional): The temperature :math:`\beta` of
-            self-adversarial weights. (default: :obj:`1.`)
-        sampler (str or Sampler, optional): The sampler, by name or class, which
-            draws no training fact, or as an object: one that learns or adapts
-            is part of the model. (default: :obj:`"uniform"`)
+        num_negatives (int, optional): The negatives :math:`K` per fact, of a sampler given by name.
+            (default: :obj:`64`)
+        temperature (float, optional): The temperature :math:`\beta` of self-adversarial weights.
+            (default: :obj:`1.`)
+        sampler (str or Sampler, optional): The sampler, by name or class, which draws no training
+            fact, or as an object: one that learns or adapts is part of the model. (default:
+            :obj:`"uniform"`)
 
     Raises:
-        ValueError: If an argument is out of range, a sampler given by name
-            learns or adapts, or one is of other entities than the model.
+        ValueError: If an argument is out of range, a sampler given by name learns or adapts, or one
+            is of other entities than the model.
     """
 
     def __init__(
@@ -47,8 +46,8 @@ class Sampled(Loss):
         self.sampler = sampler
 
     def forward(self, scorer: Scorer, query: Tensor, key: Tensor, *target: Tensor) -> Tensor:
-        r"""Computes the loss of queries with a tail each :obj:`[B]`, and
-        negatives :obj:`[B, K]` (:obj:`-1` for none).
+        r"""Computes the loss of queries with a tail each :obj:`[B]`, and negatives :obj:`[B, K]`
+        (:obj:`-1` for none).
         """
         tail_index, neg_index = target
         pos_score = scorer.similarity(query, key[tail_index].unsqueeze(1)).squeeze(1)
@@ -102,9 +101,9 @@ def gather_scores(scorer: Scorer, query: Tensor, key: Tensor, key_index: Tensor)
 
 
 def shared_negatives(neg_index: Tensor) -> tuple[Tensor, int] | None:
-    r"""Returns the negatives that the facts of each chunk share, of shape
-    :obj:`[ceil(B / C), K]`, and the size :math:`C` of chunks (as many facts as
-    agree with the first one), or :obj:`None` if they share none.
+    r"""Returns the negatives that the facts of each chunk share, of shape :obj:`[ceil(B / C), K]`,
+    and the size :math:`C` of chunks (as many facts as agree with the first one), or :obj:`None` if
+    they share none.
     """
     if neg_index.numel() == 0:
         return None
@@ -120,8 +119,8 @@ def shared_negatives(neg_index: Tensor) -> tuple[Tensor, int] | None:
 
 
 def chunk_scores(scorer: Scorer, query: Tensor, key: Tensor, shared: Tensor, size: int) -> Tensor:
-    r"""Scores queries against the keys :obj:`[ceil(B / C), K]` of their chunk: the
-    backward pass computes the scores again, rather than to store differences.
+    r"""Scores queries against the keys :obj:`[ceil(B / C), K]` of their chunk: the backward pass
+    computes the scores again, rather than to store differences.
     """
     out = []
     for rows, index in zip(query.split(size), shared, strict=True):

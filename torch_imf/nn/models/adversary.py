@@ -17,16 +17,14 @@ KINDS = ("head", "tail", "both")
 
 
 class Adversary(Recorded, torch.nn.Module):
-    r"""Modality adversarial training (MAT) from the `"Unleashing the Power of
-    Imbalanced Modality Information for Multi-modal Knowledge Graph Completion"
-    <https://arxiv.org/abs/2402.15444>`_ paper (Eq. 9-11, Algorithm 1), for any
-    model that joins embeddings of modalities.
+    r"""Modality adversarial training (MAT) from the `"Unleashing the Power of Imbalanced Modality
+    Information for Multi-modal Knowledge Graph Completion" <https://arxiv.org/abs/2402.15444>`_
+    paper (Eq. 9-11, Algorithm 1), for any model that joins embeddings of modalities.
 
-    A generator per modality turns structural embeddings and noise into
-    synthetic embeddings. With them, a fact :math:`(h, r, t)` gives synthetic
-    triples :math:`\mathcal{S} = \{ (h^{*}, r, t), (h, r, t^{*}), (h^{*}, r,
-    t^{*}) \}`, :math:`L` groups of which the model (the discriminator) learns
-    to tell from facts, while the generators learn to pass them off as facts:
+    A generator per modality turns structural embeddings and noise into synthetic embeddings. With
+    them, a fact :math:`(h, r, t)` gives synthetic triples :math:`\mathcal{S} = \{ (h^{*}, r, t),
+    (h, r, t^{*}), (h^{*}, r, t^{*}) \}`, :math:`L` groups of which the model (the discriminator)
+    learns to tell from facts, while the generators learn to pass them off as facts:
 
     .. math::
         \mathcal{L}_{adv} = - \log \sigma(s(h, r, t)) - \frac{1}{|\mathcal{S}|}
@@ -35,21 +33,21 @@ class Adversary(Recorded, torch.nn.Module):
         \sigma(s(h^{*}, r, t^{*}))
 
     The generators minimise :math:`\mathcal{L}_{gen}` rather than maximise
-    :math:`\mathcal{L}_{adv}`, as in the released code. Synthetic embeddings are
-    constants to the discriminator, and its parameters are to the generators.
-    An adversary belongs to the model that it is given to.
+    :math:`\mathcal{L}_{adv}`, as in the released code. Synthetic embeddings are constants to the
+    discriminator, and its parameters are to the generators. An adversary belongs to the model that
+    it is given to.
 
     Args:
-        weight (float, optional): The weight of :math:`\mathcal{L}_{adv}` in the
-            loss of the model; zero is no adversary. (default: :obj:`0.1`)
+        weight (float, optional): The weight of :math:`\mathcal{L}_{adv}` in the loss of the model;
+            zero is no adversary. (default: :obj:`0.1`)
         num_groups (int, optional): The groups :math:`L` per fact. (default: :obj:`1`)
         noise_channels (int, optional): Size of the noise. (default: :obj:`64`)
-        kinds (list[str], optional): The synthetic triples: :obj:`"head"`,
-            :obj:`"tail"`, :obj:`"both"`. (default: all of them)
+        kinds (list[str], optional): The synthetic triples: :obj:`"head"`, :obj:`"tail"`,
+            :obj:`"both"`. (default: all of them)
 
     Raises:
-        ValueError: If an argument is out of range, a model has no modality to
-            generate, or another model has the adversary already.
+        ValueError: If an argument is out of range, a model has no modality to generate, or another
+            model has the adversary already.
     """
 
     def __init__(
@@ -96,8 +94,8 @@ class Adversary(Recorded, torch.nn.Module):
         rel_type: Tensor,
         tail_index: Tensor,
     ) -> Tensor:
-        r"""Computes :math:`\mathcal{L}_{adv}` (Eq. 10) of a batch of facts, of
-        shape :obj:`[B]` each, given the joint embeddings of all entities.
+        r"""Computes :math:`\mathcal{L}_{adv}` (Eq. 10) of a batch of facts, of shape :obj:`[B]`
+        each, given the joint embeddings of all entities.
         """
         assert model.struct is not None
         query, key = model.query(rows(z, head_index), rel_type), rows(z, tail_index)

@@ -22,41 +22,38 @@ from torch_imf.sampler.base import Objective
 
 
 class MultimodalKGE(Recorded, KGEModel):
-    r"""An abstract base class of models that score an entity in one or several
-    *views* (:obj:`'struct'`, each modality, :obj:`'fused'`), each with its own
-    scorer. It is a drop-in for :obj:`torch_geometric.nn.kge`, and has the
-    contract of :class:`~torch_imf.nn.Scorer` with one entry per view:
-    :meth:`query` and :meth:`key` encode what :meth:`encode` of a sub-class
-    returns, and :meth:`similarity` compares them.
+    r"""An abstract base class of models that score an entity in one or several *views*
+    (:obj:`'struct'`, each modality, :obj:`'fused'`), each with its own scorer. It is a drop-in for
+    :obj:`torch_geometric.nn.kge`, and has the contract of :class:`~torch_imf.nn.Scorer` with one
+    entry per view: :meth:`query` and :meth:`key` encode what :meth:`encode` of a sub-class returns,
+    and :meth:`similarity` compares them.
 
     Args:
         num_nodes (int): The number of entities.
-        num_relations (int): The number of base relations. The inverse of
-            :obj:`r` is :obj:`r + num_relations`.
+        num_relations (int): The number of base relations. The inverse of :obj:`r` is :obj:`r +
+            num_relations`.
         hidden_channels (int): Size of entity embeddings in every view.
-        x_dict (dict[str, torch.Tensor], optional): The frozen features
-            :obj:`[N, D]` per modality. (default: :obj:`None`)
-        mask_dict (dict[str, torch.Tensor], optional): Which entities
-            :obj:`[N]` have a modality, or all. (default: :obj:`None`)
+        x_dict (dict[str, torch.Tensor], optional): The frozen features :obj:`[N, D]` per modality.
+            (default: :obj:`None`)
+        mask_dict (dict[str, torch.Tensor], optional): Which entities :obj:`[N]` have a modality, or
+            all. (default: :obj:`None`)
         scorers (dict[str, Scorer]): The scorer of each view.
-        loss (str or Loss, optional): The loss of each view, by name, class or
-            as an object: :obj:`"bce"` and :obj:`"ce"` compare with all entities
-            (:class:`~torch_imf.nn.OneToN`), :obj:`"sampled"` with negatives
-            (:class:`~torch_imf.nn.Sampled`). (default: :obj:`"bce"`)
-        struct (bool, torch.Tensor or torch.nn.Module, optional): Learned
-            structural embeddings (:obj:`True`) or none (:obj:`False`), those
-            :obj:`[N, C]` to start from, a module that gives them, or a
-            :class:`StructuralEmbedding`. (default: :obj:`True`)
+        loss (str or Loss, optional): The loss of each view, by name, class or as an object:
+            :obj:`"bce"` and :obj:`"ce"` compare with all entities (:class:`~torch_imf.nn.OneToN`),
+            :obj:`"sampled"` with negatives (:class:`~torch_imf.nn.Sampled`). (default:
+            :obj:`"bce"`)
+        struct (bool, torch.Tensor or torch.nn.Module, optional): Learned structural embeddings
+            (:obj:`True`) or none (:obj:`False`), those :obj:`[N, C]` to start from, a module that
+            gives them, or a :class:`StructuralEmbedding`. (default: :obj:`True`)
         decision (DecisionFusion, optional): Joins several views. (default: :obj:`None`)
-        shared_relations (bool, optional): Whether all views share their
-            relation embeddings. (default: :obj:`True`)
-        tie_inverses (bool, optional): Whether the scorer gives inverse
-            relations, rather than embeddings. (default: :obj:`False`)
+        shared_relations (bool, optional): Whether all views share their relation embeddings.
+            (default: :obj:`True`)
+        tie_inverses (bool, optional): Whether the scorer gives inverse relations, rather than
+            embeddings. (default: :obj:`False`)
 
     Raises:
-        ValueError: If a size is not positive, features or embeddings do not
-            fit or are not finite, a modality is missing for every entity or
-            its name cannot be used, or a part is unknown.
+        ValueError: If a size is not positive, features or embeddings do not fit or are not finite,
+            a modality is missing for every entity or its name cannot be used, or a part is unknown.
         NotImplementedError: If a scorer does not tie inverse relations.
     """
 
@@ -155,8 +152,8 @@ class MultimodalKGE(Recorded, KGEModel):
         return {view: scorer.key(tail[view]) for view, scorer in self.scorers.items()}
 
     def similarity(self, query: dict[str, Tensor], key: dict[str, Tensor]) -> Tensor:
-        r"""Scores queries :obj:`[B, Q]` per view against keys :obj:`[N, Q]` or
-        :obj:`[B, K, Q]` per view, giving :obj:`[B, N]` or :obj:`[B, K]`.
+        r"""Scores queries :obj:`[B, Q]` per view against keys :obj:`[N, Q]` or :obj:`[B, K, Q]` per
+        view, giving :obj:`[B, N]` or :obj:`[B, K]`.
         """
         return self.fuse(self.view_similarity(query, key))
 
@@ -184,8 +181,8 @@ class MultimodalKGE(Recorded, KGEModel):
         return dict(zip(self.views, self.decision.weight().tolist(), strict=True))
 
     def score(self, head_index: Tensor, rel_type: Tensor, key_index: Tensor) -> Tensor:
-        r"""Scores the candidates :obj:`[B, K]` of each query :obj:`[B]`. All
-        entities are encoded once; keys of candidates are never stored.
+        r"""Scores the candidates :obj:`[B, K]` of each query :obj:`[B]`. All entities are encoded
+        once; keys of candidates are never stored.
         """
         z = self.encode()
         query = self.query(rows(z, head_index), rel_type)
@@ -208,10 +205,9 @@ class MultimodalKGE(Recorded, KGEModel):
     def predict(
         self, head_index: Tensor, rel_type: Tensor, return_views: bool = False
     ) -> Tensor | tuple[Tensor, dict[str, Tensor], dict[str, float]]:
-        r"""Scores every entity as tail of each query :obj:`[B]`, with relation
-        types below :obj:`2 * num_relations`, giving :obj:`[B, N]`. If
-        :obj:`return_views` is set, also returns the scores of each view, and
-        its weight.
+        r"""Scores every entity as tail of each query :obj:`[B]`, with relation types below :obj:`2
+        * num_relations`, giving :obj:`[B, N]`. If :obj:`return_views` is set, also returns the
+        scores of each view, and its weight.
         """
         check_triples(head_index, rel_type, head_index, self.num_nodes, 2 * self.num_relations)
         z = self.encode()
@@ -221,10 +217,9 @@ class MultimodalKGE(Recorded, KGEModel):
         return (score, score_dict, self.view_weights()) if return_views else score
 
     def loss(self, head_index: Tensor, rel_type: Tensor, *target: Tensor) -> Tensor:
-        r"""Computes the loss of queries :obj:`[B]` and what follows in a batch
-        of :meth:`loader`: for a 1-N loss, positives :obj:`[2, P]` (row: query,
-        column: tail), or one tail per query; for a sampled one, a tail per
-        query and negatives :obj:`[B, K]`.
+        r"""Computes the loss of queries :obj:`[B]` and what follows in a batch of :meth:`loader`:
+        for a 1-N loss, positives :obj:`[2, P]` (row: query, column: tail), or one tail per query;
+        for a sampled one, a tail per query and negatives :obj:`[B, K]`.
         """
         return self.view_loss(self.encode(), head_index, rel_type, *target)
 
@@ -242,9 +237,8 @@ class MultimodalKGE(Recorded, KGEModel):
     def loader(
         self, head_index: Tensor, rel_type: Tensor, tail_index: Tensor, **kwargs: Any
     ) -> QueryLoader | NegativeLoader:
-        r"""Returns the mini-batch loader that the loss needs, over facts
-        :obj:`[E]` with their inverse triples. Further arguments are those of
-        :class:`~torch_imf.data.QueryLoader` or
+        r"""Returns the mini-batch loader that the loss needs, over facts :obj:`[E]` with their
+        inverse triples. Further arguments are those of :class:`~torch_imf.data.QueryLoader` or
         :class:`~torch_imf.data.NegativeLoader`.
         """
         check_triples(head_index, rel_type, tail_index, self.num_nodes, 2 * self.num_relations)
@@ -262,10 +256,9 @@ class MultimodalKGE(Recorded, KGEModel):
         log: bool = True,
         index: TripletIndex | None = None,
     ) -> tuple[float, float, float]:
-        r"""Ranks the tails of triples :obj:`[E]` among all entities, and returns
-        their mean rank (from 1), mean reciprocal rank, and Hits@:obj:`k`. Facts
-        of :obj:`index`, or else the given ones, are filtered.
-        :meth:`torch_imf.evaluate` ranks both sides, and knows what to filter.
+        r"""Ranks the tails of triples :obj:`[E]` among all entities, and returns their mean rank
+        (from 1), mean reciprocal rank, and Hits@:obj:`k`. Facts of :obj:`index`, or else the given
+        ones, are filtered. :meth:`torch_imf.evaluate` ranks both sides, and knows what to filter.
         """
         index = TripletIndex(head_index, rel_type, tail_index) if index is None else index
         greater, equal = rank_tails(
@@ -283,8 +276,8 @@ class MultimodalKGE(Recorded, KGEModel):
         return sampler if isinstance(sampler, Sampler) else None
 
     def objectives(self) -> list[Objective]:
-        r"""What one training step takes in turn: the objective :obj:`"model"`,
-        then :meth:`other_objectives`. Their losses are called as :meth:`loss`.
+        r"""What one training step takes in turn: the objective :obj:`"model"`, then
+        :meth:`other_objectives`. Their losses are called as :meth:`loss`.
         """
         others = self.other_objectives()
         taken = {id(p) for other in others for p in other.parameters}

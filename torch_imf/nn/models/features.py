@@ -7,10 +7,9 @@ from torch_imf.data.graph import check_features
 
 
 class FrozenFeatures(torch.nn.Module):
-    r"""Frozen features, of shape :obj:`[N, D]`, of the entities that have a
-    modality, as a mask of shape :obj:`[N]` tells, projected to a common size,
-    and one learned vector for those without. They are centred and scaled to
-    rows of norm one on average, and no checkpoint carries them.
+    r"""Frozen features, of shape :obj:`[N, D]`, of the entities that have a modality, as a mask of
+    shape :obj:`[N]` tells, projected to a common size, and one learned vector for those without.
+    They are centred and scaled to rows of norm one on average, and no checkpoint carries them.
     """
 
     x: Tensor

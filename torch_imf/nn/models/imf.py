@@ -14,23 +14,20 @@ from torch_imf.sampler import MANSSampler
 
 
 class IMF(MultimodalKGE):
-    r"""The Interactive Multimodal Fusion model from the `"IMF: Interactive
-    Multimodal Fusion Model for Link Prediction"
-    <https://arxiv.org/abs/2303.10816>`_ paper.
+    r"""The Interactive Multimodal Fusion model from the `"IMF: Interactive Multimodal Fusion Model
+    for Link Prediction" <https://arxiv.org/abs/2303.10816>`_ paper.
 
-    Entities have a view per modality, beside the learned structural one, and a
-    fused view (Eq. 4). Each view has its own scorer (Eq. 7-8) and loss (Eq. 9);
-    latent representations are aligned by a contrastive loss (Eq. 6), and
-    losses and predictions are joined by decision fusion (Eq. 10-11):
+    Entities have a view per modality, beside the learned structural one, and a fused view (Eq. 4).
+    Each view has its own scorer (Eq. 7-8) and loss (Eq. 9); latent representations are aligned by a
+    contrastive loss (Eq. 6), and losses and predictions are joined by decision fusion (Eq. 10-11):
 
     .. math::
         \mathcal{L} = \sum_{k \in \mathcal{K}} \big( \gamma_k (1 +
         \mathcal{L}_k) - \log \gamma_k \big) + \lambda \mathcal{L}_{CL}
 
-    Two terms keep the learned weights from degenerating
-    (:class:`~torch_imf.nn.DecisionFusion`), and the binary cross-entropy
-    :math:`\mathcal{L}_k` is summed rather than averaged over candidates, so
-    that it is of the order of the other losses on graphs of any size.
+    Two terms keep the learned weights from degenerating (:class:`~torch_imf.nn.DecisionFusion`),
+    and the binary cross-entropy :math:`\mathcal{L}_k` is summed rather than averaged over
+    candidates, so that it is of the order of the other losses on graphs of any size.
 
     .. code-block:: python
 
@@ -38,32 +35,29 @@ class IMF(MultimodalKGE):
         model = IMF(data.num_nodes, data.num_relations, 256, x_dict, mask_dict)
         fit(model, data)
 
-    All other arguments are those of :class:`MultimodalKGE`. In the paper,
-    :obj:`struct` are the frozen vectors of a
-    :class:`~torch_imf.nn.StructuralEncoder`; its released code does not share
+    All other arguments are those of :class:`MultimodalKGE`. In the paper, :obj:`struct` are the
+    frozen vectors of a :class:`~torch_imf.nn.StructuralEncoder`; its released code does not share
     relations.
 
     Args:
-        scorer (str or Scorer, optional): The scorer of each view: an object is
-            copied. The contextual one starts at the log-odds of a random triple
-            unless it is an object. (default: :obj:`"contextual"`)
+        scorer (str or Scorer, optional): The scorer of each view: an object is copied. The
+            contextual one starts at the log-odds of a random triple unless it is an object.
+            (default: :obj:`"contextual"`)
         fusion (str or Fusion, optional): The fusion. (default: :obj:`"imf"`)
-        contrastive (Contrastive or bool, optional): The contrastive term of the
-            fused view; :obj:`False` is *w/o CL*. (default: :obj:`True`)
-        decision (DecisionFusion, dict[str, float] or float, optional): The
-            fusion of predictions, or its fixed weights :math:`\gamma_k`; the
-            released code takes the mean. Views are pooled as averaged sigmoids
-            if :obj:`loss.is_binary`, and as a product of experts elsewhere. If
-            :obj:`None`, weights are learned. (default: :obj:`None`)
-        views (list[str], optional): The views to score, or all of them;
-            :obj:`['fused']` is *w/o DF*, :obj:`['struct']` is *w/o MF*.
-            (default: :obj:`None`)
-        rel_channels (int, optional): Size of relation embeddings, or that of
-            the scorer. (default: :obj:`None`)
+        contrastive (Contrastive or bool, optional): The contrastive term of the fused view;
+            :obj:`False` is *w/o CL*. (default: :obj:`True`)
+        decision (DecisionFusion, dict[str, float] or float, optional): The fusion of predictions,
+            or its fixed weights :math:`\gamma_k`; the released code takes the mean. Views are
+            pooled as averaged sigmoids if :obj:`loss.is_binary`, and as a product of experts
+            elsewhere. If :obj:`None`, weights are learned. (default: :obj:`None`)
+        views (list[str], optional): The views to score, or all of them; :obj:`['fused']` is *w/o
+            DF*, :obj:`['struct']` is *w/o MF*. (default: :obj:`None`)
+        rel_channels (int, optional): Size of relation embeddings, or that of the scorer. (default:
+            :obj:`None`)
 
     Raises:
-        ValueError: As :class:`MultimodalKGE`, or if a view, a pair of the
-            contrastive term or a weight of a view is invalid.
+        ValueError: As :class:`MultimodalKGE`, or if a view, a pair of the contrastive term or a
+            weight of a view is invalid.
     """
 
     def __init__(

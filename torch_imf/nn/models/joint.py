@@ -20,30 +20,29 @@ CHUNK = 2**22
 
 
 class JointKGE(MultimodalKGE):
-    r"""A model that scores one joint embedding per entity, which a fusion makes
-    of its embeddings in all modalities: structural ones, and features that are
-    projected to the same size.
+    r"""A model that scores one joint embedding per entity, which a fusion makes of its embeddings
+    in all modalities: structural ones, and features that are projected to the same size.
 
-    An :class:`Adversary` may train any such model against synthetic modality
-    embeddings, and a :class:`~torch_imf.sampler.MANSSampler` against entities
-    of which one modality is replaced (:meth:`mixed`).
+    An :class:`Adversary` may train any such model against synthetic modality embeddings, and a
+    :class:`~torch_imf.sampler.MANSSampler` against entities of which one modality is replaced
+    (:meth:`mixed`).
 
-    All other arguments are those of :class:`MultimodalKGE`. Complex embeddings
-    of :math:`d` entries, as RotatE's, have :math:`2 d` channels.
+    All other arguments are those of :class:`MultimodalKGE`. Complex embeddings of :math:`d`
+    entries, as RotatE's, have :math:`2 d` channels.
 
     Args:
         scorer (str or Scorer, optional): The scorer. (default: :obj:`"rotate"`)
         fusion (str or Fusion, optional): The fusion. (default: :obj:`"adamf"`)
         loss (str or Loss, optional): The loss. (default: :obj:`"sampled"`)
-        adversary (Adversary or bool, optional): What generates synthetic
-            embeddings. (default: :obj:`None`)
-        rel_channels (int, optional): Size of relation embeddings, or that of
-            the scorer. (default: :obj:`None`)
+        adversary (Adversary or bool, optional): What generates synthetic embeddings. (default:
+            :obj:`None`)
+        rel_channels (int, optional): Size of relation embeddings, or that of the scorer. (default:
+            :obj:`None`)
 
     Raises:
-        ValueError: As :class:`MultimodalKGE`, or if nothing is left to fuse,
-            the scorer is for embeddings of another size than those of the
-            fusion, or a sampler replaces what entities lack.
+        ValueError: As :class:`MultimodalKGE`, or if nothing is left to fuse, the scorer is for
+            embeddings of another size than those of the fusion, or a sampler replaces what entities
+            lack.
     """
 
     aliases: ClassVar[dict] = {}
@@ -117,8 +116,8 @@ class JointKGE(MultimodalKGE):
         return {"fused": self.fusion(e_dict, mask_dict)}
 
     def mixed(self, e_dict: dict[str, Tensor], index_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-        r"""Returns joint embeddings :obj:`[*, C]`, given those of all entities
-        (:meth:`embed`), and the entities to take each modality from.
+        r"""Returns joint embeddings :obj:`[*, C]`, given those of all entities (:meth:`embed`), and
+        the entities to take each modality from.
         """
         e_dict = {name: F.embedding(index_dict[name], x) for name, x in e_dict.items()}
         masks = {name: mask[index_dict[name]] for name, mask in self.masks().items()}
@@ -193,14 +192,12 @@ class JointKGE(MultimodalKGE):
 
 
 class AdaMF(JointKGE):
-    r"""The AdaMF-MAT model from the `"Unleashing the Power of Imbalanced
-    Modality Information for Multi-modal Knowledge Graph Completion"
-    <https://arxiv.org/abs/2402.15444>`_ paper: entities are the adaptive
-    fusion of structure and all modalities (Eq. 2-5), scored by RotatE (Eq. 6)
-    and trained against self-adversarial negatives (Eq. 7-8) and, with an
-    :obj:`adversary`, against synthetic modality embeddings (Eq. 9-11): plain
-    AdaMF, which the commands of the released code train, has none. These are
-    the defaults of :class:`JointKGE`, whose arguments it takes.
+    r"""The AdaMF-MAT model from the `"Unleashing the Power of Imbalanced Modality Information for
+    Multi-modal Knowledge Graph Completion" <https://arxiv.org/abs/2402.15444>`_ paper: entities are
+    the adaptive fusion of structure and all modalities (Eq. 2-5), scored by RotatE (Eq. 6) and
+    trained against self-adversarial negatives (Eq. 7-8) and, with an :obj:`adversary`, against
+    synthetic modality embeddings (Eq. 9-11): plain AdaMF, which the commands of the released code
+    train, has none. These are the defaults of :class:`JointKGE`, whose arguments it takes.
 
     .. code-block:: python
 

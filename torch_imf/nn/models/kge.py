@@ -9,13 +9,13 @@ from torch_imf.nn.scorer import Scorer
 class KGE(MultimodalKGE):
     r"""A structure-only model: a scorer on plain embeddings.
 
-    All other arguments are those of :class:`MultimodalKGE`; features are not
-    used, but every model is called alike.
+    All other arguments are those of :class:`MultimodalKGE`; features are not used, but every model
+    is called alike.
 
     Args:
         scorer (str or Scorer, optional): The scorer. (default: :obj:`"distmult"`)
-        rel_channels (int, optional): Size of relation embeddings, or that of
-            the scorer. (default: :obj:`None`)
+        rel_channels (int, optional): Size of relation embeddings, or that of the scorer. (default:
+            :obj:`None`)
 
     Raises:
         ValueError: As :class:`MultimodalKGE`, or if there is no structure.

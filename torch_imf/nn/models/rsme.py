@@ -13,10 +13,9 @@ from torch_imf.nn.scorer import ComplEx
 
 
 class RSME(JointKGE):
-    r"""The RSME model from the `"Is Visual Context Really Helpful for
-    Knowledge Graph? A Representation Learning Perspective"
-    <https://dl.acm.org/doi/10.1145/3474085.3475470>`_ paper: ComplEx on the
-    weighted sum of structural and visual embeddings (the fusion gate), and the
+    r"""The RSME model from the `"Is Visual Context Really Helpful for Knowledge Graph? A
+    Representation Learning Perspective" <https://dl.acm.org/doi/10.1145/3474085.3475470>`_ paper:
+    ComplEx on the weighted sum of structural and visual embeddings (the fusion gate), and the
     similarity of images for relations that it helps (the forget gate):
 
     .. math::
@@ -25,9 +24,9 @@ class RSME(JointKGE):
         \phi_r \cos(\mathbf{x}_h, \mathbf{x}_t), \qquad \mathbf{e} = (1 -
         \alpha_r) \, \mathbf{e}_s + \alpha_r \mathbf{e}_m
 
-    A gate :math:`\phi_r` keeps the relations whose facts join similar
-    features, by :meth:`~torch_imf.data.mean_rank_percentile` of *training*
-    facts (the released code ranks test facts, too):
+    A gate :math:`\phi_r` keeps the relations whose facts join similar features, by
+    :meth:`~torch_imf.data.mean_rank_percentile` of *training* facts (the released code ranks test
+    facts, too):
 
     .. code-block:: python
 
@@ -38,21 +37,19 @@ class RSME(JointKGE):
         )
         model = RSME(..., gate=percentile <= percentile.quantile(0.2))
 
-    In place of images, this takes any modalities: :math:`\mathbf{e}_m` is the
-    mean of their projections (:class:`~torch_imf.nn.StackFusion`), and the
-    cosine is the mean over all modalities, zero where one is lacking. The
-    released code leaves the cosine out of its loss; this trains what it
-    predicts.
+    In place of images, this takes any modalities: :math:`\mathbf{e}_m` is the mean of their
+    projections (:class:`~torch_imf.nn.StackFusion`), and the cosine is the mean over all
+    modalities, zero where one is lacking. The released code leaves the cosine out of its loss; this
+    trains what it predicts.
 
-    All other arguments are those of :class:`JointKGE`, with even
-    :obj:`hidden_channels`.
+    All other arguments are those of :class:`JointKGE`, with even :obj:`hidden_channels`.
 
     Args:
-        alpha (float or torch.Tensor, optional): The share :math:`\alpha` of
-            modalities, or that of each base relation. (default: :obj:`0.7`)
+        alpha (float or torch.Tensor, optional): The share :math:`\alpha` of modalities, or that of
+            each base relation. (default: :obj:`0.7`)
         beta (float, optional): The weight of ComplEx. (default: :obj:`0.5`)
-        gate (torch.Tensor, optional): The gate :math:`\phi` of each base
-            relation, or all are open. (default: :obj:`None`)
+        gate (torch.Tensor, optional): The gate :math:`\phi` of each base relation, or all are open.
+            (default: :obj:`None`)
         loss (str or Loss, optional): The loss. (default: :obj:`"ce"`)
 
     Raises:

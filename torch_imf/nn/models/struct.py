@@ -16,15 +16,13 @@ class StructuralEmbedding(Recorded, Module):
         model = IMF(..., struct=StructuralEmbedding(x, freeze=True))
 
     Args:
-        init (torch.Tensor or torch.nn.Module, optional): Embeddings
-            :obj:`[N, C]`, or a module that gives them when called without
-            arguments and is trained jointly. If :obj:`None`, random ones.
-            (default: :obj:`None`)
-        rel_emb (torch.Tensor, optional): Relation embeddings
-            :obj:`[2 R, C_r]` that all views, or else the structural one, start
-            from. (default: :obj:`None`)
-        freeze (bool, optional): Whether structural embeddings stay as given; a
-            module is called once. (default: :obj:`False`)
+        init (torch.Tensor or torch.nn.Module, optional): Embeddings :obj:`[N, C]`, or a module that
+            gives them when called without arguments and is trained jointly. If :obj:`None`, random
+            ones. (default: :obj:`None`)
+        rel_emb (torch.Tensor, optional): Relation embeddings :obj:`[2 R, C_r]` that all views, or
+            else the structural one, start from. (default: :obj:`None`)
+        freeze (bool, optional): Whether structural embeddings stay as given; a module is called
+            once. (default: :obj:`False`)
     """
 
     init: Tensor | None

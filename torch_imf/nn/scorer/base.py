@@ -80,8 +80,8 @@ class Scorer(Recorded, torch.nn.Module):
         return score if self.logit_bias is None else score + self.logit_bias
 
     def invert(self, rel: Tensor) -> Tensor:
-        r"""Returns the embedding of the inverse relation, where there is one with
-        :math:`\psi(h, r, t) = \psi(t, r^{-1}, h)`.
+        r"""Returns the embedding of the inverse relation, where there is one with :math:`\psi(h, r,
+        t) = \psi(t, r^{-1}, h)`.
 
         Raises:
             NotImplementedError: If the scorer ties no inverses.

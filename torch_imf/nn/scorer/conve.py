@@ -24,8 +24,8 @@ class ConvE(Scorer):
     Args:
         channels (int): Size :math:`C` of entity and relation embeddings.
         height (int, optional): The height of the image of an embedding, a divisor of
-            :obj:`channels`. If :obj:`None`, the largest that is no larger than the width.
-            (default: :obj:`None`)
+            :obj:`channels`. If :obj:`None`, the largest that is no larger than the width. (default:
+            :obj:`None`)
         num_filters (int, optional): Number of filters. (default: :obj:`32`)
         kernel_size (int, optional): Height and width of a filter. (default: :obj:`3`)
         input_dropout (float, optional): Dropout of the stacked images. (default: :obj:`0.2`)

@@ -19,25 +19,25 @@ class ContextualRelationalScorer(Scorer):
         \psi(h, r, t) = \tau \cdot \cos(\hat{\mathbf{e}}, \mathbf{e}_t) + \beta
 
     with a core tensor :math:`\mathbf{W} \in \mathbb{R}^{d \times d \times d_r}`. The paper has
-    :math:`\tau = 1` and :math:`\beta = 0`, which leaves :math:`\sigma(\psi)` within
-    :math:`[0.27, 0.73]`, so no cross-entropy can come near zero; the default learns both. Its
-    released code takes the dot product, with batch normalisation and dropout.
+    :math:`\tau = 1` and :math:`\beta = 0`, which leaves :math:`\sigma(\psi)` within :math:`[0.27,
+    0.73]`, so no cross-entropy can come near zero; the default learns both. Its released code takes
+    the dot product, with batch normalisation and dropout.
 
     Args:
         channels (int): Size :math:`d` of entity embeddings.
         rel_channels (int, optional): Size :math:`d_r` of relation embeddings, by default
             :obj:`channels`. (default: :obj:`None`)
-        similarity (str, optional): The similarity, :obj:`"cosine"` or :obj:`"dot"`.
-            (default: :obj:`"cosine"`)
-        scale (float, optional): The initial :math:`\tau` of the cosine, positive.
-            (default: :obj:`20.`)
+        similarity (str, optional): The similarity, :obj:`"cosine"` or :obj:`"dot"`. (default:
+            :obj:`"cosine"`)
+        scale (float, optional): The initial :math:`\tau` of the cosine, positive. (default:
+            :obj:`20.`)
         learn_scale (bool, optional): Whether :math:`\tau` is learned. (default: :obj:`True`)
         logit_bias (float, optional): The initial :math:`\beta`, learned. Best near the log-odds of
             a random triple being true. If :obj:`None`, there is none. (default: :obj:`None`)
-        dropout (float, optional): Dropout of the head and of the contextual embedding.
-            (default: :obj:`0.`)
-        batch_norm (bool, optional): Whether to normalise both over the batch.
-            (default: :obj:`False`)
+        dropout (float, optional): Dropout of the head and of the contextual embedding. (default:
+            :obj:`0.`)
+        batch_norm (bool, optional): Whether to normalise both over the batch. (default:
+            :obj:`False`)
     """
 
     aliases: ClassVar[dict] = {"contextual": {}}

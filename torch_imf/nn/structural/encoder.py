@@ -75,8 +75,8 @@ class StructuralEncoder(torch.nn.Module):
             which it does not in the paper. (default: :obj:`False`)
         normalize (bool, optional): Whether to scale the vectors of entities to unit length.
             (default: :obj:`True`)
-        residual (bool, optional): Whether to add the input of each layer to its output.
-            (default: :obj:`True`)
+        residual (bool, optional): Whether to add the input of each layer to its output. (default:
+            :obj:`True`)
 
     Raises:
         ValueError: If :obj:`hidden_channels` is no multiple of :obj:`heads`, or
@@ -151,10 +151,10 @@ class StructuralEncoder(torch.nn.Module):
         r"""Encodes the entities of a graph.
 
         Args:
-            edge_index (torch.Tensor, optional): The edges in both directions, of shape
-                :obj:`[2, E]`, by default those of the registered graph. (default: :obj:`None`)
-            edge_type (torch.Tensor, optional): Their relations, of shape :obj:`[E]`.
-                (default: :obj:`None`)
+            edge_index (torch.Tensor, optional): The edges in both directions, of shape :obj:`[2,
+                E]`, by default those of the registered graph. (default: :obj:`None`)
+            edge_type (torch.Tensor, optional): Their relations, of shape :obj:`[E]`. (default:
+                :obj:`None`)
             n_id (torch.Tensor, optional): The entities that the nodes of a part of the graph stand
                 for, of shape :obj:`[M]`, by default all of them. (default: :obj:`None`)
 
@@ -226,8 +226,8 @@ class StructuralEncoder(torch.nn.Module):
         return torch.cat([self.rel_emb.weight, -self.rel_emb.weight])
 
     def energy(self, x: Tensor, head_index: Tensor, rel_type: Tensor, tail_index: Tensor) -> Tensor:
-        r"""The energy of triples, given the vectors of entities. Indices broadcast, so
-        :obj:`[B, 1], [B, 1], [B, K]` gives :obj:`[B, K]`.
+        r"""The energy of triples, given the vectors of entities. Indices broadcast, so :obj:`[B,
+        1], [B, 1], [B, K]` gives :obj:`[B, K]`.
         """
         query = x[head_index] + F.embedding(rel_type, self.rel_embedding())
         return (query - x[tail_index]).abs().sum(dim=-1)
