@@ -1,8 +1,7 @@
 r"""Models that are kept in a folder, or shared on the Hugging Face Hub.
 
-:class:`huggingface_hub.PyTorchModelHubMixin` does not serve here: of the arguments of a constructor
-it keeps those that are JSON, so that :obj:`IMF(..., x_dict)` comes back without its modalities, and
-without a word; and it has neither digests nor a graph.
+:class:`huggingface_hub.PyTorchModelHubMixin` does not serve here: it keeps the arguments that are
+JSON only, so that :obj:`IMF(..., x_dict)` comes back without its modalities, and no digests.
 """
 
 import hashlib
@@ -16,8 +15,9 @@ from typing import Any
 
 import fsspec
 import torch
+from safetensors.torch import load, save
 from torch import Tensor
-from torch.nn import Identity, Parameter
+from torch.nn import Identity
 from torch_geometric.data import Data
 
 from torch_imf.data.graph import MASKS, check_graph, prepare
@@ -45,7 +45,7 @@ def save_pretrained(
     r"""Saves all that a model needs to predict in a folder, to be loaded by :meth:`from_pretrained`
     where neither features nor dataset are at hand: its settings, its parameters, and its features
     as it has projected them. A card (:obj:`README.md`) says what it is, and is yours once you edit
-    it.
+    it. What only training needs, such as a sampler, is left out.
 
     .. code-block:: python
 
@@ -57,7 +57,7 @@ def save_pretrained(
     Before anything is written, a model is made from what will be, and needs to predict the same.
     :obj:`config.json`, which names all other files by their content, is replaced in one step:
     whatever happens, the folder holds the one model or the other. Of two processes that save there,
-    one waits for the other. What only training needs, such as a sampler, is left out.
+    one waits for the other.
 
     Args:
         model (MultimodalKGE): The model.
@@ -73,13 +73,10 @@ def save_pretrained(
             not fit it, metrics are not finite, or the folder holds something else.
         OSError: If a file cannot be written, of which nothing is left then.
     """
-    import safetensors.torch
-
     import torch_imf
 
     root = _root(folder)
-    filesystem, path = fsspec.core.url_to_fs(f"{root}/{MANIFEST}")
-    if filesystem.exists(path) and b'"format":' not in read_bytes(f"{root}/{MANIFEST}"):
+    if b'"format":' not in _content(root, MANIFEST, b'"format":'):
         raise ValueError(
             f"'{root}' holds another '{MANIFEST}', which is not by 'save_pretrained'. Choose "
             f"another folder"
@@ -87,7 +84,7 @@ def save_pretrained(
     state = _prediction_state(model)
     made = _rebuild(_description(model), state, [type(module) for module in model.modules()])
     _check_same(model, made)
-    contents, facts = {"model.safetensors": safetensors.torch.save(state)}, None
+    contents, facts = {"model.safetensors": save(state)}, None
     if data is not None:
         prepare(model, data)  # Raises, if it does not fit.
         base = data.edge_type < data.num_relations
@@ -95,33 +92,31 @@ def save_pretrained(
         tensors = {"edge_index": data.edge_index.int(), "edge_type": data.edge_type.int()}
         tensors |= {name: data[name] for name in MASKS}
         tensors = {name: x.cpu().contiguous() for name, x in tensors.items()}
-        contents["graph.safetensors"] = safetensors.torch.save(tensors)
-        contents["names.json"] = _to_json(_names(data), "data")
+        contents |= {"graph.safetensors": save(tensors), "names.json": _to_json(_names(data))}
     files = {name: _entry(name, content) for name, content in contents.items()}
-    packages = {name: version(name) for name in ("torch", "torch-geometric", "safetensors")}
-    description = _description(made)  # With defaults in place of tensors.
+    packages = ("torch", "torch-geometric", "safetensors")
     config = {
         "format": FORMAT,
-        "model": description,
+        "model": _description(made),  # With defaults in place of tensors.
         "num_parameters": sum(x.numel() for x in made.parameters()),
-        "coverage": {
-            name: int(state[f"features.{name}.mask"].sum())
-            for name in description.get("x_dict") or []
-        },
+        "coverage": {name: int(x.mask.sum()) for name, x in made.features.items()},
         "view_weights": model.view_weights() if model.decision is not None else {},
         "facts": facts,
         "metrics": json.loads(_to_json(metrics or {}, "metrics")),
         "training": json.loads(_to_json(training or {}, "training")),
-        "versions": {"torch_imf": torch_imf.__version__, **packages},
+        "versions": {
+            "torch_imf": torch_imf.__version__,
+            **{name: version(name) for name in packages},
+        },
         "files": files,
     }
-    manifest = _to_json(config, "config")
+    contents = {files[name]["file"]: content for name, content in contents.items()}
+    contents[MANIFEST] = _to_json(config)
     with locked(root):
         try:
             for name, content in contents.items():
-                _write(f"{root}/{files[name]['file']}", content)
-            _write(f"{root}/{MANIFEST}", manifest)
-        finally:  # Those of the model before, or of this one if it could not be written.
+                _write(root, name, content)
+        finally:  # Files of the model before, or of this one if it could not be written.
             _remove_unnamed(root)
         _write_card(root, _card(config))
 
@@ -145,7 +140,7 @@ def from_pretrained(
     """
     root = _found(folder, revision)
     config = read_config(root)
-    state = _read_tensors(root, config, "model.safetensors")
+    state = load(_read(root, config, "model.safetensors"))
     try:
         return _rebuild(config["model"], state, classes)
     except (ValueError, KeyError, TypeError) as error:
@@ -158,17 +153,13 @@ def from_pretrained(
 
 def pretrained_graph(folder: str | os.PathLike[str], revision: str | None = None) -> Data:
     r"""Loads the graph that :meth:`save_pretrained` has saved with a model: its facts, splits and
-    names, without features. Arguments are those of :meth:`from_pretrained`.
-
-    Raises:
-        ValueError: If the model was saved without a graph, or a file is missing, damaged or of
-            another version. The message names it.
+    names, without features. Arguments and errors are those of :meth:`from_pretrained`.
     """
     root = _found(folder, revision)
     config = read_config(root)
     if "graph.safetensors" not in config["files"]:
         raise ValueError(f"'{root}' holds no graph. Pass 'data' to 'save_pretrained'")
-    facts = _read_tensors(root, config, "graph.safetensors")
+    facts = load(_read(root, config, "graph.safetensors"))
     names = _read(root, config, "names.json")
     try:
         sizes = {name: config["model"][name] for name in ("num_nodes", "num_relations")}
@@ -189,8 +180,8 @@ def push_to_hub(
     message: str = "Upload a model of torch_imf",
 ) -> str:
     r"""Shares a model that :meth:`save_pretrained` has saved on disk on the `Hugging Face Hub
-    <https://huggingface.co>`_, in one commit, to be loaded by :obj:`from_pretrained("user/name")`
-    (:obj:`pip install "torch_imf[hub]"`).
+    <https://huggingface.co>`_, in one commit, to be loaded by :obj:`from_pretrained("user/name")`.
+    Needs :obj:`huggingface_hub` (:obj:`pip install "torch_imf[hub]"`).
 
     Args:
         folder (str): The folder.
@@ -207,14 +198,11 @@ def push_to_hub(
 
     Raises:
         ValueError: If the folder holds no whole model.
-        ImportError: If :obj:`huggingface_hub` is not installed.
     """
     try:
         from huggingface_hub import HfApi
     except ImportError as error:
-        raise ImportError(
-            "'push_to_hub' requires 'huggingface_hub', run 'pip install torch_imf[hub]'"
-        ) from error
+        raise ImportError("'push_to_hub' needs 'pip install torch_imf[hub]'") from error
     root = _root(folder)
     with locked(root):
         config = read_config(root)
@@ -246,8 +234,6 @@ class ProjectedFeatures(FrozenFeatures):
         del self.x
         self.register_buffer("x", x)
         self.lin = Identity()  # type: ignore[assignment]
-        self.missing = Parameter(x.new_empty(x.size(1)))
-        self.reset_parameters()
 
     def reset_parameters(self) -> None:
         torch.nn.init.normal_(self.missing, std=1 / self.missing.numel() ** 0.5)
@@ -276,10 +262,9 @@ def _prediction_state(model: MultimodalKGE) -> dict[str, Tensor]:
         if getattr(model.struct, "module", None) is not None:
             state["node_emb.weight"] = model.embed()["struct"]
         for name, module in model.features.items():
-            state[f"features.{name}.x"] = module.lin(module.x)
-            state[f"features.{name}.missing"] = module.missing
-            state[f"features.{name}.mask"] = module.mask
-    state.update({name: getattr(model, name) for name in model.prediction_buffers})
+            parts = {"x": module.lin(module.x), "missing": module.missing, "mask": module.mask}
+            state |= {f"features.{name}.{key}": x for key, x in parts.items()}
+    state |= {name: getattr(model, name) for name in model.prediction_buffers}
     return {name: x.detach().cpu().contiguous() for name, x in state.items()}
 
 
@@ -380,29 +365,23 @@ def _found(folder: str | os.PathLike[str], revision: str | None) -> str:
         ) from error
 
 
+def _content(root: str, name: str, default: bytes = b"") -> bytes:
+    # Of a file that may not be there.
+    try:
+        return read_bytes(f"{root}/{name}")
+    except (FileNotFoundError, NotADirectoryError):
+        return default
+
+
+def _write(root: str, name: str, content: bytes) -> None:
+    with replacing(f"{root}/{name}") as file:
+        file.write(content)
+
+
 def _entry(name: str, content: bytes) -> dict[str, str]:
     digest = hashlib.sha256(content).hexdigest()
     stem, _, suffix = name.partition(".")
     return {"file": f"{stem}-{digest[:12]}.{suffix}", "sha256": digest}
-
-
-def _write(path: str, content: bytes) -> None:
-    with replacing(path) as file:
-        file.write(content)
-
-
-def _remove_unnamed(root: str) -> None:
-    # Removes the files of models that the manifest, of whatever version it is, does not name.
-    filesystem, path = fsspec.core.url_to_fs(root)
-    filesystem.invalidate_cache(path)
-    try:
-        named = set(FILE.findall(read_bytes(f"{root}/{MANIFEST}").decode(errors="replace")))
-    except FileNotFoundError:
-        named = set()
-    for other in filesystem.ls(path, detail=False) if filesystem.isdir(path) else []:
-        name = other.rpartition("/")[2]
-        if FILE.fullmatch(name) and name not in named:
-            filesystem.rm(other)
 
 
 def _read(root: str, config: dict[str, Any], name: str) -> bytes:
@@ -419,10 +398,15 @@ def _read(root: str, config: dict[str, Any], name: str) -> bytes:
     return content
 
 
-def _read_tensors(root: str, config: dict[str, Any], name: str) -> dict[str, Tensor]:
-    import safetensors.torch
-
-    return safetensors.torch.load(_read(root, config, name))
+def _remove_unnamed(root: str) -> None:
+    # Removes the files of models that the manifest, of whatever version it is, does not name.
+    filesystem, path = fsspec.core.url_to_fs(root)
+    filesystem.invalidate_cache(path)
+    named = FILE.findall(_content(root, MANIFEST).decode(errors="replace"))
+    for other in filesystem.ls(path, detail=False) if filesystem.isdir(path) else []:
+        name = other.rpartition("/")[2]
+        if FILE.fullmatch(name) and name not in named:
+            filesystem.rm(other)
 
 
 def _names(data: Data) -> dict[str, list[str]]:
@@ -434,7 +418,7 @@ def _names(data: Data) -> dict[str, list[str]]:
     return out
 
 
-def _to_json(value: Any, name: str) -> bytes:
+def _to_json(value: Any, name: str = "data") -> bytes:
     # Tensors and arrays become numbers, or lists of these.
     default = methodcaller("tolist")
     try:
@@ -446,19 +430,24 @@ def _to_json(value: Any, name: str) -> bytes:
 
 # The card of a model ############################################################################
 
+TABLES = (
+    ("Graph", "facts", "facts"),
+    ("Modalities", "entities that have it", "coverage"),
+    ("Weights of views in predictions", "weight", "view_weights"),
+    ("Metrics", "as reported when it was saved", "metrics"),
+    ("Training", "as reported when it was saved", "training"),
+    ("Versions", "version", "versions"),
+)
+
 
 def _card(config: dict[str, Any]) -> str:
     # Says nothing that is not in the configuration.
     from pandas import json_normalize
 
     model, has_graph = config["model"], config["facts"] is not None
-    sizes = f"{model['num_nodes']:,} entities and {model['num_relations']:,} relations"
-    features = (
-        "It predicts without the features that it was trained on; these are not part of it."
-        if config["coverage"]
-        else "It takes no features."
-    )
-    graph = '\ndata = pretrained_graph("path/to/this/folder")' if has_graph else ""
+    features = "It takes no features."
+    if config["coverage"]:
+        features = "It predicts without the features that it was trained on, which are not here."
     text = f"""---
 library_name: torch_imf
 tags:
@@ -469,27 +458,22 @@ tags:
 # {model["class"]}
 
 A model of the class `{model["class"]}` of torch_imf {config["versions"]["torch_imf"]} for the
-completion of a knowledge graph of {sizes}, with {config["num_parameters"]:,} parameters as saved.
+completion of a knowledge graph of {model["num_nodes"]:,} entities and {model["num_relations"]:,} \
+relations, with {config["num_parameters"]:,} parameters as saved.
 {features}
 
 ```python
 from torch_imf import from_pretrained{", pretrained_graph" if has_graph else ""}
 
-model = from_pretrained("path/to/this/folder"){graph}
+model = from_pretrained("path/to/this/folder")
+{'data = pretrained_graph("path/to/this/folder")' if has_graph else ""}
 ```
 """
-    for title, column, rows in (
-        ("Graph", "facts", config["facts"]),
-        ("Modalities", "entities that have it", config["coverage"]),
-        ("Weights of views in predictions", "weight", config["view_weights"]),
-        ("Metrics", "as reported when it was saved", config["metrics"]),
-        ("Training", "as reported when it was saved", config["training"]),
-        ("Versions", "version", config["versions"]),
-    ):
+    for title, column, key in TABLES:
         # Metrics by side or relation are under the name of the group:
-        flat = json_normalize(rows, sep=" ").to_dict("records")[0] if rows else {}
-        lines = [f"| {_cell(key)} | {_cell(value)} |\n" for key, value in flat.items()]
-        text += f"\n## {title}\n\n| | {column} |\n|---|---|\n{''.join(lines)}" if rows else ""
+        flat = json_normalize(config[key] or {}, sep=" ").to_dict("records")
+        lines = [f"| {_cell(k)} | {_cell(x)} |\n" for row in flat for k, x in row.items()]
+        text += f"\n## {title}\n\n| | {column} |\n|---|---|\n{''.join(lines)}" if lines else ""
     return f"{text}\n## Settings\n\n```json\n{json.dumps(model, indent=1)}\n```\n"
 
 
@@ -504,15 +488,8 @@ def _write_card(root: str, card: str) -> None:
         digest = hashlib.sha256(body.encode()).hexdigest()[:12]
         return f"{body}<!-- torch_imf card {digest} -->\n".encode()
 
-    path = f"{root}/{CARD}"
-    try:
-        old = read_bytes(path)
-    except FileNotFoundError:
-        old = b""
+    old = _content(root, CARD)
     if old and old != signed(old.decode(errors="replace").rpartition("<!--")[0]):
-        warn(
-            f"'{path}' stays as it is, as it is not by 'save_pretrained' or has been edited since. "
-            f"Delete it to have a card written"
-        )
+        warn(f"'{root}/{CARD}' stays as it is, as it has been edited. Delete it for a new one")
     else:
-        _write(path, signed(card))
+        _write(root, CARD, signed(card))

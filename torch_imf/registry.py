@@ -1,5 +1,5 @@
-r"""What there is in the package, by name, imported when it is asked for; the arguments that each
-part was made with, recorded once; and models that are made of settings.
+r"""What there is in the package, by name, imported when asked for; the arguments that each part was
+made with, recorded once; and models that are made of settings.
 """
 
 import ast
@@ -11,7 +11,6 @@ import numbers
 import operator
 import pkgutil
 import re
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from importlib import import_module
@@ -39,8 +38,6 @@ KINDS: dict[str, tuple[str, str]] = {
     "encoder": ("encoders", "Encoder"),
     "dataset": ("datasets", "KGDataset"),
 }
-#: The entry points by which other packages add classes of any kind.
-GROUP = "torch_imf"
 
 _registered: list[type] = []
 
@@ -51,9 +48,9 @@ _registered: list[type] = []
 def attach(
     package: str, file: str
 ) -> tuple[Callable[[str], object], Callable[[], list[str]], list[str]]:
-    r"""Returns :obj:`__getattr__`, :obj:`__dir__` and :obj:`__all__` of a package, given its
-    :obj:`__name__` and :obj:`__file__`, that imports what its stub (:obj:`__init__.pyi`) lists once
-    somebody asks for it. (:obj:`lazy_loader.attach_stub` knows no :obj:`import *`.)
+    r"""Returns :obj:`__getattr__`, :obj:`__dir__` and :obj:`__all__` of a package that imports what
+    its stub (:obj:`__init__.pyi`) lists once somebody asks for it, given its :obj:`__name__` and
+    :obj:`__file__`. (:obj:`lazy_loader.attach_stub` knows no :obj:`import *`.)
     """
     return lazy_loader.attach(package, *_exports(Path(file).parent))
 
@@ -80,13 +77,12 @@ def _exports(folder: Path) -> tuple[set[str], dict[str, list[str]]]:
 
 
 def register(cls: Cls) -> Cls:
-    r"""Adds a class of another package, which derives from a base class of this one, to what can be
-    chosen by name. Use it as a decorator. Packages that are installed may name their classes as
+    r"""Adds a class of another package to what can be chosen by name, as a decorator. It needs to
+    derive from a base class of :obj:`KINDS`. Packages that are installed may name their classes as
     entry points of the group :obj:`"torch_imf"` instead.
 
     Raises:
-        ValueError: If it derives from no base class of :obj:`KINDS`, or its name is that of a class
-            of this package.
+        ValueError: If it derives from no base class, or has the name of a class of this package.
     """
     kind = _kind(cls)
     if kind is None:
@@ -139,10 +135,7 @@ def lookup(kind: str, query: str | type) -> type:
 
 def resolve(kind: str, query: Any, *args: Any, **kwargs: Any) -> Any:
     r"""Returns a part of a kind: an object as it is, and a class, or the name of one, called on the
-    given arguments.
-
-    Raises:
-        ValueError: If there is none of this name.
+    given arguments. Raises what :meth:`lookup` does.
     """
     if isinstance(query, str | type):
         cls, preset = _find(kind, query)
@@ -159,21 +152,23 @@ def resolve(kind: str, query: Any, *args: Any, **kwargs: Any) -> Any:
 
 def _find(kind: str, query: str | type) -> tuple[type, dict[str, Any]]:
     # The class, and the arguments that its name stands for.
-    base, cls = _base_class(kind), query
+    cls = query
     if isinstance(query, str) and ":" in query:
         try:
             cls = pkgutil.resolve_name(query)
         except (ImportError, AttributeError, ValueError) as error:
             raise ValueError(f"The {kind} '{query}' cannot be imported ({error})") from error
     if not isinstance(cls, str):
+        base = _base_class(kind)
         if isinstance(cls, type) and issubclass(cls, base):
             return cls, {}
         raise ValueError(f"'{query}' is no {kind}: it does not derive from '{base.__name__}'")
     known = classes(kind)
     by_name: dict[str, tuple[type, dict[str, Any]]]
     by_name = {_simple(x.__name__): (x, {}) for x in known.values()}
-    for name, x in known.items():
-        by_name[_simple(name)] = (x, x.__dict__.get("aliases", {}).get(name, {}))
+    by_name |= {
+        _simple(name): (x, x.__dict__.get("aliases", {}).get(name, {})) for name, x in known.items()
+    }
     if _simple(cls) in by_name:
         return by_name[_simple(cls)]
     names = {_simple(name): f" Did you mean '{name}'?" for name in known}
@@ -186,12 +181,11 @@ def _simple(name: str) -> str:
 
 
 def _names(cls: type, kind: str) -> Iterable[str]:
-    # Those of its own attribute `aliases`, each with the arguments that it stands for (none of them
-    # for a class that is not chosen by name), or that of the class without the one of its base.
-    if "aliases" in cls.__dict__:
-        return cls.__dict__["aliases"]
+    # Its own attribute `aliases` has them, with the arguments that each stands for (it is empty for
+    # a class that is not chosen by name). If there is none, it is that of the class.
     name = cls.__name__
-    return [name if kind == "dataset" else name.removesuffix(KINDS[kind][1]).lower()]
+    short = name if kind == "dataset" else name.removesuffix(KINDS[kind][1]).lower()
+    return cls.__dict__.get("aliases", [short])
 
 
 def _base_class(kind: str) -> type:
@@ -213,7 +207,7 @@ def _loaded_entry_points() -> list[type]:
     from torch_imf.io import warn
 
     out = []
-    for entry in entry_points(group=GROUP):
+    for entry in entry_points(group="torch_imf"):
         try:
             out.append(entry.load())
         except Exception as error:  # Whatever another package does, this one is of use.
@@ -231,9 +225,9 @@ _OMITTED: Any = object()
 
 class Recorded:
     r"""A base class of parts that know the arguments of their constructor: :obj:`init_args`, by
-    name, defaults included, as plain values. Parts among them are there as :meth:`describe` has
-    them, also if they were given by name. Of a dictionary of tensors there are its keys; other
-    tensors and objects are left out, so that nothing is kept alive.
+    name, defaults included, as plain values. Parts among them, also those given by name, are as
+    :meth:`describe` has them. Of a dictionary of tensors there are its keys; other tensors and
+    objects are left out, so that nothing is kept alive.
     """
 
     init_args: dict[str, Any]
@@ -288,13 +282,14 @@ def make(description: Mapping[str, Any], classes: Sequence[type] = (), **kwargs:
         ValueError: If a class is unknown, or does not take such arguments.
     """
     cls = _known_class(description["class"], classes)
-    bound, known = inspect.signature(cls).bind_partial(), _arguments(cls)
-    for name, x in {**description, **kwargs}.items():
-        if name in kwargs:
-            bound.arguments[name] = x
-        elif name != "class":
-            bound.arguments[name] = _made(x, classes, name in known and bool(known[name].base))
-    unknown = sorted(set(bound.arguments) - set(bound.signature.parameters))
+    signature, known = inspect.signature(cls), _arguments(cls)
+    arguments = {
+        name: _made(x, classes, name in known and known[name].base is not None)
+        for name, x in description.items()
+        if name != "class" and name not in kwargs
+    } | kwargs
+    unknown = sorted(set(arguments) - set(signature.parameters))
+    bound = inspect.BoundArguments(signature, arguments)  # type: ignore[arg-type]
     try:
         if unknown:
             raise ValueError(f"unknown are {unknown}")
@@ -389,8 +384,8 @@ def describe_settings(
     Raises:
         ValueError: If there is no such model or part.
     """
-    steps = _walk(lookup("model", model), settings or {})
-    return {step.key: step.setting for step in steps if step.setting.is_plain}
+    known = _walk(lookup("model", model), settings or {})
+    return {key: setting for key, setting in known if setting.is_plain}
 
 
 def build_model(
@@ -423,30 +418,30 @@ def build_model(
     from torch_imf.data.graph import check_graph
     from torch_imf.nn import IMF, ContextualRelationalScorer
 
-    cls = lookup("model", model)
-    steps = list(_walk(cls, settings))
-    _check_settings(cls, settings, {step.key: step.setting for step in steps})
+    model_cls = lookup("model", model)
+    _check_settings(model_cls, settings, dict(_walk(model_cls, settings)))
     check_graph(data)
-    x_dict, mask_dict = modalities(data)
+    num_nodes, x_dict, mask_dict = int(data.num_nodes), *modalities(data)
     size = settings["hidden_channels"]
     names = [*(["struct"] if settings.get("struct", True) is not False else []), *x_dict]
     values = (size, settings.get("rel_channels"), dict.fromkeys(names, size), size)
-    sizes = dict(zip(SIZES, values, strict=True))
-    facts = (int(data.num_nodes), int(data.num_relations), x_dict, mask_dict)
-    # Arguments by what takes them. Parts come after what is set of them, and are made if it is:
-    arguments: dict[str, dict[str, Any]] = defaultdict(dict)
-    for key, _, part, preset in reversed(steps):
-        owner, _, name = key.rpartition(".")
-        if part is not None and key in arguments:
-            given = {k: x for k, x in sizes.items() if k in _arguments(part)} | preset
-            if part is ContextualRelationalScorer and issubclass(cls, IMF):
-                # As IMF starts the one that it makes itself:
-                given["logit_bias"] = -math.log(max(facts[0], 2))
-            arguments[owner][name] = part(**(given | arguments[key]))
-        elif key in settings:
-            arguments[owner][name] = settings[key]
-    taken = {k: x for k, x in zip(FACTS, facts, strict=True) if k in _arguments(cls)}
-    return cls(**taken, **arguments[""])
+
+    def build(cls: type, given: dict[str, Any], prefix: str = "") -> Any:
+        out = {name: x for name, x in given.items() if name in _arguments(cls)}
+        for name, setting in reversed(_arguments(cls).items()):
+            key = f"{prefix}{name}"
+            part, preset = _part(key, setting, settings)
+            if part is not None and any(x.startswith(f"{key}.") for x in settings):
+                given = dict(zip(SIZES, values, strict=True))
+                if part is ContextualRelationalScorer and issubclass(cls, IMF):
+                    given["logit_bias"] = -math.log(max(num_nodes, 2))  # As IMF starts its own.
+                out[name] = build(part, given | preset, f"{key}.")
+            elif key in settings:
+                out[name] = settings[key]
+        return cls(**out)
+
+    facts = (num_nodes, int(data.num_relations), x_dict, mask_dict)
+    return build(model_cls, dict(zip(FACTS, facts, strict=True)))
 
 
 def check_value(key: str, value: Any, setting: Setting) -> None:
@@ -484,28 +479,23 @@ def _check_settings(cls: type, settings: Mapping[str, Any], known: Mapping[str, 
             check_value(key, value, setting)
 
 
-class _Step(NamedTuple):
-    key: str
-    setting: Setting
-    part: type | None  # The class of the part, if what it is made of can be set.
-    preset: dict[str, Any]  # The arguments that the name of the part stands for.
-
-
 def _walk(
     cls: type, settings: Mapping[str, Any], prefix: str = "", filled: Iterable[str] = FACTS
-) -> Iterator[_Step]:
+) -> Iterator[tuple[str, Setting]]:
     # All that there is to set of a class; what can be set of a part follows it.
     for name, setting in _arguments(cls).items():
         if name not in filled:
-            step = _Step(prefix + name, setting, *_part(prefix + name, setting, settings))
-            yield step
-            if step.part is not None:
-                yield from _walk(step.part, settings, f"{step.key}.", [*SIZES, *step.preset])
+            key = f"{prefix}{name}"
+            yield key, setting
+            part, preset = _part(key, setting, settings)
+            if part is not None:
+                yield from _walk(part, settings, f"{key}.", [*SIZES, *preset])
 
 
 def _part(
     key: str, setting: Setting, settings: Mapping[str, Any]
 ) -> tuple[type | None, dict[str, Any]]:
+    # The class of a part, if what it is made of can be set, and the arguments of its name.
     if setting.base is None or not setting.is_plain:
         return None, {}
     if bool in union_types(setting.parameter.annotation):  # The one part of its class, or none.
@@ -537,11 +527,10 @@ def _arguments(cls: type) -> dict[str, Setting]:
 
 def _is_plain(annotation: Any) -> bool:
     origin, inner = get_origin(annotation), get_args(annotation)
-    if origin is Literal or annotation in (Any, inspect.Parameter.empty):
-        return True
-    if origin in (Union, UnionType) or origin in (list, tuple, dict, Sequence, Mapping):
+    if origin in (Union, UnionType, list, tuple, dict, Sequence, Mapping):
         return all(_is_plain(x) for x in inner if x is not Ellipsis)
-    return annotation in (bool, int, float, str, NoneType, list, tuple, dict)
+    plain = (Any, inspect.Parameter.empty, bool, int, float, str, NoneType, list, tuple, dict)
+    return origin is Literal or annotation in plain
 
 
 def _is_named(cls: type) -> bool:

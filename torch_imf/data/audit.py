@@ -1,6 +1,6 @@
 import copy
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -10,9 +10,6 @@ from torch_geometric.data import Data
 
 from torch_imf.data.graph import MASKS, check_features, check_graph
 from torch_imf.data.index import check_triples, distinct_facts, mark
-
-if TYPE_CHECKING:  # Half a second, which nobody else needs.
-    from scipy.sparse import csr_array
 
 SPLITS = ("train", "val", "test")
 NUM_NAMED = 3  # Relation pairs of each kind that a report names.
@@ -85,10 +82,9 @@ class Audit:
         for name, other in (("val", "train"), ("test", "train"), ("val", "test")):
             split = self.splits[name]
             if split.shared_facts[other] > 0:
-                out.append(
-                    f"{split.shared_rows[other]:,} of {split.rows:,} {name} rows "
-                    f"({split.shared_facts[other]:,} distinct facts) are in {other} as well."
-                )
+                rows = f"{split.shared_rows[other]:,} of {split.rows:,} {name} rows"
+                facts = f"{split.shared_facts[other]:,} distinct facts"
+                out.append(f"{rows} ({facts}) are in {other} as well.")
         val = self.splits["val"]
         if val.exclusive_facts < val.facts:
             out.append(f"{val.exclusive_facts:,} of {val.facts:,} val facts are in no other split.")
@@ -168,7 +164,7 @@ def audit(data: Data, threshold: float = 0.8, min_facts: int = 5) -> Audit:
     Raises:
         ValueError: If the graph is not sound.
     """
-    from scipy.sparse import csr_array
+    from scipy.sparse import csr_array, tril, triu
 
     if not isinstance(data, Data):
         raise ValueError(f"Expected a graph (got {data!r}), such as 'dataset[0]'")
@@ -209,19 +205,28 @@ def audit(data: Data, threshold: float = 0.8, min_facts: int = 5) -> Audit:
     num_links = np.bincount(pair[in_train], minlength=2 * rel.size)
     own = in_train[in_test]  # The own link of a leaked fact is none by another relation.
 
-    def links(pair: np.ndarray, mask: np.ndarray) -> "csr_array":
+    def links(pair: np.ndarray, mask: np.ndarray) -> csr_array:
         # Which relations link each pair of entities, of shape [P, R].
         shape = (2 * rel.size, num_relations)
         return csr_array((np.ones_like(rel[mask]), (pair[mask], rel[mask])), shape)
 
-    pairs = find_pairs(links(pair, is_link), links(back, is_link), threshold, min_facts)
-    known, implied = links(pair, in_train & is_link), {}
-    for kind, found in pairs.items():
-        both = [(p.rel, p.other) for p in found]
-        row, col = np.array([*both, *((s, r) for r, s in both)], dtype=int).reshape(-1, 2).T
+    known, forth = links(pair, in_train & is_link), links(pair, is_link)
+    both_ways = forth.T @ links(back, is_link)  # The number of facts in common, of shape [R, R].
+    common = {"inverse": triu(both_ways, 1), "duplicate": triu(forth.T @ forth, 1)}
+    common["symmetric"] = triu(tril(both_ways))
+    size, pairs, implied = forth.sum(axis=0), {}, {}
+    for kind, matrix in common.items():
+        found = matrix.tocoo()
+        smaller, larger = np.sort([size[found.row], size[found.col]], axis=0)
+        keep = (found.data / larger >= threshold) & (found.data > 0) & (smaller >= min_facts)
+        row, col, num_facts = found.row[keep], found.col[keep], found.data[keep]
+        columns = (row, col, num_facts / larger[keep], num_facts)
+        table = [RelationPair(*x) for x in zip(*(x.tolist() for x in columns), strict=True)]
+        pairs[kind] = sorted(table, key=lambda pair: (-pair.num_facts, pair.rel, pair.other))
         follows = csr_array((np.ones_like(row), (row, col)), (num_relations, num_relations))
         here = (pair if kind == "duplicate" else back)[in_test]
-        implied[kind] = known[here].multiply(follows[rel[in_test]]).sum(axis=1) > 0
+        is_implied = known[here].multiply((follows + follows.T)[rel[in_test]])
+        implied[kind] = is_implied.sum(axis=1) > 0
     implied["any"] = np.any(list(implied.values()), axis=0)
     return Audit(
         num_nodes=num_nodes,
@@ -236,29 +241,6 @@ def audit(data: Data, threshold: float = 0.8, min_facts: int = 5) -> Audit:
         test_implied={kind: int(mask.sum()) for kind, mask in implied.items()},
         rel_names=data.get("rel_names", [str(rel) for rel in range(num_relations)]),
     )
-
-
-def find_pairs(
-    links: "csr_array", reverse: "csr_array", threshold: float, min_facts: int
-) -> dict[str, list[RelationPair]]:
-    r"""Finds relations that repeat each other, given which link each pair of entities, and which do
-    so the other way round, of shape :obj:`[P, R]`.
-    """
-    from scipy.sparse import tril, triu
-
-    both_ways = links.T @ reverse  # The number of facts in common, of shape [R, R].
-    common = {"inverse": triu(both_ways, 1), "duplicate": triu(links.T @ links, 1)}
-    common["symmetric"] = triu(tril(both_ways))
-    size, out = links.sum(axis=0), {}
-    for kind, matrix in common.items():
-        found = matrix.tocoo()
-        smaller, larger = np.sort([size[found.row], size[found.col]], axis=0)
-        share = found.data / larger
-        keep = (share >= threshold) & (found.data > 0) & (smaller >= min_facts)
-        columns = (x[keep].tolist() for x in (found.row, found.col, share, found.data))
-        pairs = [RelationPair(*row) for row in zip(*columns, strict=True)]
-        out[kind] = sorted(pairs, key=lambda pair: (-pair.num_facts, pair.rel, pair.other))
-    return out
 
 
 def mean_rank_percentile(

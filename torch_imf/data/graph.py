@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from torch_imf.data.index import both_sides
+from torch_imf.data.index import both_sides, check_range
 
 MASKS = ("train_mask", "val_mask", "test_mask")
 
@@ -14,34 +14,26 @@ def check_graph(data: Data) -> None:
     r"""Raises a :class:`ValueError` if the facts of a graph, with or without inverse triples, are
     absent, of a wrong shape or type, or out of range.
     """
-    names = ["edge_index", "edge_type", "num_relations", *MASKS]
-    absent = [name for name in names if data.get(name) is None]
+    kinds = {"edge_index": torch.long, "edge_type": torch.long, **dict.fromkeys(MASKS, torch.bool)}
+    absent = [name for name in [*kinds, "num_relations"] if data.get(name) is None]
     if absent:
         raise ValueError(
             f"The graph lacks {absent}. It needs 'edge_index', 'edge_type', 'num_relations' (of "
             f"base relations), and the masks over edges {list(MASKS)}"
         )
-    num_edges = data.edge_index.size(-1)
-    kinds = {"edge_index": torch.long, "edge_type": torch.long, **dict.fromkeys(MASKS, torch.bool)}
+    size = list(data.edge_index.size()[-1:])
     for name, dtype in kinds.items():
-        value, size = data[name], [2, num_edges] if name == "edge_index" else [num_edges]
-        if list(value.size()) != size or value.dtype != dtype:
-            raise ValueError(
-                f"'{name}' needs to be a {dtype} tensor of shape {size} (got {value.dtype} of "
-                f"shape {list(value.size())})"
-            )
-    check_range("edge_index", data.edge_index, int(data.num_nodes), "entities")
-    factor = 2 if has_inverse(data) else 1
-    check_range("edge_type", data.edge_type, factor * data.num_relations, "relations")
+        check_tensor(f"'{name}'", data[name], [2, *size] if name == "edge_index" else size, dtype)
+    check_range("edge_index", data.edge_index, int(data.num_nodes))
+    check_range("edge_type", data.edge_type, data.num_relations * (1 + has_inverse(data)))
 
 
-def check_range(name: str, index: Tensor, size: int, kind: str) -> None:
-    r"""Raises a :class:`ValueError` if an id is not in :obj:`[0, size)`."""
-    bad = (index < 0) | (index >= size)
-    if bad.any():
+def check_tensor(name: str, x: Tensor, size: list[int], dtype: torch.dtype) -> None:
+    r"""Raises a :class:`ValueError` if a tensor is of another shape or type."""
+    if list(x.size()) != size or x.dtype != dtype:
         raise ValueError(
-            f"'{name}' holds ids out of range for {size} {kind} in {int(bad.sum())} places "
-            f"(first: {int(index[bad][0])})"
+            f"{name} needs to be a {dtype} tensor of shape {size} (got {x.dtype} of shape "
+            f"{list(x.size())})"
         )
 
 
@@ -116,21 +108,16 @@ def check_features(
                 f"Features of modality '{name}' need to be floats of shape [{num_nodes}, *] "
                 f"(got shape {list(x.size())} of {x.dtype})"
             )
-        bad = ~finite_rows(x)
-        if bool(bad.any()):
+        bad = (~finite_rows(x)).nonzero().view(-1).tolist()
+        if bad:
             raise ValueError(
-                f"Features of modality '{name}' hold NaN or infinite values in "
-                f"{int(bad.sum())} rows (first: {int(bad.nonzero()[0])}). Mask such rows as "
-                f"missing and set them to zero"
+                f"Features of modality '{name}' hold NaN or infinite values in {len(bad)} rows "
+                f"(first: {bad[0]}). Mask such rows as missing and set them to zero"
             )
     for name, mask in (mask_dict or {}).items():
         if name not in x_dict:
             raise ValueError(f"Mask of unknown modality '{name}' (known: {sorted(x_dict)})")
-        if mask.size() != (num_nodes,) or mask.dtype != torch.bool:
-            raise ValueError(
-                f"The mask of modality '{name}' needs to be boolean of shape [{num_nodes}] "
-                f"(got shape {list(mask.size())} of {mask.dtype})"
-            )
+        check_tensor(f"The mask of modality '{name}'", mask, [num_nodes], torch.bool)
 
 
 def finite_rows(x: Tensor) -> Tensor:

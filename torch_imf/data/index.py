@@ -78,25 +78,18 @@ class TripletIndex:
         start = self.ptr[pos]
         count = self.ptr[pos + 1] - start
         count = count if found is None else count * found
-        end = count.cumsum(0)
         row = torch.arange(pos.numel(), device=pos.device).repeat_interleave(count)
-        offset = (start - end + count)[row]
-        return torch.stack(
-            [row, self.tail_index[offset + torch.arange(row.numel(), device=pos.device)]]
-        )
+        offset = (start - count.cumsum(0) + count)[row]
+        slot = offset + torch.arange(row.numel(), device=pos.device)
+        return torch.stack([row, self.tail_index[slot]])
 
     def contains(self, head_index: Tensor, rel_type: Tensor, tail_index: Tensor) -> Tensor:
         r"""Tells which triples are known. The arguments broadcast."""
         if len(self) == 0:
-            size = torch.broadcast_shapes(head_index.size(), rel_type.size(), tail_index.size())
-            return torch.zeros(size, dtype=torch.bool, device=tail_index.device)
-        if self.is_composed:  # Queries need not be found first.
-            query = head_index.long() * self.num_relations + rel_type
-            # An id beyond the index would alias another triple:
-            found = (rel_type >= 0) & (rel_type < self.num_relations)
-            found = found & (head_index >= 0) & (head_index < self.num_nodes)
-        else:
-            query, found = self.find(head_index, rel_type)
+            return torch.zeros_like(head_index + rel_type + tail_index, dtype=torch.bool)
+        # Where keys are composed, queries need not be found first:
+        number = self._number if self.is_composed else self.find
+        query, found = number(head_index, rel_type)
         found = found & (tail_index >= 0) & (tail_index < self.num_nodes)
         key = query * self.num_nodes + tail_index
         slot = torch.searchsorted(self.triple_key, key).clamp_(max=len(self) - 1)
@@ -109,12 +102,15 @@ class TripletIndex:
         if len(self) == 0:
             zero = torch.zeros_like(head_index + rel_type, dtype=torch.long)
             return zero, zero.bool()
-        key = head_index.long() * self.num_relations + rel_type
+        key, found = self._number(head_index, rel_type)
         pos = torch.searchsorted(self.key, key).clamp_(max=self.key.numel() - 1)
-        # A relation beyond the index would alias the next head's first one, and a head far beyond
-        # it any other:
-        found = (self.key[pos] == key) & (rel_type >= 0) & (rel_type < self.num_relations)
-        return pos, found & (head_index >= 0) & (head_index < self.num_nodes)
+        return pos, found & (self.key[pos] == key)
+
+    def _number(self, head_index: Tensor, rel_type: Tensor) -> tuple[Tensor, Tensor]:
+        # One number per query, and whether it is its own: ids beyond the index would alias others.
+        found = (rel_type >= 0) & (rel_type < self.num_relations)
+        found = found & (head_index >= 0) & (head_index < self.num_nodes)
+        return head_index.long() * self.num_relations + rel_type, found
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}({len(self)}, num_queries={self.key.numel()})"
@@ -186,15 +182,15 @@ def check_triples(
                 f"'{name}' needs to be a one-dimensional integer tensor "
                 f"(got shape {list(index.size())} of {index.dtype})"
             )
-    sizes = [index.numel() for index in triples.values()]
-    if len(set(sizes)) > 1:
-        raise ValueError(
-            f"'head_index', 'rel_type' and 'tail_index' need to have the same length (got {sizes})"
-        )
-    for name, index in triples.items():
-        high = num_relations if name == "rel_type" else num_nodes
-        if index.numel() > 0 and (int(index.min()) < 0 or (high and int(index.max()) >= high)):
-            raise ValueError(
-                f"'{name}' holds ids outside [0, {high if high else 'inf'}) "
-                f"(got a range of [{int(index.min())}, {int(index.max())}])"
-            )
+        if index.numel() != head_index.numel():
+            sizes = [x.numel() for x in triples.values()]
+            raise ValueError(f"{list(triples)} need to have the same length (got {sizes})")
+        check_range(name, index, num_relations if name == "rel_type" else num_nodes)
+
+
+def check_range(name: str, index: Tensor, size: int | None) -> None:
+    r"""Raises a :class:`ValueError` if an id is not in :obj:`[0, size)`."""
+    low, high = (int(x) for x in index.aminmax()) if index.numel() > 0 else (0, -1)
+    if low < 0 or (size is not None and high >= size):
+        end = "inf" if size is None else size
+        raise ValueError(f"'{name}' holds ids outside [0, {end}) (got a range of [{low}, {high}])")

@@ -7,7 +7,6 @@ from torch_imf.data.index import TripletIndex, check_triples
 
 
 class _Loader:
-    # The positions of a batch at a time, in order or by PyTorch's global random state.
     def __init__(self, size: int, batch_size: int, shuffle: bool) -> None:
         if size == 0:
             raise ValueError("Cannot load batches from an empty set of triples")
@@ -19,6 +18,7 @@ class _Loader:
         return -(-self.size // self.batch_size)
 
     def _positions(self, device: torch.device) -> tuple[Tensor, ...]:
+        # Those of each batch, in order or by PyTorch's global random state.
         perm = torch.randperm(self.size) if self.shuffle else torch.arange(self.size)
         return perm.to(device).split(self.batch_size)
 

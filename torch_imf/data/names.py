@@ -42,11 +42,11 @@ class NameIndex:
     def __init__(self, node_ids: list[str], aliases: Iterable[tuple[str, str]] = ()) -> None:
         self.node_ids = node_ids
         self.rows = {normalize(node): row for row, node in enumerate(node_ids)}
-        if len(self.rows) < len(node_ids):
+        num_twice = len(node_ids) - len(self.rows)
+        if num_twice > 0:
             name, _ = Counter(map(normalize, node_ids)).most_common(1)[0]
             raise ValueError(
-                f"{len(node_ids) - len(self.rows)} entities have an identifier that another one "
-                f"has, such as {name}"
+                f"{num_twice} entities have an identifier of another one, such as {name}"
             )
         own = dict(self.rows)
         for node, alias in aliases:
@@ -91,15 +91,13 @@ class Lookup:
         r"""The entities of a graph, by :obj:`node_ids` and :obj:`node_names`, which stand in for
         each other, or by number if there is neither.
         """
-        numbers = [str(node) for node in range(int(data.num_nodes))]
-        names = data.get("node_names") or data.get("node_ids") or numbers
+        names = data.get("node_names") or data.get("node_ids") or _numbers(data.num_nodes)
         return cls(data.get("node_ids") or names, names, "entity")
 
     @classmethod
     def of_relations(cls, data: Data) -> "Lookup":
         r"""The relations of a graph, by :obj:`rel_ids` and :obj:`rel_names`, as above."""
-        numbers = [str(rel) for rel in range(data.num_relations)]
-        names = data.get("rel_names") or data.get("rel_ids") or numbers
+        names = data.get("rel_names") or data.get("rel_ids") or _numbers(data.num_relations)
         return cls(data.get("rel_ids") or names, names, "relation")
 
     @cached_property
@@ -117,17 +115,16 @@ class Lookup:
         """
         found = self._written.get(name) or self._folded.get(fold(name))
         if not found:
-            near = difflib.get_close_matches(fold(name), self._folded, n=3, cutoff=0.6)
+            near = difflib.get_close_matches(fold(name), self._folded)
             some = [self.names[self._folded[key][0]] for key in near] or self.names[:3]
-            quoted = ", ".join(f"'{x}'" for x in some)
-            hint = f"Did you mean {quoted}?" if near else f"Names are like {quoted}"
-            hint = hint if some else "There are none"
+            some = ", ".join(f"'{x}'" for x in some)
+            hint = f"Did you mean {some}?" if near else f"Names are like {some or 'nothing'}"
             raise ValueError(f"There is no {self.kind} '{name}'. {hint}")
         if len(found) > 1:
             ids = ", ".join(f"'{self.ids[i]}' ({self.names[i]})" for i in found[:5])
             raise ValueError(
-                f"The {self.kind} '{name}' is ambiguous: {len(found)} have this name. Ask "
-                f"for one by its identifier: {ids}{', ...' if len(found) > 5 else ''}"
+                f"The {self.kind} '{name}' is ambiguous: {len(found)} have this name. Ask for one "
+                f"by its identifier: {ids}{', ...' if len(found) > 5 else ''}"
             )
         return found[0]
 
@@ -136,11 +133,7 @@ class Lookup:
         it is), of shape :obj:`[B]`. Errors name the argument.
         """
         values: Any = [value] if isinstance(value, str) else value
-        if isinstance(values, list | tuple) and any(isinstance(x, str) for x in values):
-            if not all(isinstance(x, str) for x in values):
-                raise ValueError(
-                    f"'{argument}' needs to hold either names or numbers (got {values})"
-                )
+        if isinstance(values, list | tuple) and all(isinstance(x, str) for x in values):
             values = [self(x) for x in values]
         try:
             out = torch.as_tensor(values)
@@ -176,6 +169,10 @@ def fold(name: str) -> str:
     return " ".join(normalize(name).replace("_", " ").casefold().split())
 
 
+def _numbers(size: int | None) -> list[str]:
+    return [str(i) for i in range(size or 0)]
+
+
 def _positions(keys: Iterable[tuple[int, str]]) -> dict[str, list[int]]:
     out: dict[str, list[int]] = {}
     for i, key in keys:
@@ -189,22 +186,19 @@ def read_ids(path: str) -> list[str]:
     """
     try:
         lines = [x.strip() for x in read_bytes(path).decode("utf-8-sig").split("\n") if x.strip()]
-    except FileNotFoundError as error:
-        raise ValueError(f"There is no file of ids '{path}'") from error
-    except UnicodeDecodeError as error:
-        raise ValueError(f"The ids '{path}' are no text in UTF-8 ({error})") from error
+    except (FileNotFoundError, UnicodeDecodeError) as error:
+        raise ValueError(f"There is no file of ids '{path}', in UTF-8 ({error})") from error
     pairs = [line.rsplit(None, 1) for line in lines]
     names = {int(x[1]): x[0] for x in pairs if len(x) == 2 and x[1].isdecimal()}
     counted = len(lines) > 1 and lines[0].isdecimal() and len(names) > 0
     num_names = len(lines) - counted
-    if counted and int(lines[0]) != num_names:
-        raise ValueError(
-            f"'{path}' holds {num_names} names rather than the {lines[0]} it announces"
-        )
-    numbered = sorted(names) == list(range(num_names))
-    if counted and not numbered:
-        raise ValueError(f"The ids '{path}' are not the numbers from 0 to {num_names - 1}")
     # Without a count, other numbers are those of names (Apollo 11):
+    numbered = sorted(names) == list(range(num_names))
+    if counted and (int(lines[0]) != num_names or not numbered):
+        raise ValueError(
+            f"'{path}' announces {lines[0]} names, but has {num_names}, or their ids are not the "
+            f"numbers from 0 to {num_names - 1}"
+        )
     out = [names[i] for i in range(num_names)] if numbered else lines
     if len(set(out)) < len(out):
         raise ValueError(f"The ids '{path}' hold a name twice")

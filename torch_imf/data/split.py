@@ -10,21 +10,19 @@ from torch_imf.data.index import distinct_facts, mark
 
 #: Validation is broken if fewer of its facts than this share are in no other split.
 MIN_EXCLUSIVE = 0.5
-#: What is drawn for a new validation split. Of DB15K, these are 3,965 facts, for which the standard
-#: error of an MRR is below .006.
+#: What is drawn for a new one. The standard error of an MRR on 3,965 facts of DB15K is below .006.
 VAL_SHARE = 0.05
 
 
 def clean_split(data: Data, seed: int = 0) -> Data:
     r"""Returns the graph with splits that share no fact and hold none twice.
 
-    * Test facts are the published ones, each once.
-    * Training and validation lose every fact of a later split (test is the last), and every
-      repetition.
+    * Test facts are the published ones, each once. Training and validation lose every fact of a
+      later split (test is the last), and every repetition.
     * Where fewer than half of the published validation facts are in no other split, as in DB15K, a
-      new validation split is drawn from all training and validation facts that are no test facts: 5
-      % of them, as far as all entities and relations stay in training. The draw depends on the
-      facts and the seed alone.
+      new validation split is drawn from all facts of both that are no test facts: 5 % of them, as
+      far as all entities and relations stay in training. The draw depends on the facts and the seed
+      alone.
 
     Rows stay in order, the first one of each fact; if validation is drawn anew, split by split.
     Attributes of edges follow their rows, all others are shared. Published validation and test
@@ -39,9 +37,7 @@ def clean_split(data: Data, seed: int = 0) -> Data:
     """
     check_graph(data)
     if has_inverse(data):
-        raise ValueError(
-            "The graph holds inverse triples. Clean its splits before 'AddInverse' is applied"
-        )
+        raise ValueError("The graph holds inverse triples. Clean splits before 'AddInverse'")
     num_nodes, num_relations = int(data.num_nodes), int(data.num_relations)
     fact, fact_index = distinct_facts(data.edge_index, data.edge_type, num_nodes, num_relations)
     # The first row of each fact in each split, or one past the end:

@@ -528,7 +528,7 @@ def validate(data: Data) -> None:
         edge = int((splits != 1).nonzero()[0])
         raise ValueError(f"Fact {edge} is in {int(splits[edge])} splits rather than in one")
 
-    check_range("edge_type", data.edge_type, data.num_relations, "relations")
+    check_range("edge_type", data.edge_type, data.num_relations)
     for name in ("node_ids", "node_names", "rel_ids", "rel_names"):
         size = data.num_nodes if name.startswith("node") else data.num_relations
         if len(data[name]) != size:

@@ -100,9 +100,15 @@ def require(package: str, name: str, instead: str) -> None:
     names the class that does without.
     """
     if find_spec(package.replace("-", "_")) is None:
-        raise ImportError(
-            f"'{name}' requires '{package}', run 'pip install {package}', or use '{instead}'"
-        )
+        raise ImportError(f"'{name}' needs 'pip install {package}'. '{instead}' does without")
+
+
+def no_weights(model: str, argument: str, instead: str, error: Exception) -> RuntimeError:
+    r"""Returns what to raise if the weights of a model could not be loaded by its name."""
+    return RuntimeError(
+        f"The weights of '{model}' are not on this machine and could not be fetched. Please run "
+        f"once with a network, pass a copy of them as '{argument}', or use '{instead}' ({error})"
+    )
 
 
 def default_device(device: str | None) -> torch.device:
@@ -110,6 +116,13 @@ def default_device(device: str | None) -> torch.device:
     if device is None and torch.accelerator.is_available():
         return torch.accelerator.current_accelerator() or torch.device("cpu")
     return torch.device(device or "cpu")
+
+
+def hash_content(content: str | bytes) -> str:
+    r"""Returns the SHA-256 of a text or of bytes, in hexadecimal."""
+    if isinstance(content, str):
+        content = content.encode("utf-8", "surrogatepass")
+    return hashlib.sha256(content).hexdigest()
 
 
 def hash_file(path: str | os.PathLike[str]) -> str:
@@ -130,5 +143,5 @@ def hash_weights(path: str | os.PathLike[str]) -> str:
         return hash_file(root)[:16]
     suffixes = {".json", ".txt", ".model", ".safetensors", ".bin"}
     files = sorted(file for file in root.rglob("*") if file.suffix in suffixes)
-    lines = "".join(f"{file.relative_to(root).as_posix()} {hash_file(file)}\n" for file in files)
-    return hashlib.sha256(lines.encode()).hexdigest()[:16]
+    lines = [f"{file.relative_to(root).as_posix()} {hash_file(file)}\n" for file in files]
+    return hash_content("".join(lines))[:16]

@@ -1,24 +1,20 @@
-import hashlib
 import json
 import os
 import zipfile
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from torch_imf.encoders.base import record_of
+from torch_imf.encoders.base import Encoder, hash_content, record_of
 from torch_imf.io import warn
 from torch_imf.io.atomic import cache_folder, replacing
 from torch_imf.io.features import read_member
-
-T = TypeVar("T")
-Encode = Callable[[dict[str, T]], tuple[list[str], Tensor]]
 
 
 class FeatureCache:
@@ -91,46 +87,63 @@ def _read_file(path: Path, wanted: Collection[str]) -> dict[str, Tensor]:
     return {key: row for key, row in zip(keys, x, strict=True) if key in wanted}
 
 
-def hash_content(content: str | bytes) -> str:
-    r"""Returns the SHA-256 of a text or of bytes, in hexadecimal."""
-    if isinstance(content, str):
-        content = content.encode("utf-8", "surrogatepass")
-    return hashlib.sha256(content).hexdigest()
+class BatchEncoder(Encoder):
+    r"""The base class of encoders that run a model over batches of texts or images.
 
-
-def encode_rows(
-    num_rows: int,
-    entries: list[tuple[int, str, T]],
-    load: Callable[[], Encode[T]],
-    batch_size: int,
-    cache: FeatureCache | None = None,
-    channels: int = 0,
-) -> tuple[Tensor, Tensor]:
-    r"""Encodes items that belong to rows (a row, a key and an item each), in batches, and returns
-    the mean of the features of each row, of shape :math:`(N, D)`, and which rows have any.
-
-    Items of the same key are encoded once, those that the cache has not at all. If there are
-    others, :obj:`load` gives a function from a batch (key -> item) to the keys of the items that it
-    could encode and their features. If there are none at all, :math:`D` is :obj:`channels`.
+    Args:
+        batch_size (int): The number of items per batch.
+        cache (bool or str): The folder to keep features in, see :class:`FeatureCache`: :obj:`True`
+            is :obj:`$TORCH_IMF_CACHE` or :obj:`~/.cache/torch_imf`, :obj:`False` keeps none.
+        channels (int, optional): The size of a feature vector if it is known beforehand. (default:
+            :obj:`0`)
     """
-    items = {key: item for _, key, item in entries}
-    found = {} if cache is None else cache.read(items)
-    pending = [key for key in items if key not in found]
-    if len(pending) > 0:
-        encode = load()
-        for start in tqdm(range(0, len(pending), batch_size), desc="Encoding", disable=None):
-            batch = {key: items[key] for key in pending[start : start + batch_size]}
-            keys, x = encode(batch)
-            x = x.detach().float().cpu()
-            found.update(zip(keys, x, strict=True))
-            if cache is not None:
-                cache.write(keys, x)
 
-    known = [(row, found[key]) for row, key, _ in entries if key in found]
-    if len(known) == 0:
-        return torch.zeros(num_rows, channels), torch.zeros(num_rows, dtype=torch.bool)
-    index = torch.tensor([row for row, _ in known])
-    rows = torch.stack([x for _, x in known])
-    count = index.bincount(minlength=num_rows)
-    out = rows.new_zeros(num_rows, rows.size(-1)).index_add_(0, index, rows)
-    return out.div_(count.clamp(min=1).view(-1, 1)), count > 0
+    def __init__(
+        self, batch_size: int, cache: bool | str | os.PathLike[str], channels: int = 0
+    ) -> None:
+        if batch_size < 1:
+            raise ValueError(f"'batch_size' needs to be positive (got {batch_size})")
+        self.batch_size = batch_size
+        self.cache = cache
+        self.channels = channels
+
+    def load(self) -> Callable[[list[Any]], Tensor]:
+        r"""Returns the model, as a function from a list of items to their features."""
+        raise NotImplementedError
+
+    def encode(
+        self,
+        num_rows: int,
+        entries: list[tuple[int, str, Any]],
+        read: Callable[[str, Any], Any] = lambda key, item: item,
+    ) -> tuple[Tensor, Tensor]:
+        r"""Encodes items that belong to rows (a row, a key and an item each), and returns the mean
+        of the features of each row, of shape :math:`(N, D)`, and which rows have any.
+
+        Items of the same key are encoded once, those that the cache has not at all. The model gets
+        what :obj:`read` makes of a key and an item, and not those that become :obj:`None`.
+        """
+        cache = None if self.cache is False else FeatureCache(self.cache, self)
+        items = {key: item for _, key, item in entries}
+        found = {} if cache is None else cache.read(items)
+        pending = [key for key in items if key not in found]
+        if len(pending) > 0:
+            model = self.load()
+            for start in tqdm(range(0, len(pending), self.batch_size), "Encoding", disable=None):
+                keys = pending[start : start + self.batch_size]
+                batch = {key: read(key, items[key]) for key in keys}
+                batch = {key: item for key, item in batch.items() if item is not None}
+                if len(batch) > 0:
+                    x = model(list(batch.values())).detach().float().cpu()
+                    found.update(zip(batch, x, strict=True))
+                    if cache is not None:
+                        cache.write(list(batch), x)
+
+        known = [(row, found[key]) for row, key, _ in entries if key in found]
+        if len(known) == 0:
+            return torch.zeros(num_rows, self.channels), torch.zeros(num_rows, dtype=torch.bool)
+        index = torch.tensor([row for row, _ in known])
+        rows = torch.stack([x for _, x in known])
+        count = index.bincount(minlength=num_rows)
+        out = rows.new_zeros(num_rows, rows.size(-1)).index_add_(0, index, rows)
+        return out.div_(count.clamp(min=1).view(-1, 1)), count > 0

@@ -5,6 +5,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from torch_imf.data.index import check_range
 from torch_imf.encoders.base import Encoder
 
 
@@ -48,11 +49,7 @@ class NumericEncoder(Encoder):
         self.span = float(span)
 
     def fit(
-        self,
-        index: Tensor,
-        attributes: Sequence[str],
-        values: Tensor,
-        num_nodes: int,
+        self, index: Tensor, attributes: Sequence[str], values: Tensor, num_nodes: int
     ) -> "NumericEncoder":
         r"""Finds the scale of each attribute.
 
@@ -70,13 +67,8 @@ class NumericEncoder(Encoder):
         names = sorted(set(attributes))
         column = _find_columns(attributes, names)
         rows = [self._scale(values[column == i].double()) for i in range(len(names))]
-        floor, median, scale = np.array(rows, dtype=np.float64).reshape(-1, 3).T
-        self._state = {
-            "attributes": np.array(names, dtype=str),
-            "floor": floor,
-            "median": median,
-            "scale": scale,
-        }
+        columns = np.array(rows, dtype=np.float64).reshape(-1, 3).T
+        self._state = dict(zip(self.state, (np.array(names, dtype=str), *columns), strict=True))
         return self
 
     def _scale(self, value: Tensor) -> tuple[float, float, float]:
@@ -89,11 +81,7 @@ class NumericEncoder(Encoder):
         return low if is_log else math.nan, median, scale if scale > 0 else 1.0
 
     def transform(
-        self,
-        index: Tensor,
-        attributes: Sequence[str],
-        values: Tensor,
-        num_nodes: int,
+        self, index: Tensor, attributes: Sequence[str], values: Tensor, num_nodes: int
     ) -> tuple[Tensor, Tensor]:
         r"""Returns the features of all entities and which of them have any. Attributes that
         :meth:`fit` has not seen are left out. Takes and raises what :meth:`fit` does.
@@ -109,14 +97,12 @@ class NumericEncoder(Encoder):
         low = floor[column]
         value = torch.where(low.isnan(), value, value.maximum(low).log())
         value = ((value - median[column]) / scale[column]).arcsinh()
-        size = (num_nodes, len(names))
         cell = index * len(names) + column
-        total = value.new_zeros(size).view(-1).scatter_add_(0, cell, value)
-        count = value.new_zeros(size).view(-1).scatter_add_(0, cell, torch.ones_like(value))
-
-        has = (count > 0).view(size)
-        x = torch.cat([(total / count.clamp(min=1)).view(size), has], dim=-1)
-        return x.float(), has.any(dim=-1)
+        total, count = value.new_zeros(2, num_nodes * len(names))
+        total.scatter_add_(0, cell, value)
+        count.scatter_add_(0, cell, torch.ones_like(value))
+        x, has = (x.view(num_nodes, len(names)) for x in (total / count.clamp(min=1), count > 0))
+        return torch.cat([x, has], dim=-1).float(), has.any(dim=-1)
 
 
 def _find_columns(attributes: Sequence[str], names: list[str]) -> Tensor:
@@ -125,19 +111,12 @@ def _find_columns(attributes: Sequence[str], names: list[str]) -> Tensor:
 
 
 def _check(index: Tensor, attributes: Sequence[str], values: Tensor, num_nodes: int) -> None:
-    if not (index.numel() == len(attributes) == values.numel()):
+    sizes = [index.numel(), len(attributes), values.numel()]
+    if len(set(sizes)) > 1:
+        raise ValueError(f"Expected one entity and one attribute per value (got {sizes})")
+    for row in (~values.isfinite()).nonzero().view(-1)[:1].tolist():
         raise ValueError(
-            f"Expected one entity and one attribute per value (got "
-            f"{index.numel()}, {len(attributes)} and {values.numel()})"
+            f"The literal '{attributes[row]}' of entity {int(index[row])} is not finite (got "
+            f"{float(values[row])})"
         )
-    if not values.isfinite().all():
-        row = int((~values.isfinite()).nonzero()[0])
-        raise ValueError(
-            f"The literal '{attributes[row]}' of entity "
-            f"{int(index[row])} is not finite (got {float(values[row])})"
-        )
-    if index.numel() > 0 and (index.min() < 0 or index.max() >= num_nodes):
-        raise ValueError(
-            f"Literals point to entities {int(index.min())} to "
-            f"{int(index.max())}, but there are {num_nodes}"
-        )
+    check_range("index", index, num_nodes)

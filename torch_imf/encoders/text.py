@@ -7,13 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torch_imf.encoders.base import Encoder, default_device, hash_weights, require
-from torch_imf.encoders.cache import Encode, FeatureCache, encode_rows, hash_content
-
-POOLINGS = ("pooler", "mean", "cls")
+from torch_imf.encoders.base import default_device, hash_content, hash_weights, no_weights, require
+from torch_imf.encoders.cache import BatchEncoder
 
 
-class TextEncoder(Encoder):
+class TextEncoder(BatchEncoder):
     r"""Encodes texts by a pretrained transformer, run once.
 
     By default, this is a sentence transformer and does as its authors say. With :obj:`pooling`, it
@@ -40,8 +38,7 @@ class TextEncoder(Encoder):
     Shapes:
         - **input:** a list of :math:`N` texts or :obj:`None`
         - **output:** features :math:`(N, D)` with :math:`D` as the model has it (384 for
-          :obj:`"all-MiniLM-L6-v2"`, 0 if there is not one text), and mask :math:`(N)`; rows of
-          :obj:`None` are zero and :obj:`False`
+          :obj:`"all-MiniLM-L6-v2"`, 0 if there is not one text), and mask :math:`(N)`
     """
 
     packages = ("sentence-transformers", "transformers")
@@ -54,17 +51,14 @@ class TextEncoder(Encoder):
         device: str | None = None,
         cache: bool | str | os.PathLike[str] = True,
     ) -> None:
-        if pooling not in (None, *POOLINGS):
+        if pooling not in (None, "pooler", "mean", "cls"):
             raise ValueError(f"Invalid 'pooling' argument (got '{pooling}')")
-        if batch_size < 1:
-            raise ValueError(f"'batch_size' needs to be positive (got {batch_size})")
+        super().__init__(batch_size, cache)
         require("sentence-transformers", self.__class__.__name__, "TfidfEncoder")
 
         self.model = os.fspath(model)
         self.pooling = pooling
-        self.batch_size = batch_size
         self.device = device
-        self.cache = cache
 
     def transform(self, texts: Sequence[str | None]) -> tuple[Tensor, Tensor]:
         r"""Returns the features of texts and which of them are there.
@@ -74,16 +68,9 @@ class TextEncoder(Encoder):
         """
         entries = [(i, hash_content(x), x) for i, x in enumerate(texts) if x is not None]
         entries.sort(key=lambda entry: -len(entry[2]))  # Little padding, and the worst first.
-
-        def load() -> Encode[str]:
-            run = self.load()
-            return lambda batch: (list(batch), run(list(batch.values())))
-
-        cache = None if self.cache is False else FeatureCache(self.cache, self)
-        return encode_rows(len(texts), entries, load, self.batch_size, cache)
+        return self.encode(len(texts), entries)
 
     def load(self) -> Callable[[list[str]], Tensor]:
-        r"""Loads the model, as a function from texts to features."""
         make = self._load_sentence if self.pooling is None else self._load_plain
         try:
             try:
@@ -91,11 +78,7 @@ class TextEncoder(Encoder):
             except OSError:
                 return make(local_files_only=False)
         except OSError as e:
-            raise RuntimeError(
-                f"The weights of '{self.model}' are not on this machine and could not be fetched. "
-                f"Please run once with a network, pass a folder that holds them as 'model', or use "
-                f"'TfidfEncoder' ({e})"
-            ) from e
+            raise no_weights(self.model, "model", "TfidfEncoder", e) from e
 
     def _load_sentence(self, local_files_only: bool) -> Callable[[list[str]], Tensor]:
         from sentence_transformers import SentenceTransformer
@@ -105,10 +88,10 @@ class TextEncoder(Encoder):
         model: Any = SentenceTransformer(
             self.model, device=device, local_files_only=local_files_only
         )
-        names = {
+        names = [
             self.model,
-            self.model if "/" in self.model else f"sentence-transformers/{self.model}",
-        }
+            *([] if "/" in self.model else [f"sentence-transformers/{self.model}"]),
+        ]
         if not any(is_sentence_transformer_model(name, local_files_only=True) for name in names):
             # Of which sentence-transformers takes a mean of the tokens, without a word:
             raise ValueError(
@@ -122,12 +105,9 @@ class TextEncoder(Encoder):
     def _load_plain(self, local_files_only: bool) -> Callable[[list[str]], Tensor]:
         from transformers import AutoModel, AutoTokenizer
 
-        tokenizer: Any = AutoTokenizer.from_pretrained(
-            self.model, local_files_only=local_files_only
-        )
-        model, info = AutoModel.from_pretrained(
-            self.model, local_files_only=local_files_only, output_loading_info=True
-        )
+        local = {"local_files_only": local_files_only}
+        tokenizer: Any = AutoTokenizer.from_pretrained(self.model, **local)
+        model, info = AutoModel.from_pretrained(self.model, output_loading_info=True, **local)
         absent = [x for x in info["missing_keys"] if self.pooling == "pooler" or "pooler" not in x]
         if len(absent) > 0:
             raise ValueError(
@@ -137,13 +117,9 @@ class TextEncoder(Encoder):
         # Models such as RoBERTa count positions from behind the one of padding:
         offset = (model.config.pad_token_id or -1) + 1
         room = getattr(model.config, "max_position_embeddings", 512) - offset
+        length = {"truncation": True, "max_length": min(tokenizer.model_max_length, room)}
         tokenize = partial(
-            tokenizer,
-            padding=True,
-            truncation=True,
-            max_length=min(tokenizer.model_max_length, room),
-            return_token_type_ids=False,
-            return_tensors="pt",
+            tokenizer, padding=True, return_token_type_ids=False, return_tensors="pt", **length
         )
         model = model.to(default_device(self.device)).eval()
 
@@ -157,9 +133,7 @@ class TextEncoder(Encoder):
                 mask = tokens["attention_mask"].unsqueeze(-1)
                 return (out.last_hidden_state * mask).sum(dim=1) / mask.sum(dim=1)
             if getattr(out, "pooler_output", None) is None:
-                raise ValueError(
-                    f"The model '{self.model}' has no pooling layer, use 'mean' or 'cls'"
-                )
+                raise ValueError(f"'{self.model}' has no pooling layer, use 'mean' or 'cls'")
             return out.pooler_output
 
         return run

@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -6,6 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from torch_imf.encoders.base import Encoder
+
+if TYPE_CHECKING:
+    from sklearn.feature_extraction.text import TfidfVectorizer
 
 
 class TfidfEncoder(Encoder):
@@ -35,11 +39,7 @@ class TfidfEncoder(Encoder):
     state = ("terms", "idf", "components")
 
     def __init__(
-        self,
-        channels: int = 256,
-        ngrams: int = 2,
-        max_terms: int = 50000,
-        seed: int = 0,
+        self, channels: int = 256, ngrams: int = 2, max_terms: int = 50000, seed: int = 0
     ) -> None:
         for name, value in {"channels": channels, "ngrams": ngrams, "max_terms": max_terms}.items():
             if value < 1:
@@ -53,15 +53,9 @@ class TfidfEncoder(Encoder):
     def fit(self, texts: Sequence[str | None]) -> "TfidfEncoder":
         r"""Finds the terms of texts, and the directions that tell them apart."""
         from sklearn.decomposition import TruncatedSVD
-        from sklearn.feature_extraction.text import TfidfVectorizer
         from threadpoolctl import threadpool_limits
 
-        vectorizer = TfidfVectorizer(
-            ngram_range=(1, self.ngrams),
-            sublinear_tf=True,
-            max_features=self.max_terms,
-            dtype=np.float32,
-        )
+        vectorizer = self._vectorizer()
         tokenize = vectorizer.build_analyzer()
         known = [text for text in texts if text is not None and tokenize(text)]
         if len(known) == 0:
@@ -86,19 +80,13 @@ class TfidfEncoder(Encoder):
 
     def transform(self, texts: Sequence[str | None]) -> tuple[Tensor, Tensor]:
         r"""Returns the features of texts and which of them have any."""
-        from sklearn.feature_extraction.text import TfidfVectorizer
         from threadpoolctl import threadpool_limits
 
         state = self.state_dict()
         out = torch.zeros(len(texts), self.channels)
         if len(texts) == 0 or len(state["terms"]) == 0:
             return out, torch.zeros(len(texts), dtype=torch.bool)
-        vectorizer = TfidfVectorizer(
-            ngram_range=(1, self.ngrams),
-            sublinear_tf=True,
-            vocabulary=state["terms"].tolist(),
-            dtype=np.float32,
-        )
+        vectorizer = self._vectorizer(state["terms"].tolist())
         vectorizer.idf_ = state["idf"]
         terms = vectorizer.transform(text or "" for text in texts)
         with threadpool_limits(1):
@@ -106,3 +94,14 @@ class TfidfEncoder(Encoder):
         mask = torch.from_numpy(terms.getnnz(axis=1) > 0)
         out[:, : x.size(1)] = F.normalize(x, dim=-1)
         return out.masked_fill(~mask.view(-1, 1), 0.0), mask
+
+    def _vectorizer(self, vocabulary: list[str] | None = None) -> "TfidfVectorizer":
+        from sklearn.feature_extraction.text import TfidfVectorizer
+
+        return TfidfVectorizer(
+            ngram_range=(1, self.ngrams),
+            sublinear_tf=True,
+            max_features=self.max_terms,
+            vocabulary=vocabulary,
+            dtype=np.float32,
+        )

@@ -1,22 +1,30 @@
 import os
 import os.path as osp
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from torch_imf.encoders.base import Encoder, default_device, hash_file, hash_weights, require
-from torch_imf.encoders.cache import Encode, FeatureCache, encode_rows, hash_content
+from torch_imf.encoders.base import (
+    default_device,
+    hash_content,
+    hash_file,
+    hash_weights,
+    no_weights,
+    require,
+)
+from torch_imf.encoders.cache import BatchEncoder
 from torch_imf.io import warn
 from torch_imf.io.images import read_image
 
 Image = Tensor | str | os.PathLike[str]
-Function = Callable[[Tensor], Tensor]
 
 
-class ImageEncoder(Encoder):
-    r"""The base class of encoders of images, which implement :meth:`load`.
+class ImageEncoder(BatchEncoder):
+    r"""The base class of encoders of images, which implement :meth:`load`: it returns a function
+    from a list of images :math:`(3, H, W)` to features.
 
     An entity has no image, one, or several, whose features are averaged. A file that cannot be read
     is left out: one warning names such files, :attr:`unreadable` holds them all, and an entity left
@@ -24,11 +32,8 @@ class ImageEncoder(Encoder):
 
     Args:
         batch_size (int, optional): The number of images per batch. (default: :obj:`32`)
-        cache (bool or str, optional): The folder to keep features in, see :class:`FeatureCache`:
-            :obj:`True` is :obj:`$TORCH_IMF_CACHE` or :obj:`~/.cache/torch_imf`, :obj:`False` keeps
-            none. (default: :obj:`False`)
-        channels (int, optional): The size of a feature vector if it is known beforehand. (default:
-            :obj:`0`)
+        cache, channels: As :class:`~torch_imf.encoders.cache.BatchEncoder`. (default: :obj:`False`
+            and :obj:`0`)
 
     Shapes:
         - **input:** a list of :math:`N` entries: an image, a list of images, or :obj:`None`, where
@@ -46,19 +51,8 @@ class ImageEncoder(Encoder):
         cache: bool | str | os.PathLike[str] = False,
         channels: int = 0,
     ) -> None:
-        if batch_size < 1:
-            raise ValueError(f"'batch_size' needs to be positive (got {batch_size})")
-
-        self.batch_size = batch_size
-        self.cache = cache
-        self.channels = channels
+        super().__init__(batch_size, cache, channels)
         self.unreadable = {}
-
-    def load(self) -> tuple[Function, Function]:
-        r"""Returns a function from an image :math:`(3, H, W)` to the input of a model, and one from
-        a batch of inputs to features.
-        """
-        raise NotImplementedError
 
     def transform(self, images: Sequence[Image | list[Image] | None]) -> tuple[Tensor, Tensor]:
         r"""Returns the features of a list of images and which entities have any.
@@ -70,24 +64,28 @@ class ImageEncoder(Encoder):
             ValueError: If a tensor is not 8-bit of three channels.
         """
         self.unreadable = {}
-        entries: list[tuple[int, str, Image]] = []
+        entries: list[tuple[int, str, Any]] = []
         for i, entry in enumerate(images):
             for image in entry if isinstance(entry, list) else [entry]:
                 if isinstance(image, Tensor):
                     entries.append((i, _hash_pixels(image, i), image))
                 elif image is not None:
                     try:
-                        entries.append((i, hash_file(image), image))
+                        entries.append((i, hash_file(image), os.fspath(image)))
                     except OSError as e:
                         self.unreadable[os.fspath(image)] = str(e)
 
         reasons: dict[str, str] = {}
-        cache = None if self.cache is False else FeatureCache(self.cache, self)
-        load = lambda: self._encode(reasons)  # noqa: E731
-        out = encode_rows(len(images), entries, load, self.batch_size, cache, self.channels)
-        for _, key, image in entries:
-            if key in reasons and not isinstance(image, Tensor):
-                self.unreadable[os.fspath(image)] = reasons[key]
+
+        def read(key: str, image: Tensor | str) -> Tensor | None:
+            try:
+                return image if isinstance(image, Tensor) else read_image(image)
+            except ValueError as e:
+                reasons[key] = str(e)
+                return None
+
+        out = self.encode(len(images), entries, read)
+        self.unreadable |= {path: reasons[key] for _, key, path in entries if key in reasons}
         if len(self.unreadable) > 0:
             first = list(self.unreadable.items())[:10]
             warn(
@@ -96,22 +94,6 @@ class ImageEncoder(Encoder):
                 + "; ".join(f"'{osp.basename(path)}' ({reason})" for path, reason in first)
             )
         return out
-
-    def _encode(self, reasons: dict[str, str]) -> Encode[Image]:
-        prepare, forward = self.load()
-
-        def encode(batch: dict[str, Image]) -> tuple[list[str], Tensor]:
-            inputs = {}
-            for key, image in batch.items():
-                try:
-                    inputs[key] = prepare(image if isinstance(image, Tensor) else read_image(image))
-                except ValueError as e:
-                    reasons[key] = str(e)
-            if len(inputs) == 0:
-                return [], torch.empty(0, self.channels)
-            return list(inputs), forward(torch.stack(list(inputs.values())))
-
-        return encode
 
 
 def _hash_pixels(image: Tensor, index: int) -> str:
@@ -145,11 +127,13 @@ class PixelEncoder(ImageEncoder):
         self.height = height
         self.width = width
 
-    def load(self) -> tuple[Function, Function]:
-        def prepare(image: Tensor) -> Tensor:
-            return F.adaptive_avg_pool2d(image.float(), (self.height, self.width)) / 127.5 - 1
+    def load(self) -> Callable[[list[Tensor]], Tensor]:
+        def run(images: list[Tensor]) -> Tensor:
+            size = (self.height, self.width)
+            x = torch.stack([F.adaptive_avg_pool2d(image.float(), size) for image in images])
+            return (x / 127.5 - 1).flatten(start_dim=1)
 
-        return prepare, lambda x: x.flatten(start_dim=1)
+        return run
 
 
 class VisualEncoder(ImageEncoder):
@@ -205,7 +189,7 @@ class VisualEncoder(ImageEncoder):
         self.data_config = dict(sorted((data_config or {}).items()))
         self.device = device
 
-    def load(self) -> tuple[Function, Function]:
+    def load(self) -> Callable[[list[Tensor]], Tensor]:
         import timm.data
         from PIL import Image
 
@@ -215,16 +199,15 @@ class VisualEncoder(ImageEncoder):
         unknown = sorted(set(self.data_config) - set(config))
         if len(unknown) > 0:
             raise ValueError(f"Unknown 'data_config' entries {unknown} (known: {sorted(config)})")
-        transform = timm.data.create_transform(**{**config, **self.data_config})
-
-        def prepare(image: Tensor) -> Tensor:
-            return transform(Image.fromarray(image.cpu().permute(1, 2, 0).contiguous().numpy()))
+        prepare = timm.data.create_transform(**{**config, **self.data_config})
 
         @torch.no_grad()
-        def forward(x: Tensor) -> Tensor:
+        def run(images: list[Tensor]) -> Tensor:
+            pixels = [x.cpu().permute(1, 2, 0).contiguous().numpy() for x in images]
+            x = torch.stack([prepare(Image.fromarray(x)) for x in pixels])
             return model(x.to(device)).flatten(start_dim=1)
 
-        return prepare, forward
+        return run
 
     def _create(self) -> torch.nn.Module:
         import timm
@@ -234,12 +217,7 @@ class VisualEncoder(ImageEncoder):
             try:
                 return create(self.model, pretrained=True, num_classes=0, **self.model_kwargs)
             except OSError as e:
-                raise RuntimeError(
-                    f"The weights of '{self.model}' are not on this machine and could not be "
-                    f"fetched. Please run once with a network (or copy the Hugging Face cache of a "
-                    f"machine that has one), pass a file of weights as 'weights', or use "
-                    f"'PixelEncoder' ({e})"
-                ) from e
+                raise no_weights(self.model, "weights", "PixelEncoder", e) from e
         # Not by timm, which leaves random what a file lacks once there is no classifier:
         model = create(self.model, num_classes=0, **self.model_kwargs)
         head = getattr(model, "pretrained_cfg", {}).get("classifier") or ()

@@ -3,7 +3,8 @@ from torch_geometric.data import Data
 from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import BaseTransform
 
-from torch_imf.data.graph import MASKS, check_range, has_inverse
+from torch_imf.data.graph import MASKS, has_inverse
+from torch_imf.data.index import check_range
 
 
 @functional_transform("add_inverse")
@@ -24,14 +25,11 @@ class AddInverse(BaseTransform):
                 f"The graph already holds inverse triples (a relation type of "
                 f"{int(data.edge_type.max())} with {data.num_relations} base relations)"
             )
-        check_range("edge_type", data.edge_type, data.num_relations, "relations")
+        check_range("edge_type", data.edge_type, data.num_relations)
         names = [key for key in data.keys() if key.startswith("edge_") or key in MASKS]
+        inverse = {"edge_index": data.edge_index.flip(0)}
+        inverse["edge_type"] = data.edge_type + data.num_relations
         for name in names:
-            value = data[name]
-            if name == "edge_index":
-                data[name] = torch.cat([value, value.flip(0)], dim=1)
-            elif name == "edge_type":
-                data[name] = torch.cat([value, value + data.num_relations])
-            else:
-                data[name] = torch.cat([value, value])
+            dim = 1 if name == "edge_index" else 0
+            data[name] = torch.cat([data[name], inverse.get(name, data[name])], dim=dim)
         return data
