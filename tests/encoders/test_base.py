@@ -5,16 +5,7 @@ import torch
 from torch_imf import registry
 from torch_imf.datasets import Countries
 from torch_imf.datasets.encoder import tag
-from torch_imf.encoders import (
-    Encoder,
-    FeatureFile,
-    NumericEncoder,
-    PixelEncoder,
-    TextEncoder,
-    TfidfEncoder,
-    VisualEncoder,
-    base,
-)
+from torch_imf.encoders import Encoder, NumericEncoder, PixelEncoder, TfidfEncoder, base
 from torch_imf.encoders.base import default_device, hash_weights, record_of, require
 
 TEXTS = ["a rock band", None, "a large river", "a small river in a deep valley"]
@@ -22,12 +13,10 @@ NUMBERS = (torch.tensor([0, 1, 1]), ["a", "a", "b"], torch.tensor([1.0, 2.0, 3.0
 
 
 def test_registry():
-    own = {FeatureFile, NumericEncoder, PixelEncoder, TextEncoder, TfidfEncoder, VisualEncoder}
-    assert set(registry.classes("encoder").values()) == own
-    assert registry.lookup("encoder", "tfidf") is TfidfEncoder
+    names = {"FeatureFile", "NumericEncoder", "PixelEncoder", "TextEncoder", "TfidfEncoder"}
+    assert set(registry.class_names("encoder")) == {*names, "VisualEncoder"}
     encoder = registry.resolve("encoder", "pixel", height=2, width=3)
     assert encoder.init_args == {"height": 2, "width": 3}
-    assert str(encoder) == "PixelEncoder(height=2, width=3)"
 
 
 @pytest.mark.parametrize(
@@ -51,8 +40,6 @@ def test_encoders_without_state():
     encoder = PixelEncoder(1, 1)
     assert encoder.fit([None]) is encoder and encoder.state_dict() == {}
     encoder.load_state_dict({})
-    with pytest.raises(NotImplementedError):
-        Encoder()([])
 
 
 class Plain(Encoder):
@@ -81,7 +68,7 @@ def test_files_keep_their_names_when_packages_are_upgraded(tmp_path, monkeypatch
 
 def test_require():
     require("torch-geometric", "GCN", "MLP")
-    with pytest.raises(ImportError, match="'A' requires 'no-such', run 'pip .* or use 'B'"):
+    with pytest.raises(ImportError, match="'A' needs 'pip install no-such'. 'B' does without"):
         require("no-such", "A", "B")
     assert default_device("cpu") == torch.device("cpu")
     assert (default_device(None).type == "cpu") is not torch.accelerator.is_available()
@@ -92,8 +79,7 @@ def test_hash_weights(tmp_path):
     (tmp_path / "1_Pooling" / "config.json").write_text("{}")
     (tmp_path / "model.safetensors").write_bytes(b"weights")
     before = hash_weights(tmp_path)
-    assert len(before) == 16
-    assert before != hash_weights(tmp_path / "model.safetensors")
+    assert len(before) == 16 and before != hash_weights(tmp_path / "model.safetensors")
     (tmp_path / "README.md").write_text("Says nothing that changes the output.")
     assert hash_weights(tmp_path) == before
     (tmp_path / "1_Pooling" / "config.json").write_text('{"cls": true}')

