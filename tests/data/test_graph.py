@@ -18,11 +18,9 @@ def graph(**kwargs):
 
 
 def test_check_graph():
-    check_graph(graph())
-    assert not has_inverse(graph())
-    data = AddInverse()(graph())
-    check_graph(data)
-    assert has_inverse(data)
+    for data in (graph(), AddInverse()(graph())):
+        check_graph(data)
+        assert has_inverse(data) == (data.num_edges == 6)
 
 
 @pytest.mark.parametrize(
@@ -33,9 +31,9 @@ def test_check_graph():
         ({"edge_index": torch.zeros(2, 3)}, "'edge_index' needs to be a torch.int64 tensor"),
         ({"edge_type": torch.zeros(2, dtype=torch.long)}, r"'edge_type' needs .* of shape \[3\]"),
         ({"test_mask": torch.ones(3)}, "'test_mask' needs to be a torch.bool tensor"),
-        ({"num_nodes": 2}, "'edge_index' holds ids out of range for 2 entities in 2 places"),
-        ({"num_relations": 1}, "'edge_type' holds ids out of range for 1 relations"),
-        ({"edge_type": torch.tensor([0, -1, 0])}, "'edge_type' holds ids out of range"),
+        ({"num_nodes": 2}, r"'edge_index' holds ids outside \[0, 2\) .got a range of \[0, 2\]"),
+        ({"num_relations": 1}, r"'edge_type' holds ids outside \[0, 1\)"),
+        ({"edge_type": torch.tensor([0, -1, 0])}, "'edge_type' holds ids outside"),
     ],
 )
 def test_check_graph_errors(kwargs, match):
@@ -73,7 +71,10 @@ def test_modalities():
         ({"x_text": torch.randn(2, 4)}, r"'text' need to be floats of shape \[3, \*\]"),
         ({"x_text": torch.zeros(3)}, r"'text' need to be floats of shape \[3, \*\]"),
         ({"x_text": torch.tensor([[0.0], [torch.nan], [0.0]])}, r"values in 1 rows \(first: 1"),
-        ({"x_text": torch.zeros(3, 4), "text_mask": torch.ones(3)}, "'text' needs to be boolean"),
+        (
+            {"x_text": torch.zeros(3, 4), "text_mask": torch.ones(3)},
+            "'text' needs to be a torch.bool",
+        ),
     ],
 )
 def test_modalities_errors(kwargs, match):

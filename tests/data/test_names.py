@@ -74,7 +74,7 @@ def test_lookup(fake):
     ):
         with pytest.raises(ValueError, match=match):
             lookup(name)
-    with pytest.raises(ValueError, match="no relation 'x'. There are none"):
+    with pytest.raises(ValueError, match="no relation 'x'. Names are like nothing"):
         Lookup([], [], "relation")("x")
 
     data = Data(num_nodes=3, num_relations=2, rel_names=["likes", "knows"])
@@ -97,10 +97,10 @@ def test_lookup(fake):
         ("", []),
         ("2\na 0\nb 2\n", "are not the numbers from 0 to 1"),
         ("2\na 0\nb 0\n", "are not the numbers from 0 to 1"),
-        ("3\na 0\nb 1\n", "holds 2 names rather than the 3 it announces"),
+        ("3\na 0\nb 1\n", "announces 3 names, but has 2"),
         ("a 0\na 1\n", "hold a name twice"),
         ("a\na\n", "hold a name twice"),
-        (b"\xe9", "are no text in UTF-8"),
+        (b"\xe9", "in UTF-8"),
         (None, "There is no file of ids"),
     ],
 )
