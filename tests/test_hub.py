@@ -18,25 +18,13 @@ import torch
 from safetensors import SafetensorError
 
 from torch_imf import (
-    IKRL,
-    IMF,
-    KGE,
-    RSME,
-    TBKGC,
-    AdaMF,
     AddInverse,
-    Adversary,
-    Contrastive,
-    ConvE,
-    OneToN,
-    Sampled,
-    StructuralEmbedding,
-    TuckER,
     evaluate,
     fit,
     fit_view_weights,
     from_pretrained,
     hub,
+    nn,
     predict,
     pretrained_graph,
     push_to_hub,
@@ -45,7 +33,6 @@ from torch_imf import (
 from torch_imf.data import TripletIndex, modalities
 from torch_imf.hub import MANIFEST, ProjectedFeatures, read_config
 from torch_imf.io.atomic import replacing
-from torch_imf.nn import DURA, ContextualRelationalScorer, DistMult, IMFFusion, StructuralEncoder
 from torch_imf.nn.models.features import FrozenFeatures
 from torch_imf.sampler import UniformSampler
 
@@ -54,38 +41,38 @@ def build(cls, data, **kwargs):
     return cls(data.num_nodes, data.num_relations, 8, *modalities(data), **kwargs)
 
 
-imf, adamf = partial(build, IMF), partial(build, AdaMF)
+imf, adamf = partial(build, nn.IMF), partial(build, nn.AdaMF)
 
 
 def kge(data, scorer="distmult", **kwargs):
-    return KGE(data.num_nodes, data.num_relations, 8, scorer=scorer, **kwargs)
+    return nn.KGE(data.num_nodes, data.num_relations, 8, scorer=scorer, **kwargs)
 
 
 def structural(data):
-    encoder = StructuralEncoder(data.num_nodes, data.num_relations, 8, dropout=0.1)
+    encoder = nn.StructuralEncoder(data.num_nodes, data.num_relations, 8, dropout=0.1)
     encoder.register_graph(data)
     return imf(data, struct=encoder)
 
 
 def sampled(data):
     index = TripletIndex.from_data(AddInverse()(data))
-    return Sampled(sampler=UniformSampler(data.num_nodes, index, num_negatives=5))
+    return nn.Sampled(sampler=UniformSampler(data.num_nodes, index, num_negatives=5))
 
 
 def struct(data, **kwargs):
-    return imf(data, struct=StructuralEmbedding(torch.randn(data.num_nodes, 8), **kwargs))
+    return imf(data, struct=nn.StructuralEmbedding(torch.randn(data.num_nodes, 8), **kwargs))
 
 
 MODELS = {
     "imf": imf,
-    "imf ce": lambda data: imf(data, loss=OneToN("ce", 0.1, regularizer=DURA(0.1))),
+    "imf ce": lambda data: imf(data, loss=nn.OneToN("ce", 0.1, regularizer=nn.DURA(0.1))),
     "imf views": lambda data: imf(data, views=["text", "struct"], decision=0.5),
     "imf struct": lambda data: imf(data, views=["struct"]),
-    "imf pairs": lambda data: imf(data, contrastive=Contrastive(0.5, 0.1, [("struct", "text")])),
+    "imf pairs": lambda data: imf(data, contrastive=nn.Contrastive(0.5, 0.1, [("struct", "text")])),
     "imf parts": lambda data: imf(
         data,
-        fusion=IMFFusion(dict.fromkeys(["struct", *modalities(data)[0]], 8), 8, 3, 5, 0.1),
-        scorer=ContextualRelationalScorer(8, 4, "dot", dropout=0.3, batch_norm=True),
+        fusion=nn.IMFFusion(dict.fromkeys(["struct", *modalities(data)[0]], 8), 8, 3, 5, 0.1),
+        scorer=nn.ContextualRelationalScorer(8, 4, "dot", dropout=0.3, batch_norm=True),
         decision={"struct": 1, "numeric": 2, "text": 3, "visual": 4, "fused": 5},
         shared_relations=False,
     ),
@@ -95,17 +82,17 @@ MODELS = {
     "imf features": lambda data: imf(data, struct=False),
     "adamf": adamf,
     "adamf sampler": lambda data: adamf(data, loss=sampled(data)),
-    "adamf mat": lambda data: adamf(data, adversary=Adversary(0.3, kinds=["head"])),
+    "adamf mat": lambda data: adamf(data, adversary=nn.Adversary(0.3, kinds=["head"])),
     "adamf ce": lambda data: adamf(
         data, loss="ce", scorer="complex", struct=False, tie_inverses=True
     ),
-    "ikrl": partial(build, IKRL),
-    "tbkgc": partial(build, TBKGC),
+    "ikrl": partial(build, nn.IKRL),
+    "tbkgc": partial(build, nn.TBKGC),
     "rsme": lambda data: build(
-        RSME, data, alpha=torch.rand(data.num_relations), gate=torch.rand(data.num_relations)
+        nn.RSME, data, alpha=torch.rand(data.num_relations), gate=torch.rand(data.num_relations)
     ),
-    "kge conve": lambda data: kge(data, ConvE(8, height=2, num_filters=3, kernel_size=2)),
-    "kge tucker": lambda data: kge(data, TuckER(8, 4, hidden_dropout=0.1)),
+    "kge conve": lambda data: kge(data, nn.ConvE(8, height=2, num_filters=3, kernel_size=2)),
+    "kge tucker": lambda data: kge(data, nn.TuckER(8, 4, hidden_dropout=0.1)),
 }
 
 
@@ -187,8 +174,7 @@ print(evaluate(from_pretrained("."), pretrained_graph("."))["mrr"])
 """
     command = [sys.executable, "-c", script]
     result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
-    assert result.returncode == 0, result.stderr
-    assert float(result.stdout) == pytest.approx(metrics["mrr"], rel=1e-3)
+    assert float(result.stdout) == pytest.approx(metrics["mrr"], rel=1e-3), result.stderr
     # It can be trained on, with features as they were projected:
     before = other.features["text"].x.clone()
     fit(other, data, epochs=1, batch_size=64, progress=False)
@@ -212,9 +198,11 @@ def test_types_of_parameters(fake, tmp_path):
     assert from_pretrained(tmp_path).node_emb.weight.dtype == torch.double
     model = struct(fake, freeze=True)
     save_pretrained(model, tmp_path)
-    frozen = {name for name, p in model.named_parameters() if not p.requires_grad}
-    other = from_pretrained(tmp_path)
-    assert {name for name, p in other.named_parameters() if not p.requires_grad} == frozen
+    frozen = [
+        {k for k, p in x.named_parameters() if not p.requires_grad}
+        for x in (model, from_pretrained(tmp_path))
+    ]
+    assert frozen[0] == frozen[1] != set()
 
 
 @pytest.mark.parametrize("full", [False, True])
@@ -270,7 +258,6 @@ def test_saving_again(fake, tmp_path, monkeypatch):
     monkeypatch.undo()
     save_pretrained(second, tmp_path)
     assert stems(tmp_path) == [".lock", "README.md", "config.json", "model", "notes.txt"]
-    assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
 def test_two_processes_save_in_one_folder(fake, tmp_path):
@@ -301,17 +288,16 @@ def test_card(fake, tmp_path):
     assert "of 150 entities and 5 relations" in card and '"class": "DistMult"' in card
     assert "pretrained_graph" not in card and "It takes no features." in card
     # What is not known is not spoken of:
-    assert not any(f"## {x}" in card for x in ("Metrics", "Training", "Graph", "Modalities"))
+    words = ("facts of", "entities with", "weight of", "metric", "training")
+    assert not any(f"| {word}" in card for word in words)
     metrics = {"mrr": 0.345678, "head": {"mrr": torch.tensor(0.25)}, "mr": 20000.0}
     training = {"lr": [0.1, 0.01], "note": "a | b\nc", "progress": True}
     save_pretrained(imf(fake), tmp_path, fake, metrics, training)
     card = path.read_text()
-    for line in (
-        *("| mrr | 0.34568 |", "| head mrr | 0.25 |", "| mr | 20000 |", "| lr | [0.1, 0.01] |"),
-        *(r"| note | a \| b c |", "| progress | True |", "| struct | 0.2 |"),
-        f"| val | {int(fake.val_mask.sum())} |",
-    ):
-        assert f"{line}\n" in card
+    rows = ["metric mrr | 0.34568", "metric head mrr | 0.25", "metric mr | 20000"]
+    rows += ["training lr | [0.1, 0.01]", r"training note | a \| b c", "weight of struct | 0.2"]
+    for row in [*rows, f"facts of val | {int(fake.val_mask.sum())}"]:
+        assert f"\n| {row} |\n" in card
     assert "data = pretrained_graph(" in card and "predicts without the features" in card
     # It is of whoever edits it:
     path.write_text(card.replace("# IMF", "# Ours"))
@@ -346,66 +332,60 @@ def test_a_remote_folder(fake):
     assert pretrained_graph("memory://pretrained/kge").node_names == fake.node_names
 
 
-def edit(**kwargs):
-    def change(folder):
-        path = folder / MANIFEST
-        path.write_text(json.dumps({**json.loads(path.read_text()), **kwargs}))
-
-    return change
-
-
 def test_damaged_folders(fake, tmp_path):
-    good = tmp_path / "good"
+    good, bad = tmp_path / "good", tmp_path / "bad"
     save_pretrained(imf(fake), good, fake)
     config = json.loads((good / MANIFEST).read_text())
-    weights = config["files"]["model.safetensors"]["file"]
-    names = config["files"]["names.json"]["file"]
+    weights, names = (config["files"][x]["file"] for x in ("model.safetensors", "names.json"))
 
     def check(message, change, load=from_pretrained):
-        shutil.rmtree(tmp_path / "bad", ignore_errors=True)
-        shutil.copytree(good, tmp_path / "bad")
-        change(tmp_path / "bad")
+        shutil.rmtree(bad, ignore_errors=True)
+        shutil.copytree(good, bad)
+        change()
         with pytest.raises(ValueError, match=re.compile(message, re.DOTALL)):
-            load(tmp_path / "bad")
+            load(bad)
+
+    def write(**kwargs):
+        return lambda: (bad / MANIFEST).write_text(json.dumps({**config, **kwargs}))
 
     def model(**kwargs):
-        return edit(model={**config["model"], **kwargs})
+        return write(model={**config["model"], **kwargs})
 
-    def entry(name, **kwargs):
-        return edit(files={**config["files"], name: {**config["files"][name], **kwargs}})
+    def entry(**kwargs):
+        files = config["files"]
+        name = "model.safetensors"
+        return write(files={**files, name: {**files[name], **kwargs}})
 
-    def write(content):
-        return lambda folder: (folder / MANIFEST).write_bytes(content)
-
-    def cut(folder):
-        (folder / weights).write_bytes((folder / weights).read_bytes()[:-100])
-
-    check(f"{weights}' is missing", lambda folder: (folder / weights).unlink())
-    check(f"{weights}' is damaged: it is not what", cut)
+    check(f"{weights}' is missing", lambda: (bad / weights).unlink())
+    check(f"{weights}' is damaged: it is not what", lambda: (bad / weights).write_bytes(b"cut"))
     for content in (b"{", b"\xff", b"[" * 100_000, b"[]", b"{}"):
-        check("config.json' is damaged, or not what 'save_pretrained' of", write(content))
-    check("which is of format 2 .it is of format 9, by .'torch_imf'", edit(format=9))
-    check("it lacks a model", edit(model=None))
-    check("it names no 'model.safetensors'", edit(files={}))
-    check("not its own.*passwd", entry("model.safetensors", file="../../etc/passwd"))
-    check("config.json', written by .* no class 'Popen'", model(**{"class": "Popen"}))
-    check("no class 'os:system'", model(scorer="os:system"))
-    check("'IMF' does not take these settings .*'colour'", model(colour="red"))
-    check("config.json', written by .* cannot be made", model(hidden_channels=9))
-    check("parameters do not fit the settings", model(views=["struct", "text"]))
-    check("config.json', written by .* cannot be made", model(scorer=3))
-    check("config.json', written by .* cannot be made", edit(model={"class": "IMF"}))
-    check(f"{names}' is missing", lambda folder: (folder / names).unlink(), pretrained_graph)
+        change = partial((bad / MANIFEST).write_bytes, content)
+        check("config.json' is damaged, or not what 'save_pretrained' of", change)
+    for message, change in (
+        ("which is of format 2 .it is of format 9, by .'torch_imf'", write(format=9)),
+        ("it lacks a model", write(model=None)),
+        ("it names no 'model.safetensors'", write(files={})),
+        ("not its own.*passwd", entry(file="../../etc/passwd")),
+        ("config.json', written by .* no class 'Popen'", model(**{"class": "Popen"})),
+        ("no class 'os:system'", model(scorer="os:system")),
+        ("'IMF' does not take these settings .*'colour'", model(colour="red")),
+        ("config.json', written by .* cannot be made", model(hidden_channels=9)),
+        ("parameters do not fit the settings", model(views=["struct", "text"])),
+        ("config.json', written by .* cannot be made", model(scorer=3)),
+        ("config.json', written by .* cannot be made", write(model={"class": "IMF"})),
+    ):
+        check(message, change)
+    check(f"{names}' is missing", lambda: (bad / names).unlink(), pretrained_graph)
     check("graph in .* is damaged .*num_nodes|hold", model(num_nodes=149), pretrained_graph)
 
     # Tensors are all that is read, whatever a file holds:
-    torch.save({"a": torch.zeros(1)}, good / weights)
-    digest = hashlib.sha256((good / weights).read_bytes()).hexdigest()
+    torch.save({"a": torch.zeros(1)}, bad / "file")
+    digest = hashlib.sha256((bad / "file").read_bytes()).hexdigest()
     file = f"model-{digest[:12]}.safetensors"
-    (good / weights).rename(good / file)
-    entry("model.safetensors", file=file, sha256=digest)(good)
+    (bad / "file").rename(bad / file)
+    entry(file=file, sha256=digest)()
     with pytest.raises(SafetensorError):
-        from_pretrained(good)
+        from_pretrained(bad)
 
 
 def test_metrics_are_json(fake, tmp_path):
@@ -434,7 +414,7 @@ def test_metrics_are_json(fake, tmp_path):
 # Classes of one's own ###########################################################################
 
 
-class Scaled(DistMult):
+class Scaled(nn.DistMult):
     def __init__(self, channels, factor=1.0):
         super().__init__(channels)
         self.factor = factor
@@ -443,13 +423,12 @@ class Scaled(DistMult):
         return self.factor * head * rel
 
 
-class Held(DistMult):
+class Held(nn.DistMult):
     def __init__(self, channels, weight):
         super().__init__(channels)
-        self.weight = weight
 
 
-class Noisy(DistMult):
+class Noisy(nn.DistMult):
     def __init__(self, channels):
         super().__init__(channels)
         self.register_buffer("noise", torch.randn(channels), persistent=False)
@@ -532,9 +511,7 @@ def test_push_to_hub(fake, tmp_path, fake_hub):
     save_pretrained(kge(fake), tmp_path / "user" / "name")
     assert not torch.equal(from_pretrained("user/name").node_emb.weight, second.node_emb.weight)
 
-    with pytest.raises(
-        ValueError, match=r"no folder 'user/other', and no .*Hub, .*\(It is not there"
-    ):
+    with pytest.raises(ValueError, match=r"no folder 'user/other'.*Hub, .*\(It is not there"):
         from_pretrained("user/other")
     (weights,) = (tmp_path / "a").glob("model-*")
     weights.write_bytes(b"")

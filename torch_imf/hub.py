@@ -430,15 +430,6 @@ def _to_json(value: Any, name: str = "data") -> bytes:
 
 # The card of a model ############################################################################
 
-TABLES = (
-    ("Graph", "facts", "facts"),
-    ("Modalities", "entities that have it", "coverage"),
-    ("Weights of views in predictions", "weight", "view_weights"),
-    ("Metrics", "as reported when it was saved", "metrics"),
-    ("Training", "as reported when it was saved", "training"),
-    ("Versions", "version", "versions"),
-)
-
 
 def _card(config: dict[str, Any]) -> str:
     # Says nothing that is not in the configuration.
@@ -469,11 +460,18 @@ model = from_pretrained("path/to/this/folder")
 {'data = pretrained_graph("path/to/this/folder")' if has_graph else ""}
 ```
 """
-    for title, column, key in TABLES:
-        # Metrics by side or relation are under the name of the group:
-        flat = json_normalize(config[key] or {}, sep=" ").to_dict("records")
-        lines = [f"| {_cell(k)} | {_cell(x)} |\n" for row in flat for k, x in row.items()]
-        text += f"\n## {title}\n\n| | {column} |\n|---|---|\n{''.join(lines)}" if lines else ""
+    groups = {
+        "facts of": config["facts"] or {},
+        "entities with": config["coverage"],
+        "weight of": config["view_weights"],
+        "metric": config["metrics"],
+        "training": config["training"],
+        "version of": config["versions"],
+    }
+    # Metrics by side or relation are under the name of the group:
+    flat = json_normalize(groups, sep=" ").to_dict("records")[0]
+    text += "\n| | |\n|---|---|\n"
+    text += "".join(f"| {_cell(key)} | {_cell(x)} |\n" for key, x in flat.items() if x != {})
     return f"{text}\n## Settings\n\n```json\n{json.dumps(model, indent=1)}\n```\n"
 
 
