@@ -10,37 +10,15 @@ import weakref
 
 import pytest
 import torch
-from torch.nn import Module
 
-from torch_imf import (
-    IMF,
-    KGE,
-    AdaMF,
-    build_model,
-    describe_settings,
-    fit,
-    from_pretrained,
-    nn,
-    registry,
-    save_pretrained,
-    tune,
-)
+from torch_imf import build_model, describe_settings, fit, from_pretrained, nn, registry
 from torch_imf.cli import main
 from torch_imf.data import TripletIndex, modalities
-from torch_imf.nn import (
-    DURA,
-    Adversary,
-    ContextualRelationalScorer,
-    ConvE,
-    IMFFusion,
-    MutanFusion,
-    OneToN,
-    Sampled,
-    Scorer,
-    TransE,
-)
+from torch_imf.hub import save_pretrained
+from torch_imf.nn import IMF, KGE, AdaMF, OneToN, Sampled, TransE
 from torch_imf.registry import class_names, classes, describe, lookup, make, register, resolve
 from torch_imf.sampler import UniformSampler
+from torch_imf.training.tune import tune
 
 
 def test_importing_it_imports_nothing_heavy():
@@ -52,7 +30,7 @@ def test_importing_it_imports_nothing_heavy():
 # Recorded arguments #############################################################################
 
 
-class Toy(Scorer):
+class Toy(nn.Scorer):
     def __init__(self, channels, *rest, power: float = 1.0, **others):
         super().__init__(channels, **others)
         self.rest = rest
@@ -63,7 +41,7 @@ class Plain(Toy):  # Without a constructor of its own.
 
 
 class Outer(Toy):
-    def __init__(self, inner: Scorer, power: float = 3.0) -> None:
+    def __init__(self, inner: nn.Scorer, power: float = 3.0) -> None:
         super().__init__(inner.channels, power=power + 1)
         self.inner = inner
 
@@ -74,20 +52,19 @@ def rebuilt(module, allowed=(), **kwargs):
 
 def test_recorded_arguments():
     module = Plain(4, 5, 6, rel_channels=2)
-    assert module.init_args == {
-        **{"channels": 4, "rest": [5, 6], "power": 1.0, "others": {"rel_channels": 2}}
-    }
+    others = {"power": 1.0, "others": {"rel_channels": 2}}
+    assert module.init_args == {"channels": 4, "rest": [5, 6], **others}
     assert str(inspect.signature(Plain)) == "(channels, *rest, power: float = 1.0, **others)"
     other = rebuilt(module, [Plain])
     assert type(other) is Plain and (other.rest, other.rel_channels) == ((5, 6), 2)
     with pytest.raises(TypeError, match="'channels'"):
         Plain()
     # What the constructors of base classes are called with is not recorded, parts are:
-    outer = Outer(inner=ConvE(36, num_filters=2))
-    assert outer.init_args == {"inner": describe(ConvE(36, num_filters=2)), "power": 3.0}
+    outer = Outer(inner=nn.ConvE(36, num_filters=2))
+    assert outer.init_args == {"inner": describe(nn.ConvE(36, num_filters=2)), "power": 3.0}
     assert rebuilt(outer, [Outer]).inner.init_args["num_filters"] == 2
     # Copies and pickles have them, too:
-    fusion, file = IMFFusion({"a": 4}, 8), io.BytesIO()
+    fusion, file = nn.IMFFusion({"a": 4}, 8), io.BytesIO()
     torch.save(fusion, file)
     pickled = torch.load(io.BytesIO(file.getvalue()), weights_only=False)
     assert describe(pickled) == describe(fusion) == describe(copy.deepcopy(fusion))
@@ -97,7 +74,7 @@ def test_recorded_arguments():
 def test_tensors_are_not_kept(fake):
     x_dict, mask_dict = modalities(fake)
     x_dict = {name: x.clone() for name, x in x_dict.items()}
-    scorer, index = ConvE(36), TripletIndex(*torch.zeros(3, 1, dtype=torch.long))
+    scorer, index = nn.ConvE(36), TripletIndex(*torch.zeros(3, 1, dtype=torch.long))
     refs = [weakref.ref(x) for x in (scorer, *x_dict.values())]
     sizes = (fake.num_nodes, fake.num_relations, 36, x_dict, mask_dict)
     model = IMF(*sizes, scorer=scorer, struct=torch.randn(fake.num_nodes, 36))
@@ -113,15 +90,13 @@ def test_tensors_are_not_kept(fake):
 
 def test_parts_by_name_are_described_as_what_has_become_of_them(fake):
     sizes = (fake.num_nodes, fake.num_relations, 8, *modalities(fake))
-    model = IMF(*sizes, scorer="complex", loss="ce")
-    description = describe(model)
+    description = describe(IMF(*sizes, scorer="complex", loss="ce"))
     assert (description["class"], description["scorer"]["class"]) == ("IMF", "ComplEx")
     assert description["loss"] == describe(OneToN("ce"))
-    assert description["fusion"]["in_channels"] == dict.fromkeys(
-        ["struct", *modalities(fake)[0]], 8
-    )
+    names = ["struct", *modalities(fake)[0]]
+    assert description["fusion"]["in_channels"] == dict.fromkeys(names, 8)
     assert describe(IMF(*sizes, scorer=nn.ComplEx(8), loss=OneToN("ce"))) == description
-    model = AdaMF(*sizes, loss=Sampled(7, sampler="uniform"), adversary=Adversary(0.5))
+    model = AdaMF(*sizes, loss=Sampled(7, sampler="uniform"), adversary=nn.Adversary(0.5))
     assert describe(model)["loss"] == describe(model.loss_fn)
     assert describe(model)["loss"]["sampler"] == "uniform"
     assert describe(model)["adversary"]["weight"] == 0.5
@@ -139,26 +114,24 @@ def test_scorers_are_made_again(name):
 def test_make():
     assert rebuilt(TransE(4, p_norm=float("inf"))).p_norm == float("inf")
     # A modality may be called 'class':
-    assert rebuilt(IMFFusion({"class": 4, "text": 8}, 8)).in_channels == {"class": 4, "text": 8}
-    loss = rebuilt(OneToN("bce", 0.1, DURA(0.5)))
+    assert rebuilt(nn.IMFFusion({"class": 4, "text": 8}, 8)).in_channels == {"class": 4, "text": 8}
+    loss = rebuilt(OneToN("bce", 0.1, nn.DURA(0.5)))
     assert (loss.label_smoothing, loss.regularizer.weight) == (0.1, 0.5)
     assert make(describe(TransE(4)), channels=8).channels == 8
     with pytest.raises(ValueError, match="A 'Linear' does not derive from a class of torch_imf"):
         describe(torch.nn.Linear(2, 2))
-    with pytest.raises(ValueError, match="There is no class 'system'"):
-        make({"class": "system", "command": "ls"})
-    with pytest.raises(ValueError, match="'TransE' does not take these settings .*positive"):
-        make({"class": "TransE", "channels": 0})
-    with pytest.raises(ValueError, match=r"'TransE' does not take .*unknown are \['colour'\]"):
-        make({"class": "TransE", "channels": 4, "colour": "red"})
-    # Nothing is imported because a description says so:
     sys.modules.pop("this", None)
-    for part in ("this:s", {"class": "this:s"}):
-        with pytest.raises(ValueError, match="There is no class 'this:s'"):
-            make(
-                {"class": "KGE", **dict.fromkeys(["num_nodes", "num_relations"], 2)}
-                | {"hidden_channels": 4, "scorer": part}
-            )
+    kge = {"class": "KGE", "num_nodes": 2, "num_relations": 2, "hidden_channels": 4}
+    for description, message in (
+        ({"class": "system", "command": "ls"}, "There is no class 'system'"),
+        ({"class": "TransE", "channels": 0}, "'TransE' does not take these settings .*positive"),
+        ({"class": "TransE", "channels": 4, "colour": "red"}, r"unknown are \['colour'\]"),
+        # Nothing is imported because a description says so:
+        (kge | {"scorer": "this:s"}, "There is no class 'this:s'"),
+        (kge | {"scorer": {"class": "this:s"}}, "There is no class 'this:s'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            make(description)
     assert "this" not in sys.modules
     # A class of the same name is another one:
     other = type("TransE", (TransE,), {"__module__": "mine"})
@@ -174,17 +147,16 @@ def test_describe_settings():
     settings = describe_settings("imf")
     hidden = {"num_nodes", "x_dict", "scorer.channels", "scorer.rel_channels", "loss.loss"}
     assert not hidden & set(settings) and describe_settings(IMF) == settings
-    parameters = {key: setting.parameter for key, setting in settings.items()}
-    assert parameters["scorer.dropout"].name == "dropout"
+    assert settings["scorer.dropout"].parameter.name == "dropout"
     for key, annotation, default in (
-        *(("scorer.dropout", float, 0.0), ("hidden_channels", int, inspect.Parameter.empty)),
-        *(
-            ("scorer", str, "contextual"),
-            ("struct", bool, True),
-            ("rel_channels", int | None, None),
-        ),
+        ("scorer.dropout", float, 0.0),
+        ("hidden_channels", int, inspect.Parameter.empty),
+        ("scorer", str, "contextual"),
+        ("struct", bool, True),
+        ("rel_channels", int | None, None),
     ):
-        assert (parameters[key].annotation, parameters[key].default) == (annotation, default)
+        parameter = settings[key].parameter
+        assert (parameter.annotation, parameter.default) == (annotation, default)
     assert {"contextual", "conve"} <= set(settings["scorer"].choices)
     assert settings["fusion"].choices == ("adamf", "imf", "mutan")
     assert settings["loss"].choices == ("bce", "ce", "sampled")
@@ -192,7 +164,7 @@ def test_describe_settings():
 
 
 def test_settings_of_parts_follow_the_choice():
-    for scorer in ("conve", "ConvE", ConvE):
+    for scorer in ("conve", "ConvE", nn.ConvE):
         settings = describe_settings("imf", {"scorer": scorer})
         assert "scorer.num_filters" in settings and "scorer.dropout" not in settings
     sampled = describe_settings("imf", {"loss": "sampled"})
@@ -222,17 +194,19 @@ def test_build_every_model(fake, name):
 def test_parts_have_the_sizes_of_the_model(fake):
     model = build_model("imf", fake, hidden_channels=8, rel_channels=4, **{"scorer.dropout": 0.5})
     part = model.scorers["fused"]
-    assert isinstance(part, ContextualRelationalScorer)
+    assert isinstance(part, nn.ContextualRelationalScorer)
     assert (part.channels, part.rel_channels, part.dropout) == (8, 4, 0.5)
-
-    settings = {"fusion": "imf", "fusion.latent_channels": 3, "struct": False}
-    model = build_model("adamf", fake, hidden_channels=8, scorer="transe", **settings)
-    assert isinstance(model, AdaMF) and isinstance(model.scorers["fused"], TransE)
-    assert isinstance(model.fusion, IMFFusion) and model.fusion.init_args["latent_channels"] == 3
-    assert set(model.fusion.in_channels) == {"visual", "text", "numeric"}
-    model = build_model("imf", fake, hidden_channels=8, fusion="mutan", **{"fusion.rank": 3})
-    assert isinstance(model.fusion, MutanFusion) and model.fusion.init_args["rank"] == 3
-    assert set(model.fusion.in_channels) == {"struct", "visual", "text", "numeric"}
+    for name, scorer, fusion, settings in (
+        ("adamf", "transe", "imf", {"fusion.latent_channels": 3, "struct": False}),
+        ("imf", "transe", "mutan", {"fusion.rank": 3}),
+    ):
+        parts = {"scorer": scorer, "fusion": fusion}
+        model = build_model(name, fake, hidden_channels=8, **parts, **settings)
+        assert isinstance(model.scorers["fused"], TransE)
+        assert isinstance(model.fusion, lookup("fusion", fusion))
+        assert model.fusion.init_args[next(iter(settings)).split(".")[1]] == 3
+        structure = [] if "struct" in settings else ["struct"]
+        assert set(model.fusion.in_channels) == {*structure, "visual", "text", "numeric"}
 
 
 def test_a_dotted_setting_changes_nothing_else(fake):
@@ -252,14 +226,11 @@ def test_losses_and_other_parts(fake):
     def build(model, **settings):
         return build_model(model, fake, hidden_channels=8, **settings)
 
-    loss = build(
-        "imf",
-        loss="ce",
-        **{"loss.regularizer": "dura", "loss.regularizer.weight": 0.3, "contrastive.weight": 0.2},
-    ).loss_fn
-    assert describe(loss) == describe(OneToN("ce", regularizer=DURA(0.3)))
+    dura = {"loss.regularizer": "dura", "loss.regularizer.weight": 0.3, "contrastive.weight": 0.2}
+    model = build("imf", loss="ce", **dura)
+    assert describe(model.loss_fn) == describe(OneToN("ce", regularizer=nn.DURA(0.3)))
+    assert model.contrastive.weight == 0.2
     assert build("imf", contrastive=False).contrastive is None
-    assert build("imf", **{"contrastive.weight": 0.2}).contrastive.weight == 0.2
     settings = {"loss": "Sampled", "loss.sampler": "bernoulli", "loss.num_negatives": 4}
     model = build("adamf", **settings, **{"adversary.weight": 0.5})
     assert isinstance(model.loss_fn, Sampled) and model.adversary.weight == 0.5
@@ -271,7 +242,7 @@ def test_losses_and_other_parts(fake):
 
 
 def test_objects_and_classes_are_taken_as_they_are(fake):
-    part = ConvE(36)
+    part = nn.ConvE(36)
     model = build_model(KGE, fake, hidden_channels=36, scorer=part)
     assert model.scorers["struct"] is part
     model = build_model(KGE, fake, hidden_channels=8, scorer=TransE, **{"scorer.margin": 2.0})
@@ -498,4 +469,4 @@ def test_resolve():
     assert resolve("scorer", part, 4) is part
     assert resolve("loss", "ce", label_smoothing=0.1).loss == "ce"
     with pytest.raises(ValueError, match="Expected a scorer, its class or its name"):
-        resolve("scorer", Module())
+        resolve("scorer", torch.nn.Identity())
