@@ -77,10 +77,7 @@ def save_pretrained(
 
     root = _root(folder)
     if b'"format":' not in _content(root, MANIFEST, b'"format":'):
-        raise ValueError(
-            f"'{root}' holds another '{MANIFEST}', which is not by 'save_pretrained'. Choose "
-            f"another folder"
-        )
+        raise ValueError(f"'{root}' holds another '{MANIFEST}', choose another folder")
     state = _prediction_state(model)
     made = _rebuild(_description(model), state, [type(module) for module in model.modules()])
     _check_same(model, made)
@@ -104,10 +101,7 @@ def save_pretrained(
         "facts": facts,
         "metrics": json.loads(_to_json(metrics or {}, "metrics")),
         "training": json.loads(_to_json(training or {}, "training")),
-        "versions": {
-            "torch_imf": torch_imf.__version__,
-            **{name: version(name) for name in packages},
-        },
+        "versions": {"torch_imf": torch_imf.__version__, **{x: version(x) for x in packages}},
         "files": files,
     }
     contents = {files[name]["file"]: content for name, content in contents.items()}
@@ -308,9 +302,8 @@ def _check_same(model: MultimodalKGE, other: MultimodalKGE) -> None:
     tolerance = 1e-4 * float(scores[0].abs().max())
     if not torch.allclose(scores[0], scores[1], rtol=1e-4, atol=tolerance):
         raise ValueError(
-            f"A '{type(model).__name__}' with these settings and parameters predicts otherwise "
-            f"than the model. Does it hold buffers that are not persistent, or is an argument of a "
-            f"constructor neither a plain value nor a part?"
+            f"A '{type(model).__name__}' that is made again predicts otherwise. Does it hold "
+            f"buffers that are not persistent, or take what is neither a plain value nor a part?"
         )
 
 
@@ -318,10 +311,8 @@ def _check_same(model: MultimodalKGE, other: MultimodalKGE) -> None:
 
 
 def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
-    r"""Reads what is known of the model in a folder.
-
-    Raises:
-        ValueError: If it holds none, or not one that we can read.
+    r"""Reads what is known of the model in a folder. Raises a :class:`ValueError` if it holds none,
+    or not one that we can read.
     """
     root = _root(folder)
     path = f"{root}/{MANIFEST}"

@@ -275,8 +275,8 @@ def make(description: Mapping[str, Any], classes: Sequence[type] = (), **kwargs:
     Args:
         description (dict): The description.
         classes (list[type], optional): Further classes. (default: :obj:`()`)
-        **kwargs (optional): Arguments that take the place of described ones, or that are left out
-            of descriptions, such as tensors.
+        **kwargs (optional): Arguments in place of described ones, or that no description has, such
+            as tensors.
 
     Raises:
         ValueError: If a class is unknown, or does not take such arguments.
@@ -301,10 +301,10 @@ def make(description: Mapping[str, Any], classes: Sequence[type] = (), **kwargs:
 def _known_class(name: str, allowed: Sequence[type]) -> type:
     modules = [import_module(f"torch_imf.{package}") for package in ("nn", "sampler")]
     own = [getattr(module, name) for module in modules if name in module.__all__]
-    # One that is given may have moved to another module:
-    moved = [cls for cls in allowed if ":" in name and name.split(":")[1] == cls.__qualname__]
     for cls in [*allowed, *_registered, *_loaded_entry_points(), *own]:
-        if class_name(cls) == name or cls in moved:
+        # One that is given may have moved to another module:
+        moved = cls in allowed and name.partition(":")[2] == cls.__qualname__
+        if moved or class_name(cls) == name:
             return cls
     raise ValueError(f"There is no class '{name}'. If it is one of yours, pass it in 'classes'")
 
@@ -346,13 +346,12 @@ SIZES = ("channels", "rel_channels", "in_channels", "out_channels")
 
 
 class Setting(NamedTuple):
-    r"""An argument of a model or a part, as far as it takes plain values (numbers, names, and lists
-    and dictionaries of them).
+    r"""An argument of a model or a part: its :obj:`parameter`, annotated with the types of its
+    plain values alone (numbers, names, and lists and dictionaries of them; :obj:`NoneType` if it
+    takes none), and the :obj:`base` class of the part that it takes, if any.
     """
 
-    #: Its name, its default, and the types of its plain values (:obj:`NoneType` if there are none).
     parameter: inspect.Parameter
-    #: The base class of the part that it takes, if any.
     base: type | None = None
 
     @property
@@ -396,11 +395,8 @@ def build_model(
 
     .. code-block:: python
 
-        build_model("imf", data, hidden_channels=64, **{"scorer.dropout": 0.5})
-        build_model(
-            "adamf", data, hidden_channels=64, scorer="rotate", loss="sampled",
-            **{"loss.sampler": "shared", "adversary.weight": 0.01},
-        )
+        settings = {"loss.sampler": "shared", "adversary.weight": 0.01}
+        build_model("adamf", data, hidden_channels=64, scorer="rotate", loss="sampled", **settings)
 
     A part that is not named is the one that the model has by default; there is an adversary if
     :obj:`adversary=True` or one of its arguments is given. Sizes, features and masks are those of

@@ -116,7 +116,7 @@ class Lengths(BatchEncoder):
     packages = ()
 
     def __init__(self, cache=False, batch_size=2, stop=None, channels=0):
-        super().__init__(batch_size, cache, channels)
+        super().__init__(batch_size, cache, channels=channels)
         self.stop = stop
         self.batches = []
 

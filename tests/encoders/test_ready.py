@@ -1,5 +1,4 @@
 import multiprocessing
-import os
 import pickle
 import resource
 from pathlib import Path
@@ -246,23 +245,3 @@ def test_memory(tmp_path, suffix):
     process.join()
     assert files[1].stat().st_size > 59e6
     assert 59e6 < queue.get() < 2.2 * 60e6  # And the file, if it is mapped to memory.
-
-
-@pytest.mark.mirror
-def test_mirror():
-    folder = Path(os.environ["TORCH_IMF_MIRROR"], "DB15K")
-    lines = (folder / "AdaMF-MAT/entity2id.txt").read_text().splitlines()[1:]
-    ids = [line.rsplit(None, 1)[0] for line in lines]
-    x, mask = FeatureFile(folder / "derived/visual_mobilenetv2.npz")(NameIndex(ids))
-    assert x.size() == (12842, 1280)
-    assert mask.sum() == 269
-    assert mask[ids.index("<http://dbpedia.org/resource/Franciaország>")]
-
-    other = FeatureFile(folder.parent / "FB15K/derived/visual_mobilenetv2.npz")
-    with pytest.raises(ValueError, match="None of the 270 names .*'/m/027rn', an entity"):
-        other(ids)
-    # Freebase names some of the same entities:
-    lines = (folder / "MMKB/DB15K_SameAsLink.txt").read_text().splitlines()
-    links = [(line.split()[2], line.split()[0]) for line in lines]
-    _, mask = FeatureFile(other.paths[0], strict=False)(NameIndex(ids, links))
-    assert mask.sum() > 100

@@ -261,10 +261,10 @@ def mean_rank_percentile(
     zero, the more the features help; chance is about one half.
 
     Args:
-        head_index (torch.Tensor): The head indices, of shape :obj:`[E]`, of training facts if a
+        head_index (torch.Tensor): The heads of facts, of shape :obj:`[E]`, of training facts if a
             model is to be judged by others.
-        rel_type (torch.Tensor): The relation types, of shape :obj:`[E]`.
-        tail_index (torch.Tensor): The tail indices, of shape :obj:`[E]`.
+        rel_type (torch.Tensor): Their relations, of shape :obj:`[E]`.
+        tail_index (torch.Tensor): Their tails, of shape :obj:`[E]`.
         x (torch.Tensor): The features of a modality, of shape :obj:`[N, D]`.
         mask (torch.Tensor): Which entities have it, of shape :obj:`[N]`.
         num_relations (int): The number of relations.
@@ -289,9 +289,8 @@ def mean_rank_percentile(
     x = F.normalize(x.float() - x[mask].float().mean(dim=0), dim=-1)
     candidates, target = tail_index.unique(return_inverse=True)
     key = x[candidates].t()
-    for head, rel, tail in zip(
-        *(index.split(batch_size) for index in (head_index, rel_type, target)), strict=True
-    ):
+    batches = (index.split(batch_size) for index in (head_index, rel_type, target))
+    for head, rel, tail in zip(*batches, strict=True):
         head, row = head.unique(return_inverse=True)  # Few, as facts are sorted by head.
         score = (x[head] @ key)[row]  # [B, M]
         true = score.gather(1, tail.unsqueeze(1))

@@ -85,9 +85,8 @@ def modalities(data: Data) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     Raises:
         ValueError: If features or masks are of a wrong shape, or not finite.
     """
-    names = sorted(key[2:] for key in data.keys() if key.startswith("x_"))
-    x_dict = {name: data[f"x_{name}"] for name in names}
-    mask_dict = {name: modality_mask(data, name) for name in names}
+    x_dict = {key[2:]: data[key] for key in sorted(data.keys()) if key.startswith("x_")}
+    mask_dict = {name: modality_mask(data, name) for name in x_dict}
     check_features(x_dict, mask_dict, int(data.num_nodes))
     return x_dict, mask_dict
 

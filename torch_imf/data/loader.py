@@ -72,8 +72,7 @@ class NegativeLoader(_Loader):
             inverse triples, heads are corrupted as well.
         sampler (Callable): What draws the negatives of a batch, such as a
             :class:`~torch_imf.sampler.Sampler`.
-        batch_size (int, optional): Facts per batch. (default: :obj:`1024`)
-        shuffle (bool, optional): Whether each epoch has a new random order. (default: :obj:`False`)
+        batch_size, shuffle: As :class:`QueryLoader`, for facts.
 
     Raises:
         ValueError: If there is nothing to load, or an id is out of range.

@@ -33,14 +33,12 @@ class Encoder(Recorded):
           are zero and :obj:`False`
     """
 
+    #: Arguments that do not change the features.
     run_args: ClassVar[tuple[str, ...]] = ("batch_size", "device", "cache")
-    """Arguments that do not change the features."""
-
+    #: The packages whose versions may change the features a little.
     packages: ClassVar[tuple[str, ...]] = ()
-    """The packages whose versions may change the features a little."""
-
+    #: The names of the arrays that :meth:`fit` finds.
     state: ClassVar[tuple[str, ...]] = ()
-    """The names of the arrays that :meth:`fit` finds."""
 
     _state: Mapping[str, np.ndarray] = {}
 
@@ -57,20 +55,16 @@ class Encoder(Recorded):
         raise NotImplementedError
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        r"""Returns what :meth:`fit` has found, as plain arrays.
-
-        Raises:
-            ValueError: If it was not called.
+        r"""Returns what :meth:`fit` has found, as plain arrays. Raises a :class:`ValueError` if it
+        was not called.
         """
         if set(self._state) != set(self.state):
             raise ValueError(f"{self} has not seen anything yet, call 'fit' first")
         return dict(self._state)
 
     def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
-        r"""Takes what another encoder of this kind has found.
-
-        Raises:
-            ValueError: If it is that of another kind.
+        r"""Takes what another encoder of this kind has found. Raises a :class:`ValueError` if it is
+        that of another kind.
         """
         if set(state) != set(self.state):
             raise ValueError(f"{self} needs the arrays {list(self.state)} (got {list(state)})")

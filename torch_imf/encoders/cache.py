@@ -91,21 +91,27 @@ class BatchEncoder(Encoder):
     r"""The base class of encoders that run a model over batches of texts or images.
 
     Args:
-        batch_size (int): The number of items per batch.
-        cache (bool or str): The folder to keep features in, see :class:`FeatureCache`: :obj:`True`
-            is :obj:`$TORCH_IMF_CACHE` or :obj:`~/.cache/torch_imf`, :obj:`False` keeps none.
+        batch_size (int, optional): The number of items per batch. (default: :obj:`32`)
+        cache (bool or str, optional): The folder to keep features in, see :class:`FeatureCache`:
+            :obj:`True` is :obj:`$TORCH_IMF_CACHE` or :obj:`~/.cache/torch_imf`, :obj:`False` keeps
+            none. (default: :obj:`False`)
+        device (str, optional): The device to run on, an accelerator if there is one by default.
+            (default: :obj:`None`)
         channels (int, optional): The size of a feature vector if it is known beforehand. (default:
             :obj:`0`)
     """
 
     def __init__(
-        self, batch_size: int, cache: bool | str | os.PathLike[str], channels: int = 0
+        self,
+        batch_size: int = 32,
+        cache: bool | str | os.PathLike[str] = False,
+        device: str | None = None,
+        channels: int = 0,
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"'batch_size' needs to be positive (got {batch_size})")
-        self.batch_size = batch_size
-        self.cache = cache
-        self.channels = channels
+        self.batch_size, self.cache = batch_size, cache
+        self.device, self.channels = device, channels
 
     def load(self) -> Callable[[list[Any]], Tensor]:
         r"""Returns the model, as a function from a list of items to their features."""
@@ -131,8 +137,8 @@ class BatchEncoder(Encoder):
             model = self.load()
             for start in tqdm(range(0, len(pending), self.batch_size), "Encoding", disable=None):
                 keys = pending[start : start + self.batch_size]
-                batch = {key: read(key, items[key]) for key in keys}
-                batch = {key: item for key, item in batch.items() if item is not None}
+                read_items = ((key, read(key, items[key])) for key in keys)
+                batch = {key: item for key, item in read_items if item is not None}
                 if len(batch) > 0:
                     x = model(list(batch.values())).detach().float().cpu()
                     found.update(zip(batch, x, strict=True))

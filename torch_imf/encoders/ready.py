@@ -77,11 +77,9 @@ class FeatureFile(Encoder):
         self._hashes: dict[str, str] = {}
 
     def transform(self, names: NameIndex | Sequence[str]) -> tuple[Tensor, Tensor]:
-        r"""Returns the features of entities and which of them have any.
-
-        Raises:
-            ValueError: If a file is damaged, holds anything but features of one size, or does not
-                fit the entities.
+        r"""Returns the features of entities and which of them have any. Raises a
+        :class:`ValueError` if a file is damaged, holds anything but features of one size, or does
+        not fit the entities.
         """
         index = names if isinstance(names, NameIndex) else NameIndex(list(names))
         x = torch.empty(0)

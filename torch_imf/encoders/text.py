@@ -29,11 +29,8 @@ class TextEncoder(BatchEncoder):
         pooling (str, optional): :obj:`"pooler"` for the output of the pooling layer, :obj:`"mean"`
             for the mean of all tokens, :obj:`"cls"` for the first token, or :obj:`None` for a
             sentence transformer. (default: :obj:`None`)
-        batch_size (int, optional): The number of texts per batch. (default: :obj:`256`)
-        device (str, optional): The device to run on, an accelerator if there is one by default.
-            (default: :obj:`None`)
-        cache (bool or str, optional): The folder to keep features in, see :class:`ImageEncoder`.
-            (default: :obj:`True`)
+        batch_size, device, cache: As :class:`~torch_imf.encoders.cache.BatchEncoder`, by default
+            with 256 texts per batch and a cache.
 
     Shapes:
         - **input:** a list of :math:`N` texts or :obj:`None`
@@ -53,18 +50,15 @@ class TextEncoder(BatchEncoder):
     ) -> None:
         if pooling not in (None, "pooler", "mean", "cls"):
             raise ValueError(f"Invalid 'pooling' argument (got '{pooling}')")
-        super().__init__(batch_size, cache)
+        super().__init__(batch_size, cache, device)
         require("sentence-transformers", self.__class__.__name__, "TfidfEncoder")
 
         self.model = os.fspath(model)
         self.pooling = pooling
-        self.device = device
 
     def transform(self, texts: Sequence[str | None]) -> tuple[Tensor, Tensor]:
-        r"""Returns the features of texts and which of them are there.
-
-        Raises:
-            RuntimeError: If the weights cannot be had.
+        r"""Returns the features of texts and which of them are there. Raises a
+        :class:`RuntimeError` if the weights cannot be had.
         """
         entries = [(i, hash_content(x), x) for i, x in enumerate(texts) if x is not None]
         entries.sort(key=lambda entry: -len(entry[2]))  # Little padding, and the worst first.

@@ -31,9 +31,7 @@ class ImageEncoder(BatchEncoder):
     without an image counts as missing.
 
     Args:
-        batch_size (int, optional): The number of images per batch. (default: :obj:`32`)
-        cache, channels: As :class:`~torch_imf.encoders.cache.BatchEncoder`. (default: :obj:`False`
-            and :obj:`0`)
+        batch_size, cache, device, channels: As :class:`~torch_imf.encoders.cache.BatchEncoder`.
 
     Shapes:
         - **input:** a list of :math:`N` entries: an image, a list of images, or :obj:`None`, where
@@ -42,28 +40,14 @@ class ImageEncoder(BatchEncoder):
         - **output:** features :math:`(N, D)` and mask :math:`(N)`
     """
 
-    unreadable: dict[str, str]
+    unreadable: Mapping[str, str] = {}
     """The files that the last call could not read, and why."""
 
-    def __init__(
-        self,
-        batch_size: int = 32,
-        cache: bool | str | os.PathLike[str] = False,
-        channels: int = 0,
-    ) -> None:
-        super().__init__(batch_size, cache, channels)
-        self.unreadable = {}
-
     def transform(self, images: Sequence[Image | list[Image] | None]) -> tuple[Tensor, Tensor]:
-        r"""Returns the features of a list of images and which entities have any.
-
-        Args:
-            images (list): The images, see above.
-
-        Raises:
-            ValueError: If a tensor is not 8-bit of three channels.
+        r"""Returns the features of a list of images (see above) and which entities have any. Raises
+        a :class:`ValueError` if a tensor is not 8-bit of three channels.
         """
-        self.unreadable = {}
+        unreadable: dict[str, str] = {}
         entries: list[tuple[int, str, Any]] = []
         for i, entry in enumerate(images):
             for image in entry if isinstance(entry, list) else [entry]:
@@ -73,7 +57,7 @@ class ImageEncoder(BatchEncoder):
                     try:
                         entries.append((i, hash_file(image), os.fspath(image)))
                     except OSError as e:
-                        self.unreadable[os.fspath(image)] = str(e)
+                        unreadable[os.fspath(image)] = str(e)
 
         reasons: dict[str, str] = {}
 
@@ -85,13 +69,13 @@ class ImageEncoder(BatchEncoder):
                 return None
 
         out = self.encode(len(images), entries, read)
-        self.unreadable |= {path: reasons[key] for _, key, path in entries if key in reasons}
-        if len(self.unreadable) > 0:
-            first = list(self.unreadable.items())[:10]
+        unreadable |= {path: reasons[key] for _, key, path in entries if key in reasons}
+        self.unreadable = unreadable
+        if len(unreadable) > 0:
+            first = [f"'{osp.basename(path)}' ({x})" for path, x in list(unreadable.items())[:10]]
             warn(
-                f"{len(self.unreadable)} images cannot be read and are left out "
-                f"('{self.__class__.__name__}.unreadable' holds all): "
-                + "; ".join(f"'{osp.basename(path)}' ({reason})" for path, reason in first)
+                f"{len(unreadable)} images cannot be read and are left out "
+                f"('{self.__class__.__name__}.unreadable' holds all): {'; '.join(first)}"
             )
         return out
 
@@ -157,13 +141,11 @@ class VisualEncoder(ImageEncoder):
             :obj:`input_size`, :obj:`interpolation`, :obj:`mean`, :obj:`std`, :obj:`crop_pct` and
             :obj:`crop_mode` (:obj:`{"crop_mode": "squash", "crop_pct": 1.0}` crops nothing).
             (default: :obj:`None`)
-        device (str, optional): The device to run on, an accelerator if there is one by default.
-            (default: :obj:`None`)
-        batch_size, cache: As :class:`ImageEncoder`, with a cache by default.
+        batch_size, device, cache: As :class:`~torch_imf.encoders.cache.BatchEncoder`, with a cache
+            by default.
 
     Shapes:
-        As :class:`ImageEncoder`, with :math:`D` as the model has it (0 if there is not one image to
-        be read).
+        As :class:`ImageEncoder`, with :math:`D` as the model has it (0 if there is no image).
     """
 
     packages = ("timm", "torchvision", "pillow")
@@ -182,12 +164,11 @@ class VisualEncoder(ImageEncoder):
         if weights is not None and not osp.isfile(weights):
             raise ValueError(f"There is no file of weights '{weights}'")
 
-        super().__init__(batch_size, cache)
+        super().__init__(batch_size, cache, device)
         self.model = model
         self.weights = weights
         self.model_kwargs = dict(sorted((model_kwargs or {}).items()))
         self.data_config = dict(sorted((data_config or {}).items()))
-        self.device = device
 
     def load(self) -> Callable[[list[Tensor]], Tensor]:
         import timm.data

@@ -3,6 +3,8 @@ from torch_geometric.data import Data
 from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import BaseTransform
 
+from torch_imf.data.graph import modality_mask
+
 
 @functional_transform("drop_modality")
 class DropModality(BaseTransform):
@@ -30,10 +32,7 @@ class DropModality(BaseTransform):
         if f"x_{self.name}" not in data:
             known = sorted(key[2:] for key in data.keys() if key.startswith("x_"))
             raise ValueError(f"The graph holds no modality '{self.name}' (got {known})")
-        x = data[f"x_{self.name}"]
-        mask = data.get(f"{self.name}_mask")
-        if mask is None:
-            mask = torch.ones(x.size(0), dtype=torch.bool, device=x.device)
+        x, mask = data[f"x_{self.name}"], modality_mask(data, self.name)
         generator = torch.Generator().manual_seed(self.seed)
         index = mask.nonzero().view(-1)
         perm = torch.randperm(index.numel(), generator=generator).to(index.device)
