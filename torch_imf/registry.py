@@ -60,16 +60,15 @@ def _exports(folder: Path) -> tuple[set[str], dict[str, list[str]]]:
     submodules: set[str] = set()
     attributes: dict[str, list[str]] = {}
     for node in ast.parse((folder / "__init__.pyi").read_text()).body:
-        if not isinstance(node, ast.ImportFrom):
-            continue
-        names = [alias.name for alias in node.names]
-        if node.module is None:
-            submodules.update(names)
-        elif names == ["*"]:
-            inner = _exports(folder.joinpath(*node.module.split(".")))[1]
-            attributes |= {f"{node.module}.{key}": values for key, values in inner.items()}
-        else:
-            attributes.setdefault(node.module, []).extend(names)
+        if isinstance(node, ast.ImportFrom):
+            names, module = [alias.name for alias in node.names], node.module
+            if module is None:
+                submodules.update(names)
+            elif names == ["*"]:
+                inner = _exports(folder.joinpath(*module.split(".")))[1]
+                attributes |= {f"{module}.{key}": values for key, values in inner.items()}
+            else:
+                attributes.setdefault(module, []).extend(names)
     return submodules, attributes
 
 
@@ -164,13 +163,9 @@ def _find(kind: str, query: str | type) -> tuple[type, dict[str, Any]]:
             return cls, {}
         raise ValueError(f"'{query}' is no {kind}: it does not derive from '{base.__name__}'")
     known = classes(kind)
-    by_name: dict[str, tuple[type, dict[str, Any]]]
-    by_name = {_simple(x.__name__): (x, {}) for x in known.values()}
-    by_name |= {
-        _simple(name): (x, x.__dict__.get("aliases", {}).get(name, {})) for name, x in known.items()
-    }
-    if _simple(cls) in by_name:
-        return by_name[_simple(cls)]
+    for name, x in [*known.items(), *((x.__name__, x) for x in known.values())]:
+        if _simple(name) == _simple(cls):
+            return x, _names(x, kind).get(name, {})
     names = {_simple(name): f" Did you mean '{name}'?" for name in known}
     hint = "".join(names[x] for x in difflib.get_close_matches(_simple(cls), names, n=1))
     raise ValueError(f"There is no {kind} '{query}'.{hint} Choose of {sorted(known)}")
@@ -180,12 +175,12 @@ def _simple(name: str) -> str:
     return re.sub("[-_ ]", "", name.lower())
 
 
-def _names(cls: type, kind: str) -> Iterable[str]:
-    # Its own attribute `aliases` has them, with the arguments that each stands for (it is empty for
-    # a class that is not chosen by name). If there is none, it is that of the class.
+def _names(cls: type, kind: str) -> dict[str, dict[str, Any]]:
+    # Its own attribute `aliases`: each name with the arguments that it stands for (none for a class
+    # that is not chosen by name). If there is none, it is that of the class.
     name = cls.__name__
     short = name if kind == "dataset" else name.removesuffix(KINDS[kind][1]).lower()
-    return cls.__dict__.get("aliases", [short])
+    return cls.__dict__.get("aliases", {short: {}})
 
 
 def _base_class(kind: str) -> type:

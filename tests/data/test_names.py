@@ -62,7 +62,6 @@ def test_normalize(name, expected):
 
 def test_lookup(fake):
     lookup = Lookup(IDS, NAMES, "entity")
-    assert str(lookup) == "Lookup(5, kind='entity')"
     assert lookup("Q1") == 0  # An identifier comes before a name.
     assert lookup("United States") == lookup("united_states") == lookup(" UNITED  states") == 1
     assert lookup("rome") == lookup("<http://dbpedia.org/resource/Rome>") == 3

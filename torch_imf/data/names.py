@@ -143,12 +143,6 @@ class Lookup:
             raise ValueError(f"'{argument}' is empty")
         return out.view(-1)
 
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def __repr__(self) -> str:
-        return f"{self.__class__.__name__}({len(self)}, kind='{self.kind}')"
-
 
 def normalize(name: str) -> str:
     r"""Returns a name without what differs between files: brackets, the base of a URI, and the
