@@ -459,27 +459,21 @@ def test_classes_of_ones_own(fake, tmp_path):
 
 @pytest.fixture
 def fake_hub(monkeypatch, tmp_path):
-    r"""The folder of a repository that is kept as :class:`huggingface_hub.HfApi` does."""
+    # The folder of a repository that is kept as `huggingface_hub.HfApi` does.
     folder = tmp_path / "hub"
+    choose = huggingface_hub.utils.filter_repo_objects
 
-    class Api:
-        def __init__(self, token):
-            assert token == "secret"
+    def create_repo(repo_id, private, exist_ok):
+        assert (repo_id, exist_ok) == ("user/name", True)
+        folder.mkdir(exist_ok=True)
+        (folder / ".gitattributes").touch()
 
-        def create_repo(self, repo_id, private, exist_ok):
-            assert (repo_id, exist_ok) == ("user/name", True)
-            folder.mkdir(exist_ok=True)
-            (folder / ".gitattributes").touch()
-
-        def upload_folder(
-            self, repo_id, folder_path, commit_message, allow_patterns, delete_patterns
-        ):
-            for name in choose(os.listdir(folder), allow_patterns=delete_patterns):
-                (folder / name).unlink()
-            for name in choose(os.listdir(folder_path), allow_patterns=allow_patterns):
-                shutil.copy(f"{folder_path}/{name}", folder)
-            url = f"https://huggingface.co/{repo_id}/commit/1"
-            return SimpleNamespace(commit_url=url)
+    def upload_folder(repo_id, folder_path, commit_message, allow_patterns, delete_patterns):
+        for name in choose(os.listdir(folder), allow_patterns=delete_patterns):
+            (folder / name).unlink()
+        for name in choose(os.listdir(folder_path), allow_patterns=allow_patterns):
+            shutil.copy(f"{folder_path}/{name}", folder)
+        return SimpleNamespace(commit_url=f"https://huggingface.co/{repo_id}/commit/1")
 
     def snapshot_download(repo_id, revision, allow_patterns):
         if repo_id != "user/name":
@@ -487,8 +481,8 @@ def fake_hub(monkeypatch, tmp_path):
         shutil.rmtree(tmp_path / "snapshot", ignore_errors=True)
         return shutil.copytree(folder, tmp_path / "snapshot")
 
-    choose = huggingface_hub.utils.filter_repo_objects
-    monkeypatch.setattr(huggingface_hub, "HfApi", Api)
+    api = SimpleNamespace(create_repo=create_repo, upload_folder=upload_folder)
+    monkeypatch.setattr(huggingface_hub, "HfApi", lambda token: {"secret": api}[token])
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
     monkeypatch.chdir(tmp_path)
     return folder
