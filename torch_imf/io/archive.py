@@ -6,7 +6,6 @@ import stat
 import tarfile
 import zipfile
 from pathlib import PureWindowsPath
-from typing import IO, cast
 
 from torch_imf.io.atomic import remove_leftovers, temporary_path
 
@@ -15,6 +14,10 @@ ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
 #: How many bytes any file may have when it is unpacked, and how many times as large as it is. What
 #: is made to fill a disk (a bomb) is far above, features and images far below.
 FLOOR, RATIO = 1 << 26, 300
+
+
+class _Refused(ValueError):
+    pass
 
 
 def is_bomb(path: str, unpacked: int) -> bool:
@@ -43,8 +46,10 @@ def unpack(path: str, folder: str) -> str:
     try:
         (_extract_zip if suffix == ".zip" else _extract_tar)(path, temporary)
         os.rename(temporary, out)
-    except _Refused:
-        raise
+    except _Refused as e:
+        raise ValueError(
+            f"'{path}' is refused, {e}. If you trust it, unpack it and pass the folder"
+        ) from e
     except Exception as e:  # A damaged archive can make its reader raise anything.
         if osp.isdir(out):
             return out  # Another process was faster.
@@ -56,19 +61,12 @@ def unpack(path: str, folder: str) -> str:
     return out
 
 
-class _Refused(ValueError):
-    # An archive that is not unpacked, though it may be whole.
-    def __init__(self, path: str, reason: str) -> None:
-        super().__init__(
-            f"'{path}' is refused, {reason}. If you trust it, unpack it and pass the folder"
-        )
-
-
 def _extract_zip(path: str, folder: str) -> None:
+    size = 0
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
-            _check_name(path, member.filename, stat.S_ISLNK(member.external_attr >> 16))
-        _check_size(path, sum(member.file_size for member in archive.infolist()))
+            size += member.file_size
+            _check(path, size, stat.S_ISLNK(member.external_attr >> 16), member.filename)
         archive.extractall(folder)
 
 
@@ -76,28 +74,23 @@ def _extract_tar(path: str, folder: str) -> None:
     size = 0
     with tarfile.open(path) as archive:
         for member in archive:
-            # Hard links inside are safe, for there are no symbolic ones:
-            is_file = member.isfile() or member.isdir() or member.islnk()
-            _check_name(path, member.name, not is_file, member.linkname)
             size += tarfile.BLOCKSIZE + member.size
-            _check_size(path, size)
+            # Hard links inside are safe, for there are no symbolic ones:
+            special = not (member.isfile() or member.isdir() or member.islnk())
+            _check(path, size, special, member.name, member.linkname)
             archive.extract(member, folder, filter="data")
 
         # A damaged header passes for the end, which is a block of zeros:
-        file = cast(IO[bytes], archive.fileobj)
-        file.seek(archive.offset)
-        if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+        archive.fileobj.seek(archive.offset)
+        rest = iter(lambda: archive.fileobj.read(1 << 20), b"")
+        if next(rest, b"")[: tarfile.BLOCKSIZE] != bytes(tarfile.BLOCKSIZE):
             raise tarfile.ReadError("unexpected end of data")
-        while file.read(1 << 20):
-            pass  # Compressed content has its checksum at its end.
+        any(False for _ in rest)  # Compressed content has its checksum at its end.
 
 
-def _check_size(path: str, size: int) -> None:
-    if is_bomb(path, size):
-        raise _Refused(path, f"as it is more than {RATIO} times as large when unpacked")
-
-
-def _check_name(path: str, name: str, special: bool, link: str = "") -> None:
-    places = [PureWindowsPath(name), PureWindowsPath(link)]  # Either slash separates.
+def _check(path: str, size: int, special: bool, *names: str) -> None:
+    places = map(PureWindowsPath, names)  # Either slash separates.
     if special or any(place.root != "" or ".." in place.parts for place in places):
-        raise _Refused(path, f"its member {name!r:.80} is a link or device or leads outside")
+        raise _Refused(f"its member {names[0]!r:.80} is a link or device or leads outside")
+    if is_bomb(path, size):
+        raise _Refused(f"as it is more than {RATIO} times as large when unpacked")
