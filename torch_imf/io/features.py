@@ -24,7 +24,7 @@ from torch_imf.io.archive import RATIO, is_bomb
 CHUNK = 1 << 20
 #: The data types of arrays: booleans, integers, floats and texts, as keys of a dictionary may be.
 DTYPE = re.compile(r"[<>=|]?[biufUS]\d+")
-#: What is called at once, and what arrays are made of.
+#: What a pickle may call: at once, and to make arrays.
 PLAIN: dict[str, Callable[..., object]] = {
     "collections.OrderedDict": dict,
     "_codecs.encode": lambda text, _: text.encode("latin1"),  # As old protocols write bytes.
@@ -104,15 +104,15 @@ def _read_npz(path: str) -> Features:
                 f"{list(members)[:10]})"
             )
         x, *others = (read_member(archive, members[key]) for key in keys)
-    if others:
-        (names,) = others
-        if names.dtype.kind not in "US" or names.shape != x.shape[:1]:
-            raise ContentError(
-                f"'entity' needs to be a list of {len(x):,} names (got {names.dtype} of shape "
-                f"{list(names.shape)})"
-            )
-        return _matrix(x, list(map(_to_name, names.tolist())))
-    return _matrix(x)
+    if not others:
+        return _matrix(lambda: x)
+    names = others[0]
+    if names.dtype.kind not in "US" or names.shape != x.shape[:1]:
+        raise ContentError(
+            f"'entity' needs to be a list of {len(x):,} names (got {names.dtype} of shape "
+            f"{list(names.shape)})"
+        )
+    return _matrix(lambda: x, list(map(_to_name, names.tolist())))
 
 
 def read_member(archive: zipfile.ZipFile, name: str) -> np.ndarray:
@@ -170,7 +170,8 @@ def _read_pickle(path: str) -> Features:
 
 #: How files of features may end, and what reads them.
 FORMATS: dict[str, Callable[[str], Features]] = {
-    ".npy": lambda path: _matrix(np.load(path, mmap_mode="r", allow_pickle=False)),
+    # Anew for each part, which lets go of the memory that the one before was mapped to:
+    ".npy": lambda path: _matrix(lambda: np.load(path, mmap_mode="r", allow_pickle=False)),
     ".npz": _read_npz,
     **dict.fromkeys((".h5", ".hdf5"), _read_h5),
     ".safetensors": lambda path: _tabulate(load_file(path), path),
@@ -199,15 +200,16 @@ def _tabulate(content: object, path: str) -> Features:
         return _vectors(names, rows)
     if not isinstance(content, Tensor | np.ndarray):
         raise ContentError(f"It holds no arrays (got {type(content).__name__})")
-    return _matrix(content)
+    matrix = content
+    return _matrix(lambda: matrix)
 
 
-def _matrix(x: Tensor | np.ndarray, names: list[str] | None = None) -> Features:
-    shape = tuple(x.shape)
+def _matrix(load: Callable[[], Tensor | np.ndarray], names: list[str] | None = None) -> Features:
+    shape = tuple(load().shape)
     if len(shape) not in ((2,) if names is None else (2, 3)) or 0 in shape:
         raise ContentError(f"It needs to be a matrix with a row per entity (got {list(shape)})")
     step = max(1, CHUNK // math.prod(shape[1:]))
-    blocks = (_to_float(x[i : i + step], "It") for i in range(0, shape[0], step))
+    blocks = (_to_float(load()[i : i + step], "It") for i in range(0, shape[0], step))
     return Features(names, shape[0], blocks)
 
 
@@ -289,11 +291,9 @@ def on_disk(path: str) -> Iterator[str]:
 
 
 def load_arrays(file: BinaryIO) -> object:
-    r"""Reads a pickle that holds arrays of NumPy, without running what it says.
-
-    A pickle is a program: :meth:`pickle.load` calls any function that it names. Here, calls are
-    written down only, and those that make arrays, numbers and texts are carried out after the last
-    instruction, so that none can reach what they make.
+    r"""Reads a pickle that holds arrays of NumPy, without running what it says. It is a program
+    that calls any function that it names. Here, calls are written down only, and those that make
+    arrays are carried out after the last instruction, so that none can reach what they make.
     """
     return _build(_Unpickler(file).load())
 
@@ -333,15 +333,12 @@ def _build(value: object) -> object:
             return {_build(key): _build(entry) for key, entry in value.items()}
         case list() | tuple():
             return [_build(entry) for entry in value]
-        case _Call("numpy.core.numeric._frombuffer", (content, _Call() as dtype, shape, order)):
+        case _Call("numpy.core.numeric._frombuffer", (content, dtype, shape, order)):
             return _to_array(content, dtype, shape, order)
-        case _Call(
-            "numpy.core.multiarray._reconstruct",
-            state=(*_, shape, _Call() as dtype, fortran, content),
-        ):
-            return _to_array(content, dtype, shape, "F" if fortran else "C")
-        case _Call("numpy.core.multiarray.scalar", (_Call() as dtype, content)):
+        case _Call("numpy.core.multiarray.scalar", (dtype, content)):
             return _to_array(content, dtype, (), "C").item()
+        case _Call(state=(*_, shape, dtype, fortran, content)):
+            return _to_array(content, dtype, shape, "F" if fortran else "C")
     kind = value.name if isinstance(value, _Call) else type(value).__name__
     raise ContentError(f"The pickle holds what is no array (got {kind})")
 
