@@ -56,6 +56,8 @@ def test_unpack(tmp_path, suffix):
     assert not os.path.exists(image)
     os.utime(path, ns=(0, 0))
     assert unpack(str(path), str(root)) != out
+    with pytest.raises(ValueError, match=r"'images.rar' is no archive \(.tar, "):
+        unpack("images.rar", str(tmp_path))
 
 
 def test_hard_links(tmp_path):
@@ -138,11 +140,6 @@ def test_unpacking_starts_anew(tmp_path, monkeypatch):
         assert tree(root) == []
     out = os.path.basename(unpack(path, str(root)))
     assert tree(root) == [out, f"{out}/m.06", f"{out}/m.06/1.jpg"]
-
-
-def test_other_files(tmp_path):
-    with pytest.raises(ValueError, match=r"'images.rar' is no archive \(.tar, "):
-        unpack("images.rar", str(tmp_path))
 
 
 def test_unpacking_at_the_same_time(tmp_path, monkeypatch):

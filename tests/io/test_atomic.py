@@ -139,24 +139,6 @@ def hold(folder):
         time.sleep(60)
 
 
-def work_once(folder, i):
-    with locked(folder):
-        if not (folder / "done").exists():
-            with open(folder / "work", "a") as file:
-                file.write(f"{i}\n")
-            time.sleep(0.1)
-            (folder / "done").touch()
-
-
-def test_work_is_done_once(tmp_path):
-    processes = [start(work_once, tmp_path / "a", i) for i in range(4)]
-    for process in processes:
-        process.join(10)
-    assert [process.exitcode for process in processes] == [0] * 4
-    assert (tmp_path / "a" / "work").read_text() in {f"{i}\n" for i in range(4)}
-    assert names(str(tmp_path / "a")) == [".lock", "done", "work"]
-
-
 def test_who_waits_says_so_and_does_not_wait_for_the_dead(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(atomic, "PATIENCE", 0.05)
     holder, entered = start(hold, tmp_path), []

@@ -8,16 +8,7 @@ import pytest
 
 from torch_imf.datasets.own_files import FACTS, TEXTS
 from torch_imf.io import tables
-from torch_imf.io.tables import (
-    Column,
-    read_columns,
-    read_rows,
-    read_table,
-    short,
-    suffix,
-    to_number,
-    where,
-)
+from torch_imf.io.tables import Column, read_columns, read_rows, read_table, to_number, where
 
 COLUMNS = (
     Column("head", ("head", "subject")),
@@ -97,8 +88,6 @@ def test_headers(tmp_path):
 def test_what_is_refused(tmp_path, name, content, expected):
     with pytest.raises(ValueError, match=rf"{name}'.*{expected}"):
         read(tmp_path, name, content)
-    with pytest.raises(ValueError, match="There is no file '.*nowhere"):
-        list(read_table(str(tmp_path / f"nowhere{suffix(name)}".replace("docx", "tsv")), COLUMNS))
 
 
 def test_parquet(tmp_path):
@@ -232,27 +221,24 @@ def test_read_rows(tmp_path):
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(ValueError, match="a.txt.gz' is damaged, please fetch"):
         read_rows(str(path), 2)
+    with pytest.raises(ValueError, match="There is no file '.*nowhere.tsv'"):
+        list(read_table(str(tmp_path / "nowhere.tsv"), COLUMNS))
 
 
 def test_places():
-    assert suffix("a/B.TSV.gz") == ".tsv" and suffix("a.b/c") == ""
-    assert where("a.csv", 3) == "'a.csv', line 3" and where("a.parquet", 3) == "'a.parquet', row 3"
-    assert short("a") == "'a'" and len(short("a" * 100)) == 80
+    assert where("a.TSV.gz", 3) == "'a.TSV.gz', line 3"
+    assert where("a.pq", 3) == "'a.pq', row 3" and where("a/b.json", 3) == "'a/b.json', entry 3"
 
 
 @pytest.mark.parametrize(
     "text, value",
     [
         ("1.5", 1.5),
-        ("-3e2", -300.0),
-        ("1961-08-04", 1961 + 7 / 12 + 3 / 365),
         ("1961-8-4", 1961 + 7 / 12 + 3 / 365),
         ("1961-00-00", 1961.0),  # Parts that are not known.
         ("0800-12-25", 800 + 11 / 12 + 24 / 365),
         ("-63-9-23", -63 + 8 / 12 + 22 / 365),  # Later in the year is later.
-        ("2020-02-29", 2020 + 1 / 12 + 28 / 365),
         ("-0004-02-29", -4 + 1 / 12 + 28 / 365),
-        ("2021-01-02T00:00:00", 2021 + 1 / 365),
         ("2020-01-02T12:00Z", 2020 + 1.5 / 366),
         ("2020-01-02 03:04:05.5+02:00", 2020 + (1 + 3845.5 / 86_400) / 366),
         *((x, math.nan) for x in ("2020-13-45", "2021-02-29", "1999-07", "soon", "", "12:30")),
@@ -261,9 +247,3 @@ def test_places():
 )
 def test_to_number(text, value):
     assert to_number(text) == pytest.approx(value, abs=1e-9, nan_ok=True)
-
-
-def test_dates_are_in_order():
-    dates = ["-63-1-1", "-63-12-31", "-62-1-1", "-1-12-31", "1-1-1", "1960-12-31T23:59", "1961-1-1"]
-    years = [to_number(date) for date in dates]
-    assert years == sorted(set(years))
