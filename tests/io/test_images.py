@@ -10,7 +10,7 @@ import torch
 
 from torch_imf.data.names import NameIndex
 from torch_imf.io.images import find_images, locate_images, read_image, source_tag
-from torch_imf.io.tables import read_rows
+from torch_imf.io.tables import read_lines, read_rows
 
 NAMES = NameIndex(["/m/027rn", "/m/0xyz", "/m/06"], [("/m/06", "FBIMG00006"), ("/m/9", "FBIMG9")])
 
@@ -154,8 +154,8 @@ def test_locate_images_in_archive(tmp_path):
 @pytest.mark.mirror
 def test_find_images_mirror():
     mirror = os.environ["TORCH_IMF_MIRROR"]
-    rows = [row[:1] for row in read_rows(f"{mirror}/DB15K/AdaMF-MAT/entity2id.txt", 2)[1:]]
-    names = NameIndex([name for (name,) in rows])
+    _, *lines = read_lines(f"{mirror}/DB15K/AdaMF-MAT/entity2id.txt")
+    names = NameIndex([line.split()[0] for line in lines])
     images = find_images(f"{mirror}/DB15K/derived/entity2image.tsv", names, base=mirror)
     assert len(images) == 12842 and sum(image is not None for image in images) == 269
 

@@ -1,4 +1,3 @@
-import hashlib
 import os
 import os.path as osp
 import shutil
@@ -6,6 +5,7 @@ import stat
 import tarfile
 import zipfile
 from pathlib import PureWindowsPath
+from typing import IO, cast
 
 from torch_imf.io.atomic import remove_leftovers, temporary_path
 
@@ -35,8 +35,7 @@ def unpack(path: str, folder: str) -> str:
     if suffix is None:
         raise ValueError(f"'{path}' is no archive ({', '.join(ARCHIVES)})")
     info = os.stat(path)
-    digest = hashlib.sha256(f"{info.st_size} {info.st_mtime_ns}".encode()).hexdigest()
-    out = osp.join(folder, f"{name[: -len(suffix)]}-{digest[:8]}")
+    out = osp.join(folder, f"{name[: -len(suffix)]}-{info.st_size:x}-{info.st_mtime_ns:x}")
     if osp.isdir(out):
         return out
     os.makedirs(folder, exist_ok=True)
@@ -81,11 +80,12 @@ def _extract_tar(path: str, folder: str) -> None:
             archive.extract(member, folder, filter="data")
 
         # A damaged header passes for the end, which is a block of zeros:
-        archive.fileobj.seek(archive.offset)
-        rest = iter(lambda: archive.fileobj.read(1 << 20), b"")
-        if next(rest, b"")[: tarfile.BLOCKSIZE] != bytes(tarfile.BLOCKSIZE):
+        file = cast(IO[bytes], archive.fileobj)
+        file.seek(archive.offset)
+        if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
             raise tarfile.ReadError("unexpected end of data")
-        any(False for _ in rest)  # Compressed content has its checksum at its end.
+        while file.read(1 << 20):
+            pass  # Compressed content has its checksum at its end.
 
 
 def _check(path: str, size: int, special: bool, *names: str) -> None:

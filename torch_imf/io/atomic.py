@@ -52,7 +52,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         raise OSError(
             cause.errno,
             f"{os.strerror(cause.errno or 0)}: '{name}' could not be written, and is as it was "
-            f"before. Free some space (or raise the quota) and try again, or choose another folder",
+            f"before. Free some space, or choose another folder",
         ) from error
     finally:
         with suppress(OSError):  # As a rule, it is not there any more.
@@ -157,7 +157,4 @@ _CLAIMS: WeakValueDictionary[tuple[str, int], FileLock] = WeakValueDictionary()
 
 
 def _warn(file: str, error: Exception) -> None:
-    warn(
-        f"The lock '{file}' cannot be had ({error}). See to it that no two processes work there at "
-        f"once"
-    )
+    warn(f"The lock '{file}' cannot be had ({error}). Let no two processes work there at once")

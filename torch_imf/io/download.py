@@ -27,8 +27,7 @@ class RawFile:
     Args:
         name (str): Its path in a mirror, :obj:`"<Dataset>/<source>/<file>"`.
         checksum (str): Its SHA-256 (64 digits), or its hash in a Git repository (40 digits).
-        url (str, optional): Its address upstream, or :obj:`None` if only a mirror or a person can
-            provide it. (default: :obj:`None`)
+        url (str, optional): Its address upstream. (default: :obj:`None`)
         by_hand (str, optional): Where a person finds it if there is no address. (default:
             :obj:`None`)
     """

@@ -44,15 +44,11 @@ def source_tag(source: str) -> str:
     its files, or with the file that it is.
     """
     path = osp.abspath(osp.expanduser(source))
-    digest = hashlib.sha256(os.fsencode(path))
+    parts = [path, *_list_files(path)]
     if osp.isfile(path):
         info = os.stat(path)
-        digest.update(f" {info.st_size} {info.st_mtime_ns}".encode())
-    for folder, folders, files in os.walk(path):
-        folders.sort()
-        names = sorted(file for file in files if file.lower().endswith(EXTENSIONS))
-        digest.update("\n".join(["", folder, *names] if names else []).encode(errors="replace"))
-    return digest.hexdigest()[:8]
+        parts.append(f"{info.st_size} {info.st_mtime_ns}")
+    return hashlib.sha256(os.fsencode("\n".join(parts))).hexdigest()[:8]
 
 
 def find_images(source: str, names: Names, base: str | None = None) -> list[list[str] | None]:
@@ -95,10 +91,14 @@ def find_images(source: str, names: Names, base: str | None = None) -> list[list
     return [sorted(images[row]) if row in images else None for row in range(len(names))]
 
 
+def _list_files(folder: str) -> list[str]:
+    found = glob.iglob(osp.join(glob.escape(folder), "**"), recursive=True)
+    return sorted(x for x in found if x.lower().endswith(EXTENSIONS) and osp.isfile(x))
+
+
 def _list_folder(folder: str, names: Names) -> tuple[list[str], list[str]]:
     # The name that each image file below a folder gives to its entity, and the files.
-    found = glob.iglob(osp.join(glob.escape(folder), "**"), recursive=True)
-    files = sorted(x for x in found if x.lower().endswith(EXTENSIONS) and osp.isfile(x))
+    files = _list_files(folder)
     parts = [file.removeprefix(osp.join(folder, "")).split(os.sep) for file in files]
     while len({part[0] for part in parts}) == 1 and min(map(len, parts)) > 1:
         if _find_rows(parts[0][:1], names)[0] != -1:
@@ -110,15 +110,15 @@ def _list_folder(folder: str, names: Names) -> tuple[list[str], list[str]]:
 def _read_index(path: str, base: str) -> tuple[list[str], list[str]]:
     # The names of the entities that an index file lists, and their image files.
     rows = read_rows(path, 2)
-    first = int(rows[:1] == [["entity", "image"]])
-    files = [osp.join(base, file) for _, file in rows[first:]]
-    missing = [i for i, file in enumerate(files) if not osp.isfile(file)]
-    if len(missing) > 0:
+    first = 2 if rows[:1] == [["entity", "image"]] else 1
+    files = [osp.join(base, file) for _, file in rows[first - 1 :]]
+    missing = [i for i, file in enumerate(files, start=first) if not osp.isfile(file)]
+    if missing:
         raise ValueError(
-            f"{where(path, missing[0] + first + 1)}: there is no file '{files[missing[0]]}' "
+            f"{where(path, missing[0])}: there is no file '{files[missing[0] - first]}' "
             f"({len(missing)} of {len(files)} images are missing)"
         )
-    return [key for key, _ in rows[first:]], files
+    return [key for key, _ in rows[first - 1 :]], files
 
 
 def _find_rows(keys: list[str], names: Names) -> Tensor:
