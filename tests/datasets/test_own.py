@@ -198,7 +198,7 @@ def test_warnings_of_files_that_are_read_twice_are_given_once(folder):
         dataset = load(folder)
         dataset.texts(), dataset.literals()
     messages = sorted(str(warning.message) for warning in found)
-    assert len(messages) == len(set(messages)) == 4
+    assert len(messages) == len(set(messages)) == 2
 
 
 def test_features_take_the_place_of_files(folder):

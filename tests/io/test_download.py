@@ -1,18 +1,12 @@
 import hashlib
-import multiprocessing
 import os
-import signal
 import threading
-import time
 import warnings
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from uuid import uuid4
 
 import pytest
-import torch
 
-from torch_imf.datasets import KGDataset
-from torch_imf.datasets.base import Record
 from torch_imf.io import download as module
 from torch_imf.io.atomic import read_bytes, replacing
 from torch_imf.io.download import RawFile, download, mirror, mismatch, retrieve
@@ -21,7 +15,6 @@ CONTENT = b"head\trelation\ttail\n" * 100
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 GIT = hashlib.sha1(b"blob 1900\0" + CONTENT).hexdigest()
 NAME = "Set/source/facts.txt"
-HALF = len(CONTENT) // 2
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -45,9 +38,8 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         broken = kind in ("short", "endless", "stalls")
         broken |= kind == "flaky" and len(self.requests) == 1
-        once = kind == "once" and not self.over.is_set()
-        self.wfile.write(CONTENT[:HALF] if broken or once else CONTENT)
-        if kind == "stalls" or once:
+        self.wfile.write(CONTENT[: len(CONTENT) // 2] if broken else CONTENT)
+        if kind == "stalls":
             self.over.wait(20)
 
     def log_message(self, *args):
@@ -83,76 +75,56 @@ def raw_file(url=None, checksum=SHA256):
 
 
 @pytest.mark.parametrize("checksum", [SHA256, GIT])
-def test_download_upstream(server, tmp_path, capsys, checksum):
+@pytest.mark.parametrize("place", ["disk", "memory"])
+def test_download(server, tmp_path, capsys, checksum, place):
+    folder = f"{tmp_path}/raw" if place == "disk" else f"memory://{uuid4().hex}/raw"
     file = raw_file(f"{server}/facts.txt", checksum)
-    path = download(file, str(tmp_path / "raw"))
-    assert path == str(tmp_path / "raw" / "source" / "facts.txt")
-    assert (tmp_path / "raw" / "source" / "facts.txt").read_bytes() == CONTENT
-    assert os.listdir(tmp_path / "raw" / "source") == ["facts.txt"]
+    path = download(file, folder)
+    assert path == f"{folder}/source/facts.txt" and read_bytes(path) == CONTENT
     assert capsys.readouterr() == ("", f"Downloading {server}/facts.txt\n")
-
-    # A sound file is kept:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert download(file, str(tmp_path / "raw")) == path
+        assert download(file, folder) == path  # A sound file is kept.
     assert len(Handler.requests) == 1
 
-
-def test_download_to_memory(server):
-    folder = f"memory://{uuid4().hex}/raw"
-    file = raw_file(f"{server}/facts.txt")
-    path = download(file, folder)
-    assert path == f"{folder}/source/facts.txt"
-    assert read_bytes(path) == CONTENT
-    download(file, folder)
-    assert len(Handler.requests) == 1
-
+    # Another is replaced, unless there is no other copy:
     with replacing(path) as other:
         other.write(b"half")
-    with pytest.warns(UserWarning, match=f"'{path}' is damaged"):
+    with pytest.warns(UserWarning), pytest.raises(RuntimeError, match="404"):
+        download(raw_file(f"{server}/404", checksum), folder)
+    assert read_bytes(path) == b"half"
+    with pytest.warns(UserWarning, match=f"'{path}' is damaged .* fetched anew"):
         download(file, folder)
     assert read_bytes(path) == CONTENT
+    assert place == "memory" or os.listdir(tmp_path / "raw" / "source") == ["facts.txt"]
 
 
 @pytest.mark.parametrize("scheme", ["", "file://"])
-def test_download_mirror_folder(server, tmp_path, monkeypatch, scheme):
-    source = tmp_path / "mi rror" / "Set" / "source"
-    source.mkdir(parents=True)
-    (source / "facts.txt").write_bytes(CONTENT)
+def test_mirror_folder(server, tmp_path, monkeypatch, scheme):
+    source = tmp_path / "mi rror" / "Set" / "source" / "facts.txt"
+    source.parent.mkdir(parents=True)
     base = (tmp_path / "mi rror").as_uri() if scheme else str(tmp_path / "mi rror")
     monkeypatch.setenv("TORCH_IMF_MIRROR", base)
-
-    file, folder = raw_file(f"{server}/facts.txt"), str(tmp_path / "raw")
-    path = download(file, folder)
-    assert open(path, "rb").read() == CONTENT
-    assert Handler.requests == []
-
     # What the mirror lacks or has wrong comes from upstream:
-    (source / "facts.txt").write_bytes(CONTENT[:-1])
-    os.remove(path)
-    download(file, folder)
-    (source / "facts.txt").unlink()
-    os.remove(path)
-    download(file, folder)
-    assert open(path, "rb").read() == CONTENT
-    assert len(Handler.requests) == 2
+    for i, (content, requests) in enumerate([(CONTENT, 0), (CONTENT[:-1], 1), (None, 2)]):
+        source.unlink(missing_ok=True) if content is None else source.write_bytes(content)
+        path = download(raw_file(f"{server}/facts.txt"), str(tmp_path / str(i)))
+        assert read_bytes(path) == CONTENT and len(Handler.requests) == requests
 
 
-def test_download_mirror_url(server, tmp_path, monkeypatch):
+def test_mirror(server, tmp_path, monkeypatch):
+    for base, address in [
+        (None, None),
+        ("", None),
+        ("/data/", "file:///data/a/b.txt"),
+        ("https://host/data/", "https://host/data/a/b.txt"),
+    ]:
+        if base is not None:
+            monkeypatch.setenv("TORCH_IMF_MIRROR", base)
+        assert mirror("a/b.txt") == address
     monkeypatch.setenv("TORCH_IMF_MIRROR", f"{server}/base/")
     download(raw_file(), str(tmp_path))
     assert Handler.requests == ["/base/Set/source/facts.txt"]
-
-
-def test_mirror(tmp_path, monkeypatch):
-    assert mirror("a") is None
-    monkeypatch.setenv("TORCH_IMF_MIRROR", "")
-    assert mirror("a") is None
-    monkeypatch.setenv("TORCH_IMF_MIRROR", "/data/")
-    assert mirror("a/b.txt") == "file:///data/a/b.txt"
-    monkeypatch.setenv("TORCH_IMF_MIRROR", "https://host/data/")
-    assert mirror("a/b.txt") == "https://host/data/a/b.txt"
-
     # As files may be called:
     monkeypatch.setenv("TORCH_IMF_MIRROR", str(tmp_path))
     for name in ["a b.png", "100%25.png", "C#?.png", "Côte_d'Ivoire.png"]:
@@ -164,23 +136,6 @@ def test_a_folder_that_cannot_be_written_is_no_missing_source(server, tmp_path):
     (tmp_path / "raw").write_text("a file")
     with pytest.raises(OSError, match="raw"):
         download(raw_file(f"{server}/facts.txt"), str(tmp_path / "raw"))
-
-
-@pytest.mark.parametrize("checksum", [SHA256, GIT])
-def test_download_damaged_file_is_replaced(server, tmp_path, checksum):
-    path = tmp_path / "source" / "facts.txt"
-    path.parent.mkdir()
-    path.write_bytes(CONTENT[:7])
-    with pytest.warns(UserWarning, match="facts.txt' is damaged .* fetched anew"):
-        download(raw_file(f"{server}/facts.txt", checksum), str(tmp_path))
-    assert path.read_bytes() == CONTENT
-
-    # Unless there is no other copy, and then it is left as it was:
-    path.write_bytes(CONTENT[:7])
-    with pytest.warns(UserWarning), pytest.raises(RuntimeError, match="404"):
-        download(raw_file(f"{server}/404", checksum), str(tmp_path))
-    assert path.read_bytes() == CONTENT[:7]
-    assert os.listdir(path.parent) == ["facts.txt"]
 
 
 @pytest.mark.parametrize(
@@ -207,24 +162,20 @@ def test_download_leaves_nothing_behind(server, tmp_path, path, checksum, reason
     assert os.listdir(tmp_path) == []
 
 
-def test_download_without_network(tmp_path):
-    url = "http://127.0.0.1:9/facts.txt"  # Nobody listens there.
-    with pytest.raises(RuntimeError, match=f"Please download 'facts.txt' from '{url}'"):
-        download(raw_file(url), str(tmp_path))
-    with pytest.raises(RuntimeError, match="TORCH_IMF_MIRROR is not set") as error:
-        download(raw_file(), str(tmp_path))
-    assert f"from '$TORCH_IMF_MIRROR/{NAME}'" in str(error.value)
-    with pytest.raises(RuntimeError, match="'facts.txt' from 'the archive of somebody'"):
-        download(RawFile(NAME, SHA256, by_hand="the archive of somebody"), str(tmp_path))
-    assert os.listdir(tmp_path) == []
-
-
-def test_download_names_all_sources(server, tmp_path, monkeypatch):
+def test_sources_are_named(server, tmp_path, monkeypatch):
+    nobody = "http://127.0.0.1:9/facts.txt"  # Who listens there.
+    for file, message in [
+        (raw_file(nobody), f"Please download 'facts.txt' from '{nobody}'"),
+        (raw_file(), rf"from '.TORCH_IMF_MIRROR/{NAME}' .*TORCH_IMF_MIRROR is not set"),
+        (RawFile(NAME, SHA256, by_hand="the post"), "'facts.txt' from 'the post'"),
+    ]:
+        with pytest.raises(RuntimeError, match=message):
+            download(file, str(tmp_path))
     monkeypatch.setenv("TORCH_IMF_MIRROR", str(tmp_path))
-    with pytest.raises(RuntimeError) as error:
+    message = rf"\({tmp_path.as_uri()}/{NAME}: .*; {server}/404: 404 Client Error"
+    with pytest.raises(RuntimeError, match=message):
         download(raw_file(f"{server}/404"), str(tmp_path / "raw"))
-    assert f"({tmp_path.as_uri()}/{NAME}: " in str(error.value)
-    assert f"; {server}/404: 404 Client Error" in str(error.value)
+    assert os.listdir(tmp_path) == []
 
 
 def test_mismatch():
@@ -240,34 +191,3 @@ def test_mismatch():
 def test_another_try(server, tmp_path):
     download(raw_file(f"{server}/flaky"), str(tmp_path))
     assert Handler.requests == ["/flaky"] * 2
-
-
-class Set(KGDataset):
-    """A graph whose file is fetched first."""
-
-    modalities = ()
-
-    def read(self):
-        (path,) = self.raw.fetch("facts")
-        assert os.path.getsize(path) == len(CONTENT)
-        triples = [torch.tensor([[i], [0], [1 - i]]) for i in (0, 1, 0)]
-        return Record(triples, ["a", "b"], ["r"])
-
-
-def test_killed_downloads(server, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "TIMEOUT", 20)
-    monkeypatch.setattr(Set, "files", {"facts": [[raw_file(f"{server}/once")]]})
-    root = str(tmp_path / "data")
-    process = multiprocessing.get_context("fork").Process(target=Set, args=(root,))
-    process.start()
-    end = time.monotonic() + 20
-    while not Handler.requests and time.monotonic() < end:
-        time.sleep(0.005)
-    os.kill(process.pid, signal.SIGKILL)
-    process.join(10)
-    assert process.exitcode == -signal.SIGKILL
-    assert not os.path.exists(f"{root}/raw") and not os.path.exists(f"{root}/processed")
-
-    Handler.over.set()
-    Set(root)
-    assert (tmp_path / "data" / "raw" / "source" / "facts.txt").read_bytes() == CONTENT

@@ -1,3 +1,4 @@
+import copyreg
 import io
 import os
 import pickle
@@ -14,17 +15,18 @@ import torch
 from torch_geometric.testing import withPackage
 
 from torch_imf.io import features
-from torch_imf.io.features import FORMATS, basename, format_of, on_disk
+from torch_imf.io.features import FORMATS, ContentError, basename, format_of, load_arrays, on_disk
 from torch_imf.io.features import read as read_features
 
 NAMES = ["Paris", "AC/DC", "m.0xyz", "é"]
+PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
 X = torch.randn(4, 3)
 
 
 def to_numpy(content):
     """Returns what holds arrays of NumPy in place of tensors."""
     if isinstance(content, dict):
-        return type(content)((key, to_numpy(x)) for key, x in content.items())
+        return {key: to_numpy(x) for key, x in content.items()}
     if isinstance(content, list | tuple):
         return type(content)(map(to_numpy, content))
     return content.numpy() if isinstance(content, torch.Tensor) else content
@@ -82,12 +84,10 @@ def test_matrices(tmp_path, monkeypatch, suffix):
 
 
 @pytest.mark.parametrize("suffix", [".npy", ".npz", ".pkl"])
-def test_arrays_of_other_layouts(tmp_path, monkeypatch, suffix):
-    monkeypatch.setattr(features, "CHUNK", 7)
+def test_arrays_of_other_layouts(tmp_path, suffix):
     path, x = tmp_path / f"x{suffix}", X.numpy()
-    assert torch.equal(read(save(path, np.asfortranarray(x)))[1], X)
-    assert torch.equal(read(save(path, x.astype(">f4")))[1], X)
-    assert torch.equal(read(save(path, x[::2]))[1], X[::2])
+    for array in (np.asfortranarray(x), x.astype(">f4"), np.repeat(x, 2, axis=0)[::2]):
+        assert torch.equal(read(save(path, array))[1], X)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert read(save(path, np.array([[1e300, np.nan]])))[1].tolist()[0][0] == float("inf")
@@ -140,10 +140,9 @@ def test_old_torch(tmp_path):
     path = tmp_path / "x.pth"
     torch.save(X, path, _use_new_zipfile_serialization=False)
     assert torch.equal(read(path)[1], X)
+    path = tmp_path / "x.pkl"  # Whatever its name.
     torch.save(torch.nn.Parameter(X.t()), path)
     assert torch.equal(read(path)[1], X.t())
-    torch.save(X, path.with_suffix(".pkl"))  # Whatever its name.
-    assert torch.equal(read(path.with_suffix(".pkl"))[1], X)
 
 
 @withPackage("h5py")
@@ -179,12 +178,12 @@ def bad(suffix):
         yield [], "It holds none"
         yield 1.5, "It holds no arrays .*float"
         yield [X[0], "a"], "'row 1' is no array of numbers .*str"
-        yield [[1.0], [1.0, [2.0]]], "'row 1' is no list of numbers"
+        yield [[1.0], [1.0, [2.0]]], "'row 1' is no array of numbers .*list"
         yield {0: X[0], 2: X[1]}, "numbered, but not from 0 to 1"
         yield {"a": X[0], 1: X[1]}, "needs to hold names or row numbers"
         yield {"a": {"b": X[0]}}, "'a' is no array of numbers .*dict"
     if suffix == ".pth":
-        yield X.to_sparse(), "It is no dense array"
+        yield X.to_sparse(), "no dense array"
     if suffix == ".pkl":
         yield np.array([X[0].numpy(), None], dtype=object), "array of data type 'O8'"
 
@@ -203,10 +202,8 @@ def test_what_is_no_features(tmp_path, suffix):
 @withPackage("h5py")
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_damaged_files(tmp_path, suffix):
-    content = torch.randn(4, 50)
-    if suffix in (".h5", ".hdf5"):
-        content = dict(zip("abcd", content, strict=True))
-    path = save(tmp_path / f"x{suffix}", content)
+    content = dict(zip("abcd", torch.randn(4, 50), strict=True))
+    path = save(tmp_path / f"x{suffix}", content if "h" in suffix else torch.randn(4, 50))
     whole = path.read_bytes()
     page = b"<!DOCTYPE html><html><body>Google Drive: too many users</body></html>" * 50
     for damage in (whole[: len(whole) // 2], whole[:-10], whole[:10], b"", page, b"\0" * 2000):
@@ -231,24 +228,6 @@ def test_any_damaged_byte(tmp_path, suffix):
                 assert suffix != ".npz" or torch.equal(x, X)  # Which has a checksum.
 
 
-def test_files_that_run_code(tmp_path):
-    class Call:
-        def __reduce__(self):
-            return os.system, (f"touch {tmp_path / 'marker'}",)
-
-    path, objects = tmp_path / "x.pth", np.array([None, Call()], dtype=object)
-    for content in [Call(), {"a": Call()}, [X, Call()], X.numpy(), torch.nn.Linear(1, 1)]:
-        for new in (True, False):
-            torch.save(content, path, _use_new_zipfile_serialization=new)
-            with pytest.raises(ValueError, match=f"'{path}'. It asks for '.*'weights_only=False'"):
-                read(path)
-    for suffix, content in ((".pkl", Call()), (".npy", objects), (".npz", objects)):
-        path = save(tmp_path / f"x{suffix}", content)
-        with pytest.raises(ValueError, match=f"'{path}'.*('posix.system'|Python|[oO]bject)"):
-            read(path)
-    assert not (tmp_path / "marker").exists()
-
-
 def test_what_is_not_the_fault_of_a_file(tmp_path, monkeypatch):
     with pytest.raises(FileNotFoundError):
         read(tmp_path / "x.npy")
@@ -257,41 +236,49 @@ def test_what_is_not_the_fault_of_a_file(tmp_path, monkeypatch):
         read(tmp_path / "x.h5")
 
 
-# Files that are made to fill the memory, or to read others #######################################
+# Files that are made to fill the memory, to read others, or to run code #########################
 
 LARGE = "It is more than 300 times as large"
 
 
-@pytest.mark.parametrize("suffix", [".npz", ".pth"])
-def test_bombs(tmp_path, suffix):
-    path = tmp_path / f"x{suffix}"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("x.npy", bytes(65 << 20))
-    with pytest.raises(ValueError, match=f"'{path}'. {LARGE}"):
-        read(path)
-
-
-@pytest.mark.parametrize("suffix", [".npy", ".npz"])
-def test_arrays_that_promise_too_much(tmp_path, suffix):
+def zipped(content):
     file = io.BytesIO()
-    header = {"descr": "<f4", "fortran_order": False, "shape": (2, 1 << 50)}
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("x.npy", content)
+    return file.getvalue()
+
+
+def promise(shape):
+    """An array of NumPy that has less than its header says."""
+    file = io.BytesIO()
+    header = {"descr": "<f4", "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(file, header)
+    return file.getvalue() + bytes(100)
+
+
+@pytest.mark.parametrize(
+    "suffix, content, message",
+    [
+        (".npz", zipped(bytes(65 << 20)), LARGE),
+        (".pth", zipped(bytes(65 << 20)), LARGE),
+        (".npy", promise((2, 1 << 50)), "are damaged"),
+        (".npz", zipped(promise((2, 1 << 50))), "are damaged"),
+    ],
+)
+def test_bombs(tmp_path, suffix, content, message):
     path = tmp_path / f"x{suffix}"
-    path.write_bytes(file.getvalue() + bytes(100))
-    if suffix == ".npz":
-        with zipfile.ZipFile(path, "w") as archive:
-            archive.writestr("x.npy", file.getvalue() + bytes(100))
-    with pytest.raises(ValueError, match=f"'{path}' are damaged"):
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=f"'{path}'.*{message}"):
         read(path)
 
 
-@pytest.mark.parametrize("named", [False, True])
-def test_tensors_that_repeat_what_is_stored(tmp_path, named):
+def test_tensors_that_repeat_what_is_stored(tmp_path):
     path, x = tmp_path / "x.pt", torch.ones(1)
     large = x.expand(1 << 25)
-    torch.save({"a": large, "b": large} if named else large.view(2, -1), path)
-    with pytest.raises(ValueError, match=f"'{path}'. {LARGE}"):
-        read(path)
+    for content in ({"a": large, "b": large}, large.view(2, -1)):
+        torch.save(content, path)
+        with pytest.raises(ValueError, match=f"'{path}'. {LARGE}"):
+            read(path)
     torch.save({"a": x.expand(4), "b": x.expand(4)}, path)
     assert read(path)[1].tolist() == [[1.0] * 4] * 2
 
@@ -302,27 +289,133 @@ def test_hdf5_that_holds_what_is_elsewhere(tmp_path):
 
     path, secret = tmp_path / "x.h5", tmp_path / "secret"
     secret.write_bytes(bytes(16))
-    with h5py.File(path, "w") as file:
-        file.create_dataset("a", (4,), "<f4", external=[(str(secret), 0, 16)])
-    with pytest.raises(ValueError, match=f"'{path}'. 'a' is in another file, which is refused"):
-        read(path)
-    with h5py.File(path, "w") as file:
-        file.create_dataset("a", (1 << 40,), "<f4", chunks=(1 << 20,))  # Nothing is stored.
-    with pytest.raises(ValueError, match=f"'{path}'. {LARGE}"):
-        read(path)
+    for shape, more, message in [
+        ((4,), {"external": [(str(secret), 0, 16)]}, "'a' is in another file, which is refused"),
+        ((1 << 40,), {"chunks": (1 << 20,)}, LARGE),  # Nothing is stored.
+    ]:
+        with h5py.File(path, "w") as file:
+            file.create_dataset("a", shape, "<f4", **more)
+        with pytest.raises(ValueError, match=f"'{path}'. {message}"):
+            read(path)
+
+
+def load(content):
+    return load_arrays(io.BytesIO(content))
+
+
+class Call:
+    """Calls a function when it is unpickled."""
+
+    def __init__(self, function, *args):
+        self.function, self.args = function, args
+
+    def __reduce__(self):
+        return self.function, self.args
+
+
+def test_torch_files_that_run_code(tmp_path):
+    path, marker = tmp_path / "x.pth", tmp_path / "marker"
+    run = Call(os.system, f"touch {marker}")
+    for content in [run, {"a": run}, [X, run], X.numpy(), torch.nn.Linear(1, 1)]:
+        for new in (True, False):
+            torch.save(content, path, _use_new_zipfile_serialization=new)
+            with pytest.raises(ValueError, match=f"'{path}'. It asks for '.*'weights_only=False'"):
+                read(path)
+    objects = np.array([None, run], dtype=object)
+    for suffix, content in ((".pkl", run), (".npy", objects), (".npz", objects)):
+        path = save(tmp_path / f"x{suffix}", content)
+        with pytest.raises(ValueError, match=f"'{path}'.*('posix.system'|Python|[oO]bject)"):
+            read(path)
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_pickles(protocol):
+    arrays = [
+        np.random.rand(3, 4).astype(np.float32),
+        np.arange(6, dtype=">i4").reshape(2, 3),
+        np.asfortranarray(np.random.rand(3, 4)),
+        np.random.rand(4, 6).astype(np.float16)[::2, ::3],
+        np.array([True, False]),
+        np.array(["a", "é"]),
+    ]
+    for array, out in zip(arrays, load(pickle.dumps(arrays, protocol)), strict=True):
+        assert out.dtype == array.dtype and np.array_equal(out, array)
+    vector = np.ones(2)
+    content = {"a": vector, np.str_("é"): (vector, [1, 2.5, None, True]), np.int64(3): [1]}
+    out = load(pickle.dumps(OrderedDict(content), protocol))
+    assert list(out) == ["a", "é", 3] and out["é"][1] == [1, 2.5, None, True] and out[3] == [1]
+    assert out["é"][0].tolist() == out["a"].tolist() == [1, 1]
+    assert load(pickle.dumps([np.float64(1.5)], protocol)) == [1.5]
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_pickles_that_run_code(tmp_path, protocol):
+    marker, code = tmp_path / "marker", tmp_path / "code.npy"
+    run = Call(os.system, f"touch {marker}")
+    np.save(code, np.array([run], dtype=object), allow_pickle=True)
+    attacks = [
+        *((x, "posix.system") for x in (run, [np.ones(2), run], {run: 1}, np.array([run, 1]))),
+        (Call(eval, f"open('{marker}', 'w')"), "eval"),
+        (Call(np.load, str(code), None, True), "numpy.*load"),
+        (torch.ones(1), "torch.*If you trust it, load it once, and save its features by"),
+        (Call(bytearray, 1 << 40), "bytearray"),
+        (__import__("collections").defaultdict(list), "collections.defaultdict"),
+    ]
+    for attack, asked in attacks:
+        with pytest.raises(ContentError, match=asked):
+            load(pickle.dumps(attack, protocol))
+        assert not marker.exists(), asked
 
 
 @pytest.mark.parametrize(
-    ("path", "name", "end"),
+    "content, message",
     [
+        (b"(S'touch {}'\nios\nsystem\n.", "which is refused"),  # INST
+        (b"(cos\nsystem\nS'touch {}'\no.", "which is refused"),  # OBJ
+        (b"cbuiltins\ngetattr\n(cos\n__dict__\nS'system'\ntR(S'touch {}'\ntR.", "is refused"),
+        (b"\x80\x04\x8c\x05numpy\x8c\x11ndarray.__class__\x93.", "which is refused"),
+        (b"\x80\x02\x82\xf0.", "which is refused"),  # EXT1
+        (b"Ptouch {}\n.", "which is refused"),  # PERSID
+        (b"cnumpy\nndarray\n.", "holds what is no array"),
+        (b"cnumpy\nndarray\n(tR.", "holds what is no array"),
+        (b"cnumpy\ndtype\n(S'f4'\ntR.", "holds what is no array"),
+        (pickle.dumps(np.array([None, 1], dtype=object)), "data type 'O8'"),
+        (pickle.dumps(np.zeros(2, dtype=[("a", "f8")])), "data type 'V8'"),
+        # Objects that claim to be plain bytes, which `pickle.load` takes for pointers:
+        (
+            b"cnumpy.core.numeric\n_frombuffer\n(C\x08AAAAAAAAcnumpy\ndtype\n(S'O8'\nI00\nI01\ntR"
+            b"(I3\nS'|'\nNNNI-1\nI-1\nI0\ntb(I1\ntS'C'\ntR.",
+            "data type 'O8'",
+        ),
+    ],
+)
+def test_pickles_of_other_things(tmp_path, content, message):
+    marker = tmp_path / "marker"
+    copyreg.add_extension("os", "system", 0xF0)
+    try:
+        with pytest.raises(ContentError, match=message):
+            load(content.replace(b"{}", str(marker).encode()))
+    finally:
+        copyreg.remove_extension("os", "system", 0xF0)
+    assert not marker.exists()
+
+
+def test_pickles_cannot_write_to_what_they_get():
+    for name in (b"numpy\ndtype", b"numpy\nndarray", b"collections\nOrderedDict"):
+        assert load(b"c" + name + b"\n(N}Vmarker\nI1\nstb0I1\n.") == 1
+    for function in (*features.PLAIN.values(), features._Call, np.dtype, np.ndarray, dict):
+        assert not hasattr(function, "marker")
+
+
+def test_names():
+    for path, name, end in [
         ("~/a.b/x.NPZ", "x.NPZ", ".npz"),
         ("what?.npz", "what?.npz", ".npz"),
         ("https://www.dropbox.com/s/x/DB15K_ImageData.h5?dl=1", "DB15K_ImageData.h5", ".h5"),
         ("folder/x", "x", ""),
-    ],
-)
-def test_names(path, name, end):
-    assert (basename(path), format_of(path)) == (name, end)
+    ]:
+        assert (basename(path), format_of(path)) == (name, end)
 
 
 def test_copies_are_removed(tmp_path):

@@ -10,6 +10,7 @@ import torch
 
 from torch_imf.data.names import NameIndex
 from torch_imf.io.images import find_images, locate_images, read_image, source_tag
+from torch_imf.io.tables import read_lines, read_rows
 
 NAMES = NameIndex(["/m/027rn", "/m/0xyz", "/m/06"], [("/m/06", "FBIMG00006"), ("/m/9", "FBIMG9")])
 
@@ -34,13 +35,15 @@ def test_find_images_in_folder(tmp_path, end):
         *("FBIMG00006.tiff", "m.06_12.gif", "FBIMG9.jpg"),
         *("m.0xyz.txt", "m.0xyz/page.html", "m.0xyz/.3.jpg", ".m.0xyz.jpg", ".cache/m.0xyz.jpg"),
     )
+    os.symlink(place(tmp_path / "store", "m.06/a.jpg"), f"{folder}/m.06")  # Links are followed.
+    os.symlink(tmp_path / "lost.jpg", f"{folder}/m.0xyz.jpg")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         images = find_images(folder + end, NAMES)
     assert relative(images, folder) == [
         ["m.027rn.webp", "m.027rn/10.jpg", "m.027rn/2.PNG", "m.027rn/more/deep/1.jpeg"],
         None,
-        ["FBIMG00006.tiff", "m.06_12.gif"],
+        ["FBIMG00006.tiff", "m.06/m.06/a.jpg", "m.06_12.gif"],
     ]
     assert images == locate_images(folder, NAMES, str(tmp_path / "unpacked"))
     assert not (tmp_path / "unpacked").exists()
@@ -74,14 +77,6 @@ def test_find_images_in_one_folder_around_all(tmp_path):
     place(tmp_path / "outer", "FB15K/images/m.027rn.jpg", "FB15K/images/other/m.027rn.jpg")
     images = relative(find_images(folder, NAMES), folder)
     assert images[0] == ["FB15K/images/m.027rn.jpg"]  # Another folder is another entity.
-
-
-def test_find_images_follows_links(tmp_path):
-    place(tmp_path / "store", "1.jpg")
-    folder = place(tmp_path / "images", "m.06.jpg")
-    os.symlink(tmp_path / "store", tmp_path / "images" / "m.027rn")
-    os.symlink(tmp_path / "lost.jpg", tmp_path / "images" / "m.0xyz.jpg")
-    assert relative(find_images(folder, NAMES), folder) == [["m.027rn/1.jpg"], None, ["m.06.jpg"]]
 
 
 def test_find_images_warns(tmp_path):
@@ -159,24 +154,17 @@ def test_locate_images_in_archive(tmp_path):
 @pytest.mark.mirror
 def test_find_images_mirror():
     mirror = os.environ["TORCH_IMF_MIRROR"]
-    with open(os.path.join(mirror, "DB15K", "AdaMF-MAT", "entity2id.txt")) as file:
-        names = NameIndex([line.split()[0] for line in file.read().splitlines()[1:]])
-    index = os.path.join(mirror, "DB15K", "derived", "entity2image.tsv")
-    images = find_images(index, names, base=mirror)
-    assert len(images) == 12842
-    assert sum(image is not None for image in images) == 269
+    _, *lines = read_lines(f"{mirror}/DB15K/AdaMF-MAT/entity2id.txt")
+    names = NameIndex([line.split()[0] for line in lines])
+    images = find_images(f"{mirror}/DB15K/derived/entity2image.tsv", names, base=mirror)
+    assert len(images) == 12842 and sum(image is not None for image in images) == 269
 
-    folder = os.path.join(mirror, "Countries")
-    with open(os.path.join(folder, "entity2image.tsv")) as file:
-        rows = [line.split("\t") for line in file.read().splitlines()[1:]]
-    names = NameIndex(
-        [node for node, _ in rows],
-        [(node, os.path.splitext(os.path.basename(path))[0]) for node, path in rows],
-    )
-    images = find_images(os.path.join(folder, "images"), names)
-    assert images == [[os.path.join(folder, path)] for _, path in rows]
-    assert images == find_images(os.path.join(folder, "entity2image.tsv"), names)
-    assert len(images) == 250
+    folder = f"{mirror}/Countries"
+    rows = read_rows(f"{folder}/entity2image.tsv", 2, header=True)
+    names = NameIndex([x for x, _ in rows], [(x, os.path.basename(y)[:-4]) for x, y in rows])
+    images = find_images(f"{folder}/images", names)
+    assert images == [[f"{folder}/{path}"] for _, path in rows] and len(images) == 250
+    assert images == find_images(f"{folder}/entity2image.tsv", names)
 
 
 def test_source_tag_of_names_that_are_no_text(tmp_path):
@@ -223,25 +211,23 @@ def test_read_image_transparent_palette(tmp_path):
     assert pixels.permute(1, 2, 0).tolist() == [[[255, 255, 255], [0, 255, 0]]]
 
 
-def test_images_that_are_programs(tmp_path):
-    # PostScript, which Pillow would have drawn by Ghostscript, and a pickle:
+def test_images_that_are_no_pictures(tmp_path):
+    # PostScript, which Pillow would have drawn by Ghostscript, a pickle, and a picture of 40
+    # gigapixels in a kilobyte:
     path, marker = tmp_path / "a.png", tmp_path / "marker"
-    code = f"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n({marker}) (w) file\n"
-    for content in (code.encode(), f"cos\nsystem\n(S'touch {marker}'\ntR.".encode()):
-        path.write_bytes(content)
-        with pytest.raises(ValueError, match="Cannot read the image .*cannot identify"):
-            read_image(path)
-    assert not marker.exists()
-
-
-def test_images_that_are_too_large(tmp_path):
-    # A picture of 40 gigapixels in a kilobyte:
     header = struct.pack(">IIBBBBB", 200_000, 200_000, 8, 2, 0, 0, 0)
     chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(bytes(1000))), (b"IEND", b"")]
-    content = b"\x89PNG\r\n\x1a\n" + b"".join(
+    wide = b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(x)) + kind + x + struct.pack(">I", zlib.crc32(kind + x))
         for kind, x in chunks
     )
-    (tmp_path / "wide.png").write_bytes(content)
-    with pytest.raises(ValueError, match="wide.png'.*exceeds limit"):
-        read_image(tmp_path / "wide.png")
+    code = f"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n({marker}) (w) file\n"
+    for content, message in [
+        (code.encode(), "cannot identify"),
+        (f"cos\nsystem\n(S'touch {marker}'\ntR.".encode(), "cannot identify"),
+        (wide, "exceeds limit"),
+    ]:
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=f"Cannot read the image '{path}'.*{message}"):
+            read_image(path)
+    assert not marker.exists()

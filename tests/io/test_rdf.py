@@ -49,11 +49,11 @@ def test_read_rdf_refuses(tmp_path, line):
     path = write(tmp_path, "a.nt", f"<a> <b> <c> .\n{line}\n<a> <b> <c> .\n")
     with pytest.raises(ValueError, match=r"a\.nt', line [23]: .*"):
         list(read_rdf(path))
+
+
+def test_files_that_cannot_be_read(tmp_path):
     with pytest.raises(ValueError, match="There is no file '.*nowhere.ttl'"):
         list(read_rdf(str(tmp_path / "nowhere.ttl")))
-
-
-def test_damaged_gzip(tmp_path):
     path = tmp_path / "a.nt.gz"
     path.write_bytes(gzip.compress(b"<a> <b> <c> .\n" * 99)[:-9])
     with pytest.raises(ValueError, match=r"a\.nt\.gz' is damaged, please fetch it anew"):

@@ -1,4 +1,3 @@
-import hashlib
 import os
 import os.path as osp
 import shutil
@@ -17,6 +16,10 @@ ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
 FLOOR, RATIO = 1 << 26, 300
 
 
+class _Refused(ValueError):
+    pass
+
+
 def is_bomb(path: str, unpacked: int) -> bool:
     r"""Returns whether a file is far larger when it is unpacked (in bytes) than any honest one."""
     return unpacked > max(FLOOR, RATIO * osp.getsize(path))
@@ -32,8 +35,7 @@ def unpack(path: str, folder: str) -> str:
     if suffix is None:
         raise ValueError(f"'{path}' is no archive ({', '.join(ARCHIVES)})")
     info = os.stat(path)
-    digest = hashlib.sha256(f"{info.st_size} {info.st_mtime_ns}".encode()).hexdigest()
-    out = osp.join(folder, f"{name[: -len(suffix)]}-{digest[:8]}")
+    out = osp.join(folder, f"{name[: -len(suffix)]}-{info.st_size:x}-{info.st_mtime_ns:x}")
     if osp.isdir(out):
         return out
     os.makedirs(folder, exist_ok=True)
@@ -43,8 +45,10 @@ def unpack(path: str, folder: str) -> str:
     try:
         (_extract_zip if suffix == ".zip" else _extract_tar)(path, temporary)
         os.rename(temporary, out)
-    except _Refused:
-        raise
+    except _Refused as e:
+        raise ValueError(
+            f"'{path}' is refused, {e}. If you trust it, unpack it and pass the folder"
+        ) from e
     except Exception as e:  # A damaged archive can make its reader raise anything.
         if osp.isdir(out):
             return out  # Another process was faster.
@@ -56,19 +60,12 @@ def unpack(path: str, folder: str) -> str:
     return out
 
 
-class _Refused(ValueError):
-    # An archive that is not unpacked, though it may be whole.
-    def __init__(self, path: str, reason: str) -> None:
-        super().__init__(
-            f"'{path}' is refused, {reason}. If you trust it, unpack it and pass the folder"
-        )
-
-
 def _extract_zip(path: str, folder: str) -> None:
+    size = 0
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
-            _check_name(path, member.filename, stat.S_ISLNK(member.external_attr >> 16))
-        _check_size(path, sum(member.file_size for member in archive.infolist()))
+            size += member.file_size
+            _check(path, size, stat.S_ISLNK(member.external_attr >> 16), member.filename)
         archive.extractall(folder)
 
 
@@ -76,11 +73,10 @@ def _extract_tar(path: str, folder: str) -> None:
     size = 0
     with tarfile.open(path) as archive:
         for member in archive:
-            # Hard links inside are safe, for there are no symbolic ones:
-            is_file = member.isfile() or member.isdir() or member.islnk()
-            _check_name(path, member.name, not is_file, member.linkname)
             size += tarfile.BLOCKSIZE + member.size
-            _check_size(path, size)
+            # Hard links inside are safe, for there are no symbolic ones:
+            special = not (member.isfile() or member.isdir() or member.islnk())
+            _check(path, size, special, member.name, member.linkname)
             archive.extract(member, folder, filter="data")
 
         # A damaged header passes for the end, which is a block of zeros:
@@ -92,12 +88,9 @@ def _extract_tar(path: str, folder: str) -> None:
             pass  # Compressed content has its checksum at its end.
 
 
-def _check_size(path: str, size: int) -> None:
-    if is_bomb(path, size):
-        raise _Refused(path, f"as it is more than {RATIO} times as large when unpacked")
-
-
-def _check_name(path: str, name: str, special: bool, link: str = "") -> None:
-    places = [PureWindowsPath(name), PureWindowsPath(link)]  # Either slash separates.
+def _check(path: str, size: int, special: bool, *names: str) -> None:
+    places = map(PureWindowsPath, names)  # Either slash separates.
     if special or any(place.root != "" or ".." in place.parts for place in places):
-        raise _Refused(path, f"its member {name!r:.80} is a link or device or leads outside")
+        raise _Refused(f"its member {names[0]!r:.80} is a link or device or leads outside")
+    if is_bomb(path, size):
+        raise _Refused(f"as it is more than {RATIO} times as large when unpacked")

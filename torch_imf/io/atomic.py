@@ -35,31 +35,14 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     of the next day.
     """
     filesystem, name = fsspec.core.url_to_fs(os.fspath(path))
-    if not isinstance(filesystem, LocalFileSystem):
-        filesystem.makedirs(name.rpartition("/")[0], exist_ok=True)
-        temporary = temporary_path(name)
-        try:
-            with filesystem.open(temporary, "wb") as remote:
-                yield remote
-            filesystem.mv(temporary, name)
-        finally:
-            if filesystem.exists(temporary):
-                filesystem.rm(temporary)
-        return
-
-    name = osp.realpath(name)
+    is_local = isinstance(filesystem, LocalFileSystem)
+    name = osp.realpath(name) if is_local else name
     temporary = temporary_path(name)
-    mode = stat.S_IMODE(os.stat(name).st_mode) if osp.exists(name) else None
     try:
-        os.makedirs(osp.dirname(name), exist_ok=True)
-        remove_leftovers(osp.dirname(name))
-        opener = lambda path, flags: os.open(path, flags, mode or 0o666)  # noqa: E731
-        with cast(BinaryIO, open(temporary, "xb", opener=opener)) as file:
-            if mode is not None:
-                with suppress(PermissionError):  # On disks that have none.
-                    os.chmod(temporary, mode)
+        filesystem.makedirs(osp.dirname(name), exist_ok=True)
+        with _create(temporary, name) if is_local else filesystem.open(temporary, "wb") as file:
             yield file
-        os.replace(temporary, name)
+        (os.replace if is_local else filesystem.mv)(temporary, name)
     except Exception as error:
         cause: BaseException | None = error
         while cause is not None and not (isinstance(cause, OSError) and cause.errno in FULL):
@@ -69,11 +52,23 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         raise OSError(
             cause.errno,
             f"{os.strerror(cause.errno or 0)}: '{name}' could not be written, and is as it was "
-            f"before. Free some space (or raise the quota) and try again, or choose another folder",
+            f"before. Free some space, or choose another folder",
         ) from error
     finally:
         with suppress(OSError):  # As a rule, it is not there any more.
-            os.remove(temporary)
+            filesystem.rm_file(temporary)
+
+
+def _create(path: str, other: str) -> BinaryIO:
+    # Opens a file with the permissions of another, if there is one, from the start.
+    remove_leftovers(osp.dirname(path))
+    mode = stat.S_IMODE(os.stat(other).st_mode) if osp.exists(other) else None
+    opener = lambda path, flags: os.open(path, flags, mode or 0o666)  # noqa: E731
+    file = cast(BinaryIO, open(path, "xb", opener=opener))
+    if mode is not None:
+        with suppress(PermissionError):  # On disks that have none.
+            os.chmod(path, mode)
+    return file
 
 
 def temporary_path(path: str) -> str:
@@ -124,7 +119,7 @@ def locked(folder: str | os.PathLike[str]) -> Iterator[None]:
         except Timeout:
             wait = f"Waiting for another process, which holds the lock '{lock.lock_file}'"
             print(wait, file=sys.stderr, flush=True)
-            lock.acquire(timeout=-1)
+            lock.acquire()
     except (OSError, NotImplementedError) as error:
         if os.access(name, os.W_OK):
             _warn(lock.lock_file, error)
@@ -162,7 +157,4 @@ _CLAIMS: WeakValueDictionary[tuple[str, int], FileLock] = WeakValueDictionary()
 
 
 def _warn(file: str, error: Exception) -> None:
-    warn(
-        f"The lock '{file}' cannot be had ({error}). See to it that no two processes work there at "
-        f"once"
-    )
+    warn(f"The lock '{file}' cannot be had ({error}). Let no two processes work there at once")

@@ -27,8 +27,7 @@ class RawFile:
     Args:
         name (str): Its path in a mirror, :obj:`"<Dataset>/<source>/<file>"`.
         checksum (str): Its SHA-256 (64 digits), or its hash in a Git repository (40 digits).
-        url (str, optional): Its address upstream, or :obj:`None` if only a mirror or a person can
-            provide it. (default: :obj:`None`)
+        url (str, optional): Its address upstream. (default: :obj:`None`)
         by_hand (str, optional): Where a person finds it if there is no address. (default:
             :obj:`None`)
     """
@@ -65,9 +64,10 @@ def download(file: RawFile, folder: str) -> str:
             return path
         warn(f"'{path}' is damaged ({problem}) and will be fetched anew")
 
-    sources = [source for source in (mirror(file.name), file.url) if source is not None]
-    problems = [] if sources else ["TORCH_IMF_MIRROR is not set, and there is no source upstream"]
-    for source in sources:
+    problems = []
+    for source in (mirror(file.name), file.url):
+        if source is None:
+            continue
         try:
             content = retrieve(source, file.checksum)
         except (OSError, ValueError) as e:
@@ -77,9 +77,10 @@ def download(file: RawFile, folder: str) -> str:
             out.write(content)
         return path
 
+    reason = "; ".join(problems) or "TORCH_IMF_MIRROR is not set, and there is no source upstream"
     raise RuntimeError(
         f"Dataset not found. Please download '{osp.basename(path)}' from '{file.origin}' and move "
-        f"it to '{osp.dirname(path)}' ({'; '.join(problems)})"
+        f"it to '{osp.dirname(path)}' ({reason})"
     )
 
 
@@ -88,11 +89,9 @@ def mirror(file: str) -> str | None:
     mirror is set.
     """
     base = os.environ.get("TORCH_IMF_MIRROR", "")
-    if base == "":
-        return None
-    if "://" not in base:
+    if base and "://" not in base:
         base = Path(base).expanduser().resolve().as_uri()
-    return f"{base.rstrip('/')}/{quote(file)}"
+    return f"{base.rstrip('/')}/{quote(file)}" if base else None
 
 
 def retrieve(source: str, checksum: str | None = None) -> bytes:
@@ -101,7 +100,7 @@ def retrieve(source: str, checksum: str | None = None) -> bytes:
         content = Path(url2pathname(urlsplit(source).path)).read_bytes()
     else:
         content = _fetch(source, checksum)
-    problem = None if checksum is None else mismatch(content, checksum)
+    problem = mismatch(content, checksum) if checksum else None
     if problem is not None:
         raise ValueError(problem)
     return content
@@ -115,11 +114,7 @@ def _fetch(source: str, checksum: str | None) -> bytes:
     known = checksum if checksum is not None and len(checksum) == 64 else None  # No Git hash.
     with tempfile.TemporaryDirectory() as folder:
         store = pooch.create(
-            folder,
-            base_url="",
-            registry={"file": known},
-            urls={"file": source},
-            retry_if_failed=RETRIES,
+            folder, "", registry={"file": known}, urls={"file": source}, retry_if_failed=RETRIES
         )
         fetch = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=TIMEOUT)
         return Path(store.fetch("file", downloader=fetch)).read_bytes()
@@ -127,9 +122,8 @@ def _fetch(source: str, checksum: str | None) -> bytes:
 
 def mismatch(content: bytes, checksum: str) -> str | None:
     r"""Returns what is wrong with the content of a file, :obj:`None` if its checksum matches."""
+    name, found = "SHA-256", hashlib.sha256(content).hexdigest()
     if len(checksum) == 40:
         name = "Git hash"
         found = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
-    else:
-        name, found = "SHA-256", hashlib.sha256(content).hexdigest()
     return None if found == checksum else f"has the {name} {found} rather than {checksum}"

@@ -2,23 +2,40 @@ import errno
 import io
 import math
 import os.path as osp
+import pickle
+import re
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import fsspec
 import numpy as np
 import torch
 from fsspec.implementations.local import LocalFileSystem
+from safetensors.torch import load_file
 from torch import Tensor
 
 from torch_imf.io.archive import RATIO, is_bomb
-from torch_imf.io.unpickle import ContentError, load_arrays, load_tensors
 
 #: How many values are read at once.
 CHUNK = 1 << 20
+#: The data types of arrays: booleans, integers, floats and texts, as keys of a dictionary may be.
+DTYPE = re.compile(r"[<>=|]?[biufUS]\d+")
+#: What a pickle may call: at once, and to make arrays.
+PLAIN: dict[str, Callable[..., object]] = {
+    "collections.OrderedDict": dict,
+    "_codecs.encode": lambda text, _: text.encode("latin1"),  # As old protocols write bytes.
+}
+ARRAYS = {f"numpy.core.multiarray.{name}" for name in ("_reconstruct", "scalar")}
+ARRAYS |= {"numpy.core.numeric._frombuffer", "numpy.ndarray", "numpy.dtype"}
+TRUST = "If you trust it, load it once, and save its features by 'torch.save'"
+
+
+class ContentError(ValueError):
+    r"""A file is whole, but holds what it should not."""
 
 
 class Features(NamedTuple):
@@ -29,7 +46,7 @@ class Features(NamedTuple):
 
     names: list[str] | None
     num_rows: int
-    blocks: Iterator[Tensor]
+    blocks: Iterable[Tensor]
 
 
 @contextmanager
@@ -40,19 +57,19 @@ def read(path: str) -> Iterator[Features]:
     """
     with on_disk(path) as file:
         with _told(path):
-            features = FORMATS[format_of(path)](file)
-            if features.num_rows == 0:
+            names, num_rows, blocks = FORMATS[format_of(path)](file)
+            if num_rows == 0:
                 raise ContentError("It holds none")
 
-        def blocks() -> Iterator[Tensor]:
+        def means() -> Iterator[Tensor]:
             with _told(path):
-                for x in features.blocks:
+                for x in blocks:
                     if x.dim() == 3:
                         count = (x != 0).any(dim=-1).sum(dim=-1, keepdim=True).clamp(min=1)
                         x = (x.double().sum(dim=-2) / count).float()
                     yield x
 
-        yield Features(features.names, features.num_rows, blocks())
+        yield Features(names, num_rows, means())
 
 
 @contextmanager
@@ -75,31 +92,27 @@ def _told(path: str) -> Iterator[None]:
         ) from e
 
 
-def _read_npy(path: str) -> Features:
-    # Anew for each part, which lets go of the memory that the one before was mapped to:
-    return _matrix(lambda: np.load(path, mmap_mode="r", allow_pickle=False))
-
-
 def _read_npz(path: str) -> Features:
     # A matrix, or the matrix 'feature' and the names 'entity' of its rows.
+    _check_zip(path)
     with zipfile.ZipFile(path) as archive:
-        _check_size(path, sum(member.file_size for member in archive.infolist()))
-        found = {name.removesuffix(".npy"): name for name in archive.namelist()}
-        if len(found) == 1:
-            x = read_member(archive, *found.values())
-            return _matrix(lambda: x)
-        if not {"entity", "feature"} <= set(found):
+        members = {name.removesuffix(".npy"): name for name in archive.namelist()}
+        keys = list(members) if len(members) == 1 else ["feature", "entity"]
+        if not set(keys) <= set(members):
             raise ContentError(
                 f"It needs to hold one array, or two that are called 'entity' and 'feature' (got "
-                f"{list(found)[:10]})"
+                f"{list(members)[:10]})"
             )
-        names, x = (read_member(archive, found[name]) for name in ("entity", "feature"))
+        x, *others = (read_member(archive, members[key]) for key in keys)
+    if not others:
+        return _matrix(lambda: x)
+    names = others[0]
     if names.dtype.kind not in "US" or names.shape != x.shape[:1]:
         raise ContentError(
             f"'entity' needs to be a list of {len(x):,} names (got {names.dtype} of shape "
             f"{list(names.shape)})"
         )
-    return _matrix(lambda: x, [_to_name(name) for name in names.tolist()])
+    return _matrix(lambda: x, list(map(_to_name, names.tolist())))
 
 
 def read_member(archive: zipfile.ZipFile, name: str) -> np.ndarray:
@@ -112,41 +125,40 @@ def _read_h5(path: str) -> Features:
         import h5py
     except ImportError as e:
         raise ImportError("'.h5' files require 'h5py', run 'pip install h5py'") from e
-    keys: list[str | bytes] = []
-    size = 0
+    sizes: dict[str | bytes, int] = {}
 
     def visit(key: str | bytes, x: object) -> None:
-        nonlocal size
         if isinstance(x, h5py.Dataset):
             if x.external or x.is_virtual:
                 raise ContentError(f"'{_to_name(key)}' is in another file, which is refused")
-            keys.append(key)
-            size += x.nbytes
-
-    with h5py.File(path, "r") as file:
-        file.visititems(visit)  # Slashes in a name make groups, which are visited as well.
-    _check_size(path, size)
+            sizes[key] = x.nbytes
 
     def values() -> Iterator[object]:
         with h5py.File(path, "r") as file:
-            for key in keys:
+            for key in sizes:
                 yield file[key][()]
 
-    return _vectors([_to_name(key) for key in keys], values())
-
-
-def _read_safetensors(path: str) -> Features:
-    from safetensors.torch import load_file
-
-    return _tabulate(load_file(path), path)
+    with h5py.File(path, "r") as file:
+        file.visititems(visit)  # Slashes in a name make groups, which are visited as well.
+    _check_size(path, sum(sizes.values()))
+    return _vectors(list(map(_to_name, sizes)), values())
 
 
 def _read_torch(path: str) -> Features:
     mmap = zipfile.is_zipfile(path)  # Not so before PyTorch 1.6.
     if mmap:
-        with zipfile.ZipFile(path) as archive:
-            _check_size(path, sum(member.file_size for member in archive.infolist()))
-    return _tabulate(load_tensors(path, mmap), path)
+        _check_zip(path)
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+    except pickle.UnpicklingError as e:
+        refused = re.search(r"GLOBAL (\S+)", str(e))
+        if refused is None:
+            raise
+        raise ContentError(
+            f"It asks for '{refused[1]}', which needs 'weights_only=False' and runs what the file "
+            f"says. {TRUST}"
+        ) from e
+    return _tabulate(content, path)
 
 
 def _read_pickle(path: str) -> Features:
@@ -158,40 +170,38 @@ def _read_pickle(path: str) -> Features:
 
 #: How files of features may end, and what reads them.
 FORMATS: dict[str, Callable[[str], Features]] = {
-    ".npy": _read_npy,
+    # Anew for each part, which lets go of the memory that the one before was mapped to:
+    ".npy": lambda path: _matrix(lambda: np.load(path, mmap_mode="r", allow_pickle=False)),
     ".npz": _read_npz,
-    ".h5": _read_h5,
-    ".hdf5": _read_h5,
-    ".safetensors": _read_safetensors,
-    ".pth": _read_torch,
-    ".pt": _read_torch,
-    ".pkl": _read_pickle,
-    ".pickle": _read_pickle,
+    **dict.fromkeys((".h5", ".hdf5"), _read_h5),
+    ".safetensors": lambda path: _tabulate(load_file(path), path),
+    **dict.fromkeys((".pth", ".pt"), _read_torch),
+    **dict.fromkeys((".pkl", ".pickle"), _read_pickle),
 }
 
 
 def _tabulate(content: object, path: str) -> Features:
     # A matrix (on its own, or under one name), a list of rows, or rows by name or number.
+    names: list[str] | None = None
     if isinstance(content, dict) and len(content) == 1:
         (value,) = content.values()
         content = value if getattr(value, "ndim", 0) == 2 and len(value) > 1 else content
-    if isinstance(content, Tensor) and content.layout != torch.strided:
-        raise ContentError(f"It is no dense array (got {content.layout})")
-    if isinstance(content, Tensor | np.ndarray):
-        matrix = content
-        _check_size(path, matrix.nbytes)
-        return _matrix(lambda: matrix)
-    names: list[str] | None = None
-    if isinstance(content, dict) and not all(isinstance(key, int) for key in content):
-        names, content = [_to_name(key) for key in content], list(content.values())
-    elif isinstance(content, dict):
+    if isinstance(content, dict) and all(isinstance(key, int) for key in content):
         if sorted(content) != list(range(len(content))):
             raise ContentError(f"Its rows are numbered, but not from 0 to {len(content) - 1}")
         content = [content[row] for row in range(len(content))]
-    if not isinstance(content, list | tuple):
+    elif isinstance(content, dict):
+        names, content = list(map(_to_name, content)), list(content.values())
+    rows = content if isinstance(content, list | tuple) else [content]
+    if any(isinstance(x, Tensor) and x.layout != torch.strided for x in rows):
+        raise ContentError("It holds what is no dense array")
+    _check_size(path, sum(getattr(x, "nbytes", 0) for x in rows))
+    if rows is content:
+        return _vectors(names, rows)
+    if not isinstance(content, Tensor | np.ndarray):
         raise ContentError(f"It holds no arrays (got {type(content).__name__})")
-    _check_size(path, sum(getattr(x, "nbytes", 0) for x in content))
-    return _vectors(names, content)
+    matrix = content
+    return _matrix(lambda: matrix)
 
 
 def _matrix(load: Callable[[], Tensor | np.ndarray], names: list[str] | None = None) -> Features:
@@ -204,9 +214,8 @@ def _matrix(load: Callable[[], Tensor | np.ndarray], names: list[str] | None = N
 
 
 def _vectors(names: list[str] | None, values: Iterable[object]) -> Features:
-    num_rows = len(names) if names is not None else len(list(values))
-    labels = names or [f"row {i}" for i in range(num_rows)]
-    return Features(names, num_rows, map(_to_row, values, labels))
+    labels = names or [f"row {i}" for i, _ in enumerate(values)]
+    return Features(names, len(labels), map(_to_row, values, labels))
 
 
 def _to_row(value: object, name: str) -> Tensor:
@@ -222,14 +231,12 @@ def _to_row(value: object, name: str) -> Tensor:
 
 def _to_float(value: object, name: str) -> Tensor:
     if isinstance(value, list | tuple):
-        try:
-            value = np.array(value, dtype=np.float64)
-        except (TypeError, ValueError) as e:
-            raise ContentError(f"{name} is no list of numbers ({e})") from e
+        with suppress(TypeError, ValueError):  # Of several lengths.
+            value = np.array(value)
     if isinstance(value, np.ndarray | np.generic) and value.dtype.kind in "biuf":
         with np.errstate(all="ignore"):
             return torch.from_numpy(np.array(value, dtype=np.float32))
-    if isinstance(value, Tensor) and value.layout == torch.strided and not value.is_complex():
+    if isinstance(value, Tensor) and not value.is_complex():
         return value.detach().float()
     kind = getattr(value, "dtype", type(value).__name__)
     raise ContentError(f"{name} is no array of numbers (got {kind})")
@@ -241,6 +248,11 @@ def _to_name(name: object) -> str:
     if not isinstance(name, str):
         raise ContentError(f"It needs to hold names or row numbers (got {name!r})")
     return name
+
+
+def _check_zip(path: str) -> None:
+    with zipfile.ZipFile(path) as archive:
+        _check_size(path, sum(member.file_size for member in archive.infolist()))
 
 
 def _check_size(path: str, size: int) -> None:
@@ -273,3 +285,68 @@ def on_disk(path: str) -> Iterator[str]:
         copy = osp.join(folder, "features")
         filesystem.get_file(name, copy)
         yield copy
+
+
+# Pickles ##########################################################################################
+
+
+def load_arrays(file: BinaryIO) -> object:
+    r"""Reads a pickle that holds arrays of NumPy, without running what it says. It is a program
+    that calls any function that it names. Here, calls are written down only, and those that make
+    arrays are carried out after the last instruction, so that none can reach what they make.
+    """
+    return _build(_Unpickler(file).load())
+
+
+@dataclass(eq=False)
+class _Call:
+    # A call that a pickle asks for, and what it then sets.
+    name: str
+    args: tuple
+    state: tuple = ()
+
+    def __setstate__(self, state: tuple) -> None:
+        self.state = state
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Callable[..., object]:
+        name = f"{module.replace('numpy._core', 'numpy.core')}.{name}"  # It moved in NumPy 2.
+        if name not in ARRAYS and name not in PLAIN:
+            raise ContentError(
+                f"The pickle asks for '{name}', which is refused: it may hold nothing but arrays "
+                f"of NumPy, and lists and dictionaries of them. {TRUST}"
+            )
+        # A new one, as a pickle can write to what it gets:
+        return lambda *args: PLAIN[name](*args) if name in PLAIN else _Call(name, args)
+
+    def persistent_load(self, pid: object) -> object:
+        raise ContentError("The pickle asks for objects outside of it, which is refused")
+
+
+def _build(value: object) -> object:
+    # What was read, with arrays in place of the calls that make them.
+    match value:
+        case None | bool() | int() | float() | str() | bytes() | bytearray():
+            return value
+        case dict():
+            return {_build(key): _build(entry) for key, entry in value.items()}
+        case list() | tuple():
+            return [_build(entry) for entry in value]
+        case _Call("numpy.core.numeric._frombuffer", (content, dtype, shape, order)):
+            return _to_array(content, dtype, shape, order)
+        case _Call("numpy.core.multiarray.scalar", (dtype, content)):
+            return _to_array(content, dtype, (), "C").item()
+        case _Call(state=(*_, shape, dtype, fortran, content)):
+            return _to_array(content, dtype, shape, "F" if fortran else "C")
+    kind = value.name if isinstance(value, _Call) else type(value).__name__
+    raise ContentError(f"The pickle holds what is no array (got {kind})")
+
+
+def _to_array(content: bytes, dtype: _Call, shape: tuple, order: str) -> np.ndarray:
+    code = str(dtype.args[0]) if dtype.args else ""
+    if not DTYPE.fullmatch(code):
+        raise ContentError(f"The pickle holds an array of data type '{code}', not numbers")
+    # Only the byte order of a state, which could call bytes of an array pointers to objects:
+    kind = np.dtype(code).newbyteorder(dtype.state[1] if dtype.state else "|")
+    return np.frombuffer(content, kind).reshape(shape, order=order)  # type: ignore[call-overload]

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Protocol
 from urllib.parse import unquote
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -34,9 +35,8 @@ class Names(Protocol):
 def locate_images(source: str, names: Names, folder: str) -> list[list[str] | None]:
     r"""Returns what :meth:`find_images` does, of an archive (unpacked in a folder) as well."""
     path = osp.expanduser(source)
-    if osp.isfile(path) and path.lower().endswith(ARCHIVES):
-        path = unpack(path, folder)
-    return find_images(path, names)
+    is_archive = osp.isfile(path) and path.lower().endswith(ARCHIVES)
+    return find_images(unpack(path, folder) if is_archive else path, names)
 
 
 def source_tag(source: str) -> str:
@@ -44,15 +44,11 @@ def source_tag(source: str) -> str:
     its files, or with the file that it is.
     """
     path = osp.abspath(osp.expanduser(source))
-    digest = hashlib.sha256(os.fsencode(path))
+    parts = [path, *_list_files(path)]
     if osp.isfile(path):
         info = os.stat(path)
-        digest.update(f" {info.st_size} {info.st_mtime_ns}".encode())
-    for folder, folders, files in os.walk(path):
-        folders.sort()
-        names = sorted(file for file in files if file.lower().endswith(EXTENSIONS))
-        digest.update("\n".join(["", folder, *names] if names else []).encode(errors="replace"))
-    return digest.hexdigest()[:8]
+        parts.append(f"{info.st_size} {info.st_mtime_ns}")
+    return hashlib.sha256(os.fsencode("\n".join(parts))).hexdigest()[:8]
 
 
 def find_images(source: str, names: Names, base: str | None = None) -> list[list[str] | None]:
@@ -78,30 +74,31 @@ def find_images(source: str, names: Names, base: str | None = None) -> list[list
         )
 
     rows = _find_rows(keys, names).tolist()
+    images: dict[int, set[str]] = {}
+    lost = []
+    for row, key, file in zip(rows, keys, files, strict=True):
+        images.setdefault(row, set()).add(file)
+        if row == -1:
+            lost.append(f" ('{file}' is named {key!r:.80})")
     if max(rows, default=-1) < 0:
-        such = f" ('{files[0]}' is named {keys[0]!r:.80})" if files else ""
         example = names.example().replace("/", "%2F")
         raise ValueError(
-            f"None of the {len(files)} images in '{source}' belongs to an entity{such}. Please "
-            f"name them by entity, as in '{example}.jpg' or '{example}/1.jpg'"
+            f"None of the {len(files)} images in '{source}' belongs to an entity{''.join(lost[:1])}"
+            f". Please name them by entity, as in '{example}.jpg' or '{example}/1.jpg'"
         )
-    unknown = [i for i, row in enumerate(rows) if row == -1]
-    if 2 * len(unknown) > len(files):
-        warn(
-            f"{len(unknown)} of the {len(files)} images in '{source}' belong to no entity "
-            f"('{files[unknown[0]]}' is named {keys[unknown[0]]!r:.80})"
-        )
-
-    images: dict[int, set[str]] = {}
-    for row, file in zip(rows, files, strict=True):
-        images.setdefault(row, set()).add(file)
+    if 2 * len(lost) > len(files):
+        warn(f"{len(lost)} of the {len(files)} images in '{source}' belong to no entity{lost[0]}")
     return [sorted(images[row]) if row in images else None for row in range(len(names))]
+
+
+def _list_files(folder: str) -> list[str]:
+    found = glob.iglob(osp.join(glob.escape(folder), "**"), recursive=True)
+    return sorted(x for x in found if x.lower().endswith(EXTENSIONS) and osp.isfile(x))
 
 
 def _list_folder(folder: str, names: Names) -> tuple[list[str], list[str]]:
     # The name that each image file below a folder gives to its entity, and the files.
-    found = glob.iglob(osp.join(glob.escape(folder), "**"), recursive=True)
-    files = sorted(x for x in found if x.lower().endswith(EXTENSIONS) and osp.isfile(x))
+    files = _list_files(folder)
     parts = [file.removeprefix(osp.join(folder, "")).split(os.sep) for file in files]
     while len({part[0] for part in parts}) == 1 and min(map(len, parts)) > 1:
         if _find_rows(parts[0][:1], names)[0] != -1:
@@ -113,15 +110,15 @@ def _list_folder(folder: str, names: Names) -> tuple[list[str], list[str]]:
 def _read_index(path: str, base: str) -> tuple[list[str], list[str]]:
     # The names of the entities that an index file lists, and their image files.
     rows = read_rows(path, 2)
-    first = int(rows[:1] == [["entity", "image"]])
-    files = [osp.join(base, file) for _, file in rows[first:]]
-    missing = [i for i, file in enumerate(files) if not osp.isfile(file)]
-    if len(missing) > 0:
+    first = 2 if rows[:1] == [["entity", "image"]] else 1
+    files = [osp.join(base, file) for _, file in rows[first - 1 :]]
+    missing = [i for i, file in enumerate(files, start=first) if not osp.isfile(file)]
+    if missing:
         raise ValueError(
-            f"{where(path, missing[0] + first + 1)}: there is no file '{files[missing[0]]}' "
+            f"{where(path, missing[0])}: there is no file '{files[missing[0] - first]}' "
             f"({len(missing)} of {len(files)} images are missing)"
         )
-    return [key for key, _ in rows[first:]], files
+    return [key for key, _ in rows[first - 1 :]], files
 
 
 def _find_rows(keys: list[str], names: Names) -> Tensor:
@@ -142,15 +139,13 @@ def read_image(path: str | os.PathLike[str]) -> Tensor:
     try:
         Image.init()  # All formats but the one that asks another program to draw it:
         with Image.open(path, formats=[x for x in Image.ID if x != "EPS"]) as file:
+            image = file
             if file.mode.startswith("I"):  # 16 bits, which Pillow would cut off at 255.
-                image = file.convert("I").point(lambda value: value / 257).convert("RGB")
+                image = file.convert("I").point(lambda value: value / 257)
             elif file.has_transparency_data:
                 white = Image.new("RGBA", file.size, "white")
-                image = Image.alpha_composite(white, file.convert("RGBA")).convert("RGB")
-            else:
-                image = file.convert("RGB")
+                image = Image.alpha_composite(white, file.convert("RGBA"))
+            image = image.convert("RGB")
     except Exception as e:  # A damaged file can make a decoder raise anything.
         raise ValueError(f"Cannot read the image '{path}': {e}") from e
-
-    pixels = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
-    return pixels.view(image.height, image.width, 3).permute(2, 0, 1)
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1)

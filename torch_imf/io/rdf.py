@@ -1,6 +1,6 @@
-import gzip
 from collections.abc import Iterator
-from typing import IO, cast
+
+import fsspec
 
 from torch_imf.io.tables import readable, suffix
 
@@ -31,12 +31,9 @@ def read_rdf(path: str, scope: str = "") -> Iterator[tuple[str, str, str] | None
 
     format = ox.RdfFormat.from_extension(kind)
     try:
-        with (
-            readable(path),
-            (gzip.open if path.lower().endswith(".gz") else open)(path, "rb") as file,
-        ):
+        with readable(path), fsspec.open(path, "rb", compression="infer") as file:
             # Not strict, as IRIs without a base, and with what does not belong in one, are common:
-            for quad in ox.parse(cast(IO[bytes], file), format=format, lenient=True):
+            for quad in ox.parse(file, format=format, lenient=True):
                 head, rel, tail = map(name, (quad.subject, quad.predicate, quad.object))
                 yield None if head is None or rel is None or tail is None else (head, rel, tail)
     except SyntaxError as e:

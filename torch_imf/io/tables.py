@@ -1,12 +1,11 @@
 r"""Tables of text: TSV, CSV, JSON, JSONL, Parquet and Excel, row by row, with errors that name file
 and line.
 
-Text files are split here and by :obj:`csv`, rather than by pandas, whose reader fills rows that are
-too short, numbers lines without those inside of quotes, lets binary data pass, and is no faster.
+Not by pandas, which fills rows that are too short, numbers lines without those inside of quotes,
+takes the last of two JSON entries of one key, lets binary data pass, and is no faster.
 """
 
 import csv
-import gzip
 import io
 import json
 import math
@@ -18,7 +17,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
-from itertools import chain, islice
+from functools import partial
+from itertools import chain, count, islice
 from typing import TYPE_CHECKING
 
 import fsspec
@@ -28,28 +28,23 @@ from torch_imf.io import warn
 if TYPE_CHECKING:
     import pyarrow as pa
 
-SEPARATORS = {".tsv": "\t", ".tab": "\t", ".txt": "\t", ".csv": ","}
-BINARY = (".parquet", ".pq", ".xlsx")
+SEPARATORS = {".tsv": "tabs", ".tab": "tabs", ".txt": "tabs", ".csv": "commas"}
+PARQUET = (".parquet", ".pq")
+BINARY = (*PARQUET, ".xlsx")
 JSON = (".json", ".jsonl", ".ndjson")
 #: The formats of tables.
 TABLES = (*SEPARATORS, *JSON, *BINARY)
 
-BLOCK = 1 << 25
-"""How many bytes are read at once."""
-LONGEST = 1 << 26
-"""How many bytes a line may have. A gzipped file can hold one without end."""
-LARGEST = 1 << 30
-"""How many characters a JSON file may have, which is read as a whole."""
-
-QUOTED = re.compile(r'"(?:[^"]|"")*"')
-IN_QUOTES = re.compile(rb'(?:^|\t)\s*"[^\t\n]*"\s*(?:\t|$)', re.MULTILINE)
+#: How many bytes a line may have (in a gzipped file, it can be without end), and how many
+#: characters a JSON file, which is read as a whole.
+LONGEST, LARGEST = 1 << 26, 1 << 30
+SURROGATE = re.compile("[\ud800-\udfff]")
 DATE = re.compile(r"(-?\d+)-(\d{1,2})-(\d{1,2})")
-OTHERS = {"\t": "Tabs", ";": "Semicolons", ",": "Commas", " ": "Spaces"}
 
 
 @dataclass(frozen=True)
 class Column:
-    r"""A column of a table."""
+    r"""A column of a table, and the words that name it."""
 
     name: str
     words: tuple[str, ...]
@@ -68,20 +63,8 @@ def read_table(
     by their names (whatever their case, and what separates their words), and others are left out
     with a warning.
     """
-    kind = suffix(path)
-    if kind not in TABLES:
-        raise ValueError(f"'{path}' is no table, expected one of {list(TABLES)} (text also as .gz)")
-    if kind in JSON:
-        yield from _json_rows(path, columns)
-        return
-    if kind in BINARY:
-        rows = _pandas_rows(path)
-    elif kind == ".csv":
-        rows = _csv_rows(path)
-    else:
-        rows = _tab_rows(enumerate(read_lines(path), start=1))
     layout = _Layout(path, columns, header)
-    for line, row in rows:
+    for line, row in _rows(path, columns):
         fields = layout.pick(line, row)
         if fields is not None:
             yield line, fields
@@ -93,17 +76,22 @@ def read_columns(
     r"""Returns the columns of a table, as :meth:`read_table` reads them. Plain TSV is read by
     :obj:`pyarrow`, and row by row only to name the line of an error.
     """
-    if SEPARATORS.get(suffix(path)) != "\t":
-        return to_columns(fields for _, fields in read_table(path, columns, header))
+    import pyarrow as pa
+
     layout = _Layout(path, columns, header)
-    blocks = []
-    for first, content in read_blocks(path):
-        block = layout.split(content)
-        if block is None:
-            rows = _tab_rows(_to_lines(path, first, content))
-            block = to_columns(filter(None, (layout.pick(*row) for row in rows)), len(columns))
-        blocks.append(block)
-    return list(map(_concat, zip(*blocks, strict=True))) or to_columns([], len(columns))
+    rows = _rows(path, columns)
+    line, row = next(rows, (0, None))
+    first = [] if row is None else [layout.pick(line, row)]
+    rest = layout.read_after(line) if first and SEPARATORS.get(suffix(path)) == "tabs" else None
+    if rest is None:
+        first += (layout.pick(*row) for row in rows)
+    start = to_columns(filter(None, first), len(columns))
+    if rest is None:
+        return start
+    return [
+        pa.chunked_array([*x.chunks, *y.chunks], pa.string())
+        for x, y in zip(start, rest, strict=True)
+    ]
 
 
 def to_columns(rows: Iterable[Sequence[str]], width: int = 3) -> list["pa.ChunkedArray"]:
@@ -117,12 +105,6 @@ def to_columns(rows: Iterable[Sequence[str]], width: int = 3) -> list["pa.Chunke
         for i, column in enumerate(chunks):
             column.append(pa.array(fields[i::width], pa.string()))
     return [pa.chunked_array(column, pa.string()) for column in chunks]
-
-
-def _concat(columns: Iterable["pa.ChunkedArray"]) -> "pa.ChunkedArray":
-    import pyarrow as pa
-
-    return pa.chunked_array([chunk for x in columns for chunk in x.chunks], pa.string())
 
 
 def read_rows(path: str, width: int, sep: str = "\t", header: bool = False) -> list[list[str]]:
@@ -140,46 +122,24 @@ def read_rows(path: str, width: int, sep: str = "\t", header: bool = False) -> l
 
 
 def read_lines(path: str) -> Iterator[str]:
-    r"""Streams the lines of a UTF-8 file with their ends, see :meth:`read_blocks`."""
-    for first, content in read_blocks(path):
-        for _, line in _to_lines(path, first, content):
-            yield line
-
-
-def read_blocks(path: str) -> Iterator[tuple[int, bytes]]:
-    r"""Streams a file in blocks of whole lines, the first line on its own, from a gzipped file if
-    its name ends in :obj:`.gz`.
+    r"""Streams the lines of a UTF-8 file with their ends, of a gzipped one if its name ends in
+    :obj:`.gz`.
     """
-    line = 1
-    with readable(path), fsspec.open(path, "rb") as packed:
-        file = gzip.open(packed) if path.lower().endswith(".gz") else packed
-        content, rest = b"", file.readline(LONGEST + 1)
-        while content or rest:
-            if len(content) - content.rfind(b"\n") - 1 + len(rest) > LONGEST:
-                line += content.count(b"\n")
+    with readable(path), fsspec.open(path, "rb", compression="infer") as file:
+        for line, content in enumerate(iter(partial(file.readline, LONGEST + 1), b""), start=1):
+            if len(content) > LONGEST:
                 raise ValueError(
                     f"'{path}', line {line}: this line has more than {LONGEST:,} bytes"
                 )
-            content += rest
-            yield line, content
-            line += content.count(b"\n")
-            content, rest = file.read(min(BLOCK, LONGEST)), file.readline(LONGEST + 1)
-
-
-def _to_lines(path: str, first: int, content: bytes) -> Iterator[tuple[int, str]]:
-    r"""Streams the lines of a block and their numbers."""
-    encoding = "utf-8-sig" if first == 1 else "utf-8"
-    for line, part in enumerate(io.BytesIO(content), start=first):
-        try:
-            text = part.decode(encoding)
-        except UnicodeDecodeError as e:
-            raise ValueError(
-                f"'{path}', line {line}: not valid UTF-8 ({e.reason}). Please save the file as "
-                f"UTF-8"
-            ) from e
-        if "\0" in text:
-            raise ValueError(f"'{path}', line {line}: this is no text, but binary data")
-        yield line, text
+            try:
+                text = content.decode("utf-8-sig" if line == 1 else "utf-8")
+            except UnicodeDecodeError as e:
+                raise ValueError(
+                    f"'{path}', line {line}: not valid UTF-8, save it as such ({e.reason})"
+                ) from e
+            if "\0" in text:
+                raise ValueError(f"'{path}', line {line}: this is no text, but binary data")
+            yield text
 
 
 @contextmanager
@@ -248,10 +208,20 @@ def to_finite(text: str, place: str, hint: str = "") -> float:
 # Formats ########################################################################################
 
 
-def _tab_rows(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, list[str]]]:
-    for line, text in lines:
-        if text.strip():
-            yield line, text.rstrip("\r\n").split("\t")
+def _rows(path: str, columns: Sequence[Column]) -> Iterator[tuple[int, list[str]]]:
+    kind = suffix(path)
+    if kind not in TABLES:
+        raise ValueError(f"'{path}' is no table, expected one of {list(TABLES)} (text also as .gz)")
+    if kind in JSON:
+        yield from _json_rows(path, columns)
+    elif kind in BINARY:
+        yield from _pandas_rows(path)
+    elif kind == ".csv":
+        yield from _csv_rows(path)
+    else:
+        for line, text in enumerate(read_lines(path), start=1):
+            if text.strip():
+                yield line, text.rstrip("\r\n").split("\t")
 
 
 def _csv_rows(path: str) -> Iterator[tuple[int, list[str]]]:
@@ -274,55 +244,45 @@ def _csv_rows(path: str) -> Iterator[tuple[int, list[str]]]:
 def _pandas_rows(path: str) -> Iterator[tuple[int, list[str]]]:
     # The names of the columns of a Parquet file come first.
     import pandas as pd
+    import pyarrow as pa
 
-    kind, extra = ("Excel", "openpyxl") if suffix(path) == ".xlsx" else ("Parquet", "pyarrow")
-    try:
-        __import__(extra)
-        with readable(path), fsspec.open(path, "rb") as file:
-            if kind == "Excel":
+    excel = suffix(path) == ".xlsx"
+    with readable(path), fsspec.open(path, "rb") as file:
+        try:
+            if excel:
                 frame = pd.read_excel(file, header=None, dtype=str, keep_default_na=False)
-                rows = frame.fillna("").to_numpy().tolist()
-                return enumerate(rows, start=1)
-            import pyarrow as pa
-
-            # Arrow's own types, as a column of integers that lacks one is none of pandas':
-            frame = pd.read_parquet(file, dtype_backend="pyarrow")
-            frame = frame.astype(pd.ArrowDtype(pa.string())).fillna("")
-            return enumerate([list(map(str, frame)), *frame.to_numpy(object).tolist()])
-    except ImportError as e:
-        raise ValueError(
-            f"'{path}' is a file of {kind}, which needs 'pip install {extra}' to be read. "
-            f"Otherwise, save it as TSV or CSV"
-        ) from e
-    except Exception as e:  # A damaged file can make a reader raise anything.
-        if isinstance(e, OSError) or "There is no file" in str(e):
+            else:  # Arrow's own types, as a column of integers that lacks one is none of pandas'.
+                frame = pd.read_parquet(file, dtype_backend="pyarrow")
+                frame = frame.astype(pd.ArrowDtype(pa.string()))
+        except OSError:
             raise
-        raise ValueError(f"'{path}' cannot be read as a file of {kind} ({e})") from e
+        except Exception as e:  # A damaged file can make a reader raise anything.
+            kind = "Excel" if excel else "Parquet"
+            raise ValueError(f"'{path}' cannot be read as a file of {kind} ({e})") from e
+    rows = frame.fillna("").to_numpy(object).tolist()
+    return enumerate(rows, start=1) if excel else enumerate([list(map(str, frame)), *rows])
 
 
 def _json_rows(path: str, columns: Sequence[Column]) -> Iterator[tuple[int, list[str]]]:
-    # By the standard library: pandas takes the last of two entries of one key, turns keys into
-    # numbers, and does not say which line is wrong.
+    lines = enumerate(read_lines(path), start=1)
     if suffix(path) != ".json":
-        for line, text in enumerate(read_lines(path), start=1):
+        for line, text in lines:
             if text.strip():
                 yield line, _from_object(_parse(text, path, line), where(path, line), columns)
         return
-    lines, size = [], 0
-    for line, text in enumerate(read_lines(path), start=1):
-        size += len(text)
-        if size > LARGEST:
+    file = io.StringIO()
+    for line, text in lines:
+        file.write(text)
+        if file.tell() > LARGEST:
             raise ValueError(
-                f"'{path}', line {line}: this JSON has more than {LARGEST:,} characters. Please "
-                f"save it as JSONL, which is read line by line"
+                f"'{path}', line {line}: this JSON has more than {LARGEST:,} characters, save it "
+                f"as JSONL"
             )
-        lines.append(text)
-    content = _parse("".join(lines), path)
+    content = _parse(file.getvalue(), path)
     if isinstance(content, dict):
-        key, value, *_ = (column.name for column in columns)
-        content = [
-            {**(x if isinstance(x, dict) else {value: x}), key: name} for name, x in content.items()
-        ]
+        key, value = columns[0].name, columns[1].name
+        values = [x if isinstance(x, dict) else {value: x} for x in content.values()]
+        content = [{**x, key: name} for name, x in zip(content, values, strict=True)]
     if not isinstance(content, list):
         raise ValueError(f"'{path}': expected an object of entities, or a list of objects")
     for i, entry in enumerate(content, start=1):
@@ -331,47 +291,36 @@ def _json_rows(path: str, columns: Sequence[Column]) -> Iterator[tuple[int, list
 
 def _parse(text: str, path: str, line: int = 1) -> object:
     def unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-        out = dict(pairs)
-        if len(out) < len(pairs):
-            keys = [key for key, _ in pairs]
-            twice = next(key for key in out if keys.count(key) > 1)
+        keys = [key for key, _ in pairs]
+        if len(set(keys)) < len(keys):
+            twice = next(key for key in keys if keys.count(key) > 1)
             raise ValueError(f"'{path}', line {line}: the key {short(twice)} occurs twice")
-        return out
+        return dict(pairs)
 
     try:
         # Python refuses integers of thousands of digits:
         return json.loads(text, object_pairs_hook=unique, parse_int=str)
-    except json.JSONDecodeError as e:
-        raise ValueError(
-            f"'{path}', line {line + e.lineno - 1}: this is no JSON ({e.msg}, column {e.colno})"
-        ) from e
-    except RecursionError as e:
-        raise ValueError(f"'{path}', line {line}: this JSON is nested too deeply") from e
+    except (json.JSONDecodeError, RecursionError) as e:  # Nested too deeply.
+        line += getattr(e, "lineno", 1) - 1
+        raise ValueError(f"'{path}', line {line}: this is no JSON that can be read ({e})") from e
 
 
 def _from_object(entry: object, place: str, columns: Sequence[Column]) -> list[str]:
     if not isinstance(entry, dict):
-        names = " and ".join(repr(column.name) for column in columns if column.required)
-        raise ValueError(f"{place}: expected an object of {names} (got {short(entry)})")
+        raise ValueError(f"{place}: expected an object with keys (got {short(entry)})")
     fields = []
     for column in columns:
         key = next((word for word in column.words if word in entry), None)
-        value = "" if key is None or entry[key] is None else entry[key]
-        if isinstance(value, bool | dict | list):
-            raise ValueError(f"{place}: the {column.name} is no text (got {short(value)})")
-        field = str(value).strip()
-        if column.required and (key is None or not (column.blank or field)):
+        if key is None and column.required:
             raise ValueError(
                 f"{place}: there is no {column.name} (got {short(entry)}), expected one of the "
                 f"keys {list(column.words)}"
             )
-        if any("\ud800" <= char <= "\udfff" for char in field):
-            raise ValueError(f"{place}: the {column.name} holds half a character (a surrogate)")
-        fields.append(field)
+        value = "" if key is None or entry[key] is None else entry[key]
+        if isinstance(value, bool | dict | list) or SURROGATE.search(str(value)):
+            raise ValueError(f"{place}: the {column.name} is no text (got {short(value)})")
+        fields.append(str(value))
     return fields
-
-
-# Headers ########################################################################################
 
 
 class _Layout:
@@ -380,145 +329,83 @@ class _Layout:
     def __init__(self, path: str, columns: Sequence[Column], header: bool | None) -> None:
         self.path = path
         self.columns = columns
-        self.header = header
+        self.header = True if suffix(path) in PARQUET else header
         self.names = ", ".join(column.name for column in columns if column.required)
-        self.place: list[int | None] = []
-        self.width = 0
-        self.told_of_quotes = SEPARATORS.get(suffix(path)) != "\t"
+        is_json = suffix(path) in JSON  # Whose rows have the fields of all columns.
+        self.index: list[int | None] = list(range(len(columns))) if is_json else []
+        self.width = len(self.index)
 
     def pick(self, line: int, row: list[str]) -> list[str] | None:
         r"""Returns the fields of a row, :obj:`None` for a header."""
-        if not self.place and self._begin(row, where(self.path, line)):
-            return None
+        place = where(self.path, line)
+        is_header = not self.index and self._begin(place, row)
         if len(row) != self.width:
-            raise ValueError(f"{where(self.path, line)}: {self._wrong_size(row)}")
-        self._check_quotes(line, row)
-        fields = ["" if i is None else row[i].strip() for i in self.place]
+            kind = SEPARATORS.get(suffix(self.path), "")
+            raise ValueError(
+                f"{place}: expected {self.width} fields{kind and ' separated by '}{kind} "
+                f"({self.names}), got {len(row)}: {short(row)}"
+            )
+        if is_header:
+            return None
+        fields = ["" if i is None else row[i].strip() for i in self.index]
         for field, column in zip(fields, self.columns, strict=True):
             if field == "" and column.required and not column.blank:
-                raise ValueError(f"{where(self.path, line)}: the {column.name} is empty")
+                raise ValueError(f"{place}: the {column.name} is empty")
         return fields
 
-    def split(self, content: bytes) -> list["pa.ChunkedArray"] | None:
-        r"""Returns the columns of a block of TSV, :obj:`None` if it needs to be read row by row."""
+    def read_after(self, line: int) -> list["pa.ChunkedArray"] | None:
+        r"""Returns the columns of TSV after a line, :obj:`None` if it is to be read row by row."""
         import pyarrow as pa
         import pyarrow.compute as pc
         from pyarrow import csv
 
-        quoted = b'"' in content and IN_QUOTES.search(content)
-        if (
-            not self.place
-            or (quoted and not self.told_of_quotes)
-            or b"\0" in content
-            or b"\r" in content
-        ):
-            return None
         names = list(map(str, range(self.width)))
-        try:
-            table = csv.read_csv(
-                pa.BufferReader(content),
-                csv.ReadOptions(use_threads=False, column_names=names, block_size=2 * BLOCK),
-                csv.ParseOptions(delimiter="\t", quote_char=False, ignore_empty_lines=False),
-                csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string())),
-            )
-        except pa.ArrowInvalid:
-            return None
-        out = []
-        for i, column in zip(self.place, self.columns, strict=True):
-            fields = pa.chunked_array([[""] * len(table)], pa.string()) if i is None else table[i]
-            fields = pc.utf8_trim_whitespace(fields)
-            if column.required and not column.blank and pc.any(pc.equal(fields, "")).as_py():
+        with readable(self.path), fsspec.open(self.path, "rb", compression="infer") as file:
+            for _ in range(line):
+                file.readline()
+            try:
+                table = csv.read_csv(
+                    file,
+                    csv.ReadOptions(column_names=names),
+                    csv.ParseOptions(delimiter="\t", quote_char=False),
+                    csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string())),
+                )
+            except pa.ArrowInvalid:
                 return None
-            out.append(fields)
-        return out
+        out = [pc.utf8_trim_whitespace(table[i]) for i in self.index if i is not None]
+        bad = (pc.any(pc.or_(pc.equal(x, ""), pc.match_substring(x, "\0"))).as_py() for x in out)
+        return None if len(out) < len(self.columns) or any(bad) else out
 
-    def _begin(self, row: list[str], line: str) -> bool:
-        r"""Finds the columns, and returns whether the first row is a header."""
-        parquet = suffix(self.path) in BINARY[:2]  # Columns always have names.
-        place = self._find(row, line) if parquet or self.header is not False else None
-        if place is not None:
-            self.place, self.width = place, len(row)
-            return True
-        named = parquet or self.header is True
-        if self.header is not False:
-            self._warn_of_words(row, line, named)
-        required = iter(range(len(self.columns)))
-        self.place = [next(required) if column.required else None for column in self.columns]
-        self.width = sum(column.required for column in self.columns)
-        if named and len(row) != self.width:
-            raise ValueError(f"{line}: {self._wrong_size(row)}")
-        return named
-
-    def _find(self, row: list[str], line: str) -> list[int | None] | None:
-        r"""Returns where each column is, if the first row names them all."""
+    def _begin(self, place: str, row: list[str]) -> bool:
+        # Finds the columns, and returns whether the first row is a header.
+        if SEPARATORS.get(suffix(self.path)) == "tabs" and '"' in {field[:1] for field in row}:
+            warn(f"{place}: {short(row)} is in quotes, which are part of names in TSV, not in CSV")
         names = list(map(_simplify, row))
         words = [list(map(_simplify, column.words)) for column in self.columns]
-        place = [next((names.index(x) for x in group if x in names), None) for group in words]
-        absent = [
-            column.name
-            for column, index in zip(self.columns, place, strict=True)
-            if index is None and column.required
-        ]
-        if absent and not _words(self.columns).issuperset(names):
-            return None  # A row of data, or a header of other words.
-        twice = [name for name in names if names.count(name) > 1 and name in sum(words, [])]
-        if absent or twice:
-            problem = f"has {short(twice[0])} twice" if twice else f"lacks the {absent[0]}"
-            raise ValueError(
-                f"{line}: the header {problem} (got {short(row)}). If this is no header, pass "
-                f"'header=False'"
+        index = [next((names.index(x) for x in group if x in names), None) for group in words]
+        pairs = zip(index, self.columns, strict=True)
+        found = all(i is not None or not column.required for i, column in pairs)
+        if found and self.header is not False:
+            others = [field for i, field in enumerate(row) if i not in index]
+            if others:
+                warn(f"'{self.path}': the columns {others} are left out")
+            self.index, self.width = index, len(row)
+            return True
+        known = [name in chain(*words) and len(name) > 1 for name in names]  # Letters may be all.
+        if any(known) and self.header is not False:
+            message = (
+                f"{place}: {short(row)} names columns, but not all of {self.names}. If it is a "
+                f"header, name these; if not, pass 'header=False'"
             )
-        others = [field for i, field in enumerate(row) if i not in place]
-        if others:
-            warn(f"'{self.path}': the columns {others} are left out")
-        return place
-
-    def _warn_of_words(self, row: list[str], line: str, named: bool) -> None:
-        r"""Warns of a first row that names some columns, but not all of them."""
-        known = [field.strip() for field in row if _simplify(field) in _words(self.columns)]
-        if known:
-            order = f"columns that are read as {self.names}, in this order" if named else "data"
-            hint = f"names for all of them ({self.names})" if named else "'header=True'"
-            other = "" if named else ", and otherwise 'header=False'"
-            warn(
-                f"{line}: {short(row)} are taken for {order}, although {short(known[0])} is the "
-                f"name of a column. If this is a header, pass {hint}{other}"
-            )
-
-    def _check_quotes(self, line: int, row: list[str]) -> None:
-        r"""Warns of the first field of TSV that is in quotes as CSV has it."""
-        if self.told_of_quotes or not any('"' in field for field in row):
-            return
-        field = next((field for field in map(str.strip, row) if QUOTED.fullmatch(field)), None)
-        if field is not None:
-            self.told_of_quotes = True
-            warn(
-                f"{where(self.path, line)}: {short(field)} is in quotes, which are part of it in "
-                f"TSV. If they are not to be, here and below, save the file as CSV"
-            )
-
-    def _wrong_size(self, row: list[str]) -> str:
-        own = SEPARATORS.get(suffix(self.path))
-        sep = {"\t": " separated by tabs", ",": " separated by commas"}.get(own or "", "")
-        hint = ""
-        if own is not None and len(row) == 1:
-            found = [name for x, name in OTHERS.items() if x != own and x in row[0].strip()]
-            hint = f". {found[0]} do not separate fields" if found else ""
-        if any("\r" in field for field in row):
-            hint = ". Please end lines in a line feed, not in a carriage return only"
-        elif own == "\t" and any(field.startswith('"') for field in row):
-            hint = ". In TSV, quotes protect neither tabs nor line ends; save the file as CSV"
-        return (
-            f"expected {self.width} fields{sep} ({self.names}), got {len(row)}: {short(row)}{hint}"
-        )
+            if all(known):
+                raise ValueError(message)
+            warn(message)
+        number = count()
+        self.index = [next(number) if column.required else None for column in self.columns]
+        self.width = next(number)
+        return self.header is True
 
 
 def _simplify(field: str) -> str:
-    r"""Returns the name of a column without case and what separates words."""
+    # The name of a column without case and what separates words.
     return re.sub(r"[\W_]+", "", field).lower() or field.strip()
-
-
-def _words(columns: Sequence[Column]) -> set[str]:
-    r"""Returns the names of columns, without letters, which may be anything."""
-    words = {_simplify(word) for column in columns for word in column.words}
-    return {word for word in words if len(word) > 1}
