@@ -1,5 +1,6 @@
 import os
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -58,8 +59,7 @@ def fit(
 
     Args:
         model (torch.nn.Module): The model.
-        data (Data): All facts with split masks. The loss sees training facts only, and validation
-            facts are ranked.
+        data (Data): All facts with split masks. Test facts are only known answers in validation.
         epochs (int, optional): The number of epochs. (default: :obj:`100`)
         batch_size (int, optional): Queries per step. (default: :obj:`1024`)
         lr (float or dict[str, float], optional): The learning rate, or that of each objective by
@@ -90,34 +90,19 @@ def fit(
 
     Raises:
         ValueError: If an argument is invalid, a split is empty, there is nothing to train, or the
-            checkpoint cannot be read or belongs to another run
-            (:class:`~torch_imf.training.CheckpointError`).
+            checkpoint is no one of this run (:class:`~torch_imf.training.CheckpointError`).
         RuntimeError: If training diverges.
     """
-    sizes = {"epochs": epochs, "batch_size": batch_size, "eval_every": eval_every}
-    for name, value in {**sizes, "patience": patience}.items():
-        if value is not None and value < 1:
-            raise ValueError(f"'{name}' needs to be positive (got {value})")
-    if metric not in METRICS:
-        raise ValueError(f"Invalid 'metric' argument (got '{metric}', choose of {METRICS})")
     data = prepare(model, data)
-    facts = training_facts(data)
-    if not bool(data.val_mask.any()):
-        raise ValueError("The 'val' split holds no facts")
+    sizes = {"batch_size": batch_size, "eval_every": eval_every}
+    check_run(data, metric, epochs=epochs, patience=patience, **sizes)
     loader = make_loader(model, data, batch_size)
     optimizers = make_optimizers(model, lr, dense_lr, optimizer, weight_decay)
-    settings = {
-        "batch_size": batch_size,
-        "lr": lr,
-        "lr_decay": lr_decay,
-        "weight_decay": weight_decay,
-        "optimizer": optimizer,
-        "dense_lr": dense_lr,
-        "precision": precision,
-        "eval_every": eval_every,
-        "metric": metric,
-    }
+    rates = {"lr": lr, "lr_decay": lr_decay, "dense_lr": dense_lr, "weight_decay": weight_decay}
+    others = {"optimizer": optimizer, "precision": precision, "metric": metric}
     names = {name: list(data[name]) for name in ("node_ids", "rel_ids") if name in data}
+    settings = {**sizes, **rates, **others}
+    facts = training_facts(data)
     state = TrainingState(model, optimizers, settings, checkpoint, facts, names)
     state.load()
     left, shown = range(state.epoch + 1, epochs + 1), {"disable": None if progress else True}
@@ -151,6 +136,18 @@ def fit(
     return state.history
 
 
+def check_run(data: Data, metric: str, **sizes: int | None) -> None:
+    r"""Raises if a size is not positive, a metric unknown, or a split to train with empty."""
+    for name, value in sizes.items():
+        if value is not None and value < 1:
+            raise ValueError(f"'{name}' needs to be positive (got {value})")
+    if metric not in METRICS:
+        raise ValueError(f"Invalid 'metric' argument (got '{metric}', choose of {METRICS})")
+    for split in ("train", "val"):
+        if not bool(data[f"{split}_mask"].any()):
+            raise ValueError(f"The '{split}' split holds no facts")
+
+
 def training_facts(data: Data) -> tuple[Tensor, Tensor, Tensor]:
     r"""Returns the training facts in both directions, all that a loader sees."""
     mask = data.train_mask & (data.edge_type < data.num_relations)
@@ -182,37 +179,32 @@ def make_optimizers(
     """
     objectives: list[Objective] = model.objectives()  # type: ignore[operator]
     names = [objective.name for objective in objectives]
-    rates = _by_name("lr", lr, names)
-    if set(rates) < set(names):
-        raise ValueError(f"'lr' needs a rate for each of the objectives {names} (got {lr})")
-    if isinstance(lr, dict) and isinstance(dense_lr, int | float):
-        raise ValueError(f"'dense_lr' needs to go by name as 'lr' does (got {dense_lr} and {lr})")
-    dense_rates = rates if dense_lr is None else {**rates, **_by_name("dense_lr", dense_lr, names)}
+    rates: dict[str, dict[str, float]] = {}
+    for argument, given in (("lr", lr), ("dense_lr", lr if dense_lr is None else dense_lr)):
+        rate = given if isinstance(given, dict) else dict.fromkeys(names, given)
+        rates[argument] = {**rates.get("lr", {}), **rate}
+        is_named = isinstance(given, dict) or not isinstance(lr, dict)
+        if set(rates[argument]) != set(names) or not is_named:
+            raise ValueError(
+                f"'{argument}' needs a rate for each of the objectives {names}, by name (got "
+                f"{given})"
+            )
     tables = {id(x.weight) for x in model.modules() if isinstance(x, Embedding)}
     known, out = [x for x in vars(torch.optim).values() if isinstance(x, type)], []
     for name, params, _ in objectives:
         if not params:
             raise ValueError(f"The objective '{name}' has no parameters to train. Are they frozen?")
-        parts = [
-            ([p for p in params if id(p) in tables], rates[name]),
-            ([p for p in params if id(p) not in tables], dense_rates[name]),
-        ]
-        groups = [{"params": part, "lr": x, "base_lr": x} for part, x in parts if part]
+        parts: dict[str, list[Tensor]] = {"lr": [], "dense_lr": []}
+        for param in params:
+            parts["lr" if id(param) in tables else "dense_lr"].append(param)
+        lrs = {argument: rate[name] for argument, rate in rates.items()}
+        groups = [{"params": p, "lr": lrs[k], "base_lr": lrs[k]} for k, p in parts.items() if p]
         options: dict[str, float] = {"weight_decay": weight_decay}
         # Faster where PyTorch has it; older versions have no fused Adagrad for an accelerator.
         fused = {"adam", "adamw", "sgd", *(["adagrad"] if params[0].device.type == "cpu" else [])}
         options |= {"fused": True} if optimizer.lower() in fused else {}
         out.append(resolver(known, {}, optimizer, Optimizer, None, groups, **options))
     return out
-
-
-def _by_name(argument: str, rate: float | dict[str, float], names: list[str]) -> dict[str, float]:
-    if not isinstance(rate, dict):
-        return dict.fromkeys(names, rate)
-    unknown = sorted(set(rate) - set(names))
-    if unknown:
-        raise ValueError(f"'{argument}' names objectives {unknown}, but the model has {names}")
-    return rate
 
 
 def train(
@@ -229,7 +221,7 @@ def train(
     Args:
         model (torch.nn.Module): The model.
         loader (Iterable): The batches, see :meth:`make_loader`.
-        optimizers (list[torch.optim.Optimizer]): One optimizer per objective.
+        optimizers (list[torch.optim.Optimizer]): See :meth:`make_optimizers`.
         precision (str, optional): As in :meth:`fit`. (default: :obj:`"fp32"`)
         progress (bool, optional): As in :meth:`fit`. (default: :obj:`False`)
         epoch (int, optional): Its number, for errors. (default: :obj:`1`)
@@ -263,10 +255,9 @@ def train(
         elif not all(bool(p.isfinite().all()) for p in objective.parameters):  # By the last step.
             problems.append((count, f"{name} has left parameters NaN or infinite"))
     if problems:
-        problems.sort(key=lambda problem: problem[0])  # The first one first.
         raise Diverged(
-            f"The {', the '.join(text for _, text in problems)}: training has diverged in epoch "
-            f"{epoch}. Lower the learning rate"
+            f"The {min(problems, key=lambda x: x[0])[1]}: training has diverged in epoch {epoch}. "
+            f"Lower the learning rate"
         )
     return means[0]
 
@@ -277,7 +268,7 @@ def validate(model: torch.nn.Module, data: Data, progress: bool = False) -> dict
     return {name: value for name, value in result.items() if not isinstance(value, dict)}
 
 
-class TensorBoard:
+class TensorBoard(AbstractContextManager):
     r"""A callback of :meth:`~torch_imf.fit` that writes the loss and the validation metrics of each
     epoch for TensorBoard.
 
@@ -288,19 +279,14 @@ class TensorBoard:
 
     Args:
         log_dir (str): The folder of the run.
-
-    Raises:
-        ImportError: If :obj:`tensorboard` is not installed.
     """
 
     def __init__(self, log_dir: str | os.PathLike[str]) -> None:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
-            raise ImportError(
-                "Logs for TensorBoard require 'tensorboard', run "
-                "'pip install \"torch_imf[tensorboard]\"'"
-            ) from error
+            message = "TensorBoard needs a package, run 'pip install \"torch_imf[tensorboard]\"'"
+            raise ImportError(message) from error
         self.log_dir = os.fspath(log_dir)
         self.writer: Any = SummaryWriter(self.log_dir)
 
@@ -316,9 +302,6 @@ class TensorBoard:
             if not isinstance(value, Mapping):
                 self.writer.add_scalar(f"{split}/{name.replace('@', '_at_')}", value, epoch)
         self.writer.flush()
-
-    def __enter__(self) -> "TensorBoard":
-        return self
 
     def __exit__(self, *args: object) -> None:
         self.writer.close()

@@ -19,7 +19,7 @@ from torch_imf.data.graph import check_graph
 from torch_imf.io.atomic import claim
 from torch_imf.registry import Setting, build_model, check_value, describe_settings, lookup
 from torch_imf.training.checkpoint import best_entry
-from torch_imf.training.fit import METRICS, Diverged, fit
+from torch_imf.training.fit import Diverged, check_run, fit
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -78,11 +78,10 @@ def tune(
     it is worse than the median of those before. Test facts are taken off the graph at first: they
     have no part in anything, not as known answers either (:meth:`without_test`).
 
-    With a :obj:`storage`, the same call goes on until there are :obj:`trials` in all. What a trial
-    draws depends on :obj:`seed` and on the trials that are finished, so that a study that was
-    interrupted or killed goes on as if it had not been, with the same version of Optuna. A trial
-    that was killed is marked as failed and repeated; one that diverges, runs out of memory, or
-    whose settings the model refuses is pruned. One process at a time can work on a file.
+    With a :obj:`storage`, the same call goes on until there are :obj:`trials` in all, as if it had
+    not been interrupted or killed, with the same version of Optuna. A trial that was killed is
+    marked as failed and repeated; one that diverges, runs out of memory, or whose settings the
+    model refuses is pruned. One process at a time can work on a file.
 
     Args:
         model (str or type): The name of a model, or its class.
@@ -100,8 +99,7 @@ def tune(
         pruner (optuna.pruners.BasePruner, optional): What stops a trial. If :obj:`None`, a median
             pruner after five trials, and a fifth of the epochs. (default: :obj:`None`)
         device (str, optional): The device to train on. (default: :obj:`None`)
-        progress (bool, optional): If set to :obj:`False`, shows no progress bar, even in a
-            terminal. (default: :obj:`True`)
+        progress (bool, optional): Whether to show progress in a terminal. (default: :obj:`True`)
 
     Returns:
         The study, with :obj:`best_params` and :obj:`best_value`. A trial has its :obj:`"settings"`,
@@ -117,17 +115,10 @@ def tune(
         import optuna
     except ImportError as error:
         raise ImportError("'tune' requires Optuna, run 'pip install torch_imf[tune]'") from error
-    for name, value in {"trials": trials, "epochs": epochs}.items():
-        if value < 1:
-            raise ValueError(f"'{name}' needs to be positive (got {value})")
     if seed < 0:
         raise ValueError(f"'seed' cannot be negative (got {seed})")
-    if metric not in METRICS:
-        raise ValueError(f"Invalid 'metric' argument (got '{metric}', choose of {METRICS})")
     search, data = SearchSpace(model, space), without_test(data)
-    for split in ("train", "val"):
-        if not bool(data[f"{split}_mask"].any()):
-            raise ValueError(f"The '{split}' split holds no facts")
+    check_run(data, metric, trials=trials, epochs=epochs)
     pruner = pruner or optuna.pruners.MedianPruner(n_warmup_steps=epochs // 5)
     settings = {
         "model": search.cls.__name__,
@@ -141,7 +132,6 @@ def tune(
     }
     fixed = {"epochs": epochs, "metric": metric}
     with (
-        _quiet(),
         _open_study(storage, settings, pruner) as study,
         tqdm(desc="Tuning", total=trials, disable=None if progress else True) as bar,
     ):
@@ -156,11 +146,9 @@ def tune(
                 study.optimize(trial, n_trials=1)
                 bar.update()
         except KeyboardInterrupt:
-            kept = f"kept. The same call goes on from '{storage}'"
-            kept = "lost, as there is no 'storage'" if storage is None else kept
-            raise KeyboardInterrupt(
-                f"Stopped after {_num_finished(study)} of {trials} trials, which are {kept}"
-            ) from None
+            kept = "lost" if storage is None else f"kept in '{storage}'"
+            text = f"Stopped after {done} of {trials} trials, which are {kept}"
+            raise KeyboardInterrupt(text) from None
         if not study.get_trials(False, [optuna.trial.TrialState.COMPLETE]):
             reason = study.trials[-1].user_attrs.get("reason")
             raise ValueError(f"None of {trials} trials could be completed. The last one: {reason}")
@@ -238,32 +226,31 @@ class SearchSpace:
         self.cls = lookup("model", model)
         name = self.cls.__name__
         if space is None and name not in SPACES:
-            raise ValueError(
-                f"'{name}' has no default space, name one as 'space'. It takes "
-                f"{sorted(describe_settings(self.cls))}"
-            )
+            takes = f"It takes {sorted(describe_settings(self.cls))}"
+            raise ValueError(f"'{name}' has no default space, name one as 'space'. {takes}")
         self.space = dict(SPACES[name] if space is None else space)
         parameters = inspect.signature(fit).parameters
         self.fit = {k: Setting(x) for k, x in parameters.items() if k not in GIVEN}
         options = {key: _options(key, value) for key, value in self.space.items()}
         # All settings of the model that there are for some choice of parts:
-        names = {
-            key: [x for x in values if isinstance(x, bool | str)] for key, values in options.items()
-        }
-        parts = {key: values for key, values in names.items() if values and key not in self.fit}
-        takes: dict[str, Setting] = {}
-        for chosen in itertools.product(*parts.values()):
-            takes |= describe_settings(self.cls, dict(zip(parts, chosen, strict=True)))
-        known = {**self.fit, **takes}
+        parts = [
+            [(key, x) for x in values if isinstance(x, bool | str)]
+            for key, values in options.items()
+            if key not in self.fit
+        ]
+        settings: dict[str, Setting] = {}
+        for chosen in itertools.product(*filter(None, parts)):
+            settings |= describe_settings(self.cls, dict(chosen))
+        known = {**self.fit, **settings}
         for key, values in options.items():
             if key not in known:
                 raise ValueError(
-                    f"Neither {name} nor 'fit' takes '{key}'. The model takes {sorted(takes)}, "
+                    f"Neither {name} nor 'fit' takes '{key}'. The model takes {sorted(settings)}, "
                     f"'fit' takes {sorted(self.fit)}"
                 )
             for value in values:
                 check_value(key, value, known[key])
-        for key, setting in takes.items():
+        for key, setting in settings.items():
             if setting.parameter.default is setting.parameter.empty and key not in self.space:
                 raise ValueError(f"{name} needs '{key}' in the space")
 
@@ -288,14 +275,12 @@ def _options(key: str, value: Any) -> list[Any]:
             f"'{key}' needs plain, finite values in a space (got {value!r}). Derive a class that "
             f"has anything else built in"
         ) from error
-    if isinstance(value, list):
-        if len(value) == 0:
-            raise ValueError(f"There needs to be a choice of '{key}'")
-        return value
-    if not isinstance(value, tuple):
+    if not isinstance(value, list | tuple):
         return [value]
+    if isinstance(value, list) and len(value) == 0:
+        raise ValueError(f"There needs to be a choice of '{key}'")
     is_range = len(value) == 2 and all(type(x) in (int, float) for x in value)
-    if not is_range or not value[0] < value[1]:
+    if isinstance(value, tuple) and not (is_range and value[0] < value[1]):
         raise ValueError(
             f"The range of '{key}' needs to be a pair of numbers, the lower one first (got "
             f"{value}). A choice is a list"
@@ -336,6 +321,8 @@ def _open_study(
         # Optuna lets several processes add to one study, which would then be another one:
         lock = claim(path)
         address = URL.create("sqlite", database=str(path)).render_as_string()
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
         study = optuna.create_study(
             storage=address,
@@ -346,11 +333,10 @@ def _open_study(
         )
         old = study.user_attrs.get("settings", {} if study.trials else settings)
         if old != settings:
-            names = [name for name in settings if old.get(name) != settings[name]]
-            has, got = {x: old.get(x) for x in names}, {x: settings[x] for x in names}
+            differ = {k: (old.get(k), x) for k, x in settings.items() if old.get(k) != x}
             raise ValueError(
-                f"The storage '{storage}' holds a study with other settings: {names} differ (it "
-                f"has {has}, got {got}). Choose another storage, or the same settings"
+                f"The storage '{storage}' holds a study with other settings (it has, got): "
+                f"{differ}. Choose another storage, or the same settings"
             )
         study.set_user_attr("settings", settings)
         # Optuna finds these by a heartbeat, after a minute; nobody else is at work here.
@@ -358,12 +344,12 @@ def _open_study(
             study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
         yield study
     except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
-        first = str(error.__cause__ or error).partition("\n")[0]
+        reason = str(error.__cause__ or error).partition("\n")[0]
         raise ValueError(
-            f"The storage '{storage}' cannot be worked on: it is damaged, holds something else, "
-            f"or cannot be reached or written to ({first}). Choose another storage"
+            f"The storage '{storage}' cannot be worked on ({reason}). Choose another storage"
         ) from error
     finally:
+        optuna.logging.set_verbosity(verbosity)
         del lock
 
 
@@ -382,15 +368,3 @@ def digest(data: Data) -> str:
         out.update(f"{name} {x.dtype} {list(x.size())}".encode())
         out.update(x.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return out.hexdigest()
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    import optuna
-
-    verbosity = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        yield
-    finally:
-        optuna.logging.set_verbosity(verbosity)
