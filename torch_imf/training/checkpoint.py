@@ -18,12 +18,6 @@ Entry = TypeVar("Entry", bound=Mapping[str, float])
 
 #: The version of what a checkpoint holds.
 FORMAT = 1
-#: What a checkpoint of another run says, by the part of it that differs.
-OTHER = {
-    "names": "belongs to a graph of other entities or relations, or of another order of them",
-    "fingerprint": "belongs to another model, other features or other training facts: {} differ",
-    "settings": "was written with other settings {1} (got {2})",
-}
 
 
 class CheckpointError(ValueError):
@@ -107,14 +101,15 @@ class TrainingState:
         if self.path is None or not self.path.exists():
             return
         state = read_state(self.path)
-        for part, problem in OTHER.items():
+        for part in ("names", "fingerprint", "settings"):
             old, new = state[part], getattr(self, part)
-            names = [x for x in sorted({**old, **new}) if old.get(x) != new.get(x)][:5]
-            if names:
-                values = ({x: values.get(x) for x in names} for values in (old, new))
+            differ: Any = [x for x in sorted({**old, **new}) if old.get(x) != new.get(x)][:5]
+            if part == "settings":
+                differ = {x: (old.get(x), new.get(x)) for x in differ}
+            if differ:
                 raise CheckpointError(
-                    f"The checkpoint '{self.path}' {problem.format(names, *values)}. Choose "
-                    f"another file"
+                    f"The checkpoint '{self.path}' belongs to another run, of another model, "
+                    f"graph or features, or with other settings: {differ}. Choose another file"
                 )
         self.model.load_state_dict(state["model"])
         for optimizer, value in zip(self.optimizers, state["optimizers"], strict=True):

@@ -45,9 +45,9 @@ def fit(
     callback: Callable[[dict[str, float]], None] | None = None,
     progress: bool = True,
 ) -> History:
-    r"""Trains a model on the training facts of a graph until its validation metric stops improving,
-    and leaves it with the parameters of its best epoch, however training ends. A loop of one's own
-    has the same parts:
+    r"""Trains a model on training facts until its validation metric stops improving, and leaves it
+    with the parameters of its best epoch, however training ends. A loop of one's own has the same
+    parts:
 
     .. code-block:: python
 
@@ -68,18 +68,16 @@ def fit(
         weight_decay (float, optional): The weight decay. (default: :obj:`0.`)
         optimizer (str, optional): The name of an optimizer of PyTorch. :obj:`"adagrad"` wants a
             learning rate near 0.1 for embeddings. (default: :obj:`"adamw"`)
-        dense_lr (float or dict[str, float], optional): The learning rate of all parameters that are
-            no embedding table, which Adagrad wants much lower. If :obj:`None`, that of :obj:`lr`.
-            (default: :obj:`None`)
+        dense_lr (float or dict[str, float], optional): That of all parameters but embedding tables,
+            if not :obj:`lr`. Adagrad wants it much lower. (default: :obj:`None`)
         precision (str, optional): The type of matrix products in training, :obj:`"fp32"` or
             :obj:`"bf16"`. (default: :obj:`"fp32"`)
         eval_every (int, optional): Epochs per validation. (default: :obj:`1`)
         patience (int, optional): Validations without a new best to stop after, or :obj:`None` to go
             on. (default: :obj:`10`)
         metric (str, optional): The metric of :meth:`evaluate` to select by. (default: :obj:`"mrr"`)
-        checkpoint (str, optional): The file to keep the state of training in after every epoch. The
-            same call continues from it, on a CPU bit for bit as if it had never stopped. (default:
-            :obj:`None`)
+        checkpoint (str, optional): The file that keeps the state of training. The same call goes on
+            from it, on a CPU bit for bit as if it had never stopped. (default: :obj:`None`)
         callback (Callable, optional): Called after each validation with its entry of the history.
             (default: :obj:`None`)
         progress (bool, optional): Whether to show progress in a terminal. (default: :obj:`True`)
@@ -90,7 +88,7 @@ def fit(
 
     Raises:
         ValueError: If an argument is invalid, a split is empty, there is nothing to train, or the
-            checkpoint is no one of this run (:class:`~torch_imf.training.CheckpointError`).
+            checkpoint is of another run (:class:`~torch_imf.training.CheckpointError`).
         RuntimeError: If training diverges.
     """
     data = prepare(model, data)
@@ -101,12 +99,11 @@ def fit(
     rates = {"lr": lr, "lr_decay": lr_decay, "dense_lr": dense_lr, "weight_decay": weight_decay}
     others = {"optimizer": optimizer, "precision": precision, "metric": metric}
     names = {name: list(data[name]) for name in ("node_ids", "rel_ids") if name in data}
-    settings = {**sizes, **rates, **others}
-    facts = training_facts(data)
-    state = TrainingState(model, optimizers, settings, checkpoint, facts, names)
+    run = {**sizes, **rates, **others}, checkpoint, training_facts(data), names
+    state = TrainingState(model, optimizers, *run)
     state.load()
-    left, shown = range(state.epoch + 1, epochs + 1), {"disable": None if progress else True}
-    bar = tqdm(left, desc="Training", initial=state.epoch, total=epochs, **shown)
+    left, hidden = range(state.epoch + 1, epochs + 1), None if progress else True
+    bar = tqdm(left, "Training", initial=state.epoch, total=epochs, disable=hidden)
     try:
         for epoch in bar:
             if patience is not None and state.stale >= patience:
@@ -160,9 +157,7 @@ def training_facts(data: Data) -> tuple[Tensor, Tensor, Tensor]:
 def make_loader(
     model: torch.nn.Module, data: Data, batch_size: int = 1024
 ) -> Iterable[tuple[Tensor, ...]]:
-    r"""Returns the loader of a model over the training facts of a graph, whose batches are the
-    arguments of its losses.
-    """
+    r"""Returns the loader of training facts whose batches are the arguments of a model's losses."""
     facts = training_facts(prepare(model, data))
     return model.loader(*facts, batch_size=batch_size, shuffle=True)  # type: ignore[operator]
 
@@ -174,9 +169,7 @@ def make_optimizers(
     optimizer: str = "adamw",
     weight_decay: float = 0.0,
 ) -> list[Optimizer]:
-    r"""Returns an optimizer for each of the :obj:`objectives()` of a model. Arguments are those of
-    :meth:`fit`.
-    """
+    r"""Returns an optimizer for each objective of a model. Arguments are those of :meth:`fit`."""
     objectives: list[Objective] = model.objectives()  # type: ignore[operator]
     names = [objective.name for objective in objectives]
     rates: dict[str, dict[str, float]] = {}
@@ -194,11 +187,10 @@ def make_optimizers(
     for name, params, _ in objectives:
         if not params:
             raise ValueError(f"The objective '{name}' has no parameters to train. Are they frozen?")
-        parts: dict[str, list[Tensor]] = {"lr": [], "dense_lr": []}
-        for param in params:
-            parts["lr" if id(param) in tables else "dense_lr"].append(param)
-        lrs = {argument: rate[name] for argument, rate in rates.items()}
-        groups = [{"params": p, "lr": lrs[k], "base_lr": lrs[k]} for k, p in parts.items() if p]
+        groups = []
+        for argument, rate in rates.items():
+            part = [p for p in params if (id(p) in tables) == (argument == "lr")]
+            groups += [{"params": part, "lr": rate[name], "base_lr": rate[name]}] if part else []
         options: dict[str, float] = {"weight_decay": weight_decay}
         # Faster where PyTorch has it; older versions have no fused Adagrad for an accelerator.
         fused = {"adam", "adamw", "sgd", *(["adagrad"] if params[0].device.type == "cpu" else [])}
@@ -247,18 +239,17 @@ def train(
         num_finite += total.isfinite()
         num_batches += 1
     means = (total / max(num_batches, 1)).tolist()
-    problems = []
-    for objective, mean, count in zip(objectives, means, num_finite.tolist(), strict=True):
-        name = "loss" if objective.name == "model" else f"{objective.name} loss"
-        if count < num_batches:
-            problems.append((count, f"{name} is {mean} from batch {count + 1} on"))
-        elif not all(bool(p.isfinite().all()) for p in objective.parameters):  # By the last step.
-            problems.append((count, f"{name} has left parameters NaN or infinite"))
-    if problems:
-        raise Diverged(
-            f"The {min(problems, key=lambda x: x[0])[1]}: training has diverged in epoch {epoch}. "
-            f"Lower the learning rate"
-        )
+    found = zip(num_finite.tolist(), means, objectives, strict=True)
+    for count, mean, objective in sorted(found, key=lambda x: x[0]):  # The first one first.
+        problem = f"is {mean} from batch {count + 1} on"
+        if count == num_batches:  # The last step may have left what the loss does not show yet.
+            problem = "has left parameters NaN or infinite"
+        if count < num_batches or not all(bool(p.isfinite().all()) for p in objective.parameters):
+            name = "" if objective.name == "model" else f"{objective.name} "
+            raise Diverged(
+                f"The {name}loss {problem}: training has diverged in epoch {epoch}. Lower the "
+                f"learning rate"
+            )
     return means[0]
 
 
@@ -287,8 +278,7 @@ class TensorBoard(AbstractContextManager):
         except ImportError as error:
             message = "TensorBoard needs a package, run 'pip install \"torch_imf[tensorboard]\"'"
             raise ImportError(message) from error
-        self.log_dir = os.fspath(log_dir)
-        self.writer: Any = SummaryWriter(self.log_dir)
+        self.writer: Any = SummaryWriter(os.fspath(log_dir))
 
     def __call__(self, entry: Mapping[str, float]) -> None:
         r"""Writes an entry of the history of :meth:`~torch_imf.fit`."""
@@ -305,6 +295,3 @@ class TensorBoard(AbstractContextManager):
 
     def __exit__(self, *args: object) -> None:
         self.writer.close()
-
-    def __repr__(self) -> str:
-        return f"{self.__class__.__name__}('{self.log_dir}')"
