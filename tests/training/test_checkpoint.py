@@ -72,7 +72,7 @@ def test_what_it_holds(tmp_path):
     assert found["format"] == 1 and found["names"] == names
     assert torch.__version__.startswith(found["versions"]["torch"])
     other = {**names, "node_ids": names["node_ids"][::-1]}
-    with pytest.raises(CheckpointError, match=r"another run, .* graph .*: \['node_ids'\]"):
+    with pytest.raises(CheckpointError, match=r"another model, graph .*: \['node_ids'\]"):
         TrainingState(*args, names=other).load()
     torch.save({**found, "format": 2}, path)
     with pytest.raises(CheckpointError, match="is no checkpoint of this version of 'fit'"):

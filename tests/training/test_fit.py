@@ -135,7 +135,7 @@ def test_resume_with_a_structural_encoder(fake, tmp_path):
     history = fit(imf(1), fake, epochs=2, batch_size=64)
     run(imf(1), 1)
     assert run(imf(1), 2) == history
-    with pytest.raises(CheckpointError, match="belongs to another run"):
+    with pytest.raises(CheckpointError, match="belongs to another model"):
         run(imf(1, freeze=True), 2)
     # Frozen, what it is like is part of what a run is:
     run(imf(1, freeze=True), 1, "frozen.pt")
@@ -210,11 +210,11 @@ def test_checkpoint_of_another_run(fake, tmp_path):
     features.x_text = features.x_text.flip(1)
     facts.train_mask[0] = not facts.train_mask[0]
     for model, data, lr, match in (
-        (build(fake, channels=4), fake, 0.01, "belongs to another run"),
-        (KGE(fake.num_nodes, fake.num_relations, 8), fake, 0.01, "belongs to another run"),
-        (build(fake), fake, 0.5, r"with other settings: \{'lr': \(0.01, 0.5\)\}"),
+        (build(fake, channels=4), fake, 0.01, "belongs to another model"),
+        (KGE(fake.num_nodes, fake.num_relations, 8), fake, 0.01, "belongs to another model"),
+        (build(fake), fake, 0.5, r"to other settings: \{'lr': \(0.01, 0.5\)\}"),
         (build(features), features, 0.01, "features.text.x"),
-        (build(facts), facts, 0.01, r"another run, .* graph .*: \['tensor 0'"),
+        (build(facts), facts, 0.01, r"another model, graph .*: \['tensor 0'"),
     ):
         with pytest.raises(CheckpointError, match=match) as raised:
             fit(model, data, checkpoint=path, **{**SETTINGS, "lr": lr})

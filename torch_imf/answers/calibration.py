@@ -30,16 +30,10 @@ class Calibration:
         p(t \mid h, r) = \sigma \big( a \, (y_t - c \log \sum_{t'} e^{y_{t'}})
         + b \big)
 
-    :math:`c = 0` takes scores as they are, as the :obj:`"bce"` loss trains them, and :math:`c = 1`
-    relative to those of the other candidates, as the :obj:`"ce"` loss does. Of an average of
-    probabilities, :math:`y_t` is the logit.
-
-    Args:
-        scale (float): The inverse temperature :math:`a > 0`.
-        norm (float): The share :math:`c \ge 0` of the softmax.
-        bias (float): The bias :math:`b`.
-        is_prob (bool, optional): Whether scores are averages of probabilities. (default:
-            :obj:`False`)
+    with the :obj:`scale` :math:`a > 0`, the :obj:`bias` :math:`b` and the share :obj:`norm` of the
+    softmax: :math:`c = 0` takes scores as they are, as the :obj:`"bce"` loss trains them, and
+    :math:`c = 1` relative to those of the other candidates, as the :obj:`"ce"` loss does. Of
+    averages of probabilities (:obj:`is_prob`), :math:`y_t` is the logit.
     """
 
     scale: float
@@ -65,10 +59,10 @@ def calibrate(
 
     A probability of 0.7 means that of ten candidates like this one, about seven are facts that were
     held out. It is that of an answer which training does not hold, to a query which *has* such an
-    answer, and counts as false what the graph does not hold, and test facts, which are never looked
-    at. On queries without a missing answer it is too high; on a graph that lacks much of what is
-    true, too low. Of the false candidates of a query, the 1024 best count one by one, and up to as
-    many stand for all others.
+    answer (on others it is too high), and counts as false what the graph does not hold, and test
+    facts, which are never looked at (on a graph that lacks much of what is true, it is too low). Of
+    the false candidates of a query, the 1024 best count one by one, and up to as many stand for all
+    others.
 
     Args:
         model (torch.nn.Module): A model of this package.
@@ -167,12 +161,11 @@ def fit_view_weights(
         \gamma - \log \gamma^0 \|}^2
 
     over both sides of the validation facts :math:`\mathcal{V}`, with a temperature :math:`\tau`
-    that is not kept and :math:`\lambda = 10^{-3}`. Other answers that are training or validation
-    facts do not compete. In place of an average of probabilities, its logit is taken. All scores
-    are kept: :math:`8 F K N` bytes for :math:`F` facts, :math:`K` views and :math:`N` entities.
+    that is not kept and :math:`\lambda = 10^{-3}`. Other known answers do not compete, but for test
+    facts. In place of an average of probabilities, its logit is taken. All scores are kept:
+    :math:`8 F K N` bytes for :math:`F` facts, :math:`K` views and :math:`N` entities.
 
-    Arguments and errors are those of :meth:`calibrate`. Returns the weight of each view; they sum
-    to one.
+    Arguments and errors are those of :meth:`calibrate`. Returns the weights, which sum to one.
     """
     data, (head, rel, tail) = _prepare(model, data, num_facts, seed)
     decision: Any = model.decision
@@ -241,9 +234,7 @@ def _minimise(loss: Callable[[], Tensor], params: list[Tensor], max_iter: int) -
 def view_scores(
     scores: StreamedScores, head_index: Tensor, rel_type: Tensor
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    r"""Scores every entity as tail of each query, over all views and in each of them, of shape
-    :obj:`[B, N]`.
-    """
+    r"""The scores :obj:`[B, N]` of all entities as tail, over all views and in each of them."""
     query = scores.query(head_index, rel_type)
     score_dict = scores.model.view_similarity(query, scores.key)
     return check_finite(scores.model.fuse(score_dict)), score_dict

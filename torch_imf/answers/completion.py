@@ -24,9 +24,8 @@ class Domains:
     Performance Evaluation Framework for Knowledge Graph Link Predictors"
     <https://arxiv.org/abs/2402.00053>`_.
 
-    Tails of a relation are heads of its inverse, and nobody fits a relation without training facts.
-    On FB15K-237, 0.2 % of all triples fit, and 91 % of the test facts; entities that are seen on
-    this side of the relation give 68 %.
+    Tails of a relation are heads of its inverse. On FB15K-237, 0.2 % of all triples fit, and 91 %
+    of the test facts; entities that are seen on this side of the relation give 68 %.
     """
 
     def __init__(self, train: TripletIndex, num_nodes: int, num_relations: int) -> None:

@@ -47,8 +47,7 @@ class Predictor:
 
     Raises:
         ValueError: If the graph is not sound or does not fit the model. Questions raise if a name
-            is unknown or ambiguous, a number is out of range, an argument is invalid, or a score is
-            NaN or infinite.
+            is unknown or ambiguous, an argument is invalid, or a score is NaN or infinite.
     """
 
     def __init__(self, model: Module, data: Data, calibration: Calibration | None = None) -> None:
@@ -227,9 +226,7 @@ class Predictor:
     def score(
         self, head_index: Tensor, rel_type: Tensor, scores: StreamedScores | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        r"""Returns the scores of all entities as tail of each query, of shape :obj:`[B, N]`, over
-        all views and in each of them.
-        """
+        r"""The scores :obj:`[B, N]` of all entities as tail, over all views and in each of them."""
         if _version(self.model) != self._version:
             raise ValueError("The model has changed since it was encoded. Make a new 'Predictor'")
         with inference(self.model):

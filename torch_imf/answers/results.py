@@ -26,18 +26,12 @@ class Completion:
 
 
 class Answers(list[Completion]):
-    r"""The answers to a query, best first: a list that prints as a table.
-
-    Args:
-        completions (list[Completion]): The answers.
-        fact (tuple[str, str, str]): The query: head, relation and tail by names, and a question
-            mark in place of the answers.
+    r"""The answers to a query, best first: a list that prints as a table. The query is a
+    :obj:`fact` of head, relation and tail by names, with a question mark in place of the answers.
     """
 
     def __init__(
-        self,
-        completions: Iterable[Completion] = (),
-        fact: tuple[str, ...] = ("?", "?", "?"),
+        self, completions: Iterable[Completion] = (), fact: tuple[str, ...] = ("?", "?", "?")
     ) -> None:
         super().__init__(completions)
         self.fact = fact

@@ -108,8 +108,8 @@ class TrainingState:
                 differ = {x: (old.get(x), new.get(x)) for x in differ}
             if differ:
                 raise CheckpointError(
-                    f"The checkpoint '{self.path}' belongs to another run, of another model, "
-                    f"graph or features, or with other settings: {differ}. Choose another file"
+                    f"The checkpoint '{self.path}' belongs to another model, graph or features, or "
+                    f"to other settings: {differ}. Choose another file"
                 )
         self.model.load_state_dict(state["model"])
         for optimizer, value in zip(self.optimizers, state["optimizers"], strict=True):

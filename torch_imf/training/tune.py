@@ -304,8 +304,8 @@ def _open_study(
         differ = {k: (old.get(k), x) for k, x in settings.items() if old.get(k) != x}
         if differ:
             raise ValueError(
-                f"The storage '{storage}' holds a study with other settings (it has, got): "
-                f"{differ}. Choose another storage, or the same settings"
+                f"The storage '{storage}' holds a study with other settings: {differ} (it has, "
+                f"got). Choose another storage, or the same settings"
             )
         study.set_user_attr("settings", settings)
         # Optuna finds these by a heartbeat, after a minute; nobody else is at work here.
