@@ -1,5 +1,7 @@
+import pytest
+
 from torch_imf.answers import Answers, Completion, Explanation, Fact, Facts, Rank, Support
-from torch_imf.answers.tables import tsv_line
+from torch_imf.answers.results import write_tsv
 
 
 def test_answers():
@@ -53,6 +55,9 @@ def test_explanation():
     ]
 
 
-def test_tsv_line():
-    assert tsv_line(["a", "b c", ""]) == b"a\tb c\t\n"
-    assert tsv_line(["a\tb", "c\r\nd", "\u2028\u00e9"]) == "a b\tc  d\t\u2028\u00e9\n".encode()
+def test_write_tsv(tmp_path):
+    path = tmp_path / "new" / "a.tsv"
+    assert write_tsv(path, [["a", "b c"], ["a\tb", "c\r\nd"], [1, "\u2028\u00e9"]]) == 2
+    assert path.read_bytes() == "a\tb c\na b\tc  d\n1\t\u2028\u00e9\n".encode()
+    with pytest.raises(ValueError, match="cannot be written, it is a folder"):
+        write_tsv(tmp_path, iter(lambda: exit(3), None))

@@ -3,7 +3,7 @@ import torch
 
 from torch_imf.data import TripletIndex
 from torch_imf.evaluation import ranking
-from torch_imf.evaluation.ranking import NotFinite, check_finite, inference, metrics, rank_tails
+from torch_imf.evaluation.ranking import NotFinite, check_finite, inference, rank_tails
 from torch_imf.nn import KGE
 
 
@@ -24,8 +24,7 @@ def test_each_query_is_scored_once():
 @pytest.mark.parametrize("max_scores", [1, 40, 2**18])
 @pytest.mark.parametrize("batch_size, chunk_size", [(4, 8), (7, 1000), (512, 8), (512, 1000)])
 def test_rank_tails_equals_naive(max_scores, batch_size, chunk_size, monkeypatch):
-    # Queries of many answers and of one, known answers that are not ranked, and ranked ones that
-    # are not known, with ties.
+    # Queries of many answers and of one, known ones not ranked, ranked ones not known, and ties.
     monkeypatch.setattr(ranking, "MAX_SCORES", max_scores)
     num_nodes = 30
     table = torch.randint(6, (num_nodes, 4, num_nodes)).float()
@@ -34,24 +33,19 @@ def test_rank_tails_equals_naive(max_scores, batch_size, chunk_size, monkeypatch
         def predict(self, head_index, rel_type):
             return table[head_index, rel_type]
 
-    model, given = Table(), table.clone()
+    given = table.clone()
     known = torch.rand(num_nodes, 4, num_nodes) < torch.rand(num_nodes, 4, 1) ** 4
     ranked = (torch.rand_like(table) < 0.5) & known
     ranked.view(-1)[torch.randint(table.numel(), (20,))] = True
     head, rel, tail = ranked.nonzero()[torch.randperm(int(ranked.sum()))].t()
     index = TripletIndex(*known.nonzero().t())
-    greater, equal = rank_tails(model, head, rel, tail, index, num_nodes, batch_size, chunk_size)
+    greater, equal = rank_tails(Table(), head, rel, tail, index, num_nodes, batch_size, chunk_size)
     assert torch.equal(table, given)  # Scores of a model are left as they are.
     score, true = table[head, rel], table[head, rel, tail].unsqueeze(-1)
     other = ~known[head, rel]
     other[torch.arange(head.numel()), tail] = False
     assert torch.equal(greater, ((score > true) & other).sum(dim=-1).float())
     assert torch.equal(equal, ((score == true) & other).sum(dim=-1).float())
-
-
-def test_metrics():
-    out = metrics(torch.tensor([1.0, 2.0, 4.0, 20.0]), ks=(1, 4))
-    assert out == pytest.approx({"mr": 6.75, "mrr": 0.45, "hits@1": 0.25, "hits@4": 0.75})
 
 
 def test_inference_restores_the_mode():
@@ -63,8 +57,6 @@ def test_inference_restores_the_mode():
     assert model.training and torch.is_grad_enabled()
     with torch.autocast("cpu", torch.bfloat16), inference(model):
         assert model.predict(torch.tensor([0]), torch.tensor([0])).dtype == torch.float
-    assert check_finite(torch.ones(1, dtype=torch.bfloat16)).dtype == torch.float
-    assert check_finite(torch.ones(1, dtype=torch.double)).dtype == torch.double
 
 
 def test_check_finite():
@@ -75,7 +67,10 @@ def test_check_finite():
             check_finite(score)
     for dtype in (torch.half, torch.bfloat16, torch.float, torch.double):
         score = torch.full((20,), torch.finfo(dtype).max, dtype=dtype)  # Their sum overflows.
-        assert torch.equal(check_finite(score), score.to(check_finite(score).dtype))
+        out = check_finite(score)
+        assert (
+            out.dtype == torch.promote_types(dtype, torch.float) and out.tolist() == score.tolist()
+        )
 
 
 def test_without_known_facts():

@@ -1,6 +1,10 @@
 import copy
+import multiprocessing
+import random
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 import torch
@@ -13,6 +17,7 @@ from torch_imf.nn.structural import StructuralEncoder
 from torch_imf.training import CheckpointError, make_loader, make_optimizers, train, validate
 
 SETTINGS = {"batch_size": 64, "lr": 0.01, "lr_decay": 0.9, "patience": None}
+RATES = {"model": 0.01, "generator": 0.001}
 
 
 def files(folder):
@@ -30,10 +35,22 @@ def build(data, channels=8):
     return IMF(*sizes, *modalities(data), rel_channels=4, scorer=scorer)
 
 
-def with_adversary(data):
-    torch.manual_seed(1)
+def with_adversary(data, seed=1):
+    torch.manual_seed(seed)
     args = data.num_nodes, data.num_relations, 8, *modalities(data)
     return AdaMF(*args, loss=Sampled(4), adversary=Adversary())
+
+
+class Best(list):
+    # A callback that keeps the parameters after each validation.
+    def __init__(self, model):
+        self.model = model
+
+    def __call__(self, entry):
+        self.append((entry["mrr"], copy.deepcopy(self.model.state_dict())))
+
+    def state(self):
+        return max(self, key=lambda entry: entry[0])[1]
 
 
 def test_fit_selects_on_validation(fake):
@@ -52,10 +69,10 @@ def test_fit_selects_on_validation(fake):
 
 
 def test_a_loop_of_parts_equals_fit(fake):
-    history = fit(with_adversary(fake), fake, 2, 64, lr={"model": 0.01, "generator": 0.001})
+    history = fit(with_adversary(fake), fake, 2, 64, lr=RATES)
     model = with_adversary(fake)
     loader = make_loader(model, fake, batch_size=64)
-    optimizers = make_optimizers(model, {"generator": 0.001, "model": 0.01})
+    optimizers = make_optimizers(model, RATES)
     for epoch in (1, 2):
         loss = train(model, loader, optimizers)
         assert {"epoch": epoch, "loss": loss, **validate(model, fake)} == history[epoch - 1]
@@ -63,13 +80,12 @@ def test_a_loop_of_parts_equals_fit(fake):
 
 def test_rates_by_name(fake):
     # Of embeddings and of the rest, of each objective:
-    names = {name: "_emb" in name for name, _ in build(fake).named_parameters()}
     model = build(fake)
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     fit(model, fake, 1, 64, lr=0.01, optimizer="adagrad", dense_lr={"model": 0.0})
-    moved = {name: not torch.equal(p, before[name]) for name, p in model.named_parameters()}
-    assert moved == names
-    lr = {"model": 0.1, "generator": 0.2}
+    for name, p in model.named_parameters():
+        assert torch.equal(p, before[name]) == ("_emb" not in name)
+    lr = {"generator": 0.2, "model": 0.1}
     for dense_lr, expected in ((None, [{0.1}, {0.2}]), ({"model": 0.3}, [{0.1, 0.3}, {0.2}])):
         optimizers = make_optimizers(with_adversary(fake), lr, dense_lr, "SGD")
         assert [{group["lr"] for group in x.param_groups} for x in optimizers] == expected
@@ -78,13 +94,10 @@ def test_rates_by_name(fake):
 @pytest.mark.parametrize(
     "kwargs, match",
     [
-        (
-            {"lr": {"model": 0.1}},
-            r"'lr' needs a rate for each of .*\['model', 'generator'\]",
-        ),
-        ({"lr": {"sampler": 0.1}}, r"'lr' names objectives \['sampler'\], but .*'generator'\]"),
-        ({"dense_lr": {"models": 0.1}}, r"'dense_lr' names objectives \['models'\]"),
-        ({"lr": {"model": 0.1, "generator": 0.1}, "dense_lr": 0.1}, "needs to go by name as 'lr'"),
+        ({"lr": {"model": 0.1}}, r"'lr' needs a rate for each of .*\['model', 'generator'\]"),
+        ({"lr": {**RATES, "sampler": 0.1}}, "'lr' needs a rate for each .* 'sampler'"),
+        ({"dense_lr": {"models": 0.1}}, r"'dense_lr' needs a rate for each .*\{'models': 0.1\}"),
+        ({"lr": RATES, "dense_lr": 0.1}, "'dense_lr' needs a rate for each .* by name"),
         ({"optimizer": "sgdd"}, "Could not resolve 'sgdd'"),
         *(({x: 0}, f"'{x}' needs to be pos") for x in ("epochs", "batch_size", "patience")),
         ({"eval_every": 0}, "'eval_every' needs to be positive"),
@@ -93,9 +106,19 @@ def test_rates_by_name(fake):
     ],
 )
 def test_errors(fake, kwargs, match):
-    model = with_adversary(fake)
     with pytest.raises(ValueError, match=match):
-        fit(model, fake, **kwargs)
+        fit(with_adversary(fake), fake, **kwargs)
+
+
+def test_nothing_to_train(fake):
+    model = build(fake)
+    for split in ("train", "val"):
+        data = fake.clone()
+        data[f"{split}_mask"] = torch.zeros_like(data.val_mask)
+        with pytest.raises(ValueError, match=f"The '{split}' split holds no facts"):
+            fit(model, data)
+    with pytest.raises(ValueError, match="'model' has no parameters to train"):
+        fit(model.requires_grad_(False), fake)
 
 
 def test_resume_with_a_structural_encoder(fake, tmp_path):
@@ -106,17 +129,18 @@ def test_resume_with_a_structural_encoder(fake, tmp_path):
         struct = StructuralEmbedding(encoder, freeze=True) if freeze else encoder
         return IMF(fake.num_nodes, fake.num_relations, 8, struct=struct)
 
-    path = tmp_path / "checkpoint.pt"
+    def run(model, epochs, name="checkpoint.pt"):
+        return fit(model, fake, epochs, batch_size=64, checkpoint=tmp_path / name)
+
     history = fit(imf(1), fake, epochs=2, batch_size=64)
-    fit(imf(1), fake, epochs=1, batch_size=64, checkpoint=path)
-    assert fit(imf(1), fake, epochs=2, batch_size=64, checkpoint=path) == history
+    run(imf(1), 1)
+    assert run(imf(1), 2) == history
     with pytest.raises(CheckpointError, match="belongs to another model"):
-        fit(imf(1, freeze=True), fake, epochs=2, batch_size=64, checkpoint=path)
+        run(imf(1, freeze=True), 2)
     # Frozen, what it is like is part of what a run is:
-    path = tmp_path / "frozen.pt"
-    fit(imf(1, freeze=True), fake, epochs=1, batch_size=64, checkpoint=path)
+    run(imf(1, freeze=True), 1, "frozen.pt")
     with pytest.raises(CheckpointError, match="struct"):
-        fit(imf(2, freeze=True), fake, epochs=2, batch_size=64, checkpoint=path)
+        run(imf(2, freeze=True), 2, "frozen.pt")
 
 
 @pytest.mark.parametrize("eval_every, optimizer", [(3, "adamw"), (1, "adagrad")])
@@ -129,14 +153,53 @@ def test_resume_is_bit_exact(fake, tmp_path, eval_every, optimizer):
     fit(build(fake), fake, epochs=4, checkpoint=path, **settings)
     torch.manual_seed(999)  # A new process starts elsewhere, with other parameters.
     model = build(fake)
-    model.reset_parameters()
-    assert fit(model, fake, epochs=8, checkpoint=path, **settings) == history
-    assert equal(whole.state_dict(), model.state_dict())
-    assert files(path.parent) == ["checkpoint.pt"]  # No temporaries.
+    for _ in range(2):  # A finished run goes on to the same end.
+        model.reset_parameters()
+        assert fit(model, fake, epochs=8, checkpoint=path, **settings) == history
+        assert equal(whole.state_dict(), model.state_dict())
+        assert files(path.parent) == ["checkpoint.pt"]  # No temporaries.
 
-    model.reset_parameters()  # A finished run goes on to the same end.
-    assert fit(model, fake, epochs=8, checkpoint=path, **settings) == history
-    assert equal(whole.state_dict(), model.state_dict())
+
+def test_resume_after_kills_at_any_moment(fake, tmp_path):
+    # Each run dies by a real SIGKILL: half of the time at random, half while it writes.
+    def run(name, seed):
+        model, path = with_adversary(fake, seed), tmp_path / f"{name}.pt"
+        history = fit(model, fake, 14, 128, RATES, patience=None, checkpoint=path)
+        torch.save([history, model.state_dict()], tmp_path / f"{name}.out")
+
+    def start(*args):
+        process = multiprocessing.get_context("fork").Process(target=run, args=args)
+        process.start()
+        return process
+
+    def writing():
+        return {name for name in files(tmp_path) if name.startswith(".killed.pt-")}
+
+    begin, path = time.monotonic(), tmp_path / "killed.pt"
+    start("whole", 1).join()
+    duration = time.monotonic() - begin
+    random.seed(0)
+    deaths, epoch, exitcode = [], 0, -signal.SIGKILL
+    while exitcode == -signal.SIGKILL:
+        before = writing()
+        # Another seed per run, as in a new process, once there is a checkpoint to go on from:
+        process = start("killed", 1 if epoch == 0 else 1 + len(deaths))
+        if len(deaths) < 5 or not any(in_write for _, in_write in deaths):
+            if len(deaths) % 2 == 0:
+                time.sleep(random.uniform(duration / 8, duration / 4))
+            while len(deaths) % 2 == 1 and process.is_alive() and writing() <= before:
+                pass
+            process.kill()
+        process.join()
+        epoch = torch.load(path, weights_only=True)["epoch"] if path.exists() else 0
+        deaths.append((epoch, not writing() <= before))
+        exitcode = process.exitcode
+    assert exitcode == 0
+    assert any(in_write for _, in_write in deaths), deaths  # A half-written file is left behind.
+    assert 0 < max(epoch for epoch, _ in deaths[:-1]) < 14, deaths  # It went on in between.
+    assert sorted(files(tmp_path)) == ["killed.out", "killed.pt", "whole.out", "whole.pt"]
+    whole, killed = (torch.load(tmp_path / f"{x}.out") for x in ("whole", "killed"))
+    assert killed[0] == whole[0] and equal(killed[1], whole[1])
 
 
 def test_checkpoint_of_another_run(fake, tmp_path):
@@ -146,13 +209,12 @@ def test_checkpoint_of_another_run(fake, tmp_path):
     features, facts = fake.clone(), fake.clone()
     features.x_text = features.x_text.flip(1)
     facts.train_mask[0] = not facts.train_mask[0]
-    kge = KGE(fake.num_nodes, fake.num_relations, 8)
     for model, data, lr, match in (
         (build(fake, channels=4), fake, 0.01, "belongs to another model"),
-        (kge, fake, 0.01, "belongs to another model"),
-        (build(fake), fake, 0.5, r"other settings \{'lr': 0.01\} \(got \{'lr': 0.5\}\)"),
+        (KGE(fake.num_nodes, fake.num_relations, 8), fake, 0.01, "belongs to another model"),
+        (build(fake), fake, 0.5, r"to other settings: \{'lr': \(0.01, 0.5\)\}"),
         (build(features), features, 0.01, "features.text.x"),
-        (build(facts), facts, 0.01, "other training facts"),
+        (build(facts), facts, 0.01, r"another model, graph .*: \['tensor 0'"),
     ):
         with pytest.raises(CheckpointError, match=match) as raised:
             fit(model, data, checkpoint=path, **{**SETTINGS, "lr": lr})
@@ -160,13 +222,11 @@ def test_checkpoint_of_another_run(fake, tmp_path):
     assert path.read_bytes() == content
 
     path.write_bytes(content[:-1000])
-    other, folder = tmp_path / "other.pt", tmp_path / "folder"
-    torch.save([1, 2], other)
-    folder.mkdir()
+    torch.save([1, 2], tmp_path / "other.pt")
     for file, match in (
         (path, "c.*pt' cannot be read. Delete it to start anew"),
-        (other, "is no checkpoint of 'fit'"),
-        (folder, "cannot be written"),
+        (tmp_path / "other.pt", "is no checkpoint of this version of 'fit'"),
+        (tmp_path, "cannot be written"),
     ):
         with pytest.raises(CheckpointError, match=match):
             fit(build(fake), fake, checkpoint=file, **SETTINGS)
@@ -174,8 +234,7 @@ def test_checkpoint_of_another_run(fake, tmp_path):
 
 def test_validation_and_test_facts_change_no_training_batch(fake):
     # Every held-out fact is replaced by another: not one training batch differs.
-    other = copy.copy(fake)
-    held_out = ~fake.train_mask
+    other, held_out = copy.copy(fake), ~fake.train_mask
     other.edge_index = fake.edge_index.clone()
     other.edge_index[:, held_out] = torch.randint(fake.num_nodes, (2, int(held_out.sum())))
     batches = []
@@ -194,96 +253,65 @@ def test_train_in_bf16(fake):
     assert all(p.dtype == torch.float for p in model.parameters())
 
 
-def test_nothing_to_train(fake):
-    model = build(fake)
-    for split in ("train", "val"):
-        data = fake.clone()
-        data[f"{split}_mask"] = torch.zeros_like(data.val_mask)
-        with pytest.raises(ValueError, match=f"The '{split}' split holds no facts"):
-            fit(model, data)
-    with pytest.raises(ValueError, match="'model' has no parameters to train"):
-        fit(model.requires_grad_(False), fake, 1, progress=False)
+LOSS = "The loss is nan from batch 2 on: training has diverged in ep"
 
 
 @pytest.mark.parametrize(
-    "lr, batch_size, message",
+    "build, lr, batch_size, error, match",
     [
         # The generator loss grows first, as fakes are too far away to be taken for facts:
-        (1e10, 64, r"^The generator loss is inf from batch \d+ on: training has diverged in ep"),
+        (with_adversary, {**RATES, "generator": 1e10}, 64, RuntimeError, "generator loss is inf f"),
         # Fakes are NaN, and both losses at once:
-        (1e20, 64, "^The loss is nan from batch 2 on, the generator loss is nan from batch 2 on: "),
+        (with_adversary, {**RATES, "generator": 1e20}, 64, RuntimeError, LOSS),
         # There is no other batch to tell:
-        (1e45, 9999, "^The generator loss has left parameters NaN or infinite: "),
+        (with_adversary, {**RATES, "generator": 1e45}, 9999, RuntimeError, "has left parameters N"),
+        (build, 1e30, 64, RuntimeError, LOSS),
+        # Found by validation: parameters are finite, scores are not.
+        (build, 1e15, 9999, ValueError, "NaN or infinite scores"),
     ],
 )
-def test_generator_explodes_in_the_first_epoch(fake, tmp_path, lr, batch_size, message):
-    model, path = with_adversary(fake), tmp_path / "checkpoint.pt"
-    before, rates = copy.deepcopy(model.state_dict()), {"model": 0.01, "generator": lr}
-    with pytest.raises(RuntimeError, match=message):
-        fit(model, fake, batch_size=batch_size, lr=rates, checkpoint=path, progress=False)
+def test_explodes_in_the_first_epoch(fake, tmp_path, build, lr, batch_size, error, match):
+    model, path = build(fake), tmp_path / "checkpoint.pt"
+    before = copy.deepcopy(model.state_dict())
+    with pytest.raises(error, match=match):
+        fit(model, fake, batch_size=batch_size, lr=lr, checkpoint=path)
     assert equal(model.state_dict(), before) and files(tmp_path) == []
 
 
 def test_generator_explodes_later(fake, tmp_path):
     # With its learning rate: 0.1, 1e4, and 1e9 in the third epoch.
     settings = {"batch_size": 64, "lr": {"model": 1e-12, "generator": 0.1}, "lr_decay": 1e5}
-    model, path, seen = with_adversary(fake), tmp_path / "checkpoint.pt", []
-
-    def keep(entry):
-        seen.append((entry["mrr"], copy.deepcopy(model.state_dict())))
-
+    model, path = with_adversary(fake), tmp_path / "checkpoint.pt"
+    seen = Best(model)
     for _ in range(2):  # What goes on from the checkpoint ends the same way.
         with pytest.raises(RuntimeError, match="he generator loss is .* has diverged in epoch 3. "):
-            fit(model, fake, 9, checkpoint=path, callback=keep, progress=False, **settings)
+            fit(model, fake, 9, checkpoint=path, callback=seen, **settings)
         assert len(seen) == 2 and not equal(seen[0][1], seen[1][1])
-        best = max(seen, key=lambda entry: entry[0])[1]
-        assert equal(model.state_dict(), best)
+        assert equal(model.state_dict(), seen.state())
         state = torch.load(path, weights_only=True)
         assert state["epoch"] == 2
-        assert equal(state["model"], seen[-1][1]) and equal(state["best"], best)
-
-
-@pytest.mark.parametrize(
-    "lr, error, message",
-    [
-        (1e30, RuntimeError, "The loss is nan from batch 2 on: training has diverged in epoch 1"),
-        # Found by validation: parameters are finite, scores are not.
-        (1e15, ValueError, "NaN or infinite scores"),
-    ],
-)
-def test_model_explodes_in_the_first_epoch(fake, lr, error, message):
-    model = KGE(fake.num_nodes, fake.num_relations, 8)
-    before = copy.deepcopy(model.state_dict())
-    with pytest.raises(error, match=message):
-        fit(model, fake, batch_size=9999 if lr < 1e20 else 64, lr=lr, progress=False)
-    assert equal(model.state_dict(), before)
+        assert equal(state["model"], seen[-1][1]) and equal(state["best"], seen.state())
 
 
 @pytest.mark.parametrize("error, epoch", [(KeyboardInterrupt, 1), (torch.OutOfMemoryError, 3)])
 def test_interrupted(fake, error, epoch):
     # Before the first validation, what has been learned is all there is. Afterwards, the best
     # epoch is known.
-    model, seen = with_adversary(fake), []
-    before, loss = copy.deepcopy(model.state_dict()), model.loss
+    model = with_adversary(fake)
+    before, loss, seen = copy.deepcopy(model.state_dict()), model.loss, Best(model)
 
     def interrupted(*batch):
-        if len(seen) == epoch - 1 and not equal(model.state_dict(), before):
+        last = seen[-1][1] if seen else before
+        if len(seen) == epoch - 1 and not equal(model.state_dict(), last):
             raise error
         return loss(*batch)
 
-    def keep(entry):
-        seen.append((entry["mrr"], copy.deepcopy(model.state_dict())))
-        before.update(seen[-1][1])
-
     model.loss = interrupted
     with pytest.raises(error):
-        fit(model, fake, batch_size=64, lr=0.01, callback=keep, progress=False)
+        fit(model, fake, batch_size=64, lr=0.01, callback=seen)
     state = model.state_dict()
-    assert all(x.isfinite().all() for x in state.values())
-    if seen:
-        assert equal(state, max(seen, key=lambda entry: entry[0])[1])
-    else:
-        assert not equal(state, before)
+    assert all(x.isfinite().all() for x in state.values()) and not equal(state, before)
+    assert not seen or equal(state, seen.state())
 
 
 def test_without_docstrings_and_assertions():
@@ -305,7 +333,6 @@ print(evaluate(model, data)["mrr"] > 0, fit.__doc__)
 def test_tensorboard(tmp_path, monkeypatch):
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     with TensorBoard(tmp_path) as board:
-        assert str(board) == f"TensorBoard('{tmp_path}')"
         board({"epoch": 3, "loss": 0.5, "mrr": 0.25, "hits@10": 0.75})
         board({"epoch": 6, "loss": 0.25, "mrr": 0.5, "hits@10": 1.0})
         board.log("test", {"mrr": 0.125, "head": {"mrr": 1.0}}, epoch=6)

@@ -134,7 +134,7 @@ def fail(monkeypatch, error, at):
 
 
 def test_interrupted(fake, storage, monkeypatch):
-    for path, text in ((storage, "kept. The same call goes on from '.*a.db'"), (None, "lost, as")):
+    for path, text in ((storage, "kept in '.*a.db'"), (None, "lost")):
         fail(monkeypatch, KeyboardInterrupt(), at=1 if path else 2)
         with pytest.raises(KeyboardInterrupt, match=f"after 1 of 2 trials, which are {text}"):
             search(fake, 2, storage=path)
@@ -148,13 +148,9 @@ def test_interrupted(fake, storage, monkeypatch):
     assert outcome(study) == outcome(search(fake, 2))
 
 
-@pytest.mark.parametrize(
-    "error",
-    [torch.OutOfMemoryError("CUDA out of memory"), MemoryError("No memory"), "allocate"],
-    ids=lambda error: type(error).__name__,
-)
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA"), MemoryError("No memory"), None])
 def test_out_of_memory(fake, monkeypatch, error):
-    if error == "allocate":  # What the CPU says, which has no class of its own.
+    if error is None:  # What the CPU says, which has no class of its own.
         with pytest.raises(RuntimeError) as caught:
             torch.empty(2**60)
         error = caught.value
@@ -185,19 +181,13 @@ def test_pruning(fake):
         def prune(self, study, trial):
             return trial.number == 1 and trial.last_step == 2
 
-    study = search(fake, epochs=3, pruner=Pruner())
+    study = search(fake, epochs=3, pruner=Pruner(), metric="mr")
     assert [trial.state.name for trial in study.trials] == ["COMPLETE", "PRUNED", "COMPLETE"]
-    assert list(study.trials[1].intermediate_values) == [1, 2]
-    assert study.trials[1].value == study.trials[1].intermediate_values[2]
-    assert study.trials[1].user_attrs["reason"].endswith("Stopped by Pruner at epoch 2")
-    assert isinstance(search(fake, 1).pruner, optuna.pruners.MedianPruner)
-
-
-def test_mean_rank_is_minimised(fake):
-    study = search(fake, metric="mr", epochs=2, space={**SPACE, "lr": [0.1, 1e-5]}, trials=4)
-    assert study.best_value == min(trial.value for trial in study.trials)
-    for trial in study.trials:
-        assert trial.value == min(trial.intermediate_values.values())
+    first, pruned, last = study.trials
+    assert list(pruned.intermediate_values) == [1, 2]
+    assert pruned.user_attrs["reason"].endswith("Stopped by Pruner at epoch 2")
+    assert study.best_value == min(first.value, last.value)  # The mean rank is minimised.
+    assert first.value == min(first.intermediate_values.values())
 
 
 def test_storages(fake, storage, tmp_path):
@@ -210,7 +200,7 @@ def test_storages(fake, storage, tmp_path):
     }.items():
         with pytest.raises(ValueError, match=f"with other settings: .*'{name}'.* Choose another"):
             search(**{"data": fake, "storage": storage, **kwargs})
-    with pytest.raises(ValueError, match="'model'.*'KGE'.*got .*'IMF'"):
+    with pytest.raises(ValueError, match="'model': .'KGE', 'IMF'."):
         tune("imf", fake, SPACE, epochs=1, storage=storage)
     assert len(search(fake, 1, storage=storage).trials) == 1  # As it was.
     with FileLock(tmp_path / ".a.db.lock"), pytest.raises(RuntimeError, match="in use by another"):
@@ -237,19 +227,15 @@ def test_storages(fake, storage, tmp_path):
     ]
 
 
-@pytest.mark.parametrize(
-    ("kwargs", "message"),
-    [
+def test_bad_arguments(fake):
+    for kwargs, message in (
         ({"trials": 0}, "'trials' needs to be positive"),
         ({"epochs": 0}, "'epochs' needs to be positive"),
         ({"seed": -1}, "'seed' cannot be negative"),
         ({"metric": "auc"}, "Invalid 'metric'"),
-        ({"space": {"a": 1}}, "Neither KGE nor 'fit' takes 'a'"),
-    ],
-)
-def test_bad_arguments(fake, kwargs, message):
-    with pytest.raises(ValueError, match=message):
-        search(fake, **kwargs)
+    ):
+        with pytest.raises(ValueError, match=message):
+            search(fake, **kwargs)
 
 
 def test_without_optuna_or_facts(fake, monkeypatch):
@@ -316,9 +302,8 @@ def test_values():
 
 def test_settings_of_parts_that_are_chosen():
     space = {"hidden_channels": 36, "scorer": ["conve", "contextual"], "loss": ["ce", "sampled"]}
-    space |= {"scorer.dropout": (0.0, 0.5), "scorer.num_filters": [8], "loss.num_negatives": [4]}
-    space = SearchSpace("kge", space)
     params = {"scorer.dropout": 0.1, "scorer.num_filters": 8, "loss.num_negatives": 4}
+    space = SearchSpace("kge", space | {key: [value] for key, value in params.items()})
     own, _, trial = ask(space, scorer="conve", loss="ce", **params)
     assert own == {"hidden_channels": 36, "scorer": "conve", "loss": "ce", "scorer.num_filters": 8}
     assert "scorer.dropout" not in trial.params
@@ -348,23 +333,18 @@ def test_default_spaces(fake, name):
     ("space", "message"),
     [
         ({}, "KGE needs 'hidden_channels' in the space"),
-        (
-            {"epochs": 3},
-            "Neither KGE nor 'fit' takes 'epochs'. The model takes .* 'fit' takes",
-        ),
+        ({"epochs": 3}, "Neither KGE nor 'fit' takes 'epochs'. The model takes .* 'fit' takes"),
         ({"scorer.dropout": 0.1}, "Neither KGE nor 'fit' takes 'scorer.dropout'"),
         ({"scorer": ["conve", "what"]}, "There is no scorer 'what'. Choose of"),
-        ({"loss": "mse"}, "There is no loss 'mse'. Choose of"),
         ({"hidden_channels": ["a"]}, "'hidden_channels' needs to be of type int .got 'a'"),
         ({"hidden_channels": (1.5, 2)}, "'hidden_channels' needs to be of type int .got 1.5"),
         ({"lr": "a"}, "'lr' needs to be of type float or .* .got 'a'"),
         ({"batch_size": True}, "'batch_size' needs to be of type int .got True"),
-        ({"lr": []}, "There needs to be a choice of 'lr'"),
-        ({"lr": (0.1, 0.1)}, "range of 'lr' needs to be a pair of numbers, the lower one first"),
-        ({"lr": (0.1, 0.2, 0.3)}, "range of 'lr' needs to be a pair .* A choice is a list"),
-        ({"tie_inverses": (False, True)}, "range of 'tie_inverses' needs to be a pair of num"),
-        ({"lr": (0.1, float("inf"))}, "'lr' needs plain, finite values"),
-        ({"scorer": TransE(8)}, "'scorer' needs plain, finite values .* Derive a class"),
+        *(
+            ({"lr": lr}, "'lr' needs a list of choices, a pair of numbers .the lower one first.")
+            for lr in ([], (0.1, 0.1), (0.1, 0.2, 0.3), (False, True), (0.1, float("inf")))
+        ),
+        ({"scorer": TransE(8)}, "'scorer' needs .* plain and finite"),
     ],
 )
 def test_bad_spaces(space, message):

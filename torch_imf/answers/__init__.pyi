@@ -1,11 +1,12 @@
+from .calibration import Calibration as Calibration
+from .calibration import calibrate as calibrate
+from .calibration import calibration_error as calibration_error
+from .calibration import fit_view_weights as fit_view_weights
 from .predictor import Predictor as Predictor
 from .predictor import complete as complete
 from .predictor import explain as explain
 from .predictor import predict as predict
 from .predictor import predict_file as predict_file
-from .probability import Calibration as Calibration
-from .probability import calibrate as calibrate
-from .probability import calibration_error as calibration_error
 from .results import Answers as Answers
 from .results import Completion as Completion
 from .results import Explanation as Explanation
@@ -13,4 +14,3 @@ from .results import Fact as Fact
 from .results import Facts as Facts
 from .results import Rank as Rank
 from .results import Support as Support
-from .weights import fit_view_weights as fit_view_weights

@@ -5,14 +5,14 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from torch_imf.answers.probability import Calibration
+from torch_imf.answers.calibration import Calibration
 from torch_imf.data import TripletIndex
 from torch_imf.evaluation.ranking import check_finite, inference
 
 if TYPE_CHECKING:
     from torch_imf.answers.predictor import Predictor
 
-#: The number of scores of tails that fit to hold at once.
+#: The number of scores to hold at once, unless a single query has more.
 MAX_SCORES = 2**22
 
 
@@ -24,9 +24,8 @@ class Domains:
     Performance Evaluation Framework for Knowledge Graph Link Predictors"
     <https://arxiv.org/abs/2402.00053>`_.
 
-    Tails of a relation are heads of its inverse, and nobody fits a relation without training facts.
-    On FB15K-237, 0.2 % of all triples fit, and 91 % of the test facts; entities that are seen on
-    this side of the relation give 68 %.
+    Tails of a relation are heads of its inverse. On FB15K-237, 0.2 % of all triples fit, and 91 %
+    of the test facts; entities that are seen on this side of the relation give 68 %.
     """
 
     def __init__(self, train: TripletIndex, num_nodes: int, num_relations: int) -> None:
@@ -58,10 +57,8 @@ def best_facts(
     progress: bool,
 ) -> Tensor:
     r"""Returns the log-odds of the most likely missing facts, their scores, heads, relations and
-    tails, of shape :obj:`[5, k]`.
-
-    The scores of all entities have a share in a probability. As others only lower it, queries are
-    scored against tails that fit first, and against all if this may be enough.
+    tails, of shape :obj:`[5, k]`. Scores of all entities have a share in a probability, but only
+    lower it, so that queries are scored against all entities where tails that fit may be enough.
     """
     best = torch.empty(5, 0, dtype=torch.double, device=predictor.device)
     heads = tails = torch.arange(predictor.num_nodes, device=predictor.device)

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import Module
 
 from torch_imf.answers.results import Explanation, Rank, Support
-from torch_imf.data.index import both_sides
+from torch_imf.data.index import both_sides, check_triples
 from torch_imf.evaluation.ranking import StreamedScores, check_finite, inference
 
 if TYPE_CHECKING:
@@ -19,15 +19,22 @@ def explain(predictor: "Predictor", fact: Tensor, k: int, view: str | None) -> E
     model, data, views = predictor.model, predictor.data, predictor.model.views
     view = ("fused" if "fused" in views else views[0]) if view is None else view
     if k < 1 or view not in views:
-        raise ValueError(
-            f"'k' needs to be positive and 'view' one of {views} (got {k} and '{view}')"
-        )
+        raise ValueError(f"'k' needs to be positive, 'view' one of {views} (got {k}, '{view}')")
     h, r, t = fact.tolist()
     head, rel, tail = fact.split(1)
-    sides = both_sides(head, rel, tail, predictor.num_relations)
-    score, score_dict = predictor.score(*sides[:2])
-    modalities = getattr(model, "features", {})
-    without = {name: predictor.score(*sides[:2], _lacking(predictor, name)) for name in modalities}
+    check_triples(head, rel, tail, predictor.num_nodes, predictor.num_relations)
+    head, rel, tail = both_sides(head, rel, tail, predictor.num_relations)
+
+    def rank(score: Tensor) -> Rank:
+        row = torch.arange(2, device=score.device)
+        own = score[row, tail].unsqueeze(1)
+        other = score.index_put(tuple(predictor.known(head, rel)), score.new_tensor(-torch.inf))
+        other[row, tail] = -torch.inf
+        greater, equal = (other > own).sum(dim=1), (other == own).sum(dim=1)
+        return Rank(*(1 + greater + equal / 2).tolist())
+
+    score, score_dict = predictor.score(head, rel)
+    lacking = {name: _lacking(predictor, name) for name in getattr(model, "features", {})}
     edges = (data.edge_type == r).nonzero().view(-1)
     same = (data.edge_index[:, edges] == fact[::2, None]).all(dim=0)
     masks = {split: data[f"{split}_mask"][edges] for split in ("train", "val", "test")}
@@ -37,10 +44,10 @@ def explain(predictor: "Predictor", fact: Tensor, k: int, view: str | None) -> E
         split=next((split for split, mask in masks.items() if bool(mask[same].any())), None),
         score=float(score[0, t]),
         probability=None if calibration is None else float(calibration(score)[0, t]),
-        rank=_rank(predictor, score, *sides),
-        views={v: _rank(predictor, check_finite(score_dict[v]), *sides) for v in views},
+        rank=rank(score),
+        views={v: rank(check_finite(score_dict[v])) for v in views},
         weights=model.view_weights(),
-        without={name: _rank(predictor, x, *sides) for name, (x, _) in without.items()},
+        without={name: rank(predictor.score(head, rel, x)[0]) for name, x in lacking.items()},
         neighbors=_nearest(predictor, view, fact, edges[masks["train"] & ~same], k),
         paths=_paths(predictor, h, r, t, k),
     )
@@ -49,10 +56,10 @@ def explain(predictor: "Predictor", fact: Tensor, k: int, view: str | None) -> E
 def twin(module: Module) -> Module:
     r"""Returns the same parameters and buffers in modules of their own, in evaluation mode."""
     out = copy.copy(module)
-    for name in ("_parameters", "_buffers", "_modules"):
+    for name in ("_parameters", "_buffers"):
         out.__dict__[name] = dict(module.__dict__[name])
-    for name, child in module._modules.items():
-        out._modules[name] = None if child is None else twin(child)
+    children = module._modules.items()
+    out.__dict__["_modules"] = {name: None if x is None else twin(x) for name, x in children}
     out.training = False
     return out
 
@@ -84,15 +91,6 @@ def _lacking(predictor: "Predictor", modality: str) -> StreamedScores:
     return predictor.without[modality]
 
 
-def _rank(predictor: "Predictor", score: Tensor, head: Tensor, rel: Tensor, tail: Tensor) -> Rank:
-    row = torch.arange(2, device=score.device)
-    own = score[row, tail].unsqueeze(1)
-    other = score.index_put(tuple(predictor.known(head, rel)), score.new_tensor(-torch.inf))
-    other[row, tail] = -torch.inf
-    greater, equal = (other > own).sum(dim=1), (other == own).sum(dim=1)
-    return Rank(*(1 + greater + equal / 2).tolist())
-
-
 def _nearest(
     predictor: "Predictor", view: str, fact: Tensor, edges: Tensor, k: int
 ) -> list[Support]:
@@ -104,12 +102,8 @@ def _nearest(
     cosine = x @ y.t()
     value, best = ((cosine[row[0], 0] + cosine[row[1], 1]) / 2).topk(min(k, edges.numel()))
     names, relation = predictor.nodes.names, predictor.relations.names[int(fact[1])]
-    return [
-        Support(names[i], relation, names[j], similarity)
-        for (i, j), similarity in zip(
-            edge_index[:, edges[best]].t().tolist(), value.tolist(), strict=True
-        )
-    ]
+    facts = zip(*edge_index[:, edges[best]].tolist(), value.tolist(), strict=True)
+    return [Support(names[i], relation, names[j], similarity) for i, j, similarity in facts]
 
 
 def _paths(predictor: "Predictor", h: int, r: int, t: int, k: int) -> list[tuple[str, ...]]:

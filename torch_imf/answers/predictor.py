@@ -1,5 +1,5 @@
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import Any
 
@@ -8,29 +8,25 @@ from torch import Tensor
 from torch.nn import Module
 from torch_geometric.data import Data
 
-from torch_imf.answers.completion import Domains, best_facts
+from torch_imf.answers.calibration import Calibration, calibrate, view_scores, yields_probabilities
+from torch_imf.answers.completion import MAX_SCORES, Domains, best_facts
 from torch_imf.answers.explanation import explain as explain_fact
 from torch_imf.answers.explanation import twin
-from torch_imf.answers.probability import Calibration, calibrate, view_scores, yields_probabilities
-from torch_imf.answers.results import Answers, Completion, Explanation, Fact, Facts
-from torch_imf.answers.tables import tsv_line
+from torch_imf.answers.results import Answers, Completion, Explanation, Fact, Facts, write_tsv
 from torch_imf.data import TripletIndex
 from torch_imf.data.graph import loop_relations, prepare
 from torch_imf.data.index import check_triples
 from torch_imf.data.names import Lookup, Names
 from torch_imf.evaluation.ranking import StreamedScores, inference
-from torch_imf.io.atomic import replacing
 from torch_imf.io.tables import Column, read_table, where
 
-#: The number of scores to hold at once, unless a single query has more.
-MAX_SCORES = 2**22
 COLUMNS = ("query", "head", "relation", "tail", "rank", "id", "score", "probability", "known")
 Name = str | int
 
 
 class Predictor:
-    r"""Answers questions about a graph by a trained model. Facts are indexed and entities are
-    encoded once, so that a question costs its own scores.
+    r"""Answers questions about a graph by a trained model. Facts are indexed and entities encoded
+    once, so that a question costs its own scores. Several threads may ask at once.
 
     .. code-block:: python
 
@@ -40,8 +36,7 @@ class Predictor:
         print(predictor.complete(k=20))
 
     Entities and relations are given by name, identifier or number. No entity is an answer to itself
-    in a relation without such a training fact. Several threads may ask at once, also while the
-    model is in training mode.
+    in a relation without such a training fact.
 
     Args:
         model (torch.nn.Module): A model of this package. Once its parameters change, questions
@@ -52,8 +47,7 @@ class Predictor:
 
     Raises:
         ValueError: If the graph is not sound or does not fit the model. Questions raise if a name
-            is unknown or ambiguous, a number is out of range, an argument is invalid, or a score is
-            NaN or infinite.
+            is unknown or ambiguous, an argument is invalid, or a score is NaN or infinite.
     """
 
     def __init__(self, model: Module, data: Data, calibration: Calibration | None = None) -> None:
@@ -84,7 +78,8 @@ class Predictor:
         keep: Tensor | None = None,
     ) -> Answers:
         r"""Returns the most likely tails of a head and a relation or, given a tail instead, the
-        most likely heads.
+        most likely heads. Their score is a logit or, for several views with the :obj:`"bce"` loss,
+        an average of probabilities; views give logits.
 
         Args:
             head (str or int, optional): The head. (default: :obj:`None`)
@@ -97,10 +92,6 @@ class Predictor:
             keep (torch.Tensor, optional): A mask over edges: the known facts to mark while all
                 others are removed, *e.g.*, :obj:`data.test_mask` to see how test facts rank among
                 new ones. (default: :obj:`None`)
-
-        Returns:
-            The answers. Their score is a logit or, for several views with the :obj:`"bce"` loss, an
-            average of probabilities; views give logits.
         """
         query = self._query(head, relation, tail)
         if query[0].numel() != 1:
@@ -144,25 +135,19 @@ class Predictor:
         The TSV of :obj:`answers` has one line per answer, best first: the number of its query's
         line, the fact by names, its rank, the identifier of the answer, its score and probability
         (empty without a calibration), whether the graph holds it (:obj:`1` or :obj:`0`), and the
-        part that each view has in its score. It takes its place once it is complete.
-
-        Raises:
-            ValueError: If the file of queries cannot be read, or a line of it is no query, naming
-                the line.
+        part that each view has in its score. It takes its place once it is complete. Errors name
+        the line of a query.
         """
-        queries, answers = os.fspath(queries), os.fspath(answers)
-        if os.path.isdir(answers) or os.path.realpath(answers) == os.path.realpath(queries):
-            raise ValueError(
-                f"'{answers}' cannot hold the answers: it is a folder, or the file of queries"
-            )
+        queries = os.fspath(queries)
+        if os.path.realpath(answers) == os.path.realpath(queries):
+            raise ValueError(f"'{queries}' cannot hold the answers, it is the file of queries")
         lines, rows = [], []
         for line, fact in read_table(queries, [Column(name, (name,)) for name in COLUMNS[1:4]]):
-            head, relation, tail = fact
+            head, relation, tail = (None if cell == "?" else cell for cell in fact)
             try:
-                if (head == "?") == (tail == "?"):
+                if (head is None) == (tail is None):
                     raise ValueError(f"Expected '?' for either head or tail (got {fact})")
-                given = (None, relation, tail) if head == "?" else (head, relation, None)
-                rows.append(self._query(*given))
+                rows.append(self._query(head, relation, tail))
             except ValueError as e:
                 raise ValueError(f"{where(queries, line)}: {e}") from e
             lines.append(line)
@@ -170,18 +155,17 @@ class Predictor:
             raise ValueError(f"'{queries}' holds no queries")
         head_index, rel_type = (torch.cat(x) for x in zip(*rows, strict=True))
         found = self._answers(head_index, rel_type, k, known, None)
-        count = 0
-        with replacing(answers) as file:
-            file.write(tsv_line([*COLUMNS, *(f"of {view}" for view in self.model.views)]))
+
+        def cells() -> Iterator[Iterable[object]]:
+            yield *COLUMNS, *(f"of {view}" for view in self.model.views)
             for line, completions in zip(lines, found, strict=True):
                 for rank, x in enumerate(completions, start=1):
-                    names = [x.name if cell == "?" else cell for cell in completions.fact]
-                    numbers = [x.score, x.probability, *x.parts.values()]
-                    cells = ["" if y is None else f"{y:.6g}" for y in numbers]
-                    row = [line, *names, rank, x.node_id, *cells[:2], int(x.known), *cells[2:]]
-                    file.write(tsv_line(map(str, row)))
-                count += len(completions)
-        return count
+                    names = (x.name if cell == "?" else cell for cell in completions.fact)
+                    numbers = (x.score, x.probability, *x.parts.values())
+                    score, p, *parts = ("" if y is None else f"{y:.6g}" for y in numbers)
+                    yield line, *names, rank, x.node_id, score, p, int(x.known), *parts
+
+        return write_tsv(answers, cells())
 
     @torch.no_grad()
     def complete(
@@ -196,21 +180,17 @@ class Predictor:
         Only entities that fit a relation are asked, and are answers: those that are head (or tail)
         of it in a training fact, and those that are head of another relation most heads of which
         are heads of it, too. Facts are ordered by their probability, as scores of different queries
-        need not compare. It is that of an answer to a query that misses one
-        (:meth:`~torch_imf.calibrate`), so it is too high where most queries have none. Memory does
-        not grow with the number of queries.
+        need not compare: that of :meth:`~torch_imf.calibrate`, which is too high where most queries
+        miss no answer. It needs validation facts if the predictor has no calibration.
 
         Args:
             k (int, optional): The number of facts. (default: :obj:`100`)
             relation (str or int or list, optional): The relation to complete, or several. If
                 :obj:`None`, all of them. (default: :obj:`None`)
-            everyone (bool, optional): If set to :obj:`True`, every entity is asked, and is an
-                answer, so that :math:`N^2 R` facts are scored. (default: :obj:`False`)
-            progress (bool, optional): If set to :obj:`True`, shows a progress bar in a terminal.
-                (default: :obj:`False`)
-
-        Raises:
-            ValueError: Without a calibration, also if there are no validation facts to fit one to.
+            everyone (bool, optional): Whether every entity is asked, and is an answer, so that
+                :math:`N^2 R` facts are scored. (default: :obj:`False`)
+            progress (bool, optional): Whether to show progress in a terminal. (default:
+                :obj:`False`)
         """
         rels = torch.arange(self.num_relations)
         if relation is not None:
@@ -234,31 +214,19 @@ class Predictor:
         self, head: Name, relation: Name, tail: Name, k: int = 5, view: str | None = None
     ) -> Explanation:
         r"""Tells what stands behind the score of a fact, known or not: which view carries it, what
-        it would be without each modality, and which training facts support it.
-
-        Args:
-            head (str or int): The head.
-            relation (str or int): The relation.
-            tail (str or int): The tail.
-            k (int, optional): The number of nearest training facts, and of paths. (default:
-                :obj:`5`)
-            view (str, optional): The view in which to look for the nearest facts. If :obj:`None`,
-                the fused one or, without it, the first. (default: :obj:`None`)
+        it would be without each modality, and which training facts support it: the :obj:`k` nearest
+        ones in a view (by default the fused one or, without it, the first), and :obj:`k` paths.
         """
         rows = self.nodes.rows("head", head), self.relations.rows("relation", relation)
         fact = torch.cat([*rows, self.nodes.rows("tail", tail)]).to(self.device)
         if fact.numel() != 3:
             raise ValueError("Head, relation and tail need to be one name or number each")
-        head_index, rel_type, tail_index = fact.split(1)
-        check_triples(head_index, rel_type, tail_index, self.num_nodes, self.num_relations)
         return explain_fact(self, fact, k, view)
 
     def score(
         self, head_index: Tensor, rel_type: Tensor, scores: StreamedScores | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        r"""Returns the scores of all entities as tail of each query, of shape :obj:`[B, N]`, over
-        all views and in each of them.
-        """
+        r"""The scores :obj:`[B, N]` of all entities as tail, over all views and in each of them."""
         if _version(self.model) != self._version:
             raise ValueError("The model has changed since it was encoded. Make a new 'Predictor'")
         with inference(self.model):
@@ -297,15 +265,12 @@ class Predictor:
     ) -> Iterator[Answers]:
         if k < 1 or known not in {"mark", "remove"}:
             raise ValueError(
-                f"'k' needs to be positive, and 'known' to be 'mark' or 'remove' (got {k} and "
-                f"'{known}')"
+                f"'k' needs to be positive, 'known' to be 'mark' or 'remove' (got {k}, '{known}')"
             )
         kept = None if keep is None else TripletIndex.from_data(self.data, keep.to(self.device))
         weights, views = self.model.view_weights(), self.model.views
         is_prob = yields_probabilities(self.model)
-        for head, rel in zip(
-            head_index.split(self.batch_size), rel_type.split(self.batch_size), strict=True
-        ):
+        for head, rel in torch.stack([head_index, rel_type]).split(self.batch_size, dim=1):
             score, score_dict = self.score(head, rel)
             ranked = score.clone()
             if known == "remove" or kept is not None:

@@ -1,7 +1,9 @@
-from collections.abc import Iterable
+import os
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from torch_imf.answers.tables import format_table, percent
+from torch_imf.io.atomic import replacing
 
 
 @dataclass(frozen=True)
@@ -24,18 +26,12 @@ class Completion:
 
 
 class Answers(list[Completion]):
-    r"""The answers to a query, best first: a list that prints as a table.
-
-    Args:
-        completions (list[Completion]): The answers.
-        fact (tuple[str, str, str]): The query: head, relation and tail by names, and a question
-            mark in place of the answers.
+    r"""The answers to a query, best first: a list that prints as a table. The query is a
+    :obj:`fact` of head, relation and tail by names, with a question mark in place of the answers.
     """
 
     def __init__(
-        self,
-        completions: Iterable[Completion] = (),
-        fact: tuple[str, ...] = ("?", "?", "?"),
+        self, completions: Iterable[Completion] = (), fact: tuple[str, ...] = ("?", "?", "?")
     ) -> None:
         super().__init__(completions)
         self.fact = fact
@@ -108,29 +104,24 @@ class Support:
 
 @dataclass(frozen=True)
 class Explanation:
-    r"""What stands behind the score of a fact. It prints as a short report."""
+    r"""What stands behind the score of a fact, which is given by names: the split that holds it, if
+    any; its score over all views, probability and rank; its rank in each view alone, the weight of
+    each view, and its rank over all views if no entity had a modality; the training facts of its
+    relation that are nearest to it, nearest first; and ways from head to tail along one or two
+    training facts, as names of entities and, between them, of relations, with :obj:`^-1` where they
+    are followed backwards. It prints as a short report.
+    """
 
     fact: tuple[str, str, str]
-    """The names of head, relation and tail."""
     split: str | None
-    """The split that holds the fact, if any does."""
     score: float
-    """Its score over all views."""
     probability: float | None
     rank: Rank
-    """Its rank over all views."""
     views: dict[str, Rank]
-    """Its rank in each view alone."""
     weights: dict[str, float]
-    """The weight of each view in the decision."""
     without: dict[str, Rank]
-    """Its rank over all views if no entity had a modality."""
     neighbors: list[Support] = field(default_factory=list)
-    """The training facts of its relation that are nearest to it, nearest first."""
     paths: list[tuple[str, ...]] = field(default_factory=list)
-    """Ways from head to tail along one or two training facts, as names of
-    entities and, between them, of relations, with :obj:`^-1` where they are
-    followed backwards."""
 
     def __str__(self) -> str:
         held = f"a fact of '{self.split}'" if self.split else "no known fact"
@@ -154,3 +145,38 @@ class Explanation:
             *(f"  {line}" for line in paths or ["there are none of one or two facts"]),
         ]
         return "\n".join(lines)
+
+
+def format_table(rows: Sequence[Sequence[str]], left: Sequence[int] = ()) -> str:
+    r"""Aligns the columns of a table, whose first row holds titles, to the right or, some of them,
+    to the left. Columns that hold nothing below their title are left out.
+    """
+    columns = []
+    for i, column in enumerate(zip(*rows, strict=True)):
+        width = max(map(len, column))
+        if any(column[1:]):
+            columns.append([x.ljust(width) if i in left else x.rjust(width) for x in column])
+    return "\n".join("  " + "  ".join(row).rstrip() for row in zip(*columns, strict=True))
+
+
+def write_tsv(path: str | os.PathLike[str], rows: Iterable[Iterable[object]]) -> int:
+    r"""Writes rows, titles first, to a TSV that takes its place once it is complete, and returns
+    their number without the titles. Tabs and line breaks within a cell become spaces. Where the
+    file cannot be written is told before the first row is asked for.
+    """
+    if os.path.isdir(path):
+        raise ValueError(f"'{os.fspath(path)}' cannot be written, it is a folder")
+    count = -1
+    with replacing(path) as file:
+        for row in rows:
+            cells = (re.sub(r"[\t\r\n]", " ", str(cell)) for cell in row)
+            file.write(("\t".join(cells) + "\n").encode())
+            count += 1
+    return count
+
+
+def percent(value: float | None) -> str:
+    r"""Writes a probability, if there is one, in per cent."""
+    if value is None:
+        return ""
+    return "< 0.1 %" if value < 0.001 else f"{100 * value:.1f} %"

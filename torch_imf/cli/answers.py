@@ -2,7 +2,7 @@ r"""The commands that ask a saved model."""
 
 import dataclasses
 import os.path as osp
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from torch_imf.cli.output import Output, metrics_table, say
@@ -119,22 +119,20 @@ def complete(
       torch-imf complete runs/first --relation borders neighbour --everyone torch-imf complete
       runs/first -k 100000 --out facts.tsv
     """
-    from torch_imf.answers.results import Fact
-    from torch_imf.answers.tables import tsv_line
-    from torch_imf.io.atomic import replacing
+    from torch_imf.answers.results import Fact, write_tsv
 
-    if out is not None and osp.isdir(out):
-        raise ValueError(f"'{out}' cannot hold the facts: it is a folder")
     predictor = saved.predictor()
     if out is None:
         facts = predictor.complete(k, relation, everyone, progress=True)
         return Output(str(facts), list(facts))
-    names = [field.name for field in dataclasses.fields(Fact)]
-    with replacing(out) as file:  # What cannot be written is told before the work.
+
+    def rows() -> Iterator[Iterable[object]]:
+        yield [field.name for field in dataclasses.fields(Fact)]
         facts = predictor.complete(k, relation, everyone, progress=True)
-        for row in (names, *([str(getattr(fact, name)) for name in names] for fact in facts)):
-            file.write(tsv_line(row))
-    return Output(f"{len(facts):,} facts in '{out}'", {"facts": out, "count": len(facts)})
+        yield from map(dataclasses.astuple, facts)
+
+    count = write_tsv(out, rows())
+    return Output(f"{count:,} facts in '{out}'", {"facts": out, "count": count})
 
 
 def figures(

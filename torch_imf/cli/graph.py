@@ -201,7 +201,7 @@ def encode(
     """
     import numpy as np
 
-    from torch_imf.answers.tables import format_table
+    from torch_imf.answers.results import format_table
     from torch_imf.data import modalities
     from torch_imf.io.atomic import replacing
 

@@ -19,7 +19,7 @@ def list_kinds(kind: Annotated[Kind | None, "what to show"] = None) -> Output:
     Examples:
       torch-imf list everything torch-imf list scorers what 'torch-imf train --scorer' takes
     """
-    from torch_imf.answers.tables import format_table
+    from torch_imf.answers.results import format_table
 
     values: dict[str, list[dict[str, str]]] = {}
     tables = []

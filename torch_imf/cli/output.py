@@ -84,7 +84,7 @@ def metrics_table(metrics: Mapping[str, Any]) -> str:
     r"""Returns the metrics of :meth:`torch_imf.evaluate` as a table: both sides together and apart,
     and each break-down.
     """
-    from torch_imf.answers.tables import format_table
+    from torch_imf.answers.results import format_table
 
     entries = {"both sides": metrics}
     for name, values in metrics.items():

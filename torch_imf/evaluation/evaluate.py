@@ -1,4 +1,4 @@
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -28,8 +28,7 @@ def evaluate(
     other answers that are known to be true in *any* split (the filtered setting).
 
     The head of :math:`(h, r, t)` is ranked as the tail of its inverse :math:`(t, r + |\mathcal{R}|,
-    h)`. Each distinct query is scored once, and there are never more than :obj:`batch_size *
-    chunk_size` scores.
+    h)`. There are never more than :obj:`batch_size * chunk_size` scores.
 
     Args:
         model (torch.nn.Module): A model of this package, a
@@ -40,10 +39,9 @@ def evaluate(
             (default: :obj:`"test"`)
         batch_size (int, optional): Queries to score at once. (default: :obj:`512`)
         chunk_size (int, optional): Candidates to score at once. (default: :obj:`32768`)
-        tie (str, optional): Where a fact ranks among :math:`e` others of equal score, with
-            :math:`g` better ones: :obj:`"realistic"` (:math:`1 + g + e / 2`), :obj:`"optimistic"`
-            (:math:`1 + g`) or :obj:`"pessimistic"` (:math:`1 + g + e`). (default:
-            :obj:`"realistic"`)
+        tie (str, optional): The rank among :math:`e` others of equal score, with :math:`g` better
+            ones: :obj:`"realistic"` (:math:`1 + g + e / 2`), :obj:`"optimistic"` (:math:`1 + g`) or
+            :obj:`"pessimistic"` (:math:`1 + g + e`). (default: :obj:`"realistic"`)
         by (Sequence[str], optional): Further break-downs: :obj:`"relation"`, :obj:`"category"`
             (:obj:`1-1`, :obj:`1-N`, :obj:`N-1`, :obj:`N-N`), :obj:`"seen"` (whether both entities
             occur in training), or the name of a modality (whether both entities have it). (default:
@@ -65,14 +63,11 @@ def evaluate(
     if tie not in TIES:
         raise ValueError(f"Invalid 'tie' argument (got '{tie}', choose of {list(TIES)})")
     data = prepare(model, data)
-    rank, base, mask = rank_facts(
-        model, data, split, batch_size, chunk_size, TIES[tie], view, progress
-    )
-    out: dict[str, float | dict] = {**metrics(rank), "head": metrics(rank[1])}
-    out["tail"] = metrics(rank[0])
+    rank = rank_facts(model, data, split, batch_size, chunk_size, TIES[tie], view, progress)
+    out: dict = {**metrics(rank), "head": metrics(rank[1]), "tail": metrics(rank[0])}
     for name in by:
-        groups = fact_groups(name, data, base, mask)
-        out[name] = {key: metrics(rank[:, group]) for key, group in groups}
+        groups = fact_groups(name, data, split)
+        out[name] = {key: metrics(rank[:, group]) for key, group in groups.items()}
     return out
 
 
@@ -85,49 +80,44 @@ def rank_facts(
     share: float = 0.5,
     view: str | None = None,
     progress: bool = False,
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> Tensor:
     r"""Returns the ranks of tails and heads of a split, of shape :obj:`[2, M]`, behind a
-    :obj:`share` of ties; masks of the edges that are no inverse triples, and of those of them in
-    the split.
+    :obj:`share` of ties.
     """
     if split not in {"train", "val", "test"}:
         raise ValueError(f"Invalid 'split' argument (got '{split}', choose 'train', 'val', 'test')")
-    base = data.edge_type < data.num_relations
-    (head, tail), rel = data.edge_index[:, base], data.edge_type[base]
-    mask = data[f"{split}_mask"][base]
+    mask = data[f"{split}_mask"] & (data.edge_type < data.num_relations)
     if not bool(mask.any()):
         raise ValueError(f"The '{split}' split holds no facts")
-    facts = both_sides(head[mask], rel[mask], tail[mask], data.num_relations)
-    index, num_nodes = TripletIndex.from_data(data), int(data.num_nodes)
-    greater, equal = rank_tails(
-        model, *facts, index, num_nodes, batch_size, chunk_size, view, progress
-    )
-    return (1 + greater + share * equal).view(2, -1), base, mask
+    (head, tail), rel = data.edge_index[:, mask], data.edge_type[mask]
+    facts = both_sides(head, rel, tail, data.num_relations)
+    known = TripletIndex.from_data(data), int(data.num_nodes)
+    greater, equal = rank_tails(model, *facts, *known, batch_size, chunk_size, view, progress)
+    return (1 + greater + share * equal).view(2, -1)
 
 
-def fact_groups(name: str, data: Data, base: Tensor, mask: Tensor) -> Iterator[tuple[str, Tensor]]:
-    r"""Yields the groups of a break-down as masks over the facts of a split, given the masks that
-    :meth:`rank_facts` returns.
-    """
+def fact_groups(name: str, data: Data, split: str) -> dict[str, Tensor]:
+    r"""Returns the groups of a break-down that hold facts as masks over the facts of a split."""
+    base = data.edge_type < data.num_relations
+    mask = data[f"{split}_mask"][base]
     (head, tail), rel = data.edge_index[:, base], data.edge_type[base]
     if name == "relation":
-        for r in rel[mask].unique().tolist():
-            label = data.rel_names[r] if "rel_names" in data else str(r)
-            yield label, rel[mask] == r
+        names = data.rel_names if "rel_names" in data else list(map(str, range(data.num_relations)))
+        groups = {names[r]: rel[mask] == r for r in rel[mask].unique().tolist()}
     elif name == "category":
         tails = _mean_degree(head, rel, data.num_relations)[rel[mask]] >= 1.5
         heads = _mean_degree(tail, rel, data.num_relations)[rel[mask]] >= 1.5
         groups = {"1-1": ~heads & ~tails, "1-N": ~heads & tails, "N-1": heads & ~tails}
         groups["N-N"] = heads & tails
-        yield from ((label, group) for label, group in groups.items() if bool(group.any()))
     elif name == "seen" or f"x_{name}" in data:
         seen = data.edge_index[:, data.train_mask].view(-1)
         has = mark(seen, int(data.num_nodes)) if name == "seen" else modality_mask(data, name)
-        group = has.to(head.device)[head[mask]] & has.to(head.device)[tail[mask]]
-        yield from ((x, part) for x, part in (("yes", group), ("no", ~group)) if bool(part.any()))
+        both = has.to(head.device)[head[mask]] & has.to(head.device)[tail[mask]]
+        groups = {"yes": both, "no": ~both}
     else:
         known = ["relation", "category", "seen", *(k[2:] for k in data.keys() if k[:2] == "x_")]
         raise ValueError(f"Invalid 'by' argument (got '{name}', choose of {known})")
+    return {label: group for label, group in groups.items() if bool(group.any())}
 
 
 def _mean_degree(index: Tensor, rel: Tensor, num_relations: int) -> Tensor:

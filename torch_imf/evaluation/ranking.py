@@ -29,28 +29,9 @@ def rank_tails(
 ) -> tuple[Tensor, Tensor]:
     r"""Counts, for the tail of each triple, the entities that score higher and those that score the
     same, leaving out the known tails in :obj:`index` and the tail itself. It is the core of
-    :meth:`torch_imf.evaluate`.
-
-    Args:
-        model (torch.nn.Module): The model, as of :meth:`torch_imf.evaluate`.
-        head_index (torch.Tensor): The head indices, of shape :obj:`[E]`.
-        rel_type (torch.Tensor): The relation types, of shape :obj:`[E]`.
-        tail_index (torch.Tensor): The tail indices, of shape :obj:`[E]`.
-        index (TripletIndex): The known facts.
-        num_nodes (int, optional): The number of candidates. If :obj:`None`, that of the model.
-            (default: :obj:`None`)
-        batch_size (int, optional): As of evaluate. (default: :obj:`512`)
-        chunk_size (int, optional): As of evaluate. (default: :obj:`32768`)
-        view (str, optional): As of evaluate. (default: :obj:`None`)
-        progress (bool, optional): As of evaluate. (default: :obj:`False`)
-
-    Returns:
-        The counts :obj:`greater` and :obj:`equal`, of shape :obj:`[E]`. The realistic rank is
-        :obj:`1 + greater + equal / 2`.
-
-    Raises:
-        ValueError: If there are no triples, ids are out of range, an argument is invalid, or a
-            score is NaN or infinite.
+    :meth:`torch_imf.evaluate`, whose arguments and errors it has; candidates are all entities of
+    the model unless :obj:`num_nodes` is given. Returns both counts, of shape :obj:`[E]` as the
+    triples. The realistic rank is :obj:`1 + greater + equal / 2`.
     """
     if head_index.numel() == 0:
         raise ValueError("There are no triples to rank")
@@ -62,10 +43,8 @@ def rank_tails(
     if view is not None and view not in views:
         raise ValueError(f"Invalid 'view' argument (got '{view}', the model has {views})")
     num_nodes = int(model.num_nodes) if num_nodes is None else num_nodes  # type: ignore[arg-type]
-    num_relations: Any = getattr(model, "num_relations", None)
-    check_triples(
-        head_index, rel_type, tail_index, num_nodes, num_relations and 2 * int(num_relations)
-    )
+    num_types = 2 * int(getattr(model, "num_relations", 0)) or None  # type: ignore[arg-type]
+    check_triples(head_index, rel_type, tail_index, num_nodes, num_types)
 
     # Each query is scored once for all of its answers. Those with most answers come first, as no
     # score needs to be copied in the many batches of queries with one answer each:
@@ -86,14 +65,9 @@ def rank_tails(
         scorer: Any = StreamedScores(model, view) if streams else _Dense(model, num_nodes)
         bar = tqdm(batches, desc="Ranking", disable=None if progress else True, leave=False)
         for query, facts, row in bar:
-            greater[facts], equal[facts] = _count(
-                partial(scorer.score, scorer.query(*query)),
-                row - row[0],
-                tail_index[facts],
-                index(*query),
-                num_nodes,
-                chunk_size,
-            )
+            score_fn = partial(scorer.score, scorer.query(*query))
+            answers = row - row[0], tail_index[facts], index(*query)
+            greater[facts], equal[facts] = _count(score_fn, *answers, num_nodes, chunk_size)
     # A tail that is no known fact does not leave by the filter, so it does by hand:
     equal -= (~index.contains(head_index, rel_type, tail_index)).to(equal.dtype)
     return greater, equal
@@ -131,8 +105,8 @@ def check_finite(score: Tensor) -> Tensor:
     # One NaN or infinite score makes the sum so, which is much faster to see. It may also overflow:
     if not math.isfinite(score.sum(dtype=dtype)) and not bool(score.isfinite().all()):
         raise NotFinite(
-            f"The model yields {int((~score.isfinite()).sum())} NaN or infinite scores, which "
-            f"have no rank. Training may have diverged: lower the learning rate"
+            f"The model yields {int((~score.isfinite()).sum())} NaN or infinite scores, which have "
+            f"no rank. Training may have diverged: lower the learning rate"
         )
     return score.to(dtype)
 
@@ -141,8 +115,7 @@ class StreamedScores:
     r"""The scores of a model of this package, whose keys are computed once."""
 
     def __init__(self, model: Any, view: str | None = None) -> None:
-        self.model = model
-        self.view = view
+        self.model, self.view = model, view
         self.z: dict[str, Tensor] = model.encode()
         self.key: dict[str, Tensor] = model.key(self.z)
 
@@ -159,25 +132,20 @@ class StreamedScores:
 class _Dense:
     # A model that scores all candidates at once, or single triples, of base relations only.
     def __init__(self, model: Any, num_nodes: int) -> None:
-        self.model = model
-        self.num_nodes = num_nodes
+        self.model, self.num_nodes = model, num_nodes
 
     def query(self, head_index: Tensor, rel_type: Tensor) -> Tensor:
         if hasattr(self.model, "predict"):
             return check_finite(self.model.predict(head_index, rel_type))
         size = max(1, 2**20 // self.num_nodes)  # Queries to write out as triples at once.
-        parts = zip(head_index.split(size), rel_type.split(size), strict=True)
-        return check_finite(torch.cat([self._triples(h, r) for h, r in parts]))
-
-    def _triples(self, head_index: Tensor, rel_type: Tensor) -> Tensor:
-        index = torch.arange(self.num_nodes, device=head_index.device)
-        index = index.repeat(head_index.numel())
-        given = head_index.repeat_interleave(self.num_nodes)
-        rel = rel_type.repeat_interleave(self.num_nodes)
-        inverse = rel >= self.model.num_relations
-        head, tail = given.where(~inverse, index), index.where(~inverse, given)
-        score = self.model(head, rel % self.model.num_relations, tail)
-        return score.view(-1, self.num_nodes)
+        scores = []
+        for head, rel in zip(head_index.split(size), rel_type.split(size), strict=True):
+            index = torch.arange(self.num_nodes, device=head.device).repeat(head.numel())
+            given, rel = (x.repeat_interleave(self.num_nodes) for x in (head, rel))
+            is_base, rel = rel < self.model.num_relations, rel % self.model.num_relations
+            triples = given.where(is_base, index), rel, index.where(is_base, given)
+            scores.append(self.model(*triples).view(-1, self.num_nodes))
+        return check_finite(torch.cat(scores))
 
     def score(self, query: Tensor, start: int, end: int) -> Tensor:
         return query[:, start:end]
@@ -191,12 +159,11 @@ def _count(
     num_nodes: int,
     chunk_size: int,
 ) -> tuple[Tensor, Tensor]:
-    # The counts of some facts, given the row of their query in the scores, in ascending order and
-    # without a gap, and the known answers of each row.
+    # The counts of some facts, given the rows of their queries in the scores, in ascending order
+    # and without a gap, and the known answers of each row.
     num_facts, num_queries = row.numel(), int(row[-1]) + 1
-    size = chunk_size
-    if row.device.type == "cpu":
-        size = min(size, max(1, MAX_SCORES // num_queries))
+    limit = max(1, MAX_SCORES // num_queries) if row.device.type == "cpu" else chunk_size
+    size = min(chunk_size, limit)
     starts = range(0, num_nodes, size)
 
     def block(i: int) -> Tensor:  # All of one width: another one may round equal scores apart.

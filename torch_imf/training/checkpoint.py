@@ -18,12 +18,6 @@ Entry = TypeVar("Entry", bound=Mapping[str, float])
 
 #: The version of what a checkpoint holds.
 FORMAT = 1
-#: What a checkpoint of another run says, by the part of it that differs.
-OTHER = {
-    "names": "belongs to a graph of other entities or relations, or of another order of them",
-    "fingerprint": "belongs to another model, other features or other training facts: {} differ",
-    "settings": "was written with other settings {1} (got {2})",
-}
 
 
 class CheckpointError(ValueError):
@@ -31,19 +25,11 @@ class CheckpointError(ValueError):
 
 
 class TrainingState:
-    r"""Everything a training run needs to go on as if it had never stopped, in one file that is
-    replaced in one step. Until :meth:`close`, the file is locked against other processes.
-
-    Args:
-        model (torch.nn.Module): The model.
-        optimizers (list[torch.optim.Optimizer]): Its optimizers.
-        settings (dict): The settings, with which alone a run goes on.
-        path (str, optional): The file, or :obj:`None` to keep the state in memory only. (default:
-            :obj:`None`)
-        facts (tuple[torch.Tensor], optional): The training facts, by which a run is told from
-            others. (default: :obj:`()`)
-        names (dict[str, list[str]], optional): The identifiers of entities and relations, in the
-            order of their embeddings. (default: :obj:`None`)
+    r"""Everything a training run needs to go on as if it had never stopped: a model, its optimizers
+    and the settings of the run. It is kept in memory only or, with a path, in a file that is
+    replaced in one step and, until :meth:`close`, locked against other processes. A run is told
+    from others by its training facts, too, and the identifiers of entities and relations, in the
+    order of their embeddings.
 
     Raises:
         CheckpointError: If the file cannot be written.
@@ -59,10 +45,8 @@ class TrainingState:
         facts: tuple[Tensor, ...] = (),
         names: dict[str, list[str]] | None = None,
     ) -> None:
-        self.model = model
-        self.optimizers = optimizers
-        self.settings = settings
-        self.names = names or {}
+        self.model, self.optimizers = model, optimizers
+        self.settings, self.names = settings, names or {}
         self.path = None if path is None else Path(path)
         self.epoch = 0
         self.history: History = []
@@ -117,13 +101,16 @@ class TrainingState:
         if self.path is None or not self.path.exists():
             return
         state = read_state(self.path)
-        for part, problem in OTHER.items():
+        for part in ("names", "fingerprint", "settings"):
             old, new = state[part], getattr(self, part)
-            names = [x for x in sorted({**old, **new}) if old.get(x) != new.get(x)]
-            if names:
-                values = ({x: values.get(x) for x in names} for values in (old, new))
-                problem = f"The checkpoint '{self.path}' {problem.format(names[:5], *values)}"
-                raise CheckpointError(f"{problem}. Choose another file")
+            differ: Any = [x for x in sorted({**old, **new}) if old.get(x) != new.get(x)][:5]
+            if part == "settings":
+                differ = {x: (old.get(x), new.get(x)) for x in differ}
+            if differ:
+                raise CheckpointError(
+                    f"The checkpoint '{self.path}' belongs to another model, graph or features, or "
+                    f"to other settings: {differ}. Choose another file"
+                )
         self.model.load_state_dict(state["model"])
         for optimizer, value in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(value)
@@ -150,12 +137,9 @@ def read_state(path: Path) -> dict[str, Any]:
     except Exception as error:
         message = f"The checkpoint '{path}' cannot be read. Delete it to start anew"
         raise CheckpointError(message) from error
-    if not isinstance(state, dict) or "fingerprint" not in state:
-        raise CheckpointError(f"'{path}' is no checkpoint of 'fit'")
-    if state.get("format") != FORMAT:
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise CheckpointError(
-            f"The checkpoint '{path}' is of format {state.get('format')}, and this version of "
-            f"torch_imf reads format {FORMAT}. Delete it to start anew"
+            f"'{path}' is no checkpoint of this version of 'fit'. Choose another file, or delete it"
         )
     return state
 

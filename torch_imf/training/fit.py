@@ -1,5 +1,6 @@
 import os
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -44,9 +45,9 @@ def fit(
     callback: Callable[[dict[str, float]], None] | None = None,
     progress: bool = True,
 ) -> History:
-    r"""Trains a model on the training facts of a graph until its validation metric stops improving,
-    and leaves it with the parameters of its best epoch, however training ends. A loop of one's own
-    has the same parts:
+    r"""Trains a model on training facts until its validation metric stops improving, and leaves it
+    with the parameters of its best epoch, however training ends. A loop of one's own has the same
+    parts:
 
     .. code-block:: python
 
@@ -58,8 +59,7 @@ def fit(
 
     Args:
         model (torch.nn.Module): The model.
-        data (Data): All facts with split masks. The loss sees training facts only, and validation
-            facts are ranked.
+        data (Data): All facts with split masks. Test facts are only known answers in validation.
         epochs (int, optional): The number of epochs. (default: :obj:`100`)
         batch_size (int, optional): Queries per step. (default: :obj:`1024`)
         lr (float or dict[str, float], optional): The learning rate, or that of each objective by
@@ -68,18 +68,16 @@ def fit(
         weight_decay (float, optional): The weight decay. (default: :obj:`0.`)
         optimizer (str, optional): The name of an optimizer of PyTorch. :obj:`"adagrad"` wants a
             learning rate near 0.1 for embeddings. (default: :obj:`"adamw"`)
-        dense_lr (float or dict[str, float], optional): The learning rate of all parameters that are
-            no embedding table, which Adagrad wants much lower. If :obj:`None`, that of :obj:`lr`.
-            (default: :obj:`None`)
+        dense_lr (float or dict[str, float], optional): That of all parameters but embedding tables,
+            if not :obj:`lr`. Adagrad wants it much lower. (default: :obj:`None`)
         precision (str, optional): The type of matrix products in training, :obj:`"fp32"` or
             :obj:`"bf16"`. (default: :obj:`"fp32"`)
         eval_every (int, optional): Epochs per validation. (default: :obj:`1`)
         patience (int, optional): Validations without a new best to stop after, or :obj:`None` to go
             on. (default: :obj:`10`)
         metric (str, optional): The metric of :meth:`evaluate` to select by. (default: :obj:`"mrr"`)
-        checkpoint (str, optional): The file to keep the state of training in after every epoch. The
-            same call continues from it, on a CPU bit for bit as if it had never stopped. (default:
-            :obj:`None`)
+        checkpoint (str, optional): The file that keeps the state of training. The same call goes on
+            from it, on a CPU bit for bit as if it had never stopped. (default: :obj:`None`)
         callback (Callable, optional): Called after each validation with its entry of the history.
             (default: :obj:`None`)
         progress (bool, optional): Whether to show progress in a terminal. (default: :obj:`True`)
@@ -90,38 +88,22 @@ def fit(
 
     Raises:
         ValueError: If an argument is invalid, a split is empty, there is nothing to train, or the
-            checkpoint cannot be read or belongs to another run
-            (:class:`~torch_imf.training.CheckpointError`).
+            checkpoint is of another run (:class:`~torch_imf.training.CheckpointError`).
         RuntimeError: If training diverges.
     """
-    sizes = {"epochs": epochs, "batch_size": batch_size, "eval_every": eval_every}
-    for name, value in {**sizes, "patience": patience}.items():
-        if value is not None and value < 1:
-            raise ValueError(f"'{name}' needs to be positive (got {value})")
-    if metric not in METRICS:
-        raise ValueError(f"Invalid 'metric' argument (got '{metric}', choose of {METRICS})")
     data = prepare(model, data)
-    facts = training_facts(data)
-    if not bool(data.val_mask.any()):
-        raise ValueError("The 'val' split holds no facts")
+    sizes = {"batch_size": batch_size, "eval_every": eval_every}
+    check_run(data, metric, epochs=epochs, patience=patience, **sizes)
     loader = make_loader(model, data, batch_size)
     optimizers = make_optimizers(model, lr, dense_lr, optimizer, weight_decay)
-    settings = {
-        "batch_size": batch_size,
-        "lr": lr,
-        "lr_decay": lr_decay,
-        "weight_decay": weight_decay,
-        "optimizer": optimizer,
-        "dense_lr": dense_lr,
-        "precision": precision,
-        "eval_every": eval_every,
-        "metric": metric,
-    }
+    rates = {"lr": lr, "lr_decay": lr_decay, "dense_lr": dense_lr, "weight_decay": weight_decay}
+    others = {"optimizer": optimizer, "precision": precision, "metric": metric}
     names = {name: list(data[name]) for name in ("node_ids", "rel_ids") if name in data}
-    state = TrainingState(model, optimizers, settings, checkpoint, facts, names)
+    run = {**sizes, **rates, **others}, checkpoint, training_facts(data), names
+    state = TrainingState(model, optimizers, *run)
     state.load()
-    left, shown = range(state.epoch + 1, epochs + 1), {"disable": None if progress else True}
-    bar = tqdm(left, desc="Training", initial=state.epoch, total=epochs, **shown)
+    left, hidden = range(state.epoch + 1, epochs + 1), None if progress else True
+    bar = tqdm(left, "Training", initial=state.epoch, total=epochs, disable=hidden)
     try:
         for epoch in bar:
             if patience is not None and state.stale >= patience:
@@ -151,6 +133,18 @@ def fit(
     return state.history
 
 
+def check_run(data: Data, metric: str, **sizes: int | None) -> None:
+    r"""Raises if a size is not positive, a metric unknown, or a split to train with empty."""
+    for name, value in sizes.items():
+        if value is not None and value < 1:
+            raise ValueError(f"'{name}' needs to be positive (got {value})")
+    if metric not in METRICS:
+        raise ValueError(f"Invalid 'metric' argument (got '{metric}', choose of {METRICS})")
+    for split in ("train", "val"):
+        if not bool(data[f"{split}_mask"].any()):
+            raise ValueError(f"The '{split}' split holds no facts")
+
+
 def training_facts(data: Data) -> tuple[Tensor, Tensor, Tensor]:
     r"""Returns the training facts in both directions, all that a loader sees."""
     mask = data.train_mask & (data.edge_type < data.num_relations)
@@ -163,9 +157,7 @@ def training_facts(data: Data) -> tuple[Tensor, Tensor, Tensor]:
 def make_loader(
     model: torch.nn.Module, data: Data, batch_size: int = 1024
 ) -> Iterable[tuple[Tensor, ...]]:
-    r"""Returns the loader of a model over the training facts of a graph, whose batches are the
-    arguments of its losses.
-    """
+    r"""Returns the loader of training facts whose batches are the arguments of a model's losses."""
     facts = training_facts(prepare(model, data))
     return model.loader(*facts, batch_size=batch_size, shuffle=True)  # type: ignore[operator]
 
@@ -177,42 +169,34 @@ def make_optimizers(
     optimizer: str = "adamw",
     weight_decay: float = 0.0,
 ) -> list[Optimizer]:
-    r"""Returns an optimizer for each of the :obj:`objectives()` of a model. Arguments are those of
-    :meth:`fit`.
-    """
+    r"""Returns an optimizer for each objective of a model. Arguments are those of :meth:`fit`."""
     objectives: list[Objective] = model.objectives()  # type: ignore[operator]
     names = [objective.name for objective in objectives]
-    rates = _by_name("lr", lr, names)
-    if set(rates) < set(names):
-        raise ValueError(f"'lr' needs a rate for each of the objectives {names} (got {lr})")
-    if isinstance(lr, dict) and isinstance(dense_lr, int | float):
-        raise ValueError(f"'dense_lr' needs to go by name as 'lr' does (got {dense_lr} and {lr})")
-    dense_rates = rates if dense_lr is None else {**rates, **_by_name("dense_lr", dense_lr, names)}
+    rates: dict[str, dict[str, float]] = {}
+    for argument, given in (("lr", lr), ("dense_lr", lr if dense_lr is None else dense_lr)):
+        rate = given if isinstance(given, dict) else dict.fromkeys(names, given)
+        rates[argument] = {**rates.get("lr", {}), **rate}
+        is_named = isinstance(given, dict) or not isinstance(lr, dict)
+        if set(rates[argument]) != set(names) or not is_named:
+            raise ValueError(
+                f"'{argument}' needs a rate for each of the objectives {names}, by name (got "
+                f"{given})"
+            )
     tables = {id(x.weight) for x in model.modules() if isinstance(x, Embedding)}
     known, out = [x for x in vars(torch.optim).values() if isinstance(x, type)], []
     for name, params, _ in objectives:
         if not params:
             raise ValueError(f"The objective '{name}' has no parameters to train. Are they frozen?")
-        parts = [
-            ([p for p in params if id(p) in tables], rates[name]),
-            ([p for p in params if id(p) not in tables], dense_rates[name]),
-        ]
-        groups = [{"params": part, "lr": x, "base_lr": x} for part, x in parts if part]
+        groups = []
+        for argument, rate in rates.items():
+            part = [p for p in params if (id(p) in tables) == (argument == "lr")]
+            groups += [{"params": part, "lr": rate[name], "base_lr": rate[name]}] if part else []
         options: dict[str, float] = {"weight_decay": weight_decay}
         # Faster where PyTorch has it; older versions have no fused Adagrad for an accelerator.
         fused = {"adam", "adamw", "sgd", *(["adagrad"] if params[0].device.type == "cpu" else [])}
         options |= {"fused": True} if optimizer.lower() in fused else {}
         out.append(resolver(known, {}, optimizer, Optimizer, None, groups, **options))
     return out
-
-
-def _by_name(argument: str, rate: float | dict[str, float], names: list[str]) -> dict[str, float]:
-    if not isinstance(rate, dict):
-        return dict.fromkeys(names, rate)
-    unknown = sorted(set(rate) - set(names))
-    if unknown:
-        raise ValueError(f"'{argument}' names objectives {unknown}, but the model has {names}")
-    return rate
 
 
 def train(
@@ -229,7 +213,7 @@ def train(
     Args:
         model (torch.nn.Module): The model.
         loader (Iterable): The batches, see :meth:`make_loader`.
-        optimizers (list[torch.optim.Optimizer]): One optimizer per objective.
+        optimizers (list[torch.optim.Optimizer]): See :meth:`make_optimizers`.
         precision (str, optional): As in :meth:`fit`. (default: :obj:`"fp32"`)
         progress (bool, optional): As in :meth:`fit`. (default: :obj:`False`)
         epoch (int, optional): Its number, for errors. (default: :obj:`1`)
@@ -255,19 +239,17 @@ def train(
         num_finite += total.isfinite()
         num_batches += 1
     means = (total / max(num_batches, 1)).tolist()
-    problems = []
-    for objective, mean, count in zip(objectives, means, num_finite.tolist(), strict=True):
-        name = "loss" if objective.name == "model" else f"{objective.name} loss"
-        if count < num_batches:
-            problems.append((count, f"{name} is {mean} from batch {count + 1} on"))
-        elif not all(bool(p.isfinite().all()) for p in objective.parameters):  # By the last step.
-            problems.append((count, f"{name} has left parameters NaN or infinite"))
-    if problems:
-        problems.sort(key=lambda problem: problem[0])  # The first one first.
-        raise Diverged(
-            f"The {', the '.join(text for _, text in problems)}: training has diverged in epoch "
-            f"{epoch}. Lower the learning rate"
-        )
+    found = zip(num_finite.tolist(), means, objectives, strict=True)
+    for count, mean, objective in sorted(found, key=lambda x: x[0]):  # The first one first.
+        problem = f"is {mean} from batch {count + 1} on"
+        if count == num_batches:  # The last step may have left what the loss does not show yet.
+            problem = "has left parameters NaN or infinite"
+        if count < num_batches or not all(bool(p.isfinite().all()) for p in objective.parameters):
+            name = "" if objective.name == "model" else f"{objective.name} "
+            raise Diverged(
+                f"The {name}loss {problem}: training has diverged in epoch {epoch}. Lower the "
+                f"learning rate"
+            )
     return means[0]
 
 
@@ -277,7 +259,7 @@ def validate(model: torch.nn.Module, data: Data, progress: bool = False) -> dict
     return {name: value for name, value in result.items() if not isinstance(value, dict)}
 
 
-class TensorBoard:
+class TensorBoard(AbstractContextManager):
     r"""A callback of :meth:`~torch_imf.fit` that writes the loss and the validation metrics of each
     epoch for TensorBoard.
 
@@ -288,21 +270,15 @@ class TensorBoard:
 
     Args:
         log_dir (str): The folder of the run.
-
-    Raises:
-        ImportError: If :obj:`tensorboard` is not installed.
     """
 
     def __init__(self, log_dir: str | os.PathLike[str]) -> None:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
-            raise ImportError(
-                "Logs for TensorBoard require 'tensorboard', run "
-                "'pip install \"torch_imf[tensorboard]\"'"
-            ) from error
-        self.log_dir = os.fspath(log_dir)
-        self.writer: Any = SummaryWriter(self.log_dir)
+            message = "TensorBoard needs a package, run 'pip install \"torch_imf[tensorboard]\"'"
+            raise ImportError(message) from error
+        self.writer: Any = SummaryWriter(os.fspath(log_dir))
 
     def __call__(self, entry: Mapping[str, float]) -> None:
         r"""Writes an entry of the history of :meth:`~torch_imf.fit`."""
@@ -317,11 +293,5 @@ class TensorBoard:
                 self.writer.add_scalar(f"{split}/{name.replace('@', '_at_')}", value, epoch)
         self.writer.flush()
 
-    def __enter__(self) -> "TensorBoard":
-        return self
-
     def __exit__(self, *args: object) -> None:
         self.writer.close()
-
-    def __repr__(self) -> str:
-        return f"{self.__class__.__name__}('{self.log_dir}')"

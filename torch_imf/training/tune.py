@@ -19,7 +19,7 @@ from torch_imf.data.graph import check_graph
 from torch_imf.io.atomic import claim
 from torch_imf.registry import Setting, build_model, check_value, describe_settings, lookup
 from torch_imf.training.checkpoint import best_entry
-from torch_imf.training.fit import METRICS, Diverged, fit
+from torch_imf.training.fit import Diverged, check_run, fit
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -42,10 +42,7 @@ ADAGRAD: Settings = {
     "batch_size": [128, 256, 512, 1024],
 }
 #: What to try if nothing is said, by model: few settings, those that matter most.
-SPACES: dict[str, Settings] = {
-    "IMF": {**ADAGRAD, "contrastive.weight": (0.01, 1.0)},
-    "AdaMF": ADAGRAD,
-}
+SPACES = {"IMF": {**ADAGRAD, "contrastive.weight": (0.01, 1.0)}, "AdaMF": ADAGRAD}
 #: Arguments of `fit` that are none of a trial: `tune` gives them.
 GIVEN = ("model", "data", "epochs", "metric", "checkpoint", "callback", "progress")
 
@@ -75,14 +72,13 @@ def tune(
         fit(model, data, **fit_settings)
 
     Each trial builds a model (:meth:`build_model`), trains it by :meth:`fit` and is stopped where
-    it is worse than the median of those before. Test facts are taken off the graph at first: they
-    have no part in anything, not as known answers either (:meth:`without_test`).
+    it is worse than the median of those before. It is pruned if it diverges, runs out of memory, or
+    the model refuses its settings. Test facts have no part in anything, not as known answers either
+    (:meth:`without_test`).
 
-    With a :obj:`storage`, the same call goes on until there are :obj:`trials` in all. What a trial
-    draws depends on :obj:`seed` and on the trials that are finished, so that a study that was
-    interrupted or killed goes on as if it had not been, with the same version of Optuna. A trial
-    that was killed is marked as failed and repeated; one that diverges, runs out of memory, or
-    whose settings the model refuses is pruned. One process at a time can work on a file.
+    With a :obj:`storage`, the same call goes on until there are :obj:`trials` in all, as if it had
+    not been interrupted or killed, with the same version of Optuna. A trial that was killed is
+    marked as failed and repeated. One process at a time can work on a file.
 
     Args:
         model (str or type): The name of a model, or its class.
@@ -100,13 +96,11 @@ def tune(
         pruner (optuna.pruners.BasePruner, optional): What stops a trial. If :obj:`None`, a median
             pruner after five trials, and a fifth of the epochs. (default: :obj:`None`)
         device (str, optional): The device to train on. (default: :obj:`None`)
-        progress (bool, optional): If set to :obj:`False`, shows no progress bar, even in a
-            terminal. (default: :obj:`True`)
+        progress (bool, optional): Whether to show progress in a terminal. (default: :obj:`True`)
 
     Returns:
-        The study, with :obj:`best_params` and :obj:`best_value`. A trial has its :obj:`"settings"`,
-        :obj:`"seed"`, :obj:`"metrics"` (of its best epoch) and, if it was not completed, the
-        :obj:`"reason"` among its user attributes.
+        The study. Among its user attributes, a trial has its :obj:`"settings"`, :obj:`"seed"`,
+        :obj:`"metrics"` (of its best epoch) and, if it was not completed, the :obj:`"reason"`.
 
     Raises:
         ValueError: If an argument is invalid, the storage holds another study or cannot be worked
@@ -117,31 +111,46 @@ def tune(
         import optuna
     except ImportError as error:
         raise ImportError("'tune' requires Optuna, run 'pip install torch_imf[tune]'") from error
-    for name, value in {"trials": trials, "epochs": epochs}.items():
-        if value < 1:
-            raise ValueError(f"'{name}' needs to be positive (got {value})")
     if seed < 0:
         raise ValueError(f"'seed' cannot be negative (got {seed})")
-    if metric not in METRICS:
-        raise ValueError(f"Invalid 'metric' argument (got '{metric}', choose of {METRICS})")
     search, data = SearchSpace(model, space), without_test(data)
-    for split in ("train", "val"):
-        if not bool(data[f"{split}_mask"].any()):
-            raise ValueError(f"The '{split}' split holds no facts")
+    check_run(data, metric, trials=trials, epochs=epochs)
+    device = torch.device("cpu" if device is None else device)
     pruner = pruner or optuna.pruners.MedianPruner(n_warmup_steps=epochs // 5)
-    settings = {
-        "model": search.cls.__name__,
-        # A pair is not a list:
-        "space": {name: repr(value) for name, value in search.space.items()},
-        "epochs": epochs,
-        "seed": seed,
-        "metric": metric,
-        "pruner": type(pruner).__name__,
-        "facts and features": digest(data),
-    }
-    fixed = {"epochs": epochs, "metric": metric}
+    fixed: Settings = {"epochs": epochs, "metric": metric}
+    settings = {**fixed, "seed": seed, "facts and features": digest(data)}
+    settings |= {"model": search.cls.__name__, "pruner": type(pruner).__name__}
+    # A pair is not a list:
+    settings["space"] = {name: repr(value) for name, value in search.space.items()}
+
+    def run(seed: int, trial: "Trial") -> float:
+        def report(entry: dict[str, float]) -> None:
+            trial.report(entry[metric], step=int(entry["epoch"]))
+            if trial.should_prune():
+                name = type(trial.study.pruner).__name__
+                raise optuna.TrialPruned(f"Stopped by {name} at epoch {entry['epoch']}")
+
+        trial.set_user_attr("seed", seed)
+        try:
+            own, others = search.suggest(trial)
+            trial.set_user_attr("settings", {"model": own, "fit": {**fixed, **others}})
+            with torch.random.fork_rng([device] if device.type == "cuda" else []):
+                torch.manual_seed(seed)
+                model = build_model(search.cls, data, **own).to(device)
+                history = fit(model, data, **fixed, **others, callback=report, progress=False)
+        except BaseException as error:
+            trial.set_user_attr("reason", f"{type(error).__name__}: {error}")
+            # That of a CPU has no class of its own:
+            is_full = isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+            outcomes = ValueError, Diverged, MemoryError, torch.OutOfMemoryError
+            if is_full or isinstance(error, outcomes):
+                raise optuna.TrialPruned(str(error)) from error  # An outcome, too.
+            raise
+        best = best_entry(history, metric)
+        trial.set_user_attr("metrics", best)
+        return best[metric]
+
     with (
-        _quiet(),
         _open_study(storage, settings, pruner) as study,
         tqdm(desc="Tuning", total=trials, disable=None if progress else True) as bar,
     ):
@@ -152,15 +161,12 @@ def tune(
             while (done := _num_finished(study)) < trials:
                 seeds = np.random.SeedSequence([seed, done]).generate_state(2).tolist()
                 study.sampler = optuna.samplers.TPESampler(seed=seeds[0])
-                trial = functools.partial(_run_trial, search, data, fixed, seeds[1], device)
-                study.optimize(trial, n_trials=1)
+                study.optimize(functools.partial(run, seeds[1]), n_trials=1)
                 bar.update()
         except KeyboardInterrupt:
-            kept = f"kept. The same call goes on from '{storage}'"
-            kept = "lost, as there is no 'storage'" if storage is None else kept
-            raise KeyboardInterrupt(
-                f"Stopped after {_num_finished(study)} of {trials} trials, which are {kept}"
-            ) from None
+            kept = "lost" if storage is None else f"kept in '{storage}'"
+            text = f"Stopped after {done} of {trials} trials, which are {kept}"
+            raise KeyboardInterrupt(text) from None
         if not study.get_trials(False, [optuna.trial.TrialState.COMPLETE]):
             reason = study.trials[-1].user_attrs.get("reason")
             raise ValueError(f"None of {trials} trials could be completed. The last one: {reason}")
@@ -184,49 +190,6 @@ def without_test(data: Data) -> Data:
     return data.edge_subgraph(~data.test_mask)
 
 
-# One trial ######################################################################################
-
-
-def _run_trial(
-    search: "SearchSpace",
-    data: Data,
-    fixed: Settings,
-    seed: int,
-    device: str | torch.device | None,
-    trial: "Trial",
-) -> float:
-    # Trains a model with the settings that a trial tries, and returns its best validation metric.
-    from optuna import TrialPruned
-
-    def report(entry: dict[str, float]) -> None:
-        trial.report(entry[fixed["metric"]], step=int(entry["epoch"]))
-        if trial.should_prune():
-            name = type(trial.study.pruner).__name__
-            raise TrialPruned(f"Stopped by {name} at epoch {entry['epoch']}")
-
-    trial.set_user_attr("seed", seed)
-    device = torch.device("cpu" if device is None else device)
-    try:
-        own, others = search.suggest(trial)
-        others = {**fixed, **others}
-        trial.set_user_attr("settings", {"model": own, "fit": others})
-        with torch.random.fork_rng([device] if device.type == "cuda" else []):
-            torch.manual_seed(seed)
-            model = build_model(search.cls, data, **own).to(device)
-            history = fit(model, data, **others, callback=report, progress=False)
-    except BaseException as error:
-        trial.set_user_attr("reason", f"{type(error).__name__}: {error}")
-        # That of a CPU has no class of its own:
-        is_full = isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
-        outcomes = ValueError, Diverged, MemoryError, torch.OutOfMemoryError
-        if is_full or isinstance(error, outcomes):
-            raise TrialPruned(str(error)) from error  # An outcome, too.
-        raise
-    best = best_entry(history, fixed["metric"])
-    trial.set_user_attr("metrics", best)
-    return best[fixed["metric"]]
-
-
 class SearchSpace:
     r"""The settings to try, each checked against what a model and :meth:`~torch_imf.fit` take, as
     in :meth:`tune`. Settings of a part are tried where that part is chosen.
@@ -238,32 +201,31 @@ class SearchSpace:
         self.cls = lookup("model", model)
         name = self.cls.__name__
         if space is None and name not in SPACES:
-            raise ValueError(
-                f"'{name}' has no default space, name one as 'space'. It takes "
-                f"{sorted(describe_settings(self.cls))}"
-            )
+            takes = f"It takes {sorted(describe_settings(self.cls))}"
+            raise ValueError(f"'{name}' has no default space, name one as 'space'. {takes}")
         self.space = dict(SPACES[name] if space is None else space)
         parameters = inspect.signature(fit).parameters
         self.fit = {k: Setting(x) for k, x in parameters.items() if k not in GIVEN}
         options = {key: _options(key, value) for key, value in self.space.items()}
         # All settings of the model that there are for some choice of parts:
-        names = {
-            key: [x for x in values if isinstance(x, bool | str)] for key, values in options.items()
-        }
-        parts = {key: values for key, values in names.items() if values and key not in self.fit}
-        takes: dict[str, Setting] = {}
-        for chosen in itertools.product(*parts.values()):
-            takes |= describe_settings(self.cls, dict(zip(parts, chosen, strict=True)))
-        known = {**self.fit, **takes}
+        parts = [
+            [(key, x) for x in values if isinstance(x, bool | str)]
+            for key, values in options.items()
+            if key not in self.fit
+        ]
+        settings: dict[str, Setting] = {}
+        for chosen in itertools.product(*filter(None, parts)):
+            settings |= describe_settings(self.cls, dict(chosen))
+        known = {**self.fit, **settings}
         for key, values in options.items():
             if key not in known:
                 raise ValueError(
-                    f"Neither {name} nor 'fit' takes '{key}'. The model takes {sorted(takes)}, "
+                    f"Neither {name} nor 'fit' takes '{key}'. The model takes {sorted(settings)}, "
                     f"'fit' takes {sorted(self.fit)}"
                 )
             for value in values:
                 check_value(key, value, known[key])
-        for key, setting in takes.items():
+        for key, setting in settings.items():
             if setting.parameter.default is setting.parameter.empty and key not in self.space:
                 raise ValueError(f"{name} needs '{key}' in the space")
 
@@ -281,26 +243,21 @@ class SearchSpace:
 
 def _options(key: str, value: Any) -> list[Any]:
     # The values that a setting can take: all of a choice, both ends of a range, or the one.
+    options = list(value) if isinstance(value, list | tuple) else [value]
+    is_valid = len(options) > 0
+    if isinstance(value, tuple):
+        is_range = len(value) == 2 and all(type(x) in (int, float) for x in value)
+        is_valid = is_range and value[0] < value[1]
     try:
         json.dumps(value, allow_nan=False)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError):
+        is_valid = False
+    if not is_valid:
         raise ValueError(
-            f"'{key}' needs plain, finite values in a space (got {value!r}). Derive a class that "
-            f"has anything else built in"
-        ) from error
-    if isinstance(value, list):
-        if len(value) == 0:
-            raise ValueError(f"There needs to be a choice of '{key}'")
-        return value
-    if not isinstance(value, tuple):
-        return [value]
-    is_range = len(value) == 2 and all(type(x) in (int, float) for x in value)
-    if not is_range or not value[0] < value[1]:
-        raise ValueError(
-            f"The range of '{key}' needs to be a pair of numbers, the lower one first (got "
-            f"{value}). A choice is a list"
+            f"'{key}' needs a list of choices, a pair of numbers (the lower one first) or one "
+            f"value, which are plain and finite (got {value!r})"
         )
-    return list(value)
+    return options
 
 
 def _suggest(trial: Any, key: str, value: Any) -> Any:
@@ -313,9 +270,6 @@ def _suggest(trial: Any, key: str, value: Any) -> Any:
     if isinstance(low, int) and isinstance(high, int):
         return trial.suggest_int(key, low, high)
     return trial.suggest_float(key, low, high, log=low > 0 and high > 10 * low)
-
-
-# The study ######################################################################################
 
 
 @contextmanager
@@ -336,6 +290,8 @@ def _open_study(
         # Optuna lets several processes add to one study, which would then be another one:
         lock = claim(path)
         address = URL.create("sqlite", database=str(path)).render_as_string()
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
         study = optuna.create_study(
             storage=address,
@@ -345,12 +301,11 @@ def _open_study(
             load_if_exists=True,
         )
         old = study.user_attrs.get("settings", {} if study.trials else settings)
-        if old != settings:
-            names = [name for name in settings if old.get(name) != settings[name]]
-            has, got = {x: old.get(x) for x in names}, {x: settings[x] for x in names}
+        differ = {k: (old.get(k), x) for k, x in settings.items() if old.get(k) != x}
+        if differ:
             raise ValueError(
-                f"The storage '{storage}' holds a study with other settings: {names} differ (it "
-                f"has {has}, got {got}). Choose another storage, or the same settings"
+                f"The storage '{storage}' holds a study with other settings: {differ} (it has, "
+                f"got). Choose another storage, or the same settings"
             )
         study.set_user_attr("settings", settings)
         # Optuna finds these by a heartbeat, after a minute; nobody else is at work here.
@@ -358,12 +313,12 @@ def _open_study(
             study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
         yield study
     except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
-        first = str(error.__cause__ or error).partition("\n")[0]
+        reason = str(error.__cause__ or error).partition("\n")[0]
         raise ValueError(
-            f"The storage '{storage}' cannot be worked on: it is damaged, holds something else, "
-            f"or cannot be reached or written to ({first}). Choose another storage"
+            f"The storage '{storage}' cannot be worked on ({reason}). Choose another storage"
         ) from error
     finally:
+        optuna.logging.set_verbosity(verbosity)
         del lock
 
 
@@ -374,23 +329,11 @@ def _num_finished(study: "Study") -> int:
 def digest(data: Data) -> str:
     r"""Returns a hash of the facts and features of a graph."""
     x_dict, mask_dict = modalities(data)
-    tensors = {f"x_{name}": x for name, x in x_dict.items()}
-    tensors |= {f"{name}_mask": mask for name, mask in mask_dict.items()}
-    tensors |= {k: data[k] for k in ("edge_index", "edge_type", "train_mask", "val_mask")}
+    tensors = {k: data[k] for k in ("edge_index", "edge_type", "train_mask", "val_mask")}
+    for name, x in x_dict.items():
+        tensors |= {f"x_{name}": x, f"{name}_mask": mask_dict[name]}
     out = hashlib.sha256(f"{data.num_nodes} {data.num_relations}".encode())
     for name, x in sorted(tensors.items()):
         out.update(f"{name} {x.dtype} {list(x.size())}".encode())
         out.update(x.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return out.hexdigest()
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    import optuna
-
-    verbosity = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        yield
-    finally:
-        optuna.logging.set_verbosity(verbosity)

@@ -3,8 +3,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from torch_imf.answers.results import Answers, Completion, Explanation, Rank
-from torch_imf.answers.tables import percent
+from torch_imf.answers.results import Answers, Completion, Explanation, Rank, percent
 from torch_imf.visualize import style
 
 if TYPE_CHECKING:

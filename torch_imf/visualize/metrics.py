@@ -44,8 +44,8 @@ def plot_categories(
         ValueError: As :meth:`torch_imf.evaluate`.
     """
     data = prepare(model, data)
-    rank, base, mask = rank_facts(model, data, split, view=view)
-    groups = dict(fact_groups("category", data, base, mask))
+    rank = rank_facts(model, data, split, view=view)
+    groups = fact_groups("category", data, split)
     found = [rank_metrics(side[group]) for group in groups.values() for side in rank]
     bars = []
     for row in found:

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import Module
 from torch_geometric.data import Data
 
-from torch_imf.answers.probability import view_scores, yields_probabilities
+from torch_imf.answers.calibration import view_scores, yields_probabilities
 from torch_imf.data.graph import prepare
 from torch_imf.data.index import both_sides
 from torch_imf.data.names import Lookup, Names

@@ -1,0 +1,251 @@
+r"""What is fitted to validation facts once a model is trained: probabilities of answers, and the
+weights of views.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch_geometric.data import Data
+
+from torch_imf.data import TripletIndex
+from torch_imf.data.graph import draw_validation, prepare
+from torch_imf.evaluation.ranking import StreamedScores, check_finite, inference
+
+#: The number of false candidates of a query that count one by one in a calibration.
+NUM_BEST = 1024
+#: The weight of the distance to a temperature of one and scores, or view weights, as they are.
+PRIOR = 1e-3
+BATCH_SIZE = 128
+
+
+@dataclass(frozen=True)
+class Calibration:
+    r"""Turns the scores of all candidates of a query into probabilities, see :meth:`calibrate`:
+
+    .. math::
+        p(t \mid h, r) = \sigma \big( a \, (y_t - c \log \sum_{t'} e^{y_{t'}})
+        + b \big)
+
+    with the :obj:`scale` :math:`a > 0`, the :obj:`bias` :math:`b` and the share :obj:`norm` of the
+    softmax: :math:`c = 0` takes scores as they are, as the :obj:`"bce"` loss trains them, and
+    :math:`c = 1` relative to those of the other candidates, as the :obj:`"ce"` loss does. Of
+    averages of probabilities (:obj:`is_prob`), :math:`y_t` is the logit.
+    """
+
+    scale: float
+    norm: float
+    bias: float
+    is_prob: bool = False
+
+    def logit(self, score: Tensor) -> Tensor:
+        r"""The log-odds of each candidate, given the scores of all of them, :obj:`[B, N]`."""
+        y = as_logit(score, self.is_prob)
+        return self.scale * (y - self.norm * y.logsumexp(dim=-1, keepdim=True)) + self.bias
+
+    def __call__(self, score: Tensor) -> Tensor:
+        r"""The probability of each candidate, of shape :obj:`[B, N]`."""
+        return self.logit(score).sigmoid()
+
+
+def calibrate(
+    model: torch.nn.Module, data: Data, num_facts: int = 1024, seed: int = 0
+) -> Calibration:
+    r"""Fits the map from scores to probabilities to validation facts, and leaves the model as it
+    is: a logistic regression of which candidates of the queries of these facts are true.
+
+    A probability of 0.7 means that of ten candidates like this one, about seven are facts that were
+    held out. It is that of an answer which training does not hold, to a query which *has* such an
+    answer (on others it is too high), and counts as false what the graph does not hold, and test
+    facts, which are never looked at (on a graph that lacks much of what is true, it is too low). Of
+    the false candidates of a query, the 1024 best count one by one, and up to as many stand for all
+    others.
+
+    Args:
+        model (torch.nn.Module): A model of this package.
+        data (Data): All facts with split masks.
+        num_facts (int, optional): The number of validation facts to use, drawn at random if there
+            are more. (default: :obj:`1024`)
+        seed (int, optional): The seed of the draw. (default: :obj:`0`)
+
+    Raises:
+        ValueError: If the graph does not fit the model, there are no validation facts that are new,
+            or a score is NaN or infinite.
+    """
+    data, (head, rel, _) = _prepare(model, data, num_facts, seed)
+    head, rel = torch.stack([head, rel]).unique(dim=1)  # Each query once, with all its answers.
+    train = TripletIndex.from_data(data, data.train_mask)
+    row, col = TripletIndex.from_data(data, data.val_mask)(head, rel)
+    new = ~train.contains(head[row], rel[row], col)
+    row, col = row[new], col[new]
+    if row.numel() == 0:
+        raise ValueError("The 'val' split holds no facts that are not training facts")
+
+    is_prob = yields_probabilities(model)
+    true, parts = torch.empty(row.numel(), device=row.device), []
+    for i, score, _ in _scores(model, head, rel):
+        y = as_logit(score, is_prob)
+        here = (row >= i[0]) & (row <= i[-1])
+        true[here] = y[row[here] - i[0], col[here]]
+        norm = y.logsumexp(dim=-1, keepdim=True)
+        y[row[here] - i[0], col[here]] = -torch.inf
+        y[tuple(train(head[i], rel[i]))] = -torch.inf
+        parts.append((*_thin_out(y), norm))
+    false, weight, norm = (torch.cat(x) for x in zip(*parts, strict=True))  # [M, K], [M, K], [M, 1]
+    offset = norm.mean()  # Taken off while fitting, so that the bias does not follow the norm.
+    norm = norm - offset
+    # The logarithm of the scale, the norm and the bias:
+    param = torch.zeros(3, dtype=torch.double, device=y.device, requires_grad=True)
+
+    def loss() -> Tensor:
+        scale, share, bias = param[0].exp(), param[1], param[2]
+        loss = (weight * F.softplus(scale * (false - share * norm) + bias)).sum(dtype=torch.double)
+        z = scale * (true - share * norm.view(-1)[row]) + bias
+        loss = loss + F.softplus(-z).sum()
+        return loss / row.numel() + PRIOR * param[:2].square().sum()
+
+    _minimise(loss, [param], max_iter=100)
+    if param[1].item() < 0:  # What scores more never makes other candidates more likely.
+        param.data[1] = 0
+        norm.zero_()
+        _minimise(loss, [param], max_iter=100)
+    log_scale, share, bias = param.detach()
+    scale = log_scale.exp()
+    return Calibration(float(scale), float(share), float(bias + scale * share * offset), is_prob)
+
+
+def _thin_out(score: Tensor) -> tuple[Tensor, Tensor]:
+    # The best scores of each row, and one of every few others in order, each with the number of
+    # scores that it stands for; those that are -inf stand for none.
+    num_best = min(NUM_BEST, score.size(1))
+    step = max(1, -(-(score.size(1) - num_best) // NUM_BEST))
+    best = torch.arange(num_best, device=score.device)
+    start = torch.arange(num_best, score.size(1), step, device=score.device)
+    size = (score.size(1) - start).clamp(max=step)
+    index, weight = torch.cat([best, start + size // 2]), torch.cat([torch.ones_like(best), size])
+    score = score.sort(dim=-1, descending=True).values[:, index]
+    found = score > -torch.inf
+    return score.masked_fill(~found, 0.0), weight.to(score.dtype) * found
+
+
+def calibration_error(probability: Tensor, target: Tensor, num_bins: int = 10) -> float:
+    r"""The expected calibration error: how far probabilities are from the share of what is true, of
+    the same shape, on average over bins of equal width. Raises if shapes differ or a probability is
+    not in :obj:`[0, 1]`.
+    """
+    is_valid = bool(((probability >= 0) & (probability <= 1)).all())
+    if probability.size() != target.size() or not is_valid:
+        sizes = f"{list(probability.size())} and {list(target.size())}"
+        raise ValueError(f"Expected probabilities in [0, 1] and as many targets (got {sizes})")
+    probability, target = probability.double().view(-1), target.double().view(-1)
+    pos = (probability * num_bins).long().clamp(max=num_bins - 1)
+    gap = torch.zeros(num_bins, dtype=torch.double, device=pos.device)
+    return float(gap.index_add(0, pos, probability - target).abs().sum()) / target.numel()
+
+
+def fit_view_weights(
+    model: torch.nn.Module, data: Data, num_facts: int = 1024, seed: int = 0
+) -> dict[str, float]:
+    r"""Fits the weights :math:`\gamma_k` of decision fusion (Eq. 11 of IMF) to validation facts,
+    and leaves all other parameters of a trained model as they are.
+
+    Weights that are learned along with the views do not tell a view that generalises from one that
+    has memorised. With the views fixed, they minimise
+
+    .. math::
+        - \frac{1}{|\mathcal{V}|} \sum_{(h, r, t) \in \mathcal{V}} \log
+        \mathrm{softmax}_t (\tau \, y(h, r, \cdot)) + \lambda \, {\| \log
+        \gamma - \log \gamma^0 \|}^2
+
+    over both sides of the validation facts :math:`\mathcal{V}`, with a temperature :math:`\tau`
+    that is not kept and :math:`\lambda = 10^{-3}`. Other known answers do not compete, but for test
+    facts. In place of an average of probabilities, its logit is taken. All scores are kept:
+    :math:`8 F K N` bytes for :math:`F` facts, :math:`K` views and :math:`N` entities.
+
+    Arguments and errors are those of :meth:`calibrate`. Returns the weights, which sum to one.
+    """
+    data, (head, rel, tail) = _prepare(model, data, num_facts, seed)
+    decision: Any = model.decision
+    if decision is None:
+        return model.view_weights()  # type: ignore[operator]
+
+    parts = [torch.stack([x[v] for v in decision.views]) for _, _, x in _scores(model, head, rel)]
+    score = check_finite(torch.cat(parts, dim=1))  # [V, M, N]
+    score = score.sigmoid() if decision.sigmoid else score
+    row, col = TripletIndex.from_data(data, data.train_mask | data.val_mask)(head, rel)
+    other = col != tail[row]
+    row, col = row[other], col[other]
+
+    init = -decision.log_var.detach()
+    log_weight = init.clone().requires_grad_()
+    log_scale = torch.zeros((), device=init.device, requires_grad=True)
+
+    def loss() -> Tensor:
+        y = torch.tensordot(log_weight.softmax(dim=0), score, dims=1)  # [M, N]
+        y = torch.logit(y, eps=1e-6) if decision.sigmoid else y
+        y = (log_scale.exp() * y).index_put((row, col), y.new_tensor(-torch.inf))
+        return F.cross_entropy(y, tail) + PRIOR * (log_weight - init).square().sum()
+
+    _minimise(loss, [log_weight, log_scale], max_iter=50)
+    with torch.no_grad():
+        decision.log_var.copy_(-log_weight)
+    return model.view_weights()  # type: ignore[operator]
+
+
+def _prepare(
+    model: torch.nn.Module, data: Data, num_facts: int, seed: int
+) -> tuple[Data, tuple[Tensor, Tensor, Tensor]]:
+    # The graph of a model and some validation facts, in both directions.
+    if num_facts < 1:
+        raise ValueError(f"'num_facts' needs to be positive (got {num_facts})")
+    data = prepare(model, data)
+    facts = draw_validation(data, num_facts, seed)
+    if facts[0].numel() == 0:
+        raise ValueError("The 'val' split holds no facts")
+    return data, facts
+
+
+def _scores(
+    model: torch.nn.Module, head_index: Tensor, rel_type: Tensor
+) -> Iterator[tuple[Tensor, Tensor, dict[str, Tensor]]]:
+    # The positions of some queries at a time, and their scores.
+    with inference(model):
+        scores = StreamedScores(model)
+        for i in torch.arange(head_index.numel(), device=head_index.device).split(BATCH_SIZE):
+            yield i, *view_scores(scores, head_index[i], rel_type[i])
+
+
+def _minimise(loss: Callable[[], Tensor], params: list[Tensor], max_iter: int) -> None:
+    optimizer = torch.optim.LBFGS(params, max_iter=max_iter, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        value = loss()
+        value.backward()
+        return value
+
+    with torch.enable_grad():
+        optimizer.step(closure)
+
+
+def view_scores(
+    scores: StreamedScores, head_index: Tensor, rel_type: Tensor
+) -> tuple[Tensor, dict[str, Tensor]]:
+    r"""The scores :obj:`[B, N]` of all entities as tail, over all views and in each of them."""
+    query = scores.query(head_index, rel_type)
+    score_dict = scores.model.view_similarity(query, scores.key)
+    return check_finite(scores.model.fuse(score_dict)), score_dict
+
+
+def yields_probabilities(model: Any) -> bool:
+    r"""Tells whether the scores of a model are averages of probabilities."""
+    decision = getattr(model, "decision", None)
+    return decision is not None and decision.sigmoid
+
+
+def as_logit(score: Tensor, is_prob: bool) -> Tensor:
+    r"""Returns scores as finite logits, in the same order."""
+    return score.clamp(1e-30, 1 - 2**-24).logit() if is_prob else score
