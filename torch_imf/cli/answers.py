@@ -35,8 +35,8 @@ def evaluate(
     answers that are known to be true (the filtered setting).
 
     Examples:
-      torch-imf evaluate runs/first --by category relation --json torch-imf evaluate runs/first
-      --view text by the scores of one view alone
+      torch-imf evaluate runs/first --by category relation --json
+      torch-imf evaluate runs/first --view text        by the scores of one view alone
     """
     from torch_imf.evaluation.evaluate import evaluate
 
@@ -67,8 +67,8 @@ def predict(
     Answers come with scores and probabilities, and the part that each view has in the score.
 
     Examples:
-      torch-imf predict runs/first --tail Europe --relation continent -k 20 --known remove torch-imf
-      predict runs/first --queries queries.tsv --answers answers.tsv
+      torch-imf predict runs/first --tail Europe --relation continent -k 20 --known remove
+      torch-imf predict runs/first --queries queries.tsv --answers answers.tsv
     """
     one = head or relation or tail
     if bool(queries) != bool(answers) or bool(queries) == bool(one):
@@ -116,8 +116,8 @@ def complete(
     r"""Lists the most likely facts that a graph misses.
 
     Examples:
-      torch-imf complete runs/first --relation borders neighbour --everyone torch-imf complete
-      runs/first -k 100000 --out facts.tsv
+      torch-imf complete runs/first --relation borders neighbour --everyone
+      torch-imf complete runs/first -k 100000 --out facts.tsv
     """
     from torch_imf.answers.results import Fact
     from torch_imf.answers.tables import tsv_line
@@ -161,8 +161,8 @@ def figures(
     transformation (contextual), and training (history).
 
     Examples:
-      torch-imf figures runs/first --head Argentina --relation borders --tail Paraguay torch-imf
-      figures runs/first --only weights --relations borders continent --format pdf
+      torch-imf figures runs/first --head Argentina --relation borders --tail Paraguay
+      torch-imf figures runs/first --only weights --relations borders continent --format pdf
     """
     try:
         import matplotlib.pyplot as plt

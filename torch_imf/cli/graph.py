@@ -170,8 +170,9 @@ def audit(
     that training lacks.
 
     Examples:
-      torch-imf audit DB15K --version mmrns torch-imf audit facts.nt.gz --shares 0.9 0.05 0.05
-      torch-imf audit my_graph/ --check exit status 1 if there are leaks
+      torch-imf audit DB15K --version mmrns
+      torch-imf audit facts.nt.gz --shares 0.9 0.05 0.05
+      torch-imf audit my_graph/ --check       exit status 1 if there are leaks
     """
     from torch_imf.data import audit
     from torch_imf.datasets import MultimodalKG
@@ -196,8 +197,8 @@ def encode(
     'train' reads them. What is interrupted goes on where it was.
 
     Examples:
-      torch-imf encode my_graph/ --text-encoder all-MiniLM-L6-v2 --visual-encoder vgg16 torch-imf
-      train my_graph/ --text-encoder features/text.npz
+      torch-imf encode my_graph/ --text-encoder all-MiniLM-L6-v2 --visual-encoder vgg16
+      torch-imf train my_graph/ --text-encoder features/text.npz
     """
     import numpy as np
 

@@ -17,7 +17,8 @@ def list_kinds(kind: Annotated[Kind | None, "what to show"] = None) -> Output:
     Sizes are as published. Those of other packages, which are registered, are among them.
 
     Examples:
-      torch-imf list everything torch-imf list scorers what 'torch-imf train --scorer' takes
+      torch-imf list                everything
+      torch-imf list scorers        what 'torch-imf train --scorer' takes
     """
     from torch_imf.answers.tables import format_table
 
@@ -49,8 +50,9 @@ def describe(
     r"""Tells what a class or a function does, argument by argument.
 
     Examples:
-      torch-imf describe what there is to describe torch-imf describe imf scorer one argument of a
-      model torch-imf describe fit what 'torch-imf train' takes beside those of a model
+      torch-imf describe                 what there is to describe
+      torch-imf describe imf scorer      one argument of a model
+      torch-imf describe fit             what 'torch-imf train' takes beside those of a model
     """
     if name is None:
         names = {kind: list(members(kind)) for kind in get_args(Kind)}

@@ -1,13 +1,15 @@
-r"""Finds the missing links of a knowledge graph whose entities have texts, pictures or numbers.
+r"""Finds the missing links of a knowledge graph whose entities have texts,
+pictures or numbers.
 
 Examples:
-  torch-imf audit countries what is in it, and what is wrong with it torch-imf train countries --out
-  runs/first a model, selected on validation torch-imf evaluate runs/first --by category filtered
-  ranks of the test facts torch-imf predict runs/first --head France --relation borders torch-imf
-  explain runs/first Argentina borders Paraguay
+  torch-imf audit countries                      what is in it, and what is wrong with it
+  torch-imf train countries --out runs/first     a model, selected on validation
+  torch-imf evaluate runs/first --by category    filtered ranks of the test facts
+  torch-imf predict runs/first --head France --relation borders
+  torch-imf explain runs/first Argentina borders Paraguay
 
-In place of 'countries', which comes with the package, give a folder of your own with facts.tsv,
-texts.tsv, images/ and numbers.tsv. 'torch-imf <command> --help' tells more.
+In place of 'countries', which comes with the package, give a folder of your own with
+facts.tsv, texts.tsv, images/ and numbers.tsv. 'torch-imf <command> --help' tells more.
 """
 
 import os
