@@ -82,7 +82,7 @@ def answers(folder, size=60):
 @pytest.mark.parametrize(
     "write, small, name",
     [
-        (dataset, None, "processed/data_"),
+        (dataset, 0, "processed/data_"),
         (checkpoint, 8, "c.pt"),
         (pretrained, 8, "a/model-"),
         (answers, 3, "answers.tsv"),
@@ -91,13 +91,12 @@ def answers(folder, size=60):
 def test_a_full_disk_changes_nothing(tmp_path, write, small, name):
     folder = tmp_path / "new"
     folder.mkdir()
-    for before in ({}, None):
-        if before is None:
-            write(folder) if small is None else write(folder, small)
-            before = files(folder)
-            assert len(before) > 0
+    for is_new in (True, False):
+        if not is_new:
+            write(folder, small)
+        before = files(folder)
         kind, message = full(write, folder)
-        assert kind == "OSError" and files(folder) == before
+        assert kind == "OSError" and files(folder) == before and is_new == (before == {})
         assert re.match(MESSAGE, message)[1].startswith(f"{folder}/{name}"), message
     # What is there is whole:
     if write is checkpoint:
