@@ -4,6 +4,7 @@ import runpy
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -19,6 +20,7 @@ def experiment(monkeypatch, tmp_path):
 
     for module in (experiment, results):
         monkeypatch.setattr(module, "RESULTS", str(tmp_path / "results"))
+    (tmp_path / "results").mkdir()
     monkeypatch.setattr(experiment, "DATA", str(tmp_path))
     return experiment
 
@@ -28,7 +30,7 @@ def small(config, **model):
     return {**config, "model": model, "fit": {**config["fit"], "epochs": 2, "eval_every": 1}}
 
 
-def test_an_experiment_is_run_once_and_resumed(experiment):
+def test_an_experiment_is_run_once_and_resumed(experiment, monkeypatch):
     from configs import config
 
     settings = small(config("countries"))
@@ -40,19 +42,9 @@ def test_an_experiment_is_run_once_and_resumed(experiment):
     assert len(experiment.lines("test")) == 1
 
     # Interrupted before the test facts are ranked, it goes on from there to the same end:
-    class Stop(Exception):
-        pass
-
-    def stop(*args, **kwargs):
-        raise Stop
-
-    evaluate = experiment.evaluate
-    experiment.evaluate = stop
-    try:
-        with pytest.raises(Stop):
-            experiment.run("other", "IMF", settings, seed=0)
-    finally:
-        experiment.evaluate = evaluate
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(experiment, "evaluate", Mock(side_effect=KeyboardInterrupt))
+        experiment.run("other", "IMF", settings, seed=0)
     again = experiment.run("other", "IMF", settings, seed=0)
     assert again["metrics"] == line["metrics"] and again["curve"] == line["curve"]
 
@@ -81,9 +73,8 @@ def test_settings_shape_the_graph_and_the_model(experiment):
     assert paper.scorers["fused"].cosine and paper.decision.learned
     released = experiment.build(settings_of(base, RELEASED), data, 0)
     assert type(released.fusion).__name__ == "MutanFusion" and not released.decision.learned
-    assert type(released.scorers["fused"]).__name__ == "TuckER" and set(released.rel_emb) == {
-        *released.views
-    }
+    assert type(released.scorers["fused"]).__name__ == "TuckER"
+    assert set(released.rel_emb) == {*released.views}
     fusion = {"fusion": "imf", "fusion.rank": 1, "fusion.latent_channels": 4}
     found = experiment.build(variant(base, fusion), data, 0).init_args["fusion"]
     assert found["latent_channels"] == 4 and found["rank"] == 1
@@ -100,8 +91,7 @@ def test_every_row_of_adamf_is_built_as_it_says(experiment, monkeypatch, fake):
     assert {"TransE", "RSME", "IKRL-MAT", "AdaMF", "w/o T", "w/o S", "L = 8"} <= set(rows)
     for label, row in rows.items():
         sizes = {"hidden_channels": 8}
-        if "rel_channels" in row["model"]:
-            sizes["rel_channels"] = 4
+        sizes |= {"rel_channels": 4} if "rel_channels" in row["model"] else {}
         # As they are kept in the results:
         row = json.loads(json.dumps({**row, "model": {**row["model"], **sizes}}))
         model = experiment.build(row, experiment.prepare(row), 0)
@@ -132,14 +122,11 @@ def test_every_row_of_adamf_is_built_as_it_says(experiment, monkeypatch, fake):
 def test_lines_without_modality_weights_are_no_part_of_the_figure(experiment, monkeypatch):
     pytest.importorskip("matplotlib")
     results = Path(experiment.RESULTS)
-    results.mkdir()
-    weights = {"next_to": {"struct": 0.6, "text": 0.4}}
+    weights = {"modality_weights": {"next_to": {"struct": 0.6, "text": 0.4}}}
+    more = {"ComplEx": {}, "AdaMF": weights, "AdaMF-MAT": weights}
     line = {"settings": {"graph": "mkgy"}, "seed": 0}
-    lines = [
-        {**line, "label": "ComplEx"},
-        *({**line, "label": x, "modality_weights": weights} for x in ("AdaMF", "AdaMF-MAT")),
-    ]
-    (results / "adamf.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    lines = [json.dumps({**line, "label": label, **x}) for label, x in more.items()]
+    (results / "adamf.jsonl").write_text("\n".join(lines))
     figure = results / "figure.png"
     script = str(ROOT / "modality_weights.py")
     monkeypatch.setattr(sys, "argv", [script, "--figure", str(figure)])
@@ -153,10 +140,8 @@ def test_lines_without_modality_weights_are_no_part_of_the_figure(experiment, mo
 def test_a_line_of_no_row_is_named(experiment):
     from render import table
 
-    results = Path(experiment.RESULTS)
-    results.mkdir()
     line = {"settings": {"graph": "mkgy"}, "seed": 0, "label": "AdaMF, old"}
-    (results / "adamf.jsonl").write_text(f"{json.dumps(line)}\n")
+    (Path(experiment.RESULTS) / "adamf.jsonl").write_text(f"{json.dumps(line)}\n")
     with pytest.raises(SystemExit, match=r"'adamf': there are lines of \['AdaMF, old'\]"):
         table("adamf", "mkgy")
 

@@ -58,16 +58,8 @@ def model(size=64):
     return KGE(100, 3, size)
 
 
-def dataset(folder, seed=0):
-    FakeMMKG(str(folder), seed=seed, force_reload=True)
-
-
-def checkpoint(folder, size=64):
-    TrainingState(model(size), [], {"metric": "mrr"}, folder / "c.pt").save()
-
-
-def pretrained(folder, size=64):
-    save_pretrained(model(size), folder / "a")
+def state(folder, size=64):
+    return TrainingState(model(size), [], {"metric": "mrr"}, folder / "c.pt")
 
 
 def answers(folder, size=60):
@@ -80,29 +72,28 @@ def answers(folder, size=60):
 
 
 @pytest.mark.parametrize(
-    "write, small, name",
+    "name, small, write",
     [
-        (dataset, None, "processed/data_"),
-        (checkpoint, 8, "c.pt"),
-        (pretrained, 8, "a/model-"),
-        (answers, 3, "answers.tsv"),
+        ("processed/data_", 0, lambda x, seed=0: FakeMMKG(str(x), seed=seed, force_reload=True)),
+        ("c.pt", 8, lambda folder, *size: state(folder, *size).save()),
+        ("a/model-", 8, lambda folder, *size: save_pretrained(model(*size), folder / "a")),
+        ("answers.tsv", 3, answers),
     ],
 )
-def test_a_full_disk_changes_nothing(tmp_path, write, small, name):
+def test_a_full_disk_changes_nothing(tmp_path, name, small, write):
     folder = tmp_path / "new"
     folder.mkdir()
-    for before in ({}, None):
-        if before is None:
-            write(folder) if small is None else write(folder, small)
-            before = files(folder)
-            assert len(before) > 0
+    for is_new in (True, False):
+        if not is_new:
+            write(folder, small)
+        before = files(folder)
         kind, message = full(write, folder)
-        assert kind == "OSError" and files(folder) == before
+        assert kind == "OSError" and files(folder) == before and is_new == (before == {})
         assert re.match(MESSAGE, message)[1].startswith(f"{folder}/{name}"), message
     # What is there is whole:
-    if write is checkpoint:
-        TrainingState(model(8), [], {"metric": "mrr"}, folder / "c.pt").load()
-    if write is pretrained:
+    if name == "c.pt":
+        state(folder, 8).load()
+    if name == "a/model-":
         assert from_pretrained(folder / "a").hidden_channels == 8
 
 

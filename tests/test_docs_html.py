@@ -1,4 +1,3 @@
-# The pages of the documentation are built, and warnings, such as broken references, are errors.
 import importlib
 import inspect
 import re
@@ -28,11 +27,8 @@ def html(tmp_path_factory) -> Path:
     pytest.importorskip("sphinx_rtd_theme")
     out = tmp_path_factory.mktemp("html")
     args = ["-q", "-E", "-W", "--keep-going", "-b", "html", "-d", str(out / "trees")]
-    result = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "sphinx", *args, str(SOURCE), str(out)],
-        capture_output=True,
-        text=True,
-    )
+    command = [sys.executable, "-W", "ignore", "-m", "sphinx", *args, str(SOURCE), str(out)]
+    result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     return out
 

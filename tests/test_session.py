@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from torch_imf.cli import main
-from torch_imf.datasets import Countries
 
 pytest.importorskip("matplotlib")
-pytest.importorskip("safetensors")
+pytest.importorskip("PIL")
 
+EXAMPLE = Path(__file__).parent.parent / "examples" / "own_graph.py"
 # In a process that has never seen the dataset:
 FRESH = """
 import sys
@@ -23,29 +23,6 @@ print(evaluate(model, data)["mrr"])
 """
 
 
-def write_graph(folder: Path) -> None:
-    r"""Writes a folder of facts, texts, numbers and images, as a user has it."""
-    from PIL import Image
-
-    countries = Countries(text=None, visual=None, numeric=None)
-    data, names = countries[0], countries[0].node_ids
-    edges = zip(*data.edge_index.tolist(), data.edge_type.tolist(), strict=True)
-    facts = [(names[h], data.rel_ids[r], names[t]) for h, t, r in edges]
-    about = zip(names, data.node_names, countries.texts(), strict=True)
-    texts = [(node, name, text.removeprefix(f"{name}. ")) for node, name, text in about]
-    index, attributes, values = countries.literals()
-    rows = zip(index, attributes, values.tolist(), strict=True)
-    numbers = [(names[i], name, str(x)) for i, name, x in rows]
-    tables = {"facts": facts, "texts": [("entity", "name", "text"), *texts], "numbers": numbers}
-    (folder / "images").mkdir(parents=True)
-    for name, rows in tables.items():
-        (folder / f"{name}.tsv").write_text("".join("\t".join(row) + "\n" for row in rows))
-    for name, flag in zip(names, countries.images(), strict=True):
-        if flag is not None:
-            image = Image.fromarray(flag.permute(1, 2, 0).numpy())
-            image.save(folder / "images" / f"{name}.png")
-
-
 def test_session(tmp_path, monkeypatch, capsys):
     r"""What a new user types, from a folder of files to answers in another process."""
 
@@ -55,8 +32,10 @@ def test_session(tmp_path, monkeypatch, capsys):
         return capsys.readouterr().out
 
     monkeypatch.chdir(tmp_path)
-    graph = Path("my_graph")
-    write_graph(graph)
+    # A folder of facts, texts, numbers and images:
+    example = [str(EXAMPLE), "--epochs", "1", "--hidden_channels", "8"]
+    subprocess.run([sys.executable, *example], check=True, capture_output=True)
+    graph = "data/own_graph"
 
     # An audited dataset:
     out = torch_imf("audit", graph, "--check")

@@ -71,13 +71,9 @@ def test_types_of_a_project(wheel, tmp_path):
     (tmp_path / "app" / "use.py").write_text(USE)
     (tmp_path / "app" / "wrong.py").write_text(USE + WRONG)
     env = {k: x for k, x in os.environ.items() if k != "PYTHONPATH"}
-    result = subprocess.run(
-        [sys.executable, "-m", "mypy", "use.py", "wrong.py"],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path / "app",
-        env={**env, "MYPYPATH": str(tmp_path / "site")},
-    )
+    env["MYPYPATH"] = str(tmp_path / "site")
+    command, app = [sys.executable, "-m", "mypy", "use.py", "wrong.py"], tmp_path / "app"
+    result = subprocess.run(command, capture_output=True, text=True, cwd=app, env=env)
     errors = [line for line in result.stdout.splitlines() if "error:" in line]
     assert not [line for line in errors if line.startswith("use.py")], result.stdout
     assert 'use.py:16: note: Revealed type is "list[dict[str, float]]"' in result.stdout

@@ -24,15 +24,21 @@ def saved(fast: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def read(capsys: pytest.CaptureFixture[str]) -> Callable[..., dict]:
-    r"""Runs a command and returns what it prints as JSON."""
+def call(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    r"""Runs a command and returns what it prints."""
 
-    def run(*args: object, status: int = 0) -> dict:
+    def run(*args: object, status: int = 0) -> str:
         capsys.readouterr()
-        assert main([*map(str, args), "--json"]) == status
-        return json.loads(capsys.readouterr().out)
+        assert main(list(map(str, args))) == status
+        return capsys.readouterr().out
 
     return run
+
+
+@pytest.fixture
+def read(call: Callable[..., str]) -> Callable[..., dict]:
+    r"""Runs a command and returns what it prints as JSON."""
+    return lambda *args: json.loads(call(*args, "--json"))
 
 
 @pytest.fixture

@@ -1,30 +1,26 @@
+from typing import get_args
+from unittest.mock import Mock
+
 import pytest
 import torch
 
-from torch_imf import (
-    complete,
-    evaluate,
-    explain,
-    from_pretrained,
-    predict,
-    predict_file,
-    pretrained_graph,
-)
+from torch_imf import evaluate, from_pretrained, pretrained_graph, save_pretrained, visualize
 from torch_imf.cli import main
-from torch_imf.cli.output import plain
-from torch_imf.cli.saved import Saved
+from torch_imf.cli.answers import Name
+from torch_imf.cli.command import plain
+from torch_imf.cli.inputs import Saved
 from torch_imf.datasets import Countries
+
+FACT = ["--head", "Argentina", "--relation", "borders", "--tail", "Paraguay"]
 
 
 @pytest.fixture(scope="module")
-def loaded(saved):
-    folder = saved / "model"
-    calibration = Saved(str(saved)).predictor().calibration
-    return from_pretrained(folder), pretrained_graph(folder), calibration
+def predictor(saved):
+    return Saved(str(saved)).predictor()
 
 
-def test_evaluate(saved, loaded, read, capsys):
-    model, data, _ = loaded
+def test_evaluate(saved, read, call):
+    model, data = from_pretrained(saved / "model"), pretrained_graph(saved / "model")
     out = read("evaluate", saved, "--by", "category", "relation", "--split", "val")
     expected = evaluate(model, data, "val", by=["category", "relation"])
     assert out == {"split": "val", "facts": 209, **plain(expected)}
@@ -33,65 +29,52 @@ def test_evaluate(saved, loaded, read, capsys):
     found = read("evaluate", saved, "--by", "numeric")["numeric"]
     by_hand = evaluate(model, Countries(text=None, visual=None)[0], by=["numeric"])["numeric"]
     assert found == plain(by_hand) and set(found) == {"yes", "no"}
-    assert main(["evaluate", str(saved), "--by", "category"]) == 0
-    title, header, *rows = capsys.readouterr().out.splitlines()
+    title, header, *rows = call("evaluate", saved, "--by", "category").splitlines()
     assert title == "IMF on 209 test facts, filtered ranks of both sides"
     assert header.split() == ["MRR", "MR", "HITS@1", "HITS@3", "HITS@10"]
     assert [row.split()[0] for row in rows] == ["both", "heads", "tails", *["category"] * 3]
 
 
-def test_predict(saved, loaded, read, capsys):
-    model, data, calibration = loaded
-    answers = predict(model, data, head="France", relation="borders", k=3, calibration=calibration)
-    args = ["predict", str(saved), "--head", "France", "--relation", "borders", "-k", "3"]
-    assert main(args) == 0
-    assert capsys.readouterr().out == f"{answers}\n"
-    out = read(*args)
-    assert out["query"] == "France  borders  ?" and out["answers"] == plain(list(answers))
-    assert 0 < out["answers"][0]["probability"] < 1
-    removed = read(
-        "predict", saved, "--tail", "Europe", "--relation", "continent", "--known", "remove"
-    )
-    assert len(removed["answers"]) == 10 and not any(x["known"] for x in removed["answers"])
+@pytest.mark.parametrize(
+    "words, options",
+    [
+        ("predict --head France --relation borders -k 3", ("France", "borders", 3)),
+        (
+            "predict --tail Europe --relation continent --known remove",
+            {"tail": "Europe", "relation": "continent", "known": "remove"},
+        ),
+        ("explain Spain borders France -k 2", {"k": 2}),
+        ("explain Spain borders France --view struct", {"view": "struct"}),
+        ("complete -k 5 --relation borders capital", (5, ["borders", "capital"])),
+        ("complete -k 5 --relation capital --everyone", (5, ["capital"], True)),
+    ],
+)
+def test_answers(saved, predictor, read, call, words, options):
+    # They are those of the library, which is told the same:
+    command, *flags = words.split()
+    fact = ["Spain", "borders", "France"] if command == "explain" else []
+    args, kwargs = ((), options) if isinstance(options, dict) else (options, {})
+    found = getattr(predictor, command)(*fact, *args, **kwargs)
+    assert call(command, saved, *flags) == f"{found}\n"
+    out = read(command, saved, *flags)
+    assert (out["answers"] if command == "predict" else out) == plain(found)
+    if command != "explain":
+        assert len(found) > 0 and all(0 < x.probability < 1 for x in found)
 
 
-def test_predict_file(saved, loaded, read, tmp_path):
-    model, data, calibration = loaded
-    queries, answers = tmp_path / "queries.tsv", tmp_path / "answers.tsv"
+def test_files(saved, predictor, read, tmp_path):
+    queries, answers, expected, facts = (tmp_path / f"{name}.tsv" for name in "qaef")
     queries.write_text("France\tborders\t?\n?\tborders\tcountry:fr\n")
     out = read("predict", saved, "--queries", queries, "--answers", answers, "-k", "4")
     assert out == {"queries": str(queries), "answers": str(answers), "count": 8}
-    expected = tmp_path / "expected.tsv"
-    predict_file(model, data, queries, expected, k=4, calibration=calibration)
+    predictor.predict_file(queries, expected, k=4)
     assert answers.read_text() == expected.read_text()
-
-
-def test_explain(saved, loaded, read, capsys):
-    model, data, calibration = loaded
-    fact = ["Argentina", "borders", "Paraguay"]
-    found = explain(model, data, *fact, k=2, calibration=calibration)
-    assert main(["explain", str(saved), *fact, "-k", "2"]) == 0
-    assert capsys.readouterr().out == f"{found}\n"
-    out = read("explain", saved, *fact, "-k", "2", "--view", "struct")
-    assert out == plain(explain(model, data, *fact, k=2, view="struct", calibration=calibration))
-    assert out["without"]["numeric"] == plain(found.without["numeric"])
-
-
-def test_complete(saved, loaded, read, capsys, tmp_path):
-    model, data, calibration = loaded
-    settings = {"k": 5, "relation": ["borders", "capital"], "calibration": calibration}
-    facts = complete(model, data, **settings)
-    args = ["complete", str(saved), "-k", "5", "--relation", "borders", "capital"]
-    assert main(args) == 0
-    assert capsys.readouterr().out == f"{facts}\n"
-    assert read(*args) == plain(list(facts))
-    everyone = read(*args, "--everyone")
-    assert everyone == plain(list(complete(model, data, **settings, everyone=True)))
-    path = tmp_path / "facts.tsv"
-    assert read(*args, "--out", path) == {"facts": str(path), "count": 5}
-    header, *rows = (line.split("\t") for line in path.read_text().splitlines())
+    args = ["complete", saved, "-k", "5", "--relation", "borders", "--out", facts]
+    assert read(*args) == {"facts": str(facts), "count": 5}
+    header, *rows = (line.split("\t") for line in facts.read_text().splitlines())
     assert header[3:6] == ["head", "relation", "tail"]
-    assert [row[3:6] for row in rows] == [[x.head, x.relation, x.tail] for x in facts]
+    found = predictor.complete(5, ["borders"])
+    assert [row[3:6] for row in rows] == [[x.head, x.relation, x.tail] for x in found]
 
 
 def test_complete_out(saved, fails, tmp_path, monkeypatch):
@@ -103,19 +86,67 @@ def test_complete_out(saved, fails, tmp_path, monkeypatch):
     assert [x.read_text() for x in tmp_path.iterdir()] == ["mine"]
 
 
-def test_bad_input(saved, fails, tmp_path):
-    assert "There is no folder" in fails("evaluate", tmp_path / "none")
-    assert "holds no saved model" in fails("evaluate", tmp_path)
+def test_figures(saved, read, tmp_path):
+    pytest.importorskip("matplotlib")
+    out = read("figures", saved, "--out", tmp_path, *FACT)
+    assert list(out["figures"]) == list(get_args(Name)) and out["left_out"] == {}
+    for name in get_args(Name):
+        content = (tmp_path / f"{name}.png").read_bytes()
+        assert content.startswith(b"\x89PNG") and len(content) > 5000
+    args = ["--only", "weights", "history", "--relations", "borders", "--format", "svg"]
+    read("figures", saved, "--out", tmp_path / "some", *args)
+    assert {x.name for x in (tmp_path / "some").iterdir()} == {"weights.svg", "history.svg"}
+
+
+@pytest.mark.parametrize("metric, drawn", [("mr", 1), ("mrr", 2), ("hits@1", 3)])
+def test_history(saved, read, tmp_path, monkeypatch, metric, drawn):
+    # The epoch that is marked is the one that the model was left with:
+    monkeypatch.setattr(Saved, "training", {"settings": {"metric": metric}})
+    monkeypatch.setattr(visualize, "plot_history", plot := Mock())
+    read("figures", saved, "--out", tmp_path, "--only", "history")
+    metrics = plot.call_args.kwargs["metrics"]
+    assert metrics[0] == metric and len(metrics) == drawn
+
+
+def test_left_out(saved, read, fails, tmp_path, capsys):
+    # The model alone has no history, and a graph may have no test facts:
+    pytest.importorskip("matplotlib")
+    data = pretrained_graph(saved / "model")
+    data.test_mask = torch.zeros_like(data.test_mask)
+    save_pretrained(from_pretrained(saved / "model"), tmp_path / "model", data)
+    args = ["figures", tmp_path / "model", "--out", tmp_path / "out", "--only"]
+    assert "there is no test fact, give '--head'" in fails(*args, "decision", "weights")
+    assert list(read(*args, "decision", *FACT)["figures"]) == ["decision"]
+    assert main(["figures", str(tmp_path / "model"), "--out", str(tmp_path / "all")]) == 0
+    assert "No figure 'history': There is no" in capsys.readouterr().err
+    names = {path.stem for path in (tmp_path / "all").iterdir()}
+    assert names == {"weights", "contextual"}
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        ("predict --head Frnce --relation borders", "no entity 'Frnce'. Did you mean 'France'"),
+        ("predict", "one of '--head' and '--tail'"),
+        ("predict --head France", "'relation'"),
+        ("predict --queries x.tsv", "'--answers'"),
+        ("evaluate --device meta", "'meta' cannot be used"),
+        ("evaluate --device nowhere", "'nowhere' cannot be used"),
+        ("evaluate --by colour", "Invalid 'by'"),
+        ("complete --relation bordrs", "There is no relation"),
+        ("figures --head Argentina", "needs '--head', '--relation' and '--tail'"),
+        ("figures --head Frnce --relation borders --tail Paraguay", "no entity 'Frnce'"),
+        ("figures --only weights --relations x", "no relation 'x'"),
+    ],
+)
+def test_bad_input(saved, fails, tmp_path, monkeypatch, words, message):
+    monkeypatch.chdir(tmp_path)
+    command, *flags = words.split()
+    assert message in fails(command, saved, *flags)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_bad_folder(fails, tmp_path):
+    assert "holds no saved model" in fails("evaluate", tmp_path / "none")
     (tmp_path / "checkpoint.pt").touch()
     assert "has not ended" in fails("predict", tmp_path, "--head", "a", "--relation", "b")
-    message = fails("predict", saved, "--head", "Frnce", "--relation", "borders")
-    assert message == "There is no entity 'Frnce'. Did you mean 'France', 'French', 'Romance'?"
-    assert "one of '--head' and '--tail'" in fails("predict", saved)
-    assert "'relation'" in fails("predict", saved, "--head", "France")
-    assert "'--answers'" in fails("predict", saved, "--queries", "x.tsv")
-    assert "'meta' cannot be used" in fails("evaluate", saved, "--device", "meta")
-    assert "'nowhere' cannot be used" in fails("evaluate", saved, "--device", "nowhere")
-    assert "Invalid 'by'" in fails("evaluate", saved, "--by", "colour")
-    assert "There is no relation" in fails("complete", saved, "--relation", "bordrs")
-    if not torch.cuda.is_available():
-        assert "'cuda' cannot be used" in fails("evaluate", saved, "--device", "cuda")

@@ -1,16 +1,22 @@
+import sys
 from typing import get_args
+from unittest.mock import Mock
 
 import pytest
+import torch
 
 from torch_imf import datasets, encoders, registry
 from torch_imf.cli import main
+from torch_imf.cli.inputs import Features, Graph
 from torch_imf.cli.listing import Kind
+from torch_imf.data import audit
+from torch_imf.datasets import Countries
+from torch_imf.encoders import FeatureFile
 from torch_imf.nn.scorer import Scorer
 
 
-def test_datasets(capsys):
-    assert main(["list", "datasets"]) == 0
-    title, header, *lines = capsys.readouterr().out.splitlines()
+def test_datasets(call):
+    title, header, *lines = call("list", "datasets").splitlines()
     assert title == "datasets"
     columns = ["name", "version", "entities", "relations", "train", "val", "test", "text"]
     assert [x for x in header.split() if x in columns] == columns
@@ -31,20 +37,16 @@ def test_everything(read, monkeypatch):
     assert {x["name"] for x in out["encoders"]} <= set(encoders.__all__)
     scorers = {x["name"]: x["about"] for x in out["scorers"]}
     assert scorers["Twist"] == "Twists" and read("describe", "twist")["name"] == "Twist"
-    assert scorers["RotatE"] == (
-        'The RotatE scorer from the "RotatE: Knowledge Graph Embedding by Relational Rotation in '
-        'Complex Space" paper'
-    )
+    title = "RotatE: Knowledge Graph Embedding by Relational Rotation in Complex Space"
+    assert scorers["RotatE"] == f'The RotatE scorer from the "{title}" paper'
     abouts = [x["about"] for kind in list(out)[1:] for x in out[kind] if x["name"] != "Twist"]
     assert all(10 < len(about) <= 120 for about in abouts)
     assert not any(mark in about for about in abouts for mark in ("`", "http", ":obj:", "<"))
-    assert read("list", "models") == {"models": out["models"]}
 
 
-def test_describe(read, capsys):
+def test_describe(read, call):
     assert read("describe")["scorers"] == list(registry.classes("scorer"))
-    assert main(["describe", "complex"]) == 0
-    title, _, text = capsys.readouterr().out.partition("\n\n")
+    title, _, text = call("describe", "complex").partition("\n\n")
     assert title.startswith("ComplEx(channels: int") and "Args:\n    channels (int)" in text
     assert not any(mark in text for mark in (":obj:", ":class:", ":math:", "`_"))
     assert read("describe", "fit")["text"].startswith("Trains a model")
@@ -52,8 +54,106 @@ def test_describe(read, capsys):
     assert about.startswith("patience (int, optional):") and "epochs (int" not in about
 
 
+def test_audit(call, read, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    out = call("audit", "countries", "--scheme", "clean").splitlines()
+    assert out[0].startswith("Countries(725, num_relations=9, scheme='clean'")
+    assert out[4].split() == ["rows", "1,663", "209", "209"]
+    found = audit(Countries(text=None, visual=None, numeric=None)[0])
+    values = read("audit", "countries")
+    assert values["problems"] == found.problems
+    assert values["audit"]["test_implied"] == found.test_implied
+    assert values["audit"]["splits"]["test"]["rows"] == 209
+    assert list(tmp_path.iterdir()) == []  # It needs no folder, but takes one:
+    call("audit", "Countries", "--root", tmp_path / "root")
+    assert (tmp_path / "root" / "processed").is_dir()
+
+
+def test_check(tmp_path, call, fails):
+    facts = {"train": "a\tr\tb\nb\tr\tc\nc\tr\ta\n", "valid": "a\tr\tc\n", "test": "a\tr\tb\n"}
+    for name, text in facts.items():
+        (tmp_path / f"{name}.tsv").write_text(text)
+    out = call("audit", tmp_path, "--check", status=1)  # Its one test fact is in training.
+    assert "1 of 1 test rows" in out and "Pass '--scheme clean' to repair this." in out
+    call("audit", tmp_path)
+    (tmp_path / "test.tsv").write_text("b\tr\ta\n")
+    call("audit", tmp_path, "--check")
+    # Facts that are divided are not divided again:
+    message = fails("audit", tmp_path, "--shares", "0.5", "0.3", "0.2")
+    assert "'--shares' divides one file of facts" in message and "valid.tsv" in message
+
+
+def test_own_graph(call, tmp_path, read):
+    (tmp_path / "facts.csv").write_text("head,relation,tail\n" + "a,r,b\nb,r,c\nc,r,a\na,s,c\n" * 3)
+    (tmp_path / "texts.tsv").write_text("a\tThe first.\nb\tThe second.\n")
+    args = ["audit", tmp_path, "--shares", "0.5", "0.25", "0.25"]
+    out = call(*args)
+    assert "facts.csv: 12 rows, left out: 8 repeated" in out
+    assert "  text     2 entities (66.7%)\n" in out and "channels" not in out  # Nothing is encoded.
+    values = read(*args)
+    assert values["sources"][str(tmp_path / "facts.csv")]["repeated"] == 8
+    assert values["summary"]["coverage"] == {"text": 2}
+
+
+def test_encode(tmp_path, read, capsys, monkeypatch):
+    args = ["encode", "countries", "--visual-encoder", "none", "--out", str(tmp_path)]
+    out, data = read(*args), Countries(visual=None)[0]
+    assert set(out) == {"text", "numeric"} == {path.stem for path in tmp_path.iterdir()}
+    assert out["numeric"]["entities"] == 399 and out["text"]["encoder"].startswith("TfidfEncoder(")
+    for name in out:
+        x, mask = FeatureFile(tmp_path / f"{name}.npz")(data.node_ids)
+        assert torch.equal(mask, data[f"{name}_mask"])
+        assert torch.equal(x, data[f"x_{name}"])
+    monkeypatch.setattr(Graph, "read", Mock(side_effect=KeyboardInterrupt))
+    assert main(args) == 130
+    assert capsys.readouterr().err.endswith(f"kept. To go on:\n  torch-imf {' '.join(args)}\n")
+
+
+NONE = "--text-encoder none --visual-encoder none --numeric-encoder none"
+
+
 @pytest.mark.parametrize(
-    "words, message", [("fit patienc", "no argument"), ("x", "nothing called")]
+    "words, message",
+    [
+        ("audit fb15k238", "There is no dataset 'fb15k238'. Did you mean 'FB15K"),
+        ("audit countries --version imf", "Invalid 'version' argument (got 'imf'), leave it out"),
+        ("audit countries --texts x.tsv", "'--texts' is for graphs of your own"),
+        ("audit countries --split-seed 4", "'--split-seed' is for graphs of your own"),
+        ("audit db15k", "Dataset not found. Please download 'entity2id.txt' from 'https://raw."),
+        ("audit facts.tsv --version 1", "'--version' is for published datasets"),
+        ("audit facts.tsv", "facts.tsv"),  # Which is too small to be split.
+        ("audit empty", "The folder 'empty' holds no facts"),
+        (f"encode countries {NONE}", "no texts, images or numbers"),
+        ("encode countries --visual-encoder magic", "magic"),
+        ("encode countries --numeric-encoder x", "no encoder 'x'"),
+        ("encode countries --visual-weights x.pth", "'--visual-weights' needs"),
+        ("encode countries --text-encoder facts.npz", "facts.npz"),
+        ("describe fit patienc", "no argument"),
+        ("describe x", "nothing called"),
+    ],
 )
-def test_bad_input(fails, words, message):
-    assert message in fails("describe", *words.split())
+def test_bad_input(fails, tmp_path, monkeypatch, words, message):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("TORCH_IMF_MIRROR", raising=False)
+    monkeypatch.setattr("urllib.request.urlopen", Mock(side_effect=OSError("no network")))
+    for name in ("facts.tsv", "facts.npz"):
+        (tmp_path / name).write_text("a\tr\n")
+    (tmp_path / "empty").mkdir()
+    assert message in fails(*words.split())
+
+
+@pytest.mark.parametrize(
+    "modality, name, expected",
+    [
+        ("text", "tfidf", "TfidfEncoder"),
+        ("text", "all-MiniLM-L6-v2", "TextEncoder"),
+        ("text", "own_encoders:Mine", "Mine"),
+        ("visual", "pixel", "PixelEncoder"),
+        ("visual", "mobilenetv2_050", "VisualEncoder"),
+    ],
+)
+def test_encoders(tmp_path, monkeypatch, modality, name, expected):
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    source = "from torch_imf.encoders import TfidfEncoder\nclass Mine(TfidfEncoder): ..."
+    (tmp_path / "own_encoders.py").write_text(source)
+    assert type(Features().find(modality, name)).__name__ == expected

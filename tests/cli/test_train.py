@@ -11,7 +11,8 @@ import torch
 
 from torch_imf import build_model, evaluate, fit, from_pretrained, pretrained_graph
 from torch_imf.cli import main
-from torch_imf.datasets import Countries
+from torch_imf.cli.train import read_space
+from torch_imf.datasets import Countries, MultimodalKG
 from torch_imf.nn import AdaMF, ComplEx
 from torch_imf.training.recipe import recipe
 
@@ -32,6 +33,8 @@ def test_run(saved):
     config = json.loads((saved / "model" / "config.json").read_text())
     assert config["metrics"]["test"]["mrr"] == metrics["mrr"]
     assert config["training"]["settings"]["batch_size"] == settings["batch_size"] == 128
+    assert recipe("imf", data, {"optimizer": "adam"}) == recipe("rsme", data) == {}
+    assert recipe("imf", data, {"scorer.dropout": 0.1}) == {}
     assert "torch-imf train countries" in config["training"]["command"]
 
 
@@ -78,25 +81,19 @@ def test_recipe(fast, tmp_path, capsys):
     training = json.loads((tmp_path / "model" / "config.json").read_text())["training"]
     expected = {"model": "imf", "hidden_channels": 8, "scorer": "distmult", "epochs": 1}
     assert training["settings"] == expected
-    data = Countries(text=None, visual=None)[0]
-    assert recipe("imf", data, {"optimizer": "adam"}) == recipe("rsme", data, {}) == {}
-    assert recipe("imf", data, {"scorer.dropout": 0.1}) == {}
-    assert recipe("kge", data, {"epochs": 3})["scorer"] == "complex"
 
 
-def test_next(tmp_path, capsys):
+def test_next(tmp_path, call):
     # The commands that it shows can be typed, whatever the names are:
     names = ["-a", "--b_c", "-it's d", "-100%", "-e=f"]
     pairs = [(h, t) for h in names for t in names if h != t]
     text = "".join(f"{h}\t{r}\t{t}\n" for r in ("-r", "--no-s") for h, t in pairs)
     (tmp_path / "facts.tsv").write_text(text)
     args = ["--epochs", "1", "--eval-every", "1", "--hidden-channels", "4", "-q"]
-    assert main(["train", str(tmp_path), *args, "--out", str(tmp_path / "run")]) == 0
-    commands = capsys.readouterr().out.splitlines()[-2:]
+    commands = call("train", tmp_path, *args, "--out", tmp_path / "run").splitlines()[-2:]
     for command, name in zip(commands, ("predict", "explain"), strict=True):
         words = shlex.split(command)
-        assert words[:2] == ["torch-imf", name]
-        assert main(words[1:]) == 0
+        assert words[:2] == ["torch-imf", name] and call(*words[1:])
 
 
 def test_tensorboard(fast, tmp_path):
@@ -135,29 +132,39 @@ def test_interrupted(fast, tmp_path, read):
     done = torch.load(out / "checkpoint.pt", weights_only=True)["epoch"]
     assert 1 <= done < 400
     # It ends as if it had never been interrupted:
-    epochs = str(done + 2)
-    parts = read(*args, "--epochs", epochs, "--out", out)
-    assert parts["test"] == read(*args, "--epochs", epochs, "--out", tmp_path / "whole")["test"]
+    args += ["--epochs", str(done + 2), "--out"]
+    assert read(*args, out)["test"] == read(*args, tmp_path / "whole")["test"]
 
 
 def test_interrupted_late(fast, tmp_path, capsys, monkeypatch):
     # All epochs are kept when the model is about to be saved, too:
     args = ["train", *fast, "--epochs", "1", "--eval-every", "1", "--out", str(tmp_path)]
     with monkeypatch.context() as patch:
-        patch.setattr("torch_imf.cli.train.try_calibrate", Mock(side_effect=KeyboardInterrupt))
+        patch.setattr("torch_imf.calibrate", Mock(side_effect=KeyboardInterrupt), raising=False)
         assert main(args) == 130
     assert "all whole epochs are in" in capsys.readouterr().err
     assert main(args) == 0 and "Going on from" in capsys.readouterr().err
 
 
-def test_bad_input(fast, fails, tmp_path):
-    assert "There is no dataset" in fails("train", "nothing")
-    assert "'mrs'" in fails("train", *fast, "--metric", "mrs", "--out", tmp_path / "run")
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        ("train nothing", "There is no dataset"),
+        ("train countries --epochs 1 --metric mrs --out run", "'mrs'"),
+        ("train countries --epochs 1 --out file", "file"),
+        ("tune countries --space lr", "names and values"),
+        ("tune countries --space hidden_channels=8 scorer.magic=1", "takes 'scorer.magic'"),
+    ],
+)
+def test_bad_input(fast, fails, tmp_path, monkeypatch, words, message):
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "file").touch()
-    assert "file" in fails("train", *fast, "--epochs", "1", "--out", tmp_path / "file")
+    none = fast[1:5] if "countries" in words else []
+    assert message in fails(*words.split(), *none)
+    assert {x.name for x in tmp_path.iterdir()} <= {"file", "run"}
 
 
-def test_leaks_are_told(tmp_path, capsys):
+def test_leaks_are_told(tmp_path, capsys, call):
     # Models are selected by validation facts: these are in training.
     facts = [f"{a}\tr\t{b}\n" for a in "abcd" for b in "efgh"]
     for name, rows in {"train": facts, "valid": facts[:3], "test": ["a\tr\tb\n"]}.items():
@@ -167,5 +174,51 @@ def test_leaks_are_told(tmp_path, capsys):
     warning = "warning: 3 of 3 val rows (3 distinct facts) are in train as well."
     err = capsys.readouterr().err
     assert warning in err and "warning: Answers will have no probabilities" in err
-    args = ["predict", str(tmp_path / "run"), "--head", "a", "--relation", "r"]
-    assert main(args) == 0 and "probability" not in capsys.readouterr().out
+    assert "probability" not in call("predict", tmp_path / "run", "--head", "a", "--relation", "r")
+
+
+@pytest.mark.parametrize(
+    "word, value",
+    [
+        ("lr=1e-4:1e-2", (1e-4, 1e-2)),
+        ("epochs=3:9", (3, 9)),
+        ("patience=none,4", [None, 4]),
+        ("scorer.batch_norm=true,false", [True, False]),
+        ("scorer=distmult,complex", ["distmult", "complex"]),
+        ("fusion.rank=2", 2),
+    ],
+)
+def test_read_space(word, value):
+    assert read_space([word]) == {word.partition("=")[0]: value}
+
+
+def test_tune(fast, tmp_path, read, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    space = ["hidden_channels=4,8", "lr=0.01:0.2", "scorer=complex", "loss=ce", "optimizer=adagrad"]
+    args = ["tune", *fast[:-2], "--space", *space, "--epochs", "2"]
+    first = read(*args, "--trials", "2")
+    values = [x["value"] for x in first["trials"]]
+    assert len(values) == 2 and values == sorted(values, reverse=True)
+    assert first["best"] == values[0] and (tmp_path / "runs" / "countries-imf.db").is_file()
+    # It goes on, and what was done stands:
+    both = read(*args, "--trials", "3")
+    assert len(both["trials"]) == 3 and all(x in both["trials"] for x in first["trials"])
+
+
+def test_train_command(tmp_path, read):
+    # It is about the same facts and the same model, whatever the space leaves to defaults:
+    rows = [f"e{i}\tr{j}\te{(3 * i + j) % 20}\n" for i in range(20) for j in range(3)]
+    (tmp_path / "facts.tsv").write_text("".join(rows))
+    (tmp_path / "texts.tsv").write_text("e1\tone\nnobody\ttwo\n")
+    graph = [str(tmp_path), "--no-strict", "--no-header", "--split-seed", "3"]
+    args = ["--space", "hidden_channels=4", "--epochs", "1", "--trials", "1"]
+    out = read("tune", *graph, *args, "--study", tmp_path / "study.db")
+    words = shlex.split(out["command"])
+    flags = ["--split-seed", "3", "--no-header", "--no-strict", "--no-recipe"]
+    assert words[3:10] == ["--model", "imf", *flags]
+    trained = read(*words[1:], "--seed", "5", "--out", tmp_path / "run")
+    expected = {"hidden_channels": 4, "epochs": 1, "metric": "mrr"}
+    assert {**out["settings"]["model"], **out["settings"]["fit"]} == expected
+    assert trained["settings"] == {"model": "imf", **expected}
+    data = MultimodalKG.from_folder(tmp_path, seed=3, header=False, strict=False)[0]
+    assert torch.equal(pretrained_graph(tmp_path / "run" / "model").test_mask, data.test_mask)

@@ -48,10 +48,9 @@ def test_plot_decision(fake, loss):
 
 def test_plot_decision_of_other_answers():
     parts = {"struct": 0.5, "text": 0.4}
-    answers = [
-        Completion(3, "Akron", "a", 0.9, True, {}, parts, parts),
-        Completion(1, "Ohio", "o", 0.5, False, {}, parts, {"struct": 0.6, "text": -0.1}),
-    ]
+    best = Completion(3, "Akron", "a", 0.9, True, {}, parts, parts)
+    other = Completion(1, "Ohio", "o", 0.5, False, {}, parts, {"struct": 0.6, "text": -0.1})
+    answers = [best, other]
     _, ax = plt.subplots()
     assert plot_decision(answers, ax, "born in $", {"text": "Text"}) is ax.figure
     assert ticks(ax.yaxis) == ["Akron *", "Ohio"] and ax.get_title() == "born in $"
@@ -64,23 +63,15 @@ def test_plot_decision_of_other_answers():
 
 def test_plot_explanation():
     ranks = {"struct": Rank(1.0, 20.5), "text": Rank(300.0, 2.0)}
-    explanation = Explanation(
-        fact=("$A", "borders", "B"),
-        split="test",
-        score=0.4,
-        probability=0.257,
-        rank=Rank(3.0, 1.0),
-        views=ranks,
-        weights={"struct": 0.7, "text": 0.3},
-        without={"text": Rank(7.0, 9.0)},
-    )
+    more = {"weights": {"struct": 0.7, "text": 0.3}, "without": {"text": Rank(7.0, 9.0)}}
+    fact = ("$A", "borders", "B")
+    explanation = Explanation(fact, "test", 0.4, 0.257, Rank(3.0, 1.0), ranks, **more)
     fig = plot_explanation(explanation, labels={"text": "Text"})
     ax = fig.axes[0]
     rows = ["all views", "struct alone (× 0.70)", "Text alone (× 0.30)", "without Text"]
-    assert [t.get_text() for t in ax.get_yticklabels()] == rows
+    assert ticks(ax.yaxis) == rows
     assert ax.get_title() == "$A  borders  B\n(test fact, 25.7 %)"
-    columns = [t.get_text() for t in ax.texts]
-    assert columns == ["● tail", "◇ head", "3", "1", "1", "20.5", "300", "2", "7", "9"]
+    assert texts(ax) == ["● tail", "◇ head", "3", "1", "1", "20.5", "300", "2", "7", "9"]
     points = {line.get_marker(): [] for line in ax.lines}
     for line in ax.lines:
         points[line.get_marker()] += list(line.get_xdata())
@@ -90,10 +81,9 @@ def test_plot_explanation():
     fig.canvas.draw()
 
 
-@pytest.mark.parametrize("fused", [False, True])
-def test_plot_explanation_of_a_model(fake, fused):
+def test_plot_explanation_of_a_model(fake):
     size = (fake.num_nodes, fake.num_relations, 8)
-    model = IMF(*size, *modalities(fake), views=["fused"]) if fused else KGE(*size)
-    ax = plot_explanation(Predictor(model, fake).explain(0, 0, 9)).axes[0]
-    assert len(ax.get_yticklabels()) == (5 if fused else 2)
-    assert ax.get_title().endswith("(not in the graph)")
+    for model in (IMF(*size, *modalities(fake), views=["fused"]), KGE(*size)):
+        ax = plot_explanation(Predictor(model, fake).explain(0, 0, 9)).axes[0]
+        assert len(ticks(ax.yaxis)) == (5 if isinstance(model, IMF) else 2)
+        assert ax.get_title().endswith("(not in the graph)")

@@ -20,20 +20,19 @@ def test_plot_categories(fake):
     texts = [t.get_text() for t in ax.texts]
     heads = [x.split("\n") for x in texts if "\n" in x]
     assert [x[0] for x in heads] == names
-    sizes = [int(x[1].removesuffix(" facts")) for x in heads]
-    assert sum(sizes) == int(fake.test_mask.sum())
+    size = torch.tensor([float(x[1].removesuffix(" facts")) for x in heads])
+    assert size.sum() == fake.test_mask.sum()
     # The bars of tails and heads, each a part per range of ranks, and their MRR:
     width = torch.tensor([bar.get_width() for bar in ax.patches]).view(len(BINS), -1, 2)
     assert torch.allclose(width.sum(dim=0), torch.full_like(width[0], 100))
-    mrr = [float(x) for x in texts[texts.index("MRR") + 1 :][: 2 * len(names)]]
+    mrr = torch.tensor([float(x) for x in texts[texts.index("MRR") + 1 :][: 2 * len(names)]])
+    mrr, hits = mrr.view(-1, 2), width[:2].sum(dim=(0, 2)) / 2
     for i, name in enumerate(names):
-        hits = float(width[:2, i].sum() / 2)
-        assert hits == pytest.approx(100 * metrics["category"][name]["hits@3"], abs=1e-3)
-        assert sum(mrr[2 * i :][:2]) / 2 == pytest.approx(
-            metrics["category"][name]["mrr"], abs=1e-3
-        )
-    for side, values in (("tail", mrr[::2]), ("head", mrr[1::2])):
-        mean = sum(x * size for x, size in zip(values, sizes, strict=True)) / sum(sizes)
+        expected = metrics["category"][name]
+        assert float(hits[i]) == pytest.approx(100 * expected["hits@3"], abs=1e-3)
+        assert float(mrr[i].mean()) == pytest.approx(expected["mrr"], abs=1e-3)
+    for side, values in zip(("tail", "head"), mrr.t(), strict=True):
+        mean = float((values * size).sum() / size.sum())
         assert mean == pytest.approx(metrics[side]["mrr"], abs=1e-3)
     assert ax.get_title() == "Ranks of test facts by category of relation"
     ax.figure.canvas.draw()
@@ -42,8 +41,7 @@ def test_plot_categories(fake):
 def test_plot_categories_of_a_view_and_one_fact(fake):
     model = IMF(fake.num_nodes, fake.num_relations, 8, *modalities(fake))
     data = fake.clone()
-    data.val_mask = torch.zeros_like(data.val_mask)
-    data.val_mask[3] = True
+    data.val_mask = torch.arange(data.num_edges) == 3
     fig = plot_categories(model, data, "val", view="text")
     assert "view 'text'" in fig.axes[0].get_title()
     assert any(t.get_text().endswith("\n1 fact") for t in fig.axes[0].texts)

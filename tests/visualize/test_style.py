@@ -2,17 +2,8 @@ import io
 
 import pytest
 
-from torch_imf.visualize.style import (
-    COLORS,
-    VIEW_COLORS,
-    beside,
-    finish,
-    fonts,
-    label_of,
-    make_axes,
-    shorten,
-    view_colors,
-)
+from torch_imf.visualize import style
+from torch_imf.visualize.style import COLORS, VIEW_COLORS, make_axes, shorten, view_colors
 
 pytest.importorskip("matplotlib")
 
@@ -30,8 +21,8 @@ def test_shorten():
     name = "/people/person/place_of_birth"
     assert [shorten(name, width) for width in (5, 6, 29)] == ["/p…th", "/p…rth", name]
     assert shorten("a \n\tb") == "a b" and shorten("") == " "
-    assert label_of("text", {"struct": "a"}) == "text"
-    assert label_of("text", {"text": "descriptions"}, 7) == "des…ons"
+    assert style.label_of("text", {"struct": "a"}) == "text"
+    assert style.label_of("text", {"text": "descriptions"}, 7) == "des…ons"
 
 
 def test_make_axes_does_not_touch_pyplot():
@@ -48,12 +39,12 @@ def test_finish_makes_any_text_plain(recwarn):
     ax.set_xticks([0, 1], ["$x^$", "\\frac{"])  # No formula, and not to be read as one.
     ax.plot([0, 1], [0, 1], label="$_$")
     ax.legend()
-    beside(ax, 0.5, "$}$", 20)
-    finish(ax, "$\\no such$", spines=("left",))
+    style.beside(ax, 0.5, "$}$", 20)
+    style.finish(ax, "$\\no such$", spines=("left",))
     fig.savefig(io.BytesIO())
     assert [spine.get_visible() for spine in ax.spines.values()] == [True, False, False, False]
     assert ax.get_title() == "$\\no such$" and len(recwarn) == 0
     # Scripts without a font are drawn as boxes:
     ax.set_title("東京都 القاهرة \u0378")
     fig.savefig(io.BytesIO())
-    assert fonts()[0] == "DejaVu Sans"
+    assert style.fonts()[0] == "DejaVu Sans"

@@ -2,30 +2,32 @@ r"""The commands that ask a saved model."""
 
 import dataclasses
 import os.path as osp
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
-from torch_imf.cli.output import Output, metrics_table, say
-from torch_imf.cli.saved import Saved, test_fact
+import torch_imf
+from torch_imf.answers.results import Fact, format_table, write_tsv
+from torch_imf.cli.command import Output, say
+from torch_imf.cli.inputs import Saved, test_fact
+from torch_imf.io.atomic import replacing
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
 
+Tie = Literal["realistic", "optimistic", "pessimistic"]
 Name = Literal["decision", "explanation", "weights", "categories", "contextual", "history"]
 View = Annotated[str | None, "the view to ask alone, as in 'text' (default: all of them)"]
+METRICS = {"mrr": ".3f", "mr": ".1f", "hits@1": ".3f", "hits@3": ".3f", "hits@10": ".3f"}
 
 
 def evaluate(
     saved: Saved,
     *,
     split: Annotated[Literal["test", "val", "train"], "whose facts to rank:"] = "test",
-    by: Annotated[
-        Sequence[str], "break metrics down by 'relation', 'category', 'seen' or a modality"
-    ] = (),
+    by: Annotated[Sequence[str], "break down by 'relation', 'category', 'seen' or a modality"] = (),
     view: View = None,
-    tie: Annotated[
-        Literal["realistic", "optimistic", "pessimistic"], "the rank among equal scores:"
-    ] = "realistic",
+    tie: Annotated[Tie, "the rank among equal scores:"] = "realistic",
     batch_size: Annotated[int, "queries to rank at once"] = 512,
     chunk_size: Annotated[int, "entities to score at once"] = 2**15,
 ) -> Output:
@@ -35,18 +37,27 @@ def evaluate(
     answers that are known to be true (the filtered setting).
 
     Examples:
-      torch-imf evaluate runs/first --by category relation --json torch-imf evaluate runs/first
-      --view text by the scores of one view alone
+      torch-imf evaluate runs/first --by category relation --json
+      torch-imf evaluate runs/first --view text        by the scores of one view alone
     """
-    from torch_imf.evaluation.evaluate import evaluate
-
     model, data = saved.load()
-    metrics = evaluate(
-        model, data, split, batch_size, chunk_size, tie=tie, by=by, view=view, progress=True
-    )
+    options: Any = {"tie": tie, "by": by, "view": view, "progress": True}
+    metrics = torch_imf.evaluate(model, data, split, batch_size, chunk_size, **options)
     size = int(data[f"{split}_mask"].sum())
     title = f"{type(model).__name__} on {size:,} {split} facts, filtered ranks of both sides"
     return Output(f"{title}\n{metrics_table(metrics)}", {"split": split, "facts": size, **metrics})
+
+
+def metrics_table(metrics: Mapping[str, Any]) -> str:
+    r"""Returns metrics as a table: of both sides together and apart, and of each break-down."""
+    entries = {"both sides": metrics, "heads": metrics["head"], "tails": metrics["tail"]}
+    for name, groups in metrics.items():
+        if isinstance(groups, Mapping) and name not in ("head", "tail"):
+            entries |= {f"{name} {group}": entry for group, entry in groups.items()}
+    rows = [["", *map(str.upper, METRICS)]]
+    for name, entry in entries.items():
+        rows.append([name, *(format(entry[key], form) for key, form in METRICS.items())])
+    return format_table(rows, left=(0,))
 
 
 def predict(
@@ -56,7 +67,7 @@ def predict(
     relation: Annotated[str | None, "the relation, by name or identifier"] = None,
     tail: Annotated[str | None, "the tail, to ask for heads"] = None,
     queries: Annotated[
-        str | None, "many questions: TSV of head, relation and tail, with ? for what is asked"
+        str | None, "TSV of many heads, relations and tails, ? for the asked"
     ] = None,
     answers: Annotated[str | None, "TSV to write the answers to many questions to"] = None,
     k: Annotated[int, "how many answers"] = 10,
@@ -67,21 +78,20 @@ def predict(
     Answers come with scores and probabilities, and the part that each view has in the score.
 
     Examples:
-      torch-imf predict runs/first --tail Europe --relation continent -k 20 --known remove torch-imf
-      predict runs/first --queries queries.tsv --answers answers.tsv
+      torch-imf predict runs/first --tail Europe --relation continent -k 20 --known remove
+      torch-imf predict runs/first --queries queries.tsv --answers answers.tsv
     """
     one = head or relation or tail
     if bool(queries) != bool(answers) or bool(queries) == bool(one):
-        raise ValueError(
-            "give '--relation' and one of '--head' and '--tail', or '--queries' and '--answers'"
-        )
+        either = "'--relation' and one of '--head' and '--tail'"
+        raise ValueError(f"give {either}, or '--queries' and '--answers'")
     predictor = saved.predictor()
     if queries and answers:
         count = predictor.predict_file(queries, answers, k, known=known)
         values = {"queries": queries, "answers": answers, "count": count}
         return Output(f"{count:,} answers in '{answers}'", values)
-    found: Any = predictor.predict(head, relation, k, tail=tail, known=known)
-    return Output(str(found), {"query": found.query, "answers": list(found)})
+    found = predictor.predict(head, relation, k, tail=tail, known=known)
+    return Output(str(found), {"query": found.query, "answers": found})
 
 
 def explain(
@@ -116,11 +126,9 @@ def complete(
     r"""Lists the most likely facts that a graph misses.
 
     Examples:
-      torch-imf complete runs/first --relation borders neighbour --everyone torch-imf complete
-      runs/first -k 100000 --out facts.tsv
+      torch-imf complete runs/first --relation borders neighbour --everyone
+      torch-imf complete runs/first -k 100000 --out facts.tsv
     """
-    from torch_imf.answers.results import Fact, write_tsv
-
     predictor = saved.predictor()
     if out is None:
         facts = predictor.complete(k, relation, everyone, progress=True)
@@ -143,9 +151,7 @@ def figures(
     relation: Annotated[str | None, "of the fact to explain"] = None,
     tail: Annotated[str | None, "of the fact to explain"] = None,
     relations: Annotated[
-        list[str] | None,
-        "relations to weigh modalities and to transform heads of (default: the most frequent, and "
-        "those with tails that most heads share)",
+        list[str] | None, "to weigh, and to transform heads of (default: those of most facts)"
     ] = None,
     k: Annotated[int, "answers to the query"] = 10,
     out: Annotated[str, "the folder"] = "figures",
@@ -159,20 +165,11 @@ def figures(
     transformation (contextual), and training (history).
 
     Examples:
-      torch-imf figures runs/first --head Argentina --relation borders --tail Paraguay torch-imf
-      figures runs/first --only weights --relations borders continent --format pdf
+      torch-imf figures runs/first --head Argentina --relation borders --tail Paraguay
+      torch-imf figures runs/first --only weights --relations borders continent --format pdf
     """
-    try:
-        import matplotlib.pyplot as plt
-    except ImportError as error:
-        raise ImportError(
-            "Figures require 'matplotlib', run 'pip install \"torch_imf[plot]\"'"
-        ) from error
-    plt.switch_backend("agg")
-
-    from torch_imf import visualize
-    from torch_imf.io.atomic import replacing
-
+    if find_spec("matplotlib") is None:
+        raise ImportError("Figures require 'matplotlib', run 'pip install \"torch_imf[plot]\"'")
     given: Any = (head, relation, tail)
     if any(given) and not all(given):
         raise ValueError("a fact needs '--head', '--relation' and '--tail'")
@@ -180,9 +177,9 @@ def figures(
     metric = saved.training.get("settings", {}).get("metric", "mrr")  # That its epoch is best by.
     # Ranks have a scale of their own:
     metrics = ["mr"] if metric == "mr" else list(dict.fromkeys([metric, "mrr", "hits@10"]))
-    model, data = predictor.model, predictor.data
+    model, data, visualize = predictor.model, predictor.data, torch_imf.visualize
     fact: Callable[[], Any] = lambda: given if all(given) else test_fact(data)  # noqa: E731
-    draw: dict[str, Callable[[], Any]] = {
+    draw: dict[Name, Callable[[], Any]] = {
         "decision": lambda: visualize.plot_decision(predictor.predict(fact()[0], fact()[1], k)),
         "explanation": lambda: visualize.plot_explanation(predictor.explain(*fact())),
         "weights": lambda: visualize.plot_relation_weights(model, data, relations),
@@ -190,7 +187,7 @@ def figures(
         "contextual": lambda: visualize.plot_contextual(model, data, relations or shared(data)),
         "history": lambda: visualize.plot_history(saved.history(), metrics=metrics),
     }
-    asked = {*(only or ()), *(("decision", "explanation") if all(given) else ())}
+    asked = {*(only or ()), *(("decision", "explanation") if head else ())}
     asked |= {"weights", "contextual"} if relations else set()
     paths, left_out = {}, {}
     for name in only or get_args(Name):
@@ -205,16 +202,12 @@ def figures(
         paths[name] = osp.join(out, f"{name}.{format}")
         with replacing(paths[name]) as file:
             figure.savefig(file, format=format)
-        plt.close(figure)
     return Output("\n".join(paths.values()), {"figures": paths, "left_out": left_out})
 
 
 def shared(data: "Data") -> list[int]:
     r"""Returns the two relations of which most heads share a tail."""
-    import torch
-
-    num_relations = int(data.num_relations)
-    pairs = torch.stack([data.edge_type, data.edge_index[1]]).unique(dim=1)[0]
-    counts = torch.bincount(data.edge_type, minlength=num_relations)
-    share = counts / torch.bincount(pairs, minlength=num_relations).clamp(min=1)
-    return share.topk(min(2, share.numel())).indices.tolist()
+    rel, size, num_nodes = data.edge_type, int(data.num_relations), int(data.num_nodes)
+    tails = (rel * num_nodes + data.edge_index[1]).unique() // num_nodes
+    share = rel.bincount(minlength=size) / tails.bincount(minlength=size).clamp(min=1)
+    return share.topk(min(2, size)).indices.tolist()

@@ -2,99 +2,21 @@ r"""Flags of the command line, read off signatures, and parsed by Click.
 
 What may go by its position is an argument of the command line, what is keyword-only a flag, and a
 dataclass stands for its fields. Typer and jsonargparse do not carry what there is to set of a
-model: Typer 0.29 refuses the types (`lr: float | dict[str, float]`) and lists of words (`--by
-category relation`); jsonargparse 4.53 refuses `--scorer contextual --scorer.dropout 0.2`, and asks
-for sizes of a scorer that its model gives to it.
+model: `lr: float | dict[str, float]`, `--by category relation`, or flags of the part that another
+flag chooses.
 """
 
 import contextlib
 import dataclasses
 import inspect
-import io
 import re
-import shlex
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from types import NoneType
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import click
-from click.core import ParameterSource
 
-from torch_imf.cli.output import Output, show
 from torch_imf.registry import union_types
-
-CONTEXT: dict[str, Any] = {
-    "help_option_names": ["-h", "--help"],
-    "max_content_width": 100,
-    "token_normalize_func": lambda name: name.replace("_", "-"),  # `--batch_size`, as in Python.
-}
-
-
-class Command(click.Command):
-    r"""A command that calls a function with what was typed, and leaves the rest to its defaults.
-    Flags of `extra`, which depend on the words that were typed, are its argument `settings`.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        function: Callable[..., Output],
-        extra: Callable[[Sequence[str]], "list[Flag]"] = lambda words: [],
-    ) -> None:
-        self.function, self.extra = function, extra
-        output = [
-            click.Option(["--json"], is_flag=True, help="print the result as JSON"),
-            click.Option(["-q", "--quiet"], is_flag=True, help="show no progress and no remarks"),
-        ]
-        params = [*signature_params(function), *output]
-        super().__init__(name, params=params, context_settings=CONTEXT, **texts(function.__doc__))
-
-    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        if "flags" not in ctx.meta:
-            try:
-                ctx.meta["flags"] = self.extra(ctx.meta.get("words", []))
-            except ValueError as error:  # Such as a part that is not there, or half typed.
-                if not ctx.resilient_parsing:
-                    raise click.UsageError(str(error), ctx) from error
-                ctx.meta["flags"] = self.extra([])
-        params = super().get_params(ctx)
-        return [*params[:-3], *ctx.meta["flags"], *params[-3:]]  # `--json`, `--quiet`, `--help`.
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        ctx.meta["words"], ctx.meta["line"] = args, f"{ctx.command_path} {shlex.join(args)}"
-        return super().parse_args(ctx, repeat_flags(args, self.get_params(ctx)))
-
-    def invoke(self, ctx: click.Context) -> int:
-        sources = {name: ctx.get_parameter_source(name) for name in ctx.params}
-        typed = [name for name, source in sources.items() if source is ParameterSource.COMMANDLINE]
-        given = {name.replace("__", "."): ctx.params[name] for name in typed}
-
-        def some(names: Sequence[str]) -> dict[str, Any]:
-            return {name: given[name] for name in names if name in given}
-
-        arguments: dict[str, Any] = {}
-        for name, parameter in inspect.signature(self.function).parameters.items():
-            kind: Any = parameter.annotation
-            if dataclasses.is_dataclass(parameter.annotation):
-                arguments[name] = kind(**some([field.name for field in dataclasses.fields(kind)]))
-            elif name == "settings":
-                arguments[name] = some([flag.key for flag in ctx.meta["flags"]])
-            else:
-                arguments |= some([name])
-        with contextlib.redirect_stderr(io.StringIO() if "quiet" in given else sys.stderr):
-            output = self.function(**arguments)
-        show(output, as_json="json" in given)
-        return output.status
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        groups: dict[str, list[tuple[str, str]]] = {}
-        for param in self.get_params(ctx):
-            if record := param.get_help_record(ctx):
-                groups.setdefault(getattr(param, "group", "output"), []).append(record)
-        for group, records in groups.items():
-            with formatter.section(group):
-                formatter.write_dl(records)
 
 
 class Word(click.Argument):
@@ -103,7 +25,7 @@ class Word(click.Argument):
     group = "arguments"
 
     def __init__(self, key: str, parameter: inspect.Parameter) -> None:
-        self.text, self.annotation = help_and_type(parameter.annotation)
+        self.text, self.annotation = help_and_type(parameter)
         required = parameter.default is parameter.empty
         super().__init__([key], required=required, type=click.UNPROCESSED, callback=read)
 
@@ -120,7 +42,7 @@ class Flag(click.Option):
         self, key: str, parameter: inspect.Parameter, group: str, choices: Sequence[str] = ()
     ) -> None:
         self.key, self.parameter, self.group = key, parameter, group
-        text, self.annotation = help_and_type(parameter.annotation)
+        text, self.annotation = help_and_type(parameter)
         types = [x for x in union_types(self.annotation) if x is not NoneType]
         kinds = [*types, *(y for x in types for y in items(x))]
         words = choices or [y for x in kinds if get_origin(x) is Literal for y in get_args(x)]
@@ -130,22 +52,18 @@ class Flag(click.Option):
         elif parameter.default not in (None, ()) and parameter.default is not False:
             text += f" (default: {parameter.default})"
         flag = f"-{key}" if len(key) == 1 else f"--{key.replace('_', '-')}"
-        reader: dict[str, Any] = {"type": bool}
-        if types != [bool]:
-            reader = {"type": click.UNPROCESSED, "callback": read}
-            reader["metavar"] = "NAME" if words else type_name(self.annotation)
+        is_bool = types == [bool]
         super().__init__(
             # An option needs a name that is an identifier:
-            [key.replace(".", "__"), flag + f"/--no-{flag[2:]}" * (types == [bool])],
+            [key.replace(".", "__"), flag + f"/--no-{flag[2:]}" * is_bool],
             default=None,
             multiple=any(map(items, types)),
             help=text.strip(),
+            metavar="NAME" if words else type_name(self.annotation),
             shell_complete=lambda ctx, param, start: [x for x in words if x.startswith(start)],
-            **reader,
+            type=bool if is_bool else click.UNPROCESSED,
+            callback=read,
         )
-
-
-# Signatures #####################################################################################
 
 
 def signature_params(function: Callable[..., Any], group: str = "options") -> list[click.Parameter]:
@@ -162,18 +80,17 @@ def signature_params(function: Callable[..., Any], group: str = "options") -> li
     return out
 
 
-def texts(docstring: str | None) -> dict[str, Any]:
-    r"""Returns the texts that help shows before and after the flags."""
-    text, _, examples = inspect.cleandoc(docstring or "").partition("\nExamples:\n")
-    lines = f"\b\nExamples:\n{examples}".replace("\n\n", "\n\n\b\n")  # Which are not wrapped.
-    return {"help": text.strip(), "epilog": lines}
+def help_and_type(parameter: inspect.Parameter) -> tuple[str, Any]:
+    r"""Returns the help text that the type of a parameter is annotated with, and the type."""
+    kind = parameter.annotation
+    return (kind.__metadata__[0], kind.__origin__) if get_origin(kind) is Annotated else ("", kind)
 
 
-def help_and_type(annotation: Any) -> tuple[str, Any]:
-    r"""Returns the help text that a type is annotated with, and the type."""
-    if get_origin(annotation) is not Annotated:
-        return "", annotation
-    return annotation.__metadata__[0], annotation.__origin__
+def items(kind: Any) -> tuple[Any, ...]:
+    r"""Returns the types of what a list, a tuple or a dictionary holds."""
+    origin = get_origin(kind)
+    many = isinstance(origin, type) and issubclass(origin, Sequence | Mapping)
+    return get_args(kind) if many else ()
 
 
 def type_name(annotation: Any) -> str:
@@ -216,8 +133,8 @@ def flag_words(name: str, value: Any) -> list[str]:
 
 def read(ctx: click.Context, param: Any, value: Any) -> Any:
     r"""Reads the words of a flag or an argument as one of its types."""
-    if value in (None, ()):
-        return None
+    if value in (None, (), True, False):
+        return value
     try:
         return read_value([value] if isinstance(value, str) else value, param.annotation)
     except ValueError as error:
@@ -226,7 +143,7 @@ def read(ctx: click.Context, param: Any, value: Any) -> Any:
 
 def read_value(words: Sequence[str], annotation: Any) -> Any:
     r"""Reads words as the first type of a union that fits: numbers before names, which any word may
-    be, and one value before many.
+    be, and one value before many. A tuple within a list is one word, `text,visual`.
 
     Raises:
         ValueError: If none does.
@@ -236,36 +153,18 @@ def read_value(words: Sequence[str], annotation: Any) -> Any:
         return None
     order = (bool, int, float)
     for kind in sorted(types, key=lambda x: order.index(x) if x in order else 3 + (x is str)):
-        parts, origin = items(kind), get_origin(kind)
-        with contextlib.suppress(ValueError):
+        parts, origin = get_args(kind), get_origin(kind)
+        with contextlib.suppress(ValueError, TypeError, KeyError):
             if origin is dict:
                 pairs = [word.split("=", 1) for word in words]
-                return {key: read_word(value, parts[1]) for key, value in pairs}
+                return {key: read_value([x], parts[1]) for key, x in pairs}
             if origin is tuple and parts[-1] is not Ellipsis:
-                return tuple(read_word(x, y) for x, y in zip(words, parts, strict=True))
-            if parts:
-                return [read_word(word, parts[0]) for word in words]
-            if len(words) == 1:
-                return read_word(words[0], kind)
+                given = words if len(words) > 1 else words[0].split(",")
+                return tuple(read_value([x], y) for x, y in zip(given, parts, strict=True))
+            if items(kind):
+                return [read_value([word], parts[0]) for word in words]
+            (word,) = words
+            if origin is Literal:
+                return {x: x for x in parts}[word]
+            return {"true": True, "false": False}[word.lower()] if kind is bool else kind(word)
     raise ValueError(f"expected {type_name(annotation)} (got '{' '.join(words)}')")
-
-
-def read_word(word: str, kind: Any) -> Any:
-    r"""Reads one word as a type, or raises a :class:`ValueError`."""
-    if get_origin(kind) is tuple:  # Such as a pair of names, `text,visual`.
-        return tuple(read_word(x, y) for x, y in zip(word.split(","), get_args(kind), strict=True))
-    if kind in (int, float, str):
-        return kind(word)
-    known = {x: x for x in get_args(kind)}  # Of a literal.
-    if kind is bool:
-        known, word = {"true": True, "false": False}, word.lower()
-    if word not in known:
-        raise ValueError(f"'{word}' is no {type_name(kind)}")
-    return known[word]
-
-
-def items(kind: Any) -> tuple[Any, ...]:
-    r"""Returns the types of what a list, a tuple or a dictionary holds."""
-    origin = get_origin(kind)
-    many = isinstance(origin, type) and issubclass(origin, Sequence | Mapping)
-    return get_args(kind) if many else ()

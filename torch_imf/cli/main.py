@@ -1,54 +1,56 @@
 r"""Finds the missing links of a knowledge graph whose entities have texts, pictures or numbers.
 
 Examples:
-  torch-imf audit countries what is in it, and what is wrong with it torch-imf train countries --out
-  runs/first a model, selected on validation torch-imf evaluate runs/first --by category filtered
-  ranks of the test facts torch-imf predict runs/first --head France --relation borders torch-imf
-  explain runs/first Argentina borders Paraguay
+  torch-imf audit countries                      what is in it, and what is wrong with it
+  torch-imf train countries --out runs/first     a model, selected on validation
+  torch-imf evaluate runs/first --by category    filtered ranks of the test facts
+  torch-imf predict runs/first --head France --relation borders
+  torch-imf explain runs/first Argentina borders Paraguay
 
 In place of 'countries', which comes with the package, give a folder of your own with facts.tsv,
 texts.tsv, images/ and numbers.tsv. 'torch-imf <command> --help' tells more.
 """
 
 import os
+import shlex
 import sys
+import warnings
 from collections.abc import Sequence
 
 import click
-from click.shell_completion import get_completion_class
+from click.shell_completion import shell_complete
 
 import torch_imf
 from torch_imf.cli.answers import complete, evaluate, explain, figures, predict
-from torch_imf.cli.flags import CONTEXT, Command, texts
-from torch_imf.cli.graph import audit, encode
-from torch_imf.cli.listing import describe, list_kinds
-from torch_imf.cli.output import Stopped, warnings_as_lines
+from torch_imf.cli.command import Command, texts
+from torch_imf.cli.listing import audit, describe, encode, list_kinds
 from torch_imf.cli.train import settings_flags, train, tune
+from torch_imf.io import TorchIMFWarning
 
 FUNCTIONS = (audit, encode, evaluate, predict, explain, complete, figures, tune, describe)
 COMMANDS = {
     "list": Command("list", list_kinds),
-    "train": Command("train", train, extra=settings_flags),
+    "train": Command("train", train, settings_flags),
     **{function.__name__: Command(function.__name__, function) for function in FUNCTIONS},
 }
-#: Exit statuses: the input is not valid; the user has interrupted. Usage that is not valid is 2.
-INVALID, INTERRUPTED = 1, 130
 
 
 def show_completion(ctx: click.Context, param: click.Parameter, shell: str | None) -> None:
     r"""Prints what makes a shell complete commands and flags."""
-    if shell is not None:
-        completion = get_completion_class(shell)
-        assert completion is not None
-        click.echo(completion(ctx.command, {}, "torch-imf", "_TORCH_IMF_COMPLETE").source())
-        ctx.exit()
+    if shell:
+        names = ("torch-imf", "_TORCH_IMF_COMPLETE")
+        ctx.exit(shell_complete(ctx.command, {}, *names, f"{shell}_source"))
 
 
 @click.group(
     "torch-imf",
     commands=COMMANDS,
     no_args_is_help=False,
-    context_settings=CONTEXT,
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "max_content_width": 100,
+        "token_normalize_func": lambda name: name.replace("_", "-"),  # As in Python.
+    },
     **texts(__doc__),
 )
 @click.option(
@@ -76,19 +78,23 @@ def main(args: Sequence[str] | None = None) -> int:
     if os.getcwd() not in sys.path:  # Where a user has classes, as in `--scorer my_package:Twist`.
         sys.path.append(os.getcwd())
     name = " ".join(["torch-imf", *(word for word in words if word in COMMANDS)][:2])
+    stream = sys.stderr  # In which warnings are shown even if the rest of it is silenced.
     try:
-        with warnings_as_lines():
+        with warnings.catch_warnings():  # Those of others are not about what the user gave.
+            warnings.showwarning = lambda text, *_: print(f"warning: {text}", file=stream)  # type: ignore
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("always", TorchIMFWarning)
             return group.main(words, prog_name="torch-imf", standalone_mode=False) or 0
     except click.ClickException as error:
-        message = " ".join(error.format_message().split())
+        message, status = " ".join(error.format_message().split()), error.exit_code
         if isinstance(error, click.NoSuchOption) and "." in error.option_name:
             message += " Flags of a part are there where it is chosen: '--scorer contextual'."
-        message, status = f"{name}: {message} See '{name} --help'", error.exit_code
-    except Stopped as error:
-        message, status = f"\n{name}: {error}", INTERRUPTED
-    except click.Abort:  # As which Click raises what Ctrl-C does, in a new line.
-        message, status = f"{name}: interrupted", INTERRUPTED
+        message += f" See '{name} --help'"
+    except click.Abort as error:  # As which Click raises what Ctrl-C does, in a new line.
+        message, status = str(error.__cause__ or ""), 130
+        again = shlex.join(["torch-imf", *(word for word in words if word != "--restart")])
+        message = f"{message}. To go on:\n  {again}" if message else "interrupted"
     except (ValueError, RuntimeError, OSError, ImportError) as error:
-        message, status = f"{name}: {error}", INVALID
-    print(message, file=sys.stderr)
+        message, status = str(error), 1
+    print(f"{name}: {message}", file=sys.stderr)
     return status

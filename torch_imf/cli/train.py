@@ -1,25 +1,30 @@
 r"""The commands that train models."""
 
+import contextlib
 import dataclasses
 import inspect
 import json
 import os.path as osp
 import shlex
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import click
+
+import torch_imf
 from torch_imf import registry
+from torch_imf.cli.answers import metrics_table
+from torch_imf.cli.command import Output, say
 from torch_imf.cli.flags import Flag, flag_words, read_value
-from torch_imf.cli.graph import Compute, Features, Graph
-from torch_imf.cli.output import Output, Stopped, metrics_table, say, typed
-from torch_imf.cli.saved import CHECKPOINT, HISTORY, MODEL, test_fact
+from torch_imf.cli.inputs import CHECKPOINT, HISTORY, MODEL, Compute, Features, Graph, test_fact
 from torch_imf.io import warn
+from torch_imf.io.atomic import replacing
 
 if TYPE_CHECKING:
-    import torch
     from torch_geometric.data import Data
+
+Metric = Literal["mrr", "mr", "hits@1", "hits@3", "hits@10"]
 
 
 def train(
@@ -32,13 +37,9 @@ def train(
     log_dir: Annotated[str | None, "write curves for TensorBoard"] = None,
     seed: Annotated[int, "seed of the training"] = 0,
     recipe: Annotated[
-        bool,
-        "where neither scorer, loss, optimizer nor lr are given: settings that train well on the "
-        "graphs of the benchmarks, which are shown; otherwise, the defaults below",
+        bool, "settings that train well, shown, if no scorer, loss, optimizer or lr is given"
     ] = True,
-    restart: Annotated[
-        bool, "begin anew, and keep the checkpoint that is there as 'checkpoint.old.pt'"
-    ] = False,
+    restart: Annotated[bool, "begin anew, and keep the checkpoint as 'checkpoint.old.pt'"] = False,
 ) -> Output:
     r"""Trains a model, ranks the test facts, and saves it.
 
@@ -53,17 +54,13 @@ def train(
     """
     import torch
 
-    import torch_imf
-    from torch_imf.data import audit
-    from torch_imf.io.atomic import replacing
     from torch_imf.training.checkpoint import CheckpointError, best_entry, first_seed
 
     device = compute.prepare()
     dataset = graph.read(features)
     data: Any = dataset[0]
     say(str(dataset.summary()))
-    problems = audit(data).problems
-    if problems:
+    if problems := torch_imf.data.audit(data).problems:
         warn(f"{' '.join(problems)} '--scheme clean' repairs this")
     name, known_to_fit = settings.pop("model", "imf"), fit_parameters()
     if recipe and (chosen := torch_imf.recipe(name, data, settings)):
@@ -74,47 +71,45 @@ def train(
         settings = {**chosen, **settings}
     settings = {"hidden_channels": 128, **settings}
     fit_settings = {key: x for key, x in settings.items() if key in known_to_fit}
-    model_settings = {key: x for key, x in settings.items() if key not in fit_settings}
-    folder = Path(out or osp.join("runs", default_name(graph.graph, name)))
+    model_settings = {key: x for key, x in settings.items() if key not in known_to_fit}
+    folder = Path(out or default_path(graph, name))
     checkpoint = folder / CHECKPOINT
-    there = checkpoint.exists() and not restart
-    say(f"{'Going on from' if there else 'Training in'} '{folder}'")
+    goes_on = checkpoint.exists() and not restart
+    say(f"{'Going on from' if goes_on else 'Training in'} '{folder}'")
 
     torch.manual_seed(seed)
     model: Any = torch_imf.build_model(name, data, **model_settings).to(device)
     if restart and checkpoint.exists():
         checkpoint.replace(checkpoint.with_suffix(".old.pt"))
     data = data.to(str(device))
-    board = nullcontext() if log_dir is None else torch_imf.TensorBoard(log_dir)
+    board = torch_imf.TensorBoard(log_dir) if log_dir else contextlib.nullcontext()
     resumable: Any = {"checkpoint": checkpoint, "progress": True}
     try:
-        if there and (first := first_seed(checkpoint)) != torch.initial_seed():
-            raise CheckpointError(
-                f"The training of '{checkpoint}' began with seed {first} (got {seed})"
-            )
+        if goes_on and (first := first_seed(checkpoint)) != torch.initial_seed():
+            began = f"The training of '{checkpoint}' began with seed {first}"
+            raise CheckpointError(f"{began} (got {seed})")
         with board as callback:
             history = torch_imf.fit(model, data, **fit_settings, **resumable, callback=callback)
             metrics = torch_imf.evaluate(model, data, "test", progress=True)
             best = best_entry(history, fit_settings.get("metric", "mrr"))
+            epoch = int(best["epoch"])
             if callback is not None:
-                callback.log("test", metrics, int(best["epoch"]))
-        training = {
-            "dataset": repr(dataset),
-            "settings": {"model": name, **settings},
-            "seed": seed,
-            "epoch": int(best["epoch"]),
-            "command": typed(),
-            "calibration": try_calibrate(model, data),
-        }
+                callback.log("test", metrics, epoch)
+        calibration = None
+        try:
+            calibration = dataclasses.asdict(torch_imf.calibrate(model, data))
+        except ValueError as error:
+            warn(f"Answers will have no probabilities: {error}")
+        about = {"settings": {"model": name, **settings}, "seed": seed, "epoch": epoch}
+        command = click.get_current_context().meta["typed"]
+        more = {"dataset": repr(dataset), "command": command, "calibration": calibration}
         measured = {"val": best, "test": metrics}
-        torch_imf.save_pretrained(model, folder / MODEL, data, measured, training)
+        torch_imf.save_pretrained(model, folder / MODEL, data, measured, {**about, **more})
         with replacing(folder / HISTORY) as file:
             file.write(json.dumps(history, indent=2).encode())
     except KeyboardInterrupt as error:
-        kept = "no epoch was completed, so none is kept. To begin again:"
-        if checkpoint.exists():
-            kept = f"all whole epochs are in '{checkpoint}'. To go on:"
-        raise Stopped(f"{kept}\n  {typed().replace(' --restart', '')}") from error
+        kept = f"all whole epochs are in '{checkpoint}'"
+        raise KeyboardInterrupt(kept if checkpoint.exists() else "no epoch is kept") from error
     except CheckpointError as error:
         hint = "'--out' names another folder, '--restart' begins anew"
         raise ValueError(f"{error} ({hint})") from error
@@ -127,9 +122,8 @@ def train(
         f"Test facts: {int(data.test_mask.sum()):,}",
         metrics_table(metrics),
         f"Saved in '{folder}'. Next:",
-        *examples(str(folder), data),
+        *(f"  torch-imf {shlex.join(words)}" for words in questions(str(folder), data)),
     ]
-    about = {key: training[key] for key in ("settings", "seed", "epoch")}
     return Output("\n".join(text), {"folder": str(folder), **about, **measured})
 
 
@@ -142,9 +136,7 @@ def tune(
     space: Annotated[Sequence[str] | None, "what to try (default: a small space)"] = None,
     trials: Annotated[int, "how many settings to try, those of the study included"] = 20,
     epochs: Annotated[int, "the most epochs of a trial"] = 30,
-    metric: Annotated[
-        Literal["mrr", "mr", "hits@1", "hits@3", "hits@10"], "what is best on validation:"
-    ] = "mrr",
+    metric: Annotated[Metric, "what is best on validation:"] = "mrr",
     seed: Annotated[int, "seed of the search and of its trials"] = 0,
     study: Annotated[str | None, "where to keep it (default: runs/<graph>-<model>.db)"] = None,
 ) -> Output:
@@ -158,21 +150,19 @@ def tune(
     Examples:
       torch-imf tune countries --space hidden_channels=64,128 lr=1e-4:1e-2 scorer.dropout=0:0.5
     """
-    from torch_imf import best_settings, tune
-
     device = compute.prepare()
     tried = None if space is None else read_space(space)
     dataset = graph.read(features)
     say(str(dataset.summary()))
-    storage = study or osp.join("runs", f"{default_name(graph.graph, model)}.db")
+    storage = study or f"{default_path(graph, model)}.db"
     search: Any = {"trials": trials, "epochs": epochs, "metric": metric, "seed": seed}
-    try:
-        found = tune(model, dataset[0], tried, **search, storage=storage, device=device)
-    except KeyboardInterrupt as error:
-        raise Stopped(f"{str(error) or 'interrupted'}. To go on:\n  {typed()}") from error
-    model_settings, training = best_settings(found)
-    done = [(trial.value, trial) for trial in found.trials if trial.value is not None]
-    done.sort(key=lambda entry: entry[0], reverse=metric != "mr")
+    found = torch_imf.tune(model, dataset[0], tried, **search, storage=storage, device=device)
+    model_settings, training = torch_imf.best_settings(found)
+    done = [
+        {"number": x.number, "value": x.value, **x.params}
+        for x in found.trials
+        if x.value is not None
+    ]
     command = train_command(graph, features, model, {**model_settings, **training})
     text = [
         f"Best of {len(found.trials)} trials on validation: "
@@ -186,7 +176,7 @@ def tune(
         "metric": metric,
         "best": found.best_value,
         "settings": {"model": model_settings, "fit": training},
-        "trials": [{"number": x.number, "value": value, **x.params} for value, x in done],
+        "trials": sorted(done, key=lambda trial: trial["value"], reverse=metric != "mr"),
         "command": command,
     }
     return Output("\n".join(text), values)
@@ -194,23 +184,16 @@ def tune(
 
 def read_space(words: Sequence[str]) -> dict[str, Any]:
     r"""Reads what to try of each setting."""
-
-    def value(text: str) -> Any:
-        return read_value([text], bool | int | float | str | None)
-
     out: dict[str, Any] = {}
     for word in words:
-        name, equals, text = word.partition("=")
-        if not (name and equals and text):
-            raise ValueError(
-                f"'--space' needs names and values, as in 'lr=1e-4:1e-2' (got '{word}')"
-            )
-        low, colon, high = text.partition(":")
-        if colon:
-            out[name] = (value(low), value(high))
-        else:
-            values = [value(part) for part in text.split(",")]
-            out[name] = values if len(values) > 1 else values[0]
+        name, _, text = word.partition("=")
+        if not (name and text):
+            hint = "'--space' needs names and values, as in 'lr=1e-4:1e-2'"
+            raise ValueError(f"{hint} (got '{word}')")
+        is_range = ":" in text
+        parts = text.split(":" if is_range else ",")
+        values = [read_value([part], bool | int | float | str | None) for part in parts]
+        out[name] = tuple(values) if is_range else values if len(values) > 1 else values[0]
     return out
 
 
@@ -225,19 +208,27 @@ def train_command(graph: Graph, features: Features, model: str, settings: Mappin
     return shlex.join([*words, *(x for pair in settings.items() for x in flag_words(*pair))])
 
 
-# Flags ##########################################################################################
+def questions(folder: str, data: "Data") -> list[list[str]]:
+    r"""Returns commands that ask a model, by the example of a test fact."""
+    h, r, t = test_fact(data)
+    fact = data.node_names[h], data.rel_names[r], data.node_names[t]
+    dashes = ["--"] if any(x.startswith("-") for x in fact) else []
+    ask = [*flag_words("head", fact[0]), *flag_words("relation", fact[1])]
+    return [["predict", folder, *ask], ["explain", folder, *dashes, *fact]]
 
 
 def settings_flags(words: Sequence[str]) -> list[Flag]:
     r"""Returns the flags of training, of the model, and of the parts that the words of a command
     line choose for it.
     """
-    from torch_imf import describe_settings
-
-    given = raw_flags(words)
+    given: dict[str, str] = {}  # The word that follows each flag.
+    for word, following in zip(words, [*words[1:], ""], strict=False):
+        name, equals, value = word.partition("=")
+        if name.startswith("--"):
+            given[name[2:].replace("-", "_")] = value if equals else following
     model, parts = given.get("model", "imf"), dict[str, Any]()
     while True:  # A part may have parts of its own.
-        settings = describe_settings(model, parts)
+        settings = torch_imf.describe_settings(model, parts)
         chosen = {key: x.parameter for key, x in settings.items() if x.choices and key in given}
         more = {key: read_value([given[key]], x.annotation) for key, x in chosen.items()}
         if more == parts:
@@ -252,48 +243,14 @@ def settings_flags(words: Sequence[str]) -> list[Flag]:
     ]
 
 
-def raw_flags(words: Sequence[str]) -> dict[str, str]:
-    r"""Returns the word that follows each flag."""
-    words = words[: words.index("--")] if "--" in words else words
-    out = {}
-    for word, following in zip(words, [*words[1:], ""], strict=False):
-        name, equals, value = word.partition("=")
-        if name.startswith("--"):
-            out[name[2:].replace("-", "_")] = value if equals else following
-    return out
-
-
 def fit_parameters() -> dict[str, inspect.Parameter]:
     r"""Returns the parameters of :meth:`~torch_imf.fit` that are flags."""
-    from torch_imf import fit
-
-    parameters = inspect.signature(fit, eval_str=True).parameters
+    parameters = inspect.signature(torch_imf.fit, eval_str=True).parameters
     others = ("model", "data", "checkpoint", "callback", "progress")
     return {name: x for name, x in parameters.items() if name not in others}
 
 
-def default_name(graph: str, model: str) -> str:
-    r"""Returns the name of the folder of a run, if none is given."""
-    stem = osp.basename(osp.normpath(graph)).split(".")[0].lower()
-    return f"{stem or 'graph'}-{model}"
-
-
-def try_calibrate(model: "torch.nn.Module", data: "Data") -> dict[str, Any] | None:
-    r"""Returns the calibration of a model, if there are facts to fit it to."""
-    from torch_imf import calibrate
-
-    try:
-        return dataclasses.asdict(calibrate(model, data))
-    except ValueError as error:
-        warn(f"Answers will have no probabilities: {error}")
-        return None
-
-
-def examples(folder: str, data: "Data") -> list[str]:
-    r"""Returns what to ask the model next, by the example of a test fact."""
-    h, r, t = test_fact(data)
-    head, relation, tail = data.node_names[h], data.rel_names[r], data.node_names[t]
-    ask = ["predict", folder, *flag_words("head", head), *flag_words("relation", relation)]
-    fact = [head, relation, tail]
-    why = ["explain", folder, *(["--"] if any(x.startswith("-") for x in fact) else []), *fact]
-    return [f"  torch-imf {shlex.join(words)}" for words in (ask, why)]
+def default_path(graph: Graph, model: str) -> str:
+    r"""Returns where to keep what is made of a graph and a model, if no place is given."""
+    stem = osp.basename(osp.normpath(graph.graph)).split(".")[0].lower()
+    return osp.join("runs", f"{stem or 'graph'}-{model}")

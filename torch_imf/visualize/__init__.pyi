@@ -1,11 +1,11 @@
-from .contextual import plot_contextual as plot_contextual
-from .contextual import plot_tsne as plot_tsne
-from .contextual import silhouette as silhouette
 from .decision import plot_decision as plot_decision
 from .decision import plot_explanation as plot_explanation
 from .metrics import plot_categories as plot_categories
 from .metrics import plot_history as plot_history
 from .metrics import plot_metric as plot_metric
-from .weights import modality_weights as modality_weights
-from .weights import plot_modality_weights as plot_modality_weights
-from .weights import plot_relation_weights as plot_relation_weights
+from .relations import modality_weights as modality_weights
+from .relations import plot_contextual as plot_contextual
+from .relations import plot_modality_weights as plot_modality_weights
+from .relations import plot_relation_weights as plot_relation_weights
+from .relations import plot_tsne as plot_tsne
+from .relations import silhouette as silhouette

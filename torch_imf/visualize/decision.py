@@ -46,43 +46,42 @@ def plot_decision(
     if len(answers) == 0:
         raise ValueError("There are no answers to plot")
     if title is None and isinstance(answers, Answers):
-        title = "  ".join(style.shorten(part, 24) for part in answers.fact)
-    rows = [[x.score, *x.parts.values()] for x in answers]
-    score = torch.tensor(rows)
+        title = _title(answers.fact)
+    score = torch.tensor([[x.score, *x.parts.values()] for x in answers])
     shade = score - score.min(dim=0).values
     width = shade.max(dim=0).values.clamp(min=1e-12)
     width[1:] = width[1:].max()  # One scale of colours for all parts.
     color = colormaps["Blues"](0.05 + 0.75 * (shade / width).clamp(0, 1).numpy())
 
-    fig, ax = style.make_axes(ax, 2.6 + 1.05 * score.size(1), 1.4 + 0.32 * len(rows))
+    num_rows, num_columns = score.shape
+    fig, ax = style.make_axes(ax, 2.6 + 1.05 * num_columns, 1.4 + 0.32 * num_rows)
     ax.imshow(color, aspect="auto", interpolation="nearest")
     largest = float(score.abs().max())
     number = ".3f" if largest < 1 else ".2f" if largest < 100 else ".0f"
-    for i, row in enumerate(rows):
-        for j, value in enumerate(row):
-            text, cell = f"{value:{number}}".replace("-", "−"), style.ink(color[i, j, :3])
-            ax.text(j, i, text, ha="center", va="center", fontsize=style.SMALL, color=cell)
+    look: Any = {"ha": "center", "va": "center", "fontsize": style.SMALL}
+    for i, x in enumerate(answers):
+        for j, value in enumerate([x.score, *x.parts.values()]):
+            text = f"{value:{number}}".replace("-", "−")
+            ax.text(j, i, text, color=style.ink(color[i, j, :3]), **look)
     # White lines tell cells apart, and a wider one the sum from its parts:
-    for j in range(1, score.size(1)):
+    for j in range(1, num_columns):
         ax.axvline(j - 0.5, color="white", linewidth=5 if j == 1 else 1.5)
-    for i in range(1, score.size(0)):
+    for i in range(1, num_rows):
         ax.axhline(i - 0.5, color="white", linewidth=1.5)
 
-    heads = [
-        f"{style.label_of(view, labels, 12)}\n× {answers[0].weights[view]:.2f}"
-        for view in answers[0].parts
-    ]
-    ax.set_xticks(range(score.size(1)), ["all views", *heads])
+    best = answers[0]
+    names = {view: style.label_of(view, labels, 12) for view in best.parts}
+    heads = [f"{name}\n× {best.weights[view]:.2f}" for view, name in names.items()]
+    ax.set_xticks(range(num_columns), ["all views", *heads])
     ax.xaxis.tick_top()
-    names = [style.shorten(c.name) + " *" * c.known for c in answers]
-    ax.set_yticks(range(len(names)), names)
+    ax.set_yticks(range(num_rows), [style.shorten(x.name) + " *" * x.known for x in answers])
     ax.tick_params(length=0)
-    if answers[0].probability is not None:
+    if best.probability is not None:
         style.beside(ax, -0.8, "probability", 72)
-        for i, c in enumerate(answers):
-            style.beside(ax, i, percent(c.probability), 72)
-    note = "cells: what each view adds to the score"
-    ax.set_xlabel(f"* the graph holds it   {note}" if any(c.known for c in answers) else note)
+        for i, x in enumerate(answers):
+            style.beside(ax, i, percent(x.probability), 72)
+    star = "* the graph holds it   " if any(x.known for x in answers) else ""
+    ax.set_xlabel(f"{star}cells: what each view adds to the score")
     style.finish(ax, title or "")
     ax.xaxis.label.set_fontsize(style.SMALL)
     return fig
@@ -120,20 +119,21 @@ def plot_explanation(
     for i in (0, len(explanation.views)) if explanation.without else (0,):
         ax.axhline(i + 0.5, color=style.LIGHT, linewidth=0.8)
     right = 1.3 * max(10, *(x for _, rank, _ in rows for x in (rank.tail, rank.head)))
-    ax.set_xscale("log")
-    ax.set_xlim(0.8, right)
+    ax.set(xscale="log", xlim=(0.8, right), ylim=(len(rows) - 0.5, -0.5))
     ticks = [10**i for i in range(8) if 10**i <= right]
     ax.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
     ax.grid(axis="x", color=style.LIGHT, linewidth=0.8)
     ax.set_axisbelow(True)
-    ax.set_ylim(len(rows) - 0.5, -0.5)
     ax.set_yticks(range(len(rows)), [name for name, _, _ in rows])
     ax.tick_params(axis="y", length=0)
     ax.set_xlabel("filtered rank among all entities (1 is best)")
     if title is None:
         state = f"{explanation.split} fact" if explanation.split else "not in the graph"
         notes = [state, *filter(None, [percent(explanation.probability)])]
-        title = "  ".join(style.shorten(part, 24) for part in explanation.fact)
-        title += f"\n({', '.join(notes)})"
+        title = f"{_title(explanation.fact)}\n({', '.join(notes)})"
     style.finish(ax, title, spines=("bottom",))
     return fig
+
+
+def _title(fact: Sequence[str]) -> str:
+    return "  ".join(style.shorten(part, 24) for part in fact)

@@ -30,18 +30,8 @@ def plot_categories(
 ) -> "Figure":
     r"""Plots the ranks of tails and of heads by the category of relations (:obj:`1-1`, :obj:`1-N`,
     :obj:`N-1` and :obj:`N-N`: an entity has less than 1.5 tails, or heads, on average for a
-    :obj:`1`): their shares and MRR.
-
-    Args:
-        model (torch.nn.Module): Any model that :meth:`torch_imf.evaluate` takes.
-        data (Data): All facts with split masks.
-        split (str, optional): The split to rank. (default: :obj:`"test"`)
-        ax (matplotlib.axes.Axes, optional): See :meth:`plot_decision`.
-        view (str, optional): The view to rank by alone. (default: :obj:`None`)
-        title (str, optional): The title. (default: what is shown)
-
-    Raises:
-        ValueError: As :meth:`torch_imf.evaluate`.
+    :obj:`1`): their shares and MRR, over all views or by one alone. Arguments are those of
+    :meth:`torch_imf.evaluate`, and :obj:`ax` and :obj:`title` those of :meth:`plot_decision`.
     """
     data = prepare(model, data)
     rank = rank_facts(model, data, split, view=view)
@@ -75,53 +65,39 @@ def plot_history(
     title: str = "",
 ) -> "Figure":
     r"""Plots training curves: validation metrics over epochs, the loss at an axis of its own, and
-    the best epoch by the first metric, with its value.
-
-    Args:
-        history (list[dict[str, float]]): What :meth:`torch_imf.fit` returns.
-        ax (matplotlib.axes.Axes, optional): See :meth:`plot_decision`.
-        metrics (list[str], optional): The metrics to plot, that which selects the epoch first.
-            (default: :obj:`("mrr", "hits@10")`)
-        title (str, optional): The title. (default: :obj:`""`)
-
-    Raises:
-        ValueError: If there were no validations.
+    the best epoch by the first metric, with its value. The history is what :meth:`torch_imf.fit`
+    returns; the first metric should be the one that it selects by. Raises if there is no entry.
     """
     from matplotlib.ticker import MaxNLocator
 
     if len(history) == 0:
-        raise ValueError(
-            "There is no validation in the history to plot. Train at least one epoch with 'fit'"
-        )
+        raise ValueError("There is no validation in the history to plot. Train an epoch with 'fit'")
     metrics = [metrics] if isinstance(metrics, str) else metrics
     epochs = [entry["epoch"] for entry in history]
     fig, ax = style.make_axes(ax, 6.4, 3.8)
     marker = "o" if len(history) <= 40 else ""
     lines = []
     for metric, color in zip(metrics, cycle(style.COLORS), strict=False):
-        values, label = [entry[metric] for entry in history], _name(metric)
-        marks: Any = {"color": color, "marker": marker, "markersize": 4, "linewidth": 2}
-        lines += ax.plot(epochs, values, label=label, **marks)
+        values, look = [entry[metric] for entry in history], f"{marker}-"
+        lines += ax.plot(epochs, values, look, c=color, ms=4, lw=2, label=_name(metric))
     other = ax.twinx()
-    loss = [entry["loss"] for entry in history]
-    marks = {"color": style.COLORS[6], "marker": marker, "markersize": 3, "linewidth": 1.5}
-    lines += other.plot(epochs, loss, label="training loss (right)", linestyle="--", **marks)
-    other.set_ylabel("training loss")
-    other.set_ylim(bottom=min(0.0, *loss))
+    loss, look, color = [entry["loss"] for entry in history], f"{marker}--", style.COLORS[6]
+    lines += other.plot(epochs, loss, look, c=color, ms=3, lw=1.5, label="training loss (right)")
+    other.set(ylabel="training loss", ylim=(min(0.0, *loss), None))
 
     best = best_entry(history, metrics[0])
     x, y, late = best["epoch"], best[metrics[0]], best["epoch"] > (epochs[0] + epochs[-1]) / 2
     ax.axvline(x, color=style.LIGHT, linewidth=1.2, zorder=0)
     ax.plot(x, y, "o", markersize=10, color=style.DARK, fillstyle="none")
     text = f"best: {y:.{1 if metrics[0] == 'mr' else 3}f}, epoch {x:g}"
-    marks = {"ha": "right" if late else "left", "va": "top", "textcoords": "offset points"}
-    marks |= {"xytext": (-8 if late else 8, -14), "fontsize": style.SMALL, "color": style.DARK}
-    ax.annotate(text, (x, y), **marks)
+    place: Any = {"xytext": (-8 if late else 8, -14), "textcoords": "offset points", "va": "top"}
+    place |= {"ha": "right" if late else "left", "fontsize": style.SMALL, "color": style.DARK}
+    ax.annotate(text, (x, y), **place)
     top = max(entry[metric] for entry in history for metric in metrics)
     if "mr" not in metrics:
         ax.set_ylim(0, min(1.0, 1.15 * top) or 1.0)
-    ax.set_xlabel("epoch")
-    ax.set_ylabel("validation " + (_name(metrics[0]) if len(metrics) == 1 else "metric"))
+    what = _name(metrics[0]) if len(metrics) == 1 else "metric"
+    ax.set(xlabel="epoch", ylabel=f"validation {what}")
     ax.xaxis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10], integer=True))
     ax.grid(axis="y", color=style.LIGHT, linewidth=0.6)
     ax.set_axisbelow(True)
@@ -134,13 +110,8 @@ def plot_history(
 def plot_metric(
     values: Mapping[str, Sequence[float]], ax: "Axes | None" = None, label: str = "MRR"
 ) -> "Figure":
-    r"""Plots a metric of several models over seeds: one bar each for the mean, with one standard
-    deviation and a dot per seed.
-
-    Args:
-        values (dict[str, list[float]]): The values of each model, by its name.
-        ax (matplotlib.axes.Axes, optional): See :meth:`plot_decision`.
-        label (str, optional): The metric. (default: :obj:`"MRR"`)
+    r"""Plots a metric, called :obj:`label`, of several models over seeds, the values of each model
+    by its name: a bar for the mean, with one standard deviation and a dot per seed.
     """
     fig, ax = style.make_axes(ax, 1.5 + 1.5 * len(values), 3.4)
     for i, value in enumerate(values.values()):

@@ -1,6 +1,6 @@
 r"""What all figures share: colours, sizes, fonts, and the parts they are drawn of."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
 from itertools import cycle
 from typing import TYPE_CHECKING, Any, cast
@@ -12,10 +12,7 @@ if TYPE_CHECKING:
 
 #: Colours that people with any kind of colour blindness tell apart, of the `"Color Universal
 #: Design" <https://jfly.uni-koeln.de/color/>`_ palette of Okabe and Ito.
-COLORS = (
-    *("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9"),
-    *("#7f7f7f", "#000000"),
-)
+COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#7f7f7f", "#000000")
 #: A view has the same colour in every figure.
 VIEW_COLORS = dict(zip(("struct", "text", "visual", "numeric", "fused"), COLORS, strict=False))
 MARKERS = "osD^vPXp*"
@@ -58,16 +55,12 @@ def ink(color: Any) -> str:
 
 
 def make_axes(ax: "Axes | None", width: float, height: float) -> "tuple[Figure, Axes]":
-    r"""Returns the figure of axes and these, or new ones, which no window shows."""
-    ax = make_figure(width, height).add_subplot() if ax is None else ax
-    return cast("Figure", ax.figure), ax
-
-
-def make_figure(width: float, height: float, dpi: int = 150) -> "Figure":
-    r"""Returns a new figure of so many inches."""
+    r"""Returns the figure of axes and these, or new ones of so many inches, in no window."""
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(width, height), dpi=dpi, layout="constrained")
+    if ax is None:
+        ax = Figure(figsize=(width, height), dpi=150, layout="constrained").add_subplot()
+    return cast("Figure", ax.figure), ax
 
 
 def draw_bars(
@@ -91,9 +84,7 @@ def draw_bars(
         texts = [f"{size:{number}}" if size >= 0.065 * total else "" for size in width]
         ax.bar_label(bars, texts, label_type="center", fontsize=SMALL, color=ink(color))
         left = [start + size for start, size in zip(left, width, strict=True)]
-    ax.set_ylim(places[-1] + 0.6, -0.6)
-    ax.set_xlim(0, total)
-    ax.set_xticks([])
+    ax.set(xlim=(0, total), ylim=(places[-1] + 0.6, -0.6), xticks=[])
     ax.tick_params(length=0)
 
 
@@ -112,16 +103,14 @@ def legend_below(ax: "Axes", num_columns: int, y: float = 0, **kwargs: Any) -> N
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, y), **kwargs)
 
 
-def finish(ax: "Axes", title: str = "", spines: Iterable[str] = ()) -> None:
+def finish(ax: "Axes", title: str = "", spines: Collection[str] = ()) -> None:
     r"""Gives axes their title, only the given spines, and plain text."""
     ax.set_title(title, fontsize=TITLE, color=DARK, pad=8)
     ax.tick_params(labelsize=TEXT, labelcolor=DARK, color=DARK)
     for label in (ax.xaxis.label, ax.yaxis.label):
-        label.set_fontsize(TEXT)
-        label.set_color(DARK)
+        label.set(fontsize=TEXT, color=DARK)
     for name, spine in ax.spines.items():
-        spine.set_visible(name in set(spines))
-        spine.set_color(DARK)
+        spine.set(visible=name in spines, color=DARK)
     make_plain(ax)
 
 
@@ -132,9 +121,7 @@ def make_plain(artist: "Artist") -> None:
     from matplotlib.text import Text
 
     for text in artist.findobj(Text):
-        assert isinstance(text, Text)
-        text.set_parse_math(False)
-        text.set_fontfamily(fonts())
+        text.set(parse_math=False, fontfamily=fonts())
 
 
 @cache

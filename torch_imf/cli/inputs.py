@@ -1,0 +1,210 @@
+r"""What commands read: a graph with its features, or the run of a model; and where they compute."""
+
+import dataclasses
+import json
+import os.path as osp
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import torch_imf
+from torch_imf import registry
+
+if TYPE_CHECKING:
+    import torch
+    from torch.nn import Module
+    from torch_geometric.data import Data
+
+    from torch_imf.encoders.base import EncoderLike as Encoder
+
+#: What `train` writes in the folder of a run.
+MODEL, CHECKPOINT, HISTORY = "model", "checkpoint.pt", "history.json"
+
+
+@dataclasses.dataclass
+class Features:
+    r"""Features, each made once and kept in a cache, or read from a file."""
+
+    _: dataclasses.KW_ONLY
+    text_encoder: Annotated[
+        str, "'tfidf', a model (all-MiniLM-L6-v2), a class (my_package:Encoder), a file, or 'none'"
+    ] = "auto"
+    visual_encoder: Annotated[str, "likewise; 'pixel', or a network of timm (vgg16)"] = "auto"
+    numeric_encoder: Annotated[str, "likewise; 'numeric'"] = "auto"
+    visual_weights: Annotated[str | None, "weights of the network, if not to be fetched"] = None
+
+    def encoders(self) -> "dict[str, Encoder | str | None]":
+        r"""Returns the encoder of each modality."""
+        if self.visual_weights and self.visual_encoder.lower() in ("auto", "none", "pixel"):
+            raise ValueError("'--visual-weights' needs the network as '--visual-encoder'")
+        names = {x: getattr(self, f"{x}_encoder") for x in ("text", "visual", "numeric")}
+        return {modality: self.find(modality, name) for modality, name in names.items()}
+
+    def find(self, modality: str, name: str) -> "Encoder | str | None":
+        r"""Returns an encoder by its name, or by that of its model."""
+        if name.lower() == "none":
+            return None
+        if name == "auto" or osp.exists(name):
+            return name
+        if modality == "numeric" or name.lower() in ("tfidf", "pixel") or ":" in name:
+            return registry.resolve("encoder", name)
+        if modality == "text":
+            return torch_imf.encoders.TextEncoder(name)
+        return torch_imf.encoders.VisualEncoder(name, weights=self.visual_weights)
+
+
+@dataclasses.dataclass
+class NotEncoded:
+    r"""In place of an encoder, to see who has a modality."""
+
+    def __call__(self, *content: Any) -> "torch.Tensor":
+        import torch
+
+        return torch.ones(content[-1] if len(content) > 1 else len(content[0]), 1)
+
+
+@dataclasses.dataclass
+class Graph:
+    r"""Graph."""
+
+    graph: Annotated[
+        str,
+        "a dataset of 'torch-imf list datasets', a folder (facts.tsv, texts.tsv, images/, "
+        "numbers.tsv, or train.tsv, valid.tsv and test.tsv for the facts), or a file of facts",
+    ]
+    _: dataclasses.KW_ONLY
+    root: Annotated[str | None, "folder to keep it in (default: data/<dataset>)"] = None
+    version: Annotated[str | None, "the published version of a dataset, as in the list"] = None
+    scheme: Annotated[Literal["original", "clean"], "splits with or without leaks:"] = "original"
+    shares: Annotated[
+        tuple[float, float, float] | None,
+        "of training, validation and test in a file of your own (default: 0.8 0.1 0.1)",
+    ] = None
+    split_seed: Annotated[int | None, "seed of that division (default: 0)"] = None
+    texts: Annotated[str | None, "file of texts, beside what your own folder holds"] = None
+    images: Annotated[str | None, "images, <entity>.png or <entity>/<any>.jpg"] = None
+    numbers: Annotated[str | None, "table of entity, attribute and value"] = None
+    header: Annotated[bool | None, "whether your tables begin with a header"] = None
+    strict: Annotated[bool, "whether texts and numbers of no entity are an error"] = True
+
+    def read(self, features: Features | None = None) -> "torch_imf.datasets.KGDataset":
+        r"""Returns the dataset. Without :obj:`features`, nothing is encoded: graphs of one's own
+        tell who has what, and others leave it out.
+        """
+        from torch_imf.datasets.own import CONTENT, find_content
+
+        is_own = osp.exists(self.graph)
+        if not is_own:
+            try:
+                cls: Any = registry.lookup("dataset", self.graph)
+            except ValueError as error:
+                raise ValueError(f"{error}, or a folder or a file") from error
+        kind = "published datasets" if is_own else "graphs of your own"
+        others = ["version"] if is_own else ["shares", "split_seed", "texts", "numbers", "header"]
+        for name in (x for x in others if getattr(self, x) is not None):
+            flag = name.replace("_", "-")
+            raise ValueError(f"'--{flag}' is for {kind}, and '{self.graph}' is none")
+        encoders: Any = features.encoders() if features else dict.fromkeys(CONTENT)
+        if not is_own:
+            root = self.root or (osp.join("data", cls.__name__) if cls.files else None)
+            return cls(root, self.version, self.scheme, images=self.images, **encoders)
+        given = {name: getattr(self, name) for name in CONTENT.values()}
+        files: Any = {name: path for name, path in given.items() if path is not None}
+        if osp.isdir(self.graph):
+            files = {**find_content(self.graph, list(files)), **files}
+        facts = files.pop("triples", self.graph)
+        if self.shares is not None and not isinstance(facts, str):
+            raise ValueError(f"'--shares' divides one file of facts, not those of {facts}")
+        if features is None:
+            encoders = {name: NotEncoded() for name, x in CONTENT.items() if x in files}
+        return torch_imf.datasets.MultimodalKG(
+            facts,
+            **files,
+            shares=self.shares or (0.8, 0.1, 0.1),
+            seed=self.split_seed or 0,
+            header=self.header,
+            strict=self.strict,
+            scheme=self.scheme,
+            encoders=encoders,
+            root=self.root,
+        )
+
+
+@dataclasses.dataclass
+class Compute:
+    r"""Where to compute."""
+
+    _: dataclasses.KW_ONLY
+    device: Annotated[str | None, "where to compute (default: a GPU, if there is one)"] = None
+    threads: Annotated[int | None, "how many threads to compute with"] = None
+
+    def prepare(self) -> "torch.device":
+        r"""Sets the number of threads, and returns the device."""
+        import torch
+
+        if self.threads is not None:
+            torch.set_num_threads(self.threads)
+        try:
+            found = torch.device(self.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+            torch.zeros(1, device=found).item()  # Which 'meta' has none of.
+        except Exception as error:
+            raise ValueError(f"The device '{self.device}' cannot be used ({error})") from error
+        return found
+
+
+@dataclasses.dataclass
+class Saved(Compute):
+    r"""Saved model."""
+
+    run: Annotated[str, "the folder that 'train' has written, or a saved model"]
+
+    @property
+    def folder(self) -> str:
+        r"""The folder of the model, in that of the run or itself."""
+        inner = osp.join(self.run, MODEL)
+        if osp.isdir(inner):
+            return inner
+        if osp.isfile(osp.join(self.run, CHECKPOINT)):
+            raise ValueError(f"The training in '{self.run}' has not ended. Run it again to go on")
+        return self.run
+
+    @property
+    def training(self) -> Mapping[str, Any]:
+        r"""What is said of the training, which is up to who saves a model."""
+        from torch_imf.hub import read_config
+
+        return read_config(self.folder).get("training") or {}
+
+    def load(self) -> "tuple[Module, Data]":
+        r"""Returns the model and its graph, with the features that it keeps."""
+        from torch.nn.functional import pad
+
+        device, folder = self.prepare(), self.folder
+        model, data = torch_imf.from_pretrained(folder), torch_imf.pretrained_graph(folder)
+        features: Any = getattr(model, "features", {})
+        for name, module in features.items():  # As the model has projected them.
+            data[f"x_{name}"] = pad(module.x, (0, 0, 0, 1))[module.row]
+            data[f"{name}_mask"] = module.mask
+        return model.to(device), data.to(str(device))
+
+    def predictor(self) -> "torch_imf.Predictor":
+        r"""Returns what answers questions by the model, with the calibration of `train`, if any."""
+        values = self.training.get("calibration")
+        calibration = torch_imf.Calibration(**values) if values else None
+        return torch_imf.Predictor(*self.load(), calibration)
+
+    def history(self) -> list[dict[str, float]]:
+        r"""Returns the history of the training, of which `train` keeps a file."""
+        path = Path(self.run, HISTORY)
+        if not path.exists():
+            raise ValueError(f"There is no '{path}', which 'torch-imf train' writes")
+        return json.loads(path.read_bytes())
+
+
+def test_fact(data: "Data") -> tuple[int, int, int]:
+    r"""Returns the first test fact."""
+    if not bool(data.test_mask.any()):
+        raise ValueError("there is no test fact, give '--head', '--relation' and '--tail'")
+    edge = int(data.test_mask.nonzero()[0])
+    head, tail = data.edge_index[:, edge].tolist()
+    return head, int(data.edge_type[edge]), tail
