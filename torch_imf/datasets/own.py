@@ -1,42 +1,38 @@
+import hashlib
+import math
 import os
 import os.path as osp
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, ClassVar, TypedDict
 
 from torch_geometric.data import Data
 
-from torch_imf.data.names import NameIndex
+from torch_imf.data import audit
 from torch_imf.datasets.base import KGDataset, Record
-from torch_imf.datasets.encoder import Encoder
-from torch_imf.datasets.own_files import SHARES, OwnFiles, OwnNames
+from torch_imf.datasets.encoder import Encoder, Given
+from torch_imf.datasets.own_files import (
+    OwnNames,
+    Path,
+    Triples,
+    find_content,
+    read_facts,
+    read_numbers,
+    read_texts,
+    split_facts,
+    to_label,
+    to_paths,
+)
 from torch_imf.datasets.raw import Literals
 from torch_imf.datasets.report import Report, Summary
-from torch_imf.encoders import FeatureFile, PixelEncoder
-from torch_imf.io import warn
-from torch_imf.io.images import ARCHIVES
-from torch_imf.io.rdf import FORMATS
-from torch_imf.io.tables import TABLES, suffix
+from torch_imf.encoders import PixelEncoder
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-Path = str | os.PathLike[str]
-
+SHARES = (0.8, 0.1, 0.1)
 # The argument that holds each modality:
 CONTENT = {"text": "texts", "visual": "images", "numeric": "numbers"}
-FACTS = (*TABLES, *FORMATS)
-SPLITS = {
-    "train": ("train",),
-    "val": ("valid", "val", "validation", "dev"),
-    "test": ("test",),
-}
-# How files are called in a folder, and the formats of each. No suffix is that of a folder:
-NAMED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "triples": (("facts", "triples"), FACTS),
-    "texts": (("texts", "descriptions"), TABLES),
-    "images": (("images",), ("", ".tsv", ".txt", *ARCHIVES)),
-    "numbers": (("numbers", "numeric"), TABLES),
-}
+TABLES = ("triples", "texts", "numbers")
 
 
 class Options(TypedDict, total=False):
@@ -47,7 +43,7 @@ class Options(TypedDict, total=False):
     header: bool | None | Mapping[str, bool]
     strict: bool
     scheme: str
-    encoders: Mapping[str, Encoder | Path | None] | None
+    encoders: Mapping[str, Given] | None
     root: str | None
     transform: Callable | None
     pre_transform: Callable | None
@@ -111,7 +107,7 @@ class MultimodalKG(KGDataset):
 
     def __init__(
         self,
-        triples: Path | Iterable[Path] | Mapping[str, Path],
+        triples: Triples,
         texts: Path | None = None,
         images: Path | None = None,
         numbers: Path | None = None,
@@ -120,35 +116,66 @@ class MultimodalKG(KGDataset):
         header: bool | None | Mapping[str, bool] = None,
         strict: bool = True,
         scheme: str = "original",
-        encoders: Mapping[str, Encoder | Path | None] | None = None,
+        encoders: Mapping[str, Given] | None = None,
         root: str | None = None,
         transform: Callable | None = None,
         pre_transform: Callable | None = None,
         force_reload: bool = False,
     ) -> None:
-        files = [None if path is None else _expand(path) for path in (texts, images, numbers)]
-        given = tuple(shares) if isinstance(shares, Iterable) else (shares,)
-        self.own_files = OwnFiles(_to_paths(triples), *files, given, seed, header, strict)  # type: ignore
-        self.modalities = tuple(x for x in CONTENT if getattr(self.own_files, CONTENT[x]))
-        self._record: Record | None = None
-        self._names: OwnNames | None = None
-        chosen = self._encoders(encoders or {})
+        self.triples = to_paths(triples)
+        self.texts_path, self.numbers_path, images_path = (
+            None if path is None else osp.expanduser(os.fspath(path))
+            for path in (texts, numbers, images)
+        )
+        for path in self._tables():
+            if not osp.isfile(path):
+                raise ValueError(f"There is no file '{path}'")
+        given = list(shares) if isinstance(shares, Iterable) else []
+        positive = len(given) == 3 and all(isinstance(x, int | float) and x > 0 for x in given)
+        if not positive or not math.isclose(sum(given), 1, abs_tol=1e-6):
+            raise ValueError(
+                f"Invalid 'shares' argument (got {shares}), expected the shares of training, "
+                f"validation and test, three positive numbers with a sum of 1"
+            )
+        if len(self.triples) > 1 and given != list(SHARES):
+            raise ValueError(f"'shares' divide one file of facts, not those of {self.triples}")
+        self.header = dict(header) if isinstance(header, Mapping) else dict.fromkeys(TABLES, header)
+        flags = self.header.values()
+        if not set(self.header) <= set(TABLES) or not all(
+            isinstance(x, bool | None) for x in flags
+        ):
+            raise ValueError(
+                f"Invalid 'header' argument (got {header!r}), expected True, False, None, or a "
+                f"dictionary of these for some of {list(TABLES)}"
+            )
+        self.shares, self.seed, self.strict = shares, seed, strict
+        chosen: dict[str, Given] = {**dict.fromkeys(CONTENT, "auto"), **(encoders or {})}
+        if len(chosen) > len(CONTENT):
+            raise ValueError(
+                f"Invalid 'encoders' argument (got the keys {list(encoders or ())}), expected some "
+                f"of {list(CONTENT)}"
+            )
+        files = {"text": texts, "visual": images, "numeric": numbers}
+        self.modalities = tuple(modality for modality in files if files[modality] is not None)
+        self._texts: list[str | None] | None = None
+        self._literals: Literals | None = None
         super().__init__(
             root,
-            scheme=scheme,
-            text=chosen["text"],
-            visual=chosen["visual"],
-            numeric=chosen["numeric"],
-            images=None if _is_ready(chosen["visual"]) else self.own_files.images,
-            transform=transform,
-            pre_transform=pre_transform,
-            force_reload=force_reload,
+            None,
+            scheme,
+            chosen["text"],
+            chosen["visual"],
+            chosen["numeric"],
+            images_path,
+            transform,
+            pre_transform,
+            force_reload,
         )
 
     @classmethod
     def from_files(
         cls,
-        triples: Path | Iterable[Path] | Mapping[str, Path],
+        triples: Triples,
         texts: Path | None = None,
         images: Path | None = None,
         numbers: Path | None = None,
@@ -182,26 +209,28 @@ class MultimodalKG(KGDataset):
         """
         paths = {"texts": texts, "images": images, "numbers": numbers}
         given = {name: path for name, path in paths.items() if path is not None}
-        files = find_content(_expand(folder), list(given))
+        files = find_content(osp.expanduser(os.fspath(folder)), list(given))
         return cls(files.pop("triples"), **{**files, **given}, **options)  # type: ignore[arg-type]
 
     @property
     def revision(self) -> str:
-        return self.own_files.tag
+        # All settings, and the places, sizes and times of the files:
+        parts = [repr((self.shares, self.seed, self.header, self.strict))]
+        for path in self._tables():
+            info = os.stat(path)
+            parts.append(f"{osp.abspath(path)} {info.st_size} {info.st_mtime_ns}")
+        return hashlib.sha256("\n".join(parts).encode(errors="replace")).hexdigest()[:8]
 
     def report(self) -> Report:
         r"""Returns what is in the graph, what was left out, and what to know about its splits."""
-        return Report.of(self._data, self.summary())
+        return Report(self.summary(), audit(self._data), self._data.get("sources", {}))
 
     def summary(self) -> Summary:
         return Summary.of(self._data, self.__class__.__name__)
 
     def names(self, data: Data | None = None) -> OwnNames:
-        if self._names is None:
-            data = self._data if data is None else data
-            aliases = zip(data.node_ids, data.node_names, strict=True)
-            self._names = OwnNames(data.node_ids, aliases)
-        return self._names
+        data = self._data if data is None else data
+        return OwnNames(data.node_ids, zip(data.node_ids, data.node_names, strict=True))
 
     def default_encoder(self, modality: str) -> Encoder | None:
         if modality == "visual" and modality in self.modalities:
@@ -209,146 +238,30 @@ class MultimodalKG(KGDataset):
         return super().default_encoder(modality)
 
     def read(self) -> Record:
-        if self._record is None:
-            self._record = self.own_files.read()
-        return self._record
-
-    def build(self) -> Data:
-        data = super().build()
-        self.read().splits = []  # The graph holds them now.
-        return data
+        splits, node_ids, rel_ids, sources = read_facts(self.triples, self.header.get("triples"))
+        if len(splits) == 1:
+            splits = split_facts(splits[0], self.shares, len(node_ids), len(rel_ids), self.seed)
+        names, rel_names = (list(map(to_label, ids)) for ids in (node_ids, rel_ids))
+        if self.texts_path is not None:
+            args = (self.texts_path, OwnNames(node_ids), self.header.get("texts"), self.strict)
+            own_names, self._texts, sources[self.texts_path] = read_texts(*args)
+            names = [own or name for own, name in zip(own_names, names, strict=True)]
+        if self.numbers_path is not None:
+            index = OwnNames(node_ids, zip(node_ids, names, strict=True))
+            args = (self.numbers_path, index, self.header.get("numbers"), self.strict)
+            self._literals, sources[self.numbers_path] = read_numbers(*args)
+        return Record(splits, node_ids, rel_ids, names, rel_names, sources)
 
     def read_texts(self, data: Data) -> list[str | None]:
-        texts = self.read().texts
-        assert texts is not None
-        return texts
+        if self._texts is None:
+            self.read()
+        return self._texts or []
 
     def read_literals(self) -> Literals:
-        literals = self.read().literals
-        assert literals is not None
-        return literals
+        if self._literals is None:
+            self.read()
+        return self._literals or ([], [], [])
 
-    def read_images(self, names: NameIndex) -> Sequence[object]:
-        self.images_source = self.own_files.images  # Also where ready features take their place.
-        return super().read_images(names)
-
-    def _encoders(
-        self, encoders: Mapping[str, Encoder | Path | None]
-    ) -> dict[str, Encoder | str | None]:
-        unknown = [modality for modality in encoders if modality not in CONTENT]
-        if unknown:
-            raise ValueError(
-                f"Invalid 'encoders' argument (got the keys {unknown}), expected some of "
-                f"{list(CONTENT)}"
-            )
-        out: dict[str, Encoder | str | None] = dict.fromkeys(CONTENT, "auto")
-        for modality, encoder in encoders.items():
-            out[modality] = os.fspath(encoder) if isinstance(encoder, os.PathLike) else encoder
-            has_work = out[modality] != "auto" and not _is_ready(out[modality])
-            if modality not in self.modalities and has_work:
-                raise ValueError(
-                    f"The encoder of '{modality}' has nothing to encode. Pass the files as "
-                    f"'{CONTENT[modality]}'"
-                )
-        return out
-
-
-def find_content(folder: str, given: Sequence[str] = ()) -> dict[str, str | list[str]]:
-    r"""Returns the files of a graph that a folder holds by their names: facts (:obj:`"triples"`,
-    three of them if they are ready splits), and those of :obj:`"texts"`, :obj:`"images"` and
-    :obj:`"numbers"` that are there, apart from those that are given.
-    """
-    if not osp.isdir(folder):
-        raise ValueError(f"There is no folder '{folder}'")
-    wanted = {key: entry for key, entry in NAMED.items() if key not in given}
-    found = {key: _find_named(folder, *entry) for key, entry in wanted.items()}
-    ready = [file for names in SPLITS.values() for file in _find_named(folder, names, FACTS)]
-    for key, files in {**found, "triples": found["triples"] + ready}.items():
-        if len(files) > 1 and files != ready:
-            raise ValueError(
-                f"The folder '{folder}' holds several files that may be the '{key}': {files}. "
-                f"Please leave one, or pass it to 'from_files'"
-            )
-    if not found["triples"] and not ready:
-        raise ValueError(
-            f"The folder '{folder}' holds no facts, as in 'facts.tsv', or in 'train.tsv', "
-            f"'valid.tsv' and 'test.tsv' (got {sorted(os.listdir(folder))[:10]})"
-        )
-    for names, suffixes in wanted.values():
-        others = set(_find_named(folder, names)) - set(_find_named(folder, names, suffixes))
-        if others:
-            warn(
-                f"The folder '{folder}' holds {sorted(others)}, which cannot be read. Expected "
-                f"one of {[x or 'a folder' for x in suffixes]}"
-            )
-    out: dict[str, str | list[str]] = {
-        key: osp.join(folder, files[0]) for key, files in found.items() if files
-    }
-    return {**out, "triples": find_splits(folder)} if ready else out
-
-
-def find_splits(folder: str) -> list[str]:
-    r"""Returns the files of training, validation and test facts in a folder."""
-    out = []
-    for names in SPLITS.values():
-        files = _find_named(folder, names, FACTS)
-        if len(files) != 1:
-            raise ValueError(
-                f"The folder '{folder}' needs to hold one file of {names[0]} facts, as in "
-                f"'{names[0]}.tsv' (got {files}). Otherwise, pass the files themselves"
-            )
-        out.append(osp.join(folder, files[0]))
-    return out
-
-
-def _find_named(
-    folder: str, names: Sequence[str], suffixes: Sequence[str] | None = None
-) -> list[str]:
-    # The files that go by one of some names, of some formats or any, gzipped or not.
-    def format_of(file: str) -> str:
-        if osp.isdir(osp.join(folder, file)):
-            return ""
-        archive = next((x for x in ARCHIVES if file.lower().endswith(x)), None)
-        return archive or suffix(file) or "none"
-
-    return [
-        file
-        for file in sorted(os.listdir(folder))
-        if file.split(".")[0].lower() in names and (suffixes is None or format_of(file) in suffixes)
-    ]
-
-
-def _to_paths(triples: Path | Iterable[Path] | Mapping[str, Path]) -> tuple[str, ...]:
-    # The file of facts, or those of training, validation and test.
-    if isinstance(triples, str | os.PathLike):
-        path = _expand(triples)
-        return tuple(find_splits(path)) if osp.isdir(path) else (path,)
-    if isinstance(triples, Mapping):
-        files = {
-            next((split for split, names in SPLITS.items() if key in names), key): path
-            for key, path in triples.items()
-        }
-        if set(files) != set(SPLITS) or len(files) < len(triples):
-            raise ValueError(
-                f"Invalid 'triples' argument (got the keys {list(triples)}), expected one file "
-                f"for each of {list(SPLITS)}"
-            )
-        triples = [files[split] for split in SPLITS]
-    out = tuple(map(_expand, triples))
-    if len(out) != 3:
-        raise ValueError(
-            f"Invalid 'triples' argument (got {len(out)} files), expected one file to split, or "
-            f"the three of training, validation and test"
-        )
-    return out
-
-
-def _expand(path: Path) -> str:
-    return osp.expanduser(os.fspath(path))
-
-
-def _is_ready(encoder: Encoder | str | None) -> bool:
-    # Whether it encodes nothing: it reads features that are ready, or there is none.
-    if isinstance(encoder, str):
-        return encoder != "auto"
-    return encoder is None or isinstance(encoder, FeatureFile)
+    def _tables(self) -> list[str]:
+        paths = (*self.triples, self.texts_path, self.numbers_path)
+        return [path for path in paths if path is not None]

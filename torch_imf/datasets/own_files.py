@@ -1,11 +1,7 @@
-import hashlib
-import math
 import os
 import os.path as osp
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from numbers import Real
 from urllib.parse import unquote
 
 import torch
@@ -14,9 +10,9 @@ from torch import Tensor
 from torch_imf.data.index import distinct_facts
 from torch_imf.data.names import UNKNOWN, NameIndex, normalize
 from torch_imf.data.split import draw_spare
-from torch_imf.datasets.base import Record
-from torch_imf.datasets.raw import Literals, number_facts
+from torch_imf.datasets.raw import Literals, join, number_facts
 from torch_imf.io import warn
+from torch_imf.io.images import ARCHIVES
 from torch_imf.io.rdf import FORMATS, read_rdf
 from torch_imf.io.tables import (
     TABLES,
@@ -30,7 +26,24 @@ from torch_imf.io.tables import (
     where,
 )
 
-SHARES = (0.8, 0.1, 0.1)
+Path = str | os.PathLike[str]
+Triples = Path | Iterable[Path] | Mapping[str, Path]
+Counts = dict[str, int]
+
+SPLITS = ("train", "val", "test")
+FACT_FORMATS = (*TABLES, *FORMATS)
+# How files are called in a folder, and their formats. No suffix is that of a folder:
+NAMED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "triples": (("facts", "triples"), FACT_FORMATS),
+    "train": (("train",), FACT_FORMATS),
+    "val": (("valid", "val", "validation", "dev"), FACT_FORMATS),
+    "test": (("test",), FACT_FORMATS),
+    "texts": (("texts", "descriptions"), TABLES),
+    "images": (("images",), ("", ".tsv", ".txt", *ARCHIVES)),
+    "numbers": (("numbers", "numeric"), TABLES),
+}
+KINDS = {name: kind for kind, (names, _) in NAMED.items() for name in names}
+
 NAMES = ("name", "label", "title")
 FACTS = (
     Column(
@@ -63,180 +76,145 @@ NUMBERS = (
 AMBIGUOUS = -3
 SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:/+", re.IGNORECASE)
 
-Counts = dict[str, int]
+
+def to_paths(triples: Triples) -> tuple[str, ...]:
+    r"""Returns the file of facts, or those of training, validation and test."""
+    if isinstance(triples, str | os.PathLike):
+        path = osp.expanduser(os.fspath(triples))
+        found = find_content(path, tuple(NAMED)[-3:])["triples"] if osp.isdir(path) else path
+        return (found,) if isinstance(found, str) else tuple(found)
+    given = list(triples)
+    files = given
+    if isinstance(triples, Mapping):
+        by_split = {KINDS.get(key): path for key, path in triples.items()}
+        files = [by_split[split] for split in SPLITS if split in by_split]
+    if len(given) != 3 or len(files) != 3:
+        raise ValueError(
+            f"Invalid 'triples' argument (got {given}), expected one file to split, or three: "
+            f"those of {list(SPLITS)}"
+        )
+    return tuple(osp.expanduser(os.fspath(path)) for path in files)
+
+
+def find_content(folder: str, given: Sequence[str] = ()) -> dict[str, str | list[str]]:
+    r"""Returns the files of a graph that a folder holds by their names: facts (:obj:`"triples"`,
+    three of them if they are ready splits), and those of :obj:`"texts"`, :obj:`"images"` and
+    :obj:`"numbers"` that are there, apart from those that are given.
+    """
+    if not osp.isdir(folder):
+        raise ValueError(f"There is no folder '{folder}'")
+    found: dict[str, str | list[str]] = {}
+    names = sorted(os.listdir(folder))
+    for name in names:
+        kind, path = KINDS.get(name.split(".")[0].lower(), "none"), osp.join(folder, name)
+        archive = next((x for x in ARCHIVES if name.lower().endswith(x)), None)
+        ending = "" if osp.isdir(path) else archive or suffix(name) or "none"
+        if kind not in NAMED or kind in given:
+            continue
+        if ending not in NAMED[kind][1]:
+            formats = [x or "a folder" for x in NAMED[kind][1]]
+            warn(f"'{path}' cannot be read as '{kind}', expected one of {formats}")
+        elif kind in found:
+            raise ValueError(
+                f"'{found[kind]}' and '{path}' may both be the '{kind}'. Please leave one, or pass "
+                f"it to 'from_files'"
+            )
+        else:
+            found[kind] = path
+    splits = [found.pop(split) for split in SPLITS if split in found]
+    if len(splits) == 3 and "triples" not in found:
+        found["triples"] = list(map(str, splits))
+    elif splits or "triples" not in found:
+        raise ValueError(
+            f"The folder '{folder}' holds no facts, or too few or too many files of them. Expected "
+            f"'facts.tsv', or 'train.tsv', 'valid.tsv' and 'test.tsv' (got {names[:10]})"
+        )
+    return found
 
 
 class OwnNames(NameIndex):
-    r"""An index that finds the entities of any graph by any name they go by: their identifiers as
-    they are written, and then what :class:`~torch_imf.data.NameIndex` knows them by (their last
-    part, if they are URIs), and their other names. Two URIs are the same if they differ in nothing
-    but brackets and scheme. A name of several entities finds none of them, unless it is the
-    identifier of one.
-
-    Args:
-        node_ids (list[str]): The identifier of each entity.
-        aliases (iterable[tuple[str, str]], optional): Pairs of an identifier and another name of
-            the same entity. (default: :obj:`()`)
+    r"""Finds the entities of any graph by their identifiers as they are written, and then by what
+    :class:`~torch_imf.data.NameIndex` knows them by (their last part, if they are URIs), and by
+    their other names. Two URIs are the same if they differ in nothing but brackets and scheme. A
+    name of several entities finds none of them, unless it is the identifier of one.
     """
 
     def __init__(self, node_ids: list[str], aliases: Iterable[tuple[str, str]] = ()) -> None:
         self.node_ids = node_ids
         exact = {node: row for row, node in enumerate(node_ids)}
-        short = self._unique((normalize(node), row) for node, row in exact.items())
-        other = self._unique((normalize(alias), exact[node]) for node, alias in aliases)
-        self.rows = {**other, **short, **exact}
+        self.rows: dict[str, int] = {}
+        for pairs in (((x, exact[node]) for node, x in aliases), exact.items()):
+            found: dict[str, int] = {}
+            for name, row in pairs:
+                name = normalize(name)
+                found[name] = row if found.get(name, row) == row else AMBIGUOUS
+            self.rows |= found
+        self.rows |= exact
 
     def find(self, name: str) -> int:
         r"""Returns the row of a name, :obj:`-1` if it finds no entity."""
         name = name.strip()
-        bare = name[1:-1] if name.startswith("<") and name.endswith(">") else name
-        keys = [key for key in (name, bare, normalize(name)) if key in self.rows]
+        keys = [key for key in (name, _bare(name), normalize(name)) if key in self.rows]
         row = self.rows[keys[0]] if keys else UNKNOWN
-        if row < 0 or (keys[0] not in (name, bare) and not may_be(bare, self.node_ids[row])):
-            return UNKNOWN
-        return row
+        if row < 0 or keys[0] in (name, _bare(name)):
+            return max(row, UNKNOWN)
+        # Two URIs may end alike, and have other bases:
+        name, node = _bare(name), _bare(self.node_ids[row])
+        both = SCHEME.match(name) and SCHEME.match(node)
+        return UNKNOWN if both and SCHEME.sub("", name, 1) != SCHEME.sub("", node, 1) else row
 
     def __call__(self, names: Iterable[str]) -> Tensor:
         return torch.tensor([self.find(name) for name in names], dtype=torch.long)
 
-    @staticmethod
-    def _unique(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:
-        out: dict[str, int] = {}
-        for name, row in pairs:
-            out[name] = row if out.get(name, row) == row else AMBIGUOUS
-        return out
+
+def _bare(name: str) -> str:
+    return name[1:-1] if name.startswith("<") and name.endswith(">") else name
 
 
-def may_be(name: str, node: str) -> bool:
-    r"""Returns whether two names of one last part may be the same, not two URIs of other bases."""
-    node = node[1:-1] if node.startswith("<") and node.endswith(">") else node
-    if not (SCHEME.match(name) and SCHEME.match(node)):
-        return True
-    return SCHEME.sub("", name, count=1) == SCHEME.sub("", node, count=1)
-
-
-@dataclass(frozen=True)
-class OwnFiles:
-    r"""The files that a :class:`MultimodalKG` is read from, and how, see there."""
-
-    triples: tuple[str, ...]
-    """One file of facts, or those of training, validation and test."""
-    texts: str | None
-    images: str | None
-    numbers: str | None
-    shares: tuple[float, float, float] = SHARES
-    seed: int = 0
-    header: bool | None | Mapping[str, bool] = None
-    strict: bool = True
-
-    def __post_init__(self) -> None:
-        shares, header = self.shares, self.header
-        numbers = len(shares) == 3 and all(isinstance(x, Real) and x > 0 for x in shares)
-        if not numbers or not math.isclose(sum(shares), 1, abs_tol=1e-6):
+def read_texts(
+    path: str, index: OwnNames, header: bool | None = None, strict: bool = True
+) -> tuple[list[str | None], list[str | None], Counts]:
+    r"""Returns the name and the text (which begins with the name) of each entity, and how many
+    :obj:`"rows"` there are and how many of them are of :obj:`"unknown"` entities.
+    """
+    found: dict[int, tuple[str, str, int]] = {}
+    rows, counts = _read_known(path, TEXTS, index, header, strict)
+    for line, row, (node, text, name) in rows:
+        if row in found and found[row][:2] != (name, text):
             raise ValueError(
-                f"Invalid 'shares' argument (got {shares}), expected the shares of training, "
-                f"validation and test, three positive numbers with a sum of 1"
+                f"{where(path, line)}: {short(node)} has another text already "
+                f"({where(path, found[row][2])}). Please join them into one"
             )
-        if len(self.triples) > 1 and shares != SHARES:
-            raise ValueError(
-                f"'shares' divide a single file of facts, and these are divided already: "
-                f"{list(self.triples)}"
-            )
-        keys = {"triples", "texts", "numbers"}
-        values = header.values() if isinstance(header, Mapping) else [header]
-        if (isinstance(header, Mapping) and not keys.issuperset(header)) or not all(
-            isinstance(x, bool | None) for x in values
-        ):
-            raise ValueError(
-                f"Invalid 'header' argument (got {header!r}), expected True, False, None, or a "
-                f"dictionary of these for some of {sorted(keys)}"
-            )
-        for path in self._paths():
-            if not osp.isfile(path):
-                raise ValueError(f"There is no file '{path}'")
+        found[row] = (name, text, line)
+    entries = [found.get(row, ("", "", 0)) for row in range(len(index))]
+    texts = [join(name, text) or None for name, text, _ in entries]
+    return [name or None for name, *_ in entries], texts, counts
 
-    @property
-    def tag(self) -> str:
-        r"""A name for what is read that is fit for a file: it changes with places, sizes and times
-        of the files, and all settings.
-        """
-        parts = [repr(self)]
-        for path in self._paths():
-            info = os.stat(path)
-            parts.append(f"{osp.abspath(path)} {info.st_size} {info.st_mtime_ns}")
-        return hashlib.sha256("\n".join(parts).encode(errors="replace")).hexdigest()[:8]
 
-    def read(self) -> Record:
-        r"""Reads all files, apart from images."""
-        splits, node_ids, rel_ids, sources = read_facts(self.triples, self._header("triples"))
-        if len(splits) == 1:
-            splits = split_facts(splits[0], self.shares, len(node_ids), len(rel_ids), self.seed)
-        names, rel_names = (list(map(to_label, ids)) for ids in (node_ids, rel_ids))
-        texts = literals = None
-        if self.texts is not None:
-            index = OwnNames(node_ids)
-            own_names, texts, sources[self.texts] = self.read_texts(self.texts, index)
-            names = [own or name for own, name in zip(own_names, names, strict=True)]
-        if self.numbers is not None:
-            index = OwnNames(node_ids, zip(node_ids, names, strict=True))
-            literals, sources[self.numbers] = self.read_numbers(self.numbers, index)
-        return Record(splits, node_ids, rel_ids, names, rel_names, texts, literals, sources)
+def read_numbers(
+    path: str, index: OwnNames, header: bool | None = None, strict: bool = True
+) -> tuple[Literals, Counts]:
+    r"""Returns entities, attributes and values of numeric literals, and counts as above."""
+    rows, counts = _read_known(path, NUMBERS, index, header, strict)
+    values = [to_finite(value, where(path, line)) for line, _, (_, _, value) in rows]
+    return ([fields[0] for *_, fields in rows], [fields[1] for *_, fields in rows], values), counts
 
-    def read_texts(
-        self, path: str, index: OwnNames
-    ) -> tuple[list[str | None], list[str | None], Counts]:
-        r"""Returns the name and the text (which begins with the name) of each entity, and how many
-        rows there are and how many of them are of :obj:`"unknown"` entities.
-        """
-        found: dict[int, tuple[str, str, int]] = {}
-        counts = {"rows": 0, "unknown": 0}
-        for line, (node, text, name) in read_table(path, TEXTS, self._header("texts")):
-            row = self._find(node, index, path, line, "texts", counts)
-            if row in found and found[row][:2] != (name, text):
-                raise ValueError(
-                    f"{where(path, line)}: {short(node)} has another text already "
-                    f"({where(path, found[row][2])}). Please join them into one"
-                )
-            if row != UNKNOWN:
-                found[row] = (name, text, line)
-        rows = [found.get(row, ("", "", 0)) for row in range(len(index))]
-        texts = [". ".join(part for part in (name, text) if part) or None for name, text, _ in rows]
-        return [name or None for name, *_ in rows], texts, counts
 
-    def read_numbers(self, path: str, index: OwnNames) -> tuple[Literals, Counts]:
-        r"""Returns entities, attributes and values of numeric literals, and counts as
-        :meth:`read_texts` does.
-        """
-        nodes, attributes, values = [], [], []
-        counts = {"rows": 0, "unknown": 0}
-        for line, fields in read_table(path, NUMBERS, self._header("numbers")):
-            hint = ". If this is a header, pass 'header={\"numbers\": True}'"
-            value = to_finite(fields[2], where(path, line), hint if counts["rows"] == 0 else "")
-            if self._find(fields[0], index, path, line, "numbers", counts) != UNKNOWN:
-                nodes.append(fields[0])
-                attributes.append(fields[1])
-                values.append(value)
-        return (nodes, attributes, values), counts
-
-    def _find(
-        self, node: str, index: OwnNames, path: str, line: int, argument: str, counts: Counts
-    ) -> int:
-        row = index.find(node)
-        counts["rows"] += 1
-        counts["unknown"] += row == UNKNOWN
-        if row == UNKNOWN and self.strict:
-            raise ValueError(
-                f"{where(path, line)}: the entity {short(node)} is in no fact, or its name is that "
-                f"of several. Check how '{argument}' and 'triples' write it, or pass "
-                f"'strict=False' to leave such entities out"
-            )
-        return row
-
-    def _header(self, name: str) -> bool | None:
-        return self.header.get(name) if isinstance(self.header, Mapping) else self.header
-
-    def _paths(self) -> list[str]:
-        return [x for x in (*self.triples, self.texts, self.numbers) if x is not None]
+def _read_known(
+    path: str, columns: Sequence[Column], index: OwnNames, header: bool | None, strict: bool
+) -> tuple[list[tuple[int, int, list[str]]], Counts]:
+    # The line, entity and fields of each row of a table, apart from those of unknown entities.
+    rows = [(i, index.find(fields[0]), fields) for i, fields in read_table(path, columns, header)]
+    known = [entry for entry in rows if entry[1] != UNKNOWN]
+    if strict and len(known) < len(rows):
+        line, _, fields = next(entry for entry in rows if entry[1] == UNKNOWN)
+        hint = ". If this is a header, pass 'header=True'" if line == rows[0][0] else ""
+        raise ValueError(
+            f"{where(path, line)}: the entity {short(fields[0])} is in no fact, or its name is "
+            f"that of several. Check how it is written there, or pass 'strict=False' to leave such "
+            f"entities out{hint}"
+        )
+    return known, {"rows": len(rows), "unknown": len(rows) - len(known)}
 
 
 def read_facts(
@@ -261,10 +239,8 @@ def read_facts(
 
     rows = []
     for path in paths:
-        if suffix(path) not in (*TABLES, *FORMATS):
-            raise ValueError(
-                f"'{path}' holds no facts, expected one of {[*TABLES, *FORMATS]} (text also as .gz)"
-            )
+        if suffix(path) not in FACT_FORMATS:
+            raise ValueError(f"'{path}' holds no facts, expected one of {FACT_FORMATS} (or .gz)")
         is_table = suffix(path) in TABLES
         columns = read_columns(path, FACTS, header) if is_table else to_columns(triples(path))
         rows.append(number_facts(columns, nodes, rels))
@@ -302,19 +278,19 @@ def split_facts(
     training fact. Where too few facts can be spared, validation and test are smaller than asked
     for, which a warning tells.
     """
-    size = fact.size(1)
     spare = draw_spare(fact, num_nodes, num_relations, seed)
+    size, num_spare = fact.size(1), spare.numel()
     num_val, num_test = (max(1, round(share * size)) for share in shares[1:])
-    if num_val + num_test > spare.numel():
-        if spare.numel() < 2:
-            raise ValueError(
-                f"Validation and test need a fact each, but only {spare.numel()} of the {size} "
-                f"facts can be left out of training without losing an entity or relation. Please "
-                f"pass ready splits"
-            )
+    if num_spare < 2:
+        raise ValueError(
+            f"Validation and test need a fact each, but only {num_spare} of the {size} facts can "
+            f"be left out of training without losing an entity or relation. Please pass ready "
+            f"splits"
+        )
+    if num_val + num_test > num_spare:
         asked = num_val + num_test
-        num_val = min(max(1, num_val * spare.numel() // asked), spare.numel() - 1)
-        num_test = spare.numel() - num_val
+        num_val = min(max(1, num_val * num_spare // asked), num_spare - 1)
+        num_test = num_spare - num_val
         warn(
             f"Validation and test have {num_val} and {num_test} facts rather than {asked} in all: "
             f"all others keep an entity or relation in training"
@@ -329,7 +305,7 @@ def to_label(node: str) -> str:
     r"""Returns a name for people: the last part of an IRI without escapes, and any other identifier
     as it is.
     """
-    iri = node[1:-1] if node.startswith("<") and node.endswith(">") else node
+    iri = _bare(node)
     if "://" not in iri:
         return node
     last = iri.rstrip("/#").replace("#", "/").rsplit("/", 1)[-1]
