@@ -10,7 +10,7 @@ from torch_imf.data import audit
 from torch_imf.datasets import Countries, KGDataset, MultimodalKG
 from torch_imf.datasets.base import validate
 from torch_imf.datasets.countries import FOLDER
-from torch_imf.datasets.own_files import to_label
+from torch_imf.datasets.own import to_label
 from torch_imf.encoders import FeatureFile, TfidfEncoder, VisualEncoder
 
 FACTS = [f"n{i}\tnext to\tn{(i + step) % 12}" for i in range(12) for step in (1, 2, 3)]

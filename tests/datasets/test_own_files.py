@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from torch_imf.datasets import MultimodalKG
-from torch_imf.datasets.own_files import OwnNames, find_content, read_facts, split_facts
+from torch_imf.datasets.own import OwnNames, find_content, read_facts, split_facts
 
 
 def test_read_facts(tmp_path):

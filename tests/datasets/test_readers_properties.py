@@ -16,7 +16,7 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from torch_imf.datasets.own_files import (
+from torch_imf.datasets.own import (
     TEXTS,
     OwnNames,
     read_facts,

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from torch_imf.datasets.own_files import TEXTS
+from torch_imf.datasets.own import TEXTS
 from torch_imf.io import tables
 from torch_imf.io.tables import Column, read_rows, read_table, short, suffix, to_number, where
 

@@ -110,11 +110,9 @@ class KGDataset(InMemoryDataset):
     A subclass sets :attr:`files` and implements :meth:`read`, and what it has of
     :meth:`read_texts`, :meth:`read_literals` and :meth:`read_aliases`. Version, scheme, encoders
     and the source of images are part of the name of the processed file, so that two of them never
-    mix. Raw files need to match their checksums; a change of what is in :obj:`raw/images`, or
-    inside of image files, needs :obj:`force_reload`.
-
-    Files are complete once they are there. Of several processes that fetch or process files in one
-    root on disk, one does it (:obj:`<root>/.lock`), while the others wait for it and find it done.
+    mix. A change of what is in :obj:`raw/images`, or inside of image files, needs
+    :obj:`force_reload`. Of several processes that fetch or process files in one root on disk, one
+    does it (:obj:`<root>/.lock`), while the others wait for it and find it done.
 
     Args:
         root (str, optional): The folder to keep the dataset in, on disk or any file system of
@@ -127,20 +125,18 @@ class KGDataset(InMemoryDataset):
             :meth:`~torch_imf.data.clean_split`; models are to be selected on its validation facts.
             (default: :obj:`"original"`)
         text (callable or str, optional): The encoder of the texts, a callable :obj:`list[str |
-            None] -> Tensor[N, D]`, or :obj:`None` to leave them out. It may also return a mask, as
-            in :obj:`(Tensor[N, D], Tensor[N])`, that is :obj:`False` for entities that turned out
-            to have none. Its :obj:`repr` needs to tell all settings that shape the features. The
-            path of a file of features, as its authors published it, is read by
-            :class:`~torch_imf.encoders.FeatureFile`. :obj:`"auto"` is :obj:`TfidfEncoder()`, which
-            takes seconds. (default: :obj:`"auto"`)
+            None] -> Tensor[N, D]`, or :obj:`None` to leave them out. It may also return a mask
+            :obj:`Tensor[N]` that is :obj:`False` for entities that turned out to have none. Its
+            :obj:`repr` needs to tell all settings that shape the features. The path of a file of
+            features, as its authors published it, is read by
+            :class:`~torch_imf.encoders.FeatureFile`. (default: :obj:`TfidfEncoder()`, which takes
+            seconds)
         visual (callable or str, optional): The encoder of the images, a callable
             :obj:`list[list[path] | None] -> Tensor[N, D]`, or a file of features, as above.
-            :obj:`"auto"` takes the MobileNetV2 features of a mirror that has them, and leaves
-            images out otherwise. (default: :obj:`"auto"`)
+            (default: the MobileNetV2 features of a mirror that has them, and otherwise none)
         numeric (callable or str, optional): The encoder of the numeric literals, a callable
             :obj:`(index, attributes, values, num_nodes) -> Tensor[N, D]`, or a file of features, as
-            above. :obj:`"auto"` is :obj:`NumericEncoder()` where there are literals. (default:
-            :obj:`"auto"`)
+            above. (default: :obj:`NumericEncoder()` where there are literals)
         images (str, optional): Where the images for :obj:`visual` are: a folder
             (:obj:`<entity>.jpg`, or :obj:`<entity>/*.jpg` as in MMKB, where an entity goes by any
             of its names, with a dot for each slash of a Freebase id), an index file of entities and

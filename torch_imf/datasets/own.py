@@ -2,37 +2,75 @@ import hashlib
 import math
 import os
 import os.path as osp
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, TypedDict
+from urllib.parse import unquote
 
+import torch
+from torch import Tensor
 from torch_geometric.data import Data
 
 from torch_imf.data import audit
+from torch_imf.data.index import distinct_facts
+from torch_imf.data.names import UNKNOWN, NameIndex, normalize
+from torch_imf.data.split import draw_spare
 from torch_imf.datasets.base import KGDataset, Record
 from torch_imf.datasets.encoder import Encoder, Given
-from torch_imf.datasets.own_files import (
-    OwnNames,
-    Path,
-    Triples,
-    find_content,
-    read_facts,
-    read_numbers,
-    read_texts,
-    split_facts,
-    to_label,
-    to_paths,
-)
-from torch_imf.datasets.raw import Literals
+from torch_imf.datasets.raw import Literals, join, number_facts
 from torch_imf.datasets.report import Report, Summary
 from torch_imf.encoders import PixelEncoder
+from torch_imf.io import tables, warn
+from torch_imf.io.images import ARCHIVES
+from torch_imf.io.rdf import FORMATS, read_rdf
+from torch_imf.io.tables import TABLES, Column, short, suffix, where
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-SHARES = (0.8, 0.1, 0.1)
+Path = str | os.PathLike[str]
+Triples = Path | Iterable[Path] | Mapping[str, Path]
+Counts = dict[str, int]
+
 # The argument that holds each modality:
 CONTENT = {"text": "texts", "visual": "images", "numeric": "numbers"}
-TABLES = ("triples", "texts", "numbers")
+SHARES = (0.8, 0.1, 0.1)
+HEADERS = ("triples", "texts", "numbers")
+SPLITS = ("train", "val", "test")
+FACT_FORMATS = (*TABLES, *FORMATS)
+# How files are called in a folder, and their formats. No suffix is that of a folder:
+NAMED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "triples": (("facts", "triples"), FACT_FORMATS),
+    "train": (("train",), FACT_FORMATS),
+    "val": (("valid", "val", "validation", "dev"), FACT_FORMATS),
+    "test": (("test",), FACT_FORMATS),
+    "texts": (("texts", "descriptions"), TABLES),
+    "images": (("images",), ("", ".tsv", ".txt", *ARCHIVES)),
+    "numbers": (("numbers", "numeric"), TABLES),
+}
+KINDS = {name: kind for kind, (names, _) in NAMED.items() for name in names}
+
+NAMES = ("name", "label", "title")
+HEAD = ["head", "subject", "source", "from", "head_id", "subj", "src", "h", "s", "entity1"]
+HEAD += ["e1", "node1", "head_entity", "head_name", "subject_id", "source_id"]
+RELATION = ["relation", "predicate", "property", "rel", "relation_id", "pred", "edge", "r", "p"]
+RELATION += ["relation_name", "relation_type", "predicate_id", "property_id", "edge_type"]
+TAIL = ["tail", "object", "target", "to", "tail_id", "obj", "dst", "t", "o", "entity2", "e2"]
+TAIL += ["node2", "tail_entity", "tail_name", "object_id", "target_id"]
+WORDS = {"head": HEAD, "relation": RELATION, "tail": TAIL}
+FACTS = tuple(Column(name, tuple(words)) for name, words in WORDS.items())
+TEXTS = (
+    Column("entity", ("entity", "id", "node", "key", "uri", "iri", "entity_id", "node_id", *NAMES)),
+    Column("text", ("text", "description", "abstract", "summary", "comment"), blank=True),
+    Column("name", NAMES, required=False),
+)
+NUMBERS = (
+    Column("entity", ("entity", "id", "node", "uri", "subject", "head", "name")),
+    Column("attribute", ("attribute", "property", "relation", "predicate", "key")),
+    Column("value", ("value", "number", "literal", "object", "tail")),
+)
+AMBIGUOUS = -3
+SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:/+", re.IGNORECASE)
 
 
 class Options(TypedDict, total=False):
@@ -68,11 +106,10 @@ class MultimodalKG(KGDataset):
             out). Ready splits are a folder of :obj:`train`, :obj:`valid` and :obj:`test` files,
             three files in this order, or a dictionary of :obj:`"train"`, :obj:`"val"` and
             :obj:`"test"`.
-        texts (str, optional): The texts of entities: a table of entity and text (and name, if its
-            header says so), or JSON (:obj:`{"entity": "text"}`). (default: :obj:`None`)
-        images (str, optional): The images of entities: a folder of :obj:`<entity>.png` or
-            :obj:`<entity>/<any>.jpg`, an index file or an archive, see :class:`KGDataset`.
-            (default: :obj:`None`)
+        texts (str, optional): A table of entity and text (and name, if its header says so), or JSON
+            (:obj:`{"entity": "text"}`). (default: :obj:`None`)
+        images (str, optional): A folder of :obj:`<entity>.png` or :obj:`<entity>/<any>.jpg`, an
+            index file or an archive, see :class:`KGDataset`. (default: :obj:`None`)
         numbers (str, optional): A table of entity, attribute and value, a number, a date or a time.
             (default: :obj:`None`)
         shares (tuple[float, float, float], optional): The shares of training, validation and test
@@ -81,23 +118,18 @@ class MultimodalKG(KGDataset):
         seed (int, optional): The seed of the draw. (default: :obj:`0`)
         header (bool or dict, optional): Whether all tables begin with a header, or those of
             :obj:`"triples"`, :obj:`"texts"` and :obj:`"numbers"`. If :obj:`None`, the first line is
-            one if it names all columns, as in :obj:`head`, :obj:`relation` and :obj:`tail`.
-            (default: :obj:`None`)
+            one if it names all columns, as :obj:`head`, :obj:`relation`, :obj:`tail` do. (default:
+            :obj:`None`)
         strict (bool, optional): Whether texts and numbers of an entity that is in no fact are an
             error, rather than left out. (default: :obj:`True`)
-        scheme (str, optional): :obj:`"original"`, or :obj:`"clean"` to take facts of one ready
-            split out of the others, see :meth:`~torch_imf.data.clean_split`. (default:
-            :obj:`"original"`)
         encoders (dict, optional): The encoders of :obj:`"text"`, :obj:`"visual"` and
-            :obj:`"numeric"`, each one an encoder, a file of features (which takes the place of the
-            images, say), or :obj:`None` to leave a modality out, see :class:`KGDataset`. The others
-            are :obj:`TfidfEncoder()`, :obj:`NumericEncoder()` and :obj:`PixelEncoder()`, which
-            knows colour and layout only: for photographs, pass :obj:`{"visual": VisualEncoder()}`.
-            (default: :obj:`None`)
+            :obj:`"numeric"`, as in :class:`KGDataset`; a file of features takes the place of
+            images, say. That of images is :obj:`PixelEncoder()`, which knows colour and layout
+            only: for photographs, pass :obj:`{"visual": VisualEncoder()}`. (default: :obj:`None`)
         root (str, optional): The folder to keep the processed file in, which is made again if a
             file or an argument changes. Without it, the graph is built in memory. (default:
             :obj:`None`)
-        transform, pre_transform, force_reload: As in :class:`KGDataset`.
+        scheme, transform, pre_transform, force_reload: As in :class:`KGDataset`.
 
     Raises:
         ValueError: If a file or a line of it cannot be read, or an argument is not valid.
@@ -139,14 +171,12 @@ class MultimodalKG(KGDataset):
             )
         if len(self.triples) > 1 and given != list(SHARES):
             raise ValueError(f"'shares' divide one file of facts, not those of {self.triples}")
-        self.header = dict(header) if isinstance(header, Mapping) else dict.fromkeys(TABLES, header)
-        flags = self.header.values()
-        if not set(self.header) <= set(TABLES) or not all(
-            isinstance(x, bool | None) for x in flags
-        ):
+        self.header = header if isinstance(header, Mapping) else dict.fromkeys(HEADERS, header)
+        are_flags = all(isinstance(x, bool | None) for x in self.header.values())
+        if not are_flags or not set(self.header) <= set(HEADERS):
             raise ValueError(
                 f"Invalid 'header' argument (got {header!r}), expected True, False, None, or a "
-                f"dictionary of these for some of {list(TABLES)}"
+                f"dictionary of these for some of {list(HEADERS)}"
             )
         self.shares, self.seed, self.strict = shares, seed, strict
         chosen: dict[str, Given] = {**dict.fromkeys(CONTENT, "auto"), **(encoders or {})}
@@ -159,18 +189,9 @@ class MultimodalKG(KGDataset):
         self.modalities = tuple(modality for modality in files if files[modality] is not None)
         self._texts: list[str | None] | None = None
         self._literals: Literals | None = None
-        super().__init__(
-            root,
-            None,
-            scheme,
-            chosen["text"],
-            chosen["visual"],
-            chosen["numeric"],
-            images_path,
-            transform,
-            pre_transform,
-            force_reload,
-        )
+        text, visual, numeric = (chosen[modality] for modality in CONTENT)
+        rest = (transform, pre_transform, force_reload)
+        super().__init__(root, None, scheme, text, visual, numeric, images_path, *rest)
 
     @classmethod
     def from_files(
@@ -193,16 +214,12 @@ class MultimodalKG(KGDataset):
         numbers: Path | None = None,
         **options: "Unpack[Options]",
     ) -> "MultimodalKG":
-        r"""Reads a graph from what a folder holds:
-
-        * **facts**: :obj:`facts.*` or :obj:`triples.*`, or the ready splits :obj:`train.*`,
-          :obj:`valid.*` (or :obj:`val.*`, :obj:`dev.*`) and :obj:`test.*`
-        * **texts**: :obj:`texts.*` or :obj:`descriptions.*`, if there are any
-        * **images**: the folder, archive or index file :obj:`images`, likewise
-        * **numbers**: :obj:`numbers.*` or :obj:`numeric.*`, likewise
-
-        A file that is given takes the place of that in the folder. All other arguments are those of
-        the class.
+        r"""Reads a graph from what a folder holds: facts (:obj:`facts.*` or :obj:`triples.*`, or
+        the ready splits :obj:`train.*`, :obj:`valid.*`, :obj:`val.*` or :obj:`dev.*`, and
+        :obj:`test.*`), and what there is of texts (:obj:`texts.*` or :obj:`descriptions.*`), images
+        (a folder, archive or index file :obj:`images`) and numbers (:obj:`numbers.*` or
+        :obj:`numeric.*`). A file that is given takes the place of that in the folder. All other
+        arguments are those of the class.
 
         Raises:
             ValueError: If there are no facts, or two files for one thing, and as the class.
@@ -228,7 +245,7 @@ class MultimodalKG(KGDataset):
     def summary(self) -> Summary:
         return Summary.of(self._data, self.__class__.__name__)
 
-    def names(self, data: Data | None = None) -> OwnNames:
+    def names(self, data: Data | None = None) -> "OwnNames":
         data = self._data if data is None else data
         return OwnNames(data.node_ids, zip(data.node_ids, data.node_names, strict=True))
 
@@ -265,3 +282,244 @@ class MultimodalKG(KGDataset):
     def _tables(self) -> list[str]:
         paths = (*self.triples, self.texts_path, self.numbers_path)
         return [path for path in paths if path is not None]
+
+
+def to_paths(triples: Triples) -> tuple[str, ...]:
+    r"""Returns the file of facts, or those of training, validation and test."""
+    if isinstance(triples, str | os.PathLike):
+        path = osp.expanduser(os.fspath(triples))
+        found = find_content(path, tuple(NAMED)[-3:])["triples"] if osp.isdir(path) else path
+        return (found,) if isinstance(found, str) else tuple(found)
+    given = list(triples)
+    files = given
+    if isinstance(triples, Mapping):
+        by_split = {KINDS.get(key): path for key, path in triples.items()}
+        files = [by_split[split] for split in SPLITS if split in by_split]
+    if len(given) != 3 or len(files) != 3:
+        raise ValueError(
+            f"Invalid 'triples' argument (got {given}), expected one file to split, or three: "
+            f"those of {list(SPLITS)}"
+        )
+    return tuple(osp.expanduser(os.fspath(path)) for path in files)
+
+
+def find_content(folder: str, given: Sequence[str] = ()) -> dict[str, str | list[str]]:
+    r"""Returns the files of a graph that a folder holds by their names: facts (:obj:`"triples"`,
+    three of them if they are ready splits), and those of :obj:`"texts"`, :obj:`"images"` and
+    :obj:`"numbers"` that are there, apart from those that are given.
+    """
+    if not osp.isdir(folder):
+        raise ValueError(f"There is no folder '{folder}'")
+    found: dict[str, str | list[str]] = {}
+    names = sorted(os.listdir(folder))
+    for name in names:
+        kind, path = KINDS.get(name.split(".")[0].lower(), "none"), osp.join(folder, name)
+        archive = next((x for x in ARCHIVES if name.lower().endswith(x)), None)
+        ending = "" if osp.isdir(path) else archive or suffix(name) or "none"
+        if kind not in NAMED or kind in given:
+            continue
+        if ending not in NAMED[kind][1]:
+            formats = [x or "a folder" for x in NAMED[kind][1]]
+            warn(f"'{path}' cannot be read as '{kind}', expected one of {formats}")
+        elif kind in found:
+            raise ValueError(
+                f"'{found[kind]}' and '{path}' may both be the '{kind}'. Please leave one, or pass "
+                f"it to 'from_files'"
+            )
+        else:
+            found[kind] = path
+    splits = [found.pop(split) for split in SPLITS if split in found]
+    if len(splits) == 3 and "triples" not in found:
+        found["triples"] = list(map(str, splits))
+    elif splits or "triples" not in found:
+        raise ValueError(
+            f"The folder '{folder}' holds no facts, or too few or too many files of them. Expected "
+            f"'facts.tsv', or 'train.tsv', 'valid.tsv' and 'test.tsv' (got {names[:10]})"
+        )
+    return found
+
+
+class OwnNames(NameIndex):
+    r"""Finds the entities of any graph by their identifiers as they are written, and then by what
+    :class:`~torch_imf.data.NameIndex` knows them by (their last part, if they are URIs), and by
+    their other names. Two URIs are the same if they differ in nothing but brackets and scheme. A
+    name of several entities finds none of them, unless it is the identifier of one.
+    """
+
+    def __init__(self, node_ids: list[str], aliases: Iterable[tuple[str, str]] = ()) -> None:
+        self.node_ids = node_ids
+        exact = {node: row for row, node in enumerate(node_ids)}
+        self.rows: dict[str, int] = {}
+        for pairs in (((x, exact[node]) for node, x in aliases), exact.items()):
+            found: dict[str, int] = {}
+            for name, row in pairs:
+                name = normalize(name)
+                found[name] = row if found.get(name, row) == row else AMBIGUOUS
+            self.rows |= found
+        self.rows |= exact
+
+    def find(self, name: str) -> int:
+        r"""Returns the row of a name, :obj:`-1` if it finds no entity."""
+        name = name.strip()
+        keys = [key for key in (name, _bare(name), normalize(name)) if key in self.rows]
+        row = self.rows[keys[0]] if keys else UNKNOWN
+        if row < 0 or keys[0] in (name, _bare(name)):
+            return max(row, UNKNOWN)
+        # Two URIs may end alike, and have other bases:
+        name, node = _bare(name), _bare(self.node_ids[row])
+        both = SCHEME.match(name) and SCHEME.match(node)
+        return UNKNOWN if both and SCHEME.sub("", name, 1) != SCHEME.sub("", node, 1) else row
+
+    def __call__(self, names: Iterable[str]) -> Tensor:
+        return torch.tensor([self.find(name) for name in names], dtype=torch.long)
+
+
+def _bare(name: str) -> str:
+    return name[1:-1] if name.startswith("<") and name.endswith(">") else name
+
+
+def read_texts(
+    path: str, index: OwnNames, header: bool | None = None, strict: bool = True
+) -> tuple[list[str | None], list[str | None], Counts]:
+    r"""Returns the name and the text (which begins with the name) of each entity, and how many
+    :obj:`"rows"` there are and how many of them are of :obj:`"unknown"` entities.
+    """
+    found: dict[int, tuple[str, str, int]] = {}
+    rows, counts = _read_known(path, TEXTS, index, header, strict)
+    for line, row, (node, text, name) in rows:
+        if row in found and found[row][:2] != (name, text):
+            raise ValueError(
+                f"{where(path, line)}: {short(node)} has another text already "
+                f"({where(path, found[row][2])}). Please join them into one"
+            )
+        found[row] = (name, text, line)
+    entries = [found.get(row, ("", "", 0)) for row in range(len(index))]
+    texts = [join(name, text) or None for name, text, _ in entries]
+    return [name or None for name, *_ in entries], texts, counts
+
+
+def read_numbers(
+    path: str, index: OwnNames, header: bool | None = None, strict: bool = True
+) -> tuple[Literals, Counts]:
+    r"""Returns entities, attributes and values of numeric literals, and counts as above."""
+    rows, counts = _read_known(path, NUMBERS, index, header, strict)
+    values = [tables.to_finite(value, where(path, line)) for line, _, (_, _, value) in rows]
+    return ([fields[0] for *_, fields in rows], [fields[1] for *_, fields in rows], values), counts
+
+
+def _read_known(
+    path: str, columns: Sequence[Column], index: OwnNames, header: bool | None, strict: bool
+) -> tuple[list[tuple[int, int, list[str]]], Counts]:
+    # The line, entity and fields of each row of a table, apart from those of unknown entities.
+    rows = [
+        (i, index.find(fields[0]), fields) for i, fields in tables.read_table(path, columns, header)
+    ]
+    known = [entry for entry in rows if entry[1] != UNKNOWN]
+    if strict and len(known) < len(rows):
+        line, _, fields = next(entry for entry in rows if entry[1] == UNKNOWN)
+        hint = ". If this is a header, pass 'header=True'" if line == rows[0][0] else ""
+        raise ValueError(
+            f"{where(path, line)}: the entity {short(fields[0])} is in no fact, or its name is "
+            f"that of several. Check how it is written there, or pass 'strict=False' to leave such "
+            f"entities out{hint}"
+        )
+    return known, {"rows": len(rows), "unknown": len(rows) - len(known)}
+
+
+def read_facts(
+    paths: Sequence[str], header: bool | None = None
+) -> tuple[list[Tensor], list[str], list[str], dict[str, Counts]]:
+    r"""Reads files of facts into ids. Names are numbered in alphabetical order, so that ids do not
+    depend on the order of lines, and a fact that a file repeats is left out. The blank nodes of
+    several files of RDF are told apart by the names of these.
+    """
+    nodes: dict[str, int] = {}
+    rels: dict[str, int] = {}
+    counts = {path: {"rows": 0, "repeated": 0, "literals": 0} for path in paths}
+    folder = osp.commonpath([osp.dirname(osp.abspath(path)) for path in paths])
+
+    def triples(path: str) -> Iterator[Sequence[str]]:
+        scope = f"@{osp.relpath(path, folder)}" if len(paths) > 1 else ""
+        for fact in read_rdf(path, scope):
+            if fact is None:
+                counts[path]["literals"] += 1
+            else:
+                yield fact
+
+    rows = []
+    for path in paths:
+        if suffix(path) not in FACT_FORMATS:
+            raise ValueError(f"'{path}' holds no facts, expected one of {FACT_FORMATS} (or .gz)")
+        is_table = suffix(path) in TABLES
+        columns = (
+            tables.read_columns(path, FACTS, header)
+            if is_table
+            else tables.to_columns(triples(path))
+        )
+        rows.append(number_facts(columns, nodes, rels))
+        if rows[-1].numel() == 0:
+            raise ValueError(f"'{path}' holds no facts")
+        counts[path]["rows"] = rows[-1].size(1) + counts[path]["literals"]
+
+    node_ids, node_rank = _in_order(nodes)
+    rel_ids, rel_rank = _in_order(rels)
+    facts = []
+    for path, (head_index, rel_type, tail_index) in zip(paths, rows, strict=True):
+        edge_index = node_rank[torch.stack([head_index, tail_index])]
+        fact, _ = distinct_facts(edge_index, rel_rank[rel_type], len(nodes), len(rels))
+        counts[path]["repeated"] = head_index.numel() - fact.size(1)
+        facts.append(fact)
+    return facts, node_ids, rel_ids, counts
+
+
+def _in_order(index: dict[str, int]) -> tuple[list[str], Tensor]:
+    # Names in alphabetical order, and the rank of each by its number.
+    names = sorted(index)
+    rank = torch.empty(len(names), dtype=torch.long)
+    rank[[index[name] for name in names]] = torch.arange(len(names))
+    return names, rank
+
+
+def split_facts(
+    fact: Tensor,
+    shares: tuple[float, float, float],
+    num_nodes: int,
+    num_relations: int,
+    seed: int = 0,
+) -> list[Tensor]:
+    r"""Draws training, validation and test facts, such that every entity and every relation is in a
+    training fact. Where too few facts can be spared, validation and test are smaller than asked
+    for, which a warning tells.
+    """
+    spare = draw_spare(fact, num_nodes, num_relations, seed)
+    size, num_spare = fact.size(1), spare.numel()
+    num_val, num_test = (max(1, round(share * size)) for share in shares[1:])
+    if num_spare < 2:
+        raise ValueError(
+            f"Validation and test need a fact each, but only {num_spare} of the {size} facts can "
+            f"be left out of training without losing an entity or relation. Please pass ready "
+            f"splits"
+        )
+    if num_val + num_test > num_spare:
+        asked = num_val + num_test
+        num_val = min(max(1, num_val * num_spare // asked), num_spare - 1)
+        num_test = num_spare - num_val
+        warn(
+            f"Validation and test have {num_val} and {num_test} facts rather than {asked} in all: "
+            f"all others keep an entity or relation in training"
+        )
+    part = torch.zeros(size, dtype=torch.long)
+    part[spare[:num_val]] = 1
+    part[spare[num_val : num_val + num_test]] = 2
+    return [fact[:, part == i] for i in range(3)]
+
+
+def to_label(node: str) -> str:
+    r"""Returns a name for people: the last part of an IRI without escapes, and any other identifier
+    as it is.
+    """
+    iri = _bare(node)
+    if "://" not in iri:
+        return node
+    last = iri.rstrip("/#").replace("#", "/").rsplit("/", 1)[-1]
+    return unquote(last).replace("_", " ") or node
