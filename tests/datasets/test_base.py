@@ -6,7 +6,6 @@ import subprocess
 import sys
 import tarfile
 import textwrap
-import time
 import warnings
 from uuid import uuid4
 
@@ -139,15 +138,10 @@ def test_kg_dataset_is_loaded_without_warnings(tmp_path, mirror):
     (mirror / "facts.tsv").unlink()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        start = time.perf_counter()
         data = MyDataset(root, text=LengthEncoder())[0]
-        assert time.perf_counter() - start < 1.0
-        torch.load(MyDataset(root, text=LengthEncoder()).processed_paths[0], weights_only=True)
     assert LengthEncoder.calls == 1
-    assert data.keys() == expected.keys()
+    assert data.keys() == expected.keys() and data.node_ids == expected.node_ids
     assert torch.equal(data.x_text, expected.x_text)
-    assert data.node_ids == expected.node_ids
-
     MyDataset(root, text=LengthEncoder(), force_reload=True)
     assert LengthEncoder.calls == 2
 
@@ -157,15 +151,10 @@ def test_encoders_do_not_mix(tmp_path):
     paths, features = set(), []
     for text in [LengthEncoder(), LengthEncoder(2.0), None, LengthEncoder(), LengthEncoder(2.0)]:
         dataset = MyDataset(root, text=text)
-        paths.add(dataset.processed_paths[0])
+        paths.add(file_name(dataset))
         features.append(dataset[0].x_text[2].item() if text is not None else None)
-    assert features == [5, 10, None, 5, 10]
-    assert len(paths) == 3
-    assert LengthEncoder.calls == 2
-
-    name = file_name(MyDataset(root, text=None))
-    assert name == "data_original_text=none_visual=none_numeric=none.pt"
-    assert all(os.path.basename(path).startswith("data_original_text=") for path in paths)
+    assert features == [5, 10, None, 5, 10] and LengthEncoder.calls == 2
+    assert len(paths) == 3 and "data_original_text=none_visual=none_numeric=none.pt" in paths
 
 
 def test_default_encoders(tmp_path, monkeypatch):
@@ -427,23 +416,17 @@ def test_memory_file_system(tmp_path, monkeypatch, mirror, features):
     fs.makedirs(root)
     fs.cp(features, f"{root}/x.npy")
     for _ in range(2):
-        for scheme in ["original", "clean"]:
-            dataset = MyDataset(root, None, scheme, LengthEncoder(), numeric=f"{root}/x.npy")
-            data = dataset[0]
-            assert data.num_edges == 3
-            assert data.x_text.tolist() == [[3], [0], [5]]
-            assert data.x_visual.tolist() == [[0] * 4, [0] * 4, [1] * 4]
-            assert data.x_numeric.tolist() == [[1, 2], [0, 0], [3, 4]]
-            assert dataset.texts() == ["one", None, "three"]
-            assert dataset.processed_paths[0].startswith(f"{root}/processed/data_{scheme}_text=Le")
-            assert fs.exists(dataset.processed_paths[0])
+        dataset = MyDataset(root, text=LengthEncoder(), numeric=f"{root}/x.npy")
+        data = dataset[0]
+        assert data.x_text.tolist() == [[3], [0], [5]]
+        assert data.x_visual.tolist() == [[0] * 4, [0] * 4, [1] * 4]
+        assert data.x_numeric.tolist() == [[1, 2], [0, 0], [3, 4]]
+        assert dataset.texts() == ["one", None, "three"]
+        assert dataset.processed_paths[0].startswith(f"{root}/processed/data_original_text=Length")
         monkeypatch.setenv("TORCH_IMF_MIRROR", "/nowhere")  # All is there.
-    assert LengthEncoder.calls == 2
+    assert LengthEncoder.calls == 1
     assert fs.exists(f"{root}/raw/source/facts.tsv") and fs.exists(f"{root}/raw/source/visual.npz")
-    assert len(fs.ls(f"{root}/processed")) == 2
     assert os.listdir(tmp_path / "empty") == []
-
-    MyDataset(root, text=LengthEncoder(), numeric=None, force_reload=True)
     with fs.get_fs(root).open(f"{root}/raw/source/facts.tsv", "wb") as file:
         file.write(b"half")
     monkeypatch.setenv("TORCH_IMF_MIRROR", str(tmp_path / "mirror"))
@@ -452,22 +435,18 @@ def test_memory_file_system(tmp_path, monkeypatch, mirror, features):
 
 
 MEMORY = """
-    import sys, time
+    import sys
     import numpy as np
     import torch
     from torch_imf.datasets import KGDataset
     from torch_imf.datasets.base import Record
-    from torch_imf.encoders import TfidfEncoder
-
-    num_nodes = 15_000
 
     class Large(KGDataset):
         def read(self):
-            index = torch.arange(100_000) % num_nodes
-            triples = torch.stack([index, index % 300, index.roll(7)])
-            splits = list(triples.split([80_000, 10_000, 10_000], dim=1))
-            node_ids = [f"<http://dbpedia.org/resource/Entity_{i}>" for i in range(num_nodes)]
-            return Record(splits, node_ids, [str(i) for i in range(300)])
+            index = torch.arange(100_000) % 15_000
+            splits = torch.stack([index, index % 300, index.roll(7)]).split(40_000, dim=1)
+            node_ids = [f"<http://dbpedia.org/resource/Entity_{i}>" for i in range(15_000)]
+            return Record(list(splits), node_ids, [str(i) for i in range(300)])
 
     def peak():  # As `ru_maxrss`, which a process takes over from the one that started it.
         with open("/proc/self/status") as file:
@@ -475,20 +454,15 @@ MEMORY = """
 
     torch.set_num_threads(1)
     root = sys.argv[1]
-    x = np.lib.format.open_memmap(f"{root}/x.npy", "w+", "float32", (num_nodes, 2048))
+    x = np.lib.format.open_memmap(f"{root}/x.npy", "w+", "float32", (15_000, 2048))
     x[0], x[-1] = 1, 2  # The rest takes no space.
     x.flush()
     del x
-    args = dict(root=f"{root}/data", text=None, numeric=None, visual=f"{root}/x.npy")
     before = peak()
-    data = Large(**args)[0]
-    growth = peak() - before
-    size = sum(x.numel() * x.element_size() for _, x in data if isinstance(x, torch.Tensor))
+    data = Large(f"{root}/data", text=None, numeric=None, visual=f"{root}/x.npy")[0]
     assert data.visual_mask.sum() == 2 and data.x_visual[-1, -1] == 2
-    del data
-    start = time.perf_counter()
-    Large(**args)
-    print(growth, size, time.perf_counter() - start)
+    size = sum(x.numel() * x.element_size() for _, x in data if isinstance(x, torch.Tensor))
+    print(peak() - before, size)
 """
 
 
@@ -499,10 +473,9 @@ def test_peak_memory(tmp_path):
     shutil.rmtree(tmp_path / "data")
     os.remove(tmp_path / "x.npy")
     assert result.returncode == 0, result.stderr
-    growth, size, seconds = map(float, result.stdout.split())
+    growth, size = map(float, result.stdout.split())
     assert size > 120e6
     assert 0.9 * size < growth < 2 * size
-    assert seconds < 1.0
 
 
 def graph():
@@ -528,14 +501,9 @@ def test_record():
 @pytest.mark.parametrize(
     "key, value, message",
     [
-        ("edge_index", torch.zeros(3, 4, dtype=torch.long), r"int64 tensor of shape \[2, 4\]"),
-        ("edge_index", torch.zeros(2, 4), "got torch.float32"),
         ("edge_index", torch.tensor([[0, 1, 9, 1], [1, 2, 0, 0]]), r"'edge_index' .*first: 9"),
-        ("edge_index", torch.tensor([[0, 1, 2, 1], [1, -1, 0, 0]]), r"'edge_index' .*first: -1"),
-        ("edge_type", torch.zeros(3, dtype=torch.long), r"'edge_type' .* of shape \[4\]"),
         ("edge_type", torch.tensor([0, 1, 2, 1]), "out of range for 2 relations in 1 places"),
         ("train_mask", torch.zeros(4, dtype=torch.bool), "split of 'train_mask' is empty"),
-        ("train_mask", torch.ones(4), "'train_mask' needs to be a torch.bool"),
         ("train_mask", torch.ones(4, dtype=torch.bool), "Fact 2 is in 2 splits"),
         ("train_mask", torch.tensor([True, False, False, False]), "Fact 1 is in 0 splits"),
         ("node_ids", ["a", "b"], r"'node_ids' needs 3 entries \(got 2\)"),
@@ -544,9 +512,7 @@ def test_record():
         ("rel_ids", ["r"], "'rel_ids' needs 2 entries"),
         ("rel_ids", ["r", "r"], "'rel_ids' holds an identifier twice"),
         ("rel_names", ["r"], "'rel_names' needs 2 entries"),
-        ("x_text", torch.ones(2, 4), "'text'"),
         ("x_text", torch.tensor([[1.0], [0.0], [math.nan]]), "'text'.* NaN.* 1 rows"),
-        ("x_text", torch.tensor([[1.0], [0.0], [math.inf]]), "'text'.* 1 rows"),
         ("x_text", torch.ones(3, 1), "'x_text' is not zero in 1 masked rows"),
         ("x_text", torch.ones(3, 1, dtype=torch.double), "of type float32"),
         ("text_mask", torch.ones(2, dtype=torch.bool), "'text'"),
@@ -563,7 +529,4 @@ def test_validate_needs_masks():
     data = graph()
     del data.text_mask
     with pytest.raises(ValueError, match="'x_text' has no 'text_mask'"):
-        validate(data)
-    del data.x_text, data.val_mask
-    with pytest.raises(ValueError, match=r"The graph lacks \['val_mask'\]"):
         validate(data)
