@@ -206,14 +206,6 @@ def test_clean(release):
         assert found.unseen_node_rows == found.unseen_relation_rows == 0
 
 
-def test_versions(release):
-    if release.key[0] == "FB15K":
-        with pytest.raises(RuntimeError, match="download 'train.txt' from 'https://raw.*IMF-Pyt"):
-            release.cls(**{**release.bare, "version": "imf"})
-    else:
-        assert all((release.key[0], version) in FOLDERS for version in release.cls.versions)
-
-
 def test_flags_of_a_root_in_memory():
     dataset = datasets.MKGY("memory://flags", text=None, visual=PixelEncoder(4, 4))
     assert int(dataset[0].visual_mask.sum()) == 17

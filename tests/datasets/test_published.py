@@ -1,7 +1,6 @@
 r"""What is read from tiny files in place of those of the published datasets."""
 
 import os
-import shutil
 import warnings
 from pathlib import Path
 from typing import NamedTuple
@@ -309,13 +308,11 @@ def test_versions_live_in_one_folder(small, root):
         DB15K(root, version="mmkb")
 
 
-def test_what_is_left_out_is_not_fetched(small, root, monkeypatch):
+def test_what_is_left_out_is_not_fetched(small, root):
     small.put(FB15K237, FILES[FB15K237])
     dataset = FB15K237(root, **BARE)
     assert str(dataset) == "FB15K237(4, num_relations=2)"
     assert not any(key.startswith("x_") or key == "encoders" for key in dataset[0].keys())
-    names = ["ConvE/FB15k-237.tar.gz", "kg-bert/FB15k_mid2name.txt", "villmow/entity2wikidata.json"]
-    assert dataset.raw_file_names == names
     assert sorted(os.listdir(dataset.raw_dir)) == ["ConvE", "kg-bert", "villmow"]
 
 
@@ -386,22 +383,6 @@ def test_by_hand(small, root, monkeypatch):
     for name, text in IMF_FACTS.items():
         Path(root, "raw", name.removeprefix("FB15K/")).write_text(text)
     assert FB15K(root, "imf", **BARE).num_nodes == 4
-    with open(os.path.join(root, "raw", "IMF", "val.txt"), "a") as file:
-        file.write("/m/a /film/film_actor /m/b\n")
-    with pytest.warns(UserWarning, match="val.txt' is damaged"), pytest.raises(RuntimeError):
-        FB15K(root, "imf", **BARE, force_reload=True)
-
-
-def test_by_hand_from_an_archive(small, root, monkeypatch):
-    small.put(WN9IMG, WN9)
-    small.put(WN9IMG, GLOSSES, upstream=True)
-    monkeypatch.delenv("TORCH_IMF_MIRROR")
-    archive = "the archive data.rar of https://github.com/thunlp/IKRL"
-    with pytest.raises(RuntimeError, match=f"'entity2id.txt' from '{archive}' and move it to"):
-        WN9IMG(root, text=None)
-    assert small.requests == []
-    shutil.copytree(small.folder / "WN9-IMG" / "IKRL", os.path.join(root, "raw", "IKRL"))
-    assert str(WN9IMG(root, text=None)) == "WN9IMG(3, num_relations=2)"
 
 
 @pytest.mark.parametrize("network", [True, False])
@@ -441,40 +422,23 @@ def by_name(data):
     return {data.node_ids[i]: data.x_visual[i, 0].item() for i in rows}
 
 
-AMAZON = [f"http://dbpedia.org/resource/{link}" for link in W_LINKS]
-NAMED = [  # Features as MMKB and MMRNS publish them, by name: several of an entity are averaged.
-    *(
-        (DB15K, version, features, expected)
-        for version in DB15K.versions
-        for features, expected in (
-            ({"DBIMG1": [[1, 9]], "DBIMG2": [[2, 9]]}, {STOKER: 1, PARIS: 2}),
-            (
-                {"m.05qtj": [[1, 9], [2, 9]], "m.0f8l9c": [[3, 9]]},
-                {PARIS: 1.5, FRANCE: 3},
-            ),
-            (
-                {AC: [1, 9], FRANCE[1:-1]: [2, 9], "Paris": [3, 9]},
-                {AC: 1, FRANCE: 2, PARIS: 3},
-            ),
-        )
-    ),
+RESOURCES = [f"http://dbpedia.org/resource/{link}" for link in W_LINKS]
+KEYS = {"DBIMG1": [[1, 9]], "DBIMG2": [[2, 9]]}
+MIDS = {"m.05qtj": [[1, 9], [2, 9]], "m.0f8l9c": [[3, 9]]}  # Several of one are averaged.
+URIS = {AC: [1, 9], FRANCE[1:-1]: [2, 9], "Paris": [3, 9]}
+FBIMG = {f"FBIMG{i}": [[i, i]] for i in (1, 2, 3)}
+MKGW_IMG = {link: [[i, 1], [i + 1, 1]] for i, link in enumerate(RESOURCES[:2])}
+MKGY_IMG = {"A_(letter)": [[1]], "http://dbpedia.org/resource/Æthel": [[2]], "Deh_Bonyad": [[3]]}
+NAMED = [  # Features as MMKB and MMRNS publish them, by name.
+    (DB15K, None, KEYS, {STOKER: 1, PARIS: 2}),
+    (DB15K, "imf", KEYS, {STOKER: 1, PARIS: 2}),
+    (DB15K, None, MIDS, {PARIS: 1.5, FRANCE: 3}),
+    (DB15K, None, URIS, {AC: 1, FRANCE: 2, PARIS: 3}),
     (YAGO15K, None, {"YAGOIMG1": [[1]], "YAGOIMG2": [[2]]}, {NEW_YORK: 1, MARCHE: 2}),
-    *(
-        (cls, version, {f"FBIMG{i}": [[i, i]] for i in (1, 2, 3)}, {"/m/a": 2, "/m/c": 1})
-        for cls, version in ((FB15K, "bordes"), (FB15K, "imf"), (FB15K237, None))
-    ),
-    (
-        MKGW,
-        None,
-        {link: [[i, 1], [i + 1, 1]] for i, link in enumerate(AMAZON[:3])},
-        dict(zip(W_NODES, (0.5, 1.5, 2.5), strict=False)),
-    ),
-    (
-        MKGY,
-        None,
-        {"A_(letter)": [[1]], "http://dbpedia.org/resource/Æthel": [[2]], "Deh_Bonyad": [[3]]},
-        {"A_(letter)": 1, "Æ": 2, "Deh_Bonyad": 3},
-    ),
+    (FB15K, None, FBIMG, {"/m/a": 2, "/m/c": 1}),
+    (FB15K237, None, FBIMG, {"/m/a": 2, "/m/c": 1}),
+    (MKGW, None, MKGW_IMG, {W_NODES[0]: 0.5, W_NODES[1]: 1.5}),
+    (MKGY, None, MKGY_IMG, {"A_(letter)": 1, "Æ": 2, "Deh_Bonyad": 3}),
 ]
 
 
