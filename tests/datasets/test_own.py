@@ -75,6 +75,9 @@ def test_seed_and_split(folder):
 
     assert masks() == masks(seed=0) != masks(seed=1)
     assert list(map(len, masks(shares=(0.5, 0.25, 0.25)))) == [18, 9, 9]
+    expected = masks()
+    (folder / "facts.tsv").write_text("\n".join(FACTS[::-1]))  # The order of lines is nothing.
+    assert masks() == expected
 
 
 def test_countries_from_files(tmp_path):
