@@ -31,7 +31,7 @@ from torch_imf import train
 from torch_imf.data import NegativeLoader, QueryLoader, TripletIndex
 from torch_imf.datasets import FB15K237
 from torch_imf.datasets.base import KGDataset, Record
-from torch_imf.datasets.own_files import FACTS
+from torch_imf.datasets.own import FACTS
 from torch_imf.datasets.raw import number_facts
 from torch_imf.io.tables import read_columns
 from torch_imf.nn import StructuralEncoder

@@ -14,26 +14,6 @@ class Sources:
     others can be fetched upstream, and the rest is nowhere to be had.
     """
 
-    TEXTS = {
-        "FB15K/StAR/fb-entity2text-new.txt": (
-            '/m/a\tA -- A is "1\\".\n/m/b\tB -- B is\\ntwo.\n/m/c\tC\n/m/d\tD -- No.\n'
-        ),
-        "FB15K/villmow/entity2wikidata.json": {
-            "/m/a": {
-                "label": "A",
-                "description": "first",
-                "wikidata_id": "Q1",
-                "wikipedia": "https://en.wikipedia.org/wiki/A_(letter)",
-            },
-            "/m/b": {
-                "label": "Bé",
-                "description": None,
-                "wikidata_id": "Q2",
-                "wikipedia": "https://en.wikipedia.org/wiki/B%C3%A9",
-            },
-        },
-    }
-
     def __init__(self, folder, monkeypatch):
         self.folder = folder
         self.monkeypatch = monkeypatch

@@ -46,13 +46,6 @@ TEXT = "line 3: not valid UTF-8"
 BINARY = "line 1: not valid UTF-8"
 CASES = [
     ("two columns", "triples", "a.tsv", facts("a\tb\n"), "line 3: expected 3 fields .*got 2"),
-    (
-        "four columns",
-        "triples",
-        "a.tsv",
-        facts("a\tr\tb\tc\n"),
-        "line 3: expected 3 fields .*got 4",
-    ),
     ("spaces", "triples", "a.tsv", facts("a r b\n"), "line 3: expected 3 fields separated by tabs"),
     ("commas", "triples", "a.tsv", facts("a,r,b\n"), "line 3: expected 3 fields separated by tabs"),
     ("tabs", "triples", "a.csv", FACTS.encode(), "line 1: expected 3 fields separated by commas"),
@@ -60,14 +53,12 @@ CASES = [
     ("empty id", "texts", "a.tsv", b"n0\tx\n\ty\n", "line 2: the entity is empty"),
     ("Latin-1", "triples", "a.tsv", facts("é\tr\tb\n").decode().encode("latin1"), TEXT),
     ("Latin-1", "texts", "a.json", '{"n0":\n\n"é"}'.encode("latin1"), TEXT),
-    ("Latin-1", "texts", "a.csv", "n0,a\n\nn1,é\n".encode("latin1"), TEXT),
-    ("Latin-1", "numbers", "a.tsv", "n0\ta\t1\n\nn1\té\t1\n".encode("latin1"), TEXT),
     ("Latin-1", "images", "a.tsv", "n0\ta\n\nn1\té\n".encode("latin1"), TEXT),
     ("UTF-16", "triples", "a.tsv", FACTS.encode("utf-16"), BINARY),
     ("UTF-16", "triples", "a.tsv", FACTS.encode("utf-16-le"), "line 1: this is no text, but bin"),
     ("UTF-16", "texts", "a.json", '{"n0": "x"}'.encode("utf-16"), BINARY),
     ("carriage returns", "triples", "a.tsv", FACTS.replace("\n", "\r").encode(), "line 1: .*got"),
-    ("carriage returns", "triples", "a.csv", b"a,r,b\ra,r,c\r", "line 1: .*carriage return"),
+    ("a column twice", "triples", "a.tsv", b"head\trel\ttail\ttail\n", "line 1: .*'tail' twice"),
     ("a column too few", "triples", "a.tsv", b"head\ttail\tobject\n", "line 1: .* not all of head"),
     ("an open quote", "triples", "a.csv", b'a,r,b\na,"r,b\na,r,c\n', "line 2: the row that begins"),
     ("quoted tabs", "triples", "a.tsv", facts('"a\tb"\tr\tc\n'), "line 3: expected 3 .*got 4"),
@@ -75,7 +66,6 @@ CASES = [
     ("half a gzip", "texts", "a.json.gz", gzip.compress(b'{"n0": "x"}')[:-9], "is damaged, pl"),
     ("no gzip", "numbers", "a.csv.gz", b"n0,a,1\n", "is damaged, please"),
     ("nothing", "triples", "a.tsv", b"", "holds no facts"),
-    ("nothing", "triples", "a.nt.gz", b"", "holds no facts"),
     ("nothing", "texts", "a.json", b"", "line 1: this is no JSON"),
     ("nothing", "triples", "a.parquet", b"", "cannot be read as a file of Parquet"),
     ("empty lines", "triples", "a.tsv", b"\n\n \n", "holds no facts"),
@@ -83,21 +73,18 @@ CASES = [
     ("deep JSON", "texts", "a.jsonl", b"[" * 99_999, "line 1: this is no JSON .*recursion"),
     ("a literal", "triples", "a.nt", b'"a" <r> <b> .\n', "line 1: .*The subject of a triple"),
     ("a number", "numbers", "a.tsv", b"n0\ta\t1\nn1\ta\t1,5\n", "line 2: expected a number or"),
-    ("a header", "numbers", "a.tsv", b"n0\tsize\tbig\n", "line 1: .*If this is a header"),
+    ("a header", "numbers", "a.tsv", b"it\tsize\tbig\n", "line 1: .*If this is a header"),
+    ("a word", "numbers", "a.tsv", b"n0\tsize\tbig\n", "line 1: expected a number or a date"),
     ("two texts", "texts", "a.tsv", b"n0\tA\nn0\tB\n", "line 2: 'n0' has another text already"),
     ("no entity", "numbers", "a.tsv", b"n99\ta\t1\n", "line 1: the entity 'n99' is in no fact"),
-    ("infinity", "numbers", "a.tsv", b"n0\ta\tinf\n", "line 1: expected a number or a date"),
     ("no entity", "texts", "a.tsv", b"n0\tx\nn99\ty\n", "line 2: the entity 'n99' is in no fact"),
-    ("page", "triples", "a.tsv", b"<!DOCTYPE html>\n<html></html>\n", "line 1: expected 3 fields"),
     ("page", "images", "a.zip", b"<!DOCTYPE html>", "is damaged, please fetch it anew"),
     ("half an archive", "images", "a.zip", archive("n0.png")[:-30], "is damaged, please fetch it"),
     ("climbing", "images", "a.zip", archive("n0.png", "../n1.png"), "member '../n1.png' .*outside"),
-    ("absolute", "images", "a.zip", archive("/tmp/n0.png"), "member '/tmp/n0.png' .*outside"),
     ("link", "images", "a.zip", archive("n0.png", content=b"/etc/passwd", link=True), "is a link"),
     ("missing image", "images", "a.tsv", b"n0\tn0.png\n", "line 1: there is no file"),
     ("nothing", "triples", "a.xlsx", b"", "cannot be read as a file of Excel"),
     ("document", "triples", "a.docx", b"", "holds no facts, expected one of"),
-    ("document", "texts", "a.docx", b"", "is no table, expected one of"),
 ]
 
 
@@ -140,51 +127,22 @@ PICKLES = [
 @pytest.mark.parametrize("argument,name", PICKLES)
 @pytest.mark.parametrize("protocol", [0, 4])
 def test_pickles_are_not_run(tmp_path, argument, name, protocol):
-    marker = tmp_path / "marker"
-    content = pickle.dumps(Call(marker), protocol)
-    refuse(tmp_path, argument, name, content, "line 1|damaged|Parquet")
-    if name.endswith(".gz"):
-        message = "line 1|damaged|Parquet"
-        refuse(tmp_path, argument, name, gzip.compress(content), message)
-
-
-def test_what_is_forgiven(tmp_path):
-    # A byte-order mark, line ends of Windows, empty lines, and ids with spaces:
-    lines = FACTS.replace("n0", "the first one").replace("\n", "\r\n\r\n")
-    path = tmp_path / "a.tsv"
-    path.write_bytes(b"\xef\xbb\xbf\r\n" + lines.encode())
-    data = read(tmp_path, "triples", path)[0]
-    assert data.num_nodes == 12 and "the first one" in data.node_ids and data.num_edges == 36
-    assert set(data.rel_ids) == {"next to"}
+    content = pickle.dumps(Call(tmp_path / "marker"), protocol)
+    for packed in [content, gzip.compress(content)][: 1 + name.endswith(".gz")]:
+        refuse(tmp_path, argument, name, packed, "line 1|damaged|Parquet")
 
 
 # How a file begins, and the megabyte that then comes 300 times:
 MEGABYTE = 1 << 20
 LONG = "this line has more than 1,048,576 bytes"
+OPEN = (b'a,r,b\na,r,"', b"x" * 1023 + b"\n")
+SPACES = b" " * (MEGABYTE // 2) + b"\n"
 BOMBS = [
     ("triples", "a.tsv.gz", b"", bytes(MEGABYTE), f"line 1: {LONG}"),
-    (
-        "triples",
-        "a.nt.gz",
-        b"<a> <r> <b> .\n",
-        b"<" * MEGABYTE,
-        "line 2: .*error at line 2",
-    ),
-    (
-        "triples",
-        "a.csv.gz",
-        b'a,r,b\na,r,"',
-        b"x" * 1023 + b"\n",
-        "line 2: the row that begins here",
-    ),
+    ("triples", "a.nt.gz", b"<a> <r> <b> .\n", b"<" * MEGABYTE, "line 2: .*error at line 2"),
+    ("triples", "a.csv.gz", *OPEN, "line 2: the row that begins here"),
     ("texts", "a.jsonl.gz", b"{", b"x" * MEGABYTE, f"line 1: {LONG}"),
-    (
-        "texts",
-        "a.json.gz",
-        b"[",
-        b" " * (MEGABYTE // 2) + b"\n",
-        "line 32: this JSON has more than",
-    ),
+    ("texts", "a.json.gz", b"[", SPACES, "line 32: this JSON has more than"),
     ("numbers", "a.tsv.gz", b"n0\ta\t1\n", b"\n" * 1023 + b"x", "line 1025: expected 3 fields"),
 ]
 

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import tarfile
 import textwrap
-import time
 import warnings
 from uuid import uuid4
 
@@ -71,8 +70,7 @@ class MyDataset(KGDataset):
     modalities = ("text", "visual")
 
     def read(self) -> Record:
-        (file,) = (file for file in self.raw.files if file.endswith("facts.tsv"))
-        path = self.raw.path(file)
+        (path,) = self.raw.fetch("facts")
         return to_record(read_rows(path, 4), path)
 
     def read_texts(self, data):
@@ -115,29 +113,20 @@ def test_kg_dataset(tmp_path):
     root = str(tmp_path / "data")
     dataset = MyDataset(root, text=LengthEncoder())
     assert str(dataset) == "MyDataset(3, num_relations=2, text=LengthEncoder(1.0, None))"
-    assert len(dataset) == 1
-    assert dataset.num_relations == 2
-    assert dataset.num_nodes == 3
-    assert dataset.node_names == ["A", "B", "C"]
-    assert dataset.rel_names == ["r", "s"]
-    assert dataset.version is None
-    assert dataset.scheme == "original"
+    assert (len(dataset), dataset.num_nodes, dataset.num_relations) == (1, 3, 2)
+    assert dataset.node_names == ["A", "B", "C"] and dataset.rel_names == ["r", "s"]
+    assert (dataset.version, dataset.scheme) == (None, "original")
 
     data = dataset[0]
     validate(data)
     assert data.edge_index.tolist() == [[0, 1, 2], [1, 2, 0]]
     assert data.edge_type.tolist() == [0, 1, 0]
-    assert data.x_text.tolist() == [[3], [0], [5]]
-    assert data.x_text.dtype == torch.float32
+    assert data.x_text.tolist() == [[3], [0], [5]] and data.x_text.dtype == torch.float32
     assert data.text_mask.tolist() == [True, False, True]
     assert data.encoders == {"text": "LengthEncoder(1.0, None)"}
-    assert "x_visual" not in data
-    assert "x_numeric" not in data
-    assert LengthEncoder.calls == 1
+    assert "x_visual" not in data and "x_numeric" not in data
     assert os.listdir(os.path.join(root, "raw")) == ["source"]
-    assert os.listdir(os.path.join(root, "raw", "source")) == ["facts.tsv"]
     assert dataset.raw_paths == [os.path.join(root, "raw", "source", "facts.tsv")]
-
     assert dataset.texts() == ["one", None, "three"]
     assert dataset.names()(["a", "third", "d"]).tolist() == [0, 2, -1]
     assert LengthEncoder.calls == 1
@@ -149,15 +138,10 @@ def test_kg_dataset_is_loaded_without_warnings(tmp_path, mirror):
     (mirror / "facts.tsv").unlink()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        start = time.perf_counter()
         data = MyDataset(root, text=LengthEncoder())[0]
-        assert time.perf_counter() - start < 1.0
-        torch.load(MyDataset(root, text=LengthEncoder()).processed_paths[0], weights_only=True)
     assert LengthEncoder.calls == 1
-    assert data.keys() == expected.keys()
+    assert data.keys() == expected.keys() and data.node_ids == expected.node_ids
     assert torch.equal(data.x_text, expected.x_text)
-    assert data.node_ids == expected.node_ids
-
     MyDataset(root, text=LengthEncoder(), force_reload=True)
     assert LengthEncoder.calls == 2
 
@@ -167,15 +151,10 @@ def test_encoders_do_not_mix(tmp_path):
     paths, features = set(), []
     for text in [LengthEncoder(), LengthEncoder(2.0), None, LengthEncoder(), LengthEncoder(2.0)]:
         dataset = MyDataset(root, text=text)
-        paths.add(dataset.processed_paths[0])
+        paths.add(file_name(dataset))
         features.append(dataset[0].x_text[2].item() if text is not None else None)
-    assert features == [5, 10, None, 5, 10]
-    assert len(paths) == 3
-    assert LengthEncoder.calls == 2
-
-    name = file_name(MyDataset(root, text=None))
-    assert name == "data_original_text=none_visual=none_numeric=none.pt"
-    assert all(os.path.basename(path).startswith("data_original_text=") for path in paths)
+    assert features == [5, 10, None, 5, 10] and LengthEncoder.calls == 2
+    assert len(paths) == 3 and "data_original_text=none_visual=none_numeric=none.pt" in paths
 
 
 def test_default_encoders(tmp_path, monkeypatch):
@@ -231,123 +210,46 @@ def test_damaged_raw_file(tmp_path, mirror):
     )
 
 
-@pytest.mark.parametrize("name", ["replace", "scandir"])
-def test_interrupted_processing_leaves_nothing(tmp_path, monkeypatch, name):
+def test_interrupted_processing_leaves_nothing(tmp_path, monkeypatch):
     def interrupt(*args):
         raise KeyboardInterrupt
 
     root = tmp_path / "data"
-    with monkeypatch.context() as context:
-        context.setattr(os, name, interrupt)
-        (root / "raw" / "source").mkdir(parents=True)
-        (root / "raw" / "source" / "facts.tsv").write_bytes(FACTS)
-        with pytest.raises(KeyboardInterrupt):
-            MyDataset(str(root), text=None)
+    monkeypatch.setattr(LengthEncoder, "__call__", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        MyDataset(str(root), text=LengthEncoder())
     assert os.listdir(root / "processed") == []
-    assert MyDataset(str(root), text=None)[0].num_edges == 3
+    monkeypatch.undo()
 
     # A file that was there stays as it was:
+    monkeypatch.setenv("TORCH_IMF_MIRROR", str(tmp_path / "mirror"))
     path = MyDataset(str(root), text=LengthEncoder()).processed_paths[0]
     content = open(path, "rb").read()
-    with monkeypatch.context() as context:
-        context.setattr(torch, "save", interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            MyDataset(str(root), text=LengthEncoder(), force_reload=True)
-    assert open(path, "rb").read() == content
-    assert len(processed(root)) == 2
+    monkeypatch.setattr(torch, "save", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        MyDataset(str(root), text=LengthEncoder(), force_reload=True)
+    assert open(path, "rb").read() == content and len(processed(root)) == 1
 
 
 def test_bad_arguments(tmp_path):
-    for text in ["bert", "missing.npy"]:
-        with pytest.raises(ValueError, match=rf"Invalid 'text' argument \(got '{text}'\)"):
-            MyDataset(str(tmp_path), text=text)
-    with pytest.raises(ValueError, match="cannot be told from others"):
-        MyDataset(str(tmp_path), text=None, visual=lambda images: None)
-    with pytest.raises(ValueError, match="'MyDataset' has no numeric literals. Pass 'numeric=No"):
-        MyDataset(str(tmp_path), text=None, numeric=NumericEncoder())
-    with pytest.raises(ValueError, match="'MyDataset' needs a 'root'"):
-        MyDataset()
-    with pytest.raises(ValueError) as error:
-        MyDataset(str(tmp_path), scheme="cleaned")
-    assert str(error.value) == (
-        "Invalid 'scheme' argument (got 'cleaned'), expected one of ['original', 'clean']"
-    )
-    with pytest.raises(ValueError) as error:
-        MyDataset(str(tmp_path), version="v2")
-    assert str(error.value) == "Invalid 'version' argument (got 'v2'), leave it out"
+    root = str(tmp_path)
+    cases = [
+        ({"text": "bert"}, r"Invalid 'text' argument \(got 'bert'\)"),
+        ({"text": "missing.npy"}, r"Invalid 'text' argument \(got 'missing.npy'\)"),
+        ({"visual": lambda images: None}, "cannot be told from others"),
+        ({"numeric": NumericEncoder()}, "'MyDataset' has no numeric literals. As 'numeric', pass"),
+        ({"root": None}, "'MyDataset' needs a 'root'"),
+        (
+            {"scheme": "no"},
+            r"'scheme' argument \(got 'no'\), expected one of \['original', 'clean'",
+        ),
+        ({"version": "v2"}, r"Invalid 'version' argument \(got 'v2'\), leave it out"),
+        ({"images": root}, "'images' needs an encoder of them as 'visual'"),
+    ]
+    for kwargs, message in cases:
+        with pytest.raises(ValueError, match=message):
+            MyDataset(**{"root": root, "text": None, **kwargs})
     assert {"processed"}.isdisjoint(os.listdir(tmp_path))
-
-
-class Versions(MyDataset):
-    """Facts in two versions, the first of which in two forms."""
-
-    versions = ("new", "old")
-    files = {
-        "new": [
-            [raw_file("best/facts.tsv", FACTS + b"b\tr\tb\ttrain\n")],
-            MyDataset.files["facts"][0],
-        ],
-        "old": MyDataset.files["facts"],
-        "text": [[raw_file("good/texts.tsv", b"")], [raw_file("source/texts.tsv", b"")]],
-    }
-
-    @property
-    def incomplete(self):
-        return "One fact is missing" if self.raw.taken.get("new") == 1 else None
-
-
-def test_versions(tmp_path, mirror):
-    best = tmp_path / "mirror" / "My" / "best"
-    best.mkdir()
-    (best / "facts.tsv").write_bytes(FACTS + b"b\tr\tb\ttrain\n")
-    root = str(tmp_path / "data")
-    new, old = (Versions(root, version, text=None) for version in [None, "old"])
-    assert (new.version, old.version) == ("new", "old")
-    assert (new[0].num_edges, old[0].num_edges) == (4, 3)
-    assert str(new) == "Versions(3, num_relations=2)"
-    assert str(old) == "Versions(3, num_relations=2, version='old')"
-    assert file_name(new) == "data_new_original_text=none_visual=none_numeric=none.pt"
-    assert file_name(old) == "data_old_original_text=none_visual=none_numeric=none.pt"
-    assert new.raw_file_names == ["best/facts.tsv"]
-    with pytest.raises(ValueError, match=r"\(got 'older'\), expected one of \['new', 'old'\]"):
-        Versions(root, "older")
-
-
-def test_incomplete_facts(tmp_path):
-    root = str(tmp_path / "data")
-    for _ in range(2):  # At each construction.
-        with pytest.warns(UserWarning, match="One fact is missing") as record:
-            dataset = Versions(root, text=None)
-        assert record[0].filename == __file__
-        assert str(dataset) == "Versions(3, num_relations=2, incomplete=True)"
-        assert dataset.summary().warning == "One fact is missing"
-    assert file_name(dataset) == "data_new_original_new.2_text=none_visual=none_numeric=none.pt"
-
-    # The whole, once it is there and was looked for:
-    best = tmp_path / "mirror" / "My" / "best"
-    best.mkdir()
-    (best / "facts.tsv").write_bytes(FACTS + b"b\tr\tb\ttrain\n")
-    with pytest.warns(UserWarning, match="One fact is missing"):
-        Versions(root, text=None)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert Versions(root, text=None, force_reload=True)[0].num_edges == 4
-        assert Versions(root, text=None)[0].num_edges == 4
-    assert len(processed(tmp_path / "data")) == 2
-
-
-def test_second_choice_of_texts(tmp_path, mirror):
-    (mirror / "texts.tsv").write_bytes(b"")
-    dataset = Versions(str(tmp_path / "data"), "old", text=LengthEncoder())
-    assert file_name(dataset).startswith("data_old_original_text.2_text=LengthEncoder-")
-
-
-def test_other_content_does_not_rename_the_processed_file(tmp_path, mirror):
-    (mirror / "texts.tsv").write_bytes(b"")
-    dataset = Versions(str(tmp_path / "data"), "old", text=None)
-    path = dataset.processed_paths[0]
-    dataset.texts()
-    assert dataset.processed_paths[0] == path
 
 
 LEAKS = b"""\
@@ -376,58 +278,42 @@ def test_splits(tmp_path, mirror, monkeypatch):
     root = str(tmp_path / "data")
     original = MyDataset(root, text=LengthEncoder())
     clean = MyDataset(root, scheme="clean", text=LengthEncoder())
-    assert (original.scheme, clean.scheme) == ("original", "clean")
-    assert str(original) == "MyDataset(3, num_relations=2, text=LengthEncoder(1.0, None))"
     assert str(clean) == (
         "MyDataset(3, num_relations=2, scheme='clean', text=LengthEncoder(1.0, None))"
     )
-
     # The original are the rows as they are:
     expected = {split: [] for split in SPLITS}
     for line in LEAKS.decode().splitlines():
         head, rel, tail, split = line.split("\t")
         expected[split].append(head + rel + tail)
     assert {split: rows(original[0], split) for split in SPLITS} == expected
-    problems = audit(original[0]).problems
-    assert "1 of 4 train rows are repeated." in problems
-    assert "1 of 3 test rows (1 distinct facts) are in train as well." in problems
+    assert not audit(original[0]).is_clean
 
     validate(clean[0])
     assert audit(clean[0]).is_clean
     expected |= {"train": ["arb"], "val": ["bsa", "bsc", "arc"]}  # Test is as it was.
     assert {split: rows(clean[0], split) for split in SPLITS} == expected
     assert clean[0].x_text.tolist() == original[0].x_text.tolist()
-
-    assert file_name(original).startswith("data_original_text=LengthEncoder-")
     assert file_name(clean) == file_name(original).replace("original", "clean")
     assert processed(tmp_path / "data") == sorted(map(file_name, [original, clean]))
     assert MyDataset(root, text=LengthEncoder())[0].num_edges == 11
-    assert audit(MyDataset(root, scheme="clean", text=LengthEncoder())[0]).is_clean
     assert LengthEncoder.calls == 2
 
 
 def test_features_from_a_file(tmp_path, features):
-    root = str(tmp_path / "data")
+    root, other = str(tmp_path / "data"), tmp_path / "other" / "x.npy"
     dataset = MyDataset(root, text=features, visual=None)
     data = dataset[0]
     assert data.x_text.tolist() == [[1, 2], [0, 0], [3, 4]]
     assert data.text_mask.tolist() == [True, False, True]
     assert data.encoders["text"].startswith("FeatureFile('x.npy', sha256=")
-    assert str(dataset).startswith("MyDataset(3, num_relations=2, text=FeatureFile('x.npy', sha")
     assert "_text=FeatureFile-" in file_name(dataset)
-
     # By its content, wherever it is:
-    os.makedirs(tmp_path / "other")
-    shutil.copy(features, tmp_path / "other" / "x.npy")
-    assert file_name(MyDataset(root, text=str(tmp_path / "other" / "x.npy"))) == file_name(dataset)
-    np.save(tmp_path / "other" / "x.npy", np.ones((3, 2)))
-    other = MyDataset(root, text=tmp_path / "other" / "x.npy")
-    assert file_name(other) != file_name(dataset)
-    assert other[0].x_text.tolist() == [[1, 1]] * 3
-
-    np.save(tmp_path / "other" / "x.npy", np.ones((4, 2)))
-    with pytest.raises(ValueError, match=r"other/x.npy' have 4 rows for 3 entities. Pass the name"):
-        MyDataset(root, text=str(tmp_path / "other" / "x.npy"))
+    other.parent.mkdir()
+    shutil.copy(features, other)
+    assert file_name(MyDataset(root, text=str(other))) == file_name(dataset)
+    np.save(other, np.ones((3, 2)))
+    assert MyDataset(root, text=other)[0].x_text.tolist() == [[1, 1]] * 3
     assert len(processed(tmp_path / "data")) == 2
 
 
@@ -445,31 +331,23 @@ def test_images(tmp_path):
     with tarfile.open(tmp_path / "archive.tgz", "w:gz") as archive:
         archive.add(folder, "pictures")
 
-    expected = [[2, 1], [0, 0], [1, 3]]
-    dataset = MyDataset(str(root), text=None, visual=SizeEncoder(), images=folder)
-    assert dataset[0].x_visual.tolist() == expected
+    def load(images):
+        return MyDataset(str(root), text=None, visual=SizeEncoder(), images=images)
+
+    dataset = load(folder)
+    assert dataset[0].x_visual.tolist() == [[2, 1], [0, 0], [1, 3]]
     assert dataset[0].visual_mask.tolist() == [True, False, True]
-    assert dataset.images() == [
-        *([f"{folder}/a/1.png", f"{folder}/a/2.png"], None, [f"{folder}/third.jpg"])
-    ]
-    path = file_name(dataset)
-    assert path.startswith("data_original_text=none_visual=SizeEncoder-")
-
-    index = str(tmp_path / "index.tsv")
-    data = MyDataset(str(root), text=None, visual=SizeEncoder(), images=index)[0]
-    assert data.x_visual.tolist() == [[1, 2], [0, 0], [0, 0]]
-
-    archive = str(tmp_path / "archive.tgz")
-    dataset = MyDataset(str(root), text=None, visual=SizeEncoder(), images=archive)
-    assert dataset[0].x_visual.tolist() == expected
+    first = [f"{folder}/a/1.png", f"{folder}/a/2.png"]
+    assert dataset.images() == [first, None, [f"{folder}/third.jpg"]]
+    index = load(str(tmp_path / "index.tsv"))[0]
+    assert index.x_visual.tolist() == [[1, 2], [0, 0], [0, 0]]
+    archive = load(str(tmp_path / "archive.tgz"))
+    assert archive[0].x_visual.tolist() == dataset[0].x_visual.tolist()
     (unpacked,) = os.listdir(root / "raw" / "unpacked")
-    assert dataset.images()[2] == [str(root / "raw" / "unpacked" / unpacked / "pictures/third.jpg")]
-    assert len(processed(root)) == 3
-
+    assert archive.images()[2] == [str(root / "raw" / "unpacked" / unpacked / "pictures/third.jpg")]
     # The same folder, said in another way:
     for same in [folder + "/", os.path.relpath(folder), f"{folder}/../images"]:
-        dataset = MyDataset(str(root), text=None, visual=SizeEncoder(), images=same)
-        assert file_name(dataset) == path
+        assert file_name(load(same)) == file_name(dataset)
     assert len(processed(root)) == 3
 
 
@@ -512,13 +390,6 @@ def test_other_images_under_the_same_name(tmp_path):
     assert len(paths) == 2
 
 
-def test_images_without_an_encoder_of_images(tmp_path):
-    for visual in (None, "auto"):
-        with pytest.raises(ValueError, match="'images' needs an encoder of images as 'visual'"):
-            MyDataset(str(tmp_path / "data"), text=None, visual=visual, images=str(tmp_path))
-    assert not (tmp_path / "data").exists()
-
-
 def test_home_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     dataset = MyDataset("~/data/", text=None)
@@ -540,23 +411,17 @@ def test_memory_file_system(tmp_path, monkeypatch, mirror, features):
     fs.makedirs(root)
     fs.cp(features, f"{root}/x.npy")
     for _ in range(2):
-        for scheme in ["original", "clean"]:
-            dataset = MyDataset(root, None, scheme, LengthEncoder(), numeric=f"{root}/x.npy")
-            data = dataset[0]
-            assert data.num_edges == 3
-            assert data.x_text.tolist() == [[3], [0], [5]]
-            assert data.x_visual.tolist() == [[0] * 4, [0] * 4, [1] * 4]
-            assert data.x_numeric.tolist() == [[1, 2], [0, 0], [3, 4]]
-            assert dataset.texts() == ["one", None, "three"]
-            assert dataset.processed_paths[0].startswith(f"{root}/processed/data_{scheme}_text=Le")
-            assert fs.exists(dataset.processed_paths[0])
+        dataset = MyDataset(root, text=LengthEncoder(), numeric=f"{root}/x.npy")
+        data = dataset[0]
+        assert data.x_text.tolist() == [[3], [0], [5]]
+        assert data.x_visual.tolist() == [[0] * 4, [0] * 4, [1] * 4]
+        assert data.x_numeric.tolist() == [[1, 2], [0, 0], [3, 4]]
+        assert dataset.texts() == ["one", None, "three"]
+        assert dataset.processed_paths[0].startswith(f"{root}/processed/data_original_text=Length")
         monkeypatch.setenv("TORCH_IMF_MIRROR", "/nowhere")  # All is there.
-    assert LengthEncoder.calls == 2
+    assert LengthEncoder.calls == 1
     assert fs.exists(f"{root}/raw/source/facts.tsv") and fs.exists(f"{root}/raw/source/visual.npz")
-    assert len(fs.ls(f"{root}/processed")) == 2
     assert os.listdir(tmp_path / "empty") == []
-
-    MyDataset(root, text=LengthEncoder(), numeric=None, force_reload=True)
     with fs.get_fs(root).open(f"{root}/raw/source/facts.tsv", "wb") as file:
         file.write(b"half")
     monkeypatch.setenv("TORCH_IMF_MIRROR", str(tmp_path / "mirror"))
@@ -565,22 +430,18 @@ def test_memory_file_system(tmp_path, monkeypatch, mirror, features):
 
 
 MEMORY = """
-    import sys, time
+    import sys
     import numpy as np
     import torch
     from torch_imf.datasets import KGDataset
     from torch_imf.datasets.base import Record
-    from torch_imf.encoders import TfidfEncoder
-
-    num_nodes = 15_000
 
     class Large(KGDataset):
         def read(self):
-            index = torch.arange(100_000) % num_nodes
-            triples = torch.stack([index, index % 300, index.roll(7)])
-            splits = list(triples.split([80_000, 10_000, 10_000], dim=1))
-            node_ids = [f"<http://dbpedia.org/resource/Entity_{i}>" for i in range(num_nodes)]
-            return Record(splits, node_ids, [str(i) for i in range(300)])
+            index = torch.arange(100_000) % 15_000
+            splits = torch.stack([index, index % 300, index.roll(7)]).split(40_000, dim=1)
+            node_ids = [f"<http://dbpedia.org/resource/Entity_{i}>" for i in range(15_000)]
+            return Record(list(splits), node_ids, [str(i) for i in range(300)])
 
     def peak():  # As `ru_maxrss`, which a process takes over from the one that started it.
         with open("/proc/self/status") as file:
@@ -588,20 +449,15 @@ MEMORY = """
 
     torch.set_num_threads(1)
     root = sys.argv[1]
-    x = np.lib.format.open_memmap(f"{root}/x.npy", "w+", "float32", (num_nodes, 2048))
+    x = np.lib.format.open_memmap(f"{root}/x.npy", "w+", "float32", (15_000, 2048))
     x[0], x[-1] = 1, 2  # The rest takes no space.
     x.flush()
     del x
-    args = dict(root=f"{root}/data", text=None, numeric=None, visual=f"{root}/x.npy")
     before = peak()
-    data = Large(**args)[0]
-    growth = peak() - before
-    size = sum(x.numel() * x.element_size() for _, x in data if isinstance(x, torch.Tensor))
+    data = Large(f"{root}/data", text=None, numeric=None, visual=f"{root}/x.npy")[0]
     assert data.visual_mask.sum() == 2 and data.x_visual[-1, -1] == 2
-    del data
-    start = time.perf_counter()
-    Large(**args)
-    print(growth, size, time.perf_counter() - start)
+    size = sum(x.numel() * x.element_size() for _, x in data if isinstance(x, torch.Tensor))
+    print(peak() - before, size)
 """
 
 
@@ -612,10 +468,9 @@ def test_peak_memory(tmp_path):
     shutil.rmtree(tmp_path / "data")
     os.remove(tmp_path / "x.npy")
     assert result.returncode == 0, result.stderr
-    growth, size, seconds = map(float, result.stdout.split())
+    growth, size = map(float, result.stdout.split())
     assert size > 120e6
     assert 0.9 * size < growth < 2 * size
-    assert seconds < 1.0
 
 
 def graph():
@@ -641,14 +496,9 @@ def test_record():
 @pytest.mark.parametrize(
     "key, value, message",
     [
-        ("edge_index", torch.zeros(3, 4, dtype=torch.long), r"int64 tensor of shape \[2, 4\]"),
-        ("edge_index", torch.zeros(2, 4), "got torch.float32"),
         ("edge_index", torch.tensor([[0, 1, 9, 1], [1, 2, 0, 0]]), r"'edge_index' .*first: 9"),
-        ("edge_index", torch.tensor([[0, 1, 2, 1], [1, -1, 0, 0]]), r"'edge_index' .*first: -1"),
-        ("edge_type", torch.zeros(3, dtype=torch.long), r"'edge_type' .* of shape \[4\]"),
         ("edge_type", torch.tensor([0, 1, 2, 1]), "out of range for 2 relations in 1 places"),
         ("train_mask", torch.zeros(4, dtype=torch.bool), "split of 'train_mask' is empty"),
-        ("train_mask", torch.ones(4), "'train_mask' needs to be a torch.bool"),
         ("train_mask", torch.ones(4, dtype=torch.bool), "Fact 2 is in 2 splits"),
         ("train_mask", torch.tensor([True, False, False, False]), "Fact 1 is in 0 splits"),
         ("node_ids", ["a", "b"], r"'node_ids' needs 3 entries \(got 2\)"),
@@ -657,9 +507,7 @@ def test_record():
         ("rel_ids", ["r"], "'rel_ids' needs 2 entries"),
         ("rel_ids", ["r", "r"], "'rel_ids' holds an identifier twice"),
         ("rel_names", ["r"], "'rel_names' needs 2 entries"),
-        ("x_text", torch.ones(2, 4), "'text'"),
         ("x_text", torch.tensor([[1.0], [0.0], [math.nan]]), "'text'.* NaN.* 1 rows"),
-        ("x_text", torch.tensor([[1.0], [0.0], [math.inf]]), "'text'.* 1 rows"),
         ("x_text", torch.ones(3, 1), "'x_text' is not zero in 1 masked rows"),
         ("x_text", torch.ones(3, 1, dtype=torch.double), "of type float32"),
         ("text_mask", torch.ones(2, dtype=torch.bool), "'text'"),
@@ -676,7 +524,4 @@ def test_validate_needs_masks():
     data = graph()
     del data.text_mask
     with pytest.raises(ValueError, match="'x_text' has no 'text_mask'"):
-        validate(data)
-    del data.x_text, data.val_mask
-    with pytest.raises(ValueError, match=r"The graph lacks \['val_mask'\]"):
         validate(data)

@@ -1,6 +1,7 @@
 import gzip
 import os
 import warnings
+import zipfile
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from torch_imf.data import audit
 from torch_imf.datasets import Countries, KGDataset, MultimodalKG
 from torch_imf.datasets.base import validate
 from torch_imf.datasets.countries import FOLDER
-from torch_imf.datasets.own_files import to_label
+from torch_imf.datasets.own import OwnNames, find_content, read_facts, split_facts, to_label
 from torch_imf.encoders import FeatureFile, TfidfEncoder, VisualEncoder
 
 FACTS = [f"n{i}\tnext to\tn{(i + step) % 12}" for i in range(12) for step in (1, 2, 3)]
@@ -29,6 +30,12 @@ def folder(tmp_path):
 def load(folder, **kwargs):
     kwargs = {"texts": folder / "texts.tsv", "numbers": folder / "numbers.tsv", **kwargs}
     return MultimodalKG.from_files(folder / "facts.tsv", **kwargs)
+
+
+def image(path):
+    Image = pytest.importorskip("PIL.Image")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (4, 4), (255, 0, 0)).save(path)
 
 
 def facts_of(data, mask=None):
@@ -68,12 +75,9 @@ def test_seed_and_split(folder):
 
     assert masks() == masks(seed=0) != masks(seed=1)
     assert list(map(len, masks(shares=(0.5, 0.25, 0.25)))) == [18, 9, 9]
-    words = ("0.8", "0.1", "0.1")
-    for shares in [(0.8, 0.2), (0.8, 0.1, 0.2), (1.0, 0.0, 0.0), 0.8, None, "clean", words]:
-        with pytest.raises(ValueError, match="Invalid 'shares' argument"):
-            masks(shares=shares)
-    with pytest.raises(ValueError, match="'shares' divide a single file of facts"):
-        MultimodalKG.from_files([folder / "facts.tsv"] * 3, shares=(0.6, 0.2, 0.2))
+    expected = masks()
+    (folder / "facts.tsv").write_text("\n".join(FACTS[::-1]))  # The order of lines is nothing.
+    assert masks() == expected
 
 
 def test_countries_from_files(tmp_path):
@@ -103,31 +107,28 @@ def test_countries_from_files(tmp_path):
 
 def test_report(folder):
     (folder / "facts.tsv").write_text("\n".join([*FACTS, *FACTS[:3]]))
-    report = load(folder).report()
-    assert str(report).splitlines()[0] == "MultimodalKG: 12 entities, 1 relations"
+    report = str(load(folder).report())
+    assert report.splitlines()[0] == "MultimodalKG: 12 entities, 1 relations"
     for line in (
         "  facts.tsv: 39 rows, left out: 3 repeated",
         "  texts.tsv: 11 rows",
         "  text     11 entities (91.7%), ",
-        "  numeric  2 entities (16.7%), ",
         "  No fact is in two splits.",
         "  All entities and relations of val and test are in train.",
         "  0 of 4 test facts follow from train by inverse, duplicate or symmetric relations.",
     ):
-        assert line in str(report)
+        assert line in report
 
 
 def test_report_on_leaks(tmp_path):
     inverse = [f"n{i}\tbefore\tn{i + 1}" for i in range(8)]
-    (tmp_path / "train.tsv").write_text(
-        "\n".join([*FACTS, *(f"n{i + 1}\tafter\tn{i}" for i in range(8)), *inverse[:7]])
-    )
+    after = [f"n{i + 1}\tafter\tn{i}" for i in range(8)]
+    (tmp_path / "train.tsv").write_text("\n".join([*FACTS, *after, *inverse[:7]]))
     (tmp_path / "valid.tsv").write_text("\n".join([*FACTS[:2], "n1\tlikes\tn9", inverse[7]]))
     (tmp_path / "test.tsv").write_text("\n".join([inverse[7], "n1\tnext to\tnew"]))
     report = str(MultimodalKG.from_files(tmp_path).report())
     for line in (
         "2 of 4 val rows (2 distinct facts) are in train as well.",
-        "1 of 4 val rows (1 distinct facts) are in test as well.",
         "Pass 'scheme=\"clean\"' to repair this.",
         "0 of 4 val facts have an entity that training lacks, 1 a relation.",
         "1 of 2 test facts have an entity that training lacks, 0 a relation.",
@@ -136,8 +137,7 @@ def test_report_on_leaks(tmp_path):
     ):
         assert line in report
     clean = MultimodalKG.from_files(tmp_path, scheme="clean")
-    assert audit(clean[0]).is_clean
-    assert "No fact is in two splits." in str(clean.report())
+    assert audit(clean[0]).is_clean and "No fact is in two splits." in str(clean.report())
 
 
 def test_ntriples(tmp_path):
@@ -159,31 +159,14 @@ def test_ntriples(tmp_path):
 
 
 def test_images(folder):
-    Image = pytest.importorskip("PIL.Image")
-    images = folder / "images"
-    (images / "n1").mkdir(parents=True)
-    Image.new("RGB", (4, 4), (255, 0, 0)).save(images / "n0.png")
-    Image.new("RGB", (4, 4), (0, 0, 255)).save(images / "n1" / "any.jpg")
-    dataset = load(folder, images=images)
+    image(folder / "images" / "n0.png")
+    image(folder / "images" / "n1" / "any.jpg")
+    dataset = load(folder, images=folder / "images")
     data = dataset[0]
     assert [data.node_ids[i] for i in data.visual_mask.nonzero()] == ["n0", "n1"]
     assert "PixelEncoder" in data.encoders["visual"]
-    assert dataset.images()[data.node_ids.index("n1")] == [str(images / "n1" / "any.jpg")]
+    assert dataset.images()[data.node_ids.index("n1")] == [str(folder / "images/n1/any.jpg")]
     assert "visual   2 entities (16.7%)" in str(dataset.report())
-
-    assert "x_visual" not in load(folder, encoders={"visual": None})[0]
-    with pytest.raises(ValueError, match="There are no images at"):
-        load(folder, images=folder / "nowhere")
-
-
-def test_encoders(folder):
-    np.savez(folder / "x.npz", entity=[f"n{i}" for i in range(12)], feature=np.eye(12))
-    data = load(folder, encoders={"visual": str(folder / "x.npz"), "text": None})[0]
-    assert data.x_visual.size() == (12, 12) and "x_text" not in data
-    with pytest.raises(ValueError, match="'visual' has nothing to encode. Pass .* 'images'"):
-        load(folder, encoders={"visual": VisualEncoder("vgg16")})
-    with pytest.raises(ValueError, match=r"Invalid 'encoders' argument \(got the keys \['image'\]"):
-        load(folder, encoders={"image": None})
 
 
 def test_warnings_of_files_that_are_read_twice_are_given_once(folder):
@@ -202,15 +185,15 @@ def test_warnings_of_files_that_are_read_twice_are_given_once(folder):
 
 
 def test_features_take_the_place_of_files(folder):
-    Image = pytest.importorskip("PIL.Image")
-    (folder / "images").mkdir()
-    Image.new("RGB", (4, 4), (255, 0, 0)).save(folder / "images" / "n0.png")
+    image(folder / "images" / "n0.png")
     path = folder / "x.npz"
     np.savez(path, entity=[f"n{i}" for i in range(12)], feature=np.eye(12))
     for features in (path, str(path), FeatureFile(path)):
-        dataset = load(folder, images=folder / "images", encoders={"visual": features})
-        assert dataset[0].x_visual.equal(torch.eye(12)[[int(x[1:]) for x in dataset[0].node_ids]])
-        assert sum(x is not None for x in dataset.images()) == 1
+        encoders = {"visual": features, "text": None}
+        dataset = load(folder, images=folder / "images", encoders=encoders)
+        data = dataset[0]
+        assert data.x_visual.equal(torch.eye(12)[[int(x[1:]) for x in data.node_ids]])
+        assert "x_text" not in data and sum(x is not None for x in dataset.images()) == 1
 
 
 def test_an_encoder_that_finds_nothing(folder):
@@ -259,13 +242,8 @@ def test_header(folder):
     with pytest.warns(UserWarning, match="rather than"):  # A fact of a relation of its own.
         small = MultimodalKG.from_files(facts, shares=(0.2, 0.4, 0.4))
     assert small[0].num_edges == len(FACTS) + 1
-    with pytest.raises(ValueError, match="line 1: .*pass 'header={\"numbers\": True}'"):
+    with pytest.raises(ValueError, match="line 1: .*If this is a header, pass 'header=True'"):
         load(folder, header={"triples": True})
-    with pytest.raises(ValueError, match=r"Invalid 'header' argument \(got {'facts': True}"):
-        load(folder, header={"facts": True})
-    for header in ("no", 1, {"texts": "yes"}):
-        with pytest.raises(ValueError, match=r"Invalid 'header' argument .* True, False, None"):
-            load(folder, header=header)
 
 
 def test_names_of_several(tmp_path):
@@ -287,25 +265,206 @@ def test_names_of_several(tmp_path):
         MultimodalKG.from_files(tmp_path / "a.nt", texts)
 
 
-def test_bad_arguments(folder):
-    facts = folder / "facts.tsv"
-    for triples, message in [
-        (folder / "nowhere.tsv", "There is no file '.*nowhere.tsv'"),
-        (
-            dict.fromkeys(("train", "val", "valid", "test"), facts),
-            r"got the keys \['train', 'val', 'valid', 'test'\]\), expected one file for each",
+NO_SPLITS = r"Invalid 'triples' argument \(got {}.*, expected one file to split, or three".format
+
+
+@pytest.mark.parametrize(
+    "kwargs,message",
+    [
+        *(
+            ({"shares": shares}, "Invalid 'shares' argument")
+            for shares in [(0.8, 0.2), (0.8, 0.1, 0.2), (1.0, 0.0, 0.0), 0.8, None, ("0.8",) * 3]
         ),
-        ((facts, facts), r"Invalid 'triples' argument \(got 2 files\)"),
-        ({"train": facts, "test": facts}, r"got the keys \['train', 'test'\]"),
-        (folder, "needs to hold one file of train facts"),
-    ]:
-        with pytest.raises(ValueError, match=message):
-            MultimodalKG.from_files(triples)
-    with pytest.raises(ValueError, match="There is no file '.*nowhere.json'"):
-        load(folder, texts=folder / "nowhere.json")
+        ({"triples": ["facts.tsv"] * 3, "shares": (0.6, 0.2, 0.2)}, "'shares' divide one file"),
+        ({"triples": "nowhere.tsv"}, "There is no file 'nowhere.tsv'"),
+        ({"triples": ["facts.tsv"] * 2}, NO_SPLITS(r"\['facts.tsv', 'facts.tsv'\]")),
+        ({"triples": dict.fromkeys(["train", "test", "dev", "val"], "x")}, NO_SPLITS(r"\['train'")),
+        ({"triples": dict.fromkeys(["train", "test", "other"], "x")}, NO_SPLITS(r"\['train'")),
+        ({"texts": "nowhere.json"}, "There is no file 'nowhere.json'"),
+        ({"header": {"facts": True}}, r"Invalid 'header' argument \(got {'facts': True}"),
+        ({"header": "no"}, "Invalid 'header' argument .* True, False, None"),
+        ({"header": {"texts": "yes"}}, "Invalid 'header' argument .* True, False, None"),
+        ({"encoders": {"image": None}}, r"Invalid 'encoders' argument \(got the keys \['image'\]"),
+        ({"encoders": {"visual": VisualEncoder("vgg16")}}, "has no images. As 'visual', pass None"),
+        ({"images": "nowhere"}, "There are no images at 'nowhere'"),
+    ],
+)
+def test_bad_arguments(folder, monkeypatch, kwargs, message):
+    monkeypatch.chdir(folder)
+    with pytest.raises(ValueError, match=message):
+        MultimodalKG.from_files(**{"triples": "facts.tsv", **kwargs})
 
 
 def test_to_label():
     assert to_label("<http://x.org/a/Caf%C3%A9_au_lait>") == "Café au lait"
     assert to_label("http://x.org/a#B") == "B" and to_label("http://x.org/a/") == "a"
     assert to_label("a/b_c") == "a/b_c" and to_label("<a>") == "<a>"
+
+
+def test_read_facts(tmp_path):
+    first, second = str(tmp_path / "a.tsv"), str(tmp_path / "b.nt")
+    (tmp_path / "a.tsv").write_text("c\ts\ta\nb\tr\ta\nc\ts\ta\n")
+    (tmp_path / "b.nt").write_text('<d> <r> <a> .\n<d> <r> "a" .\n')
+    facts, node_ids, rel_ids, counts = read_facts([first, second])
+    assert node_ids == ["a", "b", "c", "d"] and rel_ids == ["r", "s"]
+    assert [fact.t().tolist() for fact in facts] == [[[1, 0, 0], [2, 1, 0]], [[3, 0, 0]]]
+    assert counts == {
+        first: {"rows": 3, "repeated": 1, "literals": 0},
+        second: {"rows": 2, "repeated": 0, "literals": 1},
+    }
+
+
+def test_split_facts_with_few_to_spare():
+    # A circle of 10 and four chords:
+    ring = torch.stack([torch.arange(10), torch.zeros(10).long(), torch.arange(10).roll(-1)])
+    chords = torch.tensor([[0, 1, 2, 3], [0, 0, 0, 0], [5, 6, 7, 8]])
+    with pytest.warns(UserWarning, match=r"facts rather than 12 in all"):
+        splits = split_facts(torch.cat([ring, chords], dim=1), (0.1, 0.45, 0.45), 10, 1)
+    assert splits[0][[0, 2]].unique().numel() == 10
+    assert min(split.size(1) for split in splits) > 0
+    with pytest.raises(ValueError, match="only 0 of the 3 facts .*Please pass ready splits"):
+        split_facts(torch.tensor([[0, 0, 0], [0, 0, 0], [1, 2, 3]]), (0.8, 0.1, 0.1), 4, 1)
+
+
+def test_blank_nodes_of_two_files_are_not_the_same(tmp_path):
+    paths = [tmp_path / name for name in ("a/x.nt", "b/x.nt", "x.tsv")]
+    for path in paths:
+        path.parent.mkdir(exist_ok=True)
+    for path in paths[:2]:
+        path.write_text("_:b1 <r> <A> .\n_:b1 <r> _:b2 .\n")
+    paths[2].write_text("_:b1\tr\tA\n")
+    nodes = read_facts([str(paths[0])])[1]
+    assert nodes == ["A", "_:b1", "_:b2"]
+    nodes = read_facts(list(map(str, paths)))[1]
+    blank = ["_:b1@a/x.nt", "_:b1@b/x.nt", "_:b2@a/x.nt", "_:b2@b/x.nt"]
+    assert nodes == ["A", "_:b1", *blank]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "header",
+    ["h r t", "s p o", "subject predicate object", "entity1 relation entity2", "Entity_1 REL E2"]
+    + ["source edge target", "Head ID|Relation Type|Tail ID", "#head relation tail"],
+)
+def test_headers_of_other_words(tmp_path, header):
+    path = tmp_path / "a.tsv"
+    words = header.split("|" if "|" in header else None)
+    path.write_text("\t".join(words) + "\na\tr\tb\nt\tr\tt\n")
+    facts, nodes, rels, _ = read_facts([str(path)])
+    assert (facts[0].size(1), nodes, rels) == (2, ["a", "b", "t"], ["r"])
+    path.write_text("s\tr\ts\na\tr\tb\n")  # Letters that are not all of a header are data.
+    assert read_facts([str(path)])[0][0].size(1) == 2
+
+
+def test_from_folder(folder):
+    pytest.importorskip("PIL")
+    image(folder / "images" / "n0.png")
+    data = MultimodalKG.from_folder(folder, seed=3, encoders={"numeric": None})[0]
+    paths = [folder / name for name in ("facts.tsv", "texts.tsv", "images")]
+    expected = MultimodalKG.from_files(*paths, seed=3)[0]
+    for key in ("edge_index", "val_mask", "x_visual", "x_text"):
+        assert torch.equal(data[key], expected[key])
+    assert "x_numeric" not in data
+
+
+def test_files_that_are_given_come_first(folder):
+    (folder / "other.csv").write_text("n3,A text\nn4,Another\nn5,One more\n")
+    (folder / "descriptions.tsv").write_text("n0\tA second file of texts\n")
+    data = MultimodalKG.from_folder(folder, texts=folder / "other.csv", shares=(0.6, 0.2, 0.2))[0]
+    assert int(data.text_mask.sum()) == 3 and int(data.val_mask.sum()) == 7
+
+
+@pytest.mark.parametrize(
+    "names,expected",
+    [
+        (["triples.nt.gz"], ["triples.nt.gz", None, None, None]),
+        (
+            ["Facts.CSV.gz", "descriptions.jsonl", "images.tar.gz", "numeric.parquet", "notes.md"],
+            ["Facts.CSV.gz", "descriptions.jsonl", "images.tar.gz", "numeric.parquet"],
+        ),
+        (
+            ["test.tsv", "val.csv", "train.nt", "texts.json", "images.tsv"],
+            [["train.nt", "val.csv", "test.tsv"], "texts.json", "images.tsv", None],
+        ),
+    ],
+)
+def test_find_content(tmp_path, names, expected):
+    def full(name):
+        return name and str(tmp_path / name)
+
+    for name in names:
+        (tmp_path / name).touch()
+    first, *others = expected
+    triples = list(map(full, first)) if isinstance(first, list) else full(first)
+    found = find_content(str(tmp_path))
+    assert found["triples"] == triples
+    assert [found.get(x) for x in ("texts", "images", "numbers")] == list(map(full, others))
+
+
+@pytest.mark.parametrize(
+    "names,message",
+    [
+        (["texts.tsv"], r"holds no facts, .*'facts.tsv'.* \(got \['texts.tsv'\]\)"),
+        (["facts.docx"], r"holds no facts, .* \(got \['facts.docx'\]\)"),
+        (["facts.tsv", "triples.nt"], "facts.tsv' and '.*triples.nt' may both be the 'triples'"),
+        (
+            ["facts.tsv", "facts.csv.gz"],
+            "facts.csv.gz' and '.*facts.tsv' may both be the 'triples'",
+        ),
+        (["facts.tsv", "test.tsv"], r"or too many files of them.* \(got \['facts.tsv', 'test.tsv'"),
+        (["train.tsv", "test.tsv"], r"or too few .* 'valid.tsv' .*\(got \['test.tsv', 'train.tsv'"),
+        (["train.tsv", "val.tsv", "dev.tsv", "test.tsv"], "may both be the 'val'"),
+        (["texts.tsv", "descriptions.json"], "may both be the 'texts'. Please leave one"),
+        (["numbers.csv", "numeric.csv"], "may both be the 'numbers'"),
+        (["images.zip", "images.tsv"], "may both be the 'images'"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.*facts.docx")
+def test_find_content_refuses(tmp_path, names, message):
+    for name in names:
+        (tmp_path / name).touch()
+    with pytest.raises(ValueError, match=message):
+        find_content(str(tmp_path))
+    with pytest.raises(ValueError, match="There is no folder '.*nowhere'"):
+        find_content(str(tmp_path / "nowhere"))
+
+
+def test_a_file_of_no_format_is_told(folder):
+    os.remove(folder / "texts.tsv")
+    (folder / "texts.docx").touch()
+    with pytest.warns(UserWarning, match=r"texts.docx' cannot be read as 'texts', expected"):
+        assert "texts" not in find_content(str(folder))
+
+
+def test_gzipped_and_archived(folder):
+    pytest.importorskip("PIL")
+    image(folder / "n0.png")
+    with zipfile.ZipFile(folder / "images.zip", "w") as archive:
+        archive.write(folder / "n0.png", "n0.png")
+    for name in ("facts.tsv", "texts.tsv", "numbers.tsv"):
+        (folder / f"{name}.gz").write_bytes(gzip.compress((folder / name).read_bytes()))
+        (folder / name).unlink()
+    data = MultimodalKG.from_folder(folder, root=str(folder / "root"))[0]
+    assert [int(data[f"{x}_mask"].sum()) for x in ("text", "visual", "numeric")] == [11, 1, 2]
+
+
+IDS = ["http://dbpedia.org/resource/A", "http://dbpedia.org/ontology/A", "/m/0b", "paris", "2"]
+
+
+def test_own_names():
+    aliases = [("paris", "Paris"), ("/m/0b", "Bee"), ("2", "Bee"), ("2", "paris"), ("2", "2")]
+    names = OwnNames(IDS, aliases)
+    assert names(IDS).tolist() == list(range(5))
+    assert names([f" <{IDS[1]}> ", "m.0b", "Paris", "paris", "2"]).tolist() == [1, 2, 3, 3, 4]
+    # Two entities have these names, and nobody has the last:
+    assert names(["A", "Bee", "x"]).tolist() == [-1, -1, -1]
+    assert len(names) == 5 and names.example() == "A"
+    assert str(names) == "OwnNames(5, names=9)"
+
+
+def test_last_parts_of_other_uris():
+    names = OwnNames(["http://dbpedia.org/resource/A", "<http://dbpedia.org/resource/B>", "C"])
+    base, other = "https://dbpedia.org/resource", "http://dbpedia.org/ontology"
+    keys = ["A", f"{base}/A", f"<{base}/B>", "http:/dbpedia.org/resource/A"]
+    assert names(keys).tolist() == [0, 0, 1, 0]
+    assert names([f"{other}/A", f"<{other}/B>", f"{other}/C"]).tolist() == [-1, -1, 2]

@@ -28,16 +28,6 @@ class Slow(KGDataset):
         return Record(triples, ["a", "b"], ["r"])
 
 
-class Nested(Slow):
-    """A graph that is made from another one in the same folder."""
-
-    revision = "nested"
-
-    def read(self):
-        Slow(self.root, text=None, visual=None, numeric=None)
-        return super().read()
-
-
 def load(root, cls=Slow, **kwargs):
     return cls(str(root), text=None, visual=None, numeric=None, **kwargs)
 
@@ -88,11 +78,6 @@ def test_a_killed_process_does_not_block_the_next_one(tmp_path, readers, monkeyp
     assert readers() == [process.pid, os.getpid()]
 
 
-def test_a_dataset_inside_of_another_one(tmp_path, readers):
-    assert load(tmp_path / "data", Nested)[0].num_edges == 3
-    assert len(os.listdir(tmp_path / "data" / "processed")) == 2
-
-
 def test_what_is_processed_needs_no_lock(tmp_path, readers, monkeypatch):
     root = tmp_path / "data"
     load(root)
@@ -123,9 +108,8 @@ def same(data):
 
 
 def test_another_pre_transform(tmp_path, readers):
-    paths = [
-        load(tmp_path, pre_transform=x).processed_paths[0] for x in (None, double, same, double)
-    ]
+    transforms = (None, double, same, double)
+    paths = [load(tmp_path, pre_transform=x).processed_paths[0] for x in transforms]
     assert len(set(paths)) == 3 and paths[1] == paths[3] and len(readers()) == 3
 
 

@@ -8,18 +8,18 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
-import torch
 
 from torch_imf import datasets
 from torch_imf.datasets.raw import (
     RawFolder,
-    index_facts,
+    join,
+    local_name,
     raw_files,
-    read_links,
     read_literals,
-    read_named,
-    read_openke,
+    read_release,
+    read_table,
     sources,
+    tidy,
 )
 from torch_imf.io.atomic import read_bytes
 from torch_imf.io.download import RawFile, mismatch
@@ -68,78 +68,57 @@ def listing(folder):
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
+def names(paths):
+    return [Path(path).stem for path in paths]
+
+
 def test_raw_folder(tmp_path, mirror):
     root = tmp_path / "raw"
     raw = RawFolder(str(root), GROUPS)
-    assert str(raw) == f"RawFolder('{root}', {{}})"
-    assert raw.files == []
-    assert not raw.has("facts")
+    assert raw.files == [] and raw.may_have("facts") and not raw.may_have("visual")
     assert not root.exists()
-
     assert raw.fetch("facts") == [str(root / "source" / "a.txt"), str(root / "source" / "b.txt")]
     assert listing(root) == ["source/a.txt", "source/b.txt"]
-    assert raw.files == ["source/a.txt", "source/b.txt"]
-    assert raw.taken == {"facts": 0}
-    assert raw.second_choices == []
-    assert raw.has("facts")
-    assert not raw.has("text")
-    assert raw.path("source/a.txt") == str(root / "source" / "a.txt")
-
+    assert raw.files == [A, B] and raw.taken == {"facts": 0}
     raw.fetch("text")
     raw.fetch("names")
-    assert raw.files == ["source/a.txt", "source/b.txt", "source/d.txt"]  # Each once.
+    assert raw.files == [A, B, D]  # Each once.
 
 
-def test_the_first_that_can_be_had_is_taken(tmp_path, mirror):
-    remove(mirror, B)
-    raw = RawFolder(str(tmp_path / "raw"), GROUPS)
-    assert [os.path.basename(path) for path in raw.fetch("facts")] == ["a.txt", "c.txt"]
-    assert raw.files == ["source/a.txt", "source/c.txt"]
-    assert raw.taken == {"facts": 1}
-    assert raw.second_choices == ["facts.2"]
-    assert raw.has("facts")
-
-
-def test_what_is_there_is_taken_without_network(tmp_path, mirror, no_network):
+def test_what_is_there_is_taken_without_network(tmp_path, mirror, no_network, monkeypatch):
     root = tmp_path / "raw"
     place(root, A)
     place(root, C)
     raw = RawFolder(str(root), GROUPS)
-    assert [os.path.basename(path) for path in raw.fetch("facts")] == ["a.txt", "c.txt"]
-    assert raw.second_choices == ["facts.2"]
-
+    assert names(raw.fetch("facts")) == ["a", "c"]
     place(root, B)  # The better one from now on, but not for those that have chosen.
-    assert raw.fetch("facts")[1].endswith("c.txt")
-    raw = RawFolder(str(root), GROUPS)
-    assert raw.fetch("facts")[1].endswith("b.txt")
-    assert raw.second_choices == []
+    assert names(raw.fetch("facts")) == ["a", "c"]
+    assert names(RawFolder(str(root), GROUPS).fetch("facts")) == ["a", "b"]
+    monkeypatch.delenv("TORCH_IMF_MIRROR")
+    assert raw.may_have("facts") and not raw.may_have("text")
 
 
 def test_renew_looks_again(tmp_path, mirror):
     root = tmp_path / "raw"
     place(root, A)
     place(root, C)
-    raw = RawFolder(str(root), GROUPS, renew=True)
-    assert raw.fetch("facts")[1].endswith("b.txt")
-    assert listing(root) == ["source/a.txt", "source/b.txt", "source/c.txt"]
-
+    assert names(RawFolder(str(root), GROUPS, renew=True).fetch("facts")) == ["a", "b"]
     remove(mirror, B)
     (root / B.path).unlink()
     raw = RawFolder(str(root), GROUPS, renew=True)
-    assert raw.fetch("facts")[1].endswith("c.txt")  # Still the best there is.
+    assert names(raw.fetch("facts")) == ["a", "c"]  # The first that can be had.
+    assert raw.files == [A, C] and raw.taken == {"facts": 1}
 
 
 def test_none_can_be_had(tmp_path, mirror):
     remove(mirror, B, C)
-    raw = RawFolder(str(tmp_path / "raw"), GROUPS)
     for renew in [False, True]:
         raw = RawFolder(str(tmp_path / "raw"), GROUPS, renew)
         with pytest.raises(RuntimeError, match="Please download 'b.txt'"):  # Of the first.
             raw.fetch("facts")
-        assert raw.taken == {}
-        assert raw.files == raw.second_choices == []
+        assert raw.taken == {} and raw.files == []
     place(tmp_path / "raw", B)  # As the message asks for.
-    assert raw.fetch("facts")[1].endswith("b.txt")
+    assert names(raw.fetch("facts")) == ["a", "b"]
 
 
 def test_check(tmp_path, mirror):
@@ -155,13 +134,6 @@ def test_check(tmp_path, mirror):
         raw.check()
     assert len(record) == 1  # None of a file that was not taken.
     assert (root / A.path).read_bytes() == b"source/a.txt"
-
-    (root / B.path).write_bytes(b"half")
-    remove(mirror, B)
-    with pytest.warns(UserWarning, match="b.txt' is damaged"):
-        with pytest.raises(RuntimeError, match="Please download 'b.txt'"):
-            raw.check()
-    assert (root / B.path).read_bytes() == b"half"
 
 
 PINNED = re.compile(r"https://raw\.githubusercontent\.com/[\w.-]+/[\w.-]+/[0-9a-f]{40}/[\w./-]+")
@@ -229,46 +201,42 @@ def write(folder, *texts):
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 @pytest.mark.parametrize("count", [True, False])
-def test_layouts(tmp_path, count, end):
+def test_read_release(tmp_path, count, end):
     def ids(names):
         return end.join([str(len(names))] * count + [f"{x}\t{i}" for i, x in enumerate(names)])
 
     names = [ids(["a b", "<http://d/é>", "c"]), ids(["r", "s"])]
-    facts = [f"2{end}0 1 1{end}2 0 0{end}", f"1{end}1\t2\t0", "0"]
-    splits, nodes, rels = read_openke(write(tmp_path, *names, *facts))
+    facts = [f"2{end}0 1 1{end}2 0 0{end}", f"1{end}1\t2\t0", f"1{end}0 0 1"]
+    splits, nodes, rels = read_release(write(tmp_path, *names, *facts))
     assert nodes == ["a b", "<http://d/é>", "c"] and rels == ["r", "s"]
     # Head, relation and tail:
-    assert [x.tolist() for x in splits[:2]] == [[[0, 2], [1, 0], [1, 0]], [[1], [0], [2]]]
-    assert splits[2].size() == (3, 0) and splits[0].is_contiguous()
+    assert [x.t().tolist() for x in splits] == [[[0, 1, 1], [2, 0, 0]], [[1, 0, 2]], [[0, 1, 0]]]
 
     facts = [f"c r <http://d/é> .{end}<http://d/é>\ts\tc .{end}", f"c r c{end}", "c s c"]
-    splits, *_ = read_named(write(tmp_path, *names, *facts))
+    splits, *_ = read_release(write(tmp_path, *names, *facts))
     assert [x.t().tolist() for x in splits] == [[[2, 0, 1], [1, 1, 2]], [[2, 0, 2]], [[2, 1, 2]]]
-    splits, *_ = read_named(write(tmp_path, *names, *["c <http://d/é> r"] * 3), order=(0, 2, 1))
+    splits, *_ = read_release(write(tmp_path, *names, *["c <http://d/é> r"] * 3), order=(0, 2, 1))
     assert splits[0].t().tolist() == [[2, 0, 1]]
 
 
-@pytest.mark.parametrize("text", ["2\n0 1 0\n0 1\n", "1\n0 1 r\n", "2\n0 1 0\n", "0 1 0\n", ""])
-def test_bad_layouts(tmp_path, text):
-    with pytest.raises(ValueError, match="2.txt'"):
-        read_openke(write(tmp_path, "a 0", "r 0", text, text, text))
-    with pytest.raises(ValueError, match="2.txt', line 1: expected head, relation and tail"):
-        read_named(write(tmp_path, "a 0", "r 0", "a r\n", "", ""))
+@pytest.mark.parametrize(
+    "text,message",
+    [
+        ("2\n0 0 0\n0 0\n", "line 3: expected head, relation and tail .*'0', '0'"),
+        ("1\n0 0 r\n", "line 2: unknown relation 'r'"),
+        ("1\n0 7 0\n", "line 2: unknown entity '7'"),
+        ("2\n0 0 0\n", "not hold as many facts as it announces"),
+        ("0 0 0\n", "line 1: unknown entity '0'"),
+        ("a r\n", "line 1: expected head, relation and tail"),
+        ("", "or none"),
+    ],
+)
+def test_bad_releases(tmp_path, text, message):
+    with pytest.raises(ValueError, match=f"2.txt'.*{message}"):
+        read_release(write(tmp_path, "a 0", "r 0", text, text, text))
 
 
-def test_index_facts():
-    facts = index_facts([["a", "r", "b"]], ["a", "b"], ["r"], "f")
-    assert torch.equal(facts, torch.tensor([[0], [0], [1]]))
-    for row, message in [
-        (["x", "r", "y"], "unknown entity 'x'"),
-        (["a", "r", "y"], "unknown entity 'y'"),
-        (["a", "s", "y"], "unknown relation 's'"),
-    ]:
-        with pytest.raises(ValueError, match=f"'f', line 3: {message}"):
-            index_facts([["a", "r", "a"], row], ["a", "b"], ["r"], "f", first=2)
-
-
-def test_literals_and_links(tmp_path):
+def test_literals(tmp_path):
     text = "a\theight\t1.5\nb\tborn\t-43-07-12\n"
     (path,) = write(tmp_path, text)
     assert read_literals(path)[:2] == (["a", "b"], ["height", "born"])
@@ -277,5 +245,26 @@ def test_literals_and_links(tmp_path):
         (path,) = write(tmp_path, f"{text}b\theight\t{value}\n")
         with pytest.raises(ValueError, match=f"line 3: expected a number or a .*'{value}'"):
             read_literals(path)
-    (path,) = write(tmp_path, "/m/06 <SameAs> <http://a/Paris> .\n/m/07 <SameAs> <b> .\n")
-    assert read_links(path) == [("<http://a/Paris>", "/m/06"), ("<b>", "/m/07")]
+
+
+def test_texts(tmp_path):
+    (path,) = write(tmp_path, "entity\tname\tshort\tlong\na\tA\tx  y\tz\n")
+    assert read_table(path) == {"a": ["A", "x y", "z"]}
+    assert tidy(' He said \\"no\\",\\nand\u00a0 left.\t') == 'He said "no", and left.'
+    assert join("A", "", "b c", "d.") == "A. b c. d." and join("A", "", "") == "A"
+
+
+@pytest.mark.parametrize(
+    "uri, name",
+    [
+        ("<http://dbpedia.org/resource/AC/DC>", "AC/DC"),
+        ("http://dbpedia.org/resource/A.F.C._Telford_United", "A.F.C. Telford United"),
+        ("http://dbpedia.org/resource/B%C3%A9#1", "Bé#1"),
+        ("<http://dbpedia.org/ontology/birthPlace>", "birthPlace"),
+        ("<http://www.w3.org/1999/02/22-rdf-syntax-ns#type>", "type"),
+        ("http://www.wikidata.org/entity/Q42", "Q42"),
+        ("Gilles_Mbang_Ondo", "Gilles Mbang Ondo"),
+    ],
+)
+def test_local_name(uri, name):
+    assert local_name(uri) == name

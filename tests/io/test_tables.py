@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from torch_imf.datasets.own_files import FACTS, TEXTS
+from torch_imf.datasets.own import FACTS, TEXTS
 from torch_imf.io import tables
 from torch_imf.io.tables import Column, read_columns, read_rows, read_table, to_number, where
 

@@ -1,11 +1,11 @@
 from .base import KGDataset as KGDataset
 from .countries import Countries as Countries
-from .db15k import DB15K as DB15K
 from .fake import FakeMMKG as FakeMMKG
 from .fb15k import FB15K as FB15K
 from .fb15k import FB15K237 as FB15K237
 from .mkg import MKGW as MKGW
 from .mkg import MKGY as MKGY
+from .mmkb import DB15K as DB15K
+from .mmkb import YAGO15K as YAGO15K
 from .own import MultimodalKG as MultimodalKG
 from .wn9img import WN9IMG as WN9IMG
-from .yago15k import YAGO15K as YAGO15K

@@ -2,7 +2,6 @@ import hashlib
 import os
 import os.path as osp
 import pickle
-import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +20,7 @@ from torch_imf.data import modalities
 from torch_imf.data.graph import MASKS, check_graph, check_range, nonzero_rows
 from torch_imf.data.names import NameIndex
 from torch_imf.data.split import clean_split
-from torch_imf.datasets.encoder import Encoder, check_encoder, resolve, run_encoder, tag
+from torch_imf.datasets.encoder import ADDRESS, Encoder, Given, resolve, run_encoder, tag
 from torch_imf.datasets.raw import Groups, Literals, RawFolder
 from torch_imf.datasets.report import Summary
 from torch_imf.encoders import FeatureFile, NumericEncoder, TfidfEncoder
@@ -53,22 +52,10 @@ class Stats(NamedTuple):
 
 @dataclass
 class Record:
-    r"""What the raw files of a graph say, once they are parsed.
-
-    Args:
-        splits (list[torch.Tensor]): Head, relation and tail ids of the training, validation and
-            test facts, of shape :obj:`[3, E]` each.
-        node_ids (list[str]): The identifier of each entity.
-        rel_ids (list[str]): The identifier of each relation.
-        node_names (list[str], optional): The name of each entity, for people. (default:
-            :obj:`None`)
-        rel_names (list[str], optional): The name of each relation, likewise. (default: :obj:`None`)
-        texts (list[str, optional], optional): The text of each entity, where it is read along with
-            the facts. (default: :obj:`None`)
-        literals (tuple, optional): The numeric literals, likewise, see
-            :meth:`KGDataset.read_literals`. (default: :obj:`None`)
-        sources (dict, optional): For each file, its number of :obj:`"rows"`, and how many of them
-            were left out, and why. (default: :obj:`{}`)
+    r"""What the raw files of a graph say, once they are parsed: head, relation and tail ids of the
+    training, validation and test facts, of shape :obj:`[3, E]` each, the identifiers and names of
+    entities and relations, and for each file, its number of :obj:`"rows"`, and how many of them
+    were left out, and why.
     """
 
     splits: list[Tensor]
@@ -76,8 +63,6 @@ class Record:
     rel_ids: list[str]
     node_names: list[str] | None = None
     rel_names: list[str] | None = None
-    texts: list[str | None] | None = None
-    literals: Literals | None = None
     sources: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def to_data(self) -> Data:
@@ -85,7 +70,7 @@ class Record:
         head_index, rel_type, tail_index = torch.cat(self.splits, dim=1)
         size = torch.tensor([split.size(1) for split in self.splits])
         split = torch.arange(len(size)).repeat_interleave(size)
-        data = Data(
+        return Data(
             edge_index=torch.stack([head_index, tail_index]),
             edge_type=rel_type.contiguous(),
             train_mask=split == 0,
@@ -97,10 +82,8 @@ class Record:
             node_names=self.node_names or self.node_ids,
             rel_ids=self.rel_ids,
             rel_names=self.rel_names or self.rel_ids,
+            **({"sources": self.sources} if self.sources else {}),
         )
-        if self.sources:
-            data.sources = self.sources
-        return data
 
 
 class KGDataset(InMemoryDataset):
@@ -110,28 +93,16 @@ class KGDataset(InMemoryDataset):
     :obj:`train_mask`, :obj:`val_mask` and :obj:`test_mask` over its edges. The only graph a model
     may see during training is :obj:`data.edge_subgraph(data.train_mask)`.
 
-    =================================  ========================================
-    :obj:`edge_index`                  head and tail of each fact, \
-                                       :math:`(2, |\mathcal{E}|)`
-    :obj:`edge_type`                   its relation, :math:`(|\mathcal{E}|)`
-    :obj:`num_nodes`                   the number of entities
-    :obj:`num_relations`               the number of relations, no inverses
-    :obj:`node_ids`                    the identifier of each entity
-    :obj:`node_names`                  its name for people, not unique
-    :obj:`rel_ids`                     the identifier of each relation
-    :obj:`rel_names`                   its name for people, not unique
-    :obj:`x_text`, :obj:`x_visual`, \
-    :obj:`x_numeric`                   the features of each modality, \
-                                       :math:`(|\mathcal{V}|, D)`, where there\
-                                       are any
-    :obj:`text_mask`, \
-    :obj:`visual_mask`, \
-    :obj:`numeric_mask`                whether an entity has this modality, \
-                                       :math:`(|\mathcal{V}|)`; rows of those\
-                                       without are zero
-    :obj:`encoders`                    the encoder of each modality in words, \
-                                       with the versions of its packages
-    =================================  ========================================
+    * :obj:`edge_index` :math:`(2, |\mathcal{E}|)` and :obj:`edge_type` :math:`(|\mathcal{E}|)`:
+      head and tail of each fact, and its relation
+    * :obj:`num_nodes`, and :obj:`num_relations` without inverses
+    * :obj:`node_ids` and :obj:`rel_ids`: the identifier of each entity and relation
+    * :obj:`node_names` and :obj:`rel_names`: their names for people, not unique
+    * :obj:`x_text`, :obj:`x_visual` and :obj:`x_numeric` :math:`(|\mathcal{V}|, D)`: the features
+      of each modality, where there are any
+    * :obj:`text_mask`, :obj:`visual_mask` and :obj:`numeric_mask` :math:`(|\mathcal{V}|)`: whether
+      an entity has this modality; rows of those without are zero
+    * :obj:`encoders`: the encoder of each modality in words, with the versions of its packages
 
     The texts, literals and images themselves are returned by :meth:`texts`, :meth:`literals` and
     :meth:`images`. :meth:`summary` says how many entities have what.
@@ -139,11 +110,9 @@ class KGDataset(InMemoryDataset):
     A subclass sets :attr:`files` and implements :meth:`read`, and what it has of
     :meth:`read_texts`, :meth:`read_literals` and :meth:`read_aliases`. Version, scheme, encoders
     and the source of images are part of the name of the processed file, so that two of them never
-    mix. Raw files need to match their checksums; a change of what is in :obj:`raw/images`, or
-    inside of image files, needs :obj:`force_reload`.
-
-    Files are complete once they are there. Of several processes that fetch or process files in one
-    root on disk, one does it (:obj:`<root>/.lock`), while the others wait for it and find it done.
+    mix. A change of what is in :obj:`raw/images`, or inside of image files, needs
+    :obj:`force_reload`. Of several processes that fetch or process files in one root on disk, one
+    does it (:obj:`<root>/.lock`), while the others wait for it and find it done.
 
     Args:
         root (str, optional): The folder to keep the dataset in, on disk or any file system of
@@ -156,31 +125,26 @@ class KGDataset(InMemoryDataset):
             :meth:`~torch_imf.data.clean_split`; models are to be selected on its validation facts.
             (default: :obj:`"original"`)
         text (callable or str, optional): The encoder of the texts, a callable :obj:`list[str |
-            None] -> Tensor[N, D]`, or :obj:`None` to leave them out. It may also return a mask, as
-            in :obj:`(Tensor[N, D], Tensor[N])`, that is :obj:`False` for entities that turned out
-            to have none. Its :obj:`repr` needs to tell all settings that shape the features. The
-            path of a file of features, as its authors published it, is read by
-            :class:`~torch_imf.encoders.FeatureFile`. :obj:`"auto"` is :obj:`TfidfEncoder()`, which
-            takes seconds. (default: :obj:`"auto"`)
+            None] -> Tensor[N, D]`, or :obj:`None` to leave them out. It may also return a mask
+            :obj:`Tensor[N]` that is :obj:`False` for entities that turned out to have none. Its
+            :obj:`repr` needs to tell all settings that shape the features. The path of a file of
+            features, as its authors published it, is read by
+            :class:`~torch_imf.encoders.FeatureFile`. (default: :obj:`TfidfEncoder()`, which takes
+            seconds)
         visual (callable or str, optional): The encoder of the images, a callable
             :obj:`list[list[path] | None] -> Tensor[N, D]`, or a file of features, as above.
-            :obj:`"auto"` takes the MobileNetV2 features of a mirror that has them, and leaves
-            images out otherwise. (default: :obj:`"auto"`)
+            (default: the MobileNetV2 features of a mirror that has them, and otherwise none)
         numeric (callable or str, optional): The encoder of the numeric literals, a callable
             :obj:`(index, attributes, values, num_nodes) -> Tensor[N, D]`, or a file of features, as
-            above. :obj:`"auto"` is :obj:`NumericEncoder()` where there are literals. (default:
-            :obj:`"auto"`)
+            above. (default: :obj:`NumericEncoder()` where there are literals)
         images (str, optional): Where the images for :obj:`visual` are: a folder
             (:obj:`<entity>.jpg`, or :obj:`<entity>/*.jpg` as in MMKB, where an entity goes by any
             of its names, with a dot for each slash of a Freebase id), an index file of entities and
             paths, or an archive. By default, :obj:`raw/images` if it is there, and otherwise the
             flags that a mirror may carry. (default: :obj:`None`)
-        transform (callable, optional): A function applied to the data at every access. (default:
-            :obj:`None`)
-        pre_transform (callable, optional): A function applied to the data before it is saved.
-            (default: :obj:`None`)
-        force_reload (bool, optional): Whether to process the raw files again. (default:
-            :obj:`False`)
+        transform, pre_transform (callable, optional): Functions applied to the data at every
+            access, and before it is saved. (default: :obj:`None`)
+        force_reload (bool, optional): Whether to process the files again. (default: :obj:`False`)
 
     Raises:
         ValueError: If there is no such version or scheme, an encoder cannot be told apart by its
@@ -189,8 +153,7 @@ class KGDataset(InMemoryDataset):
     """
 
     versions: ClassVar[tuple[str, ...]] = ()
-    """The published versions of the facts, the default first, if there are
-    any."""
+    """The published versions of the facts, the default first, if there are any."""
 
     stats: ClassVar[dict[str | None, Stats]] = {}
     """The published sizes of each version."""
@@ -199,20 +162,19 @@ class KGDataset(InMemoryDataset):
     """The modalities that the raw files hold something of."""
 
     files: ClassVar[Groups] = {}
-    """The raw files by what they are for, a version or :obj:`"facts"`,
-    :obj:`"text"`, :obj:`"numeric"`, :obj:`"names"` (aliases), and what only a
-    mirror may have: :obj:`"visual"` (ready features) and :obj:`"images"` (an
-    index file). Each is a list of alternatives, the first to be had is
-    taken."""
+    """The raw files by what they are for, a version or :obj:`"facts"`, :obj:`"text"`,
+    :obj:`"numeric"`, :obj:`"names"` (aliases), and what only a mirror may have: :obj:`"visual"`
+    (ready features) and :obj:`"images"` (an index file). Each is a list of alternatives, the first
+    to be had is taken."""
 
     def __init__(
         self,
         root: str | None = None,
         version: str | None = None,
         scheme: str = "original",
-        text: Encoder | str | None = "auto",
-        visual: Encoder | str | None = "auto",
-        numeric: Encoder | str | None = "auto",
+        text: Given = "auto",
+        visual: Given = "auto",
+        numeric: Given = "auto",
         images: str | None = None,
         transform: Callable | None = None,
         pre_transform: Callable | None = None,
@@ -225,27 +187,20 @@ class KGDataset(InMemoryDataset):
         self.root = MISSING if root is None else osp.expanduser(fs.normpath(root))
         self.raw = RawFolder(self.raw_dir, self.files, renew=force_reload)
         self.images_source = images
-        self.images_tag = "" if images is None else source_tag(images)
-        self.encoders = {
-            modality: resolve(modality, encoder, self.default_encoder)
-            for modality, encoder in (("text", text), ("visual", visual), ("numeric", numeric))
-        }
-        visual = self.encoders["visual"]
-        if images is not None and (visual is None or isinstance(visual, FeatureFile)):
-            raise ValueError(
-                f"'images' needs an encoder of images as 'visual', such as VisualEncoder (got "
-                f"{visual})"
-            )
+        self.images_tag = None if images is None else f"images={source_tag(images)}"
+        given = {"text": text, "visual": visual, "numeric": numeric}
+        self.encoders = {x: resolve(x, given[x], self.default_encoder) for x in given}
+        encodes = not isinstance(self.encoders["visual"], FeatureFile | None)
+        if images is not None and visual == "auto" and not encodes:
+            raise ValueError("'images' needs an encoder of them as 'visual', as VisualEncoder()")
         self.raw.fetch(self.version or "facts")
         for modality, encoder in self.encoders.items():
-            if encoder is not None:
-                check_encoder(modality, encoder)
-                ready = isinstance(encoder, FeatureFile)
-                if not ready:
-                    self._check_modality(modality)
-                self.raw.fetch("names" if ready or modality == "visual" else modality)
+            if isinstance(encoder, FeatureFile):
+                self.raw.fetch("names")
+            elif encoder is not None:
+                self._need(modality)
         # What is fetched later on does not rename the processed file:
-        self._second_choices = self.raw.second_choices
+        self._choices = [f"{group}.{i + 1}" for group, i in self.raw.taken.items() if i > 0]
 
         super().__init__(root, transform, pre_transform, force_reload=force_reload)
         if self.incomplete is not None:
@@ -257,16 +212,15 @@ class KGDataset(InMemoryDataset):
 
     @property
     def raw_file_names(self) -> list[str]:
-        return self.raw.files
+        return [file.path for file in self.raw.files]
 
     @property
     def processed_file_names(self) -> str:
-        parts = ["data", self.version, self.scheme, self.revision, *self._second_choices]
+        parts = ["data", self.version, self.scheme, self.revision, *self._choices]
         parts += [f"{modality}={tag(encoder)}" for modality, encoder in self.encoders.items()]
-        if self.images_source is not None:
-            parts.append(f"images={self.images_tag}")
+        parts.append(self.images_tag)
         if self.pre_transform is not None:
-            words = re.sub(r" at 0x[0-9a-fA-F]+", "", repr(self.pre_transform))
+            words = ADDRESS.sub("", repr(self.pre_transform))
             parts.append(f"pre={hashlib.sha256(words.encode()).hexdigest()[:8]}")
         return "_".join(part for part in parts if part) + ".pt"
 
@@ -321,17 +275,16 @@ class KGDataset(InMemoryDataset):
 
     def read_images(self, names: NameIndex) -> Sequence[object]:
         r"""Finds the images of each entity."""
-        folder, raw = self.raw.path("images"), self.raw
         if self.images_source is not None:
-            return locate_images(self.images_source, names, raw.disk_path("unpacked"))
+            return locate_images(self.images_source, names, self.raw.disk_path("unpacked"))
+        folder = self.raw.path("images")
         if osp.isdir(folder):
             return find_images(folder, names)
-        if self._may_have("images"):
+        if self.raw.may_have("images"):
             return self._fetch_images(names)
-        other = f", or move them to '{folder}'" if raw.disk_path("images") == folder else ""
         raise ValueError(
             f"There are no images of '{self.__class__.__name__}'. Please pass the folder that "
-            f"holds them as 'images'{other}, named by entity (as in '{names.example()}.jpg')"
+            f"holds them as 'images', named by entity (as in '{names.example()}.jpg')"
         )
 
     def default_encoder(self, modality: str) -> Encoder | None:
@@ -340,7 +293,7 @@ class KGDataset(InMemoryDataset):
             return None
         if modality != "visual":
             return TfidfEncoder() if modality == "text" else NumericEncoder()
-        if self._may_have("visual"):
+        if self.raw.may_have("visual"):
             try:
                 return FeatureFile(*self.raw.fetch("visual"), strict=False)
             except RuntimeError as e:
@@ -351,21 +304,19 @@ class KGDataset(InMemoryDataset):
 
     def texts(self) -> list[str | None]:
         r"""Returns the text of each entity, :obj:`None` for one without."""
-        self._check_modality("text")
-        self.raw.fetch("text")
+        self._need("text")
         return self.read_texts(self._data)
 
     def literals(self) -> tuple[Tensor, list[str], Tensor]:
         r"""Returns the numeric literals of the entities of this graph: rows of entities,
         attributes, and values.
         """
-        self._check_modality("numeric")
-        self.raw.fetch("numeric")
+        self._need("numeric")
         return self._find_literals(self.names())
 
     def images(self) -> Sequence[object]:
         r"""Returns the image files of each entity, :obj:`None` for one without."""
-        self._check_modality("visual")
+        self._need("visual")
         return self.read_images(self.names())
 
     def names(self, data: Data | None = None) -> NameIndex:
@@ -396,11 +347,8 @@ class KGDataset(InMemoryDataset):
         """
         # What is missing is found before encoders spend their time, and the largest features come
         # last, when the others have given back what they needed on the way:
-        encoders = {
-            modality: encoder
-            for modality in ("text", "numeric", "visual")
-            if (encoder := self.encoders[modality]) is not None
-        }
+        order = ("text", "numeric", "visual")
+        encoders = {x: encoder for x in order if (encoder := self.encoders[x]) is not None}
         names = cache(lambda: self.names(data))  # Read once, and only if entities go by names.
         inputs = {modality: self._inputs(modality, data, names) for modality in encoders}
         for modality, encoder in encoders.items():
@@ -433,11 +381,8 @@ class KGDataset(InMemoryDataset):
             with fsspec.open(path, "rb") as file:
                 self.data = data_cls.from_dict(torch.load(file, weights_only=True))
         except (pickle.UnpicklingError, RuntimeError, EOFError, AttributeError) as e:
-            # Of a file that is no pickle, PyTorch advises to run what it says.
-            reason = "" if isinstance(e, pickle.UnpicklingError) else f" ({e})"
             raise RuntimeError(
                 f"'{path}' is damaged, pass 'force_reload=True' to process the dataset again"
-                f"{reason}"
             ) from e
 
     def _inputs(
@@ -449,12 +394,10 @@ class KGDataset(InMemoryDataset):
             return [names()], [True] * num_nodes
         if modality == "numeric":
             index, attributes, values = self._find_literals(names())
-            mask = torch.zeros(num_nodes, dtype=torch.bool)
-            mask[index] = True
+            mask = torch.zeros(num_nodes, dtype=torch.bool).index_fill(0, index, True)
             return [index, attributes, values, num_nodes], mask.tolist()
-        entries: Sequence[object] = (
-            self.read_texts(data) if modality == "text" else self.read_images(names())
-        )
+        is_text = modality == "text"
+        entries: Sequence = self.read_texts(data) if is_text else self.read_images(names())
         return [entries], [entry is not None for entry in entries]
 
     def _find_literals(self, names: NameIndex) -> tuple[Tensor, list[str], Tensor]:
@@ -465,22 +408,20 @@ class KGDataset(InMemoryDataset):
         attributes = [attributes[i] for i in known.tolist()]
         return index[known], attributes, torch.tensor(values, dtype=torch.double)[known]
 
-    def _check_modality(self, modality: str) -> None:
+    def _need(self, modality: str) -> None:
+        # Fetches what a modality is read from.
         if modality not in self.modalities:
+            name, content = self.__class__.__name__, CONTENT[modality]
             raise ValueError(
-                f"'{self.__class__.__name__}' has no {CONTENT[modality]}. Pass '{modality}=None', "
-                f"or a file of features"
+                f"'{name}' has no {content}. As '{modality}', pass None or a file of features"
             )
-
-    def _may_have(self, group: str) -> bool:
-        # Whether what only mirrors have is there or may be fetched.
-        return self.raw.has(group) or (group in self.files and mirror("") is not None)
+        self.raw.fetch("names" if modality == "visual" else modality)
 
     def _fetch_images(self, names: NameIndex) -> list[list[str] | None]:
         # Brings the images that a mirror lists into the folder of raw files.
         (index,) = self.raw.fetch("images")
         base = self.raw.disk_path("mirror")
-        with self.raw.lock():
+        with locked(self.root):
             for _, file in read_rows(index, 2, header=True):
                 path, source = osp.join(base, file), mirror(file)
                 if osp.exists(path):
@@ -494,22 +435,21 @@ class KGDataset(InMemoryDataset):
                     ) from e
                 with replacing(path) as out:
                     out.write(content)
-        if not osp.exists(index):  # On another file system.
-            content, index = read_bytes(index), osp.join(base, osp.basename(index))
-            with replacing(index) as out:
-                out.write(content)
-        return find_images(index, names, base)
+            path = osp.join(base, osp.basename(index))  # Also if it is on another file system.
+            with replacing(path) as out:
+                out.write(read_bytes(index))
+        return find_images(path, names, base)
 
     def __repr__(self) -> str:
         settings = [f"num_relations={self.num_relations}"]
-        if self.version is not None and self.version != self.versions[0]:
+        if self.version not in (None, *self.versions[:1]):
             settings.append(f"version='{self.version}'")
         if self.scheme != SCHEMES[0]:
             settings.append(f"scheme='{self.scheme}'")
         if self.incomplete is not None:
             settings.append("incomplete=True")
         settings += [
-            f"{k}={encoder}" for k, encoder in self.encoders.items() if encoder is not None
+            f"{x}={encoder}" for x, encoder in self.encoders.items() if encoder is not None
         ]
         return f"{self.__class__.__name__}({self._data.num_nodes}, {', '.join(settings)})"
 
@@ -523,11 +463,10 @@ def validate(data: Data) -> None:
         if not data[name].any():
             raise ValueError(f"The split of '{name}' is empty")
 
-    splits = torch.stack([data.train_mask, data.val_mask, data.test_mask]).sum(dim=0)
-    if not (splits == 1).all():
-        edge = int((splits != 1).nonzero()[0])
-        raise ValueError(f"Fact {edge} is in {int(splits[edge])} splits rather than in one")
-
+    count = torch.stack([data[name] for name in MASKS]).sum(dim=0)
+    if (count != 1).any():
+        edge = int((count != 1).nonzero()[0])
+        raise ValueError(f"Fact {edge} is in {int(count[edge])} splits rather than in one")
     check_range("edge_type", data.edge_type, data.num_relations)
     for name in ("node_ids", "node_names", "rel_ids", "rel_names"):
         size = data.num_nodes if name.startswith("node") else data.num_relations

@@ -25,19 +25,16 @@ class FakeMMKG(KGDataset):
 
     * :obj:`next_to` leads from each thing to its successor on the ring. All of its facts are
       training facts.
-    * :obj:`after` is the inverse of :obj:`next_to`. Its held-out facts follow from **structure**
-      alone.
+    * :obj:`after` is its inverse. Its held-out facts follow from **structure** alone.
     * :obj:`has_colour` leads from each thing to one colour, drawn at random. Its held-out facts
       follow from :obj:`x_visual` alone: features are a prototype of the colour plus a little noise,
       and the features of a colour are its prototype.
     * :obj:`has_topic` and :obj:`has_size` likewise follow from :obj:`x_text` and :obj:`x_numeric`.
 
     Each modality is missing for a share of the things, whose fact about it is then a training fact,
-    and for the classes of the other modalities. A model without a modality can only guess the
-    class, with about one in eight, six and four to be right; one that has it can be right always.
-
-    Of the facts that can be held out, 60 % are for training, 20 % for validation and 20 % for
-    testing. The graph is a function of the arguments.
+    and for the classes of the other modalities. A model without it can only guess the class, with
+    about one in eight, six and four to be right; one that has it can be right always. Of the facts
+    that can be held out, 60 % are for training, 20 % for validation and 20 % for testing.
 
     Args:
         root (str, optional): The folder to keep the processed file in. Without it, the graph is
@@ -67,20 +64,12 @@ class FakeMMKG(KGDataset):
             raise ValueError(f"'missing' needs to be in [0, 0.5] (got {missing})")
 
         self.sizes = (num_nodes, missing, seed)
-        super().__init__(
-            root,
-            text=None,
-            visual=None,
-            numeric=None,
-            transform=transform,
-            pre_transform=pre_transform,
-            force_reload=force_reload,
-        )
+        rest = (None, transform, pre_transform, force_reload)
+        super().__init__(root, None, "original", None, None, None, *rest)
 
     @property
     def revision(self) -> str:
-        num_nodes, missing, seed = self.sizes
-        return f"nodes={num_nodes}_missing={missing}_seed={seed}"
+        return "nodes={}_missing={}_seed={}".format(*self.sizes)
 
     def read(self) -> Record:
         num_nodes, missing, seed = self.sizes

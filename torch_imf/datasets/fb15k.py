@@ -1,61 +1,90 @@
 import io
+import json
 import tarfile
 from collections.abc import Iterable
+from typing import ClassVar
 
 from torch_geometric.data import Data
 
 from torch_imf.datasets.base import KGDataset, Record, Stats
-from torch_imf.datasets.freebase import TEXTS, FreebaseTexts
 from torch_imf.datasets.raw import (
     IMF,
     OPENKE,
+    Facts,
     Groups,
     Literals,
+    derived,
+    join,
+    local_name,
     number_facts,
     raw_files,
     read_literals,
-    read_named,
-    read_openke,
+    read_release,
+    tidy,
 )
 from torch_imf.io.atomic import read_bytes
 from torch_imf.io.tables import read_rows, to_columns
 
+TEXTS = raw_files("FB15K/StAR/fb-entity2text-new.txt", "FB15K/villmow/entity2wikidata.json")
 LABELS = raw_files("FB15K/kg-bert/FB15k_mid2name.txt", "FB15K/villmow/entity2wikidata.json")
 MODALITIES: Groups = {
+    **derived("FB15K"),
     "text": [TEXTS],
     "numeric": [raw_files("FB15K/MMKB/FB15K_NumericalTriples.txt")],
     "names": [raw_files("FB15K/MMKB/FB15K_ImageIndex.txt")],
     "visual": [raw_files("FB15K/derived/visual_mobilenetv2{,_rsme_samples}.npz")],
-    "images": [raw_files("FB15K/derived/entity2image.tsv")],
 }
 
 
-class FreebaseDataset(KGDataset):
-    r"""The base class of graphs of the entities of FB15K, to which others have attached texts,
-    numeric literals and images.
+class FreebaseKG(KGDataset):
+    r"""The base class of graphs whose entities are those of FB15K or linked to them, and described
+    as these are: by the short descriptions of `Wikidata
+    <https://github.com/villmow/datasets_knowledge_embedding>`_ and the first sentences that `StAR
+    <https://github.com/wangbo9719/StAR_KGC>`_ collected.
     """
 
-    def read_names(self, node_ids: list[str]) -> list[str]:
-        r"""Reads the label of each entity in Wikidata, or its name in Freebase."""
-        wikidata = FreebaseTexts(self.raw).wikidata
-        names = dict(read_rows(self.raw.path("kg-bert/FB15k_mid2name.txt"), 2))
-        return [
-            wikidata[node]["label"] if node in wikidata else names[node].replace("_", " ")
-            for node in node_ids
-        ]
+    def read(self) -> Record:
+        splits, node_ids, rel_ids = self.read_facts()
+        return Record(splits, node_ids, rel_ids, *self.read_names(node_ids, rel_ids))
+
+    def read_facts(self) -> Facts:
+        r"""Reads the splits, and the identifiers of entities and relations."""
+        return read_release(self.raw.fetch(str(self.version)))
+
+    def read_names(self, node_ids: list[str], rel_ids: list[str]) -> tuple[list[str], list[str]]:
+        r"""Returns the names of entities and relations."""
+        return list(map(local_name, node_ids)), list(map(local_name, rel_ids))
 
     def read_texts(self, data: Data) -> list[str | None]:
-        texts = FreebaseTexts(self.raw)
-        return texts.describe(data, data.node_ids)
+        wikidata = self.read_wikidata()
+        sentences = dict(read_rows(self.raw.path("StAR/fb-entity2text-new.txt"), 2))
+        texts: list[str | None] = []
+        for name, node in zip(data.node_names, self.find_freebase(data.node_ids), strict=True):
+            short = wikidata.get(node or "", {}).get("description") or ""
+            sentence = sentences.get(node or "", "").partition(" -- ")[2]
+            texts.append(join(name, tidy(short), tidy(sentence)))
+        return texts
 
-    def read_literals(self) -> Literals:
-        return read_literals(self.raw.path("MMKB/FB15K_NumericalTriples.txt"))
+    def find_freebase(self, node_ids: list[str]) -> Iterable[str | None]:
+        r"""Returns the Freebase id of each entity, :obj:`None` for one without."""
+        return node_ids
 
-    def read_aliases(self) -> Iterable[tuple[str, str]]:
-        return dict(read_rows(self.raw.path("MMKB/FB15K_ImageIndex.txt"), 2)).items()
+    def read_wikidata(self) -> dict[str, dict[str, str]]:
+        r"""Reads the entries of Wikidata by Freebase id."""
+        return json.loads(read_bytes(self.raw.path("villmow/entity2wikidata.json")))
+
+    def freebase_by(self, key: str) -> dict[str, str]:
+        r"""Returns the Freebase id of each entity by its :obj:`"wikidata_id"` (:obj:`Q76`), or by
+        the title of its article in :obj:`"wikipedia"`.
+        """
+        found: dict[str, str] = {}
+        for node, entry in self.read_wikidata().items():
+            if entry.get(key):
+                found.setdefault(entry[key].rpartition("/wiki/")[2], node)
+        return found
 
 
-class FB15K(FreebaseDataset):
+class FB15K(FreebaseKG):
     r"""The FB15K knowledge graph from the `"Translating Embeddings for Modeling Multi-relational
     Data"
     <https://papers.nips.cc/paper/5071-translating-embeddings-for-modeling-multi-relational-data>`_
@@ -80,24 +109,33 @@ class FB15K(FreebaseDataset):
     (CC0) and Wikipedia (CC BY-SA).
     """
 
-    versions = ("bordes", "imf")
+    versions: ClassVar[tuple[str, ...]] = ("bordes", "imf")
     stats = {
         "bordes": Stats(14_951, 1_345, 483_142, 50_000, 59_071, 14_928, 12_493, 280),
         "imf": Stats(14_951, 1_345, 414_549, 59_221, 118_443, 14_928, 12_493, 280),
     }
     files = {
-        "bordes": [[*raw_files(*(f"FB15K/OpenKE/{file}.txt" for file in OPENKE)), *LABELS]],
-        "imf": [[*raw_files(*(f"FB15K/IMF/{file}.txt" for file in IMF)), *LABELS]],
+        "bordes": [[*raw_files(f"FB15K/OpenKE/{OPENKE}"), *LABELS]],
+        "imf": [[*raw_files(f"FB15K/IMF/{IMF}"), *LABELS]],
         **MODALITIES,
     }
 
-    def read(self) -> Record:
-        read = read_openke if self.version == "bordes" else read_named
-        splits, node_ids, rel_ids = read(self.raw.fetch(str(self.version)))
-        return Record(splits, node_ids, rel_ids, self.read_names(node_ids))
+    def read_names(self, node_ids: list[str], rel_ids: list[str]) -> tuple[list[str], list[str]]:
+        wikidata = self.read_wikidata()
+        names = dict(read_rows(self.raw.path("kg-bert/FB15k_mid2name.txt"), 2))
+        return [
+            wikidata[node]["label"] if node in wikidata else names[node].replace("_", " ")
+            for node in node_ids
+        ], rel_ids
+
+    def read_literals(self) -> Literals:
+        return read_literals(self.raw.path("MMKB/FB15K_NumericalTriples.txt"))
+
+    def read_aliases(self) -> Iterable[tuple[str, str]]:
+        return dict(read_rows(self.raw.path("MMKB/FB15K_ImageIndex.txt"), 2)).items()
 
 
-class FB15K237(FreebaseDataset):
+class FB15K237(FB15K):
     r"""The FB15K-237 knowledge graph from the `"Observed Versus Latent Features for Knowledge Base
     and Text Inference" <https://aclanthology.org/W15-4007>`_ paper, with the texts, numeric
     literals and images that later work attached to its entities.
@@ -131,19 +169,16 @@ class FB15K237(FreebaseDataset):
         **MODALITIES,
     }
 
-    def read(self) -> Record:
+    def read_facts(self) -> Facts:
         path = self.raw.path("ConvE/FB15k-237.tar.gz")
         nodes: dict[str, int] = {}
         rels: dict[str, int] = {}
         splits = []
         with tarfile.open(fileobj=io.BytesIO(read_bytes(path))) as archive:
-            for name in (
-                "train.txt",
-                "valid.txt",
-                "test.txt",
-            ):  # In memory: no name inside of it can touch the file system.
+            for name in ("train.txt", "valid.txt", "test.txt"):
+                # In memory: no name inside of it can touch the file system.
                 file = archive.extractfile(name)
                 assert file is not None
                 rows = map(str.split, file.read().decode().splitlines())
                 splits.append(number_facts(to_columns(rows), nodes, rels))
-        return Record(splits, list(nodes), list(rels), self.read_names(list(nodes)))
+        return splits, list(nodes), list(rels)

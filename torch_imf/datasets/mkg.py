@@ -3,13 +3,21 @@ from urllib.parse import unquote
 
 from torch_geometric.data import Data
 
-from torch_imf.datasets.base import KGDataset, Record, Stats
-from torch_imf.datasets.freebase import TEXTS, FreebaseTexts, join, local_name, read_table
-from torch_imf.datasets.raw import OPENKE, Groups, raw_files, read_openke
+from torch_imf.datasets.base import Stats
+from torch_imf.datasets.fb15k import TEXTS, FreebaseKG
+from torch_imf.datasets.raw import (
+    OPENKE,
+    Groups,
+    derived,
+    join,
+    local_name,
+    raw_files,
+    read_table,
+)
 from torch_imf.io.tables import read_lines, read_rows
 
 
-class MKG(KGDataset):
+class MKG(FreebaseKG):
     r"""The base class of the knowledge graphs that were made for the `"Relation-enhanced Negative
     Sampling for Multimodal Knowledge Graph Completion"
     <https://dl.acm.org/doi/10.1145/3503161.3548388>`_ paper.
@@ -30,10 +38,9 @@ def mkg_files(name: str) -> Groups:
     r"""Returns the raw files that MKG-W and MKG-Y have alike."""
     links = raw_files(f"{name}/MMRNS/ent_links")
     return {
-        "mmrns": [[*raw_files(*(f"{name}/AdaMF-MAT/{file}.txt" for file in OPENKE)), *links]],
+        **derived(name),
+        "mmrns": [[*raw_files(f"{name}/AdaMF-MAT/{OPENKE}"), *links]],
         "names": [links],
-        "visual": [raw_files(f"{name}/derived/visual_mobilenetv2.npz")],
-        "images": [raw_files(f"{name}/derived/entity2image.tsv")],
     }
 
 
@@ -63,25 +70,20 @@ class MKGW(MKG):
         "text": [raw_files("MKG-W/derived/entity2text.tsv"), TEXTS],
     }
 
-    def read(self) -> Record:
-        splits, node_ids, rel_ids = read_openke(self.raw.fetch("mmrns"))
-        links = self.read_links()
-        node_names = [local_name(links[node]) for node in node_ids]
-        rel_names = [
-            line.rstrip("\r\n") for line in read_lines(self.raw.path("K-ON/rel_links.txt"))
-        ]
-        return Record(splits, node_ids, rel_ids, node_names, rel_names)
+    def read_names(self, node_ids: list[str], rel_ids: list[str]) -> tuple[list[str], list[str]]:
+        links, lines = self.read_links(), read_lines(self.raw.path("K-ON/rel_links.txt"))
+        return [local_name(links[node]) for node in node_ids], [x.rstrip("\r\n") for x in lines]
 
     def read_texts(self, data: Data) -> list[str | None]:
-        if self.raw.taken["text"] == 0:
-            table = read_table(self.raw.path("derived/entity2text.tsv"))
-            return [
-                join(name, *table[node][1:])
-                for node, name in zip(data.node_ids, data.node_names, strict=True)
-            ]
-        texts = FreebaseTexts(self.raw)
-        freebase = texts.by("wikidata_id")
-        return texts.describe(data, (freebase.get(x.rpartition("/")[2]) for x in data.node_ids))
+        if self.raw.taken["text"] > 0:
+            return super().read_texts(data)
+        table = read_table(self.raw.path("derived/entity2text.tsv"))
+        names = zip(data.node_ids, data.node_names, strict=True)
+        return [join(name, *table[node][1:]) for node, name in names]
+
+    def find_freebase(self, node_ids: list[str]) -> Iterable[str | None]:
+        freebase = self.freebase_by("wikidata_id")
+        return [freebase.get(node.rpartition("/")[2]) for node in node_ids]
 
 
 class MKGY(MKG):
@@ -105,13 +107,7 @@ class MKGY(MKG):
     stats = {"mmrns": Stats(15_000, 28, 21_310, 2_665, 2_663, text=1_564, visual=17)}
     files = {**mkg_files("MKG-Y"), "text": [TEXTS]}
 
-    def read(self) -> Record:
-        splits, node_ids, rel_ids = read_openke(self.raw.fetch("mmrns"))
-        return Record(splits, node_ids, rel_ids, list(map(local_name, node_ids)))
-
-    def read_texts(self, data: Data) -> list[str | None]:
-        texts = FreebaseTexts(self.raw)
-        titles = {unquote(title): node for title, node in texts.by("wikipedia").items()}
+    def find_freebase(self, node_ids: list[str]) -> Iterable[str | None]:
+        titles = {unquote(title): node for title, node in self.freebase_by("wikipedia").items()}
         links = self.read_links()
-        articles = (unquote(links[node].partition("/resource/")[2]) for node in data.node_ids)
-        return texts.describe(data, map(titles.get, articles))
+        return [titles.get(unquote(links[x].partition("/resource/")[2])) for x in node_ids]

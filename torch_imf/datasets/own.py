@@ -1,42 +1,76 @@
+import hashlib
+import math
 import os
 import os.path as osp
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, TypedDict
+from urllib.parse import unquote
 
+import torch
+from torch import Tensor
 from torch_geometric.data import Data
 
-from torch_imf.data.names import NameIndex
+from torch_imf.data import audit
+from torch_imf.data.index import distinct_facts
+from torch_imf.data.names import UNKNOWN, NameIndex, normalize
+from torch_imf.data.split import draw_spare
 from torch_imf.datasets.base import KGDataset, Record
-from torch_imf.datasets.encoder import Encoder
-from torch_imf.datasets.own_files import SHARES, OwnFiles, OwnNames
-from torch_imf.datasets.raw import Literals
+from torch_imf.datasets.encoder import Encoder, Given
+from torch_imf.datasets.raw import Literals, join, number_facts
 from torch_imf.datasets.report import Report, Summary
-from torch_imf.encoders import FeatureFile, PixelEncoder
-from torch_imf.io import warn
+from torch_imf.encoders import PixelEncoder
+from torch_imf.io import tables, warn
 from torch_imf.io.images import ARCHIVES
-from torch_imf.io.rdf import FORMATS
-from torch_imf.io.tables import TABLES, suffix
+from torch_imf.io.rdf import FORMATS, read_rdf
+from torch_imf.io.tables import TABLES, Column, short, suffix, where
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 Path = str | os.PathLike[str]
+Triples = Path | Iterable[Path] | Mapping[str, Path]
+Counts = dict[str, int]
 
 # The argument that holds each modality:
 CONTENT = {"text": "texts", "visual": "images", "numeric": "numbers"}
-FACTS = (*TABLES, *FORMATS)
-SPLITS = {
-    "train": ("train",),
-    "val": ("valid", "val", "validation", "dev"),
-    "test": ("test",),
-}
-# How files are called in a folder, and the formats of each. No suffix is that of a folder:
+SHARES = (0.8, 0.1, 0.1)
+HEADERS = ("triples", "texts", "numbers")
+SPLITS = ("train", "val", "test")
+FACT_FORMATS = (*TABLES, *FORMATS)
+# How files are called in a folder, and their formats. No suffix is that of a folder:
 NAMED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "triples": (("facts", "triples"), FACTS),
+    "triples": (("facts", "triples"), FACT_FORMATS),
+    "train": (("train",), FACT_FORMATS),
+    "val": (("valid", "val", "validation", "dev"), FACT_FORMATS),
+    "test": (("test",), FACT_FORMATS),
     "texts": (("texts", "descriptions"), TABLES),
     "images": (("images",), ("", ".tsv", ".txt", *ARCHIVES)),
     "numbers": (("numbers", "numeric"), TABLES),
 }
+KINDS = {name: kind for kind, (names, _) in NAMED.items() for name in names}
+
+NAMES = ("name", "label", "title")
+HEAD = ["head", "subject", "source", "from", "head_id", "subj", "src", "h", "s", "entity1"]
+HEAD += ["e1", "node1", "head_entity", "head_name", "subject_id", "source_id"]
+RELATION = ["relation", "predicate", "property", "rel", "relation_id", "pred", "edge", "r", "p"]
+RELATION += ["relation_name", "relation_type", "predicate_id", "property_id", "edge_type"]
+TAIL = ["tail", "object", "target", "to", "tail_id", "obj", "dst", "t", "o", "entity2", "e2"]
+TAIL += ["node2", "tail_entity", "tail_name", "object_id", "target_id"]
+WORDS = {"head": HEAD, "relation": RELATION, "tail": TAIL}
+FACTS = tuple(Column(name, tuple(words)) for name, words in WORDS.items())
+TEXTS = (
+    Column("entity", ("entity", "id", "node", "key", "uri", "iri", "entity_id", "node_id", *NAMES)),
+    Column("text", ("text", "description", "abstract", "summary", "comment"), blank=True),
+    Column("name", NAMES, required=False),
+)
+NUMBERS = (
+    Column("entity", ("entity", "id", "node", "uri", "subject", "head", "name")),
+    Column("attribute", ("attribute", "property", "relation", "predicate", "key")),
+    Column("value", ("value", "number", "literal", "object", "tail")),
+)
+AMBIGUOUS = -3
+SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:/+", re.IGNORECASE)
 
 
 class Options(TypedDict, total=False):
@@ -47,7 +81,7 @@ class Options(TypedDict, total=False):
     header: bool | None | Mapping[str, bool]
     strict: bool
     scheme: str
-    encoders: Mapping[str, Encoder | Path | None] | None
+    encoders: Mapping[str, Given] | None
     root: str | None
     transform: Callable | None
     pre_transform: Callable | None
@@ -72,11 +106,10 @@ class MultimodalKG(KGDataset):
             out). Ready splits are a folder of :obj:`train`, :obj:`valid` and :obj:`test` files,
             three files in this order, or a dictionary of :obj:`"train"`, :obj:`"val"` and
             :obj:`"test"`.
-        texts (str, optional): The texts of entities: a table of entity and text (and name, if its
-            header says so), or JSON (:obj:`{"entity": "text"}`). (default: :obj:`None`)
-        images (str, optional): The images of entities: a folder of :obj:`<entity>.png` or
-            :obj:`<entity>/<any>.jpg`, an index file or an archive, see :class:`KGDataset`.
-            (default: :obj:`None`)
+        texts (str, optional): A table of entity and text (and name, if its header says so), or JSON
+            (:obj:`{"entity": "text"}`). (default: :obj:`None`)
+        images (str, optional): A folder of :obj:`<entity>.png` or :obj:`<entity>/<any>.jpg`, an
+            index file or an archive, see :class:`KGDataset`. (default: :obj:`None`)
         numbers (str, optional): A table of entity, attribute and value, a number, a date or a time.
             (default: :obj:`None`)
         shares (tuple[float, float, float], optional): The shares of training, validation and test
@@ -85,23 +118,18 @@ class MultimodalKG(KGDataset):
         seed (int, optional): The seed of the draw. (default: :obj:`0`)
         header (bool or dict, optional): Whether all tables begin with a header, or those of
             :obj:`"triples"`, :obj:`"texts"` and :obj:`"numbers"`. If :obj:`None`, the first line is
-            one if it names all columns, as in :obj:`head`, :obj:`relation` and :obj:`tail`.
-            (default: :obj:`None`)
+            one if it names all columns, as :obj:`head`, :obj:`relation`, :obj:`tail` do. (default:
+            :obj:`None`)
         strict (bool, optional): Whether texts and numbers of an entity that is in no fact are an
             error, rather than left out. (default: :obj:`True`)
-        scheme (str, optional): :obj:`"original"`, or :obj:`"clean"` to take facts of one ready
-            split out of the others, see :meth:`~torch_imf.data.clean_split`. (default:
-            :obj:`"original"`)
         encoders (dict, optional): The encoders of :obj:`"text"`, :obj:`"visual"` and
-            :obj:`"numeric"`, each one an encoder, a file of features (which takes the place of the
-            images, say), or :obj:`None` to leave a modality out, see :class:`KGDataset`. The others
-            are :obj:`TfidfEncoder()`, :obj:`NumericEncoder()` and :obj:`PixelEncoder()`, which
-            knows colour and layout only: for photographs, pass :obj:`{"visual": VisualEncoder()}`.
-            (default: :obj:`None`)
+            :obj:`"numeric"`, as in :class:`KGDataset`; a file of features takes the place of
+            images, say. That of images is :obj:`PixelEncoder()`, which knows colour and layout
+            only: for photographs, pass :obj:`{"visual": VisualEncoder()}`. (default: :obj:`None`)
         root (str, optional): The folder to keep the processed file in, which is made again if a
             file or an argument changes. Without it, the graph is built in memory. (default:
             :obj:`None`)
-        transform, pre_transform, force_reload: As in :class:`KGDataset`.
+        scheme, transform, pre_transform, force_reload: As in :class:`KGDataset`.
 
     Raises:
         ValueError: If a file or a line of it cannot be read, or an argument is not valid.
@@ -111,7 +139,7 @@ class MultimodalKG(KGDataset):
 
     def __init__(
         self,
-        triples: Path | Iterable[Path] | Mapping[str, Path],
+        triples: Triples,
         texts: Path | None = None,
         images: Path | None = None,
         numbers: Path | None = None,
@@ -120,35 +148,55 @@ class MultimodalKG(KGDataset):
         header: bool | None | Mapping[str, bool] = None,
         strict: bool = True,
         scheme: str = "original",
-        encoders: Mapping[str, Encoder | Path | None] | None = None,
+        encoders: Mapping[str, Given] | None = None,
         root: str | None = None,
         transform: Callable | None = None,
         pre_transform: Callable | None = None,
         force_reload: bool = False,
     ) -> None:
-        files = [None if path is None else _expand(path) for path in (texts, images, numbers)]
-        given = tuple(shares) if isinstance(shares, Iterable) else (shares,)
-        self.own_files = OwnFiles(_to_paths(triples), *files, given, seed, header, strict)  # type: ignore
-        self.modalities = tuple(x for x in CONTENT if getattr(self.own_files, CONTENT[x]))
-        self._record: Record | None = None
-        self._names: OwnNames | None = None
-        chosen = self._encoders(encoders or {})
-        super().__init__(
-            root,
-            scheme=scheme,
-            text=chosen["text"],
-            visual=chosen["visual"],
-            numeric=chosen["numeric"],
-            images=None if _is_ready(chosen["visual"]) else self.own_files.images,
-            transform=transform,
-            pre_transform=pre_transform,
-            force_reload=force_reload,
+        self.triples = to_paths(triples)
+        self.texts_path, self.numbers_path, images_path = (
+            None if path is None else osp.expanduser(os.fspath(path))
+            for path in (texts, numbers, images)
         )
+        for path in self._tables():
+            if not osp.isfile(path):
+                raise ValueError(f"There is no file '{path}'")
+        given = list(shares) if isinstance(shares, Iterable) else []
+        positive = len(given) == 3 and all(isinstance(x, int | float) and x > 0 for x in given)
+        if not positive or not math.isclose(sum(given), 1, abs_tol=1e-6):
+            raise ValueError(
+                f"Invalid 'shares' argument (got {shares}), expected the shares of training, "
+                f"validation and test, three positive numbers with a sum of 1"
+            )
+        if len(self.triples) > 1 and given != list(SHARES):
+            raise ValueError(f"'shares' divide one file of facts, not those of {self.triples}")
+        self.header = header if isinstance(header, Mapping) else dict.fromkeys(HEADERS, header)
+        are_flags = all(isinstance(x, bool | None) for x in self.header.values())
+        if not are_flags or not set(self.header) <= set(HEADERS):
+            raise ValueError(
+                f"Invalid 'header' argument (got {header!r}), expected True, False, None, or a "
+                f"dictionary of these for some of {list(HEADERS)}"
+            )
+        self.shares, self.seed, self.strict = shares, seed, strict
+        chosen: dict[str, Given] = {**dict.fromkeys(CONTENT, "auto"), **(encoders or {})}
+        if len(chosen) > len(CONTENT):
+            raise ValueError(
+                f"Invalid 'encoders' argument (got the keys {list(encoders or ())}), expected some "
+                f"of {list(CONTENT)}"
+            )
+        files = {"text": texts, "visual": images, "numeric": numbers}
+        self.modalities = tuple(modality for modality in files if files[modality] is not None)
+        self._texts: list[str | None] | None = None
+        self._literals: Literals | None = None
+        text, visual, numeric = (chosen[modality] for modality in CONTENT)
+        rest = (transform, pre_transform, force_reload)
+        super().__init__(root, None, scheme, text, visual, numeric, images_path, *rest)
 
     @classmethod
     def from_files(
         cls,
-        triples: Path | Iterable[Path] | Mapping[str, Path],
+        triples: Triples,
         texts: Path | None = None,
         images: Path | None = None,
         numbers: Path | None = None,
@@ -166,42 +214,40 @@ class MultimodalKG(KGDataset):
         numbers: Path | None = None,
         **options: "Unpack[Options]",
     ) -> "MultimodalKG":
-        r"""Reads a graph from what a folder holds:
-
-        * **facts**: :obj:`facts.*` or :obj:`triples.*`, or the ready splits :obj:`train.*`,
-          :obj:`valid.*` (or :obj:`val.*`, :obj:`dev.*`) and :obj:`test.*`
-        * **texts**: :obj:`texts.*` or :obj:`descriptions.*`, if there are any
-        * **images**: the folder, archive or index file :obj:`images`, likewise
-        * **numbers**: :obj:`numbers.*` or :obj:`numeric.*`, likewise
-
-        A file that is given takes the place of that in the folder. All other arguments are those of
-        the class.
+        r"""Reads a graph from what a folder holds: facts (:obj:`facts.*` or :obj:`triples.*`, or
+        the ready splits :obj:`train.*`, :obj:`valid.*`, :obj:`val.*` or :obj:`dev.*`, and
+        :obj:`test.*`), and what there is of texts (:obj:`texts.*` or :obj:`descriptions.*`), images
+        (a folder, archive or index file :obj:`images`) and numbers (:obj:`numbers.*` or
+        :obj:`numeric.*`). A file that is given takes the place of that in the folder. All other
+        arguments are those of the class.
 
         Raises:
             ValueError: If there are no facts, or two files for one thing, and as the class.
         """
         paths = {"texts": texts, "images": images, "numbers": numbers}
         given = {name: path for name, path in paths.items() if path is not None}
-        files = find_content(_expand(folder), list(given))
+        files = find_content(osp.expanduser(os.fspath(folder)), list(given))
         return cls(files.pop("triples"), **{**files, **given}, **options)  # type: ignore[arg-type]
 
     @property
     def revision(self) -> str:
-        return self.own_files.tag
+        # All settings, and the places, sizes and times of the files:
+        parts = [repr((self.shares, self.seed, self.header, self.strict))]
+        for path in self._tables():
+            info = os.stat(path)
+            parts.append(f"{osp.abspath(path)} {info.st_size} {info.st_mtime_ns}")
+        return hashlib.sha256("\n".join(parts).encode(errors="replace")).hexdigest()[:8]
 
     def report(self) -> Report:
         r"""Returns what is in the graph, what was left out, and what to know about its splits."""
-        return Report.of(self._data, self.summary())
+        return Report(self.summary(), audit(self._data), self._data.get("sources", {}))
 
     def summary(self) -> Summary:
         return Summary.of(self._data, self.__class__.__name__)
 
-    def names(self, data: Data | None = None) -> OwnNames:
-        if self._names is None:
-            data = self._data if data is None else data
-            aliases = zip(data.node_ids, data.node_names, strict=True)
-            self._names = OwnNames(data.node_ids, aliases)
-        return self._names
+    def names(self, data: Data | None = None) -> "OwnNames":
+        data = self._data if data is None else data
+        return OwnNames(data.node_ids, zip(data.node_ids, data.node_names, strict=True))
 
     def default_encoder(self, modality: str) -> Encoder | None:
         if modality == "visual" and modality in self.modalities:
@@ -209,48 +255,52 @@ class MultimodalKG(KGDataset):
         return super().default_encoder(modality)
 
     def read(self) -> Record:
-        if self._record is None:
-            self._record = self.own_files.read()
-        return self._record
-
-    def build(self) -> Data:
-        data = super().build()
-        self.read().splits = []  # The graph holds them now.
-        return data
+        splits, node_ids, rel_ids, sources = read_facts(self.triples, self.header.get("triples"))
+        if len(splits) == 1:
+            splits = split_facts(splits[0], self.shares, len(node_ids), len(rel_ids), self.seed)
+        names, rel_names = (list(map(to_label, ids)) for ids in (node_ids, rel_ids))
+        if self.texts_path is not None:
+            args = (self.texts_path, OwnNames(node_ids), self.header.get("texts"), self.strict)
+            own_names, self._texts, sources[self.texts_path] = read_texts(*args)
+            names = [own or name for own, name in zip(own_names, names, strict=True)]
+        if self.numbers_path is not None:
+            index = OwnNames(node_ids, zip(node_ids, names, strict=True))
+            args = (self.numbers_path, index, self.header.get("numbers"), self.strict)
+            self._literals, sources[self.numbers_path] = read_numbers(*args)
+        return Record(splits, node_ids, rel_ids, names, rel_names, sources)
 
     def read_texts(self, data: Data) -> list[str | None]:
-        texts = self.read().texts
-        assert texts is not None
-        return texts
+        if self._texts is None:
+            self.read()
+        return self._texts or []
 
     def read_literals(self) -> Literals:
-        literals = self.read().literals
-        assert literals is not None
-        return literals
+        if self._literals is None:
+            self.read()
+        return self._literals or ([], [], [])
 
-    def read_images(self, names: NameIndex) -> Sequence[object]:
-        self.images_source = self.own_files.images  # Also where ready features take their place.
-        return super().read_images(names)
+    def _tables(self) -> list[str]:
+        paths = (*self.triples, self.texts_path, self.numbers_path)
+        return [path for path in paths if path is not None]
 
-    def _encoders(
-        self, encoders: Mapping[str, Encoder | Path | None]
-    ) -> dict[str, Encoder | str | None]:
-        unknown = [modality for modality in encoders if modality not in CONTENT]
-        if unknown:
-            raise ValueError(
-                f"Invalid 'encoders' argument (got the keys {unknown}), expected some of "
-                f"{list(CONTENT)}"
-            )
-        out: dict[str, Encoder | str | None] = dict.fromkeys(CONTENT, "auto")
-        for modality, encoder in encoders.items():
-            out[modality] = os.fspath(encoder) if isinstance(encoder, os.PathLike) else encoder
-            has_work = out[modality] != "auto" and not _is_ready(out[modality])
-            if modality not in self.modalities and has_work:
-                raise ValueError(
-                    f"The encoder of '{modality}' has nothing to encode. Pass the files as "
-                    f"'{CONTENT[modality]}'"
-                )
-        return out
+
+def to_paths(triples: Triples) -> tuple[str, ...]:
+    r"""Returns the file of facts, or those of training, validation and test."""
+    if isinstance(triples, str | os.PathLike):
+        path = osp.expanduser(os.fspath(triples))
+        found = find_content(path, tuple(NAMED)[-3:])["triples"] if osp.isdir(path) else path
+        return (found,) if isinstance(found, str) else tuple(found)
+    given = list(triples)
+    files = given
+    if isinstance(triples, Mapping):
+        by_split = {KINDS.get(key): path for key, path in triples.items()}
+        files = [by_split[split] for split in SPLITS if split in by_split]
+    if len(given) != 3 or len(files) != 3:
+        raise ValueError(
+            f"Invalid 'triples' argument (got {given}), expected one file to split, or three: "
+            f"those of {list(SPLITS)}"
+        )
+    return tuple(osp.expanduser(os.fspath(path)) for path in files)
 
 
 def find_content(folder: str, given: Sequence[str] = ()) -> dict[str, str | list[str]]:
@@ -260,95 +310,216 @@ def find_content(folder: str, given: Sequence[str] = ()) -> dict[str, str | list
     """
     if not osp.isdir(folder):
         raise ValueError(f"There is no folder '{folder}'")
-    wanted = {key: entry for key, entry in NAMED.items() if key not in given}
-    found = {key: _find_named(folder, *entry) for key, entry in wanted.items()}
-    ready = [file for names in SPLITS.values() for file in _find_named(folder, names, FACTS)]
-    for key, files in {**found, "triples": found["triples"] + ready}.items():
-        if len(files) > 1 and files != ready:
+    found: dict[str, str | list[str]] = {}
+    names = sorted(os.listdir(folder))
+    for name in names:
+        kind, path = KINDS.get(name.split(".")[0].lower(), "none"), osp.join(folder, name)
+        archive = next((x for x in ARCHIVES if name.lower().endswith(x)), None)
+        ending = "" if osp.isdir(path) else archive or suffix(name) or "none"
+        if kind not in NAMED or kind in given:
+            continue
+        if ending not in NAMED[kind][1]:
+            formats = [x or "a folder" for x in NAMED[kind][1]]
+            warn(f"'{path}' cannot be read as '{kind}', expected one of {formats}")
+        elif kind in found:
             raise ValueError(
-                f"The folder '{folder}' holds several files that may be the '{key}': {files}. "
-                f"Please leave one, or pass it to 'from_files'"
+                f"'{found[kind]}' and '{path}' may both be the '{kind}'. Please leave one, or pass "
+                f"it to 'from_files'"
             )
-    if not found["triples"] and not ready:
+        else:
+            found[kind] = path
+    splits = [found.pop(split) for split in SPLITS if split in found]
+    if len(splits) == 3 and "triples" not in found:
+        found["triples"] = list(map(str, splits))
+    elif splits or "triples" not in found:
         raise ValueError(
-            f"The folder '{folder}' holds no facts, as in 'facts.tsv', or in 'train.tsv', "
-            f"'valid.tsv' and 'test.tsv' (got {sorted(os.listdir(folder))[:10]})"
+            f"The folder '{folder}' holds no facts, or too few or too many files of them. Expected "
+            f"'facts.tsv', or 'train.tsv', 'valid.tsv' and 'test.tsv' (got {names[:10]})"
         )
-    for names, suffixes in wanted.values():
-        others = set(_find_named(folder, names)) - set(_find_named(folder, names, suffixes))
-        if others:
-            warn(
-                f"The folder '{folder}' holds {sorted(others)}, which cannot be read. Expected "
-                f"one of {[x or 'a folder' for x in suffixes]}"
-            )
-    out: dict[str, str | list[str]] = {
-        key: osp.join(folder, files[0]) for key, files in found.items() if files
-    }
-    return {**out, "triples": find_splits(folder)} if ready else out
+    return found
 
 
-def find_splits(folder: str) -> list[str]:
-    r"""Returns the files of training, validation and test facts in a folder."""
-    out = []
-    for names in SPLITS.values():
-        files = _find_named(folder, names, FACTS)
-        if len(files) != 1:
+class OwnNames(NameIndex):
+    r"""Finds the entities of any graph by their identifiers as they are written, and then by what
+    :class:`~torch_imf.data.NameIndex` knows them by (their last part, if they are URIs), and by
+    their other names. Two URIs are the same if they differ in nothing but brackets and scheme. A
+    name of several entities finds none of them, unless it is the identifier of one.
+    """
+
+    def __init__(self, node_ids: list[str], aliases: Iterable[tuple[str, str]] = ()) -> None:
+        self.node_ids = node_ids
+        exact = {node: row for row, node in enumerate(node_ids)}
+        self.rows: dict[str, int] = {}
+        for pairs in (((x, exact[node]) for node, x in aliases), exact.items()):
+            found: dict[str, int] = {}
+            for name, row in pairs:
+                name = normalize(name)
+                found[name] = row if found.get(name, row) == row else AMBIGUOUS
+            self.rows |= found
+        self.rows |= exact
+
+    def find(self, name: str) -> int:
+        r"""Returns the row of a name, :obj:`-1` if it finds no entity."""
+        name = name.strip()
+        keys = [key for key in (name, _bare(name), normalize(name)) if key in self.rows]
+        row = self.rows[keys[0]] if keys else UNKNOWN
+        if row < 0 or keys[0] in (name, _bare(name)):
+            return max(row, UNKNOWN)
+        # Two URIs may end alike, and have other bases:
+        name, node = _bare(name), _bare(self.node_ids[row])
+        both = SCHEME.match(name) and SCHEME.match(node)
+        return UNKNOWN if both and SCHEME.sub("", name, 1) != SCHEME.sub("", node, 1) else row
+
+    def __call__(self, names: Iterable[str]) -> Tensor:
+        return torch.tensor([self.find(name) for name in names], dtype=torch.long)
+
+
+def _bare(name: str) -> str:
+    return name[1:-1] if name.startswith("<") and name.endswith(">") else name
+
+
+def read_texts(
+    path: str, index: OwnNames, header: bool | None = None, strict: bool = True
+) -> tuple[list[str | None], list[str | None], Counts]:
+    r"""Returns the name and the text (which begins with the name) of each entity, and how many
+    :obj:`"rows"` there are and how many of them are of :obj:`"unknown"` entities.
+    """
+    found: dict[int, tuple[str, str, int]] = {}
+    rows, counts = _read_known(path, TEXTS, index, header, strict)
+    for line, row, (node, text, name) in rows:
+        if row in found and found[row][:2] != (name, text):
             raise ValueError(
-                f"The folder '{folder}' needs to hold one file of {names[0]} facts, as in "
-                f"'{names[0]}.tsv' (got {files}). Otherwise, pass the files themselves"
+                f"{where(path, line)}: {short(node)} has another text already "
+                f"({where(path, found[row][2])}). Please join them into one"
             )
-        out.append(osp.join(folder, files[0]))
-    return out
+        found[row] = (name, text, line)
+    entries = [found.get(row, ("", "", 0)) for row in range(len(index))]
+    texts = [join(name, text) or None for name, text, _ in entries]
+    return [name or None for name, *_ in entries], texts, counts
 
 
-def _find_named(
-    folder: str, names: Sequence[str], suffixes: Sequence[str] | None = None
-) -> list[str]:
-    # The files that go by one of some names, of some formats or any, gzipped or not.
-    def format_of(file: str) -> str:
-        if osp.isdir(osp.join(folder, file)):
-            return ""
-        archive = next((x for x in ARCHIVES if file.lower().endswith(x)), None)
-        return archive or suffix(file) or "none"
+def read_numbers(
+    path: str, index: OwnNames, header: bool | None = None, strict: bool = True
+) -> tuple[Literals, Counts]:
+    r"""Returns entities, attributes and values of numeric literals, and counts as above."""
+    rows, counts = _read_known(path, NUMBERS, index, header, strict)
+    values = [tables.to_finite(value, where(path, line)) for line, _, (_, _, value) in rows]
+    return ([fields[0] for *_, fields in rows], [fields[1] for *_, fields in rows], values), counts
 
-    return [
-        file
-        for file in sorted(os.listdir(folder))
-        if file.split(".")[0].lower() in names and (suffixes is None or format_of(file) in suffixes)
+
+def _read_known(
+    path: str, columns: Sequence[Column], index: OwnNames, header: bool | None, strict: bool
+) -> tuple[list[tuple[int, int, list[str]]], Counts]:
+    # The line, entity and fields of each row of a table, apart from those of unknown entities.
+    rows = [
+        (i, index.find(fields[0]), fields) for i, fields in tables.read_table(path, columns, header)
     ]
-
-
-def _to_paths(triples: Path | Iterable[Path] | Mapping[str, Path]) -> tuple[str, ...]:
-    # The file of facts, or those of training, validation and test.
-    if isinstance(triples, str | os.PathLike):
-        path = _expand(triples)
-        return tuple(find_splits(path)) if osp.isdir(path) else (path,)
-    if isinstance(triples, Mapping):
-        files = {
-            next((split for split, names in SPLITS.items() if key in names), key): path
-            for key, path in triples.items()
-        }
-        if set(files) != set(SPLITS) or len(files) < len(triples):
-            raise ValueError(
-                f"Invalid 'triples' argument (got the keys {list(triples)}), expected one file "
-                f"for each of {list(SPLITS)}"
-            )
-        triples = [files[split] for split in SPLITS]
-    out = tuple(map(_expand, triples))
-    if len(out) != 3:
+    known = [entry for entry in rows if entry[1] != UNKNOWN]
+    if strict and len(known) < len(rows):
+        line, _, fields = next(entry for entry in rows if entry[1] == UNKNOWN)
+        hint = ". If this is a header, pass 'header=True'" if line == rows[0][0] else ""
         raise ValueError(
-            f"Invalid 'triples' argument (got {len(out)} files), expected one file to split, or "
-            f"the three of training, validation and test"
+            f"{where(path, line)}: the entity {short(fields[0])} is in no fact, or its name is "
+            f"that of several. Check how it is written there, or pass 'strict=False' to leave such "
+            f"entities out{hint}"
         )
-    return out
+    return known, {"rows": len(rows), "unknown": len(rows) - len(known)}
 
 
-def _expand(path: Path) -> str:
-    return osp.expanduser(os.fspath(path))
+def read_facts(
+    paths: Sequence[str], header: bool | None = None
+) -> tuple[list[Tensor], list[str], list[str], dict[str, Counts]]:
+    r"""Reads files of facts into ids. Names are numbered in alphabetical order, so that ids do not
+    depend on the order of lines, and a fact that a file repeats is left out. The blank nodes of
+    several files of RDF are told apart by the names of these.
+    """
+    nodes: dict[str, int] = {}
+    rels: dict[str, int] = {}
+    counts = {path: {"rows": 0, "repeated": 0, "literals": 0} for path in paths}
+    folder = osp.commonpath([osp.dirname(osp.abspath(path)) for path in paths])
+
+    def triples(path: str) -> Iterator[Sequence[str]]:
+        scope = f"@{osp.relpath(path, folder)}" if len(paths) > 1 else ""
+        for fact in read_rdf(path, scope):
+            if fact is None:
+                counts[path]["literals"] += 1
+            else:
+                yield fact
+
+    rows = []
+    for path in paths:
+        if suffix(path) not in FACT_FORMATS:
+            raise ValueError(f"'{path}' holds no facts, expected one of {FACT_FORMATS} (or .gz)")
+        is_table = suffix(path) in TABLES
+        columns = (
+            tables.read_columns(path, FACTS, header)
+            if is_table
+            else tables.to_columns(triples(path))
+        )
+        rows.append(number_facts(columns, nodes, rels))
+        if rows[-1].numel() == 0:
+            raise ValueError(f"'{path}' holds no facts")
+        counts[path]["rows"] = rows[-1].size(1) + counts[path]["literals"]
+
+    node_ids, node_rank = _in_order(nodes)
+    rel_ids, rel_rank = _in_order(rels)
+    facts = []
+    for path, (head_index, rel_type, tail_index) in zip(paths, rows, strict=True):
+        edge_index = node_rank[torch.stack([head_index, tail_index])]
+        fact, _ = distinct_facts(edge_index, rel_rank[rel_type], len(nodes), len(rels))
+        counts[path]["repeated"] = head_index.numel() - fact.size(1)
+        facts.append(fact)
+    return facts, node_ids, rel_ids, counts
 
 
-def _is_ready(encoder: Encoder | str | None) -> bool:
-    # Whether it encodes nothing: it reads features that are ready, or there is none.
-    if isinstance(encoder, str):
-        return encoder != "auto"
-    return encoder is None or isinstance(encoder, FeatureFile)
+def _in_order(index: dict[str, int]) -> tuple[list[str], Tensor]:
+    # Names in alphabetical order, and the rank of each by its number.
+    names = sorted(index)
+    rank = torch.empty(len(names), dtype=torch.long)
+    rank[[index[name] for name in names]] = torch.arange(len(names))
+    return names, rank
+
+
+def split_facts(
+    fact: Tensor,
+    shares: tuple[float, float, float],
+    num_nodes: int,
+    num_relations: int,
+    seed: int = 0,
+) -> list[Tensor]:
+    r"""Draws training, validation and test facts, such that every entity and every relation is in a
+    training fact. Where too few facts can be spared, validation and test are smaller than asked
+    for, which a warning tells.
+    """
+    spare = draw_spare(fact, num_nodes, num_relations, seed)
+    size, num_spare = fact.size(1), spare.numel()
+    num_val, num_test = (max(1, round(share * size)) for share in shares[1:])
+    if num_spare < 2:
+        raise ValueError(
+            f"Validation and test need a fact each, but only {num_spare} of the {size} facts can "
+            f"be left out of training without losing an entity or relation. Please pass ready "
+            f"splits"
+        )
+    if num_val + num_test > num_spare:
+        asked = num_val + num_test
+        num_val = min(max(1, num_val * num_spare // asked), num_spare - 1)
+        num_test = num_spare - num_val
+        warn(
+            f"Validation and test have {num_val} and {num_test} facts rather than {asked} in all: "
+            f"all others keep an entity or relation in training"
+        )
+    part = torch.zeros(size, dtype=torch.long)
+    part[spare[:num_val]] = 1
+    part[spare[num_val : num_val + num_test]] = 2
+    return [fact[:, part == i] for i in range(3)]
+
+
+def to_label(node: str) -> str:
+    r"""Returns a name for people: the last part of an IRI without escapes, and any other identifier
+    as it is.
+    """
+    iri = _bare(node)
+    if "://" not in iri:
+        return node
+    last = iri.rstrip("/#").replace("#", "/").rsplit("/", 1)[-1]
+    return unquote(last).replace("_", " ") or node

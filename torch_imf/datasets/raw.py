@@ -3,10 +3,11 @@ that several of them share.
 """
 
 import os.path as osp
+import re
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from functools import cache
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 import torch
 from torch import Tensor
@@ -15,15 +16,15 @@ from torch_geometric.io import fs
 
 from torch_imf.data.names import read_ids
 from torch_imf.io.atomic import cache_folder, locked
-from torch_imf.io.download import RawFile, download
+from torch_imf.io.download import RawFile, download, mirror
 from torch_imf.io.tables import read_lines, read_rows, short, to_columns, to_finite, where
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 TABLE = osp.join(osp.dirname(osp.realpath(__file__)), "files", "sources.tsv")
-OPENKE = ("entity2id", "relation2id", "train2id", "valid2id", "test2id")
-IMF = ("entity2id", "relation2id", "train", "val", "test")
+OPENKE = "{entity2id,relation2id,train2id,valid2id,test2id}.txt"
+IMF = "{entity2id,relation2id,train,val,test}.txt"
 
 Groups = dict[str, list[list[RawFile]]]
 Facts = tuple[list[Tensor], list[str], list[str]]
@@ -31,13 +32,23 @@ Literals = tuple[list[str], list[str], list[float]]
 
 
 def raw_files(*names: str) -> list[RawFile]:
-    r"""Returns raw files that the table :obj:`files/sources.tsv` lists."""
+    r"""Returns raw files that the table :obj:`files/sources.tsv` lists. One name may stand for
+    several, as in :obj:`{train,test}.txt`.
+    """
     out = []
     for name in names:
-        start, brace, rest = name.partition("{")
+        start, _, rest = name.partition("{")
         inner, _, end = rest.partition("}")
-        out += [f"{start}{part}{end}" for part in inner.split(",")] if brace else [name]
-    return [sources()[name] for name in out]
+        out += [sources()[f"{start}{part}{end}"] for part in inner.split(",")]
+    return out
+
+
+def derived(name: str) -> Groups:
+    r"""Returns what only a mirror has of a dataset: ready features, and an index of images."""
+    return {
+        "visual": [raw_files(f"{name}/derived/visual_mobilenetv2.npz")],
+        "images": [raw_files(f"{name}/derived/entity2image.tsv")],
+    }
 
 
 @cache
@@ -51,13 +62,8 @@ def sources() -> dict[str, RawFile]:
 
 class RawFolder:
     r"""The folder of raw files of a dataset, which are grouped by what they are for. A group is a
-    list of alternatives, of which the first that can be had is taken.
-
-    Args:
-        folder (str): The folder.
-        groups (dict[str, list[list[RawFile]]]): The alternatives of each group.
-        renew (bool, optional): Whether to look for better alternatives than those that are there.
-            (default: :obj:`False`)
+    list of alternatives, of which the first that can be had is taken, or the first that is there,
+    unless the best is to be looked for anew (:obj:`renew`).
     """
 
     def __init__(self, folder: str, groups: Groups, renew: bool = False) -> None:
@@ -70,19 +76,19 @@ class RawFolder:
         r"""Brings the files of a group into the folder, and returns their paths. What is there is
         taken as it is, see :meth:`check`.
         """
-        alternatives = self.groups.get(group, [[]])
+        options = self.groups.get(group, [[]])
         if group not in self.taken:
-            found = self._find(alternatives)
+            found = self._find(options)
             if found is None:
-                with self.lock():
-                    found = self._find(alternatives)  # Another process may have fetched it.
-                    found = self._download(alternatives) if found is None else found
+                with locked(osp.dirname(self.folder)):
+                    found = self._find(options)  # Another process may have fetched it.
+                    found = self._download(options) if found is None else found
             self.taken[group] = found
-        return [self.path(file.path) for file in alternatives[self.taken[group]]]
+        return [self.path(file.path) for file in options[self.taken[group]]]
 
     def check(self) -> None:
         r"""Fetches files that do not match their checksums anew."""
-        for file in self._taken_files():
+        for file in self.files:
             download(file, self.folder)
 
     def path(self, file: str) -> str:
@@ -97,104 +103,70 @@ class RawFolder:
             return osp.join(cache_folder(), "images", file)
         return self.path(file)
 
-    def has(self, group: str) -> bool:
-        r"""Returns whether all files of a group are there."""
-        return any(self._has(files) for files in self.groups.get(group, []))
+    def may_have(self, group: str) -> bool:
+        r"""Returns whether what only mirrors have is there or may be fetched."""
+        options = self.groups.get(group, [])
+        return any(map(self._has, options)) or (len(options) > 0 and mirror("") is not None)
 
     @property
-    def files(self) -> list[str]:
-        r"""The names of the files that were taken, in the folder."""
-        return list(dict.fromkeys(file.path for file in self._taken_files()))
+    def files(self) -> list[RawFile]:
+        r"""The files that were taken."""
+        taken = [self.groups.get(group, [[]])[i] for group, i in self.taken.items()]
+        return list(dict.fromkeys(file for files in taken for file in files))
 
-    @property
-    def second_choices(self) -> list[str]:
-        r"""A name for each group of which the first choice was not to be had."""
-        return [f"{group}.{i + 1}" for group, i in self.taken.items() if i > 0]
-
-    def lock(self) -> AbstractContextManager[None]:
-        r"""Returns a block that one process at a time may enter, see
-        :meth:`~torch_imf.io.atomic.locked`. It is that of the whole dataset.
-        """
-        return locked(osp.dirname(self.folder))
-
-    def _taken_files(self) -> list[RawFile]:
-        return [x for group, i in self.taken.items() for x in self.groups.get(group, [[]])[i]]
-
-    def _find(self, alternatives: list[list[RawFile]]) -> int | None:
+    def _find(self, options: list[list[RawFile]]) -> int | None:
         # Which alternative is to be taken as it is there.
-        if self.renew and any(alternatives):
+        if self.renew and any(options):
             return None
-        return next((i for i, files in enumerate(alternatives) if self._has(files)), None)
+        return next((i for i, files in enumerate(options) if self._has(files)), None)
 
     def _has(self, files: list[RawFile]) -> bool:
         return all(fs.exists(self.path(file.path)) for file in files)
 
-    def _download(self, alternatives: list[list[RawFile]]) -> int:
+    def _download(self, options: list[list[RawFile]]) -> int:
         problems = []
-        missing = [sum(not self._has([file]) for file in files) for files in alternatives]
-        for i, files in enumerate(alternatives):
-            for j, file in enumerate(files):
-                try:
+        for i, files in enumerate(options):
+            try:
+                for file in files:
                     download(file, self.folder)
-                except RuntimeError as e:
-                    # The other files have the same fate, and are named rather than waited for:
-                    more = [other for other in files[j + 1 :] if not self._has([other])]
-                    names = ", ".join(f"'{other.path}' from '{other.origin}'" for other in more)
-                    needed = f". Also needed: {names}" if more else ""
-                    in_mirror_only = any(x.url is None and x.by_hand is None for x in files)
-                    problems.append((missing[i], in_mirror_only, i, f"{e}{needed}"))
-                    break
-            else:
                 return i
-        # The least to do for a person, of what a person can do something about:
-        raise RuntimeError(min(problems)[-1])
-
-    def __repr__(self) -> str:
-        return f"{self.__class__.__name__}('{self.folder}', {self.taken})"
+            except RuntimeError as e:
+                # The other files have the same fate, and are named rather than waited for:
+                more = [x for x in files[files.index(file) + 1 :] if not self._has([x])]
+                names = ", ".join(f"'{x.path}' from '{x.origin}'" for x in more)
+                in_mirror_only = any(x.url is None and x.by_hand is None for x in files)
+                problems.append((in_mirror_only, f"{e}. Also needed: {names}" if more else f"{e}"))
+        # That of what a person can do something about:
+        raise RuntimeError(min(problems, key=lambda problem: problem[0])[1])
 
 
 # Layouts ########################################################################################
 
 
-def read_openke(paths: Sequence[str]) -> Facts:
-    r"""Reads a graph in the layout of `OpenKE <https://github.com/thunlp/OpenKE>`_: ids of head,
-    tail and relation, under a line that counts them.
+def read_release(paths: Sequence[str], order: tuple[int, int, int] = (0, 1, 2)) -> Facts:
+    r"""Reads a graph from its entities, its relations, and three files of facts. These are written
+    with names, as in the release of `IMF <https://github.com/HestiaSky/IMF-Pytorch>`_ (head,
+    relation and tail, or in another order, with or without a full stop at the end of a line), or
+    with numbers, as in that of `OpenKE <https://github.com/thunlp/OpenKE>`_ (head, tail and
+    relation, under a line that counts them).
     """
-    splits = []
-    for path in paths[2:5]:
-        rows = [line.split() for line in read_lines(path)]
-        try:
-            (size,) = map(int, rows[0])
-            ids = [[int(head), int(rel), int(tail)] for head, tail, rel in rows[1:]]
-        except (ValueError, IndexError):
-            for i, row in enumerate(rows, start=1):
-                if len(row) != (1 if i == 1 else 3) or not all(map(str.isdecimal, row)):
-                    raise ValueError(
-                        f"{where(path, i)}: expected the ids of a fact (got {short(row)})"
-                    ) from None
-            raise ValueError(f"'{path}' holds no facts") from None
-        if size != len(ids):
-            raise ValueError(f"'{path}' does not hold as many facts as it announces")
-        splits.append(torch.tensor(ids, dtype=torch.long).view(-1, 3).t().contiguous())
-    return splits, read_ids(paths[0]), read_ids(paths[1])
-
-
-def read_named(paths: Sequence[str], order: tuple[int, int, int] = (0, 1, 2)) -> Facts:
-    r"""Reads a graph whose facts are written with names, as in the release of `IMF
-    <https://github.com/HestiaSky/IMF-Pytorch>`_, with or without a full stop at the end of a line.
-    """
-    node_ids, rel_ids = read_ids(paths[0]), read_ids(paths[1])
+    ids = [read_ids(path) for path in paths[:2]]
     splits = []
     for path in paths[2:5]:
         rows = [line.rstrip().removesuffix(" .").split() for line in read_lines(path)]
-        for i, row in enumerate(rows, start=1):
-            if len(row) != 3:
-                raise ValueError(
-                    f"{where(path, i)}: expected head, relation and tail (got {short(row)})"
-                )
-        rows = [[row[column] for column in order] for row in rows]
-        splits.append(index_facts(rows, node_ids, rel_ids, path))
-    return splits, node_ids, rel_ids
+        count = rows.pop(0) if rows and len(rows[0]) == 1 else None
+        first = 1 + (count is not None)
+        bad = next((i for i, row in enumerate(rows) if len(row) != 3), None)
+        if bad is not None:
+            line, row = where(path, bad + first), short(rows[bad])
+            raise ValueError(f"{line}: expected head, relation and tail (got {row})")
+        if not rows or count not in (None, [str(len(rows))]):
+            raise ValueError(f"'{path}' does not hold as many facts as it announces, or none")
+        names = ids if count is None else [list(map(str, range(len(x)))) for x in ids]
+        columns = order if count is None else (0, 2, 1)
+        rows = [[row[column] for column in columns] for row in rows]
+        splits.append(index_facts(rows, names[0], names[1], path, first))
+    return splits, ids[0], ids[1]
 
 
 def index_facts(
@@ -205,7 +177,7 @@ def index_facts(
     first: int = 1,
 ) -> Tensor:
     r"""Returns the ids of head, relation and tail of facts that are written with names, of shape
-    :obj:`[3, E]`.
+    :obj:`[3, E]`. The first of them is in line :obj:`first` of a file.
     """
     nodes, rels = ({x: i for i, x in enumerate(names)} for names in (node_ids, rel_ids))
     facts = number_facts(to_columns(rows), nodes, rels)
@@ -221,17 +193,33 @@ def index_facts(
 def read_literals(path: str, sep: str = "\t", header: bool = False) -> Literals:
     r"""Reads numeric literals: entity, attribute and value in each line. Dates count in years."""
     rows = read_rows(path, 3, sep, header)
-    values = [
-        to_finite(row[2], where(path, line)) for line, row in enumerate(rows, start=1 + header)
-    ]
+    lines = enumerate(rows, start=1 + header)
+    values = [to_finite(row[2], where(path, line)) for line, row in lines]
     return [row[0] for row in rows], [row[1] for row in rows], values
 
 
-def read_links(path: str) -> list[tuple[str, str]]:
-    r"""Reads the links of MMKB, :obj:`<Freebase id> <SameAs> <name> .` in each line, as pairs of a
-    name and a Freebase id. An entity may have several.
-    """
-    return [(name, node) for node, _, name, _ in read_rows(path, 4, sep=" ")]
+def read_table(path: str) -> dict[str, list[str]]:
+    r"""Reads a table of texts: entity, name, short and long description under a header."""
+    rows = read_rows(path, 4, header=True)
+    return {node: [tidy(text) for text in texts] for node, *texts in rows}
+
+
+def tidy(text: str) -> str:
+    r"""Returns a text without escapes and doubled spaces."""
+    return re.sub(r"\s+", " ", text.replace("\\n", " ").replace("\\", "")).strip()
+
+
+def join(*parts: str) -> str:
+    r"""Returns the text of an entity: its name and its descriptions."""
+    return ". ".join(part for part in parts if part)
+
+
+def local_name(uri: str) -> str:
+    r"""Returns the name of an entity or a relation in words: its URI without the base."""
+    uri = uri.strip("<>")
+    if uri.startswith("http"):
+        uri = re.split(r"/resource/|/ontology/|[#/](?=[^#/]+$)", uri, maxsplit=1)[1]
+    return tidy(unquote(uri).replace("_", " "))
 
 
 def number_facts(

@@ -1,8 +1,7 @@
 from torch_geometric.data import Data
 
 from torch_imf.datasets.base import KGDataset, Record, Stats
-from torch_imf.datasets.freebase import join, read_table, tidy
-from torch_imf.datasets.raw import raw_files, read_named
+from torch_imf.datasets.raw import join, raw_files, read_release, read_table, tidy
 from torch_imf.io.tables import read_rows
 
 FACTS = raw_files("WN9-IMG/IKRL/{entity2id,relation2id,train,valid,test}.txt")
@@ -44,7 +43,7 @@ class WN9IMG(KGDataset):
     }
 
     def read(self) -> Record:
-        splits, node_ids, rel_ids = read_named(self.raw.fetch("ikrl"), order=(0, 2, 1))
+        splits, node_ids, rel_ids = read_release(self.raw.fetch("ikrl"), order=(0, 2, 1))
         names = {node: row[0] for node, row in self._read_glosses().items()}
         rel_names = [rel.strip("_").replace("_", " ") for rel in rel_ids]
         return Record(splits, node_ids, rel_ids, [names[x] for x in node_ids], rel_names)

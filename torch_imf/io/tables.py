@@ -386,6 +386,8 @@ class _Layout:
         pairs = zip(index, self.columns, strict=True)
         found = all(i is not None or not column.required for i, column in pairs)
         if found and self.header is not False:
+            for name in (x for x in names if names.count(x) > 1 and x in chain(*words)):
+                raise ValueError(f"{place}: the header has '{name}' twice (got {short(row)})")
             others = [field for i, field in enumerate(row) if i not in index]
             if others:
                 warn(f"'{self.path}': the columns {others} are left out")
