@@ -20,17 +20,16 @@ def contrastive_loss(
         \mathcal{M}} \sum_{j=1}^N d(e_i^p, e_i^q) - d(e_i^p, e_j^q) + 2, \qquad d(u, v) = -
         \frac{u^{\top} v}{\|u\| \|v\|}
 
-    with all pairs of modalities as :math:`\mathcal{M}`, or those given. The loss is linear in the
-    similarities, so that their sum over all :math:`N^2` pairs is a product of two sums, and the
-    cost is :math:`O(N d)`.
+    The loss is linear in the similarities, so that their sum over all :math:`N^2` pairs is a
+    product of two sums, and the cost is :math:`O(N d)`.
 
     Args:
         x_dict (dict[str, torch.Tensor]): The latent representations of the same entities per
             modality, of shape :obj:`[N, C]` each.
         mask_dict (dict[str, torch.Tensor], optional): Which entities have the modality, of shape
             :obj:`[N]` each. A pair counts the entities that have both. (default: :obj:`None`)
-        pairs (list[tuple[str, str]], optional): The pairs to compare, *e.g.*, :obj:`[("struct",
-            "text")]`, by default all of them. (default: :obj:`None`)
+        pairs (list[tuple[str, str]], optional): The pairs :math:`\mathcal{M}`, *e.g.*,
+            :obj:`[("struct", "text")]`, by default all of them. (default: :obj:`None`)
 
     Returns:
         A scalar, at least zero; zero if there are no two modalities.
@@ -61,14 +60,8 @@ def info_nce_loss(
         \mathcal{L}_{pq} = - \frac{1}{N} \sum_{i=1}^N \log \frac{\exp( \hat{u}_i^p \cdot \hat{u}_i^q
         / \tau)}{\sum_{j=1}^N \exp(\hat{u}_i^p \cdot \hat{u}_j^q / \tau)}
 
-    Unlike Eq. 6 of IMF (:meth:`contrastive_loss`), it pushes hardest on the negatives that are
-    closest. It needs :math:`O(N^2)` memory.
-
-    Args:
-        x_dict (dict[str, torch.Tensor]): See :meth:`contrastive_loss`, as for what is returned.
-        mask_dict (dict[str, torch.Tensor], optional): Likewise.
-        temperature (float, optional): The temperature :math:`\tau`, positive. (default: :obj:`0.1`)
-        pairs (list[tuple[str, str]], optional): See :meth:`contrastive_loss`.
+    It pushes hardest on the negatives that are closest, and needs :math:`O(N^2)` memory. The
+    arguments are those of :meth:`contrastive_loss`, and a positive temperature :math:`\tau`.
     """
     if temperature <= 0:
         raise ValueError(f"'temperature' needs to be positive (got {temperature})")
@@ -84,11 +77,11 @@ def info_nce_loss(
     return _mean(losses, x_dict)
 
 
-def check_pairs(name: str, pairs: Sequence[tuple[str, str]], choices: list[str]) -> None:
+def check_pairs(pairs: Sequence[tuple[str, str]], choices: list[str]) -> None:
     r"""Raises a :class:`ValueError` if a pair is no two of :obj:`choices`."""
     for pair in pairs:
         if len(set(pair)) != 2 or not set(pair) <= set(choices):
-            raise ValueError(f"'{name}' need to be two of {choices} each (got {pair})")
+            raise ValueError(f"'pairs' need to be two of {choices} each (got {pair})")
 
 
 def _pairs(
@@ -99,17 +92,18 @@ def _pairs(
     r"""The unit vectors of each pair of modalities, and which entities have both."""
     if len(x_dict) == 0:
         raise ValueError("A contrastive loss needs the representations of a modality")
-    check_pairs("pairs", pairs or [], list(x_dict))
-    unit = {
-        name: F.normalize(x.to(torch.promote_types(x.dtype, torch.float32)), dim=-1)
-        for name, x in x_dict.items()
-    }
+    check_pairs(pairs or [], list(x_dict))
+    unit = {name: F.normalize(_widen(x), dim=-1) for name, x in x_dict.items()}
     for p, q in combinations(x_dict, 2) if pairs is None else pairs:
         masks = [mask_dict[name] for name in (p, q) if name in mask_dict] if mask_dict else []
         yield unit[p], unit[q], torch.stack(masks).all(dim=0) if masks else None
 
 
 def _mean(losses: list[Tensor], x_dict: dict[str, Tensor]) -> Tensor:
-    x = next(iter(x_dict.values()))
-    dtype = torch.promote_types(x.dtype, torch.float32)
-    return torch.stack(losses).mean() if losses else x.new_zeros((), dtype=dtype)
+    return (
+        torch.stack(losses).mean() if losses else _widen(next(iter(x_dict.values()))).new_zeros(())
+    )
+
+
+def _widen(x: Tensor) -> Tensor:
+    return x.to(torch.promote_types(x.dtype, torch.float32))

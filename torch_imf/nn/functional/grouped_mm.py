@@ -3,25 +3,15 @@ from torch import Tensor
 
 
 def grouped_mm(x: Tensor, matrix: Tensor, group: Tensor) -> Tensor:
-    r"""Multiplies each row with the matrix of its group.
-
-    Computes
-
-    .. code-block:: python
-
-        (x.unsqueeze(1) @ matrix[group]).squeeze(1)
-
-    without a matrix for each row: the rows of a group are multiplied at once, and groups of about
-    the same size together. It is fastest if groups are in the order of their sizes
-    (:meth:`group_by_size`).
+    r"""Multiplies each row with the matrix of its group, giving :obj:`[B, D]`. It is :obj:`(x[:,
+    None] @ matrix[group])[:, 0]`, without a matrix for each row: the rows of a group are multiplied
+    at once, and groups of about the same size together. It is fastest if groups are in the order of
+    their sizes (:meth:`group_by_size`).
 
     Args:
         x (torch.Tensor): The rows, of shape :obj:`[B, C]`.
         matrix (torch.Tensor): The matrices, of shape :obj:`[G, C, D]`.
         group (torch.Tensor): The group of each row, of shape :obj:`[B]`.
-
-    Returns:
-        The products, of shape :obj:`[B, D]`.
     """
     if group.numel() == 0:
         return (x.unsqueeze(1) @ matrix[group]).squeeze(1)

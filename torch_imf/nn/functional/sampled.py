@@ -23,28 +23,24 @@ def self_adversarial_loss(
         \mathcal{L} = - \log \sigma(s^+) - \sum_{i=1}^K p_i \log \sigma(-s^-_i), \qquad p_i =
         \frac{\exp(\beta s^-_i)}{\sum_j \exp(\beta s^-_j)}
 
-    so that the likeliest negatives count most, as in RotatE and in the released code of AdaMF
-    (whose Eq. 8 is printed with distances instead of scores, which would prefer the least likely
-    ones). No gradient flows through :math:`p_i`.
+    The likeliest negatives count most, as in RotatE and in the released code of AdaMF (Eq. 8 is
+    printed with distances in place of scores, which is the reverse). No gradient flows through
+    :math:`p_i`.
 
     Args:
         pos_score (torch.Tensor): The scores of facts, of shape :obj:`[B]`.
         neg_score (torch.Tensor): The scores of their negatives, of shape :obj:`[B, K]`.
-        temperature (float, optional): The temperature :math:`\beta`; zero weights all negatives
-            alike. (default: :obj:`1.`)
-        mask (torch.Tensor, optional): Which negatives count, of shape :obj:`[B, K]`. (default:
-            :obj:`None`)
+        temperature (float, optional): :math:`\beta`; zero weights all alike. (default: :obj:`1.`)
+        mask (torch.Tensor, optional): Which negatives count, of shape :obj:`[B, K]`. A fact without
+            any gives its first term only. (default: :obj:`None`)
 
     Returns:
-        A scalar, in single precision at least. A fact without any negative contributes its first
-        term only.
+        A scalar, in single precision at least.
     """
-    pos_score, neg_score = (
-        x if x.dtype.itemsize >= 4 else x.float() for x in (pos_score, neg_score)
-    )
+    pos_score, neg_score = (x.float() if x.itemsize < 4 else x for x in (pos_score, neg_score))
     weight = temperature * neg_score.detach()
     if mask is not None:
-        weight = weight.masked_fill(~mask, -float("inf"))
+        weight = weight.masked_fill(~mask, -torch.inf)
     # Rows without a negative are all NaN:
     p = weight.softmax(dim=-1).nan_to_num(0.0)
     return (F.softplus(-pos_score) + (p * F.softplus(neg_score)).sum(dim=-1)).mean()
@@ -57,8 +53,9 @@ def gather_similarity(
     index: Tensor,
     parameters: tuple[Tensor, ...] = (),
 ) -> Tensor:
-    r"""Computes :obj:`similarity(query, key[index])` without storing :obj:`key[index]` or anything
-    of its size, neither forward nor for the backward pass, which computes it again.
+    r"""Computes :obj:`similarity(query, key[index])`, of shape :obj:`[B, K]`, without storing
+    :obj:`key[index]` or anything of its size, neither forward nor for the backward pass, which
+    computes it again.
 
     Args:
         similarity (Callable): A function of queries :obj:`[b, Q]` and keys :obj:`[b, K, Q]` that
@@ -68,9 +65,6 @@ def gather_similarity(
         index (torch.Tensor): The keys to compare each query with, of shape :obj:`[B, K]`.
         parameters (tuple[torch.Tensor], optional): What else the function depends on and needs
             gradients for. (default: :obj:`()`)
-
-    Returns:
-        The similarities, of shape :obj:`[B, K]`.
     """
     return _GatherSimilarity.apply(similarity, query, key, index, *parameters)
 
@@ -90,9 +84,8 @@ class _GatherSimilarity(torch.autograd.Function):
         out = None
         for rows, k in _gather(key, index):
             part = similarity(query[rows], k)
-            # Copied, as it may be a view of keys that make room for the next ones:
             out = part.new_empty(index.size()) if out is None else out
-            out[rows] = part
+            out[rows] = part  # Copied, as it may be a view of keys that make room for the next.
         return query.new_empty(index.size()) if out is None else out
 
     @staticmethod
@@ -117,7 +110,7 @@ class _GatherSimilarity(torch.autograd.Function):
 
 
 def _as_in_forward(similarity: Similarity, device_type: str) -> Similarity:
-    r"""The function under autocast as it is now: a backward pass runs outside of it."""
+    # Under autocast as it is now: a backward pass runs outside of it.
     dtype, enabled = torch.get_autocast_dtype(device_type), torch.is_autocast_enabled(device_type)
 
     def out(query: Tensor, key: Tensor) -> Tensor:
@@ -129,9 +122,8 @@ def _as_in_forward(similarity: Similarity, device_type: str) -> Similarity:
 
 
 def _gather(key: Tensor, index: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    r"""Yields rows of :obj:`index` with their keys, in parts of up to :obj:`CHUNK` numbers, which
-    all take the same place in memory.
-    """
+    # Rows of the index with their keys, in parts of up to CHUNK numbers, which all take the same
+    # place in memory.
     num_rows, num_keys = index.size()
     step = max(1, CHUNK // max(num_keys * key.size(-1), 1))
     buffer = key.new_empty(min(step, num_rows) * num_keys, key.size(-1))

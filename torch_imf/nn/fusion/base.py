@@ -10,11 +10,8 @@ class Fusion(Recorded, torch.nn.Module):
     modality into one. A sub-class implements :meth:`fuse`.
 
     Args:
-        in_channels (dict[str, int]): Size of each modality.
+        in_channels (dict[str, int]): Size of each modality, of which there is at least one.
         out_channels (int): Size of the fused representation.
-
-    Raises:
-        ValueError: If there is no modality.
     """
 
     def __init__(self, in_channels: dict[str, int], out_channels: int) -> None:
@@ -44,15 +41,14 @@ class Fusion(Recorded, torch.nn.Module):
         representation :obj:`[*, C']` per modality. Raises a :class:`ValueError` if modalities or
         sizes are others than expected.
         """
-        got = {name: x.size(-1) for name, x in x_dict.items()}
-        if got != self.in_channels:
+        got = {name: list(x.size()) for name, x in x_dict.items()}
+        if {name: size[-1] for name, size in got.items()} != self.in_channels:
             raise ValueError(
                 f"The fusion expects modalities of sizes {self.in_channels} (got {got}). Set the "
                 f"features of a missing modality to zero and mask it"
             )
-        shapes = {name: list(x.size()) for name, x in x_dict.items()}
-        if len({tuple(shape[:-1]) for shape in shapes.values()}) > 1:
-            raise ValueError(f"Modalities disagree on the number of entities (got {shapes})")
+        if len({tuple(size[:-1]) for size in got.values()}) > 1:
+            raise ValueError(f"Modalities disagree on the number of entities (got {got})")
         return x_dict
 
     def fuse(

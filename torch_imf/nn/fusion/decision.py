@@ -1,3 +1,6 @@
+from functools import reduce
+from operator import add
+
 import torch
 from torch import Tensor
 
@@ -5,9 +8,8 @@ from torch_imf.registry import Recorded
 
 
 class DecisionFusion(Recorded, torch.nn.Module):
-    r"""The decision fusion from the `"IMF: Interactive Multimodal Fusion Model for Link Prediction"
-    <https://arxiv.org/abs/2303.10816>`_ paper, which weighs the losses (Eq. 10) and the predictions
-    (Eq. 11) of all views:
+    r"""The decision fusion of :class:`~torch_imf.nn.IMF`, which weighs the losses (Eq. 10) and the
+    predictions (Eq. 11) of all views:
 
     .. math::
         \mathcal{L} = \sum_k \gamma_k (1 + \mathcal{L}_k) + s_k, \qquad
@@ -22,14 +24,11 @@ class DecisionFusion(Recorded, torch.nn.Module):
 
     Args:
         views (list[str]): The names of the views.
-        weight (dict[str, float] or float, optional): Fixed weights :math:`\gamma_k`, or one for
-            all. If :obj:`None`, they are learned. (default: :obj:`None`)
+        weight (dict[str, float] or float, optional): Fixed weights :math:`\gamma_k`, positive, or
+            one for all. If :obj:`None`, they are learned. (default: :obj:`None`)
         sigmoid (bool, optional): If set to :obj:`False`, :math:`y_k` is the score itself rather
             than its sigmoid: a product of experts. Sigmoids of scores above 17 tie in
             :obj:`float32`. (default: :obj:`True`)
-
-    Raises:
-        ValueError: If fixed weights are not one positive number per view.
     """
 
     init: Tensor
@@ -55,19 +54,15 @@ class DecisionFusion(Recorded, torch.nn.Module):
 
     def reset_parameters(self) -> None:
         r"""Resets all learnable parameters of the module."""
-        with torch.no_grad():
-            self.log_var.copy_(-self.init.log())
+        self.log_var.data.copy_(-self.init.log())
 
     def forward(self, score_dict: dict[str, Tensor]) -> Tensor:
         r"""Averages the predictions of all views, of one shape each (Eq. 11). The result is in
         :obj:`[0, 1]` if :obj:`sigmoid` is set.
         """
-        out: Tensor | None = None
-        for alpha, view in zip(self.weight(), self.views, strict=True):
-            y = score_dict[view].sigmoid() if self.sigmoid else score_dict[view]
-            out = alpha * y if out is None else out + alpha * y
-        assert out is not None
-        return out
+        scores = (score_dict[view] for view in self.views)
+        parts = (x.sigmoid() if self.sigmoid else x for x in scores)
+        return reduce(add, map(torch.mul, self.weight(), parts))
 
     def loss(self, loss_dict: dict[str, Tensor]) -> Tensor:
         r"""Joins the losses of all views, scalars, into one (Eq. 10)."""

@@ -9,7 +9,7 @@ from torch.utils.checkpoint import checkpoint
 from torch_imf.nn.fusion import Fusion
 from torch_imf.nn.losses import Loss, Sampled
 from torch_imf.nn.models.adversary import Adversary
-from torch_imf.nn.models.base import MultimodalKGE, rows
+from torch_imf.nn.models.base import MultimodalKGE, modality_names, rows
 from torch_imf.nn.scorer import Scorer
 from torch_imf.registry import resolve
 from torch_imf.sampler import MANSSampler
@@ -24,11 +24,9 @@ class JointKGE(MultimodalKGE):
     in all modalities: structural ones, and features that are projected to the same size.
 
     An :class:`Adversary` may train any such model against synthetic modality embeddings, and a
-    :class:`~torch_imf.sampler.MANSSampler` against entities of which one modality is replaced
-    (:meth:`mixed`).
-
-    All other arguments are those of :class:`MultimodalKGE`. Complex embeddings of :math:`d`
-    entries, as RotatE's, have :math:`2 d` channels.
+    :class:`~torch_imf.sampler.MANSSampler` against entities of which one modality is replaced. All
+    other arguments are those of :class:`MultimodalKGE`. Complex embeddings of :math:`d` entries, as
+    RotatE's, have :math:`2 d` channels.
 
     Args:
         scorer (str or Scorer, optional): The scorer. (default: :obj:`"rotate"`)
@@ -38,11 +36,6 @@ class JointKGE(MultimodalKGE):
             :obj:`None`)
         rel_channels (int, optional): Size of relation embeddings, or that of the scorer. (default:
             :obj:`None`)
-
-    Raises:
-        ValueError: As :class:`MultimodalKGE`, or if nothing is left to fuse, the scorer is for
-            embeddings of another size than those of the fusion, or a sampler replaces what entities
-            lack.
     """
 
     aliases: ClassVar[dict] = {}
@@ -68,19 +61,12 @@ class JointKGE(MultimodalKGE):
     ) -> None:
         if adversary is True:
             adversary = Adversary()
-        names = [*([] if struct is False else ["struct"]), *(x_dict or {})]
+        names = modality_names(struct, x_dict)
         if len(names) == 0 or (adversary and struct is False):
-            raise ValueError(
-                f"{self.__class__.__name__} needs structure or a modality to fuse, and structure "
-                f"for an adversary, which generates modalities from it"
-            )
+            raise ValueError("A joint model needs structure for an adversary, or else a modality")
         made: Scorer = resolve("scorer", scorer, hidden_channels, rel_channels)
         super().__init__(
-            num_nodes,
-            num_relations,
-            hidden_channels,
-            x_dict,
-            mask_dict,
+            *(num_nodes, num_relations, hidden_channels, x_dict, mask_dict),
             scorers={"fused": made},
             loss=loss,
             struct=struct,
@@ -90,11 +76,9 @@ class JointKGE(MultimodalKGE):
             self._check_mix(self.sampler)
         in_channels = dict.fromkeys(names, hidden_channels)
         self.fusion: Fusion = resolve("fusion", fusion, in_channels, hidden_channels)
-        if self.fusion.out_channels != self.num_parts * made.channels:
-            raise ValueError(
-                f"The fusion yields embeddings of size {self.fusion.out_channels}, but the scorer "
-                f"takes those of size {self.num_parts * made.channels}"
-            )
+        got, size = self.fusion.out_channels, self.num_parts * made.channels
+        if got != size:
+            raise ValueError(f"The fusion yields {got} channels, but the scorer takes {size}")
         self.adversary = adversary or None
         if self.adversary is not None:
             self.adversary.build(hidden_channels, list(self.features))
@@ -142,8 +126,7 @@ class JointKGE(MultimodalKGE):
 
     def _mixed_score(self, query: dict[str, Tensor], index_dict: dict[str, Tensor]) -> Tensor:
         # Some rows at a time: the backward pass computes [B, K, C] again rather than to store it.
-        e_dict = self.embed()
-        struct = index_dict["struct"].clamp(min=0)
+        e_dict, struct = self.embed(), index_dict["struct"]
         index_dict = {name: index_dict.get(name, struct).clamp(min=0) for name in e_dict}
 
         def score(query: dict[str, Tensor], index_dict: dict[str, Tensor]) -> Tensor:
@@ -162,26 +145,22 @@ class JointKGE(MultimodalKGE):
         if self.adversary is None or self.adversary.weight == 0:
             return loss
         facts = self.loss_fn.facts(head_index, rel_type, *target)
-        return loss + self.adversary.weight * self.adversary.loss(self, z, *facts)
+        return loss + self.adversary.weight * self.adversary.loss(self, z, facts)
 
     def _check_mix(self, sampler: MANSSampler) -> None:
         names, masks = sampler.modalities, self.masks()
         if not set(names) <= set(masks):
-            raise ValueError(
-                f"The sampler replaces {names} in joint embeddings (the model joins {list(masks)})"
-            )
+            raise ValueError(f"The sampler replaces {names}, but the model joins {list(masks)}")
         for name, mask in zip(names, sampler.mask, strict=True):
             # Entities that both lack it would not differ:
             if bool((mask.cpu() & ~masks[name].cpu()).any()):
-                raise ValueError(
-                    f"Some entities lack '{name}'. Give the sampler the model's 'mask_dict'"
-                )
+                raise ValueError(f"Some lack '{name}'. Give the sampler the model's 'mask_dict'")
 
     def generator_loss(self, head_index: Tensor, rel_type: Tensor, *target: Tensor) -> Tensor:
         r"""The loss of the generators of the adversary."""
         assert self.adversary is not None
         facts = self.loss_fn.facts(head_index, rel_type, *target)
-        return self.adversary.generator_loss(self, *facts)
+        return self.adversary.generator_loss(self, facts)
 
     def other_objectives(self) -> list[Objective]:
         others = super().other_objectives()

@@ -7,18 +7,13 @@ from torch_imf.nn.scorer import Scorer
 
 
 class KGE(MultimodalKGE):
-    r"""A structure-only model: a scorer on plain embeddings.
-
-    All other arguments are those of :class:`MultimodalKGE`; features are not used, but every model
-    is called alike.
+    r"""A structure-only model: a scorer on plain embeddings. All other arguments are those of
+    :class:`MultimodalKGE`; features are not used, but every model is called alike.
 
     Args:
         scorer (str or Scorer, optional): The scorer. (default: :obj:`"distmult"`)
         rel_channels (int, optional): Size of relation embeddings, or that of the scorer. (default:
             :obj:`None`)
-
-    Raises:
-        ValueError: As :class:`MultimodalKGE`, or if there is no structure.
     """
 
     def __init__(
@@ -38,9 +33,7 @@ class KGE(MultimodalKGE):
         if struct is False:
             raise ValueError("KGE knows of nothing but structure ('struct' cannot be False)")
         super().__init__(
-            num_nodes,
-            num_relations,
-            hidden_channels,
+            *(num_nodes, num_relations, hidden_channels),
             scorers={"struct": make_scorer(scorer, hidden_channels, rel_channels)},
             loss=loss,
             struct=struct,

@@ -7,9 +7,74 @@ from torch.nn import Module
 
 from torch_imf.nn.fusion import StackFusion
 from torch_imf.nn.losses import Loss
+from torch_imf.nn.models.adversary import Adversary
+from torch_imf.nn.models.base import modality_names
 from torch_imf.nn.models.features import FrozenFeatures
 from torch_imf.nn.models.joint import JointKGE
-from torch_imf.nn.scorer import ComplEx
+from torch_imf.nn.scorer import ComplEx, CrossModal, Scorer
+from torch_imf.registry import resolve
+
+
+class IKRL(JointKGE):
+    r"""The IKRL model from the `"Image-embodied Knowledge Representation Learning"
+    <https://arxiv.org/abs/1609.07028>`_ paper: translations between the structural embeddings of
+    entities, those of their images, and across:
+
+    .. math::
+        E = E_{SS} + E_{SI} + E_{IS} + E_{II}, \qquad E_{ab} = \| \mathbf{h}_a
+        + \mathbf{r} - \mathbf{t}_b \|_p
+
+    The score is :math:`4 \gamma - E`. In place of images, this takes any modalities, by the mean of
+    their projections (:class:`~torch_imf.nn.StackFusion`); an entity without any is scored by
+    structure alone. Unlike the paper, features are one vector per entity, norms are not
+    constrained, and negatives are self-adversarial, as in the re-implementation of AdaMF-MAT. All
+    other arguments are those of :class:`JointKGE`.
+
+    Args:
+        scorer (str or Scorer, optional): The scorer of each pair; its margin is :math:`\gamma`.
+            (default: :obj:`"transe"`)
+    """
+
+    #: Whether the sums of both embeddings are scored, too.
+    total: bool = False
+
+    def __init__(
+        self,
+        num_nodes: int,
+        num_relations: int,
+        hidden_channels: int,
+        x_dict: dict[str, Tensor] | None = None,
+        mask_dict: dict[str, Tensor] | None = None,
+        *,
+        scorer: str | type[Scorer] | Scorer = "transe",
+        loss: str | type[Loss] | Loss = "sampled",
+        struct: bool | Tensor | Module = True,
+        adversary: Adversary | bool | None = None,
+    ) -> None:
+        super().__init__(
+            *(num_nodes, num_relations, hidden_channels, x_dict, mask_dict),
+            scorer=CrossModal(resolve("scorer", scorer, hidden_channels), self.total),
+            fusion=StackFusion(dict.fromkeys(modality_names(struct, x_dict), hidden_channels)),
+            loss=loss,
+            struct=struct,
+            adversary=adversary,
+        )
+
+
+class TBKGC(IKRL):
+    r"""The TBKGC model (MKGC in the IMF paper) from the `"A Multimodal Translation-Based Approach
+    for Knowledge Graph Representation Learning" <https://aclanthology.org/S18-2027/>`_ paper: the
+    energies of :class:`~torch_imf.nn.IKRL`, and that of the sums of both embeddings:
+
+    .. math::
+        E = E_S + E_{M1} + E_{SM} + E_{MS} + E_{M2}, \qquad E_{M2} = \| (\mathbf{h}_s +
+        \mathbf{h}_m) + \mathbf{r} - (\mathbf{t}_s + \mathbf{t}_m) \|_p
+
+    The score is :math:`5 \gamma - E`. Modalities are projected one by one, not side by side; the
+    rest differs as in :class:`~torch_imf.nn.IKRL`, whose arguments it takes.
+    """
+
+    total = True
 
 
 class RSME(JointKGE):
@@ -40,9 +105,8 @@ class RSME(JointKGE):
     In place of images, this takes any modalities: :math:`\mathbf{e}_m` is the mean of their
     projections (:class:`~torch_imf.nn.StackFusion`), and the cosine is the mean over all
     modalities, zero where one is lacking. The released code leaves the cosine out of its loss; this
-    trains what it predicts.
-
-    All other arguments are those of :class:`JointKGE`, with even :obj:`hidden_channels`.
+    trains what it predicts. All other arguments are those of :class:`JointKGE`, with even
+    :obj:`hidden_channels`.
 
     Args:
         alpha (float or torch.Tensor, optional): The share :math:`\alpha` of modalities, or that of
@@ -51,13 +115,9 @@ class RSME(JointKGE):
         gate (torch.Tensor, optional): The gate :math:`\phi` of each base relation, or all are open.
             (default: :obj:`None`)
         loss (str or Loss, optional): The loss. (default: :obj:`"ce"`)
-
-    Raises:
-        ValueError: As :class:`IKRL`, or if a weight is out of range.
     """
 
     num_parts = 2
-
     alpha: Tensor
     gate: Tensor
 
@@ -77,24 +137,18 @@ class RSME(JointKGE):
     ) -> None:
         if not 0 <= beta <= 1:
             raise ValueError(f"'beta' needs to be in [0, 1] (got {beta})")
-        names = [*([] if struct is False else ["struct"]), *(x_dict or {})]
         super().__init__(
-            num_nodes,
-            num_relations,
-            hidden_channels,
-            x_dict,
-            mask_dict,
+            *(num_nodes, num_relations, hidden_channels, x_dict, mask_dict),
             scorer=ComplEx(hidden_channels),
-            fusion=StackFusion(dict.fromkeys(names, hidden_channels)),
+            fusion=StackFusion(dict.fromkeys(modality_names(struct, x_dict), hidden_channels)),
             loss=loss,
             struct=struct,
         )
         self.beta = beta
         # Not persistent, so that a checkpoint of other weights does not fit, as of other features:
-        alpha = per_relation("alpha", alpha, num_relations)
-        self.register_buffer("alpha", alpha, persistent=False)
-        gate = torch.ones(num_relations) if gate is None else gate
-        self.register_buffer("gate", per_relation("gate", gate, num_relations), persistent=False)
+        for name, value in (("alpha", alpha), ("gate", 1.0 if gate is None else gate)):
+            weight = per_relation(name, value, num_relations)
+            self.register_buffer(name, weight, persistent=False)
         for name, x in unit_features(self.features).items():
             self.register_buffer(f"x_{name}", x, persistent=False)
 
@@ -138,7 +192,5 @@ def per_relation(name: str, value: float | Tensor, num_relations: int) -> Tensor
     out = torch.as_tensor(value, dtype=torch.float)
     out = out.expand(num_relations) if out.dim() == 0 else out
     if out.size() != (num_relations,) or not bool(((out >= 0) & (out <= 1)).all()):
-        raise ValueError(
-            f"'{name}' needs to be in [0, 1], one number or {num_relations} (got {value})"
-        )
+        raise ValueError(f"'{name}' needs one number in [0, 1] or {num_relations} (got {value})")
     return out.repeat(2)
