@@ -26,10 +26,8 @@ class KBGANSampler(Sampler):
         \left( \psi_D(h, r, t^{\prime}) - b \right) \nabla_G \log p_G(t^{\prime} \mid h, r) \right]
 
     In the paper :math:`K = 1`, and :math:`b` is the mean reward of the last epoch; here it is an
-    exponential moving average, from zero. Negatives are drawn with replacement, so :math:`K` may
-    exceed :math:`K^{\prime}`.
-
-    A model whose loss holds the sampler is the discriminator, and trains both in turn:
+    exponential moving average, from zero. Negatives are drawn with replacement. A model whose loss
+    holds the sampler is the discriminator, and trains both in turn:
 
     .. code-block:: python
 
@@ -83,9 +81,7 @@ class KBGANSampler(Sampler):
     def sample(
         self, head_index: Tensor, rel_type: Tensor, tail_index: Tensor
     ) -> tuple[Tensor, Tensor]:
-        r"""Draws negatives, and returns the logarithms of their probabilities, with gradients, too:
-        zero where there is no negative, :obj:`[B, K]` both.
-        """
+        r"""Draws negatives, and returns the logarithms of their probabilities, too."""
         key_index = self.candidates(head_index, rel_type, tail_index)  # [B, K']
         score = self._score(head_index, rel_type, key_index.clamp(min=0))
         # Finite, so that a row without any candidate has no NaN:
@@ -95,9 +91,8 @@ class KBGANSampler(Sampler):
         return key_index.gather(1, slot), log_prob.gather(1, slot)
 
     def loss(self, log_prob: Tensor, reward: Tensor) -> Tensor:
-        r"""The loss of the generator for the log-probabilities of :meth:`sample` and their scores
-        by the discriminator, averaged: minus the policy gradient is its gradient. Updates the
-        baseline.
+        r"""The loss of the generator for what :meth:`sample` has drawn, given its scores by the
+        discriminator: minus the policy gradient is its gradient. Updates the baseline.
         """
         reward = reward.detach()
         loss = -((reward - self.baseline) * log_prob).mean()
@@ -105,9 +100,7 @@ class KBGANSampler(Sampler):
         return loss
 
     def objective(self, score: Score) -> Objective | None:
-        r"""The parameters of the generator, unless it is frozen, and its loss, which draws
-        negatives of its own.
-        """
+        r"""The parameters of the generator, unless it is frozen, and its loss."""
 
         def sampler_loss(
             head_index: Tensor, rel_type: Tensor, tail_index: Tensor, *others: Tensor
@@ -129,7 +122,5 @@ class KBGANSampler(Sampler):
         return model(*query, key_index.flatten()).view(key_index.size())
 
     def extra_repr(self) -> str:
-        return (
-            f"{super().extra_repr()}, generator={self.generator}, "
-            f"num_candidates={self.num_candidates}"
-        )
+        generator = f"generator={self.generator}, num_candidates={self.num_candidates}"
+        return f"{super().extra_repr()}, {generator}"

@@ -53,7 +53,7 @@ class UniformSampler(Sampler):
         return neg_index.where(high > 0, -1)
 
     def _unknown(self, rank: Tensor, pos: Tensor, found: Tensor) -> Tensor:
-        r"""The unknown tail of each query that has so many others below it."""
+        # The unknown tail of each query that has so many others below it.
         pos = pos.unsqueeze(1)
         below = torch.searchsorted(self.rank_key, pos * self.num_nodes + rank, right=True)
         return rank + (below - self.index.ptr[pos]) * found.unsqueeze(1)  # type: ignore[union-attr]
@@ -72,12 +72,9 @@ class BernoulliSampler(UniformSampler):
     heads per tail among the facts of the index.
 
     Each direction of a fact tosses its own coins: an entry holds a negative of the
-    :class:`UniformSampler` with the probability above, and :obj:`-1` otherwise. As that of
-    :math:`r^{-1}` is the complement of that of :math:`r`, a fact has :math:`K` negatives over both
-    directions on average.
-
-    The arguments are those of :class:`Sampler`, with an index: what averages are taken over. A
-    relation without facts has the probability :math:`1/2`.
+    :class:`UniformSampler` with the probability above (:math:`1/2` for a relation without facts),
+    and :obj:`-1` otherwise, so that a fact has :math:`K` over both directions on average. The
+    arguments are those of :class:`Sampler`, with an index.
     """
 
     def __init__(self, num_nodes: int, index: TripletIndex, num_negatives: int = 1) -> None:
@@ -104,9 +101,8 @@ class SharedSampler(Sampler):
         each chunk } c = \lfloor i / C \rfloor \text{ of } C \text{ facts}
 
     A chunk needs :math:`K` keys rather than :math:`C \cdot K`, and its scores are one matrix
-    product. Negatives are drawn with replacement from all entities: one that is the tail or another
-    known answer of some fact is masked for that fact (:obj:`-1`), which leaves it fewer than
-    :math:`K`.
+    product. Negatives are drawn with replacement from all entities; the tail and known answers of a
+    fact are masked (:obj:`-1`), which leaves it fewer than :math:`K`.
 
     Args:
         num_nodes, index, num_negatives: See :class:`Sampler`.

@@ -169,12 +169,9 @@ class Adversary(Recorded, torch.nn.Module):
         out = []
         for head, tail in fakes:
             fake_query, fake_key = model.query(model.join(head), rel_type), model.join(tail)
-            fake = {
-                "head": (fake_query, key),
-                "tail": (query, fake_key),
-                "both": (fake_query, fake_key),
-            }
-            out += [model.pair_similarity(*fake[kind]) for kind in self.kinds]
+            both = fake_query, fake_key
+            pairs = {"head": (fake_query, key), "tail": (query, fake_key), "both": both}
+            out += [model.pair_similarity(*pairs[kind]) for kind in self.kinds]
         return torch.stack(out)
 
     def __repr__(self) -> str:

@@ -74,9 +74,7 @@ class MultimodalKGE(Recorded, KGEModel):
     ) -> None:
         sizes = num_nodes, num_relations, hidden_channels
         if min(sizes) < 1:
-            raise ValueError(
-                f"The numbers of entities, relations and channels need to be positive (got {sizes})"
-            )
+            raise ValueError(f"The sizes of a model need to be positive (got {sizes})")
         super().__init__(*sizes)
         self.views = list(scorers)
         self.decision = decision
@@ -286,12 +284,10 @@ def make_scorer(
 ) -> Scorer:
     r"""Returns a scorer of embeddings of these sizes."""
     out: Scorer = resolve("scorer", scorer, channels, rel_channels)
-    sizes = (channels, out.rel_channels if rel_channels is None else rel_channels)
-    if (out.channels, out.rel_channels) != sizes:
-        got = out.channels, out.rel_channels
-        raise ValueError(
-            f"The scorer's channels need to equal those of the model (got {got} and {sizes})"
-        )
+    got = out.channels, out.rel_channels
+    sizes = channels, out.rel_channels if rel_channels is None else rel_channels
+    if got != sizes:
+        raise ValueError(f"The scorer's 'channels, rel_channels' are {got} (expected {sizes})")
     return out
 
 
