@@ -21,20 +21,17 @@ def naive(x_dict, mask_dict):
     return total
 
 
-def test_contrastive_loss_equals_equation_6():
+def test_contrastive_loss_equals_equation_6(same):
     x_dict = {name: torch.randn(6, 4, requires_grad=True) for name in "svt"}
     full = {name: torch.ones(6, dtype=torch.bool) for name in "svt"}
     v, t = {"v": torch.arange(6) < 4}, {"t": torch.arange(6) > 1}
     for masks in ({}, v, {**v, **t}):
         out, expected = contrastive_loss(x_dict, masks or None), naive(x_dict, {**full, **masks})
-        assert torch.allclose(out, expected, atol=1e-6)
-        grads = (torch.autograd.grad(x, list(x_dict.values())) for x in (out, expected))
-        for grad, other in zip(*grads, strict=True):
-            assert torch.allclose(grad, other, atol=1e-6)
+        same(out, expected, list(x_dict.values()), atol=1e-6)
     assert contrastive_loss({"s": x_dict["s"]}) == 0
 
 
-def test_info_nce_loss():
+def test_info_nce_loss(refuses):
     x_dict = {name: torch.randn(6, 4) for name in "st"}
     mask = torch.arange(6) < 5
     out = info_nce_loss(x_dict, {"t": mask}, temperature=0.5)
@@ -46,18 +43,17 @@ def test_info_nce_loss():
     assert info_nce_loss(x_dict, {"t": mask & False}) == 0
     with torch.autocast("cpu", torch.bfloat16):  # Which would round the logits.
         assert torch.equal(info_nce_loss(x_dict, {"t": mask}, temperature=0.5), out)
-    with pytest.raises(ValueError, match="'temperature' needs to be positive"):
-        info_nce_loss(x_dict, temperature=0.0)
+    refuses(("'temperature' needs to be positive", lambda: info_nce_loss(x_dict, temperature=0.0)))
 
 
 @pytest.mark.parametrize("loss_fn", [contrastive_loss, info_nce_loss])
-def test_pairs(loss_fn):
+def test_pairs(loss_fn, refuses):
     x_dict = {name: torch.randn(6, 4) for name in "svt"}
     out = loss_fn(x_dict, pairs=[("s", "v"), ("t", "s")])
     parts = [loss_fn({p: x_dict[p], q: x_dict[q]}) for p, q in ("sv", "st")]
     assert torch.allclose(out, torch.stack(parts).mean())
-    for pair in (("s", "s"), ("s", "audio")):
-        with pytest.raises(ValueError, match="'pairs' need to be two of"):
-            loss_fn(x_dict, pairs=[pair])
-    with pytest.raises(ValueError, match="needs the representations"):
-        loss_fn({})
+    refuses(
+        ("'pairs' need to be two of", lambda: loss_fn(x_dict, pairs=[("s", "s")])),
+        ("'pairs' need to be two of", lambda: loss_fn(x_dict, pairs=[("s", "audio")])),
+        ("needs the representations", lambda: loss_fn({})),
+    )
