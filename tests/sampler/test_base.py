@@ -30,7 +30,7 @@ def test_errors(build, facts, name):
         with pytest.raises(ValueError, match=match):
             build(name, **{"index": index, **kwargs})
     sampler = build(name, index)
-    with pytest.raises(ValueError, match=r"one shape \[B\] .got \[5\], \[5\] and \[4\]"):
+    with pytest.raises(ValueError, match=r"one shape \[B\] .got \[\[5\], \[5\], \[4\]\]"):
         sampler(more[:5], more[:5] % 3, more[:4])
     with pytest.raises(ValueError, match="one shape"):
         sampler(*[x.view(-1, 1) for x in triples])

@@ -35,9 +35,8 @@ class Sampler(Recorded, torch.nn.Module):
         loss = F.softplus(score)[neg_index >= 0].mean()
 
     All inputs are of shape :obj:`[B]` and on the device of the index (which :obj:`to` does not
-    move). Everything is drawn from PyTorch's global random state of that device.
-
-    A sub-class implements :meth:`forward`, and :meth:`objective` if it learns.
+    move). Everything is drawn from PyTorch's global random state of that device. A sub-class
+    implements :meth:`forward`, and :meth:`objective` if it learns.
 
     Args:
         num_nodes (int): The number of entities.
@@ -88,7 +87,5 @@ def check_batch(head_index: Tensor, rel_type: Tensor, tail_index: Tensor) -> Non
     r"""Raises a :class:`ValueError` if facts are not of one shape :obj:`[B]`."""
     size = head_index.size()
     if len(size) != 1 or rel_type.size() != size or tail_index.size() != size:
-        raise ValueError(
-            f"'head_index', 'rel_type' and 'tail_index' need to have one shape [B] (got "
-            f"{list(size)}, {list(rel_type.size())} and {list(tail_index.size())})"
-        )
+        sizes = [list(x.size()) for x in (head_index, rel_type, tail_index)]
+        raise ValueError(f"Heads, relations and tails need to have one shape [B] (got {sizes})")

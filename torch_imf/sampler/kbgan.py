@@ -12,14 +12,11 @@ class KBGANSampler(Sampler):
     r"""Lets a knowledge graph embedding model, the generator :math:`G`, choose negatives that
     another one, the discriminator :math:`D`, finds hard, from the `"KBGAN: Adversarial Learning for
     Knowledge Graph Embeddings" <https://arxiv.org/abs/1711.04071>`_ paper. Among :math:`K^{\prime}`
-    candidates :math:`\mathcal{C}` of the :class:`UniformSampler`, it draws
+    candidates of the :class:`UniformSampler`, it draws
 
-    .. math::
-        p_G(t^{\prime} \mid h, r) = \frac{\exp \psi_G(h, r, t^{\prime})}
-        {\sum_{c \in \mathcal{C}} \exp \psi_G(h, r, c)}
-
-    The generator maximises the expected score :math:`\mathbb{E}_{t^{\prime} \sim p_G} \, \psi_D(h,
-    r, t^{\prime})` of its choices by the policy gradient (REINFORCE) with a baseline :math:`b`:
+    :math:`t^{\prime}` with probabilities :math:`p_G` proportional to :math:`\exp \psi_G(h, r,
+    t^{\prime})`. The generator maximises the expected score :math:`\psi_D` of its choices by the
+    policy gradient (REINFORCE) with a baseline :math:`b`:
 
     .. math::
         \nabla_G \, \mathbb{E} \left[ \psi_D \right] = \mathbb{E}_{t^{\prime} \sim p_G} \left[

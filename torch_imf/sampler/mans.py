@@ -16,15 +16,10 @@ class MANSSampler(UniformSampler):
     any other sampler, :meth:`mix` tells which entity each view of a negative is taken from. With
     :math:`t = (t_s, t_v)` of structure and, *e.g.*, an image, it is
 
-    .. math::
-        \begin{cases}
-        (t_s, t^{\prime}_v) & \text{with probability } \beta
-        \text{ (a modality negative)} \\
-        (t^{\prime}_s, t^{\prime}_v) & \text{otherwise (an ordinary negative)}
-        \end{cases}
-
-    Of several modalities, one drawn with equal probability is replaced. The schedule of
-    :math:`\beta` gives the variants of the paper:
+    :math:`(t_s, t^{\prime}_v)` with probability :math:`\beta` (a modality negative), and
+    :math:`(t^{\prime}_s, t^{\prime}_v)` otherwise (an ordinary one). Of several modalities, one
+    drawn with equal probability is replaced. The schedule of :math:`\beta` gives the variants of
+    the paper:
 
     - *visual* (MANS-V): :obj:`share=1`.
     - *two-stage* (MANS-T): :obj:`share=0, warmup=M`: modality negatives in the first :math:`M`
@@ -33,10 +28,9 @@ class MANSSampler(UniformSampler):
     - *adaptive* (MANS-A): :obj:`adaptive=True`, :meth:`adapt` in each step.
 
     A step is a call of :meth:`mix` in training mode. Models of joint embeddings, such as
-    :class:`~torch_imf.nn.AdaMF` and :class:`~torch_imf.nn.IKRL`, mix in their loss; to others, this
-    is the :class:`UniformSampler`. Modalities that are not to be replaced stay with the structure.
-    The rule of :meth:`adapt` is ours, as are independent draws of each negative, rather than a
-    fixed number per batch.
+    :class:`~torch_imf.nn.AdaMF`, mix in their loss; to others, this is the :class:`UniformSampler`.
+    Modalities that are not to be replaced stay with the structure. The rule of :meth:`adapt` is
+    ours, as are independent draws rather than a fixed number per batch.
 
     .. code-block:: python
 
@@ -51,8 +45,7 @@ class MANSSampler(UniformSampler):
             one. (default: :obj:`None`)
         share (float, optional): The probability :math:`\beta` of a modality negative. (default:
             :obj:`0.5`)
-        warmup (int, optional): The number of first steps in which all negatives are modality
-            negatives. (default: :obj:`0`)
+        warmup (int, optional): The first steps, with modality negatives only. (default: :obj:`0`)
         adaptive (bool, optional): Whether a model adapts :math:`\beta` in each step. (default:
             :obj:`False`)
     """

@@ -20,10 +20,10 @@ class CrossModalAttention(torch.nn.Module):
 
     Args:
         num_relations (int): The number of base relations.
-        x_dict (dict[str, torch.Tensor]): The features of all entities per modality, of shape
-            :obj:`[N, D_k]` each. They stay frozen, and are no part of the state dictionary.
-        mask_dict (dict[str, torch.Tensor], optional): Which entities have the modality, of shape
-            :obj:`[N]` each. A missing one adds nothing. (default: :obj:`None`)
+        x_dict (dict[str, torch.Tensor]): The features :obj:`[N, D_k]` per modality. They stay
+            frozen, and are no part of the state dictionary.
+        mask_dict (dict[str, torch.Tensor], optional): Which entities :obj:`[N]` have a modality. A
+            missing one adds nothing. (default: :obj:`None`)
         hidden_channels (int, optional): Size of the common space. (default: :obj:`64`)
         temperature (float, optional): The temperature :math:`\tau`. (default: :obj:`0.1`)
     """
@@ -99,16 +99,11 @@ class MMRNSSampler(Sampler):
     r"""Corrupts tails into entities whose modalities look alike under the relation, after the
     `"Relation-enhanced Negative Sampling for Multimodal Knowledge Graph Completion"
     <https://doi.org/10.1145/3503161.3548388>`_ paper (MMRNS). Known answers :math:`\mathcal{A}(h,
-    r)` are masked, and :math:`K` candidates are drawn without replacement, the first with
-
-    .. math::
-        p(t^{\prime} \mid h, r, t) = \frac{\exp s_r(t, t^{\prime})}{\sum_{c
-        \notin \mathcal{A}(h, r) \cup \{ t \}} \exp s_r(t, c)}
-
-    where :math:`s_r` is the :class:`CrossModalAttention` of the tail over candidates
-    (:meth:`gumbel_top_k`). Rows end with entries of :obj:`-1` where the candidates of a batch hold
-    fewer that are no known answers. What trains the attention is the contrastive :meth:`loss`,
-    beside a model whose loss holds the sampler.
+    r)` are masked, and :math:`K` candidates are drawn without replacement (:meth:`gumbel_top_k`),
+    with probabilities proportional to :math:`\exp s_r(t, t^{\prime})`, where :math:`s_r` is the
+    :class:`CrossModalAttention` of the tail over candidates. Rows end with entries of :obj:`-1`
+    where the candidates of a batch hold fewer that are no known answers. What trains the attention
+    is the contrastive :meth:`loss`, beside a model whose loss holds the sampler.
 
     .. note::
         The paper attends over several regions of an image and sentences of a text; here a modality
@@ -123,8 +118,7 @@ class MMRNSSampler(Sampler):
             by the batch, to choose from, by default all of them. (default: :obj:`None`)
 
     Raises:
-        ValueError: As :class:`Sampler`, or if there are not :obj:`num_negatives` to draw without
-            replacement.
+        ValueError: As :class:`Sampler`, or if there are too few to draw without replacement.
     """
 
     def __init__(
@@ -221,14 +215,8 @@ def gumbel_top_k(logits: Tensor, k: int, mask: Tensor | None = None) -> Tensor:
     logits :math:`\ell_c + g_c` with :math:`g_c \sim \mathrm{Gumbel}(0, 1)`, from the
     `"Stochastic Beams and Where to Find Them" <https://arxiv.org/abs/1903.06059>`_ paper.
 
-    Args:
-        logits (torch.Tensor): The logits, of shape :obj:`[*, N]`.
-        k (int): The number :math:`K \leq N` of draws.
-        mask (torch.Tensor, optional): Candidates to draw only after all others, of the shape of
-            :obj:`logits`. (default: :obj:`None`)
-
-    Returns:
-        The positions of the draws, of shape :obj:`[*, K]`.
+    From logits :obj:`[*, N]`, it returns the positions of the draws :obj:`[*, K]`. Those that a
+    mask of the same shape holds are drawn after all others.
     """
     value = logits - torch.empty_like(logits).exponential_().log()
     value = value if mask is None else value.masked_fill(mask, -torch.inf)

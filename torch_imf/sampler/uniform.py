@@ -16,9 +16,8 @@ class UniformSampler(Sampler):
         t^{\prime} \in \mathcal{E} \setminus \left( \{ t \} \cup \{ t^{\star} :
         (h, r, t^{\star}) \in \mathcal{T} \} \right)
 
-    They are drawn with replacement, and none in vain: with :math:`m` known answers, one of the
-    :math:`|\mathcal{E}| - m` ranks among all others is drawn and looked up. The arguments are those
-    of :class:`Sampler`.
+    They are drawn with replacement: with :math:`m` known answers, one of the :math:`|\mathcal{E}| -
+    m` ranks among all others is drawn and looked up. The arguments are those of :class:`Sampler`.
     """
 
     def __init__(
@@ -65,7 +64,6 @@ class BernoulliSampler(UniformSampler):
     <https://doi.org/10.1609/aaai.v28i1.8870>`_ paper (TransH) does to reduce false negatives:
 
     .. math::
-        P(\text{corrupt the head}) = \frac{\mathrm{tph}_r}{\mathrm{tph}_r + \mathrm{hpt}_r}, \qquad
         P(\text{corrupt the tail}) = \frac{\mathrm{hpt}_r}{\mathrm{tph}_r + \mathrm{hpt}_r}
 
     with the average number :math:`\mathrm{tph}_r` of tails per head and :math:`\mathrm{hpt}_r` of
@@ -137,9 +135,7 @@ class SharedSampler(Sampler):
 
 
 def tail_probability(index: TripletIndex) -> Tensor:
-    r"""The probability to corrupt the tail under each relation, and under any beyond the index in
-    the last entry, of shape :obj:`[R + 1]`.
-    """
+    r"""The probability to corrupt the tail under each relation, and any other, :obj:`[R + 1]`."""
     rel_type = index.queries()[1]
     num_heads = torch.bincount(rel_type, minlength=index.num_relations)
     rel_type = rel_type.repeat_interleave(index.ptr.diff()[: rel_type.numel()])

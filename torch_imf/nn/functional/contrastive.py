@@ -33,9 +33,6 @@ def contrastive_loss(
 
     Returns:
         A scalar, at least zero; zero if there are no two modalities.
-
-    Raises:
-        ValueError: If there are no modalities, or a pair is no two of them.
     """
     losses = []
     for u, v, mask in _pairs(x_dict, mask_dict, pairs):

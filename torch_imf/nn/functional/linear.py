@@ -64,8 +64,8 @@ def linear_ce_loss(
     the gradient. What takes up to 256 MB is kept from the first visit, and more is computed again.
 
     Args:
-        query (torch.Tensor): The queries, of shape :obj:`[B, C]`.
-        key (torch.Tensor): All candidates, of shape :obj:`[N, C]`.
+        query (torch.Tensor): The queries, of shape :obj:`[B, C]`, at least one.
+        key (torch.Tensor): All candidates, of shape :obj:`[N, C]`, at least one.
         pos_index (torch.Tensor): The positives, of shape :obj:`[2, P]` (row: query, column:
             candidate), without duplicates. A query without any adds nothing to the loss.
         weight (torch.Tensor, optional): The weight of each query, of shape :obj:`[B]`, not
@@ -75,9 +75,6 @@ def linear_ce_loss(
 
     Returns:
         A scalar in :obj:`float32` (:obj:`float64` for such inputs). It can be differentiated once.
-
-    Raises:
-        ValueError: If there are no queries or no candidates, or :obj:`chunk_size` is not positive.
     """
     return _LinearCE.apply(query, key, pos_index, weight, chunk_size)
 
@@ -86,15 +83,15 @@ def dura_loss(
     query: Tensor, key: Tensor, pos_index: Tensor, weight: Tensor | None = None
 ) -> Tensor:
     r"""The regulariser of the `"Duality-Induced Regularizer for Tensor Factorization Based
-    Knowledge Graph Completion" <https://arxiv.org/abs/2011.05816>`_ paper (DURA), for any scorer:
-    the squared norms of the query and of the key of each fact, averaged over facts as the loss is:
+    Knowledge Graph Completion" <https://arxiv.org/abs/2011.05816>`_ paper (DURA): the squared norms
+    of the query and of the key of each fact, averaged over facts as the loss is:
 
     .. math::
         \mathcal{L}_{DURA} = \frac{1}{\sum_i w_i} \sum_i w_i \Big( {\| \mathbf{q}_i \|}^2 +
         \frac{1}{|\mathcal{P}_i|} \sum_{j \in \mathcal{P}_i} {\| \mathbf{k}_j \|}^2 \Big)
 
-    With inverse triples among the facts, this is the paper's form, which takes both sides of a
-    fact. The arguments are those of :meth:`linear_ce_loss`.
+    With inverse triples among the facts, it takes both sides of a fact, as the paper does. The
+    arguments are those of :meth:`linear_ce_loss`.
     """
     dtype = torch.promote_types(query.dtype, torch.float32)
     row, col = pos_index

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import Linear, ModuleDict, Parameter
 
-from torch_imf.nn.fusion.base import Fusion
+from torch_imf.nn.fusion.base import Fusion, Tensors
 
 
 class AdaMFFusion(Fusion):
@@ -57,8 +57,8 @@ class AdaMFFusion(Fusion):
 
     def forward(  # type: ignore[override]
         self,
-        x_dict: dict[str, Tensor],
-        mask_dict: dict[str, Tensor] | None = None,
+        x_dict: Tensors,
+        mask_dict: Tensors | None = None,
         return_attention_weights: bool = False,
     ) -> Tensor | tuple[Tensor, Tensor]:
         r"""Fuses modalities, as :meth:`Fusion.forward`, and returns the weights of
@@ -69,14 +69,12 @@ class AdaMFFusion(Fusion):
         out = self._sum(latent_dict, alpha)
         return (out, alpha) if return_attention_weights else out
 
-    def latent(self, x_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+    def latent(self, x_dict: Tensors) -> Tensors:
         r"""Returns the embeddings :math:`\mathbf{e}_m` :obj:`[*, C]`."""
         x_dict = super().latent(x_dict)
         return {**x_dict, **{name: lin(x_dict[name]) for name, lin in self.lins.items()}}
 
-    def attention(
-        self, latent_dict: dict[str, Tensor], mask_dict: dict[str, Tensor] | None = None
-    ) -> Tensor:
+    def attention(self, latent_dict: Tensors, mask_dict: Tensors | None = None) -> Tensor:
         r"""Returns the weights :math:`\alpha` (Eq. 4) :obj:`[*, M]`, or :obj:`[*, M, C]` if
         element-wise, in the order of :obj:`in_channels`.
         """
@@ -98,13 +96,11 @@ class AdaMFFusion(Fusion):
         logit = logit.masked_fill(~mask, torch.finfo(logit.dtype).min)
         return logit.softmax(dim=dim) * mask
 
-    def fuse(
-        self, latent_dict: dict[str, Tensor], mask_dict: dict[str, Tensor] | None = None
-    ) -> Tensor:
+    def fuse(self, latent_dict: Tensors, mask_dict: Tensors | None = None) -> Tensor:
         r"""Sums embeddings by their weights (Eq. 5), giving :obj:`[*, C]`."""
         return self._sum(latent_dict, self.attention(latent_dict, mask_dict))
 
-    def _sum(self, latent_dict: dict[str, Tensor], alpha: Tensor) -> Tensor:
+    def _sum(self, latent_dict: Tensors, alpha: Tensor) -> Tensor:
         parts = (alpha if self.elementwise else alpha.unsqueeze(-1)).unbind(dim=-2)
         pairs = zip(parts, self.in_channels, strict=True)
         return reduce(add, [part * latent_dict[name] for part, name in pairs])
@@ -133,9 +129,7 @@ class StackFusion(Fusion):
         modalities = {name: size for name, size in in_channels.items() if name != "struct"}
         self.mean = AdaMFFusion(modalities, in_channels["struct"], adaptive=False)
 
-    def fuse(
-        self, latent_dict: dict[str, Tensor], mask_dict: dict[str, Tensor] | None = None
-    ) -> Tensor:
+    def fuse(self, latent_dict: Tensors, mask_dict: Tensors | None = None) -> Tensor:
         struct = latent_dict["struct"]
         x_dict = {name: latent_dict[name] for name in self.mean.in_channels}
         mean, weight = self.mean(x_dict, mask_dict, return_attention_weights=True)

@@ -4,6 +4,9 @@ from torch.nn import Linear
 
 from torch_imf.registry import Recorded
 
+#: Tensors by the names of modalities or views.
+Tensors = dict[str, Tensor]
+
 
 class Fusion(Recorded, torch.nn.Module):
     r"""An abstract base class of fusions: they turn the representations of an entity in each
@@ -28,15 +31,13 @@ class Fusion(Recorded, torch.nn.Module):
                 torch.nn.init.xavier_uniform_(module.weight)
                 torch.nn.init.zeros_(module.bias)
 
-    def forward(
-        self, x_dict: dict[str, Tensor], mask_dict: dict[str, Tensor] | None = None
-    ) -> Tensor:
+    def forward(self, x_dict: Tensors, mask_dict: Tensors | None = None) -> Tensor:
         r"""Fuses modalities :obj:`[*, C_k]` into :obj:`[*, C]`. One that an entity lacks, by the
         mask :obj:`[*]` of the modality, has no influence.
         """
         return self.fuse(self.latent(x_dict), mask_dict)
 
-    def latent(self, x_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+    def latent(self, x_dict: Tensors) -> Tensors:
         r"""Returns what :meth:`fuse` joins, and a contrastive loss compares: one latent
         representation :obj:`[*, C']` per modality. Raises a :class:`ValueError` if modalities or
         sizes are others than expected.
@@ -51,9 +52,7 @@ class Fusion(Recorded, torch.nn.Module):
             raise ValueError(f"Modalities disagree on the number of entities (got {got})")
         return x_dict
 
-    def fuse(
-        self, latent_dict: dict[str, Tensor], mask_dict: dict[str, Tensor] | None = None
-    ) -> Tensor:
+    def fuse(self, latent_dict: Tensors, mask_dict: Tensors | None = None) -> Tensor:
         r"""Joins latent representations, giving :obj:`[*, C]`."""
         raise NotImplementedError
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import Linear, ModuleDict
 
-from torch_imf.nn.fusion.base import Fusion
+from torch_imf.nn.fusion.base import Fusion, Tensors
 
 
 class LowRankFusion(Fusion):
@@ -22,8 +22,8 @@ class LowRankFusion(Fusion):
     def _factors(
         self,
         lins: ModuleDict,
-        x_dict: dict[str, Tensor],
-        mask_dict: dict[str, Tensor] | None,
+        x_dict: Tensors,
+        mask_dict: Tensors | None,
         missing: float = 1.0,
     ) -> list[Tensor]:
         out = []
@@ -49,12 +49,10 @@ class IMFFusion(LowRankFusion):
         \tilde{\mathbf{e}}_k^{\top} \mathbf{M}_d^{k, \rho}, \qquad
         \tilde{\mathbf{e}}_k = \mathrm{ReLU}(\mathbf{e}_k \mathbf{M}_k)
 
-    with the element-wise product. The paper has :math:`R = 1`; its released code sums :math:`R = 2`
-    such products, as MUTAN does.
-
-    A product of small factors vanishes, and with it every gradient. By default, each factor is
-    therefore one plus its map, and the one is taken off again, which is the sum of the interactions
-    of every order, from each modality alone to Eq. 4 itself:
+    The paper has :math:`R = 1`; its released code sums :math:`R = 2` such products. A product of
+    small factors vanishes, and with it every gradient. By default, each factor is therefore one
+    plus its map, and the one is taken off again, which is the sum of the interactions of every
+    order, from each modality alone to Eq. 4 itself:
 
     .. math::
         \mathbf{e}_m = \sum_{\rho = 1}^{R} \Big( \prod_{k \in \mathcal{K}}
@@ -86,14 +84,12 @@ class IMFFusion(LowRankFusion):
         self.out_lins = ModuleDict({name: Linear(size, rank * out_channels) for name in self.lins})
         self.reset_parameters()
 
-    def latent(self, x_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+    def latent(self, x_dict: Tensors) -> Tensors:
         r"""Returns the latent representations :math:`\tilde{\mathbf{e}}_k` of Eq. 6."""
         x_dict = super().latent(x_dict)
         return {name: lin(x_dict[name]).relu() for name, lin in self.lins.items()}
 
-    def fuse(
-        self, latent_dict: dict[str, Tensor], mask_dict: dict[str, Tensor] | None = None
-    ) -> Tensor:
+    def fuse(self, latent_dict: Tensors, mask_dict: Tensors | None = None) -> Tensor:
         if not self.all_orders:
             return self._sum(
                 reduce(torch.mul, self._factors(self.out_lins, latent_dict, mask_dict))
@@ -111,8 +107,7 @@ class MutanFusion(LowRankFusion):
         \mathbf{e}_m = \mathrm{ReLU} \Big( \sum_{\rho = 1}^{R} \prod_{k \in
         \mathcal{K}} \mathrm{ReLU}(\mathbf{e}_k \mathbf{M}_k^{\rho}) \Big)
 
-    Its latent representations are the modalities themselves. A product of small factors vanishes,
-    and so do its gradients: :class:`IMFFusion` trains better.
+    Its latent representations are the modalities themselves. :class:`IMFFusion` trains better.
 
     Args:
         in_channels, out_channels: See :class:`Fusion`.
@@ -128,8 +123,6 @@ class MutanFusion(LowRankFusion):
         self.lins = ModuleDict({name: Linear(x, size) for name, x in in_channels.items()})
         self.reset_parameters()
 
-    def fuse(
-        self, latent_dict: dict[str, Tensor], mask_dict: dict[str, Tensor] | None = None
-    ) -> Tensor:
+    def fuse(self, latent_dict: Tensors, mask_dict: Tensors | None = None) -> Tensor:
         factors = self._factors(self.lins, latent_dict, mask_dict)
         return self._sum(torch.stack([x.relu() for x in factors]).prod(dim=0)).relu()

@@ -28,10 +28,8 @@ class Contrastive(Recorded, torch.nn.Module):
     ) -> None:
         super().__init__()
         if not weight >= 0 or (temperature is not None and not temperature > 0):
-            raise ValueError(
-                f"'weight' cannot be negative, and 'temperature' needs to be positive (got "
-                f"{weight} and {temperature})"
-            )
+            got = weight, temperature
+            raise ValueError(f"'weight' or 'temperature' needs to be positive (got {got})")
         self.weight = weight
         self.temperature = temperature
         self.pairs = pairs

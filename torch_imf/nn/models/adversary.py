@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn import Linear
 
+from torch_imf.nn.fusion.base import Tensors
 from torch_imf.nn.losses.base import Facts
 from torch_imf.nn.models.base import rows
 from torch_imf.registry import Recorded
@@ -62,10 +63,10 @@ class Adversary(Recorded, torch.nn.Module):
     Information for Multi-modal Knowledge Graph Completion" <https://arxiv.org/abs/2402.15444>`_
     paper (Eq. 9-11, Algorithm 1), for any model that joins embeddings of modalities.
 
-    A generator per modality turns structural embeddings and noise into synthetic embeddings. With
-    them, a fact :math:`(h, r, t)` gives synthetic triples :math:`\mathcal{S} = \{ (h^{*}, r, t),
-    (h, r, t^{*}), (h^{*}, r, t^{*}) \}`, :math:`L` groups of which the model (the discriminator)
-    learns to tell from facts, while the generators learn to pass them off as facts:
+    A :class:`ModalityGenerator` per modality turns structural embeddings and noise into synthetic
+    ones. With them, a fact gives synthetic triples :math:`\mathcal{S} = \{ (h^{*}, r, t), (h, r,
+    t^{*}), (h^{*}, r, t^{*}) \}`, :math:`L` groups of which the model (the discriminator) learns to
+    tell from facts, while the generators learn to pass them off as facts:
 
     .. math::
         \mathcal{L}_{adv} = - \log \sigma(s(h, r, t)) - \frac{1}{|\mathcal{S}|}
@@ -95,10 +96,8 @@ class Adversary(Recorded, torch.nn.Module):
     ) -> None:
         super().__init__()
         if not 0 <= weight < math.inf or num_groups < 1 or noise_channels < 1:
-            raise ValueError(
-                f"'weight' cannot be negative or infinite, and 'num_groups' and 'noise_channels' "
-                f"need to be positive (got {weight}, {num_groups} and {noise_channels})"
-            )
+            got = weight, num_groups, noise_channels
+            raise ValueError(f"'weight' cannot be negative, nor sizes less than one (got {got})")
         if len(kinds) == 0 or not set(kinds) <= set(KINDS):
             raise ValueError(f"'kinds' need to be of {list(KINDS)} (got {list(kinds)})")
         self.weight = weight
@@ -118,11 +117,11 @@ class Adversary(Recorded, torch.nn.Module):
 
     def reset_parameters(self) -> None:
         r"""Resets all learnable parameters of the module."""
-        generators: Any = self.generators.values()
-        for generator in generators:
+        generator: Any
+        for generator in self.generators.values():
             generator.reset_parameters()
 
-    def loss(self, model: "JointKGE", z: dict[str, Tensor], facts: Facts) -> Tensor:
+    def loss(self, model: "JointKGE", z: Tensors, facts: Facts) -> Tensor:
         r"""Computes :math:`\mathcal{L}_{adv}` (Eq. 10) of a batch of facts, of shape :obj:`[B]`
         each, given the joint embeddings of all entities.
         """
@@ -153,17 +152,17 @@ class Adversary(Recorded, torch.nn.Module):
             for param in params:
                 param.requires_grad_(True)
 
-    def fake(self, struct: Tensor) -> dict[str, Tensor]:
+    def fake(self, struct: Tensor) -> Tensors:
         r"""Returns structural embeddings, and modalities generated from them."""
         return {"struct": struct} | {name: g(struct) for name, g in self.generators.items()}
 
     def _score(
         self,
         model: "JointKGE",
-        query: dict[str, Tensor],
-        key: dict[str, Tensor],
+        query: Tensors,
+        key: Tensors,
         rel_type: Tensor,
-        fakes: Sequence[Sequence[dict[str, Tensor]]],
+        fakes: Sequence[Sequence[Tensors]],
     ) -> Tensor:
         # The scores of all synthetic triples, of shape [S, B].
         out = []
@@ -175,10 +174,8 @@ class Adversary(Recorded, torch.nn.Module):
         return torch.stack(out)
 
     def __repr__(self) -> str:
-        return (
-            f"{self.__class__.__name__}(weight={self.weight}, num_groups={self.num_groups}, "
-            f"kinds={list(self.kinds)})"
-        )
+        sizes = f"weight={self.weight}, num_groups={self.num_groups}, kinds={list(self.kinds)}"
+        return f"{self.__class__.__name__}({sizes})"
 
 
 def log_loss(score: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from torch_imf.data.index import check_triples
 from torch_imf.evaluation.ranking import metrics, rank_tails
 from torch_imf.nn.functional.grouped_mm import group_by_size
 from torch_imf.nn.fusion import DecisionFusion
+from torch_imf.nn.fusion.base import Tensors
 from torch_imf.nn.losses import Loss
 from torch_imf.nn.losses.sampled import gather_scores
 from torch_imf.nn.models.features import FrozenFeatures, StructuralEmbedding, project
@@ -62,8 +63,8 @@ class MultimodalKGE(Recorded, KGEModel):
         num_nodes: int,
         num_relations: int,
         hidden_channels: int,
-        x_dict: dict[str, Tensor] | None = None,
-        mask_dict: dict[str, Tensor] | None = None,
+        x_dict: Tensors | None = None,
+        mask_dict: Tensors | None = None,
         *,
         scorers: dict[str, Scorer],
         loss: str | type[Loss] | Loss = "bce",
@@ -108,21 +109,21 @@ class MultimodalKGE(Recorded, KGEModel):
 
     # Representations and scores ##################################################################
 
-    def encode(self, index: Tensor | None = None) -> dict[str, Tensor]:
+    def encode(self, index: Tensor | None = None) -> Tensors:
         r"""Represents the entities :obj:`index`, or all, as :obj:`[*, C]` in each view."""
         raise NotImplementedError
 
-    def embed(self, index: Tensor | None = None) -> dict[str, Tensor]:
+    def embed(self, index: Tensor | None = None) -> Tensors:
         r"""Returns structural embeddings and projected features, as :meth:`encode`."""
         out = {} if self.struct is None else {"struct": self.struct(self.node_emb, index)}
         return out | {name: module(index) for name, module in self.features.items()}
 
-    def masks(self, index: Tensor | None = None) -> dict[str, Tensor]:
+    def masks(self, index: Tensor | None = None) -> Tensors:
         r"""Returns which entities have each modality."""
         masks = {name: module.mask for name, module in self.features.items()}
         return masks if index is None else {name: mask[index] for name, mask in masks.items()}
 
-    def query(self, head: dict[str, Tensor], rel_type: Tensor) -> dict[str, Tensor]:
+    def query(self, head: Tensors, rel_type: Tensor) -> Tensors:
         r"""Encodes queries from their heads :obj:`[B, C]` per view and relations :obj:`[B]`."""
         distinct, group = group_by_size(rel_type)
         return {
@@ -140,28 +141,26 @@ class MultimodalKGE(Recorded, KGEModel):
         rel = emb((rel_type - self.num_relations).where(is_inverse, rel_type))
         return self.scorers[view].invert(rel).where(is_inverse.unsqueeze(-1), rel)
 
-    def key(self, tail: dict[str, Tensor]) -> dict[str, Tensor]:
+    def key(self, tail: Tensors) -> Tensors:
         r"""Encodes candidates, of shape :obj:`[*, C]` per view."""
         return {view: scorer.key(tail[view]) for view, scorer in self.scorers.items()}
 
-    def similarity(self, query: dict[str, Tensor], key: dict[str, Tensor]) -> Tensor:
+    def similarity(self, query: Tensors, key: Tensors) -> Tensor:
         r"""Scores queries :obj:`[B, Q]` per view against keys :obj:`[N, Q]` or :obj:`[B, K, Q]` per
         view, giving :obj:`[B, N]` or :obj:`[B, K]`.
         """
         return self.fuse(self.view_similarity(query, key))
 
-    def view_similarity(
-        self, query: dict[str, Tensor], key: dict[str, Tensor]
-    ) -> dict[str, Tensor]:
+    def view_similarity(self, query: Tensors, key: Tensors) -> Tensors:
         r"""The scores of :meth:`similarity` in each view."""
         return {v: scorer.similarity(query[v], key[v]) for v, scorer in self.scorers.items()}
 
-    def pair_similarity(self, query: dict[str, Tensor], tail: dict[str, Tensor]) -> Tensor:
+    def pair_similarity(self, query: Tensors, tail: Tensors) -> Tensor:
         r"""Scores queries against one tail each, giving :obj:`[B]`."""
         key = {view: x.unsqueeze(1) for view, x in self.key(tail).items()}
         return self.similarity(query, key).squeeze(1)
 
-    def fuse(self, score_dict: dict[str, Tensor]) -> Tensor:
+    def fuse(self, score_dict: Tensors) -> Tensor:
         r"""Joins the scores of all views (Eq. 11 of IMF)."""
         return score_dict[self.views[0]] if self.decision is None else self.decision(score_dict)
 
@@ -193,7 +192,7 @@ class MultimodalKGE(Recorded, KGEModel):
     @torch.no_grad()
     def predict(
         self, head_index: Tensor, rel_type: Tensor, return_views: bool = False
-    ) -> Tensor | tuple[Tensor, dict[str, Tensor], dict[str, float]]:
+    ) -> Tensor | tuple[Tensor, Tensors, dict[str, float]]:
         r"""Scores every entity as tail of each query :obj:`[B]`, giving :obj:`[B, N]`. If
         :obj:`return_views` is set, also returns the scores of each view, and its weight.
         """
@@ -211,7 +210,7 @@ class MultimodalKGE(Recorded, KGEModel):
         return self.view_loss(self.encode(), head_index, rel_type, *target)
 
     def view_loss(
-        self, z: dict[str, Tensor], head_index: Tensor, rel_type: Tensor, *target: Tensor
+        self, z: Tensors, head_index: Tensor, rel_type: Tensor, *target: Tensor
     ) -> Tensor:
         r"""The joint loss of all views (Eq. 9-10 of IMF), given those of all entities."""
         query, key = self.query(rows(z, head_index), rel_type), self.key(z)
@@ -296,6 +295,6 @@ def modality_names(struct: object, x_dict: Mapping[str, object] | None) -> list[
     return [*([] if struct is False else ["struct"]), *(x_dict or {})]
 
 
-def rows(z: dict[str, Tensor], index: Tensor) -> dict[str, Tensor]:
+def rows(z: Tensors, index: Tensor) -> Tensors:
     r"""Returns the entities :obj:`index` of those in every view."""
     return {view: F.embedding(index, x) for view, x in z.items()}

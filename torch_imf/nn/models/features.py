@@ -5,6 +5,7 @@ from torch.nn import Embedding, Module, ModuleDict
 
 from torch_imf.data.graph import check_features
 from torch_imf.evaluation.ranking import inference
+from torch_imf.nn.fusion.base import Tensors
 from torch_imf.registry import Recorded
 
 
@@ -148,9 +149,7 @@ class FrozenFeatures(Module):
         )
 
 
-def project(
-    x_dict: dict[str, Tensor], mask_dict: dict[str, Tensor], num_nodes: int, out_channels: int
-) -> ModuleDict:
+def project(x_dict: Tensors, mask_dict: Tensors, num_nodes: int, out_channels: int) -> ModuleDict:
     r"""Returns the :class:`FrozenFeatures` of each modality."""
     check_features(x_dict, mask_dict, num_nodes)
     out = ModuleDict()

@@ -7,6 +7,7 @@ from torch.nn import Module
 
 from torch_imf.nn.functional.contrastive import check_pairs
 from torch_imf.nn.fusion import DecisionFusion, Fusion
+from torch_imf.nn.fusion.base import Tensors
 from torch_imf.nn.losses import Contrastive, Loss
 from torch_imf.nn.models.base import MultimodalKGE, make_scorer, modality_names
 from torch_imf.nn.scorer import ContextualRelationalScorer, Scorer
@@ -23,12 +24,11 @@ class IMF(MultimodalKGE):
     contrastive loss (Eq. 6), and losses and predictions are joined by decision fusion (Eq. 10-11):
 
     .. math::
-        \mathcal{L} = \sum_{k \in \mathcal{K}} \big( \gamma_k (1 +
-        \mathcal{L}_k) - \log \gamma_k \big) + \lambda \mathcal{L}_{CL}
+        \mathcal{L} = \sum_{k \in \mathcal{K}} \big( \gamma_k (1 + \mathcal{L}_k) - \log \gamma_k
+        \big) + \lambda \mathcal{L}_{CL}
 
-    Two terms keep the learned weights from degenerating (:class:`~torch_imf.nn.DecisionFusion`),
-    and the binary cross-entropy :math:`\mathcal{L}_k` is summed rather than averaged over
-    candidates, so that it is of the order of the other losses on graphs of any size.
+    The binary cross-entropy :math:`\mathcal{L}_k` is summed rather than averaged over candidates,
+    so that it is of the order of the other losses on graphs of any size.
 
     .. code-block:: python
 
@@ -62,8 +62,8 @@ class IMF(MultimodalKGE):
         num_nodes: int,
         num_relations: int,
         hidden_channels: int,
-        x_dict: dict[str, Tensor] | None = None,
-        mask_dict: dict[str, Tensor] | None = None,
+        x_dict: Tensors | None = None,
+        mask_dict: Tensors | None = None,
         *,
         scorer: str | type[Scorer] | Scorer = "contextual",
         fusion: str | type[Fusion] | Fusion = "imf",
@@ -120,7 +120,7 @@ class IMF(MultimodalKGE):
         if self.fusion is not None:
             self.fusion.reset_parameters()
 
-    def encode(self, index: Tensor | None = None) -> dict[str, Tensor]:
+    def encode(self, index: Tensor | None = None) -> Tensors:
         return self._encode(index)[0]
 
     def loss(self, head_index: Tensor, rel_type: Tensor, *target: Tensor) -> Tensor:
@@ -133,7 +133,7 @@ class IMF(MultimodalKGE):
         latent_dict = {name: F.embedding(index, x) for name, x in latent_dict.items()}
         return loss + self.contrastive(latent_dict, self.masks(index))
 
-    def _encode(self, index: Tensor | None = None) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    def _encode(self, index: Tensor | None = None) -> tuple[Tensors, Tensors]:
         z, latent_dict = self.embed(index), {}
         if self.fusion is not None:
             latent_dict = self.fusion.latent(dict(z))  # A copy: it may be its argument.

@@ -7,6 +7,7 @@ from torch.nn import Module
 from torch.utils.checkpoint import checkpoint
 
 from torch_imf.nn.fusion import Fusion
+from torch_imf.nn.fusion.base import Tensors
 from torch_imf.nn.losses import Loss, Sampled
 from torch_imf.nn.models.adversary import Adversary
 from torch_imf.nn.models.base import MultimodalKGE, modality_names, rows
@@ -48,8 +49,8 @@ class JointKGE(MultimodalKGE):
         num_nodes: int,
         num_relations: int,
         hidden_channels: int,
-        x_dict: dict[str, Tensor] | None = None,
-        mask_dict: dict[str, Tensor] | None = None,
+        x_dict: Tensors | None = None,
+        mask_dict: Tensors | None = None,
         *,
         scorer: str | type[Scorer] | Scorer = "rotate",
         fusion: str | type[Fusion] | Fusion = "adamf",
@@ -90,25 +91,20 @@ class JointKGE(MultimodalKGE):
         if self.adversary is not None:
             self.adversary.reset_parameters()
 
-    def encode(self, index: Tensor | None = None) -> dict[str, Tensor]:
+    def encode(self, index: Tensor | None = None) -> Tensors:
         return self.join(self.embed(index), self.masks(index))
 
-    def join(
-        self, e_dict: dict[str, Tensor], mask_dict: dict[str, Tensor] | None = None
-    ) -> dict[str, Tensor]:
+    def join(self, e_dict: Tensors, mask_dict: Tensors | None = None) -> Tensors:
         r"""Returns the joint embeddings of entities, of shape :obj:`[*, C]`."""
         return {"fused": self.fusion(e_dict, mask_dict)}
 
-    def mixed(self, e_dict: dict[str, Tensor], index_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-        r"""Returns joint embeddings :obj:`[*, C]`, given those of all entities (:meth:`embed`), and
-        the entities to take each modality from.
-        """
+    def mixed(self, e_dict: Tensors, index_dict: Tensors) -> Tensors:
+        r"""Joins the embeddings of all entities, given which ones to take each modality from."""
         e_dict = {name: F.embedding(index_dict[name], x) for name, x in e_dict.items()}
-        masks = {name: mask[index_dict[name]] for name, mask in self.masks().items()}
-        return self.join(e_dict, masks)
+        return self.join(e_dict, {name: m[index_dict[name]] for name, m in self.masks().items()})
 
     def view_loss(
-        self, z: dict[str, Tensor], head_index: Tensor, rel_type: Tensor, *target: Tensor
+        self, z: Tensors, head_index: Tensor, rel_type: Tensor, *target: Tensor
     ) -> Tensor:
         sampler = self.sampler
         if not isinstance(sampler, MANSSampler):
@@ -124,12 +120,12 @@ class JointKGE(MultimodalKGE):
             sampler.adapt(score, neg_score, is_mixed)
         return self.loss_fn.compare(score, neg_score, neg_index)
 
-    def _mixed_score(self, query: dict[str, Tensor], index_dict: dict[str, Tensor]) -> Tensor:
+    def _mixed_score(self, query: Tensors, index_dict: Tensors) -> Tensor:
         # Some rows at a time: the backward pass computes [B, K, C] again rather than to store it.
         e_dict, struct = self.embed(), index_dict["struct"]
         index_dict = {name: index_dict.get(name, struct).clamp(min=0) for name in e_dict}
 
-        def score(query: dict[str, Tensor], index_dict: dict[str, Tensor]) -> Tensor:
+        def score(query: Tensors, index_dict: Tensors) -> Tensor:
             return self.similarity(query, self.key(self.mixed(e_dict, index_dict)))
 
         size = struct.size(1) * self.hidden_channels * len(e_dict)
@@ -174,12 +170,7 @@ class AdaMF(JointKGE):
     r"""The AdaMF-MAT model from the `"Unleashing the Power of Imbalanced Modality Information for
     Multi-modal Knowledge Graph Completion" <https://arxiv.org/abs/2402.15444>`_ paper: entities are
     the adaptive fusion of structure and all modalities (Eq. 2-5), scored by RotatE (Eq. 6) and
-    trained against self-adversarial negatives (Eq. 7-8) and, with an :obj:`adversary`, against
+    trained against self-adversarial negatives (Eq. 7-8) and, with :obj:`adversary=True`, against
     synthetic modality embeddings (Eq. 9-11): plain AdaMF, which the commands of the released code
     train, has none. These are the defaults of :class:`JointKGE`, whose arguments it takes.
-
-    .. code-block:: python
-
-        model = AdaMF(data.num_nodes, data.num_relations, 400, x_dict, mask_dict)
-        mat = AdaMF(..., adversary=Adversary(weight=0.1))
     """

@@ -1,6 +1,7 @@
 from torch import Tensor
 from torch.nn import Module
 
+from torch_imf.nn.fusion.base import Tensors
 from torch_imf.nn.losses import Loss
 from torch_imf.nn.models.base import MultimodalKGE, make_scorer
 from torch_imf.nn.scorer import Scorer
@@ -21,8 +22,8 @@ class KGE(MultimodalKGE):
         num_nodes: int,
         num_relations: int,
         hidden_channels: int,
-        x_dict: dict[str, Tensor] | None = None,
-        mask_dict: dict[str, Tensor] | None = None,
+        x_dict: Tensors | None = None,
+        mask_dict: Tensors | None = None,
         *,
         scorer: str | type[Scorer] | Scorer = "distmult",
         loss: str | type[Loss] | Loss = "bce",
@@ -41,5 +42,5 @@ class KGE(MultimodalKGE):
         )
         self.reset_parameters()
 
-    def encode(self, index: Tensor | None = None) -> dict[str, Tensor]:
+    def encode(self, index: Tensor | None = None) -> Tensors:
         return self.embed(index)

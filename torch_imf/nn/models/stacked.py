@@ -6,6 +6,7 @@ from torch import Tensor
 from torch.nn import Module
 
 from torch_imf.nn.fusion import StackFusion
+from torch_imf.nn.fusion.base import Tensors
 from torch_imf.nn.losses import Loss
 from torch_imf.nn.models.adversary import Adversary
 from torch_imf.nn.models.base import modality_names
@@ -43,8 +44,8 @@ class IKRL(JointKGE):
         num_nodes: int,
         num_relations: int,
         hidden_channels: int,
-        x_dict: dict[str, Tensor] | None = None,
-        mask_dict: dict[str, Tensor] | None = None,
+        x_dict: Tensors | None = None,
+        mask_dict: Tensors | None = None,
         *,
         scorer: str | type[Scorer] | Scorer = "transe",
         loss: str | type[Loss] | Loss = "sampled",
@@ -84,23 +85,14 @@ class RSME(JointKGE):
     similarity of images for relations that it helps (the forget gate):
 
     .. math::
-        \psi(h, r, t) = \beta \, \mathrm{Re}(\mathbf{e}_h^{\top}
-        \mathrm{diag}(\mathbf{r}) \, \overline{\mathbf{e}_t}) + (1 - \beta) \,
-        \phi_r \cos(\mathbf{x}_h, \mathbf{x}_t), \qquad \mathbf{e} = (1 -
-        \alpha_r) \, \mathbf{e}_s + \alpha_r \mathbf{e}_m
+        \psi(h, r, t) = \beta \, \mathrm{Re}(\mathbf{e}_h^{\top} \mathrm{diag}(\mathbf{r}) \,
+        \overline{\mathbf{e}_t}) + (1 - \beta) \, \phi_r \cos(\mathbf{x}_h, \mathbf{x}_t), \qquad
+        \mathbf{e} = (1 - \alpha_r) \, \mathbf{e}_s + \alpha_r \mathbf{e}_m
 
-    A gate :math:`\phi_r` keeps the relations whose facts join similar features, by
+    A gate :math:`\phi_r` keeps the relations whose facts join similar features, *e.g.*,
+    :obj:`percentile <= percentile.quantile(0.2)` with the
     :meth:`~torch_imf.data.mean_rank_percentile` of *training* facts (the released code ranks test
-    facts, too):
-
-    .. code-block:: python
-
-        head_index, tail_index = data.edge_index[:, data.train_mask]
-        percentile = mean_rank_percentile(
-            head_index, data.edge_type[data.train_mask], tail_index,
-            data.x_visual, data.visual_mask, data.num_relations,
-        )
-        model = RSME(..., gate=percentile <= percentile.quantile(0.2))
+    facts, too).
 
     In place of images, this takes any modalities: :math:`\mathbf{e}_m` is the mean of their
     projections (:class:`~torch_imf.nn.StackFusion`), and the cosine is the mean over all
@@ -126,8 +118,8 @@ class RSME(JointKGE):
         num_nodes: int,
         num_relations: int,
         hidden_channels: int,
-        x_dict: dict[str, Tensor] | None = None,
-        mask_dict: dict[str, Tensor] | None = None,
+        x_dict: Tensors | None = None,
+        mask_dict: Tensors | None = None,
         *,
         alpha: float | Tensor = 0.7,
         beta: float = 0.5,
@@ -156,14 +148,14 @@ class RSME(JointKGE):
     def prediction_buffers(self) -> list[str]:
         return ["alpha", "gate", *(f"x_{name}" for name in self.features)]
 
-    def encode(self, index: Tensor | None = None) -> dict[str, Tensor]:
+    def encode(self, index: Tensor | None = None) -> Tensors:
         rows = {name: slice(None) if index is None else index for name in self.features}
         return self._with_features(super().encode(index), rows)
 
-    def mixed(self, e_dict: dict[str, Tensor], index_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+    def mixed(self, e_dict: Tensors, index_dict: Tensors) -> Tensors:
         return self._with_features(super().mixed(e_dict, index_dict), index_dict)
 
-    def query(self, head: dict[str, Tensor], rel_type: Tensor) -> dict[str, Tensor]:
+    def query(self, head: Tensors, rel_type: Tensor) -> Tensors:
         # Weights of relations are all in the query, so that keys are those of any relation:
         size = self.hidden_channels
         struct, modal, x = head["fused"].tensor_split((size, 2 * size), dim=-1)
@@ -173,12 +165,12 @@ class RSME(JointKGE):
         x = (1 - self.beta) * gate * x
         return {"fused": torch.cat([(1 - alpha) * q, alpha * q, x], dim=-1)}
 
-    def _with_features(self, z: dict[str, Tensor], index_dict: dict[str, Any]) -> dict[str, Tensor]:
+    def _with_features(self, z: Tensors, index_dict: dict[str, Any]) -> Tensors:
         x = [getattr(self, f"x_{name}")[index_dict[name]] for name in self.features]
         return {"fused": torch.cat([z["fused"], *x], dim=-1)}  # [*, 2 * C + D]
 
 
-def unit_features(features: dict[str, FrozenFeatures]) -> dict[str, Tensor]:
+def unit_features(features: dict[str, FrozenFeatures]) -> Tensors:
     r"""Returns features :obj:`[N, D]` whose product, side by side, is the mean cosine."""
     out = {}
     for name, module in features.items():

@@ -52,10 +52,8 @@ class ContextualRelationalScorer(CoreTensorScorer):
 
     Args:
         channels, rel_channels: The sizes :math:`d` and :math:`d_r`, see :class:`Scorer`.
-        similarity (str, optional): The similarity, :obj:`"cosine"` or :obj:`"dot"`. (default:
-            :obj:`"cosine"`)
-        scale (float, optional): The initial :math:`\tau` of the cosine, positive. (default:
-            :obj:`20.`)
+        similarity (str, optional): :obj:`"cosine"` or :obj:`"dot"`. (default: :obj:`"cosine"`)
+        scale (float, optional): The initial :math:`\tau`, positive. (default: :obj:`20.`)
         learn_scale (bool, optional): Whether :math:`\tau` is learned. (default: :obj:`True`)
         logit_bias (float, optional): The initial :math:`\beta`, learned. Best near the log-odds of
             a random triple being true. If :obj:`None`, there is none. (default: :obj:`None`)
@@ -172,9 +170,7 @@ def contract(head: Tensor, rel: Tensor, group: Tensor, weight: Tensor, p: float 
 
 
 def batch_norm(norm: Any, x: Tensor) -> Tensor:
-    r"""Applies a batch normalisation, in training to a batch of one, which has no statistics of its
-    own, too.
-    """
+    r"""Applies a batch normalisation, also to a batch of one, which has no statistics."""
     if x.size(0) > 1 or not norm.training:
         return norm(x)
     stats = norm.running_mean, norm.running_var
@@ -183,8 +179,7 @@ def batch_norm(norm: Any, x: Tensor) -> Tensor:
 
 def dropout(x: Tensor, p: float) -> Tensor:
     r"""Computes :func:`torch.nn.functional.dropout`, several times faster on a CPU, where PyTorch
-    draws a number of 64 random bits for each element. Here, it is 16 bits, so that the probability
-    is a multiple of :math:`2^{-16}`.
+    draws 64 random bits for each element. Here, it is 16, as the precision of the probability.
     """
     if not x.is_cpu or not 0 < p < 1:
         return F.dropout(x, p)

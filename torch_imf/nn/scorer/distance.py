@@ -52,7 +52,7 @@ class DistanceScorer(Scorer):
 
 class TransE(DistanceScorer):
     r"""The TransE scorer from the `"Translating Embeddings for Modeling Multi-Relational Data"
-    <https://proceedings.neurips.cc/paper/2013/file/ 1cecc7a77928ca8133fa24680a88d2f9-Paper.pdf>`_
+    <https://proceedings.neurips.cc/paper/2013/file/1cecc7a77928ca8133fa24680a88d2f9-Paper.pdf>`_
     paper, a translation:
 
     .. math::
@@ -107,9 +107,8 @@ class RotatE(DistanceScorer):
         e^{i \boldsymbol{\theta}_r} - \mathbf{e}_t)_i |
 
     Args:
-        channels (int): Size of entity embeddings, even: the first half holds the real, the second
-            the imaginary parts. Those of relations, the phases :math:`\boldsymbol{\theta}_r` in
-            radians, are half as large.
+        channels (int): Size of entity embeddings, as for :class:`ComplEx`. Those of relations, the
+            phases :math:`\boldsymbol{\theta}_r` in radians, are half as large.
         margin (float, optional): The margin :math:`\gamma`. (default: :obj:`6.`)
     """
 

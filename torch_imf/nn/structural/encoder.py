@@ -41,8 +41,7 @@ class StructuralEncoder(torch.nn.Module):
         fit(encoder, data, epochs=60, batch_size=512, lr=0.01)
         x = encoder.encode(data)  # [N, 64], without gradients
 
-    To train it within another model, give it the graph by :meth:`register_graph` and call it
-    without arguments.
+    To train it within another model, :meth:`register_graph` and call it without arguments.
 
     .. note::
         The form of the paper is :obj:`normalize=False, residual=False`. There, the loss can go to
@@ -111,12 +110,10 @@ class StructuralEncoder(torch.nn.Module):
         self._sorted: tuple[Tensor, Neighbors] | None = None  # The registered graph, and sorted.
         self.rel_emb = Embedding(num_relations, hidden_channels)
         self.node_emb = Embedding(num_nodes, hidden_channels)
-        size = hidden_channels, hidden_channels // heads
         self.edge_dim = hidden_channels if edge_attention else None
-        self.convs = ModuleList(
-            GraphAttention(*size, heads, dropout=dropout, edge_dim=self.edge_dim)
-            for _ in range(num_layers)
-        )
+        args = {"heads": heads, "dropout": dropout, "edge_dim": self.edge_dim}
+        sizes = [(hidden_channels, hidden_channels // heads)] * num_layers
+        self.convs = ModuleList(GraphAttention(*size, **args) for size in sizes)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -161,8 +158,8 @@ class StructuralEncoder(torch.nn.Module):
 
     @torch.no_grad()
     def encode(self, data: Data) -> Tensor:
-        r"""Returns the vectors of all entities, of shape :obj:`[N, C]`, as features: from the
-        training facts of a graph alone, which it registers, without dropout and gradients.
+        r"""Returns the vectors of all entities :obj:`[N, C]`, as features: from the training facts
+        of a graph alone, which it registers, without dropout and gradients.
         """
         self.register_graph(data)
         training = self.training
@@ -197,17 +194,14 @@ class StructuralEncoder(torch.nn.Module):
         return torch.cat([self.rel_emb.weight, -self.rel_emb.weight])
 
     def energy(self, x: Tensor, head_index: Tensor, rel_type: Tensor, tail_index: Tensor) -> Tensor:
-        r"""The energy of triples, given the vectors of entities. Indices broadcast, so :obj:`[B,
-        1], [B, 1], [B, K]` gives :obj:`[B, K]`.
-        """
+        r"""The energy of triples, given the vectors of entities. Indices broadcast."""
         query = x[head_index] + F.embedding(rel_type, self.rel_embedding())
         return (query - x[tail_index]).abs().sum(dim=-1)
 
     @torch.no_grad()
     def predict(self, head_index: Tensor, rel_type: Tensor) -> Tensor:
-        r"""Scores every entity as tail of each query :obj:`[B], [B]` by its negative energy, of
-        shape :obj:`[B, N]`. Each call encodes the registered graph, so few large batches are
-        fastest.
+        r"""Scores every entity as tail of each query :obj:`[B]` by its negative energy, giving
+        :obj:`[B, N]`. Each call encodes the registered graph: few large batches are fastest.
         """
         check_triples(head_index, rel_type, head_index, self.num_nodes, 2 * self.num_relations)
         x = self()
