@@ -5,20 +5,7 @@ from torch_imf.data import NegativeLoader
 from torch_imf.nn import KGE, Sampled, self_adversarial_loss
 from torch_imf.nn.losses.sampled import shared_negatives
 from torch_imf.registry import resolve
-from torch_imf.sampler import BernoulliSampler, Sampler, UniformSampler
-
-
-class Shared(Sampler):
-    """All facts of a chunk have the same negatives."""
-
-    def __init__(self, num_nodes, index=None, num_negatives=1, size=4):
-        super().__init__(num_nodes, index, num_negatives)
-        self.size = size
-
-    def forward(self, head_index, rel_type, tail_index):
-        draw = torch.randint(self.num_nodes, (head_index.numel(), self.num_negatives))
-        neg_index = draw[:: self.size].repeat_interleave(self.size, dim=0)[: head_index.numel()]
-        return neg_index.masked_fill(neg_index == tail_index.unsqueeze(1), -1)
+from torch_imf.sampler import BernoulliSampler, SharedSampler, UniformSampler
 
 
 @pytest.mark.parametrize("sampler", ["bernoulli", BernoulliSampler])
@@ -81,9 +68,9 @@ def test_two_loaders_of_one_loss(fake, build, facts):
     model = build(KGE, scorer="transe", loss=Sampled(4))
     own = model.loader(*facts(), batch_size=20)
     before = dict(model.loss_fn.__dict__)
-    for sampler, size in ((Shared(fake.num_nodes, None, 6), 4), (own.sampler, None), (Shared, 4)):
-        if isinstance(sampler, type):
-            sampler = Sampled(4, sampler=sampler).loader(facts(), fake.num_nodes).sampler
+    shared = Sampled(4, sampler="shared").loader(facts(), fake.num_nodes).sampler
+    samplers = (SharedSampler(fake.num_nodes, None, 6, chunk_size=4), own.sampler, shared)
+    for sampler, size in zip(samplers, (4, None, 20), strict=True):
         *fact, neg_index = next(iter(NegativeLoader(*facts(), sampler, batch_size=20)))
         shared = shared_negatives(neg_index)
         assert (None if shared is None else shared[1]) == size

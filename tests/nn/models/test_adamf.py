@@ -2,9 +2,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from torch_imf import train
 from torch_imf.data import modalities
-from torch_imf.nn import AdaMF, AdaMFFusion, Adversary, ComplEx, JointKGE, Sampled
+from torch_imf.nn import AdaMF, AdaMFFusion, Adversary, ComplEx, Sampled
 
 
 def joint(model, node):
@@ -42,11 +41,6 @@ def test_adamf(fake, build, batch):
     assert torch.allclose(model.loss(*batch).double(), torch.stack(losses).mean(), atol=1e-5)
 
 
-def test_adamf_is_the_joint_model_with_its_defaults(build, batch):
-    other = build(JointKGE, scorer="rotate", fusion="adamf", loss="sampled", struct=True)
-    assert torch.equal(build(AdaMF).loss(*batch), other.loss(*batch))
-
-
 @pytest.mark.parametrize("weight", [0.0, 0.3])
 def test_modality_that_the_whole_batch_lacks(fake, build, weight):
     # Without an adversary, it is as if there were no such modality.
@@ -79,20 +73,6 @@ def test_modality_that_the_whole_batch_lacks(fake, build, weight):
     other.load_state_dict(state | {"fusion.att": model.fusion.att[keep]})
     assert torch.allclose(other.loss(*args), loss, atol=1e-6)
     assert torch.allclose(other(*args[:3]), model(*args[:3]), atol=1e-6)
-
-
-@pytest.mark.parametrize("num_groups", [0, 2])
-def test_single_facts(build, batch, num_groups):
-    adversary = Adversary(num_groups=num_groups) if num_groups > 0 else None
-    model = build(AdaMF, adversary=adversary, loss=Sampled(5))
-    batches = [[x[i : i + 1] for x in batch] for i in range(6)]
-    if adversary is None:  # Which draws noise.
-        losses = torch.stack([model.loss(*single) for single in batches])
-        assert torch.allclose(losses.mean(), model.loss(*batch), atol=1e-5)
-    before = {name: p.clone() for name, p in model.named_parameters()}
-    train(model, batches, [torch.optim.Adam(x.parameters, lr=0.01) for x in model.objectives()])
-    for name, p in model.named_parameters():  # What stands in for a modality is masked.
-        assert p.isfinite().all() and torch.equal(p, before[name]) == ("missing" in name), name
 
 
 def test_scorer_of_the_size_of_the_fusion(fake, build, batch, refuses):

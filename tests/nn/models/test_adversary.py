@@ -49,10 +49,8 @@ def test_mat(build, batch, kinds):
     for fake_head, fake_tail in fakes:
         fake_head, fake_tail = (model.join(x)["fused"] for x in (fake_head, fake_tail))
         for kind in kinds:
-            h, t = (
-                real_head if kind == "tail" else fake_head,
-                real_tail if kind == "head" else fake_tail,
-            )
+            h = real_head if kind == "tail" else fake_head
+            t = real_tail if kind == "head" else fake_tail
             scores.append(scorer(h, model.rel_emb(facts[1]), t))
     fake_score = torch.stack(scores)
     plain = model.view_loss(model.encode(), *batch)

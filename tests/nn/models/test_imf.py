@@ -91,14 +91,6 @@ def test_weights_of_views(build):
     assert model.decision is decision and model.view_weights()["fused"] == pytest.approx(0.75)
 
 
-def test_checkpoint_carries_no_features(build, facts):
-    model, other = build(IMF), build(IMF, decision=1.0)
-    assert not any(key.endswith(("_mask", ".x", ".row")) for key in model.state_dict())
-    other.load_state_dict(model.state_dict())
-    query = facts(8)[:2]
-    assert torch.equal(model.eval().predict(*query), other.eval().predict(*query))
-
-
 def test_scorers(fake, build):
     model = build(IMF, scorer=ContextualRelationalScorer(8, 4, similarity="dot", dropout=0.2))
     first, second = list(model.scorers.values())[:2]  # Copies.

@@ -56,15 +56,12 @@ def test_modality_negatives(fake, build, batch, monkeypatch, cls, chunk_size, st
                 assert fake[f"{name}_mask"][t] and fake[f"{name}_mask"][c]
                 features = other.features[name]
                 features.x[features.row[t]] = features.x[features.row[c]]
-                if cls is RSME:
-                    for modality, x in unit_features(other.features).items():
-                        setattr(other, f"x_{modality}", x)
-        tail = t if is_mixed[b, k] else c
+        for name, x in unit_features(other.features).items() if cls is RSME else ():
+            setattr(other, f"x_{name}", x)
         # What the head is like does not change:
         query = model.query(model.encode(head_index[b : b + 1]), rel_type[b : b + 1])
-        neg_score[b, k] = model.similarity(
-            query, other.key({v: x[None] for v, x in other.encode(torch.tensor([tail])).items()})
-        )
+        tail = other.encode(torch.tensor([t if is_mixed[b, k] else c]))
+        neg_score[b, k] = model.pair_similarity(query, tail)
     score = model(head_index, rel_type, tail_index)
     expected = self_adversarial_loss(score, neg_score, 0.5, neg_index >= 0)
     assert torch.allclose(out, expected, atol=1e-5)

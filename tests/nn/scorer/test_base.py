@@ -82,10 +82,7 @@ def test_trains_on_any_batch(scorer, num_queries, autocast):
 
 
 def test_by_name(refuses):
-    assert isinstance(resolve("scorer", "rotate", 8), scorers.RotatE)
     assert isinstance(resolve("scorer", "contextual", 8, 4), scorers.ContextualRelationalScorer)
-    module = scorers.TransE(8)
-    assert resolve("scorer", module) is module
     refuses(
         ("no scorer 'transx'. Did you mean 'transe'", lambda: resolve("scorer", "transx", 8)),
         ("need to be positive", lambda: scorers.TransE(0)),

@@ -135,16 +135,6 @@ def test_no_leak(fake):
     assert out[0][0] == out[1][0] and torch.equal(out[0][1], out[1][1])
 
 
-def test_edge_attention(fake):
-    other = copy.copy(fake)
-    other.edge_type = (fake.edge_type + 1) % 5
-    encoder = make(fake)
-    assert torch.equal(encoder.encode(fake), encoder.encode(other))
-    encoder = make(fake, edge_attention=True)
-    x = encoder.encode(fake)
-    assert not torch.allclose(x, encoder.encode(other), atol=1e-4)
-
-
 def sampled_equals_full(data: Data, **kwargs) -> None:
     full = make(data, edge_attention=True)
     encoder = make(data, edge_attention=True, num_neighbors=[-1, -1])

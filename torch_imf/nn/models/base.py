@@ -11,7 +11,7 @@ from torch_imf.data import NegativeLoader, QueryLoader, TripletIndex
 from torch_imf.data.index import check_triples
 from torch_imf.evaluation.ranking import metrics, rank_tails
 from torch_imf.nn.functional.grouped_mm import group_by_size
-from torch_imf.nn.fusion import DecisionFusion
+from torch_imf.nn.fusion import DecisionFusion, Fusion
 from torch_imf.nn.fusion.base import Tensors
 from torch_imf.nn.losses import Loss
 from torch_imf.nn.losses.sampled import gather_scores
@@ -79,6 +79,7 @@ class MultimodalKGE(Recorded, KGEModel):
         super().__init__(*sizes)
         self.views = list(scorers)
         self.decision = decision
+        self.fusion: Fusion | None = None  # Sub-classes may have one.
         self.loss_fn: Loss = resolve("loss", loss)
         self.struct = StructuralEmbedding.of(struct)
         self.node_emb.requires_grad_(self.struct is not None and self.struct.uses_table)
@@ -102,10 +103,9 @@ class MultimodalKGE(Recorded, KGEModel):
         if self.struct is not None:
             view = "struct" if "struct" in self.views else self.views[0]
             self.struct.reset_tables(self.node_emb, self._rel_emb(view))
-        for features in self.features.values():
-            features.reset_parameters()
-        if self.decision is not None:
-            self.decision.reset_parameters()
+        for part in (*self.features.values(), self.decision, self.fusion):
+            if part is not None:
+                part.reset_parameters()
 
     # Representations and scores ##################################################################
 

@@ -107,18 +107,12 @@ class IMF(MultimodalKGE):
         if isinstance(self.sampler, MANSSampler):
             raise ValueError("IMF scores each modality apart: a MANSSampler is for joint models")
         self.contrastive = (Contrastive() if contrastive is True else contrastive) or None
-        self.fusion: Fusion | None = None
         if "fused" in views:
             in_channels = dict.fromkeys(modality_names(struct, self.features), hidden_channels)
             self.fusion = resolve("fusion", fusion, in_channels, hidden_channels)
             if self.contrastive is not None:
                 check_pairs(self.contrastive.pairs or [], list(in_channels))
         self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        super().reset_parameters()
-        if self.fusion is not None:
-            self.fusion.reset_parameters()
 
     def encode(self, index: Tensor | None = None) -> Tensors:
         return self._encode(index)[0]

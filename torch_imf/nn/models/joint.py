@@ -76,7 +76,7 @@ class JointKGE(MultimodalKGE):
         if isinstance(self.sampler, MANSSampler):
             self._check_mix(self.sampler)
         in_channels = dict.fromkeys(names, hidden_channels)
-        self.fusion: Fusion = resolve("fusion", fusion, in_channels, hidden_channels)
+        self.fusion = resolve("fusion", fusion, in_channels, hidden_channels)
         got, size = self.fusion.out_channels, self.num_parts * made.channels
         if got != size:
             raise ValueError(f"The fusion yields {got} channels, but the scorer takes {size}")
@@ -87,7 +87,6 @@ class JointKGE(MultimodalKGE):
 
     def reset_parameters(self) -> None:
         super().reset_parameters()
-        self.fusion.reset_parameters()
         if self.adversary is not None:
             self.adversary.reset_parameters()
 
@@ -96,6 +95,7 @@ class JointKGE(MultimodalKGE):
 
     def join(self, e_dict: Tensors, mask_dict: Tensors | None = None) -> Tensors:
         r"""Returns the joint embeddings of entities, of shape :obj:`[*, C]`."""
+        assert self.fusion is not None
         return {"fused": self.fusion(e_dict, mask_dict)}
 
     def mixed(self, e_dict: Tensors, index_dict: Tensors) -> Tensors:
