@@ -88,4 +88,4 @@ def check_batch(head_index: Tensor, rel_type: Tensor, tail_index: Tensor) -> Non
     size = head_index.size()
     if len(size) != 1 or rel_type.size() != size or tail_index.size() != size:
         sizes = [list(x.size()) for x in (head_index, rel_type, tail_index)]
-        raise ValueError(f"Heads, relations and tails need to have one shape [B] (got {sizes})")
+        raise ValueError(f"'head_index', 'rel_type', 'tail_index' need one shape [B] (got {sizes})")

@@ -123,10 +123,10 @@ def test_errors(build, refuses):
     assert {id(p) for p in adversary.parameters()} <= {id(p) for p in model.parameters()}
     refuses(
         ("belongs to another model", lambda: build(AdaMF, adversary=adversary)),
-        ("structure for an adversary", lambda: build(AdaMF, struct=False, adversary=True)),
+        ("'struct' cannot be False", lambda: build(AdaMF, struct=False, adversary=True)),
         ("no modality to generate", lambda: AdaMF(5, 2, 4, adversary=True)),
     )
     for args in ((-1,), (float("nan"),), (float("inf"),), (0.1, 0), (0.1, 1, 0)):
-        refuses(("'weight' cannot be negative", lambda x=args: Adversary(*x)))
+        refuses(("'weight' needs to be finite", lambda x=args: Adversary(*x)))
     for kinds in ([], ["head", "tails"], "head"):
         refuses(("'kinds' need to be of", lambda x=kinds: Adversary(kinds=x)))

@@ -29,7 +29,7 @@ class Contrastive(Recorded, torch.nn.Module):
         super().__init__()
         if not weight >= 0 or (temperature is not None and not temperature > 0):
             got = weight, temperature
-            raise ValueError(f"'weight' or 'temperature' needs to be positive (got {got})")
+            raise ValueError(f"'weight' needs to be >= 0, and 'temperature' > 0 (got {got})")
         self.weight = weight
         self.temperature = temperature
         self.pairs = pairs

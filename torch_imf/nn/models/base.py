@@ -75,7 +75,8 @@ class MultimodalKGE(Recorded, KGEModel):
     ) -> None:
         sizes = num_nodes, num_relations, hidden_channels
         if min(sizes) < 1:
-            raise ValueError(f"The sizes of a model need to be positive (got {sizes})")
+            names = "'num_nodes', 'num_relations' and 'hidden_channels'"
+            raise ValueError(f"{names} need to be positive (got {sizes})")
         super().__init__(*sizes)
         self.views = list(scorers)
         self.decision = decision

@@ -64,7 +64,7 @@ class JointKGE(MultimodalKGE):
             adversary = Adversary()
         names = modality_names(struct, x_dict)
         if len(names) == 0 or (adversary and struct is False):
-            raise ValueError("A joint model needs structure for an adversary, or else a modality")
+            raise ValueError("'struct' cannot be False without modalities or with an adversary")
         made: Scorer = resolve("scorer", scorer, hidden_channels, rel_channels)
         super().__init__(
             *(num_nodes, num_relations, hidden_channels, x_dict, mask_dict),

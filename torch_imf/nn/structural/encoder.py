@@ -91,7 +91,8 @@ class StructuralEncoder(torch.nn.Module):
     ) -> None:
         super().__init__()
         if hidden_channels % heads != 0:
-            raise ValueError(f"'hidden_channels' needs to be a multiple of 'heads', {heads}")
+            got = hidden_channels, heads
+            raise ValueError(f"'hidden_channels' needs to be a multiple of 'heads' (got {got})")
         if num_neighbors is not None and len(num_neighbors) != num_layers:
             raise ValueError(f"'num_neighbors' needs one number for each of {num_layers} layers")
         self.num_nodes = num_nodes
