@@ -43,11 +43,7 @@ class Sampler(Recorded, torch.nn.Module):
         index (TripletIndex, optional): The known facts, *i.e.*, the training facts in both
             directions, none of which is returned as a negative. If :obj:`None`, only the tail
             itself is ruled out (*unfiltered*). (default: :obj:`None`)
-        num_negatives (int, optional): The number :math:`K` of negatives per fact. (default:
-            :obj:`1`)
-
-    Raises:
-        ValueError: If an argument is out of range, or the index holds more entities.
+        num_negatives (int, optional): The negatives :math:`K` per fact. (default: :obj:`1`)
     """
 
     def __init__(

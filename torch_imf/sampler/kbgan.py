@@ -35,14 +35,12 @@ class KBGANSampler(Sampler):
 
     Args:
         num_nodes (int): The number of entities.
-        generator (torch.nn.Module): The generator, as it is initialised or pre-trained: a model of
-            this package, or any :class:`~torch_geometric.nn.kge.KGEModel` (whose relations need to
-            hold the inverse ones).
+        generator (torch.nn.Module): The generator, which may be pre-trained: a model of this
+            package, or any :class:`~torch_geometric.nn.kge.KGEModel` of relations and inverses.
         index, num_negatives: See :class:`Sampler`.
         num_candidates (int, optional): The number :math:`K^{\prime}` of candidates per fact.
             (default: :obj:`20`)
-        momentum (float, optional): The share of the old baseline in the new one, in :obj:`[0, 1]`.
-            (default: :obj:`0.9`)
+        momentum (float, optional): The share of the old baseline in the new. (default: :obj:`0.9`)
     """
 
     baseline: Tensor

@@ -40,11 +40,10 @@ class MANSSampler(UniformSampler):
     Args:
         num_nodes, index, num_negatives: See :class:`Sampler`.
         modalities (list[str], optional): The modalities to replace. (default: :obj:`("visual",)`)
-        mask_dict (dict[str, torch.Tensor], optional): Which entities have the modality, of shape
-            :obj:`[N]` each. Where the tail or its replacement lacks it, the negative is an ordinary
-            one. (default: :obj:`None`)
-        share (float, optional): The probability :math:`\beta` of a modality negative. (default:
-            :obj:`0.5`)
+        mask_dict (dict[str, torch.Tensor], optional): Which entities :obj:`[N]` have a modality.
+            Where the tail or its replacement lacks it, a negative is ordinary. (default:
+            :obj:`None`)
+        share (float, optional): The probability :math:`\beta`. (default: :obj:`0.5`)
         warmup (int, optional): The first steps, with modality negatives only. (default: :obj:`0`)
         adaptive (bool, optional): Whether a model adapts :math:`\beta` in each step. (default:
             :obj:`False`)
@@ -108,8 +107,7 @@ class MANSSampler(UniformSampler):
         facts, so that there are many of them until modalities are aligned, and few from then on:
 
         .. math::
-            \beta = \frac{1 + | \{ (i, k) \in \mathcal{M} : \psi_{ik} \geq
-            \psi_i \} |}{2 + | \mathcal{M} |}
+            \beta = (1 + |\{(i, k) \in \mathcal{M}: \psi_{ik} \geq \psi_i\}|) / (2 + |\mathcal{M}|)
 
         with scores of facts :obj:`[B]` and of their negatives :obj:`[B, K]`, and a mask of the
         modality negatives :math:`\mathcal{M}`.

@@ -105,17 +105,15 @@ class MMRNSSampler(Sampler):
     where the candidates of a batch hold fewer that are no known answers. What trains the attention
     is the contrastive :meth:`loss`, beside a model whose loss holds the sampler.
 
-    .. note::
-        The paper attends over several regions of an image and sentences of a text; here a modality
-        is one vector per entity. The equations are ours, of the parts that the paper names: a
-        knowledge-guided cross-modal attention, a contrastive semantic sampler and masked draws.
+    The paper attends over several regions of an image and sentences of a text; here a modality is
+    one vector per entity. The equations are ours, of the parts that the paper names.
 
     Args:
         num_nodes (int): The number of entities.
         attention (CrossModalAttention): The attention over candidates.
         index, num_negatives: See :class:`Sampler`.
-        num_candidates (int, optional): How many entities, drawn anew without replacement and shared
-            by the batch, to choose from, by default all of them. (default: :obj:`None`)
+        num_candidates (int, optional): How many entities, drawn anew and shared by the batch, to
+            choose from, by default all of them. (default: :obj:`None`)
 
     Raises:
         ValueError: As :class:`Sampler`, or if there are too few to draw without replacement.

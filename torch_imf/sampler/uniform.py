@@ -92,15 +92,9 @@ class SharedSampler(Sampler):
     r"""Corrupts the tails of a whole chunk of facts into the same entities, as in the
     `"PyTorch-BigGraph: A Large-scale Graph Embedding System" <https://arxiv.org/abs/1903.12287>`_
     and `"DGL-KE: Training Knowledge Graph Embeddings at Scale" <https://arxiv.org/abs/2004.08532>`_
-    papers:
-
-    .. math::
-        t^{\prime}_{c, 1}, \ldots, t^{\prime}_{c, K} \sim \mathcal{U}(\mathcal{E}) \qquad \text{for
-        each chunk } c = \lfloor i / C \rfloor \text{ of } C \text{ facts}
-
-    A chunk needs :math:`K` keys rather than :math:`C \cdot K`, and its scores are one matrix
-    product. Negatives are drawn with replacement from all entities; the tail and known answers of a
-    fact are masked (:obj:`-1`), which leaves it fewer than :math:`K`.
+    papers: a chunk of :math:`C` facts needs :math:`K` keys rather than :math:`C \cdot K`, and its
+    scores are one matrix product. Negatives are drawn with replacement from all entities; the tail
+    and known answers of a fact are masked (:obj:`-1`), which leaves it fewer than :math:`K`.
 
     Args:
         num_nodes, index, num_negatives: See :class:`Sampler`.

@@ -74,6 +74,40 @@ def info_nce_loss(
     return _mean(losses, x_dict)
 
 
+def self_adversarial_loss(
+    pos_score: Tensor, neg_score: Tensor, temperature: float = 1.0, mask: Tensor | None = None
+) -> Tensor:
+    r"""The loss with self-adversarial negatives of the `"RotatE: Knowledge Graph Embedding by
+    Relational Rotation in Complex Space" <https://arxiv.org/abs/1902.10197>`_ paper, and of AdaMF
+    (Eq. 7-8), averaged over the batch:
+
+    .. math::
+        \mathcal{L} = - \log \sigma(s^+) - \sum_{i=1}^K p_i \log \sigma(-s^-_i), \qquad p_i =
+        \frac{\exp(\beta s^-_i)}{\sum_j \exp(\beta s^-_j)}
+
+    The likeliest negatives count most, as in RotatE and in the released code of AdaMF (Eq. 8 is
+    printed with distances in place of scores, which is the reverse). No gradient flows through
+    :math:`p_i`.
+
+    Args:
+        pos_score (torch.Tensor): The scores of facts, of shape :obj:`[B]`.
+        neg_score (torch.Tensor): The scores of their negatives, of shape :obj:`[B, K]`.
+        temperature (float, optional): :math:`\beta`; zero weights all alike. (default: :obj:`1.`)
+        mask (torch.Tensor, optional): Which negatives count, of shape :obj:`[B, K]`. A fact without
+            any gives its first term only. (default: :obj:`None`)
+
+    Returns:
+        A scalar, in single precision at least.
+    """
+    pos_score, neg_score = (x.float() if x.itemsize < 4 else x for x in (pos_score, neg_score))
+    weight = temperature * neg_score.detach()
+    if mask is not None:
+        weight = weight.masked_fill(~mask, -torch.inf)
+    # Rows without a negative are all NaN:
+    p = weight.softmax(dim=-1).nan_to_num(0.0)
+    return (F.softplus(-pos_score) + (p * F.softplus(neg_score)).sum(dim=-1)).mean()
+
+
 def check_pairs(pairs: Sequence[tuple[str, str]], choices: list[str]) -> None:
     r"""Raises a :class:`ValueError` if a pair is no two of :obj:`choices`."""
     for pair in pairs:

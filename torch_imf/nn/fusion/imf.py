@@ -20,11 +20,7 @@ class LowRankFusion(Fusion):
         self.dropout = dropout
 
     def _factors(
-        self,
-        lins: ModuleDict,
-        x_dict: Tensors,
-        mask_dict: Tensors | None,
-        missing: float = 1.0,
+        self, lins: ModuleDict, x_dict: Tensors, mask_dict: Tensors | None, missing: float = 1.0
     ) -> list[Tensor]:
         out = []
         for name, lin in lins.items():

@@ -78,10 +78,8 @@ class Sampled(Loss):
         return head_index, rel_type, target[0]
 
     def __repr__(self) -> str:
-        return (
-            f"{self.__class__.__name__}(num_negatives={self.num_negatives}, "
-            f"temperature={self.temperature}, sampler={self.sampler!r})"
-        )
+        args = f"num_negatives={self.num_negatives}, temperature={self.temperature}"
+        return f"{self.__class__.__name__}({args}, sampler={self.sampler!r})"
 
 
 def gather_scores(scorer: Scorer, query: Tensor, key: Tensor, key_index: Tensor) -> Tensor:

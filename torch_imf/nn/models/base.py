@@ -10,7 +10,7 @@ from torch_geometric.nn.kge import KGEModel
 from torch_imf.data import NegativeLoader, QueryLoader, TripletIndex
 from torch_imf.data.index import check_triples
 from torch_imf.evaluation.ranking import metrics, rank_tails
-from torch_imf.nn.functional.grouped_mm import group_by_size
+from torch_imf.nn.functional.gather import group_by_size
 from torch_imf.nn.fusion import DecisionFusion, Fusion
 from torch_imf.nn.fusion.base import Tensors
 from torch_imf.nn.losses import Loss
@@ -75,8 +75,8 @@ class MultimodalKGE(Recorded, KGEModel):
     ) -> None:
         sizes = num_nodes, num_relations, hidden_channels
         if min(sizes) < 1:
-            names = "'num_nodes', 'num_relations' and 'hidden_channels'"
-            raise ValueError(f"{names} need to be positive (got {sizes})")
+            text = "'num_nodes', 'num_relations' and 'hidden_channels' need to be positive"
+            raise ValueError(f"{text} (got {sizes})")
         super().__init__(*sizes)
         self.views = list(scorers)
         self.decision = decision

@@ -143,10 +143,8 @@ class FrozenFeatures(Module):
         return low
 
     def __repr__(self) -> str:
-        return (
-            f"{self.__class__.__name__}({self.x.size(1)}, {self.lin.out_features}, "
-            f"coverage={self.x.size(0)}/{self.row.numel()})"
-        )
+        coverage = f"coverage={self.x.size(0)}/{self.row.numel()}"
+        return f"FrozenFeatures({self.x.size(1)}, {self.lin.out_features}, {coverage})"
 
 
 def project(x_dict: Tensors, mask_dict: Tensors, num_nodes: int, out_channels: int) -> ModuleDict:

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from torch_imf.nn.functional.grouped_mm import grouped_mm
+from torch_imf.nn.functional.gather import grouped_mm
 from torch_imf.nn.scorer.base import Scorer
 
 
@@ -126,15 +126,14 @@ class TuckER(CoreTensorScorer):
     .. math::
         \psi(h, r, t) = \mathbf{W} \times_1 \mathbf{e}_h \times_2 \mathbf{w}_r \times_3 \mathbf{e}_t
 
-    The head and its product with the core tensor and the relation are batch-normalised. The hidden
-    dropout acts on the matrix :math:`\mathbf{W} \times_2 \mathbf{w}_r`, as in the paper's code;
-    queries of one relation in a batch share that matrix, and what is dropped of it.
+    The head and its product with the core tensor and the relation are batch-normalised. Queries of
+    one relation in a batch share the matrix :math:`\mathbf{W} \times_2 \mathbf{w}_r`, and what is
+    dropped of it.
 
     Args:
         channels, rel_channels: The sizes :math:`d` and :math:`d_r`, see :class:`Scorer`.
         input_dropout (float, optional): Dropout of the head. (default: :obj:`0.3`)
-        hidden_dropout (float, optional): Dropout of the product of core tensor and relation.
-            (default: :obj:`0.4`)
+        hidden_dropout (float, optional): Dropout of that matrix. (default: :obj:`0.4`)
         output_dropout (float, optional): Dropout of the query. (default: :obj:`0.5`)
     """
 

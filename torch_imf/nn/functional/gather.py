@@ -2,7 +2,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -12,38 +11,55 @@ CHUNK = 2**20
 Similarity = Callable[[Tensor, Tensor], Tensor]
 
 
-def self_adversarial_loss(
-    pos_score: Tensor, neg_score: Tensor, temperature: float = 1.0, mask: Tensor | None = None
-) -> Tensor:
-    r"""The loss with self-adversarial negatives of the `"RotatE: Knowledge Graph Embedding by
-    Relational Rotation in Complex Space" <https://arxiv.org/abs/1902.10197>`_ paper, and of AdaMF
-    (Eq. 7-8), averaged over the batch:
-
-    .. math::
-        \mathcal{L} = - \log \sigma(s^+) - \sum_{i=1}^K p_i \log \sigma(-s^-_i), \qquad p_i =
-        \frac{\exp(\beta s^-_i)}{\sum_j \exp(\beta s^-_j)}
-
-    The likeliest negatives count most, as in RotatE and in the released code of AdaMF (Eq. 8 is
-    printed with distances in place of scores, which is the reverse). No gradient flows through
-    :math:`p_i`.
+def grouped_mm(x: Tensor, matrix: Tensor, group: Tensor) -> Tensor:
+    r"""Multiplies each row with the matrix of its group, giving :obj:`[B, D]`. It is :obj:`(x[:,
+    None] @ matrix[group])[:, 0]`, without a matrix for each row: the rows of a group are multiplied
+    at once, and groups of about the same size together. It is fastest if groups are in the order of
+    their sizes (:meth:`group_by_size`).
 
     Args:
-        pos_score (torch.Tensor): The scores of facts, of shape :obj:`[B]`.
-        neg_score (torch.Tensor): The scores of their negatives, of shape :obj:`[B, K]`.
-        temperature (float, optional): :math:`\beta`; zero weights all alike. (default: :obj:`1.`)
-        mask (torch.Tensor, optional): Which negatives count, of shape :obj:`[B, K]`. A fact without
-            any gives its first term only. (default: :obj:`None`)
-
-    Returns:
-        A scalar, in single precision at least.
+        x (torch.Tensor): The rows, of shape :obj:`[B, C]`.
+        matrix (torch.Tensor): The matrices, of shape :obj:`[G, C, D]`.
+        group (torch.Tensor): The group of each row, of shape :obj:`[B]`.
     """
-    pos_score, neg_score = (x.float() if x.itemsize < 4 else x for x in (pos_score, neg_score))
-    weight = temperature * neg_score.detach()
-    if mask is not None:
-        weight = weight.masked_fill(~mask, -torch.inf)
-    # Rows without a negative are all NaN:
-    p = weight.softmax(dim=-1).nan_to_num(0.0)
-    return (F.softplus(-pos_score) + (p * F.softplus(neg_score)).sum(dim=-1)).mean()
+    if group.numel() == 0:
+        return (x.unsqueeze(1) @ matrix[group]).squeeze(1)
+    # Rows by group, each group padded to the largest of those that are multiplied together:
+    count = torch.bincount(group, minlength=matrix.size(0))
+    start, sizes = count.cumsum(0) - count, count.tolist()
+    perm = group.argsort(stable=True)
+    x, group = x[perm], group[perm]
+    position = torch.arange(group.numel(), device=group.device) - start[group]
+
+    out, row, first = [], 0, 0
+    for part in matrix.split(_runs(sizes)):
+        last = first + part.size(0)
+        width, num_rows = max(sizes[first:last]), sum(sizes[first:last])
+        here = slice(row, row + num_rows)
+        slot = (group[here] - first) * width + position[here]
+        padded = x.new_zeros(part.size(0) * width, x.size(1)).index_copy(0, slot, x[here])
+        product = padded.view(part.size(0), width, x.size(1)) @ part  # [G', W, D]
+        out.append(product.flatten(0, 1).index_select(0, slot))
+        row, first = row + num_rows, last
+    return torch.cat(out).index_select(0, perm.argsort())
+
+
+def group_by_size(index: Tensor) -> tuple[Tensor, Tensor]:
+    r"""Returns the distinct values of a vector, rarest first, and which of them each element is."""
+    value, group, count = index.unique(return_inverse=True, return_counts=True)
+    order = count.argsort(stable=True)
+    return value[order], order.argsort()[group]
+
+
+def _runs(sizes: list[int], factor: int = 4) -> list[int]:
+    # The lengths of runs of groups whose sizes are within a factor.
+    runs, low, high = [0], sizes[0], sizes[0]
+    for size in sizes:
+        low, high = min(low, size), max(high, size)
+        if high > factor * low:
+            runs, low, high = [*runs, 0], size, size
+        runs[-1] += 1
+    return runs
 
 
 def gather_similarity(

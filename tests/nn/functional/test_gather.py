@@ -1,49 +1,36 @@
-import math
-
 import pytest
 import torch
 
 from torch_imf import fit
 from torch_imf.nn import KGE, Sampled
-from torch_imf.nn.functional import gather_similarity, sampled, self_adversarial_loss
+from torch_imf.nn.functional import gather, gather_similarity, grouped_mm
+from torch_imf.nn.functional.gather import group_by_size
 from torch_imf.nn.scorer import DistMult, RotatE
 from torch_imf.registry import class_names
 
 
-@pytest.mark.parametrize("temperature", [0.0, 0.5, 2.0])
-@pytest.mark.parametrize("masked", [False, True])
-def test_self_adversarial_loss(temperature, masked):
-    pos, neg = torch.randn(4), torch.randn(4, 6, requires_grad=True)
-    mask = torch.rand(4, 6) < 0.6 if masked else torch.ones(4, 6, dtype=torch.bool)
-    mask[2] = not masked  # A fact without any negative.
-    loss = self_adversarial_loss(pos, neg, temperature, mask if masked else None)
-
-    score = neg.detach()
-    total, grad = 0.0, torch.zeros(4, 6).double()
-    for i in range(4):
-        total += -math.log(1 / (1 + math.exp(-pos[i])))
-        ks = [k for k in range(6) if mask[i, k]]
-        z = sum(math.exp(temperature * score[i, k]) for k in ks)
-        for k in ks:
-            p = math.exp(temperature * score[i, k]) / z
-            total -= p * math.log(1 / (1 + math.exp(score[i, k])))
-            grad[i, k] = p / (1 + math.exp(-score[i, k])) / 4  # None through p.
-    assert float(loss.detach()) == pytest.approx(total / 4, rel=1e-5)
-    loss.backward()
-    assert torch.allclose(neg.grad.double(), grad, atol=1e-6)
+@pytest.mark.parametrize("sizes", [[1], [3, 0, 1], [1, 1, 2, 9, 40], [40, 1, 9, 1, 2], [0, 0]])
+def test_grouped_mm_equals_naive(same, sizes):
+    group = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
+    group = group[torch.randperm(group.numel())]
+    x = torch.randn(group.numel(), 3, dtype=torch.double, requires_grad=True)
+    matrix = torch.randn(len(sizes), 3, 5, dtype=torch.double, requires_grad=True)
+    expected = (x.unsqueeze(1) @ matrix[group]).squeeze(1)
+    same(grouped_mm(x, matrix, group), expected, [x, matrix])
 
 
-def test_self_adversarial_loss_in_low_precision():
-    pos, neg = torch.randn(3).bfloat16(), 100 * torch.randn(3, 5).bfloat16()
-    loss = self_adversarial_loss(pos, neg)
-    assert loss.dtype == torch.float32 and loss.isfinite()
+def test_group_by_size():
+    index = torch.tensor([7, 2, 2, 9, 2, 9])
+    value, group = group_by_size(index)
+    assert value.tolist() == [7, 9, 2]
+    assert torch.equal(value[group], index)
 
 
 @pytest.mark.parametrize("scorer", [RotatE(6), DistMult(6), None])
 @pytest.mark.parametrize("size", [(5, 4), (0, 2), (3, 0), (0, 0)])
 @pytest.mark.parametrize("chunk", [1, 50, 10**6])
 def test_gather_similarity(monkeypatch, same, scorer, size, chunk):
-    monkeypatch.setattr(sampled, "CHUNK", chunk)
+    monkeypatch.setattr(gather, "CHUNK", chunk)
     query, key = torch.randn(size[0], 6, requires_grad=True), torch.randn(9, 6, requires_grad=True)
     bias = torch.tensor(0.5, requires_grad=True)
 
