@@ -27,7 +27,7 @@ LAYERS = {
     "__main__": {"cli"},
 }
 # Within `nn`, from the bottom to the top:
-NN = ["functional", "scorer", "structural", "fusion", "generator", "losses", "models"]
+NN = ["functional", "scorer", "structural", "fusion", "losses", "models"]
 OPTIONAL = {
     *(
         "torchvision",

@@ -62,9 +62,8 @@ def test_missing_modalities_are_not_replaced(batch):
     tail_index, neg_index = batch
     out = sampler.mix(tail_index, neg_index)
     tail = tail_index.unsqueeze(1)
-    is_visual, is_text = (
-        (out["struct"] == tail) & (out[name] == neg_index) for name in ("visual", "text")
-    )
+    is_mixed = out["struct"] == tail
+    is_visual, is_text = (is_mixed & (out[name] == neg_index) for name in ("visual", "text"))
     both = mask[tail] & mask[neg_index]
     assert not is_visual[~both].any()
     assert abs(is_visual[both].float().mean() - 0.5) < 0.05
@@ -87,15 +86,15 @@ def test_adapt():
         assert sampler.share == torch.tensor(share)
 
 
-def test_bad_input():
-    one, other = {"text": torch.ones(N).bool()}, {"visual": torch.ones(3).bool()}
-    for message, kwargs in (
-        ("at least one other than 'struct'", {"modalities": []}),
-        ("at least one other than 'struct'", {"modalities": ["struct", "visual"]}),
-        ("'share' needs to be in .0, 1. and 'warmup'", {"share": 1.1}),
-        ("'share' needs to be in .0, 1. and 'warmup'", {"warmup": -1}),
-        (r"masks of shape \[9\] of \['visual'\]", {"mask_dict": one}),
-        (r"masks of shape \[9\] of \['visual'\]", {"mask_dict": other}),
-    ):
-        with pytest.raises(ValueError, match=message):
-            MANSSampler(N, **kwargs)
+@pytest.mark.parametrize(
+    "message, kwargs",
+    [
+        *(("others than 'struct'", {"modalities": x}) for x in ([], ["struct", "visual"])),
+        *(("'share' .* in .0, 1. and 'warmup'", x) for x in ({"share": 1.1}, {"warmup": -1})),
+        (r"masks of shape \[9\] of \['visual'\]", {"mask_dict": {"text": torch.ones(N).bool()}}),
+        (r"masks of shape \[9\] of \['visual'\]", {"mask_dict": {"visual": torch.ones(3) > 0}}),
+    ],
+)
+def test_errors(message, kwargs):
+    with pytest.raises(ValueError, match=message):
+        MANSSampler(N, **kwargs)

@@ -32,51 +32,26 @@ def test_mmrns_sampler(index):
         "{'visual': 5, 'text': 3}, hidden_channels=64), num_candidates=6)"
     )
     assert not any("x_" in name for name in sampler.state_dict())
-    neg_index, weight = sampler.sample(*torch.tensor([[0, 0, 3], [1, 1, 2], [2, 4, 5]]))
-    assert neg_index.size() == weight.size() == (3, 2) and (weight == 1).all()
-    (weight * torch.randn(3, 2)).sum().backward()
-    assert all(p.grad.abs().sum() > 0 for p in sampler.parameters())
     before = [p.clone() for p in sampler.parameters()]
     sampler.reset_parameters()
     assert not any(map(torch.equal, before, sampler.parameters()))
 
 
-@pytest.mark.parametrize("num_negatives", [1, 2])
-def test_frequencies(index, num_negatives):
-    size = 20000
-    sampler, facts = mmrns(index, num_negatives=num_negatives), one_fact(size)
-    neg_index = sampler(*facts)
+def test_frequencies(index):
+    sampler, facts = mmrns(index), one_fact(20000)
     score = sampler.attention(facts[1][:1], facts[2][:1], torch.arange(N))[0].detach()
-    p = score.index_fill(0, torch.tensor([2, 4]), -torch.inf).softmax(dim=0)
-    expected = p
-    if num_negatives == 2:  # Drawn first, or second after any other one.
-        other = (p / (1 - p)).unsqueeze(0) * (1 - torch.eye(N))
-        expected = p + p * other.sum(dim=1)
-    share = neg_index.flatten().bincount(minlength=N) / size
+    expected = score.index_fill(0, torch.tensor([2, 4]), -torch.inf).softmax(dim=0)
+    share = sampler(*facts).flatten().bincount(minlength=N) / 20000
     assert (share - expected).abs().max() < 0.015
     assert share[[2, 4]].sum() == 0
-
-
-def test_weights_train_the_attention(index):
-    cost = torch.tensor([0.0, 1.0, 0.0, 3.0, 0.0, 2.0])
-    sampler, facts = mmrns(index), one_fact(64)
-    optimizer = torch.optim.Adam(sampler.parameters(), lr=0.01)
-    for _ in range(60):
-        optimizer.zero_grad()
-        neg_index, weight = sampler.sample(*facts)
-        (weight * (cost[neg_index] - 1)).mean().backward()
-        optimizer.step()
-    # Of the four that are no answers, only the first costs nothing:
-    assert (sampler(*facts) == 0).float().mean() > 0.8
 
 
 def test_candidates(index):
     sampler = mmrns(index, num_negatives=3, num_candidates=3)
     gaps = set()
     for _ in range(50):
-        neg_index, weight = sampler.sample(*one_fact(4))
+        neg_index = sampler(*one_fact(4))
         is_none = neg_index == -1
-        assert torch.equal(weight, (~is_none).float())
         # All facts of a batch choose from the same three; known answers among them leave gaps:
         assert len(neg_index.unique()) <= 4
         assert not torch.isin(neg_index, torch.tensor([2, 4])).any()
@@ -90,18 +65,15 @@ def test_contrastive_loss(index):
     sampler = mmrns(index)
     facts = torch.tensor([[0, 3], [1, 2], [2, 5]])
     score = sampler.attention(facts[1], facts[2], torch.arange(N))
-    # The other answer of the first query is the tail or entity 4; the second has only the tail:
-    negatives = [torch.tensor([0, 1, 3, 5]), torch.arange(5)]
-    expected = torch.stack(
-        [
-            sum(
-                torch.logaddexp(score[i, t], score[i, c].logsumexp(dim=0)) - score[i, t]
-                for i, (t, c) in enumerate(zip((answer, 5), negatives, strict=True))
-            )
-            / 2
-            for answer in (2, 4)
-        ]
-    )
+
+    def naive(*answers):
+        # The other answer of the first query is the tail or entity 4; the second has the tail only.
+        total = 0.0
+        for row, t, c in zip(score, answers, ([0, 1, 3, 5], range(5)), strict=True):
+            total += torch.logaddexp(row[t], row[list(c)].logsumexp(dim=0)) - row[t]
+        return total / 2
+
+    expected = torch.stack([naive(2, 5), naive(4, 5)])
     _, params, loss_fn = sampler.objective()
     losses = torch.stack([loss_fn(*facts, facts.t()) for _ in range(20)])
     is_same = torch.isclose(losses.unsqueeze(1), expected, atol=1e-5)
@@ -115,35 +87,30 @@ def test_facts_without_candidates():
     # All entities but the tail are answers, and it is none that is known.
     zero = torch.zeros(N, dtype=torch.long)
     sampler = mmrns(TripletIndex(zero[1:], zero[1:], torch.arange(1, N)))
-    neg_index, weight = sampler.sample(zero[:1], zero[:1], zero[:1])
-    assert neg_index.tolist() == [[-1]] and weight.tolist() == [[0.0]]
-    loss = weight.sum() + sampler.loss(zero[:1], zero[:1], zero[:1])
+    fact = zero[:1], zero[:1], zero[:1]
+    assert sampler(*fact).tolist() == [[-1]]
+    loss = sampler.loss(*fact)
     loss.backward()
     assert loss == 0 and all((p.grad == 0).all() for p in sampler.parameters())
 
 
-def test_bad_input(index):
-    with pytest.raises(ValueError, match="Cannot draw 5 .*: there are 6 candidates, and 4 ent"):
+def test_errors(index):
+    x = torch.zeros(4, 3)
+    with pytest.raises(ValueError, match="Cannot draw 5 .* from 6 candidates, if 2 of 6 ent"):
         mmrns(index, num_negatives=5)
     mmrns(index, num_negatives=4)
-    with pytest.raises(ValueError, match="Cannot draw 3 .*: there are 2 candidates"):
+    with pytest.raises(ValueError, match="Cannot draw 3 .* from 2 candidates"):
         mmrns(num_negatives=3, num_candidates=2)
-    with pytest.raises(ValueError, match="'temperature' needs to be positive"):
-        mmrns(temperature=0.0)
-    x, ones = torch.randn(4, 3), torch.ones(4, dtype=torch.bool)
     with pytest.raises(ValueError, match="features of 4 entities .expected 7"):
         MMRNSSampler(7, CrossModalAttention(1, {"visual": x}))
-    with pytest.raises(ValueError, match="'temperature' needs to be positive"):
-        CrossModalAttention(1, {"visual": x}, temperature=0)
-    for x_dict, mask_dict in (
-        ({}, None),
-        ({"visual": x, "text": torch.randn(5, 3)}, None),
-        ({"visual": x[0]}, None),
-        ({"visual": x}, {"visual": ones[:3]}),
-        ({"visual": x}, {"text": ones}),
+    for match, args in (
+        ("'temperature' needs to be positive", ({"visual": x}, None, 8, 0)),
+        ("features of at least one modality", ({},)),
+        (r"'text' need to be floats of shape \[4, ", ({"visual": x, "text": x[:3]},)),
+        ("Mask of unknown modality 'text'", ({"visual": x}, {"text": torch.ones(4) > 0})),
     ):
-        with pytest.raises(ValueError, match="of at least one modality, and masks"):
-            CrossModalAttention(1, x_dict, mask_dict)
+        with pytest.raises(ValueError, match=match):
+            CrossModalAttention(1, *args)
 
 
 def test_attention_equals_the_equation():
@@ -167,18 +134,10 @@ def test_attention_equals_the_equation():
                 expected = expected + weight * cos * bool(has_both) / 0.5
             assert torch.isclose(out[i, j], expected, atol=1e-5)
 
-    att = CrossModalAttention(1, {"visual": torch.randn(4, 3)}, {"visual": torch.zeros(4).bool()})
+    att = CrossModalAttention(1, {"visual": torch.randn(4, 3)}, {"visual": torch.zeros(4) > 0})
     out = att(torch.tensor([0, 1]), torch.tensor([1, 2]), torch.arange(4))
     out.sum().backward()
     assert (out == 0).all() and all(p.grad.isfinite().all() for p in att.parameters())
-
-
-def order_probability(prob, order):
-    # Of draws in this order, each renormalised over what is left:
-    out, rest = 1.0, 1.0
-    for i in order:
-        out, rest = out * prob[i] / rest, rest - prob[i]
-    return out
 
 
 @pytest.mark.parametrize("k", [1, 2, 3])
@@ -186,42 +145,19 @@ def test_top_k_inclusion_probabilities(k):
     size = 20000
     logits = torch.tensor([0.5, -1.0, 1.5, 0.0])
     prob = logits.softmax(dim=0).tolist()
-    index, weight = gumbel_top_k(logits.expand(size, 4), k)
-    assert index.size() == weight.size() == (size, k) and (weight == 1).all()
-    assert all(len(set(row)) == k for row in index[:100].tolist())
+    index = gumbel_top_k(logits.expand(size, 4), k)
+    assert index.size() == (size, k) and all(len(set(row)) == k for row in index[:100].tolist())
+    expected = torch.zeros(4)
+    for order in permutations(range(4), k):  # Each draw is renormalised over what is left.
+        p, rest = 1.0, 1.0
+        for i in order:
+            p, rest = p * prob[i] / rest, rest - prob[i]
+        expected[list(order)] += p
     share = torch.bincount(index.flatten(), minlength=4) / size
-    for c in range(4):
-        orders = [order for order in permutations(range(4), k) if c in order]
-        expected = sum(order_probability(prob, order) for order in orders)
-        assert abs(share[c] - expected) < 0.015
-
-
-@pytest.mark.parametrize("temperature", [0.5, 1.0])
-@pytest.mark.parametrize("k", [1, 3, 5])
-def test_gradient_equals_that_of_single_draws(k, temperature):
-    logits = torch.randn(4, 5, dtype=torch.double, requires_grad=True)
-    coef = torch.randn(4, 5, dtype=torch.double)
-    torch.manual_seed(1)
-    index, weight = gumbel_top_k(logits, k, temperature)
-    grad = torch.autograd.grad((weight * coef.gather(1, index)).sum(), logits)[0]
-
-    torch.manual_seed(1)
-    value = logits - torch.empty_like(logits).exponential_().log()
-    mask, soft = torch.zeros_like(value, dtype=torch.bool), 0
-    for i in range(k):
-        step = value.masked_fill(mask, -torch.inf)
-        assert torch.equal(step.argmax(dim=1), index[:, i])
-        soft = soft + (step / temperature).softmax(dim=1)
-        mask = mask.scatter(1, step.argmax(dim=1, keepdim=True), True)
-    loss = (soft.gather(1, index) * coef.gather(1, index)).sum()
-    assert torch.allclose(grad, torch.autograd.grad(loss, logits)[0])
-    assert torch.allclose(grad.sum(dim=1), torch.zeros(4, dtype=torch.double))
+    assert (share - expected).abs().max() < 0.015
 
 
 def test_top_k_draws_masked_ones_last():
-    logits = (100 * torch.randn(50, 5)).requires_grad_()
     mask = torch.tensor([True, False, True, False, False])
-    index, weight = gumbel_top_k(logits, 4, 0.1, mask.expand(50, 5))
+    index = gumbel_top_k(100 * torch.randn(50, 5), 4, mask.expand(50, 5))
     assert not mask[index[:, :3]].any() and mask[index[:, 3]].all()
-    weight.masked_fill(mask[index], 0).square().sum().backward()
-    assert logits.grad.isfinite().all() and (logits.grad[:, mask] == 0).all()

@@ -6,7 +6,6 @@ from . import scorer as scorer
 from . import structural as structural
 from .functional import *
 from .fusion import *
-from .generator import ModalityGenerator as ModalityGenerator
 from .losses import *
 from .models import *
 from .scorer import *

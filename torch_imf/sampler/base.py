@@ -22,8 +22,7 @@ class Objective(NamedTuple):
 
 class Sampler(Recorded, torch.nn.Module):
     r"""An abstract base class of samplers: they corrupt the tail of each fact of a batch into
-    :math:`K` negatives. The head of a fact is corrupted by passing its inverse triple :math:`(t,
-    r^{-1}, h)`.
+    :math:`K` negatives. The head of a fact is corrupted as the tail of its inverse triple.
 
     A negative is neither the tail nor a known answer of its query, whatever :math:`K` is. Samplers
     that draw with replacement may repeat one. An entry of :obj:`-1` is *no negative*, as where
@@ -36,21 +35,15 @@ class Sampler(Recorded, torch.nn.Module):
         loss = F.softplus(score)[neg_index >= 0].mean()
 
     All inputs are of shape :obj:`[B]` and on the device of the index (which :obj:`to` does not
-    move). Everything is drawn from PyTorch's global random state of that device.
-
-    A sub-class implements :meth:`forward`, and :meth:`objective` if it learns.
+    move). Everything is drawn from PyTorch's global random state of that device. A sub-class
+    implements :meth:`forward`, and :meth:`objective` if it learns.
 
     Args:
         num_nodes (int): The number of entities.
         index (TripletIndex, optional): The known facts, *i.e.*, the training facts in both
             directions, none of which is returned as a negative. If :obj:`None`, only the tail
             itself is ruled out (*unfiltered*). (default: :obj:`None`)
-        num_negatives (int, optional): The number :math:`K` of negatives per fact. (default:
-            :obj:`1`)
-
-    Raises:
-        ValueError: If there are fewer than two entities or one negative, or the index holds more
-            entities.
+        num_negatives (int, optional): The negatives :math:`K` per fact. (default: :obj:`1`)
     """
 
     def __init__(
@@ -62,9 +55,8 @@ class Sampler(Recorded, torch.nn.Module):
         if num_negatives < 1:
             raise ValueError(f"'num_negatives' needs to be positive (got {num_negatives})")
         if index is not None and index.num_nodes > num_nodes:
-            raise ValueError(
-                f"The index holds ids of {index.num_nodes} entities (expected at most {num_nodes})"
-            )
+            got = index.num_nodes
+            raise ValueError(f"The index holds ids of {got} entities (expected {num_nodes})")
         self.num_nodes = num_nodes
         self.index = index
         self.num_negatives = num_negatives
@@ -74,14 +66,9 @@ class Sampler(Recorded, torch.nn.Module):
         raise NotImplementedError
 
     def objective(self, score: Score) -> Objective | None:
-        r"""What the sampler learns, if anything, called :obj:`"sampler"`: one of the
-        :obj:`objectives()` of a model whose loss holds it. Its loss takes a batch
-        :obj:`(head_index, rel_type, tail_index, ...)`, and leaves the parameters of the model
-        alone.
-
-        Args:
-            score (Callable): The score of the model: of :obj:`head_index` and :obj:`rel_type`,
-                :obj:`[B]`, and :obj:`key_index`, :obj:`[B, K]`, gives :obj:`[B, K]`.
+        r"""What the sampler learns, if anything, called :obj:`"sampler"`, beside a model of which
+        the :obj:`score` of heads, relations :obj:`[B]` and candidates :obj:`[B, K]` is given. Its
+        loss takes a batch of facts, and leaves the parameters of the model alone.
         """
         return None
 
@@ -96,7 +83,5 @@ def check_batch(head_index: Tensor, rel_type: Tensor, tail_index: Tensor) -> Non
     r"""Raises a :class:`ValueError` if facts are not of one shape :obj:`[B]`."""
     size = head_index.size()
     if len(size) != 1 or rel_type.size() != size or tail_index.size() != size:
-        raise ValueError(
-            f"'head_index', 'rel_type' and 'tail_index' need to have one shape [B] (got "
-            f"{list(size)}, {list(rel_type.size())} and {list(tail_index.size())})"
-        )
+        sizes = [list(x.size()) for x in (head_index, rel_type, tail_index)]
+        raise ValueError(f"'head_index', 'rel_type', 'tail_index' need one shape [B] (got {sizes})")

@@ -12,24 +12,19 @@ class KBGANSampler(Sampler):
     r"""Lets a knowledge graph embedding model, the generator :math:`G`, choose negatives that
     another one, the discriminator :math:`D`, finds hard, from the `"KBGAN: Adversarial Learning for
     Knowledge Graph Embeddings" <https://arxiv.org/abs/1711.04071>`_ paper. Among :math:`K^{\prime}`
-    candidates :math:`\mathcal{C}` of the :class:`UniformSampler`, it draws
+    candidates of the :class:`UniformSampler`, it draws
 
-    .. math::
-        p_G(t^{\prime} \mid h, r) = \frac{\exp \psi_G(h, r, t^{\prime})}
-        {\sum_{c \in \mathcal{C}} \exp \psi_G(h, r, c)}
-
-    The generator maximises the expected score :math:`\mathbb{E}_{t^{\prime} \sim p_G} \, \psi_D(h,
-    r, t^{\prime})` of its choices by the policy gradient (REINFORCE) with a baseline :math:`b`:
+    :math:`t^{\prime}` with probabilities :math:`p_G` proportional to :math:`\exp \psi_G(h, r,
+    t^{\prime})`. The generator maximises the expected score :math:`\psi_D` of its choices by the
+    policy gradient (REINFORCE) with a baseline :math:`b`:
 
     .. math::
         \nabla_G \, \mathbb{E} \left[ \psi_D \right] = \mathbb{E}_{t^{\prime} \sim p_G} \left[
         \left( \psi_D(h, r, t^{\prime}) - b \right) \nabla_G \log p_G(t^{\prime} \mid h, r) \right]
 
     In the paper :math:`K = 1`, and :math:`b` is the mean reward of the last epoch; here it is an
-    exponential moving average, from zero. Negatives are drawn with replacement, so :math:`K` may
-    exceed :math:`K^{\prime}`.
-
-    A model whose loss holds the sampler is the discriminator, and trains both in turn:
+    exponential moving average, from zero. Negatives are drawn with replacement. A model whose loss
+    holds the sampler is the discriminator, and trains both in turn:
 
     .. code-block:: python
 
@@ -40,14 +35,12 @@ class KBGANSampler(Sampler):
 
     Args:
         num_nodes (int): The number of entities.
-        generator (torch.nn.Module): The generator, as it is initialised or pre-trained: a model of
-            this package, or any :class:`~torch_geometric.nn.kge.KGEModel` (whose relations need to
-            hold the inverse ones).
+        generator (torch.nn.Module): The generator, which may be pre-trained: a model of this
+            package, or any :class:`~torch_geometric.nn.kge.KGEModel` of relations and inverses.
         index, num_negatives: See :class:`Sampler`.
         num_candidates (int, optional): The number :math:`K^{\prime}` of candidates per fact.
             (default: :obj:`20`)
-        momentum (float, optional): The share of the old baseline in the new one, in :obj:`[0, 1]`.
-            (default: :obj:`0.9`)
+        momentum (float, optional): The share of the old baseline in the new. (default: :obj:`0.9`)
     """
 
     baseline: Tensor
@@ -83,9 +76,7 @@ class KBGANSampler(Sampler):
     def sample(
         self, head_index: Tensor, rel_type: Tensor, tail_index: Tensor
     ) -> tuple[Tensor, Tensor]:
-        r"""Draws negatives, and returns the logarithms of their probabilities, with gradients, too:
-        zero where there is no negative, :obj:`[B, K]` both.
-        """
+        r"""Draws negatives, and returns the logarithms of their probabilities, too."""
         key_index = self.candidates(head_index, rel_type, tail_index)  # [B, K']
         score = self._score(head_index, rel_type, key_index.clamp(min=0))
         # Finite, so that a row without any candidate has no NaN:
@@ -95,9 +86,8 @@ class KBGANSampler(Sampler):
         return key_index.gather(1, slot), log_prob.gather(1, slot)
 
     def loss(self, log_prob: Tensor, reward: Tensor) -> Tensor:
-        r"""The loss of the generator for the log-probabilities of :meth:`sample` and their scores
-        by the discriminator, averaged: minus the policy gradient is its gradient. Updates the
-        baseline.
+        r"""The loss of the generator for what :meth:`sample` has drawn, given its scores by the
+        discriminator: minus the policy gradient is its gradient. Updates the baseline.
         """
         reward = reward.detach()
         loss = -((reward - self.baseline) * log_prob).mean()
@@ -105,9 +95,7 @@ class KBGANSampler(Sampler):
         return loss
 
     def objective(self, score: Score) -> Objective | None:
-        r"""The parameters of the generator, unless it is frozen, and its loss, which draws
-        negatives of its own.
-        """
+        r"""The parameters of the generator, unless it is frozen, and its loss."""
 
         def sampler_loss(
             head_index: Tensor, rel_type: Tensor, tail_index: Tensor, *others: Tensor
@@ -129,7 +117,5 @@ class KBGANSampler(Sampler):
         return model(*query, key_index.flatten()).view(key_index.size())
 
     def extra_repr(self) -> str:
-        return (
-            f"{super().extra_repr()}, generator={self.generator}, "
-            f"num_candidates={self.num_candidates}"
-        )
+        generator = f"generator={self.generator}, num_candidates={self.num_candidates}"
+        return f"{super().extra_repr()}, {generator}"

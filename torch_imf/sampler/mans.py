@@ -12,19 +12,14 @@ class MANSSampler(UniformSampler):
     structure, after the `"Modality-Aware Negative Sampling for Multi-modal Knowledge Graph
     Embedding" <https://arxiv.org/abs/2304.11618>`_ paper (MANS).
 
-    It draws the :obj:`neg_index` :math:`t^{\prime}` of a :class:`UniformSampler`. Given these, or
-    those of any other sampler, :meth:`mix` tells which entity each view of a negative is taken
-    from. With :math:`t = (t_s, t_v)` of structure and, *e.g.*, an image, it is
+    It draws the negatives :math:`t^{\prime}` of a :class:`UniformSampler`. Given these, or those of
+    any other sampler, :meth:`mix` tells which entity each view of a negative is taken from. With
+    :math:`t = (t_s, t_v)` of structure and, *e.g.*, an image, it is
 
-    .. math::
-        \begin{cases}
-        (t_s, t^{\prime}_v) & \text{with probability } \beta
-        \text{ (a modality negative)} \\
-        (t^{\prime}_s, t^{\prime}_v) & \text{otherwise (an ordinary negative)}
-        \end{cases}
-
-    Of several modalities, one drawn with equal probability is replaced. The schedule of
-    :math:`\beta` gives the variants of the paper:
+    :math:`(t_s, t^{\prime}_v)` with probability :math:`\beta` (a modality negative), and
+    :math:`(t^{\prime}_s, t^{\prime}_v)` otherwise (an ordinary one). Of several modalities, one
+    drawn with equal probability is replaced. The schedule of :math:`\beta` gives the variants of
+    the paper:
 
     - *visual* (MANS-V): :obj:`share=1`.
     - *two-stage* (MANS-T): :obj:`share=0, warmup=M`: modality negatives in the first :math:`M`
@@ -33,10 +28,9 @@ class MANSSampler(UniformSampler):
     - *adaptive* (MANS-A): :obj:`adaptive=True`, :meth:`adapt` in each step.
 
     A step is a call of :meth:`mix` in training mode. Models of joint embeddings, such as
-    :class:`~torch_imf.nn.AdaMF` and :class:`~torch_imf.nn.IKRL`, mix in their loss; to others, this
-    is the :class:`UniformSampler`. Modalities that are not to be replaced stay with the structure.
-    The rule of :meth:`adapt` is ours, as are independent draws of each negative, rather than a
-    fixed number per batch.
+    :class:`~torch_imf.nn.AdaMF`, mix in their loss; to others, this is the :class:`UniformSampler`.
+    Modalities that are not to be replaced stay with the structure. The rule of :meth:`adapt` is
+    ours, as are independent draws rather than a fixed number per batch.
 
     .. code-block:: python
 
@@ -46,18 +40,13 @@ class MANSSampler(UniformSampler):
     Args:
         num_nodes, index, num_negatives: See :class:`Sampler`.
         modalities (list[str], optional): The modalities to replace. (default: :obj:`("visual",)`)
-        mask_dict (dict[str, torch.Tensor], optional): Which entities have the modality, of shape
-            :obj:`[N]` each. Where the tail or its replacement lacks it, the negative is an ordinary
-            one. (default: :obj:`None`)
-        share (float, optional): The probability :math:`\beta` of a modality negative. (default:
-            :obj:`0.5`)
-        warmup (int, optional): The number of first steps in which all negatives are modality
-            negatives. (default: :obj:`0`)
+        mask_dict (dict[str, torch.Tensor], optional): Which entities :obj:`[N]` have a modality.
+            Where the tail or its replacement lacks it, a negative is ordinary. (default:
+            :obj:`None`)
+        share (float, optional): The probability :math:`\beta`. (default: :obj:`0.5`)
+        warmup (int, optional): The first steps, with modality negatives only. (default: :obj:`0`)
         adaptive (bool, optional): Whether a model adapts :math:`\beta` in each step. (default:
             :obj:`False`)
-
-    Raises:
-        ValueError: As :class:`Sampler`, or if an argument is invalid.
     """
 
     mask: Tensor
@@ -78,18 +67,14 @@ class MANSSampler(UniformSampler):
         super().__init__(num_nodes, index, num_negatives)
         mask_dict = {} if mask_dict is None else mask_dict
         if len(modalities) == 0 or "struct" in modalities:
-            raise ValueError(
-                f"'modalities' need to be at least one other than 'struct' (got {modalities})"
-            )
+            raise ValueError(f"'modalities' need to be others than 'struct' (got {modalities})")
         if not 0 <= share <= 1 or warmup < 0:
-            raise ValueError(
-                f"'share' needs to be in [0, 1] and 'warmup' at least 0 (got {share} and {warmup})"
-            )
+            got = share, warmup
+            raise ValueError(f"'share' needs to be in [0, 1] and 'warmup' at least 0 (got {got})")
         sizes = {name: list(mask.size()) for name, mask in mask_dict.items()}
         if not set(sizes) <= set(modalities) or any(x != [num_nodes] for x in sizes.values()):
-            raise ValueError(
-                f"Expected masks of shape {[num_nodes]} of {list(modalities)} (got {sizes})"
-            )
+            expected = f"of shape {[num_nodes]} of {list(modalities)}"
+            raise ValueError(f"Expected masks {expected} (got {sizes})")
         self.modalities = list(modalities)
         self.warmup = warmup
         self.adaptive = adaptive
@@ -101,12 +86,8 @@ class MANSSampler(UniformSampler):
 
     def mix(self, tail_index: Tensor, neg_index: Tensor) -> dict[str, Tensor]:
         r"""Tells which entity :obj:`"struct"` and each modality of a negative are taken from, of
-        shape :obj:`[B, K]` each. A modality negative is one whose :obj:`"struct"` is the tail.
-
-        Args:
-            tail_index (torch.Tensor): The tail indices, of shape :obj:`[B]`.
-            neg_index (torch.Tensor): The entities to replace them or their modalities by, of shape
-                :obj:`[B, K]`, or :obj:`-1`, which stays.
+        shape :obj:`[B, K]` each, given the tails :obj:`[B]` and their negatives :obj:`[B, K]`, of
+        which :obj:`-1` stays. A modality negative is one whose :obj:`"struct"` is the tail.
         """
         share = self.share.masked_fill(self.num_steps < self.warmup, 1.0)
         self.num_steps += int(self.training)
@@ -126,14 +107,10 @@ class MANSSampler(UniformSampler):
         facts, so that there are many of them until modalities are aligned, and few from then on:
 
         .. math::
-            \beta = \frac{1 + | \{ (i, k) \in \mathcal{M} : \psi_{ik} \geq
-            \psi_i \} |}{2 + | \mathcal{M} |}
+            \beta = (1 + |\{(i, k) \in \mathcal{M}: \psi_{ik} \geq \psi_i\}|) / (2 + |\mathcal{M}|)
 
-        Args:
-            score (torch.Tensor): The scores of facts, of shape :obj:`[B]`.
-            neg_score (torch.Tensor): Those of their negatives, :obj:`[B, K]`.
-            mask (torch.Tensor): Which of them are modality negatives :math:`\mathcal{M}`, of shape
-                :obj:`[B, K]`.
+        with scores of facts :obj:`[B]` and of their negatives :obj:`[B, K]`, and a mask of the
+        modality negatives :math:`\mathcal{M}`.
         """
         wrong = mask & (neg_score >= score.unsqueeze(1))
         self.share.copy_((1 + wrong.sum()) / (2 + mask.sum()))

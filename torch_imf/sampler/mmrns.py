@@ -4,15 +4,13 @@ from torch import Tensor
 from torch.nn import Embedding, Linear, ModuleDict
 
 from torch_imf.data import TripletIndex
+from torch_imf.data.graph import check_features
 from torch_imf.sampler.base import Objective, Sampler, Score, check_batch
-
-#: The logit of what is not to be drawn: finite, so that gradients are.
-LOW = -1e9
 
 
 class CrossModalAttention(torch.nn.Module):
     r"""The relation-guided attention of the modalities of an entity :math:`t` over those of
-    candidates :math:`c`, each over each:
+    candidates :math:`c`, each over each, as a product of a query and a key:
 
     .. math::
         s_r(t, c) = \frac{1}{\tau} \sum_{p, q} \beta_{pq}(\mathbf{g}_r) \, \cos \left( (\mathbf{1} +
@@ -20,14 +18,12 @@ class CrossModalAttention(torch.nn.Module):
         \qquad \beta(\mathbf{g}_r) = \underset{p, q}{\mathrm{softmax}} \left( \mathbf{A} \,
         \mathbf{g}_r \right)
 
-    It is the product of a query and a key, so candidates are encoded once.
-
     Args:
         num_relations (int): The number of base relations.
-        x_dict (dict[str, torch.Tensor]): The features of all entities per modality, of shape
-            :obj:`[N, D_k]` each. They stay frozen, and are no part of the state dictionary.
-        mask_dict (dict[str, torch.Tensor], optional): Which entities have the modality, of shape
-            :obj:`[N]` each. A missing one adds nothing. (default: :obj:`None`)
+        x_dict (dict[str, torch.Tensor]): The features :obj:`[N, D_k]` per modality. They stay
+            frozen, and are no part of the state dictionary.
+        mask_dict (dict[str, torch.Tensor], optional): Which entities :obj:`[N]` have a modality. A
+            missing one adds nothing. (default: :obj:`None`)
         hidden_channels (int, optional): Size of the common space. (default: :obj:`64`)
         temperature (float, optional): The temperature :math:`\tau`. (default: :obj:`0.1`)
     """
@@ -43,18 +39,11 @@ class CrossModalAttention(torch.nn.Module):
         super().__init__()
         if temperature <= 0:
             raise ValueError(f"'temperature' needs to be positive (got {temperature})")
+        if len(x_dict) == 0:
+            raise ValueError("The attention needs the features of at least one modality")
         mask_dict = {} if mask_dict is None else mask_dict
-        sizes = [list(x.size()) for x in (*x_dict.values(), *mask_dict.values())]
-        if (
-            len({size[0] for size in sizes}) != 1
-            or [len(size) for size in sizes] != [2] * len(x_dict) + [1] * len(mask_dict)
-            or not set(mask_dict) <= set(x_dict)
-        ):
-            raise ValueError(
-                f"Expected features [N, D] of at least one modality, and masks [N] of these "
-                f"(got shapes {sizes} of {[*x_dict, *mask_dict]})"
-            )
-        self.num_nodes = sizes[0][0]
+        self.num_nodes = next(iter(x_dict.values())).size(0)
+        check_features(x_dict, mask_dict, self.num_nodes)
         self.num_relations = num_relations
         self.in_channels = {name: x.size(1) for name, x in x_dict.items()}
         self.hidden_channels = hidden_channels
@@ -64,10 +53,9 @@ class CrossModalAttention(torch.nn.Module):
             if name in mask_dict:
                 x = x.masked_fill(~mask_dict[name].unsqueeze(1), 0)  # Has a cosine of zero.
             self.register_buffer(f"x_{name}", x, persistent=False)
+        sizes = self.in_channels.items()
         self.query_lins, self.key_lins = (
-            ModuleDict(
-                {n: Linear(d, hidden_channels, bias=False) for n, d in self.in_channels.items()}
-            )
+            ModuleDict({name: Linear(size, hidden_channels, bias=False) for name, size in sizes})
             for _ in range(2)
         )
         self.rel_emb = Embedding(2 * num_relations, hidden_channels)
@@ -81,8 +69,8 @@ class CrossModalAttention(torch.nn.Module):
                 torch.nn.init.xavier_uniform_(module.weight)
 
     def forward(self, rel_type: Tensor, tail_index: Tensor, key_index: Tensor) -> Tensor:
-        r"""Scores shared candidates, of shape :obj:`[M]`, for each of :obj:`[B]` entities, giving
-        :obj:`[B, M]`.
+        r"""Scores shared candidates :obj:`[M]` for each of :obj:`[B]` entities, giving :obj:`[B,
+        M]`.
         """
         return self.query(rel_type, tail_index) @ self.key(key_index).t()
 
@@ -99,50 +87,36 @@ class CrossModalAttention(torch.nn.Module):
         return F.normalize(self._project(self.key_lins, index), dim=-1).flatten(1)
 
     def _project(self, lins: ModuleDict, index: Tensor) -> Tensor:
-        return torch.stack(
-            [lin(self.get_buffer(f"x_{name}")[index]) for name, lin in lins.items()], dim=1
-        )
+        parts = [lin(self.get_buffer(f"x_{name}")[index]) for name, lin in lins.items()]
+        return torch.stack(parts, dim=1)
 
     def __repr__(self) -> str:
-        return (
-            f"{self.__class__.__name__}({self.num_relations}, {self.in_channels}, "
-            f"hidden_channels={self.hidden_channels})"
-        )
+        sizes = f"{self.num_relations}, {self.in_channels}, hidden_channels={self.hidden_channels}"
+        return f"{self.__class__.__name__}({sizes})"
 
 
 class MMRNSSampler(Sampler):
     r"""Corrupts tails into entities whose modalities look alike under the relation, after the
     `"Relation-enhanced Negative Sampling for Multimodal Knowledge Graph Completion"
     <https://doi.org/10.1145/3503161.3548388>`_ paper (MMRNS). Known answers :math:`\mathcal{A}(h,
-    r)` are masked, and :math:`K` candidates are drawn without replacement, the first with
+    r)` are masked, and :math:`K` candidates are drawn without replacement (:meth:`gumbel_top_k`),
+    with probabilities proportional to :math:`\exp s_r(t, t^{\prime})`, where :math:`s_r` is the
+    :class:`CrossModalAttention` of the tail over candidates. Rows end with entries of :obj:`-1`
+    where the candidates of a batch hold fewer that are no known answers. What trains the attention
+    is the contrastive :meth:`loss`, beside a model whose loss holds the sampler.
 
-    .. math::
-        p(t^{\prime} \mid h, r, t) = \frac{\exp s_r(t, t^{\prime})}{\sum_{c
-        \notin \mathcal{A}(h, r) \cup \{ t \}} \exp s_r(t, c)}
-
-    where :math:`s_r` is the :class:`CrossModalAttention` of the tail over candidates
-    (:meth:`gumbel_top_k`). Rows end with entries of :obj:`-1` where the candidates of a batch hold
-    fewer that are no known answers. What trains the attention beside a model whose loss holds the
-    sampler is the contrastive :meth:`loss`; :meth:`sample` lets gradients of other losses through.
-
-    .. note::
-        The paper attends over several regions of an image and sentences of a text; here a modality
-        is one vector per entity. The equations are ours, of the parts that the paper names: a
-        knowledge-guided cross-modal attention, a contrastive semantic sampler and a masked
-        Gumbel-softmax.
+    The paper attends over several regions of an image and sentences of a text; here a modality is
+    one vector per entity. The equations are ours, of the parts that the paper names.
 
     Args:
         num_nodes (int): The number of entities.
         attention (CrossModalAttention): The attention over candidates.
         index, num_negatives: See :class:`Sampler`.
-        num_candidates (int, optional): How many entities, drawn anew without replacement and shared
-            by the batch, to choose from, by default all of them. (default: :obj:`None`)
-        temperature (float, optional): The temperature of the relaxed draw of which gradients are
-            taken. (default: :obj:`1.`)
+        num_candidates (int, optional): How many entities, drawn anew and shared by the batch, to
+            choose from, by default all of them. (default: :obj:`None`)
 
     Raises:
-        ValueError: As :class:`Sampler`, if an argument is invalid, or if there are not
-            :obj:`num_negatives` to draw without replacement.
+        ValueError: As :class:`Sampler`, or if there are too few to draw without replacement.
     """
 
     def __init__(
@@ -152,27 +126,20 @@ class MMRNSSampler(Sampler):
         index: TripletIndex | None = None,
         num_negatives: int = 1,
         num_candidates: int | None = None,
-        temperature: float = 1.0,
     ) -> None:
         super().__init__(num_nodes, index, num_negatives)
         num_candidates = min(num_candidates or num_nodes, num_nodes)
-        if temperature <= 0:
-            raise ValueError(f"'temperature' needs to be positive (got {temperature})")
         if attention.num_nodes != num_nodes:
-            raise ValueError(
-                f"The attention holds features of {attention.num_nodes} entities (expected "
-                f"{num_nodes})"
-            )
+            got = attention.num_nodes
+            raise ValueError(f"The attention has features of {got} entities (expected {num_nodes})")
         num_known = 1 if index is None or len(index) == 0 else int(index.ptr.diff().max())
         if num_negatives > min(num_candidates, num_nodes - num_known):
             raise ValueError(
-                f"Cannot draw {num_negatives} negatives without replacement: there are "
-                f"{num_candidates} candidates, and {num_nodes - num_known} entities that are no "
-                f"answer of the query with most answers"
+                f"Cannot draw {num_negatives} negatives without replacement from {num_candidates} "
+                f"candidates, if {num_known} of {num_nodes} entities are answers of a query"
             )
         self.attention = attention
         self.num_candidates = num_candidates
-        self.temperature = temperature
 
     def reset_parameters(self) -> None:
         r"""Resets all learnable parameters of the module."""
@@ -180,19 +147,9 @@ class MMRNSSampler(Sampler):
 
     @torch.no_grad()
     def forward(self, head_index: Tensor, rel_type: Tensor, tail_index: Tensor) -> Tensor:
-        return self.sample(head_index, rel_type, tail_index)[0]
-
-    def sample(
-        self, head_index: Tensor, rel_type: Tensor, tail_index: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        r"""Draws negatives, and returns their weights (:meth:`gumbel_top_k`) too, zero where there
-        is no negative, of shape :obj:`[B, K]` both. A loss that multiplies the term of each
-        negative by its weight trains the attention towards negatives that lower it.
-        """
         logits, key_index, mask = self._logits(head_index, rel_type, tail_index)
-        slot, weight = gumbel_top_k(logits, self.num_negatives, self.temperature, mask)
-        is_known = mask.gather(1, slot)
-        return key_index[slot].masked_fill(is_known, -1), weight.masked_fill(is_known, 0)
+        slot = gumbel_top_k(logits, self.num_negatives, mask)
+        return key_index[slot].masked_fill(mask.gather(1, slot), -1)
 
     def loss(
         self, head_index: Tensor, rel_type: Tensor, tail_index: Tensor, *others: Tensor
@@ -220,7 +177,7 @@ class MMRNSSampler(Sampler):
     def _logits(
         self, head_index: Tensor, rel_type: Tensor, tail_index: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        r"""The attention over shared candidates, these, and which are known answers."""
+        # The attention over shared candidates, these, and which are known answers.
         check_batch(head_index, rel_type, tail_index)
         size, device = self.num_candidates, tail_index.device
         key_index = torch.randperm(self.num_nodes, device=device)[:size]
@@ -236,7 +193,7 @@ class MMRNSSampler(Sampler):
         return logits.float(), key_index, mask[:, :size]
 
     def _answer(self, head_index: Tensor, rel_type: Tensor, tail_index: Tensor) -> Tensor:
-        r"""A known answer of each query, or the given tail where there is none."""
+        # A known answer of each query, or the given tail where there is none.
         draw = torch.randint(2**62, tail_index.size(), device=tail_index.device)
         if self.index is None or len(self.index) == 0:
             return tail_index
@@ -246,47 +203,19 @@ class MMRNSSampler(Sampler):
         return answer.where(found, tail_index)
 
     def extra_repr(self) -> str:
-        return (
-            f"{super().extra_repr()}, attention={self.attention}, "
-            f"num_candidates={self.num_candidates}"
-        )
+        attention = f"attention={self.attention}, num_candidates={self.num_candidates}"
+        return f"{super().extra_repr()}, {attention}"
 
 
-def gumbel_top_k(
-    logits: Tensor, k: int, temperature: float = 1.0, mask: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
+def gumbel_top_k(logits: Tensor, k: int, mask: Tensor | None = None) -> Tensor:
     r"""Draws :math:`K` of :math:`N` candidates without replacement, with probabilities
     :math:`\mathrm{softmax}(\ell)` renormalised after each draw, as those of largest perturbed
-    logits :math:`\alpha_c = \ell_c + g_c` with :math:`g_c \sim \mathrm{Gumbel}(0, 1)`, from the
+    logits :math:`\ell_c + g_c` with :math:`g_c \sim \mathrm{Gumbel}(0, 1)`, from the
     `"Stochastic Beams and Where to Find Them" <https://arxiv.org/abs/1903.06059>`_ paper.
 
-    Each drawn candidate has a weight of one, whose gradient is that of a relaxed draw
-    (*straight-through*), the sum of the Gumbel-softmaxes of the single draws, each without the
-    candidates drawn before it:
-
-    .. math::
-        z_c = \sum_{i=1}^{\min(K, \mathrm{rank}(c))} \frac{\exp(\alpha_c /
-        \tau)}{\sum_{j : \mathrm{rank}(j) \geq i} \exp(\alpha_j / \tau)}
-
-    Args:
-        logits (torch.Tensor): The logits, of shape :obj:`[*, N]`.
-        k (int): The number :math:`K \leq N` of draws.
-        temperature (float, optional): The temperature :math:`\tau` of the relaxed draw. (default:
-            :obj:`1.`)
-        mask (torch.Tensor, optional): Candidates to draw only after all others, of the shape of
-            :obj:`logits`. (default: :obj:`None`)
-
-    Returns:
-        The positions of the draws, and their weights, of shape :obj:`[*, K]` each. Weights of
-        masked candidates have no meaning.
+    From logits :obj:`[*, N]`, it returns the positions of the draws :obj:`[*, K]`. Those that a
+    mask of the same shape holds are drawn after all others.
     """
-    noise = -torch.empty_like(logits).exponential_().log()
-    value = (logits + noise) / temperature
-    if mask is not None:
-        value = value.masked_fill(mask, LOW)
-    top, index = value.topk(k, dim=-1)
-    other = value.scatter(-1, index, LOW).logsumexp(dim=-1, keepdim=True)
-    # Of all that are not drawn before:
-    log_rest = torch.cat([other, top.flip(-1)], dim=-1).logcumsumexp(dim=-1)[..., 1:].flip(-1)
-    soft = (top + (-log_rest).logcumsumexp(dim=-1)).exp()
-    return index, soft - soft.detach() + 1
+    value = logits - torch.empty_like(logits).exponential_().log()
+    value = value if mask is None else value.masked_fill(mask, -torch.inf)
+    return value.topk(k, dim=-1).indices

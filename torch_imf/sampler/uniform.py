@@ -16,9 +16,8 @@ class UniformSampler(Sampler):
         t^{\prime} \in \mathcal{E} \setminus \left( \{ t \} \cup \{ t^{\star} :
         (h, r, t^{\star}) \in \mathcal{T} \} \right)
 
-    They are drawn with replacement, and none in vain: with :math:`m` known answers, one of the
-    :math:`|\mathcal{E}| - m` ranks among all others is drawn and looked up. The arguments are those
-    of :class:`Sampler`.
+    They are drawn with replacement: with :math:`m` known answers, one of the :math:`|\mathcal{E}| -
+    m` ranks among all others is drawn and looked up. The arguments are those of :class:`Sampler`.
     """
 
     def __init__(
@@ -53,7 +52,7 @@ class UniformSampler(Sampler):
         return neg_index.where(high > 0, -1)
 
     def _unknown(self, rank: Tensor, pos: Tensor, found: Tensor) -> Tensor:
-        r"""The unknown tail of each query that has so many others below it."""
+        # The unknown tail of each query that has so many others below it.
         pos = pos.unsqueeze(1)
         below = torch.searchsorted(self.rank_key, pos * self.num_nodes + rank, right=True)
         return rank + (below - self.index.ptr[pos]) * found.unsqueeze(1)  # type: ignore[union-attr]
@@ -65,19 +64,15 @@ class BernoulliSampler(UniformSampler):
     <https://doi.org/10.1609/aaai.v28i1.8870>`_ paper (TransH) does to reduce false negatives:
 
     .. math::
-        P(\text{corrupt the head}) = \frac{\mathrm{tph}_r}{\mathrm{tph}_r + \mathrm{hpt}_r}, \qquad
         P(\text{corrupt the tail}) = \frac{\mathrm{hpt}_r}{\mathrm{tph}_r + \mathrm{hpt}_r}
 
     with the average number :math:`\mathrm{tph}_r` of tails per head and :math:`\mathrm{hpt}_r` of
     heads per tail among the facts of the index.
 
     Each direction of a fact tosses its own coins: an entry holds a negative of the
-    :class:`UniformSampler` with the probability above, and :obj:`-1` otherwise. As that of
-    :math:`r^{-1}` is the complement of that of :math:`r`, a fact has :math:`K` negatives over both
-    directions on average.
-
-    The arguments are those of :class:`Sampler`, with an index: what averages are taken over. A
-    relation without facts has the probability :math:`1/2`.
+    :class:`UniformSampler` with the probability above (:math:`1/2` for a relation without facts),
+    and :obj:`-1` otherwise, so that a fact has :math:`K` over both directions on average. The
+    arguments are those of :class:`Sampler`, with an index.
     """
 
     def __init__(self, num_nodes: int, index: TripletIndex, num_negatives: int = 1) -> None:
@@ -97,16 +92,9 @@ class SharedSampler(Sampler):
     r"""Corrupts the tails of a whole chunk of facts into the same entities, as in the
     `"PyTorch-BigGraph: A Large-scale Graph Embedding System" <https://arxiv.org/abs/1903.12287>`_
     and `"DGL-KE: Training Knowledge Graph Embeddings at Scale" <https://arxiv.org/abs/2004.08532>`_
-    papers:
-
-    .. math::
-        t^{\prime}_{c, 1}, \ldots, t^{\prime}_{c, K} \sim \mathcal{U}(\mathcal{E}) \qquad \text{for
-        each chunk } c = \lfloor i / C \rfloor \text{ of } C \text{ facts}
-
-    A chunk needs :math:`K` keys rather than :math:`C \cdot K`, and its scores are one matrix
-    product. Negatives are drawn with replacement from all entities: one that is the tail or another
-    known answer of some fact is masked for that fact (:obj:`-1`), which leaves it fewer than
-    :math:`K`.
+    papers: a chunk of :math:`C` facts needs :math:`K` keys rather than :math:`C \cdot K`, and its
+    scores are one matrix product. Negatives are drawn with replacement from all entities; the tail
+    and known answers of a fact are masked (:obj:`-1`), which leaves it fewer than :math:`K`.
 
     Args:
         num_nodes, index, num_negatives: See :class:`Sampler`.
@@ -141,9 +129,7 @@ class SharedSampler(Sampler):
 
 
 def tail_probability(index: TripletIndex) -> Tensor:
-    r"""The probability to corrupt the tail under each relation, and under any beyond the index in
-    the last entry, of shape :obj:`[R + 1]`.
-    """
+    r"""The probability to corrupt the tail under each relation, and any other, :obj:`[R + 1]`."""
     rel_type = index.queries()[1]
     num_heads = torch.bincount(rel_type, minlength=index.num_relations)
     rel_type = rel_type.repeat_interleave(index.ptr.diff()[: rel_type.numel()])

@@ -42,43 +42,30 @@ def random_input(dtype=torch.double, B=5, N=23, C=8):
     return query, key, pos_index
 
 
-def check_equal(out, expected, inputs, **kwargs):
-    assert torch.allclose(out, expected, **kwargs)
-    # An upstream factor shows that the saved gradient is scaled by it:
-    grads = torch.autograd.grad(3 * out, inputs)
-    for grad, other in zip(grads, torch.autograd.grad(3 * expected, inputs), strict=True):
-        assert torch.allclose(grad, other, **kwargs)
-
-
 @chunked
 @pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("bias", [None, -3.0])
-def test_bce_equals_naive(chunk_size, label_smoothing, bias):
+def test_bce_equals_naive(same, chunk_size, label_smoothing, bias):
     query, key, pos_index = random_input()
-    inputs = [query, key]
-    if bias is not None:
-        bias = torch.tensor([bias], dtype=torch.double, requires_grad=True)
-        inputs.append(bias)
-    args = (query, key, pos_index, label_smoothing, bias)
-    check_equal(linear_bce_loss(*args, chunk_size), naive_bce(*args), inputs)
-    args = (query.detach(), key.detach(), *args[2:])
-    out, expected = linear_bce_loss(*args, chunk_size), naive_bce(*args)
-    if bias is None:
-        assert not out.requires_grad and torch.allclose(out, expected)
-    else:
-        check_equal(out, expected, bias)
+    given = [] if bias is None else [torch.tensor([bias], dtype=torch.double, requires_grad=True)]
+    args = (query, key, pos_index, label_smoothing, *(given or [None]))
+    expected = naive_bce(*args)
+    same(linear_bce_loss(*args, chunk_size), expected, [query, key, *given])
+    out = linear_bce_loss(query.detach(), key.detach(), *args[2:], chunk_size)
+    assert torch.allclose(out, expected) and out.requires_grad == bool(given)
+    if given:
+        same(out, naive_bce(*args), given)
 
 
 @chunked
 @pytest.mark.parametrize("weight", [None, torch.tensor([0.5, 3.0, 0.0, 1.0, 2.0])])
-def test_ce_equals_naive(kept, chunk_size, weight):
+def test_ce_equals_naive(same, kept, chunk_size, weight):
     query, key, pos_index = random_input()
     args = (query, key, pos_index, weight)
     expected = naive_ce(*args)
-    check_equal(linear_ce_loss(*args, chunk_size), expected, [query, key])
+    same(linear_ce_loss(*args, chunk_size), expected, [query, key])
     with torch.no_grad():
-        out = linear_ce_loss(*args, chunk_size)
-    assert not out.requires_grad and torch.allclose(out, expected)
+        assert torch.allclose(linear_ce_loss(*args, chunk_size), expected)
 
 
 @both
@@ -100,37 +87,38 @@ def test_low_precision(kept, loss_fn, naive):
 
 @both
 @pytest.mark.parametrize("trained", [0, 1])
-def test_frozen_inputs(loss_fn, naive, trained):
+def test_frozen_inputs(same, loss_fn, naive, trained):
     query, key, pos_index = random_input()
     inputs = [query.detach(), key.detach()]
     inputs[trained].requires_grad_()
-    check_equal(loss_fn(*inputs, pos_index), naive(*inputs, pos_index), inputs[trained])
+    same(loss_fn(*inputs, pos_index), naive(*inputs, pos_index), inputs[trained])
 
 
 @both
-def test_errors(loss_fn, naive):
+def test_errors(refuses, loss_fn, naive):
     query, key, pos_index = random_input()
-    with pytest.raises(ValueError, match="'chunk_size' needs to be positive"):
-        loss_fn(query, key, pos_index, chunk_size=0)
-    with pytest.raises(ValueError, match=r"needs queries and candidates \(got 0 and 23\)"):
-        loss_fn(query[:0], key, pos_index[:, :0])
+    refuses(
+        ("'chunk_size' needs to", lambda: loss_fn(query, key, pos_index, chunk_size=0)),
+        (r"candidates \(got 0, 23\)", lambda: loss_fn(query[:0], key, pos_index[:, :0])),
+    )
     # It can be differentiated once, neither twice in a row nor again:
     (grad,) = torch.autograd.grad(loss_fn(query, key, pos_index), query, create_graph=True)
-    with pytest.raises(RuntimeError, match="once_differentiable|does not require grad"):
-        grad.sum().backward()
     loss = loss_fn(query, key, pos_index)
     loss.backward(retain_graph=True)
-    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
-        loss.backward()
+    refuses(
+        ("once_differentiable|does not require grad", grad.sum().backward),
+        ("modified by an inplace operation", loss.backward),
+        error=RuntimeError,
+    )
 
 
-def test_means_over_facts():
+def test_means_over_facts(same):
     # Weighed by the number of their positives, queries give the mean over facts:
     query, key, (row, col) = random_input()
     args = (query, key, torch.stack([row, col]), torch.bincount(row, minlength=5))
-    check_equal(linear_ce_loss(*args), F.cross_entropy((query @ key.t())[row], col), [query, key])
+    same(linear_ce_loss(*args), F.cross_entropy((query @ key.t())[row], col), [query, key])
     expected = (query[row].square().sum(-1) + key[col].square().sum(-1)).mean()
-    check_equal(dura_loss(*args), expected, [query, key])
+    same(dura_loss(*args), expected, [query, key])
 
     means = [query[i].square().sum() + key[col[row == i]].square().sum(-1).mean() for i in range(4)]
     assert torch.allclose(dura_loss(*args[:3]), torch.stack(means).sum() / 5)
@@ -139,13 +127,13 @@ def test_means_over_facts():
     assert out.dtype == torch.float and torch.allclose(out.double(), expected, rtol=1e-2)
 
 
-def test_ce_of_large_scores():
+def test_ce_of_large_scores(same):
     # No power overflows, whichever chunk the largest score of a query is in:
     query = torch.tensor([[300.0, 1.0], [-300.0, 1.0]], requires_grad=True)
     key = torch.randn(40, 2, requires_grad=True)
     args = (query, key, torch.tensor([[0, 1], [3, 30]]))
     out, expected = linear_ce_loss(*args, chunk_size=8), naive_ce(*args)
-    check_equal(out, expected.float(), [query, key], rtol=1e-5, atol=1e-4)
+    same(out, expected.float(), [query, key], rtol=1e-5, atol=1e-4)
 
 
 def test_ce_of_confident_queries_in_low_precision(kept):

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from torch_imf.nn import AdaMFFusion
+from torch_imf.nn import AdaMFFusion, StackFusion
 
 SIZES = {"struct": 6, "visual": 6, "text": 4}
 
@@ -17,9 +17,8 @@ def reference(fusion, x_dict, mask_dict, i):
         product = torch.zeros(6).double()
         if fusion.att is not None:
             product = fusion.att[k % fusion.att.size(0)].double() * e[name].tanh()
-        weight[name] = (product if fusion.elementwise else product.sum().expand(6)).exp()
-        if name in mask_dict and not mask_dict[name][i]:
-            weight[name] = torch.zeros(6).double()
+        there = name not in mask_dict or mask_dict[name][i]
+        weight[name] = there * (product if fusion.elementwise else product.sum().expand(6)).exp()
     total = sum(weight.values())
     alpha = torch.stack([weight[name] / total for name in names])
     return sum(alpha[k] * e[name] for k, name in enumerate(names)), alpha
@@ -65,4 +64,24 @@ def test_adamf_fusion_parts():
     fusion = AdaMFFusion({"struct": 4, "text": 4}, 4, shared=True)
     assert str(fusion) == "AdaMFFusion({'struct': 4, 'text': 4}, 4)"
     assert fusion.att.size() == (1, 4) and len(fusion.lins) == 0
-    assert AdaMFFusion({"struct": 4}, 4, adaptive=False).att is None
+
+
+def test_stack_fusion(refuses):
+    fusion = StackFusion({"struct": 4, "visual": 4, "text": 4})
+    assert str(fusion) == "StackFusion({'struct': 4, 'visual': 4, 'text': 4}, 8)"
+    assert len(list(fusion.parameters())) == 0
+    x_dict = {name: torch.randn(2, 2, 4) for name in ("text", "struct", "visual")}
+    s, v, t = (x_dict[name] for name in ("struct", "visual", "text"))
+    assert torch.allclose(fusion(x_dict), torch.cat([s, (v + t) / 2], dim=-1))
+
+    mask_dict = {
+        "visual": torch.tensor([[True, True], [False, False]]),
+        "text": torch.tensor([[True, False], [True, False]]),
+    }
+    out = fusion(x_dict, mask_dict)
+    assert torch.equal(out[..., :4], s)
+    expected = torch.stack([(v + t)[0, 0] / 2, v[0, 1], t[1, 0], s[1, 1]]).view(2, 2, 4)
+    assert torch.allclose(out[..., 4:], expected)
+    assert torch.allclose(fusion(x_dict, {"text": mask_dict["text"]})[0, 1, 4:], v[0, 1])
+    for sizes in ({}, {"struct": 4}, {"visual": 4, "text": 4}, {"struct": 4, "visual": 5}):
+        refuses(("needs 'struct' and at least one modality", lambda x=sizes: StackFusion(x)))

@@ -1,4 +1,5 @@
-import pytest
+import math
+
 import torch
 
 from torch_imf.nn import DecisionFusion
@@ -37,9 +38,6 @@ def test_learned_weights_reach_a_finite_optimum():
     assert decision.log_var.abs().max() == 0
 
 
-@pytest.mark.parametrize(
-    "weight", [{"s": 1.0}, {"s": 1.0, "t": 0.0}, {"s": 1.0, "t": float("nan")}]
-)
-def test_decision_fusion_errors(weight):
-    with pytest.raises(ValueError, match="positive number for each of"):
-        DecisionFusion(["s", "t"], weight=weight)
+def test_errors(refuses):
+    for weight in ({"s": 1.0}, {"s": 1.0, "t": 0.0}, {"s": 1.0, "t": math.nan}):
+        refuses(("positive number for each of", lambda x=weight: DecisionFusion(["s", "t"], x)))

@@ -2,9 +2,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from torch_imf.data import QueryLoader, TripletIndex
+from torch_imf.data import TripletIndex
 from torch_imf.nn import DURA, KGE, DistMult, OneToN, Regularizer, RotatE, TransE
 from torch_imf.registry import class_names, resolve
+
+each = pytest.mark.parametrize("loss", ["bce", "ce"])
 
 
 def naive(loss, score, pos_index, label_smoothing):
@@ -17,11 +19,10 @@ def naive(loss, score, pos_index, label_smoothing):
     return F.binary_cross_entropy_with_logits(score, target) * score.size(1)
 
 
-@pytest.mark.parametrize("loss", ["bce", "ce"])
+@each
 @pytest.mark.parametrize("scorer", class_names("scorer"))
-def test_loss_equals_naive(fake, loss, scorer):
-    model = KGE(fake.num_nodes, fake.num_relations, 16, scorer=scorer, loss=OneToN(loss, 0.1))
-    model.eval()  # No dropout.
+def test_loss_equals_naive(fake, build, loss, scorer):
+    model = build(KGE, 16, scorer=scorer, loss=OneToN(loss, 0.1)).eval()  # No dropout.
     index = TripletIndex.from_data(fake)
     head, rel = (x[:6] for x in index.queries())
     pos_index = index(head, rel)
@@ -32,23 +33,20 @@ def test_loss_equals_naive(fake, loss, scorer):
     assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
 
 
-@pytest.mark.parametrize("loss", ["bce", "ce"])
+@each
 @pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("scorer", [TransE(8), RotatE(8)])
-def test_loss_and_gradient_equal_naive_for_any_similarity(loss, label_smoothing, scorer):
+def test_loss_and_gradient_equal_naive_for_any_similarity(same, loss, label_smoothing, scorer):
     query = torch.randn(5, 8, dtype=torch.double, requires_grad=True)
     key = torch.randn(23, 8, dtype=torch.double, requires_grad=True)
     pos_index = (torch.rand(4, 23) < 0.2).nonzero().t()  # The last query has none.
     pos_index = pos_index[:, torch.randperm(pos_index.size(1))]
     out = OneToN(loss, label_smoothing)(scorer, query, key, pos_index)
     expected = naive(loss, scorer.similarity(query, key), pos_index, label_smoothing)
-    assert torch.allclose(out, expected)
-    grads = torch.autograd.grad(out, [query, key])
-    for grad, other in zip(grads, torch.autograd.grad(expected, [query, key]), strict=True):
-        assert torch.allclose(grad, other)
+    same(out, expected, [query, key])
 
 
-@pytest.mark.parametrize("loss", ["bce", "ce"])
+@each
 def test_loss_in_low_precision(loss):
     query, key = 50 * torch.randn(4, 8), 50 * torch.randn(9, 8)  # Scores far from zero.
     pos_index = torch.tensor([[0, 1, 1, 2, 3], [8, 0, 3, 5, 2]])
@@ -80,34 +78,16 @@ def test_a_regularizer_of_your_own():
         assert torch.allclose(out, torch.tensor(0.2))
 
 
-def test_facts_of_a_batch(fake):
-    model = KGE(fake.num_nodes, fake.num_relations, 8)
-    facts = fake.edge_index[0], fake.edge_type, fake.edge_index[1]
-    loader = model.loader(*facts, batch_size=100, shuffle=False)
-    assert isinstance(loader, QueryLoader) and loader.batch_size == 100
-    found = [torch.stack(model.loss_fn.facts(*batch)) for batch in loader]
-    expected = torch.stack(facts).unique(dim=1)
-    assert torch.equal(torch.cat(found, dim=1).unique(dim=1), expected)
-    assert sum(x.size(1) for x in found) == expected.size(1)
-    # One tail per query:
-    assert all(torch.equal(x, y) for x, y in zip(model.loss_fn.facts(*facts), facts, strict=True))
-
-
-def test_by_name():
+def test_by_name(refuses):
     for name in ("bce", "ce"):
         loss = resolve("loss", name, regularizer="dura")
         assert str(loss) == f"OneToN('{name}')" and loss.is_binary == (name == "bce")
         assert str(loss.regularizer) == "DURA(0.1)"
     assert resolve("loss", OneToN).loss == "bce"
-
-
-def test_errors():
-    with pytest.raises(ValueError, match="Invalid 'loss' argument"):
-        OneToN("hinge")
-    with pytest.raises(ValueError, match=r"'label_smoothing' needs to be in \[0, 1\)"):
-        OneToN("bce", label_smoothing=1.0)
-    for value in (-0.1, float("nan")):
-        with pytest.raises(ValueError, match="'weight' of a regularizer cannot be negative"):
-            DURA(value)
-    with pytest.raises(ValueError, match="There is no regularizer 'duraa'. Did you mean 'dura'"):
-        OneToN("bce", regularizer="duraa")
+    refuses(
+        ("Invalid 'loss' argument", lambda: OneToN("hinge")),
+        (r"'label_smoothing' needs to be in \[0, 1\)", lambda: OneToN(label_smoothing=1.0)),
+        ("'weight' of a regularizer cannot be negative", lambda: DURA(-0.1)),
+        ("'weight' of a regularizer cannot be negative", lambda: DURA(float("nan"))),
+        ("no regularizer 'duraa'. Did you mean 'dura'", lambda: OneToN(regularizer="duraa")),
+    )

@@ -5,30 +5,16 @@ from torch_imf.data import NegativeLoader
 from torch_imf.nn import KGE, Sampled, self_adversarial_loss
 from torch_imf.nn.losses.sampled import shared_negatives
 from torch_imf.registry import resolve
-from torch_imf.sampler import BernoulliSampler, Sampler, UniformSampler
-
-
-class Shared(Sampler):
-    """All facts of a chunk have the same negatives."""
-
-    def __init__(self, num_nodes, index=None, num_negatives=1, size=4):
-        super().__init__(num_nodes, index, num_negatives)
-        self.size = size
-
-    def forward(self, head_index, rel_type, tail_index):
-        draw = torch.randint(self.num_nodes, (head_index.numel(), self.num_negatives))
-        neg_index = draw[:: self.size].repeat_interleave(self.size, dim=0)[: head_index.numel()]
-        return neg_index.masked_fill(neg_index == tail_index.unsqueeze(1), -1)
+from torch_imf.sampler import BernoulliSampler, SharedSampler, UniformSampler
 
 
 @pytest.mark.parametrize("sampler", ["bernoulli", BernoulliSampler])
-def test_sampled(fake, sampler):
+def test_sampled(build, facts, sampler):
     loss = Sampled(3, 0.5, sampler)
     assert str(loss) == f"Sampled(num_negatives=3, temperature=0.5, sampler={sampler!r})"
-    model = KGE(fake.num_nodes, fake.num_relations, 8, scorer="transe", loss=loss)
-    facts = fake.edge_index[0], fake.edge_type, fake.edge_index[1]
-    loader = model.loader(*facts, batch_size=64)
-    assert isinstance(loader, NegativeLoader) and isinstance(loader.sampler, BernoulliSampler)
+    model = build(KGE, scorer="transe", loss=loss)
+    loader = model.loader(*facts(), batch_size=64)
+    assert isinstance(loader.sampler, BernoulliSampler)
     head_index, rel_type, tail_index, neg_index = next(iter(loader))
     assert neg_index.size() == (64, 3)
 
@@ -38,22 +24,19 @@ def test_sampled(fake, sampler):
     expected = self_adversarial_loss(pos_score, neg_score, 0.5, neg_index >= 0)
     out = model.loss(head_index, rel_type, tail_index, neg_index)
     assert torch.allclose(out, expected, atol=1e-6)
-    batch = model.loss_fn.facts(head_index, rel_type, tail_index, neg_index)
-    assert all(torch.equal(x, y[:64]) for x, y in zip(batch, facts, strict=True))
-
-    for kwargs in ({"num_negatives": 0}, {"temperature": -1.0}):
-        with pytest.raises(ValueError, match=next(iter(kwargs))):
-            Sampled(**kwargs)
 
 
-def test_samplers_of_a_loader(fake):
-    facts = fake.edge_index[0], fake.edge_type, fake.edge_index[1]
-    for name in ("mans", "kbgan"):
-        with pytest.raises(ValueError, match=f"needs to be an object .got '{name}'."):
-            KGE(fake.num_nodes, 5, 8, loss=Sampled(sampler=name)).loader(*facts)
-    model = KGE(fake.num_nodes + 1, 5, 8, loss=Sampled(sampler=UniformSampler(fake.num_nodes)))
-    with pytest.raises(ValueError, match="draws of 150 entities .expected 151"):
-        model.loader(*facts)
+def test_errors(refuses, facts):
+    def load(sampler):
+        return KGE(151, 5, 8, loss=Sampled(sampler=sampler)).loader(*facts())
+
+    refuses(
+        ("'num_negatives' needs to be positive", lambda: Sampled(0)),
+        ("'temperature' cannot be negative", lambda: Sampled(temperature=-1.0)),
+        ("needs to be an object .got 'mans'.", lambda: load("mans")),
+        ("needs to be an object .got 'kbgan'.", lambda: load("kbgan")),
+        ("draws of 150 entities .expected 151", lambda: load(UniformSampler(150))),
+    )
 
 
 @pytest.mark.parametrize("name", ["transe", "rotate", "distmult", "conve"])
@@ -80,16 +63,15 @@ def test_facts_that_share_negatives(name):
     assert shared_negatives(neg_index) is None  # Not shared after all: scored one by one.
 
 
-def test_two_loaders_of_one_loss(fake):
+def test_two_loaders_of_one_loss(fake, build, facts):
     # Whatever the loaders sample, and whichever came last, a batch tells what it shares.
-    model = KGE(fake.num_nodes, fake.num_relations, 8, scorer="transe", loss=Sampled(4))
-    facts = fake.edge_index[0], fake.edge_type, fake.edge_index[1]
-    own = model.loader(*facts, batch_size=20)
+    model = build(KGE, scorer="transe", loss=Sampled(4))
+    own = model.loader(*facts(), batch_size=20)
     before = dict(model.loss_fn.__dict__)
-    for sampler, size in ((Shared(fake.num_nodes, None, 6), 4), (own.sampler, None), (Shared, 4)):
-        if isinstance(sampler, type):
-            sampler = Sampled(4, sampler=sampler).loader(facts, fake.num_nodes).sampler
-        *fact, neg_index = next(iter(NegativeLoader(*facts, sampler, batch_size=20)))
+    shared = Sampled(4, sampler="shared").loader(facts(), fake.num_nodes).sampler
+    samplers = (SharedSampler(fake.num_nodes, None, 6, chunk_size=4), own.sampler, shared)
+    for sampler, size in zip(samplers, (4, None, 20), strict=True):
+        *fact, neg_index = next(iter(NegativeLoader(*facts(), sampler, batch_size=20)))
         shared = shared_negatives(neg_index)
         assert (None if shared is None else shared[1]) == size
         score = model.score(*fact[:2], neg_index.clamp(min=0))

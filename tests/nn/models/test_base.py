@@ -6,8 +6,7 @@ import torch
 from torch_imf import evaluate, fit
 from torch_imf.data import TripletIndex, modalities
 from torch_imf.nn import IMF, KGE, AdaMF, OneToN, RotatE
-from torch_imf.registry import class_names, classes, describe, lookup, make, resolve
-from torch_imf.transforms import AddInverse
+from torch_imf.registry import class_names, classes, describe, lookup, make
 
 MODELS = {cls.__name__: cls for cls in classes("model").values()}
 
@@ -44,9 +43,11 @@ def test_scores_agree(fake, build, name, scorer):
     assert torch.allclose(torch.stack(parts).sum(0), score, atol=1e-6)
 
 
-@pytest.mark.parametrize("cls", MODELS.values())
-def test_every_model_beats_chance(fake, build, cls):
-    model = build(cls, 32)
+@pytest.mark.parametrize(
+    "cls, kwargs", [*((cls, {}) for cls in MODELS.values()), (AdaMF, {"adversary": True})]
+)
+def test_every_model_beats_chance(fake, build, cls, kwargs):
+    model = build(cls, 32, **kwargs)
     # A model may know something of similar features before it learns, but not a structural one:
     chance, before = (evaluate(x, fake)["mrr"] for x in (build(KGE, 32), model))
     assert chance < 0.1
@@ -55,34 +56,28 @@ def test_every_model_beats_chance(fake, build, cls):
 
 
 @pytest.mark.parametrize("cls", MODELS.values())
-def test_one_signature(fake, build, cls):
+def test_one_signature(fake, build, facts, cls):
     parameters = signature(cls).parameters
     sizes = ["num_nodes", "num_relations", "hidden_channels"]
     assert list(parameters)[:5] == [*sizes, "x_dict", "mask_dict"]
     assert all(p.kind is p.KEYWORD_ONLY for p in list(parameters.values())[5:])
     assert {"loss", "struct"} <= set(parameters) and len(parameters) <= 14
     # A model is made again from its arguments, and the features of the graph:
-    model = build(cls, loss=OneToN("ce", regularizer="dura"))
-    facts = fake.edge_index[0, :5], fake.edge_type[:5], fake.edge_index[1, :5]
-    other = make(
-        describe(model), **dict(zip(("x_dict", "mask_dict"), modalities(fake), strict=True))
-    )
+    model, (x_dict, mask_dict) = build(cls, loss=OneToN("ce", regularizer="dura")), modalities(fake)
+    other = make(describe(model), x_dict=x_dict, mask_dict=mask_dict)
     other.load_state_dict(model.state_dict())
-    assert torch.equal(model.loss(*facts), other.loss(*facts))
+    assert torch.equal(model.loss(*facts(5)), other.loss(*facts(5)))
 
 
-def test_pyg_protocol(fake, build):
+def test_pyg_protocol(fake, build, facts):
     model = build(IMF, 16)
-    data = AddInverse()(fake)
-    data = data.edge_subgraph(data.train_mask)
-    loader = model.loader(data.edge_index[0], data.edge_type, data.edge_index[1], batch_size=32)
-    loss = model.loss(*next(iter(loader)))
+    loss = model.loss(*next(iter(model.loader(*facts(), batch_size=32))))
     assert loss.dim() == 0 and loss.isfinite()
     (objective,) = model.objectives()
     assert objective.name == "model" and objective.loss == model.loss
     assert len(objective.parameters) == len(list(model.parameters()))
 
-    triples = fake.edge_index[0, :20], fake.edge_type[:20], fake.edge_index[1, :20]
+    triples = facts(20)
     mr, mrr, hits = model.test(*triples, batch_size=6, k=3, log=False)
     score = model.eval().predict(*triples[:2])
     ranks = []
@@ -98,9 +93,9 @@ def test_pyg_protocol(fake, build):
     assert hits == pytest.approx(float((ranks <= 3).double().mean()))
 
 
-def test_one_tail_per_query_and_unfiltered_ranks(fake, build):
+def test_one_tail_per_query_and_unfiltered_ranks(fake, build, facts):
     model = build(KGE, 16)
-    head, rel, tail = fake.edge_index[0, :9], fake.edge_type[:9], fake.edge_index[1, :9]
+    head, rel, tail = facts(9)
     pos_index = torch.stack([torch.arange(9), tail])
     assert torch.equal(model.loss(head, rel, tail), model.loss(head, rel, pos_index))
 
@@ -111,14 +106,10 @@ def test_one_tail_per_query_and_unfiltered_ranks(fake, build):
     assert unfiltered[0] > model.test(*triples, log=False)[0]
 
 
-@pytest.mark.parametrize("scorer", class_names("scorer"))
-def test_tied_inverses(fake, build, scorer):
-    if scorer not in ("ComplEx", "DistMult", "RotatE", "TransE"):
-        with pytest.raises(NotImplementedError, match="does not tie inverse relations"):
-            build(KGE, 12, scorer=scorer, tie_inverses=True)
-        return
-    head_index, tail_index = fake.edge_index[:, :20]
-    rel_type, inverse = fake.edge_type[:20], fake.edge_type[:20] + fake.num_relations
+@pytest.mark.parametrize("scorer", ["ComplEx", "DistMult", "RotatE", "TransE"])
+def test_tied_inverses(fake, build, facts, scorer):
+    head_index, rel_type, tail_index = facts(20)
+    inverse = rel_type + fake.num_relations
     for cls in (KGE, AdaMF):
         model = build(cls, 12, scorer=scorer, tie_inverses=True)
         assert model.rel_emb.weight.size(0) == fake.num_relations
@@ -137,25 +128,13 @@ def test_tied_inverses(fake, build, scorer):
             assert torch.equal(other(*facts), model(*facts))
 
 
-def test_tied_inverses_of_no_relation(fake):
-    model = KGE(fake.num_nodes, 5, 12, scorer="transe", tie_inverses=True)
-    node = torch.zeros(1, dtype=torch.long)
+def test_tied_inverses_of_no_relation(refuses):
+    model, node = KGE(9, 5, 8, scorer="transe", tie_inverses=True), torch.tensor([0])
     for rel_type in (-1, 10, 11):
-        with pytest.raises(IndexError):
-            model(node, torch.tensor([rel_type]), node)
-    assert model(node, torch.tensor([9]), node).size() == (1,)
-
-
-def test_kge():
-    model = KGE(10, 3, 8, {"text": torch.ones(10, 2)}, scorer=RotatE(8))  # Features are not used.
-    assert model.views == ["struct"] and model.rel_emb.weight.size() == (6, 4)
-    assert torch.equal(model.encode()["struct"], model.node_emb.weight)
-    index = torch.tensor([3, 1])
-    assert torch.equal(model.encode(index)["struct"], model.node_emb.weight[index])
-    before = model.node_emb.weight.clone()
-    model.reset_parameters()
-    assert not torch.equal(before, model.node_emb.weight)
-    assert model.rel_emb.weight.abs().max() > 1  # Phases, not Xavier.
+        refuses(("index", lambda x=rel_type: model(node, node + x, node)), error=IndexError)
+    assert model(node, node + 9, node).size() == (1,)
+    tie = {"scorer": "conve", "tie_inverses": True}
+    refuses(("does not tie inverse", lambda: KGE(9, 5, 8, **tie)), error=NotImplementedError)
 
 
 @pytest.mark.parametrize("scorer", ["contextual", "tucker", "distmult"])
@@ -166,22 +145,15 @@ def test_no_queries(scorer):
     assert model(empty, empty, empty).size() == (0,)
 
 
-def test_errors():
-    with pytest.raises(ValueError, match="need to be positive"):
-        KGE(0, 3, 16)
-    for part in ("loss", "scorer"):
-        with pytest.raises(ValueError, match=f"There is no {part} 'hinge'"):
-            KGE(10, 3, 16, **{part: "hinge"})
-    with pytest.raises(ValueError, match="There is no model 'kgee'"):
-        resolve("model", "kgee", 10, 3, 16)
-    with pytest.raises(ValueError, match="Expected a loss, its class or its name"):
-        KGE(10, 3, 16, loss=torch.nn.BCELoss())
-    with pytest.raises(ValueError, match=r"need to equal .* \(got \(8, 4\) and \(16, 4\)\)"):
-        KGE(10, 3, 16, scorer=RotatE(8))
-    model, ids = KGE(10, 3, 16), torch.tensor([0, 10])
-    with pytest.raises(ValueError, match=r"'head_index' holds ids outside \[0, 10\)"):
-        model.predict(ids, ids * 0)
-    with pytest.raises(ValueError, match=r"'rel_type' holds ids outside \[0, 6\)"):
-        model.predict(ids * 0, ids)
-    with pytest.raises(ValueError, match=r"'tail_index' holds ids outside \[0, 10\)"):
-        model.loader(ids * 0, ids * 0, ids)
+def test_errors(refuses):
+    model, ids, zero = KGE(10, 3, 16), torch.tensor([0, 10]), torch.zeros(2, dtype=torch.long)
+    refuses(
+        ("need to be positive", lambda: KGE(0, 3, 16)),
+        ("There is no loss 'hinge'", lambda: KGE(10, 3, 16, loss="hinge")),
+        ("There is no scorer 'hinge'", lambda: KGE(10, 3, 16, scorer="hinge")),
+        ("Expected a loss, its class or its", lambda: KGE(10, 3, 16, loss=torch.nn.BCELoss())),
+        (r"\(8, 4\) \(expected \(16, 4\)\)", lambda: KGE(10, 3, 16, scorer=RotatE(8))),
+        (r"'head_index' holds ids outside \[0, 10\)", lambda: model.predict(ids, zero)),
+        (r"'rel_type' holds ids outside \[0, 6\)", lambda: model.predict(zero, ids)),
+        (r"'tail_index' holds ids outside \[0, 10\)", lambda: model.loader(zero, zero, ids)),
+    )

@@ -1,5 +1,8 @@
+import pytest
 import torch
 
+from torch_imf import fit
+from torch_imf.nn import IMF, KGE, RSME, AdaMF, StructuralEmbedding
 from torch_imf.nn.models.features import FrozenFeatures
 
 
@@ -15,6 +18,9 @@ def test_frozen_features():
     assert torch.equal(out[~mask], module.missing.expand(2, 3))
     index = torch.tensor([[4, 0], [5, 1]])
     assert torch.allclose(module(index), out[index])
+    out[:2].sum().backward()
+    assert module.lin.weight.grad.abs().sum() > 0
+    assert torch.equal(module.missing.grad, torch.ones(3))
     assert set(module.state_dict()) == {"lin.weight", "lin.bias", "missing"}  # No features.
 
     module = FrozenFeatures(x, torch.ones(6, dtype=torch.bool), 3)
@@ -22,14 +28,6 @@ def test_frozen_features():
     assert torch.allclose(module(index), module()[index])
     other = FrozenFeatures(100 * x + 7, torch.ones(6, dtype=torch.bool), 3)
     assert torch.allclose(module.x, other.x, atol=1e-5)
-
-
-def test_frozen_features_learn():
-    mask = torch.tensor([True, False, True])
-    module = FrozenFeatures(torch.randn(3, 4), mask, 3)
-    module()[:2].sum().backward()
-    assert module.lin.weight.grad.abs().sum() > 0
-    assert torch.equal(module.missing.grad, torch.ones(3))
 
 
 def test_frozen_features_are_cast_once():
@@ -42,14 +40,90 @@ def test_frozen_features_are_cast_once():
         assert module._cast() is low
         module.x.mul_(2)
         assert torch.equal(module._cast(), module.x.bfloat16())  # Not what features were before.
+        with torch.inference_mode():
+            module.x.mul_(2)
+            module()
+        module().sum().backward()  # They may be needed in training later.
     assert torch.equal(module(), module.lin(module.x))  # Not in place of the features.
     assert set(module.state_dict()) == {"lin.weight", "lin.bias", "missing"}
 
 
-def test_frozen_features_are_cast_for_training_too():
-    module = FrozenFeatures(torch.randn(5, 4), torch.ones(5, dtype=torch.bool), 3)
-    with torch.autocast("cpu", torch.bfloat16):
-        with torch.inference_mode():
-            module()
-        module().sum().backward()
-    assert module.lin.weight.grad.isfinite().all()
+def table(num_nodes, dropout=0.0):
+    module = torch.nn.Module()
+    module.weight = torch.nn.Parameter(torch.randn(num_nodes, 16))
+    module.forward = lambda: 2 * torch.dropout(module.weight, dropout, module.training)
+    return module
+
+
+@pytest.mark.parametrize("cls", [IMF, KGE, AdaMF, RSME])
+@pytest.mark.parametrize("freeze", [False, True])
+def test_embeddings_to_start_from(fake, build, cls, freeze):
+    x = torch.randn(fake.num_nodes, 16)
+    struct = StructuralEmbedding(x, freeze=True) if freeze else x
+    model = build(cls, 16, struct=struct)
+    assert torch.equal(model.embed()["struct"], x)
+    fit(model, fake, epochs=1, batch_size=64, progress=False)
+    assert torch.equal(model.embed()["struct"], x) == freeze
+    model.reset_parameters()
+    assert torch.equal(model.embed()["struct"], x)
+    assert not any(key.startswith("struct") for key in model.state_dict())
+    assert len(model.objectives()[0].parameters) == sum(1 for _ in model.parameters()) - freeze
+
+
+@pytest.mark.parametrize("cls", [IMF, AdaMF])
+@pytest.mark.parametrize("freeze", [False, True])
+def test_embeddings_from_a_module(fake, build, cls, freeze):
+    module = table(fake.num_nodes)
+    before = module.weight.clone()
+    struct = StructuralEmbedding(module, freeze=True) if freeze else module
+    model = build(cls, 16, struct=struct)
+    index = torch.tensor([3, 1])
+    assert torch.equal(model.embed()["struct"], 2 * before)
+    assert torch.equal(model.embed(index)["struct"], 2 * before[index])
+    fit(model, fake, epochs=1, batch_size=64, progress=False)
+    assert torch.equal(module.weight, before) == freeze
+    assert torch.equal(model.embed()["struct"], 2 * before) == freeze
+    assert not model.node_emb.weight.requires_grad
+
+
+def test_a_frozen_module_is_called_once(fake, build):
+    module = table(fake.num_nodes, dropout=0.5)
+    model = build(IMF, 16, struct=StructuralEmbedding(module, freeze=True)).train()
+    assert torch.equal(model.encode()["struct"], 2 * module.weight)
+    assert module.training and module.weight.requires_grad  # It is left as it was.
+
+
+def test_relations_to_start_from(fake, build):
+    rel_emb = torch.randn(2 * fake.num_relations, 16)
+    model = build(IMF, 16, struct=StructuralEmbedding(rel_emb=rel_emb))
+    assert torch.equal(model.rel_emb.weight, rel_emb) and model.node_emb.weight.requires_grad
+    own = build(IMF, 16, struct=StructuralEmbedding(rel_emb=rel_emb), shared_relations=False)
+    assert torch.equal(own.rel_emb["struct"].weight, rel_emb)
+    assert not torch.equal(own.rel_emb["text"].weight, rel_emb)
+
+
+@pytest.mark.parametrize("cls", [IMF, AdaMF])
+def test_structure_that_is_left_out_is_not_trained(fake, build, facts, cls, tmp_path):
+    model = build(cls, struct=False, loss="ce")
+    assert "struct" not in model.views and "struct" not in model.fusion.in_channels
+    before = model.node_emb.weight.clone()
+    ((_, params, loss_fn),) = model.objectives()
+    loss_fn(*facts(6)).backward()
+    assert not any(p is model.node_emb.weight for p in params)
+    settings = {"lr": 0.01, "checkpoint": tmp_path / "run.pt", "progress": False}
+    fit(model, fake, 1, **settings)
+    assert torch.equal(model.node_emb.weight, before)
+    other = build(cls, struct=False, loss="ce")
+    assert [entry["epoch"] for entry in fit(other, fake, 2, **settings)] == [1, 2]
+
+
+def test_errors(fake, build, refuses):
+    assert str(StructuralEmbedding()) == "StructuralEmbedding(freeze=False)"
+    x, rel = torch.zeros(150, 8), StructuralEmbedding(rel_emb=torch.full((10, 8), torch.inf))
+    refuses(
+        (r"'init' need to be finite, of shape \[150, 16\]", lambda: build(IMF, 16, struct=x)),
+        ("'rel_emb' need to be finite, of shape", lambda: build(KGE, struct=rel)),
+        ("'struct' needs to be a tensor or a module", lambda: build(KGE, struct=x.numpy())),
+        ("'freeze' needs the embeddings", lambda: StructuralEmbedding(freeze=True)),
+        ("'views' need to be distinct ones of", lambda: build(IMF, struct=False, views=["struct"])),
+    )

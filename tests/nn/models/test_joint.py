@@ -3,7 +3,7 @@ import torch
 
 from torch_imf.nn import IKRL, IMF, RSME, AdaMF, Sampled, self_adversarial_loss
 from torch_imf.nn.models import joint
-from torch_imf.nn.models.rsme import unit_features
+from torch_imf.nn.models.stacked import unit_features
 from torch_imf.sampler import MANSSampler
 
 
@@ -23,13 +23,13 @@ def grads(model):
 @pytest.mark.parametrize("cls", [AdaMF, IKRL, RSME])
 def test_ordinary_negatives_only(fake, build, batch, cls):
     plain, model = build(cls, loss=loss()), build(cls, loss=loss(mans(fake, share=0.0)))
-    out, expected = model.loss(*batch), plain.loss(*batch)
-    assert torch.allclose(out, expected, atol=1e-5)
-    out.backward()
-    expected.backward()
+    losses = [x.loss(*batch) for x in (model, plain)]
+    assert torch.allclose(*losses, atol=1e-5)
+    for x in losses:
+        x.backward()
     assert list(grads(model)) == list(grads(plain))
-    for name, grad in grads(plain).items():
-        assert torch.allclose(grads(model)[name], grad, atol=1e-5), name
+    pairs = zip(grads(model).values(), grads(plain).values(), strict=True)
+    assert all(torch.allclose(*pair, atol=1e-5) for pair in pairs)
 
 
 @pytest.mark.parametrize("chunk_size", [1, 2**22])
@@ -56,15 +56,12 @@ def test_modality_negatives(fake, build, batch, monkeypatch, cls, chunk_size, st
                 assert fake[f"{name}_mask"][t] and fake[f"{name}_mask"][c]
                 features = other.features[name]
                 features.x[features.row[t]] = features.x[features.row[c]]
-                if cls is RSME:
-                    for modality, x in unit_features(other.features).items():
-                        setattr(other, f"x_{modality}", x)
-        tail = t if is_mixed[b, k] else c
+        for name, x in unit_features(other.features).items() if cls is RSME else ():
+            setattr(other, f"x_{name}", x)
         # What the head is like does not change:
         query = model.query(model.encode(head_index[b : b + 1]), rel_type[b : b + 1])
-        neg_score[b, k] = model.similarity(
-            query, other.key({v: x[None] for v, x in other.encode(torch.tensor([tail])).items()})
-        )
+        tail = other.encode(torch.tensor([t if is_mixed[b, k] else c]))
+        neg_score[b, k] = model.pair_similarity(query, tail)
     score = model(head_index, rel_type, tail_index)
     expected = self_adversarial_loss(score, neg_score, 0.5, neg_index >= 0)
     assert torch.allclose(out, expected, atol=1e-5)
@@ -81,26 +78,22 @@ def test_share_adapts(fake, build, batch):
         torch.manual_seed(1)
         model.train().loss(*batch)
         assert model.sampler.num_steps == 1
-        if not adaptive:
-            assert model.sampler.share == 0.5
-            continue
-        torch.manual_seed(1)
-        other = mans(fake)
-        index_dict = other.mix(*batch[2:])
-        index_dict["numeric"] = index_dict["struct"]
-        index_dict = {name: x.clamp(min=0) for name, x in index_dict.items()}
-        key = model.key(model.mixed(model.embed(), index_dict))
-        neg_score = model.similarity(model.query(model.encode(batch[0]), batch[1]), key)
-        other.adapt(model(*batch[:3]), neg_score, index_dict["struct"] == batch[2].unsqueeze(1))
-        assert model.sampler.share == other.share != 0.5
+        assert adaptive or model.sampler.share == 0.5
+    torch.manual_seed(1)
+    other = mans(fake)
+    index_dict = other.mix(*batch[2:])
+    index_dict["numeric"] = index_dict["struct"]
+    index_dict = {name: x.clamp(min=0) for name, x in index_dict.items()}
+    key = model.key(model.mixed(model.embed(), index_dict))
+    neg_score = model.similarity(model.query(model.encode(batch[0]), batch[1]), key)
+    other.adapt(model(*batch[:3]), neg_score, index_dict["struct"] == batch[2].unsqueeze(1))
+    assert model.sampler.share == other.share != 0.5
 
 
-def test_modalities_that_cannot_be_replaced(fake, build):
-    for name, match in (
-        ("text", "Some entities lack 'text'. Give the sampler"),
-        ("audio", r"replaces \['audio'\] .*joins \['numeric',"),
-    ):
-        with pytest.raises(ValueError, match=match):
-            build(AdaMF, loss=loss(MANSSampler(fake.num_nodes, modalities=[name])))
-    with pytest.raises(ValueError, match="replaces modalities in joint embeddings"):
-        build(IMF, loss=loss(mans(fake)))  # Which scores each view apart.
+def test_modalities_that_cannot_be_replaced(fake, build, refuses):
+    text, audio = (loss(MANSSampler(150, modalities=[name])) for name in ("text", "audio"))
+    refuses(
+        ("Some lack 'text'. Give the sampler", lambda: build(AdaMF, loss=text)),
+        (r"replaces \['audio'\], but .* \['numeric',", lambda: build(AdaMF, loss=audio)),
+        ("scores each modality apart", lambda: build(IMF, loss=loss(mans(fake)))),
+    )

@@ -1,18 +1,13 @@
-import pytest
 import torch
 import torch.nn.functional as F
 
 from torch_imf.nn import ConvE
 
 
-def test_conve_equals_the_pipeline_of_the_paper():
+def test_conve_equals_the_pipeline_of_the_paper(random_norms):
     scorer = ConvE(12, height=2, num_filters=5).eval()
     assert str(scorer) == "ConvE(12, height=2, num_filters=5)"
-    for norm in scorer.norms:
-        for x in (norm.running_mean, norm.bias.data):
-            torch.nn.init.normal_(x)
-        for x in (norm.running_var, norm.weight.data):
-            torch.nn.init.uniform_(x, 0.5, 2.0)
+    random_norms(scorer)
     head, rel, tail = torch.randn(6, 12), torch.randn(6, 12), torch.randn(7, 12)
     image = torch.stack([head, rel], dim=1).view(6, 1, 4, 6)  # Head on top of relation.
     x = F.conv2d(scorer.norms[0](image), scorer.conv.weight)
@@ -49,14 +44,11 @@ def test_conve_with_a_map_of_one_pixel():
     assert scorer.query(torch.randn(1, 2), torch.randn(1, 2)).isfinite().all()
 
 
-def test_conve_errors():
-    with pytest.raises(ValueError, match="'rel_channels' to be 8"):
-        ConvE(8, 4)
-    with pytest.raises(ValueError, match=r"'height' 3 .* \(choose a height of \[2, 4, 5\]"):
-        ConvE(20, height=3)
-    with pytest.raises(ValueError, match=r"'height' 1 .* \(choose a height of \[2\]"):
-        ConvE(8, height=1)
-    with pytest.raises(ValueError, match=r"image of 7 'channels' .* \[\], or other channels"):
-        ConvE(7)
-    with pytest.raises(ValueError, match="dropout probability has to be between 0 and 1"):
-        ConvE(8, input_dropout=-0.1)
+def test_conve_errors(refuses):
+    refuses(
+        ("'rel_channels' to be 8", lambda: ConvE(8, 4)),
+        (r"'height' 3 .* \(choose a height of \[2, 4, 5\]", lambda: ConvE(20, height=3)),
+        (r"'height' 1 .* \(choose a height of \[2\]", lambda: ConvE(8, height=1)),
+        (r"image of 7 'channels' .* \[\], or other channels", lambda: ConvE(7)),
+        ("dropout probability has to be between", lambda: ConvE(8, input_dropout=-0.1)),
+    )

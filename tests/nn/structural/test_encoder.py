@@ -2,11 +2,8 @@ import copy
 
 import pytest
 import torch
-import torch.nn.functional as F
 import torch_geometric.typing
-from torch.func import functional_call
 from torch_geometric.data import Data
-from torch_geometric.nn import GATConv
 from torch_geometric.sampler import BaseSampler, SamplerOutput
 
 from torch_imf import evaluate, fit
@@ -21,24 +18,22 @@ HAS_BACKEND = torch_geometric.typing.WITH_PYG_LIB or torch_geometric.typing.WITH
 
 class FullSampler(BaseSampler):
     # The layout of PyG's samplers, with all edges, and the nodes of a batch in front.
+    edge_permutation = None
+
     def __init__(self, data: Data) -> None:
-        self.data = data
+        self.edge_index = make(data).register_graph(data).edge_index
+        self.num_nodes = data.num_nodes
 
     def sample_from_nodes(self, inputs):
         raise NotImplementedError
 
     def sample_from_edges(self, inputs, neg_sampling=None):
         seed, inverse = torch.stack([inputs.row, inputs.col]).unique(return_inverse=True)
-        rest = torch.ones(self.data.num_nodes, dtype=torch.bool).index_fill_(0, seed, False)
+        rest = torch.ones(self.num_nodes, dtype=torch.bool).index_fill_(0, seed, False)
         node = torch.cat([seed, rest.nonzero().view(-1)])
-        row, col = node.argsort()[self.data.edge_index]
+        row, col = node.argsort()[self.edge_index]
         metadata = (inputs.input_id, inverse, None, None)
-        edge = torch.arange(self.data.num_edges)
-        return SamplerOutput(node, row, col, edge, metadata=metadata)
-
-    @property
-    def edge_permutation(self):
-        return None
+        return SamplerOutput(node, row, col, torch.arange(row.numel()), metadata=metadata)
 
 
 def train_facts(data: Data) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -48,6 +43,12 @@ def train_facts(data: Data) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 
 def make(data: Data, **kwargs) -> StructuralEncoder:
     return StructuralEncoder(data.num_nodes, data.num_relations, 16, **kwargs)
+
+
+def graph(edge_index, edge_type, num_nodes, num_relations, train_mask) -> Data:
+    masks = {"train_mask": train_mask, "val_mask": ~train_mask, "test_mask": ~train_mask}
+    sizes = {"num_nodes": num_nodes, "num_relations": num_relations}
+    return Data(edge_index=edge_index, edge_type=edge_type, **sizes, **masks)
 
 
 def test_structural_encoder(fake):
@@ -61,39 +62,9 @@ def test_structural_encoder(fake):
     rel = encoder.rel_embedding()
     assert rel.size() == (10, 16) and torch.equal(rel[5:], -encoder.rel_emb.weight)
     assert set(encoder.state_dict()) == {key for key, _ in encoder.named_parameters()}
-
-
-@pytest.mark.parametrize("chunk", [7, 1000])
-@pytest.mark.parametrize("is_paper", [False, True])
-@pytest.mark.parametrize("edge_attention", [False, True])
-def test_structural_encoder_is_a_stack_of_gat_convs(monkeypatch, edge_attention, is_paper, chunk):
-    monkeypatch.setattr(graph_attention, "CHUNK", chunk)
-    # Some edges occur twice, or lead from a node to itself; the last nodes have none.
-    edge_index, edge_type = torch.randint(10, (2, 60)), torch.randint(6, (60,))
-    encoder = StructuralEncoder(
-        *(12, 3, 8),
-        edge_attention=edge_attention,
-        normalize=not is_paper,
-        residual=not is_paper,
-    )
-    x, rel = encoder.node_emb.weight, encoder.rel_embedding()
-    for i, conv in enumerate(encoder.convs):
-        torch.nn.init.normal_(conv.bias)
-        plain = GATConv(8, 2, heads=4, edge_dim=encoder.edge_dim, fill_value=0.0)
-        assert set(plain.state_dict()) == set(conv.state_dict())
-        x = x if i == 0 else F.elu(x)
-        args = (edge_index, rel[edge_type]) if edge_attention else (edge_index,)
-        out = functional_call(plain, dict(conv.named_parameters()), (x, *args))
-        x = out if is_paper else x + out
-    expected = x if is_paper else F.normalize(x, dim=-1)
-    out = encoder(edge_index, edge_type)
-    assert torch.allclose(out, expected, atol=1e-6)
-    weight, params = torch.randn_like(out), dict(encoder.named_parameters())
-    if not edge_attention:
-        del params["rel_emb.weight"]
-    grads = (torch.autograd.grad(y, list(params.values()), weight) for y in (out, expected))
-    for a, b in zip(*grads, strict=True):
-        assert torch.allclose(a, b, atol=1e-5)
+    encoder().square()[:, 0].sum().backward()  # As a part of another model.
+    assert encoder.node_emb.weight.grad.abs().sum() > 0
+    assert copy.deepcopy(encoder)().size() == (150, 16)
 
 
 def test_a_registered_graph_is_sorted_once(fake, monkeypatch):
@@ -136,30 +107,14 @@ def test_energy_and_loss_by_a_loop(fake):
     assert loss == 0 and all((p.grad == 0).all() for p in encoder.parameters())
 
 
-def test_graph_without_negatives():
-    # Every entity is an answer of (0, 0), but not of its inverse.
-    zero = torch.zeros(6, dtype=torch.long)
-    data = Data(edge_index=torch.stack([zero, torch.arange(6)]), edge_type=zero, num_nodes=6)
-    data.num_relations, data.train_mask = 1, zero == 0
-    data.val_mask = data.test_mask = zero != 0
-    index = make(data).register_graph(data).edge_index
-    sampler = FullSampler(Data(edge_index=index, num_nodes=6))
-    loader = make(data, num_neighbors=[-1, -1]).loader(*train_facts(data), neighbor_sampler=sampler)
-    for _, rel_type, _, neg_index, *_ in loader:
-        assert torch.equal(neg_index == -1, (rel_type == 0).unsqueeze(1).expand(-1, 4))
-    sampled_equals_full(data, neighbor_sampler=sampler)
-
-
 def test_loader_visits_each_fact_in_both_directions(fake):
-    encoder = make(fake)
-    facts = train_facts(fake)
+    both = torch.stack(both_sides(*train_facts(fake), 5))
     for data in (fake, AddInverse()(copy.copy(fake))):  # Inverse triples may be given.
-        loader = encoder.loader(*train_facts(data), batch_size=100, shuffle=True)
+        loader = make(fake).loader(*train_facts(data), batch_size=100, shuffle=True)
         batches = list(loader)
         assert len(loader) == len(batches)
-        out = torch.stack([torch.cat([batch[i] for batch in batches]) for i in range(3)])
-        both = torch.stack(both_sides(*facts, 5))
-        assert sorted(map(tuple, out.t().tolist())) == sorted(map(tuple, both.t().tolist()))
+        out = torch.stack([torch.cat(x) for x in list(zip(*batches, strict=True))[:3]])
+        assert sorted(out.t().tolist()) == sorted(both.t().tolist())
         index = TripletIndex(*both)
         for h, r, _, neg in batches:
             assert not index.contains(h[:, None], r[:, None], neg).any()
@@ -180,38 +135,28 @@ def test_no_leak(fake):
     assert out[0][0] == out[1][0] and torch.equal(out[0][1], out[1][1])
 
 
-def test_edge_attention(fake):
-    other = copy.copy(fake)
-    other.edge_type = (fake.edge_type + 1) % 5
-    encoder = make(fake)
-    assert torch.equal(encoder.encode(fake), encoder.encode(other))
-    encoder = make(fake, edge_attention=True)
-    x = encoder.encode(fake)
-    assert not torch.allclose(x, encoder.encode(other), atol=1e-4)
-    encoder.register_graph(fake)().sum().backward()
-    assert encoder.rel_emb.weight.grad.abs().sum() > 0
-    # The direction of an edge counts, and a self-loop has no relation:
-    torch.nn.init.zeros_(encoder.rel_emb.weight)
-    y = encoder.encode(fake)
-    assert not torch.allclose(x, y, atol=1e-4)
-    assert torch.equal(y, encoder.encode(other))
-
-
 def sampled_equals_full(data: Data, **kwargs) -> None:
     full = make(data, edge_attention=True)
     encoder = make(data, edge_attention=True, num_neighbors=[-1, -1])
     encoder.load_state_dict(full.state_dict())
-    torch.manual_seed(0)
-    expected = [full.loss(*batch) for batch in full.loader(*train_facts(data), batch_size=100)]
-    torch.manual_seed(0)
-    loader = encoder.loader(*train_facts(data), batch_size=100, **kwargs)
-    losses = [encoder.loss(*batch) for batch in loader]
-    assert torch.allclose(torch.stack(losses), torch.stack(expected), atol=1e-5)
+    losses = []
+    for model, sampler in ((full, {}), (encoder, kwargs)):
+        torch.manual_seed(0)
+        loader = model.loader(*train_facts(data), batch_size=100, **sampler)
+        losses.append(torch.stack([model.loss(*batch) for batch in loader]))
+    assert torch.allclose(*losses, atol=1e-5)
 
 
 def test_sampled_batches(fake):
-    graph = Data(edge_index=make(fake).register_graph(fake).edge_index, num_nodes=150)
-    sampled_equals_full(fake, neighbor_sampler=FullSampler(graph))
+    sampled_equals_full(fake, neighbor_sampler=FullSampler(fake))
+    # Every entity is an answer of (0, 0), but not of its inverse.
+    zero = torch.zeros(6, dtype=torch.long)
+    data = graph(torch.stack([zero, torch.arange(6)]), zero, 6, 1, zero == 0)
+    sampler = FullSampler(data)
+    loader = make(data, num_neighbors=[-1, -1]).loader(*train_facts(data), neighbor_sampler=sampler)
+    for _, rel_type, _, neg_index, *_ in loader:
+        assert torch.equal(neg_index == -1, (rel_type == 0).unsqueeze(1).expand(-1, 4))
+    sampled_equals_full(data, neighbor_sampler=sampler)
 
 
 @pytest.mark.skipif(not HAS_BACKEND, reason="needs 'pyg-lib' or 'torch-sparse'")
@@ -225,10 +170,10 @@ def test_neighbor_sampling(fake):
 
 
 @pytest.mark.skipif(HAS_BACKEND, reason="needs neither 'pyg-lib' nor 'torch-sparse'")
-def test_neighbor_sampling_without_backend(fake):
+def test_neighbor_sampling_without_backend(fake, refuses):
     loader = make(fake, num_neighbors=[3, 2]).loader(*train_facts(fake))
-    with pytest.raises(ImportError, match="requires either 'pyg-lib' or 'torch-sparse'"):
-        next(iter(loader))
+    words = "requires either 'pyg-lib' or 'torch-sparse'"
+    refuses((words, lambda: next(iter(loader))), error=ImportError)
 
 
 def test_structural_encoder_learns(fake):
@@ -245,8 +190,7 @@ def test_structural_encoder_learns(fake):
 def test_unseen_relations_and_isolated_entities(edge_attention):
     mask = torch.tensor([True, True, False])
     edge_index = torch.tensor([[0, 1, 2], [1, 1, 4]])  # With a self-loop.
-    data = Data(edge_index=edge_index, edge_type=torch.tensor([0, 0, 2]), num_nodes=6)
-    data.num_relations, data.train_mask, data.val_mask, data.test_mask = 3, mask, ~mask, ~mask
+    data = graph(edge_index, torch.tensor([0, 0, 2]), 6, 3, mask)
     encoder = make(data, edge_attention=edge_attention)
     fit(encoder, data, epochs=2, progress=False)
     assert encoder.encode(data).isfinite().all()
@@ -256,26 +200,14 @@ def test_unseen_relations_and_isolated_entities(edge_attention):
     assert make(data).encode(data).isfinite().all()  # No edges at all.
 
 
-def test_trains_within_another_model(fake):
-    encoder = make(fake).register_graph(fake)
-    model = torch.nn.Sequential(encoder)
-    assert not any("edge" in key for key in model.state_dict())
-    encoder().square()[:, 0].sum().backward()
-    assert encoder.node_emb.weight.grad.abs().sum() > 0
-    assert copy.deepcopy(encoder)().size() == (150, 16)
-
-
-def test_structural_encoder_bad_input(fake):
-    with pytest.raises(ValueError, match="'hidden_channels' needs to be a multiple of 'heads'"):
-        make(fake, heads=3)
-    with pytest.raises(ValueError, match="one number for each of 2 layers"):
-        make(fake, num_neighbors=[5])
-    with pytest.raises(ValueError, match="Call 'register_graph"):
-        make(fake)()
-    with pytest.raises(ValueError, match="The model expects 9 entities"):
-        StructuralEncoder(9, 5, 4).encode(fake)
-    with pytest.raises(ValueError, match="lacks"):
-        make(fake).encode(Data(edge_index=fake.edge_index, num_nodes=150))
+def test_errors(fake, refuses):
     three = torch.arange(3)
-    with pytest.raises(ValueError, match="'rel_type' holds ids outside"):
-        make(fake).loader(three, three + 8, three)
+    bare = Data(edge_index=fake.edge_index, num_nodes=150)
+    refuses(
+        ("'hidden_channels' needs to be a multiple", lambda: make(fake, heads=3)),
+        ("one number for each of 2 layers", lambda: make(fake, num_neighbors=[5])),
+        ("Call 'register_graph", make(fake)),
+        ("model expects 9 entities", lambda: StructuralEncoder(9, 5, 4).encode(fake)),
+        ("lacks", lambda: make(fake).encode(bare)),
+        ("'rel_type' holds ids outside", lambda: make(fake).loader(three, three + 8, three)),
+    )

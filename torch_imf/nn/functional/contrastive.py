@@ -20,23 +20,19 @@ def contrastive_loss(
         \mathcal{M}} \sum_{j=1}^N d(e_i^p, e_i^q) - d(e_i^p, e_j^q) + 2, \qquad d(u, v) = -
         \frac{u^{\top} v}{\|u\| \|v\|}
 
-    with all pairs of modalities as :math:`\mathcal{M}`, or those given. The loss is linear in the
-    similarities, so that their sum over all :math:`N^2` pairs is a product of two sums, and the
-    cost is :math:`O(N d)`.
+    The loss is linear in the similarities, so that their sum over all :math:`N^2` pairs is a
+    product of two sums, and the cost is :math:`O(N d)`.
 
     Args:
         x_dict (dict[str, torch.Tensor]): The latent representations of the same entities per
             modality, of shape :obj:`[N, C]` each.
         mask_dict (dict[str, torch.Tensor], optional): Which entities have the modality, of shape
             :obj:`[N]` each. A pair counts the entities that have both. (default: :obj:`None`)
-        pairs (list[tuple[str, str]], optional): The pairs to compare, *e.g.*, :obj:`[("struct",
-            "text")]`, by default all of them. (default: :obj:`None`)
+        pairs (list[tuple[str, str]], optional): The pairs :math:`\mathcal{M}`, *e.g.*,
+            :obj:`[("struct", "text")]`, by default all of them. (default: :obj:`None`)
 
     Returns:
         A scalar, at least zero; zero if there are no two modalities.
-
-    Raises:
-        ValueError: If there are no modalities, or a pair is no two of them.
     """
     losses = []
     for u, v, mask in _pairs(x_dict, mask_dict, pairs):
@@ -61,14 +57,8 @@ def info_nce_loss(
         \mathcal{L}_{pq} = - \frac{1}{N} \sum_{i=1}^N \log \frac{\exp( \hat{u}_i^p \cdot \hat{u}_i^q
         / \tau)}{\sum_{j=1}^N \exp(\hat{u}_i^p \cdot \hat{u}_j^q / \tau)}
 
-    Unlike Eq. 6 of IMF (:meth:`contrastive_loss`), it pushes hardest on the negatives that are
-    closest. It needs :math:`O(N^2)` memory.
-
-    Args:
-        x_dict (dict[str, torch.Tensor]): See :meth:`contrastive_loss`, as for what is returned.
-        mask_dict (dict[str, torch.Tensor], optional): Likewise.
-        temperature (float, optional): The temperature :math:`\tau`, positive. (default: :obj:`0.1`)
-        pairs (list[tuple[str, str]], optional): See :meth:`contrastive_loss`.
+    It pushes hardest on the negatives that are closest, and needs :math:`O(N^2)` memory. The
+    arguments are those of :meth:`contrastive_loss`, and a positive temperature :math:`\tau`.
     """
     if temperature <= 0:
         raise ValueError(f"'temperature' needs to be positive (got {temperature})")
@@ -84,11 +74,45 @@ def info_nce_loss(
     return _mean(losses, x_dict)
 
 
-def check_pairs(name: str, pairs: Sequence[tuple[str, str]], choices: list[str]) -> None:
+def self_adversarial_loss(
+    pos_score: Tensor, neg_score: Tensor, temperature: float = 1.0, mask: Tensor | None = None
+) -> Tensor:
+    r"""The loss with self-adversarial negatives of the `"RotatE: Knowledge Graph Embedding by
+    Relational Rotation in Complex Space" <https://arxiv.org/abs/1902.10197>`_ paper, and of AdaMF
+    (Eq. 7-8), averaged over the batch:
+
+    .. math::
+        \mathcal{L} = - \log \sigma(s^+) - \sum_{i=1}^K p_i \log \sigma(-s^-_i), \qquad p_i =
+        \frac{\exp(\beta s^-_i)}{\sum_j \exp(\beta s^-_j)}
+
+    The likeliest negatives count most, as in RotatE and in the released code of AdaMF (Eq. 8 is
+    printed with distances in place of scores, which is the reverse). No gradient flows through
+    :math:`p_i`.
+
+    Args:
+        pos_score (torch.Tensor): The scores of facts, of shape :obj:`[B]`.
+        neg_score (torch.Tensor): The scores of their negatives, of shape :obj:`[B, K]`.
+        temperature (float, optional): :math:`\beta`; zero weights all alike. (default: :obj:`1.`)
+        mask (torch.Tensor, optional): Which negatives count, of shape :obj:`[B, K]`. A fact without
+            any gives its first term only. (default: :obj:`None`)
+
+    Returns:
+        A scalar, in single precision at least.
+    """
+    pos_score, neg_score = (x.float() if x.itemsize < 4 else x for x in (pos_score, neg_score))
+    weight = temperature * neg_score.detach()
+    if mask is not None:
+        weight = weight.masked_fill(~mask, -torch.inf)
+    # Rows without a negative are all NaN:
+    p = weight.softmax(dim=-1).nan_to_num(0.0)
+    return (F.softplus(-pos_score) + (p * F.softplus(neg_score)).sum(dim=-1)).mean()
+
+
+def check_pairs(pairs: Sequence[tuple[str, str]], choices: list[str]) -> None:
     r"""Raises a :class:`ValueError` if a pair is no two of :obj:`choices`."""
     for pair in pairs:
         if len(set(pair)) != 2 or not set(pair) <= set(choices):
-            raise ValueError(f"'{name}' need to be two of {choices} each (got {pair})")
+            raise ValueError(f"'pairs' need to be two of {choices} each (got {pair})")
 
 
 def _pairs(
@@ -99,17 +123,18 @@ def _pairs(
     r"""The unit vectors of each pair of modalities, and which entities have both."""
     if len(x_dict) == 0:
         raise ValueError("A contrastive loss needs the representations of a modality")
-    check_pairs("pairs", pairs or [], list(x_dict))
-    unit = {
-        name: F.normalize(x.to(torch.promote_types(x.dtype, torch.float32)), dim=-1)
-        for name, x in x_dict.items()
-    }
+    check_pairs(pairs or [], list(x_dict))
+    unit = {name: F.normalize(_widen(x), dim=-1) for name, x in x_dict.items()}
     for p, q in combinations(x_dict, 2) if pairs is None else pairs:
         masks = [mask_dict[name] for name in (p, q) if name in mask_dict] if mask_dict else []
         yield unit[p], unit[q], torch.stack(masks).all(dim=0) if masks else None
 
 
 def _mean(losses: list[Tensor], x_dict: dict[str, Tensor]) -> Tensor:
-    x = next(iter(x_dict.values()))
-    dtype = torch.promote_types(x.dtype, torch.float32)
-    return torch.stack(losses).mean() if losses else x.new_zeros((), dtype=dtype)
+    return (
+        torch.stack(losses).mean() if losses else _widen(next(iter(x_dict.values()))).new_zeros(())
+    )
+
+
+def _widen(x: Tensor) -> Tensor:
+    return x.to(torch.promote_types(x.dtype, torch.float32))

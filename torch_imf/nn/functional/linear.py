@@ -1,5 +1,6 @@
 import math
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -23,9 +24,7 @@ def linear_bce_loss(
 ) -> Tensor:
     r"""The 1-N binary cross-entropy of the `"IMF: Interactive Multimodal Fusion Model for Link
     Prediction" <https://arxiv.org/abs/2303.10816>`_ paper (Eq. 9), averaged over queries and
-    candidates.
-
-    Computes
+    candidates:
 
     .. code-block:: python
 
@@ -34,18 +33,10 @@ def linear_bce_loss(
         target = (1 - label_smoothing) * target + label_smoothing / N
         F.binary_cross_entropy_with_logits((query @ key.t()).float() + bias, target)
 
-    without allocating the logits or the target: keys are visited in chunks, and the gradient is
-    computed in the same pass as the value. Under :class:`torch.autocast`, the products run in its
-    type and everything else in :obj:`float32`.
-
-    Args:
-        query (torch.Tensor): See :meth:`linear_ce_loss`, as for what is returned.
-        key (torch.Tensor): Likewise.
-        pos_index (torch.Tensor): Likewise.
-        label_smoothing (float, optional): The label smoothing, in :obj:`[0, 1]`. (default:
-            :obj:`0.`)
-        bias (torch.Tensor, optional): A scalar added to every logit. (default: :obj:`None`)
-        chunk_size (int, optional): See :meth:`linear_ce_loss`.
+    It allocates neither logits nor target: keys are visited in chunks, and the gradient is computed
+    in the same pass as the value. Under :class:`torch.autocast`, products run in its type and
+    everything else in :obj:`float32`. The arguments are those of :meth:`linear_ce_loss`, a label
+    smoothing in :obj:`[0, 1]`, and a scalar :obj:`bias` that is added to every logit.
     """
     return _LinearBCE.apply(query, key, pos_index, label_smoothing, bias, chunk_size)
 
@@ -59,9 +50,7 @@ def linear_ce_loss(
 ) -> Tensor:
     r"""The 1-N softmax cross-entropy in which the positives of a query share the target mass
     evenly, averaged over queries. Weighed by the number of positives of each query, it is the
-    average over *facts* of a softmax each (*1vsAll*), at the cost of one per query.
-
-    Computes
+    average over *facts* of a softmax each (*1vsAll*), at the cost of one per query:
 
     .. code-block:: python
 
@@ -71,25 +60,21 @@ def linear_ce_loss(
         loss = F.cross_entropy((query @ key.t()).float(), target, reduction="none")
         (weight * loss).sum() / weight.sum()
 
-    as :meth:`linear_bce_loss` does, but visits keys twice: for the normaliser and for the gradient.
-    What the second visit needs is kept from the first where it takes less than 256 MB, and computed
-    again elsewhere.
+    It differs from :meth:`linear_bce_loss` in that it visits keys twice: for the normaliser and for
+    the gradient. What takes up to 256 MB is kept from the first visit, and more is computed again.
 
     Args:
-        query (torch.Tensor): The queries, of shape :obj:`[B, C]`.
-        key (torch.Tensor): All candidates, of shape :obj:`[N, C]`.
+        query (torch.Tensor): The queries, of shape :obj:`[B, C]`, at least one.
+        key (torch.Tensor): All candidates, of shape :obj:`[N, C]`, at least one.
         pos_index (torch.Tensor): The positives, of shape :obj:`[2, P]` (row: query, column:
             candidate), without duplicates. A query without any adds nothing to the loss.
         weight (torch.Tensor, optional): The weight of each query, of shape :obj:`[B]`, not
-            negative. If :obj:`None`, one each. (default: :obj:`None`)
-        chunk_size (int, optional): The number of candidates to visit at once, by default chosen
-            from the batch size. (default: :obj:`None`)
+            negative, or one each. (default: :obj:`None`)
+        chunk_size (int, optional): The number of candidates to visit at once, or one that suits the
+            batch size. (default: :obj:`None`)
 
     Returns:
         A scalar in :obj:`float32` (:obj:`float64` for such inputs). It can be differentiated once.
-
-    Raises:
-        ValueError: If there are no queries or no candidates, or :obj:`chunk_size` is not positive.
     """
     return _LinearCE.apply(query, key, pos_index, weight, chunk_size)
 
@@ -98,15 +83,15 @@ def dura_loss(
     query: Tensor, key: Tensor, pos_index: Tensor, weight: Tensor | None = None
 ) -> Tensor:
     r"""The regulariser of the `"Duality-Induced Regularizer for Tensor Factorization Based
-    Knowledge Graph Completion" <https://arxiv.org/abs/2011.05816>`_ paper (DURA), for any scorer:
-    the squared norms of the query and of the key of each fact, averaged over facts as the loss is:
+    Knowledge Graph Completion" <https://arxiv.org/abs/2011.05816>`_ paper (DURA): the squared norms
+    of the query and of the key of each fact, averaged over facts as the loss is:
 
     .. math::
         \mathcal{L}_{DURA} = \frac{1}{\sum_i w_i} \sum_i w_i \Big( {\| \mathbf{q}_i \|}^2 +
         \frac{1}{|\mathcal{P}_i|} \sum_{j \in \mathcal{P}_i} {\| \mathbf{k}_j \|}^2 \Big)
 
-    With inverse triples among the facts, this is the paper's form, which takes both sides of a
-    fact. The arguments are those of :meth:`linear_ce_loss`.
+    With inverse triples among the facts, it takes both sides of a fact, as the paper does. The
+    arguments are those of :meth:`linear_ce_loss`.
     """
     dtype = torch.promote_types(query.dtype, torch.float32)
     row, col = pos_index
@@ -196,8 +181,8 @@ class _LinearCE(torch.autograd.Function):
         kept: list[tuple[Tensor, Tensor]] = []
         hits: list[Tensor] = []
 
-        # Normalised by the largest logit so far (with 2 as the base, whose powers are fastest),
-        # sums of before are scaled when there is a larger one:
+        # By the largest logit so far (with 2 as the base, whose powers are fastest); sums of before
+        # are scaled when there is a larger one:
         top = query.new_full((query.size(0), 1), -torch.inf, dtype=chunks.dtype)
         total, pos_sum = torch.zeros_like(top), torch.zeros_like(share)
         grad_query = query.new_zeros(query.size(), dtype=chunks.dtype)
@@ -231,9 +216,8 @@ class _LinearCE(torch.autograd.Function):
                     grad_key[start:end] = power.t() @ q.to(chunks.low)
                     part = (hit * query[row]).to(key.dtype)
                     grad_key[start:end].index_add_(0, col, part, alpha=-1)
-        ctx.save_for_backward(
-            grad_query.to(query.dtype) if need_query else None, grad_key if need_key else None
-        )
+        found = grad_query.to(query.dtype) if need_query else None, grad_key if need_key else None
+        ctx.save_for_backward(*found)
         return (log_sum * share - pos_sum * fact).sum()
 
     @staticmethod
@@ -243,7 +227,7 @@ class _LinearCE(torch.autograd.Function):
 
 
 def _powers(chunks: "_Chunks", top: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    r"""What was not kept of each chunk."""
+    # What was not kept of each chunk.
     for _, _, _, logit, row, col in chunks:
         power = logit.mul_(LOG2E).sub_(top).exp2_()
         power[row, col] = 0
@@ -251,27 +235,22 @@ def _powers(chunks: "_Chunks", top: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
 
 
 def _scaled(grads: tuple[Tensor | None, ...], grad_out: Tensor) -> list[Tensor | None]:
-    r"""Scales what the forward pass has found by the gradient of the loss, in place: autograd
-    refuses to use it again.
-    """
+    # In place, so that autograd refuses to use what the forward pass has found again.
     return [None if grad is None else grad.mul_(grad_out) for grad in grads]
 
 
 class _Chunks:
-    r"""The logits of a 1-N loss, chunk by chunk. All take the same place in memory: asking for a
-    new one costs more than what is computed in it.
-    """
+    # The logits of a 1-N loss, chunk by chunk. All take the same place in memory: asking for a new
+    # one costs more than what is computed in it.
 
     def __init__(
         self, query: Tensor, key: Tensor, pos_index: Tensor, chunk_size: int | None
     ) -> None:
-        if query.size(0) == 0 or key.size(0) == 0:
-            raise ValueError(
-                f"A 1-N loss needs queries and candidates (got {query.size(0)} and {key.size(0)})"
-            )
-        if chunk_size is None:
-            # About 8 MB of float32 logits stay close to the cores:
-            chunk_size = max(256, 2**21 // query.size(0))
+        num_queries, num_keys = query.size(0), key.size(0)
+        if min(num_queries, num_keys) == 0:
+            raise ValueError(f"A loss needs queries and candidates (got {num_queries}, {num_keys})")
+        if chunk_size is None:  # About 8 MB of float32 logits stay close to the cores.
+            chunk_size = max(256, 2**21 // num_queries)
         if chunk_size < 1:
             raise ValueError(f"'chunk_size' needs to be positive (got {chunk_size})")
         # Products run in the type that autocast asks for, everything else in a wider one:
@@ -285,22 +264,19 @@ class _Chunks:
         # The range of each chunk, and the positives inside it:
         col, perm = pos_index[1].sort()
         row = pos_index[0][perm]
-        starts = range(0, key.size(0), chunk_size)
-        bound = torch.tensor([*starts, key.size(0)], device=col.device)
-        ptr = torch.searchsorted(col, bound).tolist()
+        bounds = [*range(0, num_keys, chunk_size), num_keys]
+        ptr = torch.searchsorted(col, torch.tensor(bounds, device=col.device)).tolist()
         self.parts = [
-            (start, min(start + chunk_size, key.size(0)), row[i:j], col[i:j] - start)
-            for start, i, j in zip(starts, ptr[:-1], ptr[1:], strict=True)
+            (start, end, row[i:j], col[i:j] - start)
+            for (start, end), (i, j) in zip(pairwise(bounds), pairwise(ptr), strict=True)
         ]
-        numel = query.size(0) * min(chunk_size, key.size(0))
+        numel = num_queries * min(chunk_size, num_keys)
         self.buffer = self.low_buffer = query.new_empty(numel, dtype=self.dtype)
         if self.low != self.dtype:
             self.low_buffer = query.new_empty(numel, dtype=self.low)
 
     def __iter__(self) -> Iterator[tuple[int, int, Tensor, Tensor, Tensor, Tensor]]:
-        r"""Yields start, end, keys :obj:`[c, C]`, logits :obj:`[B, c]`, and the positives among
-        them (their queries, and positions in the chunk).
-        """
+        # Start, end, keys [c, C], logits [B, c], queries of positives, and their places in a chunk.
         for start, end, row, col in self.parts:
             key = self.all_keys[start:end].to(self.low)
             logit = self._view(self.low_buffer, end - start)
@@ -310,7 +286,7 @@ class _Chunks:
             yield start, end, key, logit, row, col
 
     def lower(self, x: Tensor) -> Tensor:
-        r"""Casts what the logits of a chunk have become, for products."""
+        # What the logits of a chunk have become, for products.
         return x if self.low == self.dtype else self._view(self.low_buffer, x.size(1)).copy_(x)
 
     def _view(self, buffer: Tensor, num_keys: int) -> Tensor:
@@ -320,9 +296,8 @@ class _Chunks:
 def _fact_shares(
     pos_index: Tensor, num_queries: int, weight: Tensor | None, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
-    r"""The share of each query in the weighed mean, zero for one without positives, and that of
-    each of its positives, of shape :obj:`[B]` each.
-    """
+    # The share of each query in the weighed mean, zero for one without positives, and that of each
+    # of its positives, of shape [B] each.
     count = torch.bincount(pos_index[0], minlength=num_queries).to(dtype)
     share = torch.ones_like(count) if weight is None else weight.to(dtype)
     share = share / share.sum().clamp(min=torch.finfo(dtype).tiny) * (count > 0)

@@ -1,8 +1,12 @@
+from functools import reduce
+from operator import add
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 from torch.nn import Linear, ModuleDict, Parameter
 
-from torch_imf.nn.fusion.base import Fusion
+from torch_imf.nn.fusion.base import Fusion, Tensors
 
 
 class AdaMFFusion(Fusion):
@@ -14,12 +18,11 @@ class AdaMFFusion(Fusion):
         \qquad \alpha_m = \frac{\exp(\mathbf{w}_m \cdot \tanh(\mathbf{e}_m))}
         {\sum_{n \in \mathcal{M}} \exp(\mathbf{w}_n \cdot \tanh(\mathbf{e}_n))}
 
-    A modality that an entity lacks has weight zero, and the others sum to one.
+    A modality that an entity lacks has weight zero, and the others sum to one. Modalities of
+    another size than :obj:`out_channels` are projected to it first (Eq. 2-3).
 
     Args:
-        in_channels (dict[str, int]): Size of each modality; those of another size are projected to
-            :obj:`out_channels` first (Eq. 2-3).
-        out_channels (int): Size of the fused representation.
+        in_channels, out_channels: See :class:`Fusion`.
         elementwise (bool, optional): Whether each channel has a softmax of its own, as the paper
             says; its released code takes the dot product. (default: :obj:`False`)
         shared (bool, optional): Whether one vector :math:`\mathbf{w}` serves all modalities, as in
@@ -54,8 +57,8 @@ class AdaMFFusion(Fusion):
 
     def forward(  # type: ignore[override]
         self,
-        x_dict: dict[str, Tensor],
-        mask_dict: dict[str, Tensor] | None = None,
+        x_dict: Tensors,
+        mask_dict: Tensors | None = None,
         return_attention_weights: bool = False,
     ) -> Tensor | tuple[Tensor, Tensor]:
         r"""Fuses modalities, as :meth:`Fusion.forward`, and returns the weights of
@@ -66,16 +69,12 @@ class AdaMFFusion(Fusion):
         out = self._sum(latent_dict, alpha)
         return (out, alpha) if return_attention_weights else out
 
-    def latent(self, x_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+    def latent(self, x_dict: Tensors) -> Tensors:
         r"""Returns the embeddings :math:`\mathbf{e}_m` :obj:`[*, C]`."""
         x_dict = super().latent(x_dict)
-        return {
-            k: self.lins[k](x_dict[k]) if k in self.lins else x_dict[k] for k in self.in_channels
-        }
+        return {**x_dict, **{name: lin(x_dict[name]) for name, lin in self.lins.items()}}
 
-    def attention(
-        self, latent_dict: dict[str, Tensor], mask_dict: dict[str, Tensor] | None = None
-    ) -> Tensor:
+    def attention(self, latent_dict: Tensors, mask_dict: Tensors | None = None) -> Tensor:
         r"""Returns the weights :math:`\alpha` (Eq. 4) :obj:`[*, M]`, or :obj:`[*, M, C]` if
         element-wise, in the order of :obj:`in_channels`.
         """
@@ -90,25 +89,49 @@ class AdaMFFusion(Fusion):
         if not mask_dict:
             return logit.softmax(dim=dim)
 
-        size = next(iter(latent_dict.values())).size()[:-1]
-        every = torch.ones(size, dtype=torch.bool, device=logit.device)
+        every = torch.ones(e.size()[:-1], dtype=torch.bool, device=e.device)
         mask = torch.stack([mask_dict.get(name, every) for name in self.in_channels], dim=-1)
         mask = mask.unsqueeze(-1) if self.elementwise else mask
         # An entity without any modality has no weights, rather than NaN in its gradients:
         logit = logit.masked_fill(~mask, torch.finfo(logit.dtype).min)
         return logit.softmax(dim=dim) * mask
 
-    def fuse(
-        self, latent_dict: dict[str, Tensor], mask_dict: dict[str, Tensor] | None = None
-    ) -> Tensor:
+    def fuse(self, latent_dict: Tensors, mask_dict: Tensors | None = None) -> Tensor:
         r"""Sums embeddings by their weights (Eq. 5), giving :obj:`[*, C]`."""
         return self._sum(latent_dict, self.attention(latent_dict, mask_dict))
 
-    def _sum(self, latent_dict: dict[str, Tensor], alpha: Tensor) -> Tensor:
-        alpha = alpha if self.elementwise else alpha.unsqueeze(-1)
-        out: Tensor | None = None
-        for i, name in enumerate(self.in_channels):
-            term = alpha[..., i, :] * latent_dict[name]
-            out = term if out is None else out + term
-        assert out is not None
-        return out
+    def _sum(self, latent_dict: Tensors, alpha: Tensor) -> Tensor:
+        parts = (alpha if self.elementwise else alpha.unsqueeze(-1)).unbind(dim=-2)
+        pairs = zip(parts, self.in_channels, strict=True)
+        return reduce(add, [part * latent_dict[name] for part, name in pairs])
+
+
+class StackFusion(Fusion):
+    r"""Puts the structural embedding and the mean of the embeddings in other modalities side by
+    side, for scorers that compare the two (:class:`~torch_imf.nn.CrossModal`). The mean is over the
+    modalities that an entity has. For an entity without any, the structural embedding stands in, so
+    that it is scored by structure alone.
+
+    Args:
+        in_channels (dict[str, int]): Size of each modality, :math:`C` for all. One is
+            :obj:`"struct"`, and there is another one. The output is of size :math:`2 C`.
+    """
+
+    aliases: ClassVar[dict] = {}
+
+    def __init__(self, in_channels: dict[str, int]) -> None:
+        if "struct" not in in_channels or len(in_channels) < 2 or len({*in_channels.values()}) > 1:
+            raise ValueError(
+                f"StackFusion needs 'struct' and at least one modality, of one size each (got "
+                f"{in_channels})"
+            )
+        super().__init__(in_channels, 2 * in_channels["struct"])
+        modalities = {name: size for name, size in in_channels.items() if name != "struct"}
+        self.mean = AdaMFFusion(modalities, in_channels["struct"], adaptive=False)
+
+    def fuse(self, latent_dict: Tensors, mask_dict: Tensors | None = None) -> Tensor:
+        struct = latent_dict["struct"]
+        x_dict = {name: latent_dict[name] for name in self.mean.in_channels}
+        mean, weight = self.mean(x_dict, mask_dict, return_attention_weights=True)
+        mean = mean.where(weight.sum(dim=-1, keepdim=True) > 0, struct)
+        return torch.cat([struct, mean], dim=-1)  # [*, 2 * C]

@@ -4,17 +4,17 @@ from torch.nn import Linear
 
 from torch_imf.registry import Recorded
 
+#: Tensors by the names of modalities or views.
+Tensors = dict[str, Tensor]
+
 
 class Fusion(Recorded, torch.nn.Module):
     r"""An abstract base class of fusions: they turn the representations of an entity in each
     modality into one. A sub-class implements :meth:`fuse`.
 
     Args:
-        in_channels (dict[str, int]): Size of each modality.
+        in_channels (dict[str, int]): Size of each modality, of which there is at least one.
         out_channels (int): Size of the fused representation.
-
-    Raises:
-        ValueError: If there is no modality.
     """
 
     def __init__(self, in_channels: dict[str, int], out_channels: int) -> None:
@@ -31,33 +31,28 @@ class Fusion(Recorded, torch.nn.Module):
                 torch.nn.init.xavier_uniform_(module.weight)
                 torch.nn.init.zeros_(module.bias)
 
-    def forward(
-        self, x_dict: dict[str, Tensor], mask_dict: dict[str, Tensor] | None = None
-    ) -> Tensor:
+    def forward(self, x_dict: Tensors, mask_dict: Tensors | None = None) -> Tensor:
         r"""Fuses modalities :obj:`[*, C_k]` into :obj:`[*, C]`. One that an entity lacks, by the
         mask :obj:`[*]` of the modality, has no influence.
         """
         return self.fuse(self.latent(x_dict), mask_dict)
 
-    def latent(self, x_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+    def latent(self, x_dict: Tensors) -> Tensors:
         r"""Returns what :meth:`fuse` joins, and a contrastive loss compares: one latent
         representation :obj:`[*, C']` per modality. Raises a :class:`ValueError` if modalities or
         sizes are others than expected.
         """
-        got = {name: x.size(-1) for name, x in x_dict.items()}
-        if got != self.in_channels:
+        got = {name: list(x.size()) for name, x in x_dict.items()}
+        if {name: size[-1] for name, size in got.items()} != self.in_channels:
             raise ValueError(
                 f"The fusion expects modalities of sizes {self.in_channels} (got {got}). Set the "
                 f"features of a missing modality to zero and mask it"
             )
-        shapes = {name: list(x.size()) for name, x in x_dict.items()}
-        if len({tuple(shape[:-1]) for shape in shapes.values()}) > 1:
-            raise ValueError(f"Modalities disagree on the number of entities (got {shapes})")
+        if len({tuple(size[:-1]) for size in got.values()}) > 1:
+            raise ValueError(f"Modalities disagree on the number of entities (got {got})")
         return x_dict
 
-    def fuse(
-        self, latent_dict: dict[str, Tensor], mask_dict: dict[str, Tensor] | None = None
-    ) -> Tensor:
+    def fuse(self, latent_dict: Tensors, mask_dict: Tensors | None = None) -> Tensor:
         r"""Joins latent representations, giving :obj:`[*, C]`."""
         raise NotImplementedError
 

@@ -12,9 +12,8 @@ Facts = tuple[Tensor, Tensor, Tensor]
 
 
 class Loss(Recorded, torch.nn.Module):
-    r"""An abstract base class of losses: they load the batches that they need and compare queries
-    with keys. A model calls its loss once per view, with the scorer of that view. A loss keeps
-    nothing of the batches that it loads.
+    r"""An abstract base class of losses: they load the batches that they need, and compare queries
+    with keys. A model calls its loss once per view, with the scorer of that view.
     """
 
     #: Whether the sigmoid of a score is the probability of a fact, so that decision fusion averages

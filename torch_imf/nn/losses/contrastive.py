@@ -4,7 +4,6 @@ import torch
 from torch import Tensor
 
 from torch_imf.nn.functional import contrastive_loss, info_nce_loss
-from torch_imf.nn.functional.contrastive import check_pairs
 from torch_imf.registry import Recorded
 
 
@@ -13,14 +12,12 @@ class Contrastive(Recorded, torch.nn.Module):
     of an entity in its modalities.
 
     Args:
-        weight (float, optional): Its weight :math:`\lambda`. (default: :obj:`1.`)
-        temperature (float, optional): That of :meth:`~torch_imf.nn.info_nce_loss`. If :obj:`None`,
-            it is Eq. 6 of IMF (:meth:`~torch_imf.nn.contrastive_loss`). (default: :obj:`None`)
+        weight (float, optional): Its weight :math:`\lambda`, not negative. (default: :obj:`1.`)
+        temperature (float, optional): That of :meth:`~torch_imf.nn.info_nce_loss`, positive. If
+            :obj:`None`, it is Eq. 6 of IMF (:meth:`~torch_imf.nn.contrastive_loss`). (default:
+            :obj:`None`)
         pairs (list[tuple[str, str]], optional): The pairs of modalities to align, or all of them.
             (default: :obj:`None`)
-
-    Raises:
-        ValueError: If the weight is negative or the temperature not positive.
     """
 
     def __init__(
@@ -31,10 +28,8 @@ class Contrastive(Recorded, torch.nn.Module):
     ) -> None:
         super().__init__()
         if not weight >= 0 or (temperature is not None and not temperature > 0):
-            raise ValueError(
-                f"The 'weight' of a contrastive term cannot be negative, and its 'temperature' "
-                f"needs to be positive (got {weight} and {temperature})"
-            )
+            got = weight, temperature
+            raise ValueError(f"'weight' needs to be >= 0, and 'temperature' > 0 (got {got})")
         self.weight = weight
         self.temperature = temperature
         self.pairs = pairs
@@ -44,10 +39,6 @@ class Contrastive(Recorded, torch.nn.Module):
         if self.temperature is None:
             return self.weight * contrastive_loss(x_dict, mask_dict, self.pairs)
         return self.weight * info_nce_loss(x_dict, mask_dict, self.temperature, self.pairs)
-
-    def check(self, modalities: list[str]) -> None:
-        r"""Raises a :class:`ValueError` if a pair is no two of the modalities."""
-        check_pairs("pairs", self.pairs or [], modalities)
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}(weight={self.weight}, temperature={self.temperature})"

@@ -5,11 +5,40 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from torch_imf.data import QueryLoader
-from torch_imf.nn.functional import linear_bce_loss, linear_ce_loss
+from torch_imf.nn.functional import dura_loss, linear_bce_loss, linear_ce_loss
 from torch_imf.nn.losses.base import Facts, Loss
-from torch_imf.nn.losses.regularizer import Regularizer
 from torch_imf.nn.scorer import Scorer
-from torch_imf.registry import resolve
+from torch_imf.registry import Recorded, resolve
+
+
+class Regularizer(Recorded, torch.nn.Module):
+    r"""An abstract base class of what a loss adds for the queries and keys of facts, with a weight
+    that cannot be negative.
+    """
+
+    def __init__(self, weight: float = 0.1) -> None:
+        super().__init__()
+        if not weight >= 0:
+            raise ValueError(f"The 'weight' of a regularizer cannot be negative (got {weight})")
+        self.weight = weight
+
+    def forward(self, query: Tensor, key: Tensor, pos_index: Tensor, count: Tensor) -> Tensor:
+        r"""Computes the term to add, a scalar, from queries :obj:`[B, Q]`, all keys :obj:`[N, Q]`,
+        positives :obj:`[2, P]` (row: query, column: key), and their number per query :obj:`[B]`.
+        """
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        return f"{self.__class__.__name__}({self.weight})"
+
+
+class DURA(Regularizer):
+    r"""The squared norms of the query and of the key of each fact, averaged over facts
+    (:meth:`~torch_imf.nn.dura_loss`).
+    """
+
+    def forward(self, query: Tensor, key: Tensor, pos_index: Tensor, count: Tensor) -> Tensor:
+        return self.weight * dura_loss(query, key, pos_index, count)
 
 
 class OneToN(Loss):
@@ -25,9 +54,6 @@ class OneToN(Loss):
             :obj:`0.`)
         regularizer (str or Regularizer, optional): What is added for queries and keys. (default:
             :obj:`None`)
-
-    Raises:
-        ValueError: If the loss is unknown, or another argument out of range.
     """
 
     aliases: ClassVar[dict] = {"bce": {"loss": "bce"}, "ce": {"loss": "ce"}}
@@ -46,8 +72,9 @@ class OneToN(Loss):
         self.loss = loss
         self.is_binary = loss == "bce"
         self.label_smoothing = label_smoothing
-        made = None if regularizer is None else resolve("regularizer", regularizer)
-        self.regularizer: Regularizer | None = made
+        self.regularizer: Regularizer | None = None
+        if regularizer is not None:
+            self.regularizer = resolve("regularizer", regularizer)
 
     def forward(self, scorer: Scorer, query: Tensor, key: Tensor, *target: Tensor) -> Tensor:
         r"""Computes the loss of queries with distinct positives :obj:`[2, P]` (row: query, column:

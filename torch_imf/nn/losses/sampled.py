@@ -22,12 +22,8 @@ class Sampled(Loss):
         temperature (float, optional): The temperature :math:`\beta` of self-adversarial weights.
             (default: :obj:`1.`)
         sampler (str or Sampler, optional): The sampler, by name or class, which draws no training
-            fact, or as an object: one that learns or adapts is part of the model. (default:
-            :obj:`"uniform"`)
-
-    Raises:
-        ValueError: If an argument is out of range, a sampler given by name learns or adapts, or one
-            is of other entities than the model.
+            fact, or as an object, which one that learns or adapts needs to be: it is part of the
+            model. (default: :obj:`"uniform"`)
     """
 
     def __init__(
@@ -52,11 +48,10 @@ class Sampled(Loss):
         tail_index, neg_index = target
         pos_score = scorer.similarity(query, key[tail_index].unsqueeze(1)).squeeze(1)
         shared = shared_negatives(neg_index)
-        neg_score = (
-            gather_scores(scorer, query, key, neg_index.clamp(min=0))
-            if shared is None
-            else chunk_scores(scorer, query, key, *shared)
-        )
+        if shared is None:
+            neg_score = gather_scores(scorer, query, key, neg_index.clamp(min=0))
+        else:
+            neg_score = chunk_scores(scorer, query, key, *shared)
         return self.compare(pos_score, neg_score, neg_index)
 
     def compare(self, pos_score: Tensor, neg_score: Tensor, neg_index: Tensor) -> Tensor:
@@ -64,34 +59,27 @@ class Sampled(Loss):
         return self_adversarial_loss(pos_score, neg_score, self.temperature, neg_index >= 0)
 
     def loader(self, facts: Facts, num_nodes: int, **kwargs: Any) -> NegativeLoader:
+        sizes = {"num_nodes": num_nodes, "num_negatives": self.num_negatives}
         sampler = self.sampler
         if not isinstance(sampler, Sampler):
-            sampler = self._make_sampler(num_nodes, TripletIndex(*facts))
+            message = f"A sampler that learns or adapts needs to be an object (got '{sampler}')"
+            try:
+                sampler = resolve("sampler", sampler, **sizes, index=TripletIndex(*facts))
+            except TypeError as error:  # It needs more than these.
+                raise ValueError(message) from error
+            if sampler.state_dict():
+                raise ValueError(message)
         if sampler.num_nodes != num_nodes:
-            raise ValueError(
-                f"The sampler draws of {sampler.num_nodes} entities (expected {num_nodes})"
-            )
+            size = sampler.num_nodes
+            raise ValueError(f"The sampler draws of {size} entities (expected {num_nodes})")
         return NegativeLoader(*facts, sampler, **kwargs)
-
-    def _make_sampler(self, num_nodes: int, index: TripletIndex) -> Sampler:
-        message = f"A sampler that learns or adapts needs to be an object (got '{self.sampler}')"
-        sizes = {"num_nodes": num_nodes, "index": index, "num_negatives": self.num_negatives}
-        try:
-            sampler = resolve("sampler", self.sampler, **sizes)
-        except TypeError as error:  # It needs more than these.
-            raise ValueError(message) from error
-        if sampler.state_dict():
-            raise ValueError(message)
-        return sampler
 
     def facts(self, head_index: Tensor, rel_type: Tensor, *target: Tensor) -> Facts:
         return head_index, rel_type, target[0]
 
     def __repr__(self) -> str:
-        return (
-            f"{self.__class__.__name__}(num_negatives={self.num_negatives}, "
-            f"temperature={self.temperature}, sampler={self.sampler!r})"
-        )
+        args = f"num_negatives={self.num_negatives}, temperature={self.temperature}"
+        return f"{self.__class__.__name__}({args}, sampler={self.sampler!r})"
 
 
 def gather_scores(scorer: Scorer, query: Tensor, key: Tensor, key_index: Tensor) -> Tensor:
@@ -102,8 +90,7 @@ def gather_scores(scorer: Scorer, query: Tensor, key: Tensor, key_index: Tensor)
 
 def shared_negatives(neg_index: Tensor) -> tuple[Tensor, int] | None:
     r"""Returns the negatives that the facts of each chunk share, of shape :obj:`[ceil(B / C), K]`,
-    and the size :math:`C` of chunks (as many facts as agree with the first one), or :obj:`None` if
-    they share none.
+    and the size :math:`C` of chunks (as many facts as agree with the first), if they share any.
     """
     if neg_index.numel() == 0:
         return None
@@ -122,12 +109,7 @@ def chunk_scores(scorer: Scorer, query: Tensor, key: Tensor, shared: Tensor, siz
     r"""Scores queries against the keys :obj:`[ceil(B / C), K]` of their chunk: the backward pass
     computes the scores again, rather than to store differences.
     """
-    out = []
-    for rows, index in zip(query.split(size), shared, strict=True):
-        args = rows, key[index]
-        out.append(
-            scorer.similarity(*args)
-            if scorer.dot_product
-            else checkpoint(scorer.similarity, *args, use_reentrant=False)
-        )
-    return torch.cat(out)
+    pairs = ((x, key[index]) for x, index in zip(query.split(size), shared, strict=True))
+    if scorer.dot_product:
+        return torch.cat([scorer.similarity(*pair) for pair in pairs])
+    return torch.cat([checkpoint(scorer.similarity, *x, use_reentrant=False) for x in pairs])

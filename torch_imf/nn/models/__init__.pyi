@@ -1,10 +1,11 @@
 from .adversary import Adversary as Adversary
+from .adversary import ModalityGenerator as ModalityGenerator
 from .base import MultimodalKGE as MultimodalKGE
-from .ikrl import IKRL as IKRL
-from .ikrl import TBKGC as TBKGC
+from .features import StructuralEmbedding as StructuralEmbedding
 from .imf import IMF as IMF
 from .joint import AdaMF as AdaMF
 from .joint import JointKGE as JointKGE
 from .kge import KGE as KGE
-from .rsme import RSME as RSME
-from .struct import StructuralEmbedding as StructuralEmbedding
+from .stacked import IKRL as IKRL
+from .stacked import RSME as RSME
+from .stacked import TBKGC as TBKGC

@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import Linear
 
-from torch_imf.nn.generator import ModalityGenerator
+from torch_imf.nn.fusion.base import Tensors
+from torch_imf.nn.losses.base import Facts
 from torch_imf.nn.models.base import rows
 from torch_imf.registry import Recorded
 
@@ -16,15 +18,55 @@ if TYPE_CHECKING:
 KINDS = ("head", "tail", "both")
 
 
+class ModalityGenerator(torch.nn.Module):
+    r"""The generator of synthetic modality embeddings of :class:`Adversary` (Eq. 9), with LeakyReLU
+    as :math:`\delta`:
+
+    .. math::
+        G_m(\mathbf{e}_s, \mathbf{z}) = \mathbf{W}_2 \, \delta \left(
+        \mathbf{W}_1 [\mathbf{e}_s ; \mathbf{z}] + \mathbf{b}_1 \right) +
+        \mathbf{b}_2, \qquad \mathbf{z} \sim \mathcal{N}(0, \mathbf{I})
+
+    Args:
+        in_channels (int): Size of structural embeddings.
+        out_channels (int): Size of the modality, and of the hidden layer.
+        noise_channels (int, optional): Size of :math:`\mathbf{z}`. (default: :obj:`64`)
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, noise_channels: int = 64) -> None:
+        super().__init__()
+        self.noise_channels = noise_channels
+        self.lin1 = Linear(in_channels + noise_channels, out_channels)
+        self.lin2 = Linear(out_channels, out_channels)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        r"""Resets all learnable parameters of the module."""
+        self.lin1.reset_parameters()
+        self.lin2.reset_parameters()
+
+    def forward(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
+        r"""Generates embeddings :obj:`[*, C_m]` from structural ones :obj:`[*, C]` and noise
+        :obj:`[*, Z]`, which is drawn anew if it is not given.
+        """
+        if noise is None:
+            noise = torch.randn(*x.size()[:-1], self.noise_channels, device=x.device, dtype=x.dtype)
+        return self.lin2(F.leaky_relu(self.lin1(torch.cat([x, noise], dim=-1))))
+
+    def __repr__(self) -> str:
+        size = self.lin2.out_features
+        return f"{self.__class__.__name__}({size}, noise_channels={self.noise_channels})"
+
+
 class Adversary(Recorded, torch.nn.Module):
     r"""Modality adversarial training (MAT) from the `"Unleashing the Power of Imbalanced Modality
     Information for Multi-modal Knowledge Graph Completion" <https://arxiv.org/abs/2402.15444>`_
     paper (Eq. 9-11, Algorithm 1), for any model that joins embeddings of modalities.
 
-    A generator per modality turns structural embeddings and noise into synthetic embeddings. With
-    them, a fact :math:`(h, r, t)` gives synthetic triples :math:`\mathcal{S} = \{ (h^{*}, r, t),
-    (h, r, t^{*}), (h^{*}, r, t^{*}) \}`, :math:`L` groups of which the model (the discriminator)
-    learns to tell from facts, while the generators learn to pass them off as facts:
+    A :class:`ModalityGenerator` per modality turns structural embeddings and noise into synthetic
+    ones. With them, a fact gives synthetic triples :math:`\mathcal{S} = \{ (h^{*}, r, t), (h, r,
+    t^{*}), (h^{*}, r, t^{*}) \}`, :math:`L` groups of which the model (the discriminator) learns to
+    tell from facts, while the generators learn to pass them off as facts:
 
     .. math::
         \mathcal{L}_{adv} = - \log \sigma(s(h, r, t)) - \frac{1}{|\mathcal{S}|}
@@ -34,8 +76,7 @@ class Adversary(Recorded, torch.nn.Module):
 
     The generators minimise :math:`\mathcal{L}_{gen}` rather than maximise
     :math:`\mathcal{L}_{adv}`, as in the released code. Synthetic embeddings are constants to the
-    discriminator, and its parameters are to the generators. An adversary belongs to the model that
-    it is given to.
+    discriminator, and its parameters are to the generators. An adversary belongs to one model.
 
     Args:
         weight (float, optional): The weight of :math:`\mathcal{L}_{adv}` in the loss of the model;
@@ -44,10 +85,6 @@ class Adversary(Recorded, torch.nn.Module):
         noise_channels (int, optional): Size of the noise. (default: :obj:`64`)
         kinds (list[str], optional): The synthetic triples: :obj:`"head"`, :obj:`"tail"`,
             :obj:`"both"`. (default: all of them)
-
-    Raises:
-        ValueError: If an argument is out of range, a model has no modality to generate, or another
-            model has the adversary already.
     """
 
     def __init__(
@@ -59,9 +96,10 @@ class Adversary(Recorded, torch.nn.Module):
     ) -> None:
         super().__init__()
         if not 0 <= weight < math.inf or num_groups < 1 or noise_channels < 1:
+            got = weight, num_groups, noise_channels
             raise ValueError(
-                f"'weight' cannot be negative or infinite, and 'num_groups' and 'noise_channels' "
-                f"need to be positive (got {weight}, {num_groups} and {noise_channels})"
+                f"'weight' needs to be finite and not negative, and 'num_groups' and "
+                f"'noise_channels' at least 1 (got {got})"
             )
         if len(kinds) == 0 or not set(kinds) <= set(KINDS):
             raise ValueError(f"'kinds' need to be of {list(KINDS)} (got {list(kinds)})")
@@ -82,22 +120,16 @@ class Adversary(Recorded, torch.nn.Module):
 
     def reset_parameters(self) -> None:
         r"""Resets all learnable parameters of the module."""
-        generators: Any = self.generators.values()
-        for generator in generators:
+        generator: Any
+        for generator in self.generators.values():
             generator.reset_parameters()
 
-    def loss(
-        self,
-        model: "JointKGE",
-        z: dict[str, Tensor],
-        head_index: Tensor,
-        rel_type: Tensor,
-        tail_index: Tensor,
-    ) -> Tensor:
+    def loss(self, model: "JointKGE", z: Tensors, facts: Facts) -> Tensor:
         r"""Computes :math:`\mathcal{L}_{adv}` (Eq. 10) of a batch of facts, of shape :obj:`[B]`
         each, given the joint embeddings of all entities.
         """
         assert model.struct is not None
+        head_index, rel_type, tail_index = facts
         query, key = model.query(rows(z, head_index), rel_type), rows(z, tail_index)
         pos_score = model.pair_similarity(query, key)
         head, tail = (model.struct(model.node_emb, i) for i in (head_index, tail_index))
@@ -105,18 +137,16 @@ class Adversary(Recorded, torch.nn.Module):
             fakes = [(self.fake(head), self.fake(tail)) for _ in range(self.num_groups)]
         return log_loss(pos_score) + log_loss(-self._score(model, query, key, rel_type, fakes))
 
-    def generator_loss(
-        self, model: "JointKGE", head_index: Tensor, rel_type: Tensor, tail_index: Tensor
-    ) -> Tensor:
+    def generator_loss(self, model: "JointKGE", facts: Facts) -> Tensor:
         r"""Computes :math:`\mathcal{L}_{gen}` of a batch of facts."""
+        head_index, rel_type, tail_index = facts
         own = {id(p) for p in self.parameters()}
         params = [p for p in model.parameters() if p.requires_grad and id(p) not in own]
         try:
             for param in params:
                 param.requires_grad_(False)
-            head, tail = model.embed(head_index), model.embed(tail_index)
-            structs = head["struct"], tail["struct"]
-            fakes = [tuple(map(self.fake, structs)) for _ in range(self.num_groups)]
+            both = head, tail = model.embed(head_index), model.embed(tail_index)
+            fakes = [[self.fake(e["struct"]) for e in both] for _ in range(self.num_groups)]
             # Of real entities, without modalities they lack:
             query = model.query(model.join(head, model.masks(head_index)), rel_type)
             key = model.join(tail, model.masks(tail_index))
@@ -125,35 +155,30 @@ class Adversary(Recorded, torch.nn.Module):
             for param in params:
                 param.requires_grad_(True)
 
-    def fake(self, struct: Tensor) -> dict[str, Tensor]:
+    def fake(self, struct: Tensor) -> Tensors:
         r"""Returns structural embeddings, and modalities generated from them."""
         return {"struct": struct} | {name: g(struct) for name, g in self.generators.items()}
 
     def _score(
         self,
         model: "JointKGE",
-        query: dict[str, Tensor],
-        key: dict[str, Tensor],
+        query: Tensors,
+        key: Tensors,
         rel_type: Tensor,
-        fakes: Sequence[Sequence[dict[str, Tensor]]],
+        fakes: Sequence[Sequence[Tensors]],
     ) -> Tensor:
         # The scores of all synthetic triples, of shape [S, B].
         out = []
         for head, tail in fakes:
             fake_query, fake_key = model.query(model.join(head), rel_type), model.join(tail)
-            pairs = {
-                "head": (fake_query, key),
-                "tail": (query, fake_key),
-                "both": (fake_query, fake_key),
-            }
+            both = fake_query, fake_key
+            pairs = {"head": (fake_query, key), "tail": (query, fake_key), "both": both}
             out += [model.pair_similarity(*pairs[kind]) for kind in self.kinds]
         return torch.stack(out)
 
     def __repr__(self) -> str:
-        return (
-            f"{self.__class__.__name__}(weight={self.weight}, num_groups={self.num_groups}, "
-            f"kinds={list(self.kinds)})"
-        )
+        sizes = f"weight={self.weight}, num_groups={self.num_groups}, kinds={list(self.kinds)}"
+        return f"{self.__class__.__name__}({sizes})"
 
 
 def log_loss(score: Tensor) -> Tensor:

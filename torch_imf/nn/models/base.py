@@ -1,3 +1,4 @@
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -9,12 +10,12 @@ from torch_geometric.nn.kge import KGEModel
 from torch_imf.data import NegativeLoader, QueryLoader, TripletIndex
 from torch_imf.data.index import check_triples
 from torch_imf.evaluation.ranking import metrics, rank_tails
-from torch_imf.nn.functional.grouped_mm import group_by_size
-from torch_imf.nn.fusion import DecisionFusion
+from torch_imf.nn.functional.gather import group_by_size
+from torch_imf.nn.fusion import DecisionFusion, Fusion
+from torch_imf.nn.fusion.base import Tensors
 from torch_imf.nn.losses import Loss
 from torch_imf.nn.losses.sampled import gather_scores
-from torch_imf.nn.models.features import FrozenFeatures, project
-from torch_imf.nn.models.struct import StructuralEmbedding
+from torch_imf.nn.models.features import FrozenFeatures, StructuralEmbedding, project
 from torch_imf.nn.scorer import Scorer
 from torch_imf.registry import Recorded, resolve
 from torch_imf.sampler import Sampler
@@ -25,8 +26,7 @@ class MultimodalKGE(Recorded, KGEModel):
     r"""An abstract base class of models that score an entity in one or several *views*
     (:obj:`'struct'`, each modality, :obj:`'fused'`), each with its own scorer. It is a drop-in for
     :obj:`torch_geometric.nn.kge`, and has the contract of :class:`~torch_imf.nn.Scorer` with one
-    entry per view: :meth:`query` and :meth:`key` encode what :meth:`encode` of a sub-class returns,
-    and :meth:`similarity` compares them.
+    entry per view: :meth:`query` and :meth:`key` encode what :meth:`encode` of a sub-class returns.
 
     Args:
         num_nodes (int): The number of entities.
@@ -49,12 +49,10 @@ class MultimodalKGE(Recorded, KGEModel):
         shared_relations (bool, optional): Whether all views share their relation embeddings.
             (default: :obj:`True`)
         tie_inverses (bool, optional): Whether the scorer gives inverse relations, rather than
-            embeddings. (default: :obj:`False`)
+            embeddings; not all can. (default: :obj:`False`)
 
     Raises:
-        ValueError: If a size is not positive, features or embeddings do not fit or are not finite,
-            a modality is missing for every entity or its name cannot be used, or a part is unknown.
-        NotImplementedError: If a scorer does not tie inverse relations.
+        ValueError: If sizes, features, embeddings or the names of modalities cannot be used.
     """
 
     scorers: dict[str, Scorer]
@@ -65,8 +63,8 @@ class MultimodalKGE(Recorded, KGEModel):
         num_nodes: int,
         num_relations: int,
         hidden_channels: int,
-        x_dict: dict[str, Tensor] | None = None,
-        mask_dict: dict[str, Tensor] | None = None,
+        x_dict: Tensors | None = None,
+        mask_dict: Tensors | None = None,
         *,
         scorers: dict[str, Scorer],
         loss: str | type[Loss] | Loss = "bce",
@@ -75,24 +73,22 @@ class MultimodalKGE(Recorded, KGEModel):
         shared_relations: bool = True,
         tie_inverses: bool = False,
     ) -> None:
-        if min(num_nodes, num_relations, hidden_channels) < 1:
-            raise ValueError(
-                f"'num_nodes', 'num_relations' and 'hidden_channels' need to be positive "
-                f"(got {num_nodes}, {num_relations} and {hidden_channels})"
-            )
-        super().__init__(num_nodes, num_relations, hidden_channels)
+        sizes = num_nodes, num_relations, hidden_channels
+        if min(sizes) < 1:
+            text = "'num_nodes', 'num_relations' and 'hidden_channels' need to be positive"
+            raise ValueError(f"{text} (got {sizes})")
+        super().__init__(*sizes)
         self.views = list(scorers)
         self.decision = decision
+        self.fusion: Fusion | None = None  # Sub-classes may have one.
         self.loss_fn: Loss = resolve("loss", loss)
         self.struct = StructuralEmbedding.of(struct)
         self.node_emb.requires_grad_(self.struct is not None and self.struct.uses_table)
         size = (1 if tie_inverses else 2) * num_relations
         rel_channels = next(iter(scorers.values())).rel_channels
-        self.rel_emb = (
-            Embedding(size, rel_channels)
-            if shared_relations
-            else ModuleDict({view: Embedding(size, rel_channels) for view in self.views})
-        )
+        names = ["all"] if shared_relations else self.views
+        tables = {name: Embedding(size, rel_channels) for name in names}
+        self.rel_emb = tables["all"] if shared_relations else ModuleDict(tables)
         for scorer in scorers.values() if tie_inverses else []:
             scorer.invert(torch.zeros(1, rel_channels))  # Raises, if there are none.
         features = project(x_dict or {}, mask_dict or {}, num_nodes, hidden_channels)
@@ -108,28 +104,27 @@ class MultimodalKGE(Recorded, KGEModel):
         if self.struct is not None:
             view = "struct" if "struct" in self.views else self.views[0]
             self.struct.reset_tables(self.node_emb, self._rel_emb(view))
-        for features in self.features.values():
-            features.reset_parameters()
-        if self.decision is not None:
-            self.decision.reset_parameters()
+        for part in (*self.features.values(), self.decision, self.fusion):
+            if part is not None:
+                part.reset_parameters()
 
     # Representations and scores ##################################################################
 
-    def encode(self, index: Tensor | None = None) -> dict[str, Tensor]:
+    def encode(self, index: Tensor | None = None) -> Tensors:
         r"""Represents the entities :obj:`index`, or all, as :obj:`[*, C]` in each view."""
         raise NotImplementedError
 
-    def embed(self, index: Tensor | None = None) -> dict[str, Tensor]:
+    def embed(self, index: Tensor | None = None) -> Tensors:
         r"""Returns structural embeddings and projected features, as :meth:`encode`."""
         out = {} if self.struct is None else {"struct": self.struct(self.node_emb, index)}
         return out | {name: module(index) for name, module in self.features.items()}
 
-    def masks(self, index: Tensor | None = None) -> dict[str, Tensor]:
+    def masks(self, index: Tensor | None = None) -> Tensors:
         r"""Returns which entities have each modality."""
         masks = {name: module.mask for name, module in self.features.items()}
         return masks if index is None else {name: mask[index] for name, mask in masks.items()}
 
-    def query(self, head: dict[str, Tensor], rel_type: Tensor) -> dict[str, Tensor]:
+    def query(self, head: Tensors, rel_type: Tensor) -> Tensors:
         r"""Encodes queries from their heads :obj:`[B, C]` per view and relations :obj:`[B]`."""
         distinct, group = group_by_size(rel_type)
         return {
@@ -147,46 +142,40 @@ class MultimodalKGE(Recorded, KGEModel):
         rel = emb((rel_type - self.num_relations).where(is_inverse, rel_type))
         return self.scorers[view].invert(rel).where(is_inverse.unsqueeze(-1), rel)
 
-    def key(self, tail: dict[str, Tensor]) -> dict[str, Tensor]:
+    def key(self, tail: Tensors) -> Tensors:
         r"""Encodes candidates, of shape :obj:`[*, C]` per view."""
         return {view: scorer.key(tail[view]) for view, scorer in self.scorers.items()}
 
-    def similarity(self, query: dict[str, Tensor], key: dict[str, Tensor]) -> Tensor:
+    def similarity(self, query: Tensors, key: Tensors) -> Tensor:
         r"""Scores queries :obj:`[B, Q]` per view against keys :obj:`[N, Q]` or :obj:`[B, K, Q]` per
         view, giving :obj:`[B, N]` or :obj:`[B, K]`.
         """
         return self.fuse(self.view_similarity(query, key))
 
-    def view_similarity(
-        self, query: dict[str, Tensor], key: dict[str, Tensor]
-    ) -> dict[str, Tensor]:
+    def view_similarity(self, query: Tensors, key: Tensors) -> Tensors:
         r"""The scores of :meth:`similarity` in each view."""
         return {v: scorer.similarity(query[v], key[v]) for v, scorer in self.scorers.items()}
 
-    def pair_similarity(self, query: dict[str, Tensor], tail: dict[str, Tensor]) -> Tensor:
+    def pair_similarity(self, query: Tensors, tail: Tensors) -> Tensor:
         r"""Scores queries against one tail each, giving :obj:`[B]`."""
         key = {view: x.unsqueeze(1) for view, x in self.key(tail).items()}
         return self.similarity(query, key).squeeze(1)
 
-    def fuse(self, score_dict: dict[str, Tensor]) -> Tensor:
+    def fuse(self, score_dict: Tensors) -> Tensor:
         r"""Joins the scores of all views (Eq. 11 of IMF)."""
-        if self.decision is None:
-            return score_dict[self.views[0]]
-        return self.decision(score_dict)
+        return score_dict[self.views[0]] if self.decision is None else self.decision(score_dict)
 
     def view_weights(self) -> dict[str, float]:
         r"""The weight of each view in :meth:`fuse`; they sum to one."""
-        if self.decision is None:
-            return {self.views[0]: 1.0}
-        return dict(zip(self.views, self.decision.weight().tolist(), strict=True))
+        weight = [1.0] if self.decision is None else self.decision.weight().tolist()
+        return dict(zip(self.views, weight, strict=True))
 
     def score(self, head_index: Tensor, rel_type: Tensor, key_index: Tensor) -> Tensor:
         r"""Scores the candidates :obj:`[B, K]` of each query :obj:`[B]`. All entities are encoded
         once; keys of candidates are never stored.
         """
         z = self.encode()
-        query = self.query(rows(z, head_index), rel_type)
-        key = self.key(z)
+        query, key = self.query(rows(z, head_index), rel_type), self.key(z)
         items = self.scorers.items()
         return self.fuse({v: gather_scores(x, query[v], key[v], key_index) for v, x in items})
 
@@ -204,15 +193,13 @@ class MultimodalKGE(Recorded, KGEModel):
     @torch.no_grad()
     def predict(
         self, head_index: Tensor, rel_type: Tensor, return_views: bool = False
-    ) -> Tensor | tuple[Tensor, dict[str, Tensor], dict[str, float]]:
-        r"""Scores every entity as tail of each query :obj:`[B]`, with relation types below :obj:`2
-        * num_relations`, giving :obj:`[B, N]`. If :obj:`return_views` is set, also returns the
-        scores of each view, and its weight.
+    ) -> Tensor | tuple[Tensor, Tensors, dict[str, float]]:
+        r"""Scores every entity as tail of each query :obj:`[B]`, giving :obj:`[B, N]`. If
+        :obj:`return_views` is set, also returns the scores of each view, and its weight.
         """
         check_triples(head_index, rel_type, head_index, self.num_nodes, 2 * self.num_relations)
         z = self.encode()
-        query = self.query(rows(z, head_index), rel_type)
-        score_dict = self.view_similarity(query, self.key(z))
+        score_dict = self.view_similarity(self.query(rows(z, head_index), rel_type), self.key(z))
         score = self.fuse(score_dict)
         return (score, score_dict, self.view_weights()) if return_views else score
 
@@ -224,14 +211,12 @@ class MultimodalKGE(Recorded, KGEModel):
         return self.view_loss(self.encode(), head_index, rel_type, *target)
 
     def view_loss(
-        self, z: dict[str, Tensor], head_index: Tensor, rel_type: Tensor, *target: Tensor
+        self, z: Tensors, head_index: Tensor, rel_type: Tensor, *target: Tensor
     ) -> Tensor:
         r"""The joint loss of all views (Eq. 9-10 of IMF), given those of all entities."""
         query, key = self.query(rows(z, head_index), rel_type), self.key(z)
-        losses = {
-            view: self.loss_fn(scorer, query[view], key[view], *target)
-            for view, scorer in self.scorers.items()
-        }
+        items = self.scorers.items()
+        losses = {v: self.loss_fn(scorer, query[v], key[v], *target) for v, scorer in items}
         return losses[self.views[0]] if self.decision is None else self.decision.loss(losses)
 
     def loader(
@@ -241,8 +226,8 @@ class MultimodalKGE(Recorded, KGEModel):
         inverse triples. Further arguments are those of :class:`~torch_imf.data.QueryLoader` or
         :class:`~torch_imf.data.NegativeLoader`.
         """
-        check_triples(head_index, rel_type, tail_index, self.num_nodes, 2 * self.num_relations)
         facts = head_index, rel_type, tail_index
+        check_triples(*facts, self.num_nodes, 2 * self.num_relations)
         return self.loss_fn.loader(facts, self.num_nodes, **kwargs)
 
     @torch.no_grad()
@@ -260,10 +245,9 @@ class MultimodalKGE(Recorded, KGEModel):
         (from 1), mean reciprocal rank, and Hits@:obj:`k`. Facts of :obj:`index`, or else the given
         ones, are filtered. :meth:`torch_imf.evaluate` ranks both sides, and knows what to filter.
         """
-        index = TripletIndex(head_index, rel_type, tail_index) if index is None else index
-        greater, equal = rank_tails(
-            self, head_index, rel_type, tail_index, index, batch_size=batch_size, progress=log
-        )
+        facts = head_index, rel_type, tail_index
+        index = TripletIndex(*facts) if index is None else index
+        greater, equal = rank_tails(self, *facts, index, batch_size=batch_size, progress=log)
         out = metrics(1 + greater + equal / 2, ks=(k,))
         return out["mr"], out["mrr"], out[f"hits@{k}"]
 
@@ -276,8 +260,8 @@ class MultimodalKGE(Recorded, KGEModel):
         return sampler if isinstance(sampler, Sampler) else None
 
     def objectives(self) -> list[Objective]:
-        r"""What one training step takes in turn: the objective :obj:`"model"`, then
-        :meth:`other_objectives`. Their losses are called as :meth:`loss`.
+        r"""What one training step takes in turn: :obj:`"model"`, then :meth:`other_objectives`.
+        Their losses are called as :meth:`loss`.
         """
         others = self.other_objectives()
         taken = {id(p) for other in others for p in other.parameters}
@@ -300,15 +284,18 @@ def make_scorer(
 ) -> Scorer:
     r"""Returns a scorer of embeddings of these sizes."""
     out: Scorer = resolve("scorer", scorer, channels, rel_channels)
-    sizes = (channels, out.rel_channels if rel_channels is None else rel_channels)
-    if (out.channels, out.rel_channels) != sizes:
-        raise ValueError(
-            f"The scorer's 'channels' and 'rel_channels' need to equal 'hidden_channels' and "
-            f"'rel_channels' (got {(out.channels, out.rel_channels)} and {sizes})"
-        )
+    got = out.channels, out.rel_channels
+    sizes = channels, out.rel_channels if rel_channels is None else rel_channels
+    if got != sizes:
+        raise ValueError(f"The scorer's 'channels, rel_channels' are {got} (expected {sizes})")
     return out
 
 
-def rows(z: dict[str, Tensor], index: Tensor) -> dict[str, Tensor]:
+def modality_names(struct: object, x_dict: Mapping[str, object] | None) -> list[str]:
+    r"""Returns what there is to know of entities, given the arguments of a model."""
+    return [*([] if struct is False else ["struct"]), *(x_dict or {})]
+
+
+def rows(z: Tensors, index: Tensor) -> Tensors:
     r"""Returns the entities :obj:`index` of those in every view."""
     return {view: F.embedding(index, x) for view, x in z.items()}

@@ -1,12 +1,90 @@
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.nn import ModuleDict
+from torch.nn import Embedding, Module, ModuleDict
 
 from torch_imf.data.graph import check_features
+from torch_imf.evaluation.ranking import inference
+from torch_imf.nn.fusion.base import Tensors
+from torch_imf.registry import Recorded
 
 
-class FrozenFeatures(torch.nn.Module):
+class StructuralEmbedding(Recorded, Module):
+    r"""What the structural embeddings of a model start from.
+
+    .. code-block:: python
+
+        x = encoder.encode(data)  # Of a trained StructuralEncoder, as in IMF.
+        model = IMF(..., struct=StructuralEmbedding(x, freeze=True))
+
+    Args:
+        init (torch.Tensor or torch.nn.Module, optional): Embeddings :obj:`[N, C]`, or a module that
+            gives them when called without arguments and is trained jointly, or random ones.
+            (default: :obj:`None`)
+        rel_emb (torch.Tensor, optional): Relation embeddings :obj:`[2 R, C_r]` that all views, or
+            else the structural one, start from. (default: :obj:`None`)
+        freeze (bool, optional): Whether structural embeddings stay as given; a module is called
+            once. (default: :obj:`False`)
+    """
+
+    init: Tensor | None
+    rel_emb: Tensor | None
+
+    def __init__(
+        self,
+        init: Tensor | Module | None = None,
+        rel_emb: Tensor | None = None,
+        freeze: bool = False,
+    ) -> None:
+        super().__init__()
+        if init is not None and not isinstance(init, Tensor | Module):
+            raise ValueError(f"'struct' needs to be a tensor or a module (got {type(init)})")
+        if freeze and init is None:
+            raise ValueError("'freeze' needs the embeddings to freeze")
+        if freeze and isinstance(init, Module):
+            with inference(init):
+                init = init()
+        self.freeze = freeze
+        self.module = None if isinstance(init, Tensor) else init
+        #: Whether a table of the model holds the embeddings and learns them.
+        self.uses_table = self.module is None and not freeze
+        # Not persistent: a table holds them, which starts from them again if it is reset.
+        for name, x in (("init", init), ("rel_emb", rel_emb)):
+            x = x.detach().float() if isinstance(x, Tensor) else None
+            self.register_buffer(name, x, persistent=False)
+
+    @classmethod
+    def of(cls, struct: "bool | Tensor | Module") -> "StructuralEmbedding | None":
+        r"""Returns what the argument :obj:`struct` of a model stands for."""
+        if isinstance(struct, bool):
+            return cls() if struct else None
+        return struct if isinstance(struct, cls) else cls(struct)
+
+    @torch.no_grad()
+    def reset_tables(self, node_emb: Embedding, rel_emb: Embedding) -> None:
+        r"""Lets embeddings of entities and relations start from those given."""
+        for name, table in (("init", node_emb), ("rel_emb", rel_emb)):
+            init: Tensor | None = getattr(self, name)
+            if init is None:
+                continue
+            size = table.weight.size()
+            if init.size() != size or not bool(init.isfinite().all()):
+                got = list(init.size())
+                raise ValueError(f"'{name}' need to be finite, of shape {list(size)} (got {got})")
+            table.weight.copy_(init)
+
+    def forward(self, node_emb: Embedding, index: Tensor | None = None) -> Tensor:
+        r"""Returns the embeddings of entities: of the module, or else of the model's table."""
+        if self.module is None:
+            return node_emb.weight if index is None else node_emb(index)
+        x = self.module()
+        return x if index is None else F.embedding(index, x)
+
+    def __repr__(self) -> str:
+        return f"{self.__class__.__name__}(freeze={self.freeze})"
+
+
+class FrozenFeatures(Module):
     r"""Frozen features, of shape :obj:`[N, D]`, of the entities that have a modality, as a mask of
     shape :obj:`[N]` tells, projected to a common size, and one learned vector for those without.
     They are centred and scaled to rows of norm one on average, and no checkpoint carries them.
@@ -44,9 +122,8 @@ class FrozenFeatures(torch.nn.Module):
         r"""Represents the entities :obj:`index`, or all, as :obj:`[*, C]`."""
         if index is None:
             h = self.lin(self._cast())
-            if self.full:
-                return h
-            return F.embedding(self.row, torch.cat([h, self.missing[None].to(h.dtype)]))
+            missing = self.missing[None].to(h.dtype)
+            return h if self.full else F.embedding(self.row, torch.cat([h, missing]))
         row = self.row[index]
         missing = row == self.x.size(0)
         h = self.lin(self.x[row.masked_fill(missing, 0)])
@@ -66,15 +143,11 @@ class FrozenFeatures(torch.nn.Module):
         return low
 
     def __repr__(self) -> str:
-        return (
-            f"{self.__class__.__name__}({self.x.size(1)}, {self.lin.out_features}, "
-            f"coverage={self.x.size(0)}/{self.row.numel()})"
-        )
+        coverage = f"coverage={self.x.size(0)}/{self.row.numel()}"
+        return f"FrozenFeatures({self.x.size(1)}, {self.lin.out_features}, {coverage})"
 
 
-def project(
-    x_dict: dict[str, Tensor], mask_dict: dict[str, Tensor], num_nodes: int, out_channels: int
-) -> ModuleDict:
+def project(x_dict: Tensors, mask_dict: Tensors, num_nodes: int, out_channels: int) -> ModuleDict:
     r"""Returns the :class:`FrozenFeatures` of each modality."""
     check_features(x_dict, mask_dict, num_nodes)
     out = ModuleDict()

@@ -5,9 +5,11 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn import Module
 
+from torch_imf.nn.functional.contrastive import check_pairs
 from torch_imf.nn.fusion import DecisionFusion, Fusion
+from torch_imf.nn.fusion.base import Tensors
 from torch_imf.nn.losses import Contrastive, Loss
-from torch_imf.nn.models.base import MultimodalKGE, make_scorer
+from torch_imf.nn.models.base import MultimodalKGE, make_scorer, modality_names
 from torch_imf.nn.scorer import ContextualRelationalScorer, Scorer
 from torch_imf.registry import lookup, resolve
 from torch_imf.sampler import MANSSampler
@@ -22,12 +24,11 @@ class IMF(MultimodalKGE):
     contrastive loss (Eq. 6), and losses and predictions are joined by decision fusion (Eq. 10-11):
 
     .. math::
-        \mathcal{L} = \sum_{k \in \mathcal{K}} \big( \gamma_k (1 +
-        \mathcal{L}_k) - \log \gamma_k \big) + \lambda \mathcal{L}_{CL}
+        \mathcal{L} = \sum_{k \in \mathcal{K}} \big( \gamma_k (1 + \mathcal{L}_k) - \log \gamma_k
+        \big) + \lambda \mathcal{L}_{CL}
 
-    Two terms keep the learned weights from degenerating (:class:`~torch_imf.nn.DecisionFusion`),
-    and the binary cross-entropy :math:`\mathcal{L}_k` is summed rather than averaged over
-    candidates, so that it is of the order of the other losses on graphs of any size.
+    The binary cross-entropy :math:`\mathcal{L}_k` is summed rather than averaged over candidates,
+    so that it is of the order of the other losses on graphs of any size.
 
     .. code-block:: python
 
@@ -35,9 +36,9 @@ class IMF(MultimodalKGE):
         model = IMF(data.num_nodes, data.num_relations, 256, x_dict, mask_dict)
         fit(model, data)
 
-    All other arguments are those of :class:`MultimodalKGE`. In the paper, :obj:`struct` are the
-    frozen vectors of a :class:`~torch_imf.nn.StructuralEncoder`; its released code does not share
-    relations.
+    In the paper, :obj:`struct` are the frozen vectors of a
+    :class:`~torch_imf.nn.StructuralEncoder`; its released code does not share relations. All other
+    arguments are those of :class:`MultimodalKGE`.
 
     Args:
         scorer (str or Scorer, optional): The scorer of each view: an object is copied. The
@@ -54,10 +55,6 @@ class IMF(MultimodalKGE):
             DF*, :obj:`['struct']` is *w/o MF*. (default: :obj:`None`)
         rel_channels (int, optional): Size of relation embeddings, or that of the scorer. (default:
             :obj:`None`)
-
-    Raises:
-        ValueError: As :class:`MultimodalKGE`, or if a view, a pair of the contrastive term or a
-            weight of a view is invalid.
     """
 
     def __init__(
@@ -65,8 +62,8 @@ class IMF(MultimodalKGE):
         num_nodes: int,
         num_relations: int,
         hidden_channels: int,
-        x_dict: dict[str, Tensor] | None = None,
-        mask_dict: dict[str, Tensor] | None = None,
+        x_dict: Tensors | None = None,
+        mask_dict: Tensors | None = None,
         *,
         scorer: str | type[Scorer] | Scorer = "contextual",
         fusion: str | type[Fusion] | Fusion = "imf",
@@ -79,15 +76,14 @@ class IMF(MultimodalKGE):
         shared_relations: bool = True,
     ) -> None:
         x_dict, mask_dict = x_dict or {}, mask_dict or {}
-        structure = [] if struct is False else ["struct"]
-        choices = dict.fromkeys([*structure, *x_dict, *(["fused"] if x_dict else [])])
-        views = list(choices if views is None else views)
+        choices = [*modality_names(struct, x_dict), *(["fused"] if x_dict else [])]
+        views = list(dict.fromkeys(choices) if views is None else views)
         if len(views) == 0 or not set(views) <= set(choices) or len(set(views)) < len(views):
-            raise ValueError(f"'views' need to be distinct ones of {list(choices)} (got {views})")
-        if not isinstance(scorer, Scorer):
-            if lookup("scorer", scorer) is ContextualRelationalScorer:
-                bias = -math.log(max(num_nodes, 2))
-                scorer = ContextualRelationalScorer(hidden_channels, rel_channels, logit_bias=bias)
+            raise ValueError(f"'views' need to be distinct ones of {choices} (got {views})")
+        cls = scorer if isinstance(scorer, Scorer) else lookup("scorer", scorer)
+        if cls is ContextualRelationalScorer:
+            bias = -math.log(max(num_nodes, 2))
+            scorer = cls(hidden_channels, rel_channels, logit_bias=bias)
         scorer = make_scorer(scorer, hidden_channels, rel_channels)
         loss_fn: Loss = resolve("loss", loss)
         if len(views) == 1:
@@ -99,9 +95,7 @@ class IMF(MultimodalKGE):
         # Modalities that no view looks at are left out altogether:
         names = [name for name in x_dict if "fused" in views or name in views]
         super().__init__(
-            num_nodes,
-            num_relations,
-            hidden_channels,
+            *(num_nodes, num_relations, hidden_channels),
             {name: x_dict[name] for name in names},
             {name: mask for name, mask in mask_dict.items() if name in names or name not in x_dict},
             scorers={view: copy.deepcopy(scorer) for view in views},
@@ -111,24 +105,16 @@ class IMF(MultimodalKGE):
             shared_relations=shared_relations,
         )
         if isinstance(self.sampler, MANSSampler):
-            raise ValueError(
-                f"{self.sampler} replaces modalities in joint embeddings, but IMF scores each apart"
-            )
+            raise ValueError("IMF scores each modality apart: a MANSSampler is for joint models")
         self.contrastive = (Contrastive() if contrastive is True else contrastive) or None
-        self.fusion: Fusion | None = None
         if "fused" in views:
-            in_channels = dict.fromkeys([*structure, *names], hidden_channels)
+            in_channels = dict.fromkeys(modality_names(struct, self.features), hidden_channels)
             self.fusion = resolve("fusion", fusion, in_channels, hidden_channels)
             if self.contrastive is not None:
-                self.contrastive.check(list(in_channels))
+                check_pairs(self.contrastive.pairs or [], list(in_channels))
         self.reset_parameters()
 
-    def reset_parameters(self) -> None:
-        super().reset_parameters()
-        if self.fusion is not None:
-            self.fusion.reset_parameters()
-
-    def encode(self, index: Tensor | None = None) -> dict[str, Tensor]:
+    def encode(self, index: Tensor | None = None) -> Tensors:
         return self._encode(index)[0]
 
     def loss(self, head_index: Tensor, rel_type: Tensor, *target: Tensor) -> Tensor:
@@ -141,7 +127,7 @@ class IMF(MultimodalKGE):
         latent_dict = {name: F.embedding(index, x) for name, x in latent_dict.items()}
         return loss + self.contrastive(latent_dict, self.masks(index))
 
-    def _encode(self, index: Tensor | None = None) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    def _encode(self, index: Tensor | None = None) -> tuple[Tensors, Tensors]:
         z, latent_dict = self.embed(index), {}
         if self.fusion is not None:
             latent_dict = self.fusion.latent(dict(z))  # A copy: it may be its argument.

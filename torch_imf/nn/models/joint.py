@@ -7,9 +7,10 @@ from torch.nn import Module
 from torch.utils.checkpoint import checkpoint
 
 from torch_imf.nn.fusion import Fusion
+from torch_imf.nn.fusion.base import Tensors
 from torch_imf.nn.losses import Loss, Sampled
 from torch_imf.nn.models.adversary import Adversary
-from torch_imf.nn.models.base import MultimodalKGE, rows
+from torch_imf.nn.models.base import MultimodalKGE, modality_names, rows
 from torch_imf.nn.scorer import Scorer
 from torch_imf.registry import resolve
 from torch_imf.sampler import MANSSampler
@@ -24,11 +25,9 @@ class JointKGE(MultimodalKGE):
     in all modalities: structural ones, and features that are projected to the same size.
 
     An :class:`Adversary` may train any such model against synthetic modality embeddings, and a
-    :class:`~torch_imf.sampler.MANSSampler` against entities of which one modality is replaced
-    (:meth:`mixed`).
-
-    All other arguments are those of :class:`MultimodalKGE`. Complex embeddings of :math:`d`
-    entries, as RotatE's, have :math:`2 d` channels.
+    :class:`~torch_imf.sampler.MANSSampler` against entities of which one modality is replaced. All
+    other arguments are those of :class:`MultimodalKGE`. Complex embeddings of :math:`d` entries, as
+    RotatE's, have :math:`2 d` channels.
 
     Args:
         scorer (str or Scorer, optional): The scorer. (default: :obj:`"rotate"`)
@@ -38,11 +37,6 @@ class JointKGE(MultimodalKGE):
             :obj:`None`)
         rel_channels (int, optional): Size of relation embeddings, or that of the scorer. (default:
             :obj:`None`)
-
-    Raises:
-        ValueError: As :class:`MultimodalKGE`, or if nothing is left to fuse, the scorer is for
-            embeddings of another size than those of the fusion, or a sampler replaces what entities
-            lack.
     """
 
     aliases: ClassVar[dict] = {}
@@ -55,8 +49,8 @@ class JointKGE(MultimodalKGE):
         num_nodes: int,
         num_relations: int,
         hidden_channels: int,
-        x_dict: dict[str, Tensor] | None = None,
-        mask_dict: dict[str, Tensor] | None = None,
+        x_dict: Tensors | None = None,
+        mask_dict: Tensors | None = None,
         *,
         scorer: str | type[Scorer] | Scorer = "rotate",
         fusion: str | type[Fusion] | Fusion = "adamf",
@@ -68,19 +62,12 @@ class JointKGE(MultimodalKGE):
     ) -> None:
         if adversary is True:
             adversary = Adversary()
-        names = [*([] if struct is False else ["struct"]), *(x_dict or {})]
+        names = modality_names(struct, x_dict)
         if len(names) == 0 or (adversary and struct is False):
-            raise ValueError(
-                f"{self.__class__.__name__} needs structure or a modality to fuse, and structure "
-                f"for an adversary, which generates modalities from it"
-            )
+            raise ValueError("'struct' cannot be False without modalities or with an adversary")
         made: Scorer = resolve("scorer", scorer, hidden_channels, rel_channels)
         super().__init__(
-            num_nodes,
-            num_relations,
-            hidden_channels,
-            x_dict,
-            mask_dict,
+            *(num_nodes, num_relations, hidden_channels, x_dict, mask_dict),
             scorers={"fused": made},
             loss=loss,
             struct=struct,
@@ -89,12 +76,10 @@ class JointKGE(MultimodalKGE):
         if isinstance(self.sampler, MANSSampler):
             self._check_mix(self.sampler)
         in_channels = dict.fromkeys(names, hidden_channels)
-        self.fusion: Fusion = resolve("fusion", fusion, in_channels, hidden_channels)
-        if self.fusion.out_channels != self.num_parts * made.channels:
-            raise ValueError(
-                f"The fusion yields embeddings of size {self.fusion.out_channels}, but the scorer "
-                f"takes those of size {self.num_parts * made.channels}"
-            )
+        self.fusion = resolve("fusion", fusion, in_channels, hidden_channels)
+        got, size = self.fusion.out_channels, self.num_parts * made.channels
+        if got != size:
+            raise ValueError(f"The fusion yields {got} channels, but the scorer takes {size}")
         self.adversary = adversary or None
         if self.adversary is not None:
             self.adversary.build(hidden_channels, list(self.features))
@@ -102,29 +87,24 @@ class JointKGE(MultimodalKGE):
 
     def reset_parameters(self) -> None:
         super().reset_parameters()
-        self.fusion.reset_parameters()
         if self.adversary is not None:
             self.adversary.reset_parameters()
 
-    def encode(self, index: Tensor | None = None) -> dict[str, Tensor]:
+    def encode(self, index: Tensor | None = None) -> Tensors:
         return self.join(self.embed(index), self.masks(index))
 
-    def join(
-        self, e_dict: dict[str, Tensor], mask_dict: dict[str, Tensor] | None = None
-    ) -> dict[str, Tensor]:
+    def join(self, e_dict: Tensors, mask_dict: Tensors | None = None) -> Tensors:
         r"""Returns the joint embeddings of entities, of shape :obj:`[*, C]`."""
+        assert self.fusion is not None
         return {"fused": self.fusion(e_dict, mask_dict)}
 
-    def mixed(self, e_dict: dict[str, Tensor], index_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-        r"""Returns joint embeddings :obj:`[*, C]`, given those of all entities (:meth:`embed`), and
-        the entities to take each modality from.
-        """
+    def mixed(self, e_dict: Tensors, index_dict: Tensors) -> Tensors:
+        r"""Joins the embeddings of all entities, given which ones to take each modality from."""
         e_dict = {name: F.embedding(index_dict[name], x) for name, x in e_dict.items()}
-        masks = {name: mask[index_dict[name]] for name, mask in self.masks().items()}
-        return self.join(e_dict, masks)
+        return self.join(e_dict, {name: m[index_dict[name]] for name, m in self.masks().items()})
 
     def view_loss(
-        self, z: dict[str, Tensor], head_index: Tensor, rel_type: Tensor, *target: Tensor
+        self, z: Tensors, head_index: Tensor, rel_type: Tensor, *target: Tensor
     ) -> Tensor:
         sampler = self.sampler
         if not isinstance(sampler, MANSSampler):
@@ -140,13 +120,12 @@ class JointKGE(MultimodalKGE):
             sampler.adapt(score, neg_score, is_mixed)
         return self.loss_fn.compare(score, neg_score, neg_index)
 
-    def _mixed_score(self, query: dict[str, Tensor], index_dict: dict[str, Tensor]) -> Tensor:
+    def _mixed_score(self, query: Tensors, index_dict: Tensors) -> Tensor:
         # Some rows at a time: the backward pass computes [B, K, C] again rather than to store it.
-        e_dict = self.embed()
-        struct = index_dict["struct"].clamp(min=0)
+        e_dict, struct = self.embed(), index_dict["struct"]
         index_dict = {name: index_dict.get(name, struct).clamp(min=0) for name in e_dict}
 
-        def score(query: dict[str, Tensor], index_dict: dict[str, Tensor]) -> Tensor:
+        def score(query: Tensors, index_dict: Tensors) -> Tensor:
             return self.similarity(query, self.key(self.mixed(e_dict, index_dict)))
 
         size = struct.size(1) * self.hidden_channels * len(e_dict)
@@ -162,26 +141,22 @@ class JointKGE(MultimodalKGE):
         if self.adversary is None or self.adversary.weight == 0:
             return loss
         facts = self.loss_fn.facts(head_index, rel_type, *target)
-        return loss + self.adversary.weight * self.adversary.loss(self, z, *facts)
+        return loss + self.adversary.weight * self.adversary.loss(self, z, facts)
 
     def _check_mix(self, sampler: MANSSampler) -> None:
         names, masks = sampler.modalities, self.masks()
         if not set(names) <= set(masks):
-            raise ValueError(
-                f"The sampler replaces {names} in joint embeddings (the model joins {list(masks)})"
-            )
+            raise ValueError(f"The sampler replaces {names}, but the model joins {list(masks)}")
         for name, mask in zip(names, sampler.mask, strict=True):
             # Entities that both lack it would not differ:
             if bool((mask.cpu() & ~masks[name].cpu()).any()):
-                raise ValueError(
-                    f"Some entities lack '{name}'. Give the sampler the model's 'mask_dict'"
-                )
+                raise ValueError(f"Some lack '{name}'. Give the sampler the model's 'mask_dict'")
 
     def generator_loss(self, head_index: Tensor, rel_type: Tensor, *target: Tensor) -> Tensor:
         r"""The loss of the generators of the adversary."""
         assert self.adversary is not None
         facts = self.loss_fn.facts(head_index, rel_type, *target)
-        return self.adversary.generator_loss(self, *facts)
+        return self.adversary.generator_loss(self, facts)
 
     def other_objectives(self) -> list[Objective]:
         others = super().other_objectives()
@@ -195,12 +170,7 @@ class AdaMF(JointKGE):
     r"""The AdaMF-MAT model from the `"Unleashing the Power of Imbalanced Modality Information for
     Multi-modal Knowledge Graph Completion" <https://arxiv.org/abs/2402.15444>`_ paper: entities are
     the adaptive fusion of structure and all modalities (Eq. 2-5), scored by RotatE (Eq. 6) and
-    trained against self-adversarial negatives (Eq. 7-8) and, with an :obj:`adversary`, against
+    trained against self-adversarial negatives (Eq. 7-8) and, with :obj:`adversary=True`, against
     synthetic modality embeddings (Eq. 9-11): plain AdaMF, which the commands of the released code
     train, has none. These are the defaults of :class:`JointKGE`, whose arguments it takes.
-
-    .. code-block:: python
-
-        model = AdaMF(data.num_nodes, data.num_relations, 400, x_dict, mask_dict)
-        mat = AdaMF(..., adversary=Adversary(weight=0.1))
     """

@@ -1,10 +1,10 @@
+from .base import CrossModal as CrossModal
 from .base import Scorer as Scorer
 from .bilinear import ComplEx as ComplEx
 from .bilinear import DistMult as DistMult
 from .conve import ConvE as ConvE
 from .core_tensor import ContextualRelationalScorer as ContextualRelationalScorer
 from .core_tensor import TuckER as TuckER
-from .cross_modal import CrossModal as CrossModal
 from .distance import DistanceScorer as DistanceScorer
 from .distance import RotatE as RotatE
 from .distance import TransE as TransE

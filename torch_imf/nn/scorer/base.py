@@ -1,3 +1,4 @@
+from itertools import product
 from typing import ClassVar
 
 import torch
@@ -18,8 +19,8 @@ class Scorer(Recorded, torch.nn.Module):
 
     Args:
         channels (int): Size of entity embeddings.
-        rel_channels (int, optional): Size of relation embeddings, by default :obj:`channels`.
-            (default: :obj:`None`)
+        rel_channels (int, optional): Size of relation embeddings, or :obj:`channels`. (default:
+            :obj:`None`)
     """
 
     #: Whether :meth:`similarity` is the plain product of query and key (plus :obj:`logit_bias`),
@@ -35,16 +36,11 @@ class Scorer(Recorded, torch.nn.Module):
         self.register_parameter("logit_bias", None)
         self.channels = channels
         self.rel_channels = channels if rel_channels is None else rel_channels
-        if self.channels < 1 or self.rel_channels < 1:
-            raise ValueError(
-                f"'channels' and 'rel_channels' need to be positive "
-                f"(got {self.channels} and {self.rel_channels})"
-            )
+        name, got = self.__class__.__name__, (channels, self.rel_channels)
+        if min(got) < 1:
+            raise ValueError(f"'channels' and 'rel_channels' need to be positive (got {got})")
         if self.same_channels and self.rel_channels != channels:
-            raise ValueError(
-                f"{self.__class__.__name__} needs 'rel_channels' to be {channels} "
-                f"(got {self.rel_channels})"
-            )
+            raise ValueError(f"{name} needs 'rel_channels' to be {channels} (got {got[1]})")
 
     def reset_parameters(self) -> None:
         r"""Resets all learnable parameters of the module."""
@@ -80,13 +76,64 @@ class Scorer(Recorded, torch.nn.Module):
         return score if self.logit_bias is None else score + self.logit_bias
 
     def invert(self, rel: Tensor) -> Tensor:
-        r"""Returns the embedding of the inverse relation, where there is one with :math:`\psi(h, r,
-        t) = \psi(t, r^{-1}, h)`.
-
-        Raises:
-            NotImplementedError: If the scorer ties no inverses.
+        r"""Returns the embedding of the inverse relation, with :math:`\psi(h, r, t) = \psi(t,
+        r^{-1}, h)`. Raises a :class:`NotImplementedError` if a scorer has none.
         """
         raise NotImplementedError(f"'{self.__class__.__name__}' does not tie inverse relations")
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}({self.channels})"
+
+
+class CrossModal(Scorer):
+    r"""Scores entities within and across two embeddings each, a structural one and one of their
+    modalities, by one scorer and one relation embedding:
+
+    .. math::
+        \Psi(h, r, t) = \sum_{a, b \in \{s, m\}} \psi(\mathbf{h}_a, \mathbf{r}, \mathbf{t}_b) \;
+        \big[ + \, \psi(\mathbf{h}_s + \mathbf{h}_m, \mathbf{r}, \mathbf{t}_s + \mathbf{t}_m) \big]
+
+    This is the score of IKRL with :class:`~torch_imf.nn.TransE`, and that of TBKGC with the term in
+    brackets.
+
+    Args:
+        scorer (Scorer): The scorer :math:`\psi` of embeddings of size :math:`C`. Those of entities
+            are both side by side, of size :math:`2 C`, as :class:`~torch_imf.nn.StackFusion`
+            returns them.
+        total (bool, optional): Whether to score the sums of both, too. (default: :obj:`False`)
+    """
+
+    aliases: ClassVar[dict] = {}
+    dot_product = False
+
+    def __init__(self, scorer: Scorer, total: bool = False) -> None:
+        super().__init__(2 * scorer.channels, scorer.rel_channels)
+        self.scorer = scorer
+        self.total = total
+
+    def reset_parameters(self) -> None:
+        self.scorer.reset_parameters()
+
+    def reset_relations(self, weight: Tensor) -> None:
+        self.scorer.reset_relations(weight)
+
+    def query(self, head: Tensor, rel: Tensor) -> Tensor:
+        return torch.cat([self.scorer.query(x, rel) for x in self._parts(head)], dim=-1)
+
+    def key(self, tail: Tensor) -> Tensor:
+        return torch.cat([self.scorer.key(x) for x in self._parts(tail)], dim=-1)
+
+    def similarity(self, query: Tensor, key: Tensor) -> Tensor:
+        queries, keys = (x.chunk(3 if self.total else 2, dim=-1) for x in (query, key))
+        pairs = [*product(queries[:2], keys[:2]), *zip(queries[2:], keys[2:], strict=True)]
+        return torch.stack([self.scorer.similarity(*pair) for pair in pairs]).sum(dim=0)
+
+    def invert(self, rel: Tensor) -> Tensor:
+        return self.scorer.invert(rel)
+
+    def _parts(self, x: Tensor) -> list[Tensor]:
+        struct, modal = x.chunk(2, dim=-1)
+        return [struct, modal, struct + modal] if self.total else [struct, modal]
+
+    def __repr__(self) -> str:
+        return f"{self.__class__.__name__}({self.scorer}, total={self.total})"

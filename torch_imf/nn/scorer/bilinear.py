@@ -6,13 +6,11 @@ from torch_imf.nn.scorer.base import Scorer
 
 class DistMult(Scorer):
     r"""The DistMult scorer from the `"Embedding Entities and Relations for Learning and Inference
-    in Knowledge Bases" <https://arxiv.org/abs/1412.6575>`_ paper, a diagonal bilinear form:
+    in Knowledge Bases" <https://arxiv.org/abs/1412.6575>`_ paper, a diagonal bilinear form of
+    embeddings of one size:
 
     .. math::
         \psi(h, r, t) = \mathbf{e}_h^{\top} \mathrm{diag}(\mathbf{e}_r) \, \mathbf{e}_t
-
-    Args:
-        channels (int): Size of entity and relation embeddings.
     """
 
     same_channels = True
@@ -29,12 +27,10 @@ class ComplEx(Scorer):
     <https://arxiv.org/abs/1606.06357>`_ paper, a diagonal bilinear form over complex numbers:
 
     .. math::
-        \psi(h, r, t) = \mathrm{Re}(\mathbf{e}_h^{\top}
-        \mathrm{diag}(\mathbf{e}_r) \, \overline{\mathbf{e}_t})
+        \psi(h, r, t) = \mathrm{Re}(\mathbf{e}_h^{\top} \mathrm{diag}(\mathbf{e}_r) \,
+        \overline{\mathbf{e}_t})
 
-    Args:
-        channels (int): Size of entity and relation embeddings, even: the first half holds the real,
-            the second the imaginary parts.
+    The first half of an embedding, of even size, holds the real, the second the imaginary parts.
     """
 
     same_channels = True

@@ -14,9 +14,9 @@ class ConvE(Scorer):
     reshaped to images :math:`\overline{\mathbf{e}}_h, \overline{\mathbf{e}}_r` and stacked:
 
     .. math::
-        \psi(h, r, t) = \mathrm{ReLU} \big( \mathrm{vec} ( \mathrm{ReLU} (
-        [ \overline{\mathbf{e}}_h \, \Vert \, \overline{\mathbf{e}}_r ] *
-        \boldsymbol{\omega} )) \, \mathbf{W} \big)^{\top} \mathbf{e}_t + b_t
+        \psi(h, r, t) = \mathrm{ReLU} \big( \mathrm{vec} ( \mathrm{ReLU} ( [ \overline{\mathbf{e}}_h
+        \, \Vert \, \overline{\mathbf{e}}_r ] * \boldsymbol{\omega} )) \, \mathbf{W} \big)^{\top}
+        \mathbf{e}_t + b_t
 
     with batch normalisation and dropout. The bias :math:`b_t` of a tail is the last channel of its
     embedding, so :math:`\mathbf{W}` leads to the other :math:`C - 1` channels.
@@ -31,9 +31,6 @@ class ConvE(Scorer):
         input_dropout (float, optional): Dropout of the stacked images. (default: :obj:`0.2`)
         feature_dropout (float, optional): Dropout of whole feature maps. (default: :obj:`0.2`)
         hidden_dropout (float, optional): Dropout of the projected features. (default: :obj:`0.3`)
-
-    Raises:
-        ValueError: If embeddings cannot be reshaped to images that hold the kernel.
     """
 
     same_channels = True
@@ -65,7 +62,6 @@ class ConvE(Scorer):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        r"""Resets all learnable parameters of the module."""
         module: Any
         for module in [self.conv, self.lin, *self.norms]:
             module.reset_parameters()
@@ -80,14 +76,11 @@ class ConvE(Scorer):
         return F.pad(x, (0, 1), value=1.0)  # Meets the bias of the tail.
 
     def __repr__(self) -> str:
-        return (
-            f"{self.__class__.__name__}({self.channels}, height={self.height}, "
-            f"num_filters={self.num_filters})"
-        )
+        return f"ConvE({self.channels}, height={self.height}, num_filters={self.num_filters})"
 
 
 def _choose_height(height: int | None, channels: int, kernel_size: int) -> int:
-    r"""An image of so many pixels such that two of them, stacked, hold the kernel."""
+    # Of an image of so many pixels such that two of them, stacked, hold the kernel.
     heights = range(-(-kernel_size // 2), channels // kernel_size + 1)
     choices = [height for height in heights if channels % height == 0]
     if height is None and len(choices) > 0:

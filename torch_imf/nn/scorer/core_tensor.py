@@ -5,14 +5,41 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from torch_imf.nn.functional.grouped_mm import grouped_mm
+from torch_imf.nn.functional.gather import grouped_mm
 from torch_imf.nn.scorer.base import Scorer
 
 
-class ContextualRelationalScorer(Scorer):
-    r"""The contextual relational scorer from the `"IMF: Interactive Multimodal Fusion Model for
-    Link Prediction" <https://arxiv.org/abs/2303.10816>`_ paper (Eq. 7-8), in which the relation
-    gives the context of a bilinear transformation of the head:
+class CoreTensorScorer(Scorer):
+    r"""A base class of scorers whose relations mix a matrix each from a core tensor."""
+
+    aliases: ClassVar[dict] = {}
+
+    def __init__(self, channels: int, rel_channels: int | None, batch_norm: bool = True) -> None:
+        super().__init__(channels, rel_channels)
+        self.weight = torch.nn.Parameter(torch.empty(self.rel_channels, channels * channels))
+        norms = torch.nn.BatchNorm1d(channels), torch.nn.BatchNorm1d(channels)
+        self.norms = torch.nn.ModuleList(norms) if batch_norm else None
+
+    def reset_parameters(self) -> None:
+        torch.nn.init.normal_(self.weight, std=1 / math.sqrt(self.channels))
+        norm: Any
+        for norm in self.norms or []:
+            norm.reset_parameters()
+
+    def query(self, head: Tensor, rel: Tensor) -> Tensor:
+        return self.grouped_query(head, rel, torch.arange(rel.size(0), device=rel.device))
+
+    def normalized(self, i: int, x: Tensor) -> Tensor:
+        r"""Applies a batch normalisation, if there is one."""
+        return x if self.norms is None else batch_norm(self.norms[i], x)
+
+    def __repr__(self) -> str:
+        return f"{self.__class__.__name__}({self.channels}, rel_channels={self.rel_channels})"
+
+
+class ContextualRelationalScorer(CoreTensorScorer):
+    r"""The contextual relational scorer of :class:`~torch_imf.nn.IMF` (Eq. 7-8), in which the
+    relation gives the context of a bilinear transformation of the head:
 
     .. math::
         \hat{\mathbf{e}} = \mathbf{e}_h^{\top} (\mathbf{W} \mathbf{e}_r) + \mathbf{b}, \qquad
@@ -24,13 +51,9 @@ class ContextualRelationalScorer(Scorer):
     the dot product, with batch normalisation and dropout.
 
     Args:
-        channels (int): Size :math:`d` of entity embeddings.
-        rel_channels (int, optional): Size :math:`d_r` of relation embeddings, by default
-            :obj:`channels`. (default: :obj:`None`)
-        similarity (str, optional): The similarity, :obj:`"cosine"` or :obj:`"dot"`. (default:
-            :obj:`"cosine"`)
-        scale (float, optional): The initial :math:`\tau` of the cosine, positive. (default:
-            :obj:`20.`)
+        channels, rel_channels: The sizes :math:`d` and :math:`d_r`, see :class:`Scorer`.
+        similarity (str, optional): :obj:`"cosine"` or :obj:`"dot"`. (default: :obj:`"cosine"`)
+        scale (float, optional): The initial :math:`\tau`, positive. (default: :obj:`20.`)
         learn_scale (bool, optional): Whether :math:`\tau` is learned. (default: :obj:`True`)
         logit_bias (float, optional): The initial :math:`\beta`, learned. Best near the log-odds of
             a random triple being true. If :obj:`None`, there is none. (default: :obj:`None`)
@@ -53,11 +76,9 @@ class ContextualRelationalScorer(Scorer):
         dropout: float = 0.0,
         batch_norm: bool = False,
     ) -> None:
-        super().__init__(channels, rel_channels)
+        super().__init__(channels, rel_channels, batch_norm)
         if similarity not in {"cosine", "dot"}:
-            raise ValueError(
-                f"Invalid 'similarity' argument (got '{similarity}', choose 'cosine' or 'dot')"
-            )
+            raise ValueError(f"'similarity' needs to be 'cosine' or 'dot' (got '{similarity}')")
         if scale <= 0:
             raise ValueError(f"'scale' needs to be positive (got {scale})")
         self.cosine = similarity == "cosine"
@@ -65,40 +86,26 @@ class ContextualRelationalScorer(Scorer):
         self.init_logit_bias = logit_bias
         self.dropout = dropout
 
-        self.weight = torch.nn.Parameter(torch.empty(self.rel_channels, channels * channels))
         self.bias = torch.nn.Parameter(torch.empty(channels))
         self.log_scale: torch.nn.Parameter | None = None
         if self.cosine:
             self.log_scale = torch.nn.Parameter(torch.empty(()), requires_grad=learn_scale)
         if logit_bias is not None:
             self.logit_bias = torch.nn.Parameter(torch.empty(()))
-        norms = torch.nn.BatchNorm1d(channels), torch.nn.BatchNorm1d(channels)
-        self.norms = torch.nn.ModuleList(norms) if batch_norm else None
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        r"""Resets all learnable parameters of the module."""
-        torch.nn.init.normal_(self.weight, std=1 / math.sqrt(self.channels))
+        super().reset_parameters()
         torch.nn.init.zeros_(self.bias)
         if self.log_scale is not None:
             torch.nn.init.constant_(self.log_scale, math.log(self.scale))
         if self.logit_bias is not None and self.init_logit_bias is not None:
             torch.nn.init.constant_(self.logit_bias, self.init_logit_bias)
-        norm: Any
-        for norm in self.norms or []:
-            norm.reset_parameters()
-
-    def query(self, head: Tensor, rel: Tensor) -> Tensor:
-        return self.grouped_query(head, rel, torch.arange(rel.size(0), device=rel.device))
 
     def grouped_query(self, head: Tensor, rel: Tensor, group: Tensor) -> Tensor:
-        if self.norms is not None:
-            head = batch_norm(self.norms[0], head)
-        head = F.dropout(head, self.dropout, self.training)
+        head = F.dropout(self.normalized(0, head), self.dropout, self.training)
         query = contract(head, rel, group, self.weight) + self.bias
-        if self.norms is not None:
-            query = batch_norm(self.norms[1], query)
-        query = F.dropout(query, self.dropout, self.training)
+        query = F.dropout(self.normalized(1, query), self.dropout, self.training)
         if self.log_scale is None:
             return query
         return F.normalize(query, dim=-1) * self.log_scale.exp()
@@ -107,13 +114,11 @@ class ContextualRelationalScorer(Scorer):
         return F.normalize(tail, dim=-1) if self.cosine else tail
 
     def __repr__(self) -> str:
-        return (
-            f"{self.__class__.__name__}({self.channels}, rel_channels={self.rel_channels}, "
-            f"similarity='{'cosine' if self.cosine else 'dot'}')"
-        )
+        similarity = "cosine" if self.cosine else "dot"
+        return f"{super().__repr__()[:-1]}, similarity='{similarity}')"
 
 
-class TuckER(Scorer):
+class TuckER(CoreTensorScorer):
     r"""The TuckER scorer from the `"TuckER: Tensor Factorization for Knowledge Graph Completion"
     <https://arxiv.org/abs/1901.09590>`_ paper (Eq. 2), a bilinear form that the relation mixes from
     a core tensor :math:`\mathbf{W} \in \mathbb{R}^{d \times d_r \times d}`:
@@ -121,17 +126,14 @@ class TuckER(Scorer):
     .. math::
         \psi(h, r, t) = \mathbf{W} \times_1 \mathbf{e}_h \times_2 \mathbf{w}_r \times_3 \mathbf{e}_t
 
-    The head and its product with the core tensor and the relation are batch-normalised. The hidden
-    dropout acts on the matrix :math:`\mathbf{W} \times_2 \mathbf{w}_r`, as in the paper's code;
-    queries of one relation in a batch share that matrix, and what is dropped of it.
+    The head and its product with the core tensor and the relation are batch-normalised. Queries of
+    one relation in a batch share the matrix :math:`\mathbf{W} \times_2 \mathbf{w}_r`, and what is
+    dropped of it.
 
     Args:
-        channels (int): Size :math:`d` of entity embeddings.
-        rel_channels (int, optional): Size :math:`d_r` of relation embeddings, by default
-            :obj:`channels`. (default: :obj:`None`)
+        channels, rel_channels: The sizes :math:`d` and :math:`d_r`, see :class:`Scorer`.
         input_dropout (float, optional): Dropout of the head. (default: :obj:`0.3`)
-        hidden_dropout (float, optional): Dropout of the product of core tensor and relation.
-            (default: :obj:`0.4`)
+        hidden_dropout (float, optional): Dropout of that matrix. (default: :obj:`0.4`)
         output_dropout (float, optional): Dropout of the query. (default: :obj:`0.5`)
     """
 
@@ -148,28 +150,13 @@ class TuckER(Scorer):
         self.hidden_dropout = torch.nn.Dropout(hidden_dropout)
         self.output_dropout = torch.nn.Dropout(output_dropout)
 
-        self.weight = torch.nn.Parameter(torch.empty(self.rel_channels, channels * channels))
-        self.norms = torch.nn.ModuleList([torch.nn.BatchNorm1d(channels) for _ in range(2)])
         self.reset_parameters()
 
-    def reset_parameters(self) -> None:
-        r"""Resets all learnable parameters of the module."""
-        torch.nn.init.normal_(self.weight, std=1 / math.sqrt(self.channels))
-        norm: Any
-        for norm in self.norms:
-            norm.reset_parameters()
-
-    def query(self, head: Tensor, rel: Tensor) -> Tensor:
-        return self.grouped_query(head, rel, torch.arange(rel.size(0), device=rel.device))
-
     def grouped_query(self, head: Tensor, rel: Tensor, group: Tensor) -> Tensor:
-        head = self.input_dropout(batch_norm(self.norms[0], head))
+        head = self.input_dropout(self.normalized(0, head))
         p = self.hidden_dropout.p if self.training else 0.0
         query = contract(head, rel, group, self.weight, p)
-        return self.output_dropout(batch_norm(self.norms[1], query))
-
-    def __repr__(self) -> str:
-        return f"{self.__class__.__name__}({self.channels}, rel_channels={self.rel_channels})"
+        return self.output_dropout(self.normalized(1, query))
 
 
 def contract(head: Tensor, rel: Tensor, group: Tensor, weight: Tensor, p: float = 0.0) -> Tensor:
@@ -182,20 +169,16 @@ def contract(head: Tensor, rel: Tensor, group: Tensor, weight: Tensor, p: float 
 
 
 def batch_norm(norm: Any, x: Tensor) -> Tensor:
-    r"""Applies a batch normalisation, in training to a batch of one, which has no statistics of its
-    own, too.
-    """
+    r"""Applies a batch normalisation, also to a batch of one, which has no statistics."""
     if x.size(0) > 1 or not norm.training:
         return norm(x)
-    return F.batch_norm(
-        x, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps
-    )
+    stats = norm.running_mean, norm.running_var
+    return F.batch_norm(x, *stats, norm.weight, norm.bias, eps=norm.eps)
 
 
 def dropout(x: Tensor, p: float) -> Tensor:
     r"""Computes :func:`torch.nn.functional.dropout`, several times faster on a CPU, where PyTorch
-    draws a number of 64 random bits for each element. Here, it is 16 bits, so that the probability
-    is a multiple of :math:`2^{-16}`.
+    draws 64 random bits for each element. Here, it is 16, as the precision of the probability.
     """
     if not x.is_cpu or not 0 < p < 1:
         return F.dropout(x, p)

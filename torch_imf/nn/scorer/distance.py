@@ -1,4 +1,6 @@
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -22,7 +24,6 @@ class DistanceScorer(Scorer):
     """
 
     aliases: ClassVar[dict] = {}
-
     dot_product = False
 
     def __init__(self, channels: int, rel_channels: int | None = None, margin: float = 6.0) -> None:
@@ -38,23 +39,20 @@ class DistanceScorer(Scorer):
     def similarity(self, query: Tensor, key: Tensor) -> Tensor:
         if key.dim() == 3:
             return self.margin - self.distance(query.unsqueeze(1), key)
-        # The difference of all pairs is [B, N, Q]: visit keys in chunks, and recompute them in
-        # the backward pass.
+        # The difference of all pairs is [B, N, Q]: keys are visited in chunks, each of which is
+        # computed again in the backward pass.
         max_pairs = MAX_CACHED_PAIRS if _in_cache(query) else MAX_PAIRS
         chunk_size = max(1, max_pairs // max(query.numel(), 1))
-        out = []
-        for chunk in key.split(chunk_size):
-            args = (query.unsqueeze(1), chunk.unsqueeze(0))
-            if torch.is_grad_enabled() and chunk_size < key.size(0):
-                out.append(checkpoint(self.distance, *args, use_reentrant=False))
-            else:
-                out.append(self.distance(*args))
+        distance: Callable[..., Tensor] = self.distance
+        if torch.is_grad_enabled() and chunk_size < key.size(0):
+            distance = partial(checkpoint, self.distance, use_reentrant=False)
+        out = [distance(query.unsqueeze(1), x.unsqueeze(0)) for x in key.split(chunk_size)]
         return self.margin - torch.cat(out, dim=1)
 
 
 class TransE(DistanceScorer):
     r"""The TransE scorer from the `"Translating Embeddings for Modeling Multi-Relational Data"
-    <https://proceedings.neurips.cc/paper/2013/file/ 1cecc7a77928ca8133fa24680a88d2f9-Paper.pdf>`_
+    <https://proceedings.neurips.cc/paper/2013/file/1cecc7a77928ca8133fa24680a88d2f9-Paper.pdf>`_
     paper, a translation:
 
     .. math::
@@ -109,9 +107,8 @@ class RotatE(DistanceScorer):
         e^{i \boldsymbol{\theta}_r} - \mathbf{e}_t)_i |
 
     Args:
-        channels (int): Size of entity embeddings, even: the first half holds the real, the second
-            the imaginary parts. Those of relations, the phases :math:`\boldsymbol{\theta}_r` in
-            radians, are half as large.
+        channels (int): Size of entity embeddings, as for :class:`ComplEx`. Those of relations, the
+            phases :math:`\boldsymbol{\theta}_r` in radians, are half as large.
         margin (float, optional): The margin :math:`\gamma`. (default: :obj:`6.`)
     """
 
@@ -138,9 +135,7 @@ class RotatE(DistanceScorer):
 
 
 class _ComplexDistance(torch.autograd.Function):
-    r"""The sum of the moduli of :obj:`query - key`, whose backward pass visits memory less often
-    than autograd's.
-    """
+    # The sum of the moduli of `query - key`. Its backward pass visits memory less than autograd's.
 
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor) -> Tensor:
@@ -165,5 +160,5 @@ class _ComplexDistance(torch.autograd.Function):
 
 
 def _in_cache(query: Tensor) -> bool:
-    r"""Whether small chunks pay: on a CPU, where no gradient is as large as all pairs."""
+    # Small chunks pay on a CPU, where no gradient is as large as all pairs.
     return query.device.type == "cpu" and not torch.is_grad_enabled()

@@ -20,26 +20,20 @@ from torch_imf.sampler.base import Objective
 
 
 class StructuralEncoder(torch.nn.Module):
-    r"""The structural encoder from the `"IMF: Interactive Multimodal Fusion Model for Link
-    Prediction" <https://arxiv.org/abs/2303.10816>`_ paper: a graph attention network over the
-    training facts in both directions. The vectors :math:`\mathbf{h}, \mathbf{t}` that it yields
-    take part in the energy
-
-    .. math::
-        E(h, r, t) = \| \mathbf{h} + \mathbf{r} - \mathbf{t} \|_1
-
-    and the hinge loss (Eq. 1), here averaged over facts and negatives:
+    r"""The structural encoder of :class:`~torch_imf.nn.IMF`: a graph attention network over the
+    training facts in both directions, whose vectors :math:`\mathbf{h}, \mathbf{t}` have an energy
+    and a hinge loss (Eq. 1), here averaged over facts and negatives:
 
     .. math::
         \mathcal{L}_{GAT} = \frac{1}{K |\mathcal{T}|} \sum_{(h, r, t) \in \mathcal{T}}
-        \sum_{k=1}^{K} \max \{ 0, \gamma + E(h, r, t) - E(h, r, t^{\prime}_k) \}
+        \sum_{k=1}^{K} \max \{ 0, \gamma + E(h, r, t) - E(h, r, t^{\prime}_k) \}, \qquad
+        E(h, r, t) = \| \mathbf{h} + \mathbf{r} - \mathbf{t} \|_1
 
     The inverse of :math:`r` is :math:`-\mathbf{r}`, so that :math:`E(t, r^{-1}, h) = E(h, r, t)`:
     with facts in both directions, replacing tails is replacing heads, too (Eq. 2). A negative is
     never a training fact (:class:`~torch_imf.sampler.UniformSampler`).
 
-    It is trained by :meth:`torch_imf.fit`. The paper trains it first, and then uses its vectors as
-    they are:
+    The paper trains it first (:meth:`torch_imf.fit`), and then uses its vectors as they are:
 
     .. code-block:: python
 
@@ -47,8 +41,7 @@ class StructuralEncoder(torch.nn.Module):
         fit(encoder, data, epochs=60, batch_size=512, lr=0.01)
         x = encoder.encode(data)  # [N, 64], without gradients
 
-    To train it within another model, give it the graph by :meth:`register_graph` and call it
-    without arguments.
+    To train it within another model, :meth:`register_graph` and call it without arguments.
 
     .. note::
         The form of the paper is :obj:`normalize=False, residual=False`. There, the loss can go to
@@ -58,8 +51,7 @@ class StructuralEncoder(torch.nn.Module):
     Args:
         num_nodes (int): The number of entities.
         num_relations (int): The number of base relations.
-        hidden_channels (int): Size :math:`C` of all embeddings, a multiple of :obj:`heads`. The
-            heads of every layer are concatenated.
+        hidden_channels (int): Size :math:`C` of all embeddings, a multiple of :obj:`heads`.
         num_layers (int, optional): The number of layers. (default: :obj:`2`)
         heads (int, optional): The number of attention heads. (default: :obj:`4`)
         dropout (float, optional): Dropout of the inputs and of the attention coefficients of each
@@ -77,10 +69,6 @@ class StructuralEncoder(torch.nn.Module):
             (default: :obj:`True`)
         residual (bool, optional): Whether to add the input of each layer to its output. (default:
             :obj:`True`)
-
-    Raises:
-        ValueError: If :obj:`hidden_channels` is no multiple of :obj:`heads`, or
-            :obj:`num_neighbors` not of the number of layers.
     """
 
     edge_index: Tensor | None
@@ -103,15 +91,10 @@ class StructuralEncoder(torch.nn.Module):
     ) -> None:
         super().__init__()
         if hidden_channels % heads != 0:
-            raise ValueError(
-                f"'hidden_channels' needs to be a multiple of 'heads' (got {hidden_channels} and "
-                f"{heads})"
-            )
+            got = hidden_channels, heads
+            raise ValueError(f"'hidden_channels' needs to be a multiple of 'heads' (got {got})")
         if num_neighbors is not None and len(num_neighbors) != num_layers:
-            raise ValueError(
-                f"'num_neighbors' needs one number for each of {num_layers} layers "
-                f"(got {num_neighbors})"
-            )
+            raise ValueError(f"'num_neighbors' needs one number for each of {num_layers} layers")
         self.num_nodes = num_nodes
         self.num_relations = num_relations
         self.hidden_channels = hidden_channels
@@ -128,11 +111,10 @@ class StructuralEncoder(torch.nn.Module):
         self._sorted: tuple[Tensor, Neighbors] | None = None  # The registered graph, and sorted.
         self.rel_emb = Embedding(num_relations, hidden_channels)
         self.node_emb = Embedding(num_nodes, hidden_channels)
-        size = hidden_channels, hidden_channels // heads
         self.edge_dim = hidden_channels if edge_attention else None
-        self.convs = ModuleList(
-            GraphAttention(*size, heads, dropout, self.edge_dim) for _ in range(num_layers)
-        )
+        args = {"heads": heads, "dropout": dropout, "edge_dim": self.edge_dim}
+        sizes = [(hidden_channels, hidden_channels // heads)] * num_layers
+        self.convs = ModuleList(GraphAttention(*size, **args) for size in sizes)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -148,21 +130,9 @@ class StructuralEncoder(torch.nn.Module):
         edge_type: Tensor | None = None,
         n_id: Tensor | None = None,
     ) -> Tensor:
-        r"""Encodes the entities of a graph.
-
-        Args:
-            edge_index (torch.Tensor, optional): The edges in both directions, of shape :obj:`[2,
-                E]`, by default those of the registered graph. (default: :obj:`None`)
-            edge_type (torch.Tensor, optional): Their relations, of shape :obj:`[E]`. (default:
-                :obj:`None`)
-            n_id (torch.Tensor, optional): The entities that the nodes of a part of the graph stand
-                for, of shape :obj:`[M]`, by default all of them. (default: :obj:`None`)
-
-        Returns:
-            The vectors, of shape :obj:`[N, C]` or :obj:`[M, C]`.
-
-        Raises:
-            ValueError: If there is no graph.
+        r"""Encodes the entities of a graph as :obj:`[N, C]`: of the one that is registered, or of
+        edges in both directions :obj:`[2, E]` with relations :obj:`[E]`, whose nodes may stand for
+        some entities :obj:`n_id` only.
         """
         x = self.node_emb.weight if n_id is None else self.node_emb(n_id)
         if edge_index is None:
@@ -180,8 +150,7 @@ class StructuralEncoder(torch.nn.Module):
 
     def register_graph(self, data: Data) -> "StructuralEncoder":
         r"""Makes the training facts of a graph, in both directions, what is encoded if the module
-        is called without arguments. It is not part of the state dictionary. Raises a
-        :class:`ValueError` if the graph does not fit.
+        is called without arguments. It is not part of the state dictionary.
         """
         data = prepare(self, data)
         head_index, tail_index = data.edge_index[:, data.train_mask]
@@ -190,8 +159,8 @@ class StructuralEncoder(torch.nn.Module):
 
     @torch.no_grad()
     def encode(self, data: Data) -> Tensor:
-        r"""Returns the vectors of all entities, of shape :obj:`[N, C]`, as features: from the
-        training facts of a graph alone, which it registers, without dropout and gradients.
+        r"""Returns the vectors of all entities :obj:`[N, C]`, as features: from the training facts
+        of a graph alone, which it registers, without dropout and gradients.
         """
         self.register_graph(data)
         training = self.training
@@ -199,16 +168,18 @@ class StructuralEncoder(torch.nn.Module):
         self.train(training)
         return out
 
-    def _register(self, head_index: Tensor, rel_type: Tensor, tail_index: Tensor) -> None:
+    def _register(
+        self, head_index: Tensor, rel_type: Tensor, tail_index: Tensor
+    ) -> tuple[Tensor, Tensor]:
         size = self.num_relations
         check_triples(head_index, rel_type, tail_index, self.num_nodes, 2 * size)
         base = rel_type < size  # Inverse triples follow from these, given or not.
-        fact = head_index[base], rel_type[base], tail_index[base]
-        head_index, rel_type, tail_index = both_sides(*fact, size)
-        self.edge_index, self.edge_type = torch.stack([head_index, tail_index]), rel_type
+        facts = both_sides(head_index[base], rel_type[base], tail_index[base], size)
+        self.edge_index, self.edge_type = torch.stack(facts[::2]), facts[1]
+        return self.edge_index, self.edge_type
 
     def _neighbors(self) -> Neighbors:
-        r"""The registered graph, which is sorted once."""
+        # The registered graph, which is sorted once.
         if self.edge_index is None or self.edge_type is None:
             raise ValueError("There is no graph to encode. Call 'register_graph(data)' first")
         if self._sorted is None or self._sorted[0] is not self.edge_index:
@@ -220,23 +191,18 @@ class StructuralEncoder(torch.nn.Module):
     # The energy ##################################################################################
 
     def rel_embedding(self) -> Tensor:
-        r"""The vectors of all relations, of shape :obj:`[2 * R, C]`: inverse relations come last
-        and are the negatives of base relations.
-        """
+        r"""The vectors of all relations :obj:`[2 * R, C]`; inverse ones are the negatives."""
         return torch.cat([self.rel_emb.weight, -self.rel_emb.weight])
 
     def energy(self, x: Tensor, head_index: Tensor, rel_type: Tensor, tail_index: Tensor) -> Tensor:
-        r"""The energy of triples, given the vectors of entities. Indices broadcast, so :obj:`[B,
-        1], [B, 1], [B, K]` gives :obj:`[B, K]`.
-        """
+        r"""The energy of triples, given the vectors of entities. Indices broadcast."""
         query = x[head_index] + F.embedding(rel_type, self.rel_embedding())
         return (query - x[tail_index]).abs().sum(dim=-1)
 
     @torch.no_grad()
     def predict(self, head_index: Tensor, rel_type: Tensor) -> Tensor:
-        r"""Scores every entity as tail of each query :obj:`[B], [B]` by its negative energy, of
-        shape :obj:`[B, N]`. Each call encodes the registered graph, so few large batches are
-        fastest.
+        r"""Scores every entity as tail of each query :obj:`[B]` by its negative energy, giving
+        :obj:`[B, N]`. Each call encodes the registered graph: few large batches are fastest.
         """
         check_triples(head_index, rel_type, head_index, self.num_nodes, 2 * self.num_relations)
         x = self()
@@ -252,9 +218,7 @@ class StructuralEncoder(torch.nn.Module):
         neg_index: Tensor,
         *graph: Tensor,
     ) -> Tensor:
-        r"""Computes the hinge loss of a batch of :meth:`loader`. An entry of :obj:`-1` in
-        :obj:`neg_index` adds nothing.
-        """
+        r"""Computes the hinge loss of a batch of :meth:`loader`."""
         x = self(*graph)
         pos = self.energy(x, head_index, rel_type, tail_index).unsqueeze(1)
         query = head_index.unsqueeze(1), rel_type.unsqueeze(1)
@@ -270,26 +234,13 @@ class StructuralEncoder(torch.nn.Module):
         neighbor_sampler: BaseSampler | None = None,
         **kwargs: Any,
     ) -> "NegativeLoader | SubgraphLoader":
-        r"""Returns a mini-batch loader over the given facts in both directions, which it registers,
-        with negatives, and with the neighbors of their entities where :obj:`num_neighbors` is set.
-
-        Args:
-            head_index (torch.Tensor): The head indices, of shape :obj:`[E]`.
-            rel_type (torch.Tensor): The relation types, with or without inverse ones, of shape
-                :obj:`[E]`.
-            tail_index (torch.Tensor): The tail indices, of shape :obj:`[E]`.
-            neighbor_sampler (BaseSampler, optional): What samples neighbors, by default a
-                :class:`~torch_geometric.sampler.NeighborSampler`. (default: :obj:`None`)
-            **kwargs (optional): Arguments of :class:`~torch_imf.data.NegativeLoader`, such as
-                :obj:`batch_size` or :obj:`shuffle`.
-
-        Raises:
-            ValueError: If an id is out of range, or there are no facts.
-            ImportError: If there is nothing to sample neighbors by.
+        r"""Returns a mini-batch loader over the given facts :obj:`[E]` in both directions (inverse
+        ones may be among them), which it registers, with negatives, and with the neighbors of their
+        entities where :obj:`num_neighbors` is set, by a
+        :class:`~torch_geometric.sampler.NeighborSampler` or what else samples them. Further
+        arguments are those of :class:`~torch_imf.data.NegativeLoader`.
         """
-        self._register(head_index, rel_type, tail_index)
-        edge_index, edge_type = self.edge_index, self.edge_type
-        assert edge_index is not None and edge_type is not None
+        edge_index, edge_type = self._register(head_index, rel_type, tail_index)
         device = edge_index.device
         if self.num_neighbors is not None:  # They are sampled on the CPU.
             edge_index, edge_type = edge_index.cpu(), edge_type.cpu()
@@ -308,18 +259,15 @@ class StructuralEncoder(torch.nn.Module):
         return [Objective("model", list(self.parameters()), self.loss)]
 
     def __repr__(self) -> str:
-        return (
-            f"{self.__class__.__name__}({self.num_nodes}, num_relations={self.num_relations}, "
-            f"hidden_channels={self.hidden_channels}, num_layers={len(self.convs)}, "
-            f"heads={self.heads})"
-        )
+        sizes = f"{self.num_nodes}, num_relations={self.num_relations}, hidden_channels="
+        layers = f"{self.hidden_channels}, num_layers={len(self.convs)}, heads={self.heads}"
+        return f"{self.__class__.__name__}({sizes}{layers})"
 
 
 @dataclass
 class SubgraphLoader:
     r"""The batches of a loader as arguments of :meth:`StructuralEncoder.loss`: entities are
-    positions in :obj:`n_id`, and :obj:`(edge_index, edge_type, n_id)` are their neighbors. What it
-    is given is on the CPU.
+    positions in :obj:`n_id`, and :obj:`(edge_index, edge_type, n_id)` are their neighbors.
     """
 
     loader: NegativeLoader

@@ -10,9 +10,7 @@ CHUNK = 2**13  # Edges whose vectors are multiplied at once on a CPU, such that 
 
 
 class Neighbors(NamedTuple):
-    r"""The edges of a graph, with one from each node to itself, sorted by target: what messages are
-    summed up along, in all layers and steps.
-    """
+    r"""The edges of a graph, with one from each node to itself, sorted by target."""
 
     source: Tensor  # [E]
     target: Tensor  # [E], ascending.
@@ -23,37 +21,21 @@ class Neighbors(NamedTuple):
 
     @classmethod
     def of(cls, edge_index: Tensor, edge_type: Tensor, num_nodes: int) -> "Neighbors":
-        r"""Sorts edges. Those of the graph from a node to itself are left out, as
-        :class:`~torch_geometric.nn.GATConv` does.
-        """
-        mask = edge_index[0] != edge_index[1]
+        mask = edge_index[0] != edge_index[1]  # As GATConv does.
         loop = torch.arange(num_nodes, device=edge_index.device)
         source, target = torch.cat([edge_index[:, mask], loop.repeat(2, 1)], dim=1)
         edge_type = torch.cat([edge_type[mask], torch.full_like(loop, -1)])
         target, perm = target.sort(stable=True)
         source, edge_type = source[perm], edge_type[perm]
         perm = source.argsort(stable=True)
-        ptr, perm_ptr = (
-            torch.searchsorted(x, loop) for x in (target, source.index_select(0, perm))
-        )
+        ptr, perm_ptr = (torch.searchsorted(x, loop) for x in (target, source[perm]))
         return cls(source, target, edge_type, ptr, perm, perm_ptr)
 
 
 class GraphAttention(GATConv):
-    r"""A :class:`~torch_geometric.nn.GATConv` whose messages are summed up as they are made, rather
-    than stored for all edges, and to which features of edges are those of their types, projected
-    once per type.
+    r"""A :class:`~torch_geometric.nn.GATConv` of one size of inputs whose messages are summed up as
+    they are made, and to which features of edges are those of their types.
     """
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        heads: int = 1,
-        dropout: float = 0.0,
-        edge_dim: int | None = None,
-    ) -> None:
-        super().__init__(in_channels, out_channels, heads, dropout=dropout, edge_dim=edge_dim)
 
     def forward(  # type: ignore[override]
         self, x: Tensor, neighbors: Neighbors, type_emb: Tensor | None = None
@@ -89,36 +71,22 @@ class _WeightedSum(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:  # type: ignore[override]
         (x, alpha), neighbors = ctx.saved_tensors, ctx.neighbors
         perm = neighbors.perm
-        x_grad = _bags(
-            grad,
-            alpha.index_select(0, perm),
-            neighbors.target.index_select(0, perm),
-            neighbors.perm_ptr,
-        )
+        weight, target = alpha.index_select(0, perm), neighbors.target.index_select(0, perm)
+        x_grad = _bags(grad, weight, target, neighbors.perm_ptr)
         size = CHUNK if x.device.type == "cpu" else perm.numel()
-        alpha_grad = [
-            torch.einsum(
-                "ehc,ehc->eh",
-                x.flatten(1).index_select(0, source).view(-1, *x.size()[1:]),
-                grad.flatten(1).index_select(0, target).view(-1, *x.size()[1:]),
-            )
-            for source, target in zip(
-                neighbors.source.split(size), neighbors.target.split(size), strict=True
-            )
-        ]
-        return x_grad, torch.cat(alpha_grad), None
+        edges = zip(neighbors.source.split(size), neighbors.target.split(size), strict=True)
+        products = [torch.einsum("ehc,ehc->eh", _rows(x, i), _rows(grad, j)) for i, j in edges]
+        return x_grad, torch.cat(products), None
 
 
 def _bags(x: Tensor, alpha: Tensor, index: Tensor, ptr: Tensor) -> Tensor:
-    r"""The weighted sum of the vectors at each range of the index, head by head."""
-    out = [
-        F.embedding_bag(
-            index,
-            x[:, head].contiguous(),
-            ptr,
-            mode="sum",
-            per_sample_weights=alpha[:, head].contiguous(),
-        )
-        for head in range(x.size(1))
-    ]
+    # The weighted sum of the vectors at each range of the index, head by head.
+    out = []
+    for vector, weight in zip(x.unbind(1), alpha.unbind(1), strict=True):
+        args = index, vector.contiguous(), ptr
+        out.append(F.embedding_bag(*args, mode="sum", per_sample_weights=weight.contiguous()))
     return torch.stack(out, dim=1)
+
+
+def _rows(x: Tensor, index: Tensor) -> Tensor:
+    return x.flatten(1).index_select(0, index).view(-1, *x.size()[1:])

@@ -2,7 +2,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -12,42 +11,55 @@ CHUNK = 2**20
 Similarity = Callable[[Tensor, Tensor], Tensor]
 
 
-def self_adversarial_loss(
-    pos_score: Tensor, neg_score: Tensor, temperature: float = 1.0, mask: Tensor | None = None
-) -> Tensor:
-    r"""The loss with self-adversarial negatives of the `"RotatE: Knowledge Graph Embedding by
-    Relational Rotation in Complex Space" <https://arxiv.org/abs/1902.10197>`_ paper, and of AdaMF
-    (Eq. 7-8), averaged over the batch:
-
-    .. math::
-        \mathcal{L} = - \log \sigma(s^+) - \sum_{i=1}^K p_i \log \sigma(-s^-_i), \qquad p_i =
-        \frac{\exp(\beta s^-_i)}{\sum_j \exp(\beta s^-_j)}
-
-    so that the likeliest negatives count most, as in RotatE and in the released code of AdaMF
-    (whose Eq. 8 is printed with distances instead of scores, which would prefer the least likely
-    ones). No gradient flows through :math:`p_i`.
+def grouped_mm(x: Tensor, matrix: Tensor, group: Tensor) -> Tensor:
+    r"""Multiplies each row with the matrix of its group, giving :obj:`[B, D]`. It is :obj:`(x[:,
+    None] @ matrix[group])[:, 0]`, without a matrix for each row: the rows of a group are multiplied
+    at once, and groups of about the same size together. It is fastest if groups are in the order of
+    their sizes (:meth:`group_by_size`).
 
     Args:
-        pos_score (torch.Tensor): The scores of facts, of shape :obj:`[B]`.
-        neg_score (torch.Tensor): The scores of their negatives, of shape :obj:`[B, K]`.
-        temperature (float, optional): The temperature :math:`\beta`; zero weights all negatives
-            alike. (default: :obj:`1.`)
-        mask (torch.Tensor, optional): Which negatives count, of shape :obj:`[B, K]`. (default:
-            :obj:`None`)
-
-    Returns:
-        A scalar, in single precision at least. A fact without any negative contributes its first
-        term only.
+        x (torch.Tensor): The rows, of shape :obj:`[B, C]`.
+        matrix (torch.Tensor): The matrices, of shape :obj:`[G, C, D]`.
+        group (torch.Tensor): The group of each row, of shape :obj:`[B]`.
     """
-    pos_score, neg_score = (
-        x if x.dtype.itemsize >= 4 else x.float() for x in (pos_score, neg_score)
-    )
-    weight = temperature * neg_score.detach()
-    if mask is not None:
-        weight = weight.masked_fill(~mask, -float("inf"))
-    # Rows without a negative are all NaN:
-    p = weight.softmax(dim=-1).nan_to_num(0.0)
-    return (F.softplus(-pos_score) + (p * F.softplus(neg_score)).sum(dim=-1)).mean()
+    if group.numel() == 0:
+        return (x.unsqueeze(1) @ matrix[group]).squeeze(1)
+    # Rows by group, each group padded to the largest of those that are multiplied together:
+    count = torch.bincount(group, minlength=matrix.size(0))
+    start, sizes = count.cumsum(0) - count, count.tolist()
+    perm = group.argsort(stable=True)
+    x, group = x[perm], group[perm]
+    position = torch.arange(group.numel(), device=group.device) - start[group]
+
+    out, row, first = [], 0, 0
+    for part in matrix.split(_runs(sizes)):
+        last = first + part.size(0)
+        width, num_rows = max(sizes[first:last]), sum(sizes[first:last])
+        here = slice(row, row + num_rows)
+        slot = (group[here] - first) * width + position[here]
+        padded = x.new_zeros(part.size(0) * width, x.size(1)).index_copy(0, slot, x[here])
+        product = padded.view(part.size(0), width, x.size(1)) @ part  # [G', W, D]
+        out.append(product.flatten(0, 1).index_select(0, slot))
+        row, first = row + num_rows, last
+    return torch.cat(out).index_select(0, perm.argsort())
+
+
+def group_by_size(index: Tensor) -> tuple[Tensor, Tensor]:
+    r"""Returns the distinct values of a vector, rarest first, and which of them each element is."""
+    value, group, count = index.unique(return_inverse=True, return_counts=True)
+    order = count.argsort(stable=True)
+    return value[order], order.argsort()[group]
+
+
+def _runs(sizes: list[int], factor: int = 4) -> list[int]:
+    # The lengths of runs of groups whose sizes are within a factor.
+    runs, low, high = [0], sizes[0], sizes[0]
+    for size in sizes:
+        low, high = min(low, size), max(high, size)
+        if high > factor * low:
+            runs, low, high = [*runs, 0], size, size
+        runs[-1] += 1
+    return runs
 
 
 def gather_similarity(
@@ -57,8 +69,9 @@ def gather_similarity(
     index: Tensor,
     parameters: tuple[Tensor, ...] = (),
 ) -> Tensor:
-    r"""Computes :obj:`similarity(query, key[index])` without storing :obj:`key[index]` or anything
-    of its size, neither forward nor for the backward pass, which computes it again.
+    r"""Computes :obj:`similarity(query, key[index])`, of shape :obj:`[B, K]`, without storing
+    :obj:`key[index]` or anything of its size, neither forward nor for the backward pass, which
+    computes it again.
 
     Args:
         similarity (Callable): A function of queries :obj:`[b, Q]` and keys :obj:`[b, K, Q]` that
@@ -68,9 +81,6 @@ def gather_similarity(
         index (torch.Tensor): The keys to compare each query with, of shape :obj:`[B, K]`.
         parameters (tuple[torch.Tensor], optional): What else the function depends on and needs
             gradients for. (default: :obj:`()`)
-
-    Returns:
-        The similarities, of shape :obj:`[B, K]`.
     """
     return _GatherSimilarity.apply(similarity, query, key, index, *parameters)
 
@@ -90,9 +100,8 @@ class _GatherSimilarity(torch.autograd.Function):
         out = None
         for rows, k in _gather(key, index):
             part = similarity(query[rows], k)
-            # Copied, as it may be a view of keys that make room for the next ones:
             out = part.new_empty(index.size()) if out is None else out
-            out[rows] = part
+            out[rows] = part  # Copied, as it may be a view of keys that make room for the next.
         return query.new_empty(index.size()) if out is None else out
 
     @staticmethod
@@ -117,7 +126,7 @@ class _GatherSimilarity(torch.autograd.Function):
 
 
 def _as_in_forward(similarity: Similarity, device_type: str) -> Similarity:
-    r"""The function under autocast as it is now: a backward pass runs outside of it."""
+    # Under autocast as it is now: a backward pass runs outside of it.
     dtype, enabled = torch.get_autocast_dtype(device_type), torch.is_autocast_enabled(device_type)
 
     def out(query: Tensor, key: Tensor) -> Tensor:
@@ -129,9 +138,8 @@ def _as_in_forward(similarity: Similarity, device_type: str) -> Similarity:
 
 
 def _gather(key: Tensor, index: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    r"""Yields rows of :obj:`index` with their keys, in parts of up to :obj:`CHUNK` numbers, which
-    all take the same place in memory.
-    """
+    # Rows of the index with their keys, in parts of up to CHUNK numbers, which all take the same
+    # place in memory.
     num_rows, num_keys = index.size()
     step = max(1, CHUNK // max(num_keys * key.size(-1), 1))
     buffer = key.new_empty(min(step, num_rows) * num_keys, key.size(-1))
