@@ -298,7 +298,7 @@ def test_card(fake, tmp_path):
     rows += ["training lr | [0.1, 0.01]", r"training note | a \| b c", "weight of struct | 0.2"]
     for row in [*rows, f"facts of val | {int(fake.val_mask.sum())}"]:
         assert f"\n| {row} |\n" in card
-    assert "data = pretrained_graph(" in card and "predicts without the features" in card
+    assert "data = torch_imf.pretrained_graph(" in card and "predicts without the features" in card
     # It is of whoever edits it:
     path.write_text(card.replace("# IMF", "# Ours"))
     with pytest.warns(UserWarning, match="README.md' stays as it is"):

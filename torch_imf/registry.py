@@ -338,6 +338,14 @@ def _made(x: Any, allowed: Sequence[type], is_part: bool) -> Any:
 #: Arguments that a model takes from the graph, and a part from its model.
 FACTS = ("num_nodes", "num_relations", "x_dict", "mask_dict")
 SIZES = ("channels", "rel_channels", "in_channels", "out_channels")
+#: The types of settings, and of the plain values that each takes.
+PLAIN: dict[Any, tuple[type, ...]] = {
+    **{x: (x,) for x in (bool, int, str, NoneType, list, dict)},
+    **{float: (float, int), tuple: (list,), Sequence: (list,), Mapping: (dict,)},
+}
+PLAIN |= dict.fromkeys(
+    (Any, inspect.Parameter.empty, Literal), (bool, int, float, str, NoneType, list, dict)
+)
 
 
 class Setting(NamedTuple):
@@ -410,7 +418,8 @@ def build_model(
     from torch_imf.nn import IMF, ContextualRelationalScorer
 
     model_cls = lookup("model", model)
-    _check_settings(model_cls, settings, dict(_walk(model_cls, settings)))
+    options = {key: [value] for key, value in settings.items()}
+    check_settings(model_cls, options, dict(_walk(model_cls, settings)))
     check_graph(data)
     num_nodes, x_dict, mask_dict = int(data.num_nodes), *modalities(data)
     size = settings["hidden_channels"]
@@ -435,39 +444,36 @@ def build_model(
     return build(model_cls, dict(zip(FACTS, facts, strict=True)))
 
 
-def check_value(key: str, value: Any, setting: Setting) -> None:
-    r"""Raises a :class:`ValueError` if a plain value is of none of the types of a setting."""
-    types = [get_origin(x) or x for x in union_types(setting.parameter.annotation)]
-    is_typed = all(isinstance(x, type) for x in types) and inspect.Parameter.empty not in types
-    if not is_typed or isinstance(value, Recorded | type) or _plain(value) is _OMITTED:
-        return
-    allowed = (*types, *([int] if float in types else []), *([tuple] if list in types else []))
-    # Either is an instance of other types:
-    odd = [x for x in (bool, str) if isinstance(value, x) and x not in types]
-    if not isinstance(value, allowed) or odd:
-        expected = " or ".join(x.__name__ for x in types if x is not NoneType)
-        raise ValueError(f"'{key}' needs to be of type {expected} (got {value!r})")
-
-
 def union_types(annotation: Any) -> tuple[Any, ...]:
     r"""Returns the types that an annotation joins."""
     is_union = get_origin(annotation) in (Union, UnionType)
     return get_args(annotation) if is_union else (annotation,)
 
 
-def _check_settings(cls: type, settings: Mapping[str, Any], known: Mapping[str, Setting]) -> None:
-    for key in [key for key in settings if key not in known]:
+def check_settings(
+    cls: type, options: Mapping[str, Sequence[Any]], known: Mapping[str, Setting]
+) -> None:
+    r"""Raises a :class:`ValueError` if one of the settings to try, given with their values, is not
+    known or of another type, or one that is needed is not among them.
+    """
+    for key in [key for key in options if key not in known]:
         text = f"{cls.__name__} has no setting '{key}'"
         for part in [x for x in known if key.startswith(f"{x}.")][-1:]:
-            text += f" where '{part}' is {settings.get(part, known[part].parameter.default)!r}"
+            values = options.get(part, [known[part].parameter.default])
+            text += f" where '{part}' is {' or '.join(map(repr, values))}"
         near = [f" Did you mean '{x}'?" for x in difflib.get_close_matches(key, known, n=1)]
         raise ValueError(f"{text}.{''.join(near)} It takes {sorted(known)}")
     for key, setting in known.items():
-        value = settings.get(key, setting.parameter.default)
-        if value is inspect.Parameter.empty:
+        if key not in options and setting.parameter.default is inspect.Parameter.empty:
             raise ValueError(f"{cls.__name__} needs a value for '{key}'")
-        if value is not setting.parameter.default and setting.is_plain:
-            check_value(key, value, setting)
+        types = [get_origin(x) or x for x in union_types(setting.parameter.annotation)]
+        # What is not plain, an `object`, is left to the class:
+        allowed = (object, *(kind for x in types for kind in PLAIN[x]))
+        for value in options.get(key, ()) if setting.is_plain else ():
+            is_part = isinstance(value, Recorded | type)
+            if not is_part and type(_plain(value)) not in allowed:
+                expected = " or ".join(x.__name__ for x in types if x is not NoneType)
+                raise ValueError(f"'{key}' needs to be of type {expected} (got {value!r})")
 
 
 def _walk(
@@ -517,11 +523,10 @@ def _arguments(cls: type) -> dict[str, Setting]:
 
 
 def _is_plain(annotation: Any) -> bool:
-    origin, inner = get_origin(annotation), get_args(annotation)
-    if origin in (Union, UnionType, list, tuple, dict, Sequence, Mapping):
-        return all(_is_plain(x) for x in inner if x is not Ellipsis)
-    plain = (Any, inspect.Parameter.empty, bool, int, float, str, NoneType, list, tuple, dict)
-    return origin is Literal or annotation in plain
+    origin = get_origin(annotation)
+    inner = () if origin is Literal else get_args(annotation)
+    known = (Union, UnionType, Ellipsis, *PLAIN)
+    return (origin or annotation) in known and all(map(_is_plain, inner))
 
 
 def _is_named(cls: type) -> bool:

@@ -9,12 +9,11 @@ from unittest.mock import Mock
 import pytest
 import torch
 
-from torch_imf import build_model, evaluate, fit, from_pretrained, pretrained_graph
+from torch_imf import build_model, evaluate, fit, from_pretrained, pretrained_graph, recipe
 from torch_imf.cli import main
 from torch_imf.cli.train import read_space
 from torch_imf.datasets import Countries, MultimodalKG
 from torch_imf.nn import AdaMF, ComplEx
-from torch_imf.training.recipe import recipe
 
 
 def test_run(saved):

@@ -6,7 +6,7 @@ from torch_imf import registry
 from torch_imf.datasets import Countries
 from torch_imf.datasets.encoder import tag
 from torch_imf.encoders import Encoder, NumericEncoder, PixelEncoder, TfidfEncoder, base
-from torch_imf.encoders.base import default_device, hash_weights, record_of, require
+from torch_imf.encoders.base import default_device, record_of, require
 
 TEXTS = ["a rock band", None, "a large river", "a small river in a deep valley"]
 NUMBERS = (torch.tensor([0, 1, 1]), ["a", "a", "b"], torch.tensor([1.0, 2.0, 3.0]), 3)
@@ -72,15 +72,3 @@ def test_require():
         require("no-such", "A", "B")
     assert default_device("cpu") == torch.device("cpu")
     assert (default_device(None).type == "cpu") is not torch.accelerator.is_available()
-
-
-def test_hash_weights(tmp_path):
-    (tmp_path / "1_Pooling").mkdir()
-    (tmp_path / "1_Pooling" / "config.json").write_text("{}")
-    (tmp_path / "model.safetensors").write_bytes(b"weights")
-    before = hash_weights(tmp_path)
-    assert len(before) == 16 and before != hash_weights(tmp_path / "model.safetensors")
-    (tmp_path / "README.md").write_text("Says nothing that changes the output.")
-    assert hash_weights(tmp_path) == before
-    (tmp_path / "1_Pooling" / "config.json").write_text('{"cls": true}')
-    assert hash_weights(tmp_path) != before

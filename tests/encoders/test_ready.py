@@ -11,7 +11,7 @@ from torch_geometric.testing import withPackage
 
 from torch_imf.data import NameIndex
 from torch_imf.encoders import FeatureFile
-from torch_imf.encoders.base import hash_content
+from torch_imf.io.hash import hash_content
 
 IDS = ["<http://dbpedia.org/resource/Paris>", "/m/05qtj", "AC/DC", "Franciaország"]
 X = torch.arange(1.0, 13.0).view(4, 3)

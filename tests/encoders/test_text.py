@@ -1,3 +1,4 @@
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -7,7 +8,6 @@ import torch
 
 from torch_imf.datasets.encoder import tag
 from torch_imf.encoders import TextEncoder
-from torch_imf.encoders.base import hash_weights
 
 pytest.importorskip("sentence_transformers")
 
@@ -58,9 +58,11 @@ def test_text_encoder(calls, cache):
 
 def test_tag(folder, calls, cache):
     encoders = [TextEncoder(folder, pooling) for pooling in (None, "mean", "cls", "pooler")]
-    weights = hash_weights(folder)
-    assert str(encoders[1]) == f"TextEncoder(model='bert', weights='{weights}', pooling='mean')"
+    assert re.sub("'[0-9a-f]{16}'", "", str(encoders[1])) == (
+        "TextEncoder(model='bert', weights=, pooling='mean')"
+    )
     other = shutil.copytree(folder, Path(folder).parent / "other" / "bert")
+    (other / "README.md").write_text("Says nothing that changes the output.")
     assert str(TextEncoder(other)) == str(encoders[0])  # Wherever the folder is.
     (other / "model.safetensors").write_bytes(b"other weights")
     tags = {tag(encoder) for encoder in [*encoders, TextEncoder(other)]}

@@ -2,7 +2,6 @@ import copy
 import multiprocessing
 import random
 import signal
-import subprocess
 import sys
 import time
 
@@ -12,8 +11,6 @@ import torch
 from torch_imf import TensorBoard, evaluate, fit
 from torch_imf.data import modalities
 from torch_imf.nn import IMF, KGE, AdaMF, Adversary, ContextualRelationalScorer, Sampled
-from torch_imf.nn.models import StructuralEmbedding
-from torch_imf.nn.structural import StructuralEncoder
 from torch_imf.training import CheckpointError, make_loader, make_optimizers, train, validate
 
 SETTINGS = {"batch_size": 64, "lr": 0.01, "lr_decay": 0.9, "patience": None}
@@ -119,28 +116,6 @@ def test_nothing_to_train(fake):
             fit(model, data)
     with pytest.raises(ValueError, match="'model' has no parameters to train"):
         fit(model.requires_grad_(False), fake)
-
-
-def test_resume_with_a_structural_encoder(fake, tmp_path):
-    def imf(seed, freeze=False):
-        torch.manual_seed(seed)
-        encoder = StructuralEncoder(fake.num_nodes, fake.num_relations, 8, dropout=0.1)
-        encoder.register_graph(fake)
-        struct = StructuralEmbedding(encoder, freeze=True) if freeze else encoder
-        return IMF(fake.num_nodes, fake.num_relations, 8, struct=struct)
-
-    def run(model, epochs, name="checkpoint.pt"):
-        return fit(model, fake, epochs, batch_size=64, checkpoint=tmp_path / name)
-
-    history = fit(imf(1), fake, epochs=2, batch_size=64)
-    run(imf(1), 1)
-    assert run(imf(1), 2) == history
-    with pytest.raises(CheckpointError, match="belongs to another model"):
-        run(imf(1, freeze=True), 2)
-    # Frozen, what it is like is part of what a run is:
-    run(imf(1, freeze=True), 1, "frozen.pt")
-    with pytest.raises(CheckpointError, match="struct"):
-        run(imf(2, freeze=True), 2, "frozen.pt")
 
 
 @pytest.mark.parametrize("eval_every, optimizer", [(3, "adamw"), (1, "adagrad")])
@@ -312,22 +287,6 @@ def test_interrupted(fake, error, epoch):
     state = model.state_dict()
     assert all(x.isfinite().all() for x in state.values()) and not equal(state, before)
     assert not seen or equal(state, seen.state())
-
-
-def test_without_docstrings_and_assertions():
-    script = """
-from torch_imf import build_model, evaluate, fit
-from torch_imf.data import audit
-from torch_imf.datasets import FakeMMKG
-data = FakeMMKG()[0]
-assert not audit(data).is_clean, "assertions are on"
-model = build_model("imf", data, hidden_channels=4)
-fit(model, data, epochs=1, lr=0.01, progress=False)
-print(evaluate(model, data)["mrr"] > 0, fit.__doc__)
-"""
-    command = [sys.executable, "-OO", "-c", script]
-    result = subprocess.run(command, capture_output=True, text=True)
-    assert result.stdout == "True None\n", result.stderr
 
 
 def test_tensorboard(tmp_path, monkeypatch):

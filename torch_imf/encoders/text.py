@@ -2,13 +2,15 @@ import os
 import os.path as osp
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from torch_imf.encoders.base import default_device, hash_content, hash_weights, no_weights, require
+from torch_imf.encoders.base import default_device, no_weights, require
 from torch_imf.encoders.cache import BatchEncoder
+from torch_imf.io.hash import hash_content, hash_file
 
 
 class TextEncoder(BatchEncoder):
@@ -136,4 +138,12 @@ class TextEncoder(BatchEncoder):
         if not osp.isdir(self.model):
             return super().settings()
         folder = {"model": osp.basename(osp.abspath(self.model))}
-        return {**folder, "weights": hash_weights(self.model), "pooling": self.pooling}
+        return {**folder, "weights": _hash_folder(self.model), "pooling": self.pooling}
+
+
+def _hash_folder(path: str) -> str:
+    # Of the files that shape the output of a model: weights, configuration and vocabulary.
+    suffixes = {".json", ".txt", ".model", ".safetensors", ".bin"}
+    files = sorted(file for file in Path(path).rglob("*") if file.suffix in suffixes)
+    lines = [f"{file.relative_to(path).as_posix()} {hash_file(file)}\n" for file in files]
+    return hash_content("".join(lines))[:16]
