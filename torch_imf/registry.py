@@ -338,14 +338,13 @@ def _made(x: Any, allowed: Sequence[type], is_part: bool) -> Any:
 #: Arguments that a model takes from the graph, and a part from its model.
 FACTS = ("num_nodes", "num_relations", "x_dict", "mask_dict")
 SIZES = ("channels", "rel_channels", "in_channels", "out_channels")
-#: The types of settings, and of the plain values that each takes.
+#: The types of plain values, and which of them each type of a setting takes.
+VALUES = (bool, int, float, str, NoneType, list, dict)
 PLAIN: dict[Any, tuple[type, ...]] = {
-    **{x: (x,) for x in (bool, int, str, NoneType, list, dict)},
+    **{x: (x,) for x in VALUES},
     **{float: (float, int), tuple: (list,), Sequence: (list,), Mapping: (dict,)},
+    **dict.fromkeys((Any, inspect.Parameter.empty, Literal), VALUES),
 }
-PLAIN |= dict.fromkeys(
-    (Any, inspect.Parameter.empty, Literal), (bool, int, float, str, NoneType, list, dict)
-)
 
 
 class Setting(NamedTuple):
@@ -365,10 +364,10 @@ class Setting(NamedTuple):
     @property
     def choices(self) -> tuple[str, ...]:
         r"""The names to choose of, if it is a part."""
-        kind = None if self.base is None else _kind(self.base)
-        if self.base is None or kind is None:
-            return ()
-        found = {name: cls for name, cls in classes(kind).items() if issubclass(cls, self.base)}
+        base = self.base or object
+        kind = _kind(base)
+        known = {} if kind is None else classes(kind)
+        found = {name: cls for name, cls in known.items() if issubclass(cls, base)}
         return tuple(sorted(name for name, cls in found.items() if _is_named(cls)))
 
 
@@ -415,33 +414,29 @@ def build_model(
     """
     from torch_imf.data import modalities
     from torch_imf.data.graph import check_graph
-    from torch_imf.nn import IMF, ContextualRelationalScorer
+    from torch_imf.nn import IMF
 
     model_cls = lookup("model", model)
-    options = {key: [value] for key, value in settings.items()}
-    check_settings(model_cls, options, dict(_walk(model_cls, settings)))
+    known = dict(_walk(model_cls, settings))
+    check_settings(model_cls, {key: [value] for key, value in settings.items()}, known)
     check_graph(data)
     num_nodes, x_dict, mask_dict = int(data.num_nodes), *modalities(data)
     size = settings["hidden_channels"]
     names = [*(["struct"] if settings.get("struct", True) is not False else []), *x_dict]
     values = (size, settings.get("rel_channels"), dict.fromkeys(names, size), size)
-
-    def build(cls: type, given: dict[str, Any], prefix: str = "") -> Any:
-        out = {name: x for name, x in given.items() if name in _arguments(cls)}
-        for name, setting in reversed(_arguments(cls).items()):
-            key = f"{prefix}{name}"
-            part, preset = _part(key, setting, settings)
-            if part is not None and any(x.startswith(f"{key}.") for x in settings):
-                given = dict(zip(SIZES, values, strict=True))
-                if part is ContextualRelationalScorer and issubclass(cls, IMF):
-                    given["logit_bias"] = -math.log(max(num_nodes, 2))  # As IMF starts its own.
-                out[name] = build(part, given | preset, f"{key}.")
-            elif key in settings:
-                out[name] = settings[key]
-        return cls(**out)
-
+    given: dict[str, Any] = dict(zip(SIZES, values, strict=True))
+    if issubclass(model_cls, IMF):
+        given["logit_bias"] = -math.log(max(num_nodes, 2))  # As it starts its own scorer.
+    for key, setting in reversed(known.items()):  # Parts of parts come before these.
+        part, preset = _part(key, setting, settings)
+        own = {x: settings.pop(x) for x in list(settings) if x.startswith(f"{key}.")}
+        if part is not None and own:
+            arguments = {name: x for name, x in given.items() if name in _arguments(part)} | preset
+            arguments |= {x.removeprefix(f"{key}."): value for x, value in own.items()}
+            settings[key] = part(**arguments)
     facts = (num_nodes, int(data.num_relations), x_dict, mask_dict)
-    return build(model_cls, dict(zip(FACTS, facts, strict=True)))
+    taken = {k: x for k, x in zip(FACTS, facts, strict=True) if k in _arguments(model_cls)}
+    return model_cls(**taken, **settings)
 
 
 def union_types(annotation: Any) -> tuple[Any, ...]:
@@ -467,11 +462,11 @@ def check_settings(
         if key not in options and setting.parameter.default is inspect.Parameter.empty:
             raise ValueError(f"{cls.__name__} needs a value for '{key}'")
         types = [get_origin(x) or x for x in union_types(setting.parameter.annotation)]
-        # What is not plain, an `object`, is left to the class:
-        allowed = (object, *(kind for x in types for kind in PLAIN[x]))
+        allowed = [kind for x in types for kind in PLAIN[x]]
         for value in options.get(key, ()) if setting.is_plain else ():
-            is_part = isinstance(value, Recorded | type)
-            if not is_part and type(_plain(value)) not in allowed:
+            kind = next((x for x in VALUES if isinstance(_plain(value), x)), None)
+            # What is not plain is left to the class:
+            if kind not in [*allowed, None] and not isinstance(value, Recorded | type):
                 expected = " or ".join(x.__name__ for x in types if x is not NoneType)
                 raise ValueError(f"'{key}' needs to be of type {expected} (got {value!r})")
 

@@ -73,14 +73,6 @@ def test_tag(folder, calls, cache):
     assert len(list(cache.iterdir())) == 2
 
 
-@pytest.mark.parametrize("pooling", [None, "mean"])
-@pytest.mark.parametrize("model", ["/no/such/folder", "no such"])
-def test_weights_that_cannot_be_had(model, pooling, monkeypatch):
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(RuntimeError, match=f"weights of '{model}' are not on this.*'TfidfEncoder'"):
-        TextEncoder(model, pooling, device="cpu")(TEXTS)
-
-
 def test_the_network_is_asked_last(monkeypatch):
     asked = []
 
@@ -99,6 +91,10 @@ def test_the_network_is_asked_last(monkeypatch):
 def test_bad_input(monkeypatch):
     with pytest.raises(ValueError, match=r"Invalid 'pooling' argument \(got 'max'\)"):
         TextEncoder(pooling="max")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    for model, pooling in (("no such", None), ("/no/such/folder", None), ("no such", "mean")):
+        with pytest.raises(RuntimeError, match=f"'{model}' are not on this .*'TfidfEncoder'"):
+            TextEncoder(model, pooling, device="cpu")(TEXTS)
     monkeypatch.setitem(sys.modules, "sentence_transformers", None)
     monkeypatch.setattr("torch_imf.encoders.base.find_spec", lambda _: None)
     with pytest.raises(ImportError, match="pip install sentence-transformers.*'TfidfEncoder'"):

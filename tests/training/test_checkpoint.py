@@ -28,28 +28,6 @@ def test_fingerprint():
     assert fingerprint(model, facts) != fingerprint(model, facts.flip(0))
 
 
-def test_training_state(tmp_path):
-    model, path = build(), tmp_path / "a" / "c.pt"
-    state = TrainingState(model, [torch.optim.Adam(model.parameters())], {"metric": "mr"}, path)
-    assert state.stale == 0
-    for value in (5.0, 3.0, 4.0):
-        state.add({"mr": value})
-        torch.nn.init.constant_(model.node_emb.weight, value)
-    assert state.stale == 1  # The lowest mean rank is the best, the second one.
-    assert (state.best["node_emb.weight"] == 5).all()  # As it was then.
-    state.epoch = 7
-    state.save()
-
-    other = build()
-    state = TrainingState(other, [torch.optim.Adam(other.parameters())], {"metric": "mr"}, path)
-    state.load()
-    assert state.epoch == 7 and state.stale == 1 and len(state.history) == 3
-    assert (other.node_emb.weight == 4).all()
-    in_memory = TrainingState(other, [], MRR)
-    in_memory.save()
-    in_memory.load()
-
-
 def test_what_it_holds(tmp_path):
     names = {"node_ids": [f"node {i}" for i in range(9)], "rel_ids": ["r", "s"]}
     args, path = (build(), [], MRR, tmp_path / "c.pt"), tmp_path / "c.pt"

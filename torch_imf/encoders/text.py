@@ -12,6 +12,9 @@ from torch_imf.encoders.base import default_device, no_weights, require
 from torch_imf.encoders.cache import BatchEncoder
 from torch_imf.io.hash import hash_content, hash_file
 
+#: Where the Hub has models whose names have no slash.
+HUB = "sentence-transformers"
+
 
 class TextEncoder(BatchEncoder):
     r"""Encodes texts by a pretrained transformer, run once.
@@ -81,13 +84,9 @@ class TextEncoder(BatchEncoder):
         from sentence_transformers.util import is_sentence_transformer_model
 
         device = str(default_device(self.device))
-        model: Any = SentenceTransformer(
-            self.model, device=device, local_files_only=local_files_only
-        )
-        names = [
-            self.model,
-            *([] if "/" in self.model else [f"sentence-transformers/{self.model}"]),
-        ]
+        load: Any = SentenceTransformer
+        model = load(self.model, device=device, local_files_only=local_files_only)
+        names = [self.model] if "/" in self.model else [self.model, f"{HUB}/{self.model}"]
         if not any(is_sentence_transformer_model(name, local_files_only=True) for name in names):
             # Of which sentence-transformers takes a mean of the tokens, without a word:
             raise ValueError(
