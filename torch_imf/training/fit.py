@@ -11,8 +11,7 @@ from torch_geometric.data import Data
 from torch_geometric.resolver import resolver
 from tqdm import tqdm
 
-from torch_imf.data.graph import prepare
-from torch_imf.data.index import both_sides
+from torch_imf.data.graph import prepare, split_facts
 from torch_imf.evaluation.evaluate import evaluate
 from torch_imf.evaluation.ranking import NotFinite
 from torch_imf.training.checkpoint import History, TrainingState
@@ -103,7 +102,7 @@ def fit(
     rates = {"lr": lr, "lr_decay": lr_decay, "dense_lr": dense_lr, "weight_decay": weight_decay}
     others = {"optimizer": optimizer, "precision": precision, "metric": metric}
     names = {name: list(data[name]) for name in ("node_ids", "rel_ids") if name in data}
-    run = {**sizes, **rates, **others}, checkpoint, training_facts(data), names
+    run = {**sizes, **rates, **others}, checkpoint, split_facts(data, "train"), names
     state = TrainingState(model, optimizers, *run)
     state.load()
     left, hidden = range(state.epoch + 1, epochs + 1), None if progress else True
@@ -145,24 +144,14 @@ def check_run(data: Data, metric: str, **sizes: int | None) -> None:
     if metric not in METRICS:
         raise ValueError(f"Invalid 'metric' argument (got '{metric}', choose of {METRICS})")
     for split in ("train", "val"):
-        if not bool(data[f"{split}_mask"].any()):
-            raise ValueError(f"The '{split}' split holds no facts")
-
-
-def training_facts(data: Data) -> tuple[Tensor, Tensor, Tensor]:
-    r"""Returns the training facts in both directions, all that a loader sees."""
-    mask = data.train_mask & (data.edge_type < data.num_relations)
-    if not bool(mask.any()):
-        raise ValueError("The 'train' split holds no facts")
-    (head_index, tail_index), rel_type = data.edge_index[:, mask], data.edge_type[mask]
-    return both_sides(head_index, rel_type, tail_index, int(data.num_relations))
+        split_facts(data, split)  # Raises, if there are none.
 
 
 def make_loader(
     model: torch.nn.Module, data: Data, batch_size: int = 1024
 ) -> Iterable[tuple[Tensor, ...]]:
     r"""Returns the loader of training facts whose batches are the arguments of a model's losses."""
-    facts = training_facts(prepare(model, data))
+    facts = split_facts(prepare(model, data), "train")
     return model.loader(*facts, batch_size=batch_size, shuffle=True)  # type: ignore[operator]
 
 
