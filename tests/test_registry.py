@@ -8,6 +8,7 @@ import subprocess
 import sys
 import weakref
 
+import numpy as np
 import pytest
 import torch
 
@@ -181,7 +182,8 @@ def test_build_every_model(fake, name):
 
 
 def test_parts_have_the_sizes_of_the_model(fake):
-    model = build_model("imf", fake, hidden_channels=8, rel_channels=4, **{"scorer.dropout": 0.5})
+    sizes = {"hidden_channels": 8, "rel_channels": np.int64(4), "scorer.dropout": np.float64(0.5)}
+    model = build_model("imf", fake, **sizes)
     part = model.scorers["fused"]
     assert isinstance(part, nn.ContextualRelationalScorer)
     assert (part.channels, part.rel_channels, part.dropout) == (8, 4, 0.5)

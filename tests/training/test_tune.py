@@ -140,17 +140,13 @@ def test_out_of_memory(fake, monkeypatch):
 def test_divergence_and_refused_settings(fake):
     study = search(fake, 6, {**SPACE, "lr": [0.01, 1e30]}, seed=1)
     for trial in study.trials:
-        reason = trial.user_attrs.get("reason", "")
-        assert ("Diverged: " in reason or "NotFinite" in reason) == (trial.params["lr"] == 1e30)
-        assert (trial.state.name == "PRUNED") == (trial.params["lr"] == 1e30)
+        reason = trial.user_attrs.get("reason", "").partition(":")[0]
+        is_pruned = trial.state.name == "PRUNED"
+        assert (reason in ("Diverged", "NotFinite")) == is_pruned == (trial.params["lr"] == 1e30)
     assert {trial.state.name for trial in study.trials} == {"COMPLETE", "PRUNED"}
 
-    space = {**SPACE, "scorer": "complex", "hidden_channels": [7, 8]}
-    for trial in search(fake, 4, space, seed=1).trials:
-        refused = "an even number" in trial.user_attrs.get("reason", "")
-        assert refused == (trial.params["hidden_channels"] == 7) == (trial.state.name == "PRUNED")
     with pytest.raises(ValueError, match="None of 2 trials .* an even number"):
-        search(fake, 2, {**space, "hidden_channels": 7})
+        search(fake, 2, {**SPACE, "scorer": "complex", "hidden_channels": 7})
 
 
 def test_pruning(fake):
