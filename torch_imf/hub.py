@@ -4,7 +4,6 @@ r"""Models that are kept in a folder, or shared on the Hugging Face Hub.
 JSON only, so that :obj:`IMF(..., x_dict)` comes back without its modalities, and no digests.
 """
 
-import hashlib
 import json
 import os
 import re
@@ -24,6 +23,7 @@ from torch_imf.data.graph import MASKS, check_graph, prepare
 from torch_imf.evaluation.ranking import check_finite, inference
 from torch_imf.io import warn
 from torch_imf.io.atomic import locked, read_bytes, replacing
+from torch_imf.io.hash import hash_content
 from torch_imf.nn.models import MultimodalKGE
 from torch_imf.nn.models.features import FrozenFeatures
 from torch_imf.registry import describe, make
@@ -153,12 +153,12 @@ def pretrained_graph(folder: str | os.PathLike[str], revision: str | None = None
     config = read_config(root)
     if "graph.safetensors" not in config["files"]:
         raise ValueError(f"'{root}' holds no graph. Pass 'data' to 'save_pretrained'")
-    facts = load(_read(root, config, "graph.safetensors"))
-    names = _read(root, config, "names.json")
     try:
+        facts = load(_read(root, config, "graph.safetensors"))
+        names = json.loads(_read(root, config, "names.json"))
         sizes = {name: config["model"][name] for name in ("num_nodes", "num_relations")}
         tensors = {k: x if x.dtype == torch.bool else x.long() for k, x in facts.items()}
-        data = Data(**sizes, **tensors, **json.loads(names))
+        data = Data(**sizes, **tensors, **names)
         check_graph(data)
         _names(data)  # Raises, if they do not fit.
     except (ValueError, KeyError, TypeError) as error:
@@ -320,8 +320,9 @@ def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
         config = json.loads(read_bytes(path))
         if config["format"] != FORMAT:
             raise ValueError(f"it is of format {config['format']}, by {config.get('versions')}")
-        files = [entry["file"] for entry in config["files"].values()]
-        if not all(map(FILE.fullmatch, files)) or not isinstance(config["model"], dict):
+        files = {name: entry["file"] for name, entry in config["files"].items()}
+        is_whole = isinstance(config["model"], dict) and "model.safetensors" in files
+        if not is_whole or not all(map(FILE.fullmatch, files.values())):
             raise ValueError(f"it lacks a model, or names files that are not its own: {files}")
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ValueError(f"'{root}' holds no saved model: there is no '{path}'") from error
@@ -370,14 +371,11 @@ def _write(root: str, name: str, content: bytes) -> None:
 
 
 def _entry(name: str, content: bytes) -> dict[str, str]:
-    digest = hashlib.sha256(content).hexdigest()
-    stem, _, suffix = name.partition(".")
+    digest, (stem, suffix) = hash_content(content), name.split(".")
     return {"file": f"{stem}-{digest[:12]}.{suffix}", "sha256": digest}
 
 
 def _read(root: str, config: dict[str, Any], name: str) -> bytes:
-    if name not in config["files"]:
-        raise ValueError(f"'{root}/{MANIFEST}' is damaged: it names no '{name}'")
     entry = config["files"][name]
     path = f"{root}/{entry['file']}"
     try:
@@ -430,11 +428,10 @@ def _card(config: dict[str, Any]) -> str:
     features = "It takes no features."
     if config["coverage"]:
         features = "It predicts without the features that it was trained on, which are not here."
+    folder = '("path/to/this/folder")'
     text = f"""---
 library_name: torch_imf
-tags:
-- knowledge-graph-completion
-- torch_imf
+tags: [knowledge-graph-completion, torch_imf]
 ---
 
 # {model["class"]}
@@ -445,10 +442,10 @@ relations, with {config["num_parameters"]:,} parameters as saved.
 {features}
 
 ```python
-from torch_imf import from_pretrained{", pretrained_graph" if has_graph else ""}
+import torch_imf
 
-model = from_pretrained("path/to/this/folder")
-{'data = pretrained_graph("path/to/this/folder")' if has_graph else ""}
+model = torch_imf.from_pretrained{folder}
+{f"data = torch_imf.pretrained_graph{folder}" if has_graph else ""}
 ```
 """
     groups = {
@@ -474,8 +471,7 @@ def _cell(value: Any) -> str:
 def _write_card(root: str, card: str) -> None:
     # Writes it, unless there is one that we have not written, or that has been edited since.
     def signed(body: str) -> bytes:
-        digest = hashlib.sha256(body.encode()).hexdigest()[:12]
-        return f"{body}<!-- torch_imf card {digest} -->\n".encode()
+        return f"{body}<!-- torch_imf card {hash_content(body)[:12]} -->\n".encode()
 
     old = _content(root, CARD)
     if old and old != signed(old.decode(errors="replace").rpartition("<!--")[0]):

@@ -338,6 +338,13 @@ def _made(x: Any, allowed: Sequence[type], is_part: bool) -> Any:
 #: Arguments that a model takes from the graph, and a part from its model.
 FACTS = ("num_nodes", "num_relations", "x_dict", "mask_dict")
 SIZES = ("channels", "rel_channels", "in_channels", "out_channels")
+#: The types of plain values, and which of them each type of a setting takes.
+VALUES = (bool, int, float, str, NoneType, list, dict)
+PLAIN: dict[Any, tuple[type, ...]] = {
+    **{x: (x,) for x in VALUES},
+    **{float: (float, int), tuple: (list,), Sequence: (list,), Mapping: (dict,)},
+    **dict.fromkeys((Any, inspect.Parameter.empty, Literal), VALUES),
+}
 
 
 class Setting(NamedTuple):
@@ -357,10 +364,10 @@ class Setting(NamedTuple):
     @property
     def choices(self) -> tuple[str, ...]:
         r"""The names to choose of, if it is a part."""
-        kind = None if self.base is None else _kind(self.base)
-        if self.base is None or kind is None:
-            return ()
-        found = {name: cls for name, cls in classes(kind).items() if issubclass(cls, self.base)}
+        base = self.base or object
+        kind = _kind(base)
+        known = {} if kind is None else classes(kind)
+        found = {name: cls for name, cls in known.items() if issubclass(cls, base)}
         return tuple(sorted(name for name, cls in found.items() if _is_named(cls)))
 
 
@@ -407,46 +414,29 @@ def build_model(
     """
     from torch_imf.data import modalities
     from torch_imf.data.graph import check_graph
-    from torch_imf.nn import IMF, ContextualRelationalScorer
+    from torch_imf.nn import IMF
 
     model_cls = lookup("model", model)
-    _check_settings(model_cls, settings, dict(_walk(model_cls, settings)))
+    known = dict(_walk(model_cls, settings))
+    check_settings(model_cls, {key: [value] for key, value in settings.items()}, known)
     check_graph(data)
     num_nodes, x_dict, mask_dict = int(data.num_nodes), *modalities(data)
     size = settings["hidden_channels"]
     names = [*(["struct"] if settings.get("struct", True) is not False else []), *x_dict]
     values = (size, settings.get("rel_channels"), dict.fromkeys(names, size), size)
-
-    def build(cls: type, given: dict[str, Any], prefix: str = "") -> Any:
-        out = {name: x for name, x in given.items() if name in _arguments(cls)}
-        for name, setting in reversed(_arguments(cls).items()):
-            key = f"{prefix}{name}"
-            part, preset = _part(key, setting, settings)
-            if part is not None and any(x.startswith(f"{key}.") for x in settings):
-                given = dict(zip(SIZES, values, strict=True))
-                if part is ContextualRelationalScorer and issubclass(cls, IMF):
-                    given["logit_bias"] = -math.log(max(num_nodes, 2))  # As IMF starts its own.
-                out[name] = build(part, given | preset, f"{key}.")
-            elif key in settings:
-                out[name] = settings[key]
-        return cls(**out)
-
+    given: dict[str, Any] = dict(zip(SIZES, values, strict=True))
+    if issubclass(model_cls, IMF):
+        given["logit_bias"] = -math.log(max(num_nodes, 2))  # As it starts its own scorer.
+    for key, setting in reversed(known.items()):  # Parts of parts come before these.
+        part, preset = _part(key, setting, settings)
+        own = {x: settings.pop(x) for x in list(settings) if x.startswith(f"{key}.")}
+        if part is not None and own:
+            arguments = {name: x for name, x in given.items() if name in _arguments(part)} | preset
+            arguments |= {x.removeprefix(f"{key}."): value for x, value in own.items()}
+            settings[key] = part(**arguments)
     facts = (num_nodes, int(data.num_relations), x_dict, mask_dict)
-    return build(model_cls, dict(zip(FACTS, facts, strict=True)))
-
-
-def check_value(key: str, value: Any, setting: Setting) -> None:
-    r"""Raises a :class:`ValueError` if a plain value is of none of the types of a setting."""
-    types = [get_origin(x) or x for x in union_types(setting.parameter.annotation)]
-    is_typed = all(isinstance(x, type) for x in types) and inspect.Parameter.empty not in types
-    if not is_typed or isinstance(value, Recorded | type) or _plain(value) is _OMITTED:
-        return
-    allowed = (*types, *([int] if float in types else []), *([tuple] if list in types else []))
-    # Either is an instance of other types:
-    odd = [x for x in (bool, str) if isinstance(value, x) and x not in types]
-    if not isinstance(value, allowed) or odd:
-        expected = " or ".join(x.__name__ for x in types if x is not NoneType)
-        raise ValueError(f"'{key}' needs to be of type {expected} (got {value!r})")
+    taken = {k: x for k, x in zip(FACTS, facts, strict=True) if k in _arguments(model_cls)}
+    return model_cls(**taken, **settings)
 
 
 def union_types(annotation: Any) -> tuple[Any, ...]:
@@ -455,19 +445,30 @@ def union_types(annotation: Any) -> tuple[Any, ...]:
     return get_args(annotation) if is_union else (annotation,)
 
 
-def _check_settings(cls: type, settings: Mapping[str, Any], known: Mapping[str, Setting]) -> None:
-    for key in [key for key in settings if key not in known]:
+def check_settings(
+    cls: type, options: Mapping[str, Sequence[Any]], known: Mapping[str, Setting]
+) -> None:
+    r"""Raises a :class:`ValueError` if one of the settings to try, given with their values, is not
+    known or of another type, or one that is needed is not among them.
+    """
+    for key in [key for key in options if key not in known]:
         text = f"{cls.__name__} has no setting '{key}'"
         for part in [x for x in known if key.startswith(f"{x}.")][-1:]:
-            text += f" where '{part}' is {settings.get(part, known[part].parameter.default)!r}"
+            values = options.get(part, [known[part].parameter.default])
+            text += f" where '{part}' is {' or '.join(map(repr, values))}"
         near = [f" Did you mean '{x}'?" for x in difflib.get_close_matches(key, known, n=1)]
         raise ValueError(f"{text}.{''.join(near)} It takes {sorted(known)}")
     for key, setting in known.items():
-        value = settings.get(key, setting.parameter.default)
-        if value is inspect.Parameter.empty:
+        if key not in options and setting.parameter.default is inspect.Parameter.empty:
             raise ValueError(f"{cls.__name__} needs a value for '{key}'")
-        if value is not setting.parameter.default and setting.is_plain:
-            check_value(key, value, setting)
+        types = [get_origin(x) or x for x in union_types(setting.parameter.annotation)]
+        allowed = [kind for x in types for kind in PLAIN[x]]
+        for value in options.get(key, ()) if setting.is_plain else ():
+            kind = next((x for x in VALUES if isinstance(_plain(value), x)), None)
+            # What is not plain is left to the class:
+            if kind not in [*allowed, None] and not isinstance(value, Recorded | type):
+                expected = " or ".join(x.__name__ for x in types if x is not NoneType)
+                raise ValueError(f"'{key}' needs to be of type {expected} (got {value!r})")
 
 
 def _walk(
@@ -517,11 +518,10 @@ def _arguments(cls: type) -> dict[str, Setting]:
 
 
 def _is_plain(annotation: Any) -> bool:
-    origin, inner = get_origin(annotation), get_args(annotation)
-    if origin in (Union, UnionType, list, tuple, dict, Sequence, Mapping):
-        return all(_is_plain(x) for x in inner if x is not Ellipsis)
-    plain = (Any, inspect.Parameter.empty, bool, int, float, str, NoneType, list, tuple, dict)
-    return origin is Literal or annotation in plain
+    origin = get_origin(annotation)
+    inner = () if origin is Literal else get_args(annotation)
+    known = (Union, UnionType, Ellipsis, *PLAIN)
+    return (origin or annotation) in known and all(map(_is_plain, inner))
 
 
 def _is_named(cls: type) -> bool:

@@ -9,12 +9,11 @@ from unittest.mock import Mock
 import pytest
 import torch
 
-from torch_imf import build_model, evaluate, fit, from_pretrained, pretrained_graph
+from torch_imf import build_model, evaluate, fit, from_pretrained, pretrained_graph, recipe
 from torch_imf.cli import main
 from torch_imf.cli.train import read_space
 from torch_imf.datasets import Countries, MultimodalKG
 from torch_imf.nn import AdaMF, ComplEx
-from torch_imf.training.recipe import recipe
 
 
 def test_run(saved):
@@ -57,7 +56,7 @@ def test_other_settings(fast, tmp_path, fails):
     assert main(args) == 0
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     message = fails(*args, "--batch-size", "64")
-    assert "'batch_size': 128" in message and "'--restart' begins anew" in message
+    assert "'batch_size': (128, 64)" in message and "'--restart' begins anew" in message
     # What goes on has the random state of the seed that it began with:
     message = fails(*args, "--seed", "1")
     assert "began with seed 0 (got 1) ('--out' names another folder" in message
@@ -153,7 +152,7 @@ def test_interrupted_late(fast, tmp_path, capsys, monkeypatch):
         ("train countries --epochs 1 --metric mrs --out run", "'mrs'"),
         ("train countries --epochs 1 --out file", "file"),
         ("tune countries --space lr", "names and values"),
-        ("tune countries --space hidden_channels=8 scorer.magic=1", "takes 'scorer.magic'"),
+        ("tune countries --space hidden_channels=8 scorer.magic=1", "no setting 'scorer.magic'"),
     ],
 )
 def test_bad_input(fast, fails, tmp_path, monkeypatch, words, message):

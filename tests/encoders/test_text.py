@@ -1,3 +1,4 @@
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -7,7 +8,6 @@ import torch
 
 from torch_imf.datasets.encoder import tag
 from torch_imf.encoders import TextEncoder
-from torch_imf.encoders.base import hash_weights
 
 pytest.importorskip("sentence_transformers")
 
@@ -58,9 +58,11 @@ def test_text_encoder(calls, cache):
 
 def test_tag(folder, calls, cache):
     encoders = [TextEncoder(folder, pooling) for pooling in (None, "mean", "cls", "pooler")]
-    weights = hash_weights(folder)
-    assert str(encoders[1]) == f"TextEncoder(model='bert', weights='{weights}', pooling='mean')"
+    assert re.sub("'[0-9a-f]{16}'", "", str(encoders[1])) == (
+        "TextEncoder(model='bert', weights=, pooling='mean')"
+    )
     other = shutil.copytree(folder, Path(folder).parent / "other" / "bert")
+    (other / "README.md").write_text("Says nothing that changes the output.")
     assert str(TextEncoder(other)) == str(encoders[0])  # Wherever the folder is.
     (other / "model.safetensors").write_bytes(b"other weights")
     tags = {tag(encoder) for encoder in [*encoders, TextEncoder(other)]}
@@ -69,14 +71,6 @@ def test_tag(folder, calls, cache):
     for encoder in (encoders[0], TextEncoder(other)):
         encoder(TEXTS)
     assert len(list(cache.iterdir())) == 2
-
-
-@pytest.mark.parametrize("pooling", [None, "mean"])
-@pytest.mark.parametrize("model", ["/no/such/folder", "no such"])
-def test_weights_that_cannot_be_had(model, pooling, monkeypatch):
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(RuntimeError, match=f"weights of '{model}' are not on this.*'TfidfEncoder'"):
-        TextEncoder(model, pooling, device="cpu")(TEXTS)
 
 
 def test_the_network_is_asked_last(monkeypatch):
@@ -97,6 +91,10 @@ def test_the_network_is_asked_last(monkeypatch):
 def test_bad_input(monkeypatch):
     with pytest.raises(ValueError, match=r"Invalid 'pooling' argument \(got 'max'\)"):
         TextEncoder(pooling="max")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    for model, pooling in (("no such", None), ("/no/such/folder", None), ("no such", "mean")):
+        with pytest.raises(RuntimeError, match=f"'{model}' are not on this .*'TfidfEncoder'"):
+            TextEncoder(model, pooling, device="cpu")(TEXTS)
     monkeypatch.setitem(sys.modules, "sentence_transformers", None)
     monkeypatch.setattr("torch_imf.encoders.base.find_spec", lambda _: None)
     with pytest.raises(ImportError, match="pip install sentence-transformers.*'TfidfEncoder'"):

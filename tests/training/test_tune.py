@@ -1,8 +1,5 @@
 import functools
-import multiprocessing
-import os
 import shutil
-import signal
 import sqlite3
 import sys
 
@@ -38,7 +35,6 @@ def test_tune(fake, capfd):
     assert torch.equal(torch.get_rng_state(), state)
     assert optuna.logging.get_verbosity() == verbosity
     assert len(study.trials) == 4 and set(study.best_params) == {"hidden_channels", "loss", "lr"}
-    assert study.best_value == max(trial.value for trial in study.trials)
     assert len({trial.user_attrs["seed"] for trial in study.trials}) == 4
     for trial in study.trials:
         assert list(trial.intermediate_values) == [1, 2, 3]
@@ -61,17 +57,10 @@ def test_tune(fake, capfd):
 
 def test_test_facts_have_no_part(fake):
     study = search(fake)
-    removed = fake.edge_subgraph(~fake.test_mask)
-    shuffled = fake.clone()
-    tail = fake.edge_index[1, fake.test_mask]
-    shuffled.edge_index[1, fake.test_mask] = tail.roll(1)
-    assert not torch.equal(shuffled.edge_index, fake.edge_index)
-    for data in (removed, shuffled):
-        assert outcome(search(data)) == outcome(study)
-    # Whereas validation facts are what is searched for:
-    data = fake.clone()
-    data.edge_index[1, fake.val_mask] = fake.edge_index[1, fake.val_mask].roll(1)
-    assert outcome(search(data)) != outcome(study)
+    for split in ("test", "val"):  # Whereas validation facts are what is searched for.
+        data, mask = fake.clone(), fake[f"{split}_mask"]
+        data.edge_index[1, mask] = data.edge_index[1, mask].roll(1)
+        assert (outcome(search(data)) == outcome(study)) == (split == "test")
 
 
 @pytest.fixture(scope="module")
@@ -102,19 +91,9 @@ def test_resumed_study_equals_uninterrupted(fake, storage, monkeypatch):
 
 
 def test_killed_trial_is_repeated(fake, storage):
-    def killed():
-        module = sys.modules["torch_imf.training.tune"]
-        module.fit = functools.wraps(fit)(lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL))
-        search(fake, 2, storage=storage)
-
-    url = f"sqlite:///{storage}"
-    process = multiprocessing.get_context("fork").Process(target=killed)
-    process.start()
-    process.join()
-    assert process.exitcode == -signal.SIGKILL
-    states = [x.state.name for x in optuna.load_study(study_name="torch_imf", storage=url).trials]
-    assert states == ["COMPLETE", "RUNNING"]
-
+    study = optuna.load_study(study_name="torch_imf", storage=f"sqlite:///{storage}")
+    study.ask()  # Nobody tells how it ends.
+    assert [trial.state.name for trial in study.trials] == ["COMPLETE", "RUNNING"]
     study = search(fake, 2, storage=storage)
     assert [trial.state.name for trial in study.trials] == ["COMPLETE", "FAIL", "COMPLETE"]
     assert outcome(study) == outcome(search(fake, 2))
@@ -148,32 +127,26 @@ def test_interrupted(fake, storage, monkeypatch):
     assert outcome(study) == outcome(search(fake, 2))
 
 
-@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA"), MemoryError("No memory"), None])
-def test_out_of_memory(fake, monkeypatch, error):
-    if error is None:  # What the CPU says, which has no class of its own.
-        with pytest.raises(RuntimeError) as caught:
-            torch.empty(2**60)
-        error = caught.value
-    fail(monkeypatch, error, at=1)
-    first, second = search(fake, 2).trials
-    assert (first.state.name, second.state.name) == ("PRUNED", "COMPLETE")
-    assert first.user_attrs["reason"] == f"{type(error).__name__}: {error}"
+def test_out_of_memory(fake, monkeypatch):
+    with pytest.raises(RuntimeError) as caught:  # The CPU has no class of its own for it.
+        torch.empty(2**60)
+    for error in (torch.OutOfMemoryError("CUDA"), MemoryError("No memory"), caught.value):
+        fail(monkeypatch, error, at=1)
+        first, second = search(fake, 2).trials
+        assert (first.state.name, second.state.name) == ("PRUNED", "COMPLETE")
+        assert first.user_attrs["reason"] == f"{type(error).__name__}: {error}"
 
 
 def test_divergence_and_refused_settings(fake):
     study = search(fake, 6, {**SPACE, "lr": [0.01, 1e30]}, seed=1)
     for trial in study.trials:
-        reason = trial.user_attrs.get("reason", "")
-        assert ("Diverged: " in reason or "NotFinite" in reason) == (trial.params["lr"] == 1e30)
-        assert (trial.state.name == "PRUNED") == (trial.params["lr"] == 1e30)
+        reason = trial.user_attrs.get("reason", "").partition(":")[0]
+        is_pruned = trial.state.name == "PRUNED"
+        assert (reason in ("Diverged", "NotFinite")) == is_pruned == (trial.params["lr"] == 1e30)
     assert {trial.state.name for trial in study.trials} == {"COMPLETE", "PRUNED"}
 
-    space = {**SPACE, "scorer": "complex", "hidden_channels": [7, 8]}
-    for trial in search(fake, 4, space, seed=1).trials:
-        refused = "an even number" in trial.user_attrs.get("reason", "")
-        assert refused == (trial.params["hidden_channels"] == 7) == (trial.state.name == "PRUNED")
     with pytest.raises(ValueError, match="None of 2 trials .* an even number"):
-        search(fake, 2, {**space, "hidden_channels": 7})
+        search(fake, 2, {**SPACE, "scorer": "complex", "hidden_channels": 7})
 
 
 def test_pruning(fake):
@@ -206,28 +179,22 @@ def test_storages(fake, storage, tmp_path):
     with FileLock(tmp_path / ".a.db.lock"), pytest.raises(RuntimeError, match="in use by another"):
         search(fake, storage=storage)
 
-    # Other files, which stay as they are:
-    files = {"facts.db": b"facts", "damaged.db": b"SQLite format 3\0" + bytes(range(256)) * 20}
-    for name, content in files.items():
-        (tmp_path / name).write_bytes(content)
+    (tmp_path / "facts.db").write_bytes(b"facts")
     with sqlite3.connect(tmp_path / "other.db") as database:
         database.execute("CREATE TABLE trials (name)")  # Of somebody else.
     database.close()
-    for path in (*(tmp_path / name for name in (*files, "other.db", "")), "magic://host/name"):
+    for path in (tmp_path / "facts.db", tmp_path / "other.db", tmp_path, "magic://host/name"):
         with pytest.raises(ValueError, match=f"'{path}' cannot be worked on.* Choose another"):
             search(fake, storage=path)
-    assert {name: (tmp_path / name).read_bytes() for name in files} == files
+    assert (tmp_path / "facts.db").read_bytes() == b"facts"
 
     # The file is that of the name, whatever it means in an address:
-    folder = tmp_path / "new"
-    search(fake, 1, storage=folder / "a?b%20c#d@e:f ü☃.db")
-    assert sorted(path.name for path in folder.iterdir()) == [
-        ".a?b%20c#d@e:f ü☃.db.lock",
-        "a?b%20c#d@e:f ü☃.db",
-    ]
+    name = "a?b%20c#d@e:f ü☃.db"
+    search(fake, 1, storage=tmp_path / "new" / name)
+    assert {path.name for path in (tmp_path / "new").iterdir()} == {name, f".{name}.lock"}
 
 
-def test_bad_arguments(fake):
+def test_bad_arguments(fake, monkeypatch):
     for kwargs, message in (
         ({"trials": 0}, "'trials' needs to be positive"),
         ({"epochs": 0}, "'epochs' needs to be positive"),
@@ -236,16 +203,6 @@ def test_bad_arguments(fake):
     ):
         with pytest.raises(ValueError, match=message):
             search(fake, **kwargs)
-
-
-def test_without_optuna_or_facts(fake, monkeypatch):
-    for split in ("train", "val"):
-        data = fake.clone()
-        data[f"{split}_mask"] = torch.zeros_like(data.val_mask)
-        with pytest.raises(ValueError, match=f"The '{split}' split holds no facts"):
-            search(data)
-    with pytest.raises(ValueError, match="There is no model"):
-        tune("what", fake)
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(ImportError, match=r"pip install torch_imf\[tune\]"):
         tune(KGE, fake, SPACE)
@@ -332,9 +289,9 @@ def test_default_spaces(fake, name):
 @pytest.mark.parametrize(
     ("space", "message"),
     [
-        ({}, "KGE needs 'hidden_channels' in the space"),
-        ({"epochs": 3}, "Neither KGE nor 'fit' takes 'epochs'. The model takes .* 'fit' takes"),
-        ({"scorer.dropout": 0.1}, "Neither KGE nor 'fit' takes 'scorer.dropout'"),
+        ({}, "KGE needs a value for 'hidden_channels'"),
+        ({"epochs": 3}, "KGE has no setting 'epochs'.* It takes .*'batch_size', .*'scorer'"),
+        ({"scorer.dropout": 0.1}, "no setting 'scorer.dropout' where 'scorer' is '"),
         ({"scorer": ["conve", "what"]}, "There is no scorer 'what'. Choose of"),
         ({"hidden_channels": ["a"]}, "'hidden_channels' needs to be of type int .got 'a'"),
         ({"hidden_channels": (1.5, 2)}, "'hidden_channels' needs to be of type int .got 1.5"),

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from torch_imf.data import TripletIndex
-from torch_imf.data.graph import draw_validation, prepare
+from torch_imf.data.graph import prepare, split_facts
 from torch_imf.evaluation.ranking import StreamedScores, check_finite, inference
 
 #: The number of false candidates of a query that count one by one in a calibration.
@@ -202,10 +202,7 @@ def _prepare(
     if num_facts < 1:
         raise ValueError(f"'num_facts' needs to be positive (got {num_facts})")
     data = prepare(model, data)
-    facts = draw_validation(data, num_facts, seed)
-    if facts[0].numel() == 0:
-        raise ValueError("The 'val' split holds no facts")
-    return data, facts
+    return data, split_facts(data, "val", num_facts, seed)
 
 
 def _scores(

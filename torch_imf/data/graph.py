@@ -61,12 +61,21 @@ def prepare(model: torch.nn.Module, data: Data) -> Data:
     return copy.copy(data).to(device, "edge_index", "edge_type", *MASKS)
 
 
-def draw_validation(data: Data, num_facts: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
-    r"""Returns so many validation facts at most, drawn at random, and then their inverses."""
-    facts = (data.val_mask & (data.edge_type < data.num_relations)).nonzero().view(-1)
-    # On the CPU, for the same draw on any device:
-    perm = torch.randperm(facts.numel(), generator=torch.Generator().manual_seed(seed))
-    facts = facts[perm[:num_facts].to(facts.device)]
+def split_facts(
+    data: Data, split: str, num_facts: int | None = None, seed: int = 0
+) -> tuple[Tensor, Tensor, Tensor]:
+    r"""Returns the facts of a split (or so many of them at most, drawn at random), and then their
+    inverses. Raises a :class:`ValueError` if there is no such split, or it is empty.
+    """
+    if split not in ("train", "val", "test"):
+        raise ValueError(f"Invalid 'split' argument (got '{split}', choose 'train', 'val', 'test')")
+    facts = (data[f"{split}_mask"] & (data.edge_type < data.num_relations)).nonzero().view(-1)
+    if facts.numel() == 0:
+        raise ValueError(f"The '{split}' split holds no facts")
+    if num_facts is not None:
+        # On the CPU, for the same draw on any device:
+        perm = torch.randperm(facts.numel(), generator=torch.Generator().manual_seed(seed))
+        facts = facts[perm[:num_facts].to(facts.device)]
     (head_index, tail_index), rel_type = data.edge_index[:, facts], data.edge_type[facts]
     return both_sides(head_index, rel_type, tail_index, data.num_relations)
 

@@ -1,9 +1,6 @@
-import hashlib
-import os
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -110,32 +107,3 @@ def default_device(device: str | None) -> torch.device:
     if device is None and torch.accelerator.is_available():
         return torch.accelerator.current_accelerator() or torch.device("cpu")
     return torch.device(device or "cpu")
-
-
-def hash_content(content: str | bytes) -> str:
-    r"""Returns the SHA-256 of a text or of bytes, in hexadecimal."""
-    if isinstance(content, str):
-        content = content.encode("utf-8", "surrogatepass")
-    return hashlib.sha256(content).hexdigest()
-
-
-def hash_file(path: str | os.PathLike[str]) -> str:
-    r"""Returns the SHA-256 of the content of a file, in hexadecimal."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
-def hash_weights(path: str | os.PathLike[str]) -> str:
-    r"""Returns a hash of a file of weights, or of the files of a folder that shape the output of a
-    model: weights, configuration and vocabulary.
-    """
-    root = Path(path)
-    if root.is_file():
-        return hash_file(root)[:16]
-    suffixes = {".json", ".txt", ".model", ".safetensors", ".bin"}
-    files = sorted(file for file in root.rglob("*") if file.suffix in suffixes)
-    lines = [f"{file.relative_to(root).as_posix()} {hash_file(file)}\n" for file in files]
-    return hash_content("".join(lines))[:16]

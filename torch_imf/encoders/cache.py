@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from torch_imf.encoders.base import Encoder, hash_content, record_of
+from torch_imf.encoders.base import Encoder, record_of
 from torch_imf.io import warn
 from torch_imf.io.atomic import cache_folder, replacing
 from torch_imf.io.features import read_member
+from torch_imf.io.hash import hash_content
 
 
 class FeatureCache:
@@ -29,11 +30,6 @@ class FeatureCache:
 
     def __init__(self, root: bool | str | os.PathLike[str], encoder: Callable) -> None:
         self.encoder = record_of(encoder)
-        if " at 0x" in self.encoder:
-            raise ValueError(
-                f"The features of {self.encoder} cannot be told from others, as its settings "
-                f"hold an object without a name. Pass 'cache=False'"
-            )
         folder = cache_folder() if isinstance(root, bool) else root
         name = f"{type(encoder).__name__}-{hash_content(self.encoder)[:16]}"
         self.folder = Path(folder).expanduser() / name

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from torch_imf.data.names import UNKNOWN, NameIndex, read_ids
-from torch_imf.encoders.base import Encoder, hash_content, hash_file
+from torch_imf.encoders.base import Encoder
 from torch_imf.io.features import FORMATS, Features, basename, format_of, on_disk, read
+from torch_imf.io.hash import hash_content, hash_file
 
 IMAGE = re.compile(r"(.+)\.(?:jpe?g|png|gif|webp|bmp|tiff?|svg)", re.IGNORECASE)
 

@@ -2,13 +2,18 @@ import os
 import os.path as osp
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from torch_imf.encoders.base import default_device, hash_content, hash_weights, no_weights, require
+from torch_imf.encoders.base import default_device, no_weights, require
 from torch_imf.encoders.cache import BatchEncoder
+from torch_imf.io.hash import hash_content, hash_file
+
+#: Where the Hub has models whose names have no slash.
+HUB = "sentence-transformers"
 
 
 class TextEncoder(BatchEncoder):
@@ -79,13 +84,9 @@ class TextEncoder(BatchEncoder):
         from sentence_transformers.util import is_sentence_transformer_model
 
         device = str(default_device(self.device))
-        model: Any = SentenceTransformer(
-            self.model, device=device, local_files_only=local_files_only
-        )
-        names = [
-            self.model,
-            *([] if "/" in self.model else [f"sentence-transformers/{self.model}"]),
-        ]
+        load: Any = SentenceTransformer
+        model = load(self.model, device=device, local_files_only=local_files_only)
+        names = [self.model] if "/" in self.model else [self.model, f"{HUB}/{self.model}"]
         if not any(is_sentence_transformer_model(name, local_files_only=True) for name in names):
             # Of which sentence-transformers takes a mean of the tokens, without a word:
             raise ValueError(
@@ -136,4 +137,12 @@ class TextEncoder(BatchEncoder):
         if not osp.isdir(self.model):
             return super().settings()
         folder = {"model": osp.basename(osp.abspath(self.model))}
-        return {**folder, "weights": hash_weights(self.model), "pooling": self.pooling}
+        return {**folder, "weights": _hash_folder(self.model), "pooling": self.pooling}
+
+
+def _hash_folder(path: str) -> str:
+    # Of the files that shape the output of a model: weights, configuration and vocabulary.
+    suffixes = {".json", ".txt", ".model", ".safetensors", ".bin"}
+    files = sorted(file for file in Path(path).rglob("*") if file.suffix in suffixes)
+    lines = [f"{file.relative_to(path).as_posix()} {hash_file(file)}\n" for file in files]
+    return hash_content("".join(lines))[:16]

@@ -7,16 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from torch_imf.encoders.base import (
-    default_device,
-    hash_content,
-    hash_file,
-    hash_weights,
-    no_weights,
-    require,
-)
+from torch_imf.encoders.base import default_device, no_weights, require
 from torch_imf.encoders.cache import BatchEncoder
 from torch_imf.io import warn
+from torch_imf.io.hash import hash_file, hash_tensor
 from torch_imf.io.images import read_image
 
 Image = Tensor | str | os.PathLike[str]
@@ -86,8 +80,7 @@ def _hash_pixels(image: Tensor, index: int) -> str:
             f"Image {index} needs to be a uint8 tensor of shape [3, H, W] "
             f"(got {image.dtype} of shape {list(image.size())})"
         )
-    content = image.cpu().contiguous().numpy().tobytes()
-    return hash_content(f"{list(image.size())} ".encode() + content)
+    return hash_tensor(image)
 
 
 class PixelEncoder(ImageEncoder):
@@ -211,5 +204,5 @@ class VisualEncoder(ImageEncoder):
         return model
 
     def settings(self) -> dict[str, object]:
-        weights = None if self.weights is None else hash_weights(self.weights)
+        weights = None if self.weights is None else hash_file(self.weights)[:16]
         return {**super().settings(), "weights": weights}

@@ -5,8 +5,8 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from torch_imf.data import TripletIndex
-from torch_imf.data.graph import modality_mask, prepare
-from torch_imf.data.index import both_sides, mark
+from torch_imf.data.graph import modality_mask, prepare, split_facts
+from torch_imf.data.index import mark
 from torch_imf.evaluation.ranking import metrics, rank_tails
 
 #: The share of the facts of equal score that a fact ranks behind.
@@ -84,13 +84,7 @@ def rank_facts(
     r"""Returns the ranks of tails and heads of a split, of shape :obj:`[2, M]`, behind a
     :obj:`share` of ties.
     """
-    if split not in {"train", "val", "test"}:
-        raise ValueError(f"Invalid 'split' argument (got '{split}', choose 'train', 'val', 'test')")
-    mask = data[f"{split}_mask"] & (data.edge_type < data.num_relations)
-    if not bool(mask.any()):
-        raise ValueError(f"The '{split}' split holds no facts")
-    (head, tail), rel = data.edge_index[:, mask], data.edge_type[mask]
-    facts = both_sides(head, rel, tail, data.num_relations)
+    facts = split_facts(data, split)
     known = TripletIndex.from_data(data), int(data.num_nodes)
     greater, equal = rank_tails(model, *facts, *known, batch_size, chunk_size, view, progress)
     return (1 + greater + share * equal).view(2, -1)

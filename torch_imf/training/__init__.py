@@ -1,6 +1,5 @@
 from .checkpoint import CheckpointError, History, TrainingState
-from .fit import TensorBoard, fit, make_loader, make_optimizers, train, validate
-from .recipe import recipe
+from .fit import TensorBoard, fit, make_loader, make_optimizers, recipe, train, validate
 from .tune import best_settings, tune
 
 __all__ = [

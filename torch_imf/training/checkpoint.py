@@ -1,5 +1,4 @@
 import copy
-import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -12,6 +11,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from torch_imf.io.atomic import claim, replacing
+from torch_imf.io.hash import hash_tensor
 
 History = list[dict[str, float]]
 Entry = TypeVar("Entry", bound=Mapping[str, float])
@@ -153,15 +153,10 @@ def fingerprint(model: torch.nn.Module, *tensors: Tensor) -> dict[str, str]:
     r"""Describes what a model is rather than what it has learned: arguments of modules, shapes of
     parameters, and hashes of further tensors and of buffers that are not saved, such as features.
     """
-
-    def digest(x: Tensor) -> str:  # Of its bytes, since NumPy does not know every type.
-        data = x.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data
-        return f"{x.dtype}{list(x.size())} {hashlib.sha256(data).hexdigest()}"
-
     saved = model.state_dict()
-    out = {f"tensor {i}": digest(x) for i, x in enumerate(tensors)}
+    out = {f"tensor {i}": hash_tensor(x) for i, x in enumerate(tensors)}
     out |= {name: f"{value.dtype}{list(value.size())}" for name, value in saved.items()}
-    out |= {name: digest(x) for name, x in model.named_buffers() if name not in saved}
+    out |= {name: hash_tensor(x) for name, x in model.named_buffers() if name not in saved}
     for name, module in model.named_modules():
         # As the registry has recorded them; what has no record tells them by itself.
         arguments = repr(getattr(module, "init_args", module))

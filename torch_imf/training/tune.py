@@ -1,12 +1,11 @@
 import functools
-import hashlib
 import inspect
 import itertools
 import json
 import os
+import os.path as osp
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +16,8 @@ from tqdm import tqdm
 from torch_imf.data import modalities
 from torch_imf.data.graph import check_graph
 from torch_imf.io.atomic import claim
-from torch_imf.registry import Setting, build_model, check_value, describe_settings, lookup
+from torch_imf.io.hash import hash_content, hash_tensor
+from torch_imf.registry import Setting, build_model, check_settings, describe_settings, lookup
 from torch_imf.training.checkpoint import best_entry
 from torch_imf.training.fit import Diverged, check_run, fit
 
@@ -213,21 +213,10 @@ class SearchSpace:
             for key, values in options.items()
             if key not in self.fit
         ]
-        settings: dict[str, Setting] = {}
+        known = dict(self.fit)
         for chosen in itertools.product(*filter(None, parts)):
-            settings |= describe_settings(self.cls, dict(chosen))
-        known = {**self.fit, **settings}
-        for key, values in options.items():
-            if key not in known:
-                raise ValueError(
-                    f"Neither {name} nor 'fit' takes '{key}'. The model takes {sorted(settings)}, "
-                    f"'fit' takes {sorted(self.fit)}"
-                )
-            for value in values:
-                check_value(key, value, known[key])
-        for key, setting in settings.items():
-            if setting.parameter.default is setting.parameter.empty and key not in self.space:
-                raise ValueError(f"{name} needs '{key}' in the space")
+            known |= describe_settings(self.cls, dict(chosen))
+        check_settings(self.cls, options, known)
 
     def suggest(self, trial: Any) -> tuple[Settings, Settings]:
         r"""Returns the settings that an Optuna trial tries: those of the model and those of
@@ -244,19 +233,16 @@ class SearchSpace:
 def _options(key: str, value: Any) -> list[Any]:
     # The values that a setting can take: all of a choice, both ends of a range, or the one.
     options = list(value) if isinstance(value, list | tuple) else [value]
-    is_valid = len(options) > 0
-    if isinstance(value, tuple):
-        is_range = len(value) == 2 and all(type(x) in (int, float) for x in value)
-        is_valid = is_range and value[0] < value[1]
     try:
-        json.dumps(value, allow_nan=False)
-    except (TypeError, ValueError):
-        is_valid = False
-    if not is_valid:
+        json.dumps(options, allow_nan=False)
+        low, high = options if isinstance(value, tuple) else (0, 1)
+        if not options or {type(low), type(high)} - {int, float} or low >= high:
+            raise ValueError
+    except (TypeError, ValueError) as error:
         raise ValueError(
             f"'{key}' needs a list of choices, a pair of numbers (the lower one first) or one "
             f"value, which are plain and finite (got {value!r})"
-        )
+        ) from error
     return options
 
 
@@ -282,14 +268,12 @@ def _open_study(
     from sqlalchemy.engine import URL
     from sqlalchemy.exc import SQLAlchemyError
 
-    address = None if storage is None else os.fspath(storage)
-    lock = None
+    lock, address = None, None if storage is None else os.fspath(storage)
     if address is not None and "://" not in address:
-        path = Path(address).absolute()
-        path.parent.mkdir(parents=True, exist_ok=True)
+        os.makedirs(osp.dirname(osp.abspath(address)), exist_ok=True)
         # Optuna lets several processes add to one study, which would then be another one:
-        lock = claim(path)
-        address = URL.create("sqlite", database=str(path)).render_as_string()
+        lock = claim(address)
+        address = URL.create("sqlite", database=osp.abspath(address)).render_as_string()
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
@@ -332,8 +316,5 @@ def digest(data: Data) -> str:
     tensors = {k: data[k] for k in ("edge_index", "edge_type", "train_mask", "val_mask")}
     for name, x in x_dict.items():
         tensors |= {f"x_{name}": x, f"{name}_mask": mask_dict[name]}
-    out = hashlib.sha256(f"{data.num_nodes} {data.num_relations}".encode())
-    for name, x in sorted(tensors.items()):
-        out.update(f"{name} {x.dtype} {list(x.size())}".encode())
-        out.update(x.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return out.hexdigest()
+    words = [f"{name} {hash_tensor(x)}" for name, x in sorted(tensors.items())]
+    return hash_content(" ".join([str(data.num_nodes), str(data.num_relations), *words]))

@@ -1,0 +1,26 @@
+import hashlib
+import os
+
+import torch
+from torch import Tensor
+
+
+def hash_content(content: str | bytes | memoryview) -> str:
+    r"""Returns the SHA-256 of a text or of bytes, in hexadecimal."""
+    if isinstance(content, str):
+        content = content.encode("utf-8", "surrogatepass")
+    return hashlib.sha256(content).hexdigest()
+
+
+def hash_file(path: str | os.PathLike[str]) -> str:
+    r"""Returns the SHA-256 of the content of a file, in hexadecimal."""
+    from pooch import file_hash
+
+    return file_hash(os.fspath(path))
+
+
+def hash_tensor(x: Tensor) -> str:
+    r"""Returns the type and size of a tensor, and the SHA-256 of its bytes, in hexadecimal."""
+    # As bytes, since NumPy does not know every type:
+    data = x.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data
+    return f"{x.dtype}{list(x.size())} {hash_content(data)}"
