@@ -1,6 +1,7 @@
 import copy
 import multiprocessing
 import random
+import subprocess
 import sys
 import time
 
@@ -249,6 +250,22 @@ def test_interrupted(fake, error, epoch):
     state = model.state_dict()
     assert not equal(state, before)
     assert not seen or equal(state, max(seen, key=lambda entry: entry[0])[1])
+
+
+def test_without_docstrings_and_assertions():
+    script = """
+from torch_imf import build_model, evaluate, fit
+from torch_imf.data import audit
+from torch_imf.datasets import FakeMMKG
+data = FakeMMKG()[0]
+assert not audit(data).is_clean, "assertions are on"
+model = build_model("imf", data, hidden_channels=4)
+fit(model, data, epochs=1, lr=0.01, progress=False)
+print(evaluate(model, data)["mrr"] > 0, fit.__doc__)
+"""
+    command = [sys.executable, "-OO", "-c", script]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.stdout == "True None\n", result.stderr
 
 
 def test_tensorboard(tmp_path, monkeypatch):
