@@ -16,11 +16,12 @@ from torch_geometric.io import fs
 
 from torch_imf.data import audit
 from torch_imf.datasets import KGDataset
-from torch_imf.datasets.base import Record, validate
+from torch_imf.datasets.base import Record, Summary, validate
 from torch_imf.datasets.raw import index_facts
 from torch_imf.encoders import NumericEncoder
 from torch_imf.io.download import RawFile
 from torch_imf.io.tables import read_rows
+from torch_imf.transforms import AddInverse
 
 
 class LengthEncoder:
@@ -179,6 +180,29 @@ def test_transforms(tmp_path):
     assert dataset[0].x_text[2].item() == 10
     dataset = MyDataset(str(tmp_path / "b"), text=LengthEncoder(), pre_transform=double)
     assert dataset[0].x_text[2].item() == 10
+
+
+def test_summary(tmp_path):
+    dataset = MyDataset(str(tmp_path), text=LengthEncoder())
+    summary = dataset.summary()
+    assert summary == Summary(
+        name="MyDataset ('original')",
+        num_nodes=3,
+        num_relations=2,
+        num_facts={"train": 1, "val": 1, "test": 1},
+        coverage={"text": 2},
+        channels={"text": 1},
+        encoders={"text": "LengthEncoder(1.0, None)"},
+    )
+    words = (
+        "MyDataset ('original'): 3 entities, 2 relations\n"
+        "  facts    1 train, 1 val, 1 test\n"
+        "  text     2 entities (66.7%), 1 channels, LengthEncoder(1.0, None)"
+    )
+    assert str(summary) == words
+    assert str(dataset.report()).startswith(f"{words}\nSplits\n  No fact is in two splits.")
+    other = MyDataset(str(tmp_path), text=LengthEncoder(), pre_transform=AddInverse())
+    assert other[0].num_edges == 6 and other.summary() == summary
 
 
 def test_bad_facts_are_found_before_encoding(tmp_path, mirror, monkeypatch):
@@ -496,8 +520,12 @@ def test_record():
 @pytest.mark.parametrize(
     "key, value, message",
     [
-        ("edge_index", torch.tensor([[0, 1, 9, 1], [1, 2, 0, 0]]), r"'edge_index' .*first: 9"),
-        ("edge_type", torch.tensor([0, 1, 2, 1]), "out of range for 2 relations in 1 places"),
+        (
+            "edge_index",
+            torch.tensor([[0, 1, 9, 1], [1, 2, 0, 0]]),
+            r"'edge_index' holds ids outside .0, 3.",
+        ),
+        ("edge_type", torch.tensor([0, 1, 2, 1]), "'edge_type' holds ids outside .0, 2."),
         ("train_mask", torch.zeros(4, dtype=torch.bool), "split of 'train_mask' is empty"),
         ("train_mask", torch.ones(4, dtype=torch.bool), "Fact 2 is in 2 splits"),
         ("train_mask", torch.tensor([True, False, False, False]), "Fact 1 is in 0 splits"),

@@ -16,13 +16,13 @@ from torch_geometric.data.data import BaseData
 from torch_geometric.data.dataset import MISSING
 from torch_geometric.io import fs
 
-from torch_imf.data import modalities
+from torch_imf.data import audit, modalities
+from torch_imf.data.audit import SPLITS, Audit
 from torch_imf.data.graph import MASKS, check_graph, check_range, nonzero_rows
 from torch_imf.data.names import NameIndex
 from torch_imf.data.split import clean_split
 from torch_imf.datasets.encoder import ADDRESS, Encoder, Given, resolve, run_encoder, tag
 from torch_imf.datasets.raw import Groups, Literals, RawFolder
-from torch_imf.datasets.report import Summary
 from torch_imf.encoders import FeatureFile, NumericEncoder, TfidfEncoder
 from torch_imf.encoders.base import record_of
 from torch_imf.io import warn
@@ -33,6 +33,11 @@ from torch_imf.io.tables import read_rows
 
 SCHEMES = ("original", "clean")
 CONTENT = {"text": "texts", "visual": "images", "numeric": "numeric literals"}
+LEFT_OUT = {
+    "repeated": "repeated",
+    "literals": "about literals rather than entities",
+    "unknown": "of entities in no fact",
+}
 
 
 class Stats(NamedTuple):
@@ -84,6 +89,58 @@ class Record:
             rel_names=self.rel_names or self.rel_ids,
             **({"sources": self.sources} if self.sources else {}),
         )
+
+
+@dataclass(frozen=True)
+class Summary:
+    r"""How much of what there is in a dataset: facts of each split, and for each modality, the
+    number of entities that have it (:obj:`coverage`), the size of its features (:obj:`channels`)
+    and its encoder in words. An entity whose text is no more than a name counts, unless the encoder
+    finds nothing in it. The :obj:`warning` says what is not there that was published.
+    """
+
+    name: str
+    num_nodes: int
+    num_relations: int
+    num_facts: dict[str, int]
+    coverage: dict[str, int]
+    channels: dict[str, int]
+    encoders: dict[str, str]
+    warning: str | None = None
+
+    def __str__(self) -> str:
+        facts = ", ".join(f"{size:,} {split}" for split, size in self.num_facts.items())
+        lines = [
+            f"{self.name}: {self.num_nodes:,} entities, {self.num_relations:,} relations",
+            f"  facts    {facts}",
+        ]
+        for name, count in self.coverage.items():
+            share, channels = count / self.num_nodes, self.channels[name]
+            encoder = self.encoders.get(name, "ready features")
+            lines.append(
+                f"  {name:<8} {count:,} entities ({share:.1%}), {channels} channels, {encoder}"
+            )
+        return "\n".join(lines + [f"  WARNING  {self.warning}"] * (self.warning is not None))
+
+
+@dataclass(frozen=True)
+class Report:
+    r"""What is in a graph and what to know before a model is trained on it: its summary, what an
+    audit finds, and for each file of your own, its number of :obj:`"rows"` and how many of them
+    were left out, and why.
+    """
+
+    summary: Summary
+    audit: Audit
+    sources: dict[str, dict[str, int]]
+
+    def __str__(self) -> str:
+        lines = [str(self.summary), *["Files"] * (len(self.sources) > 0)]
+        for path, counts in self.sources.items():
+            left_out = ", ".join(f"{counts[k]:,} {x}" for k, x in LEFT_OUT.items() if counts.get(k))
+            note = f", left out: {left_out}" if left_out else ""
+            lines.append(f"  {osp.basename(path)}: {counts['rows']:,} rows{note}")
+        return "\n".join([*lines, "Splits", *(f"  {line}" for line in self.audit.findings())])
 
 
 class KGDataset(InMemoryDataset):
@@ -326,8 +383,23 @@ class KGDataset(InMemoryDataset):
 
     def summary(self) -> Summary:
         r"""Returns how much of what there is: facts, and features of each modality."""
+        data, (x_dict, mask_dict) = self._data, modalities(self._data)
         settings = ", ".join(f"'{x}'" for x in (self.version, self.scheme) if x is not None)
-        return Summary.of(self._data, f"{self.__class__.__name__} ({settings})", self.incomplete)
+        base = data.edge_type < data.num_relations  # Without inverses, as relations are.
+        return Summary(
+            name=f"{self.__class__.__name__} ({settings})",
+            num_nodes=data.num_nodes,
+            num_relations=data.num_relations,
+            num_facts={x: int(data[f"{x}_mask"][base].sum()) for x in SPLITS},
+            coverage={name: int(mask.sum()) for name, mask in mask_dict.items()},
+            channels={name: x.size(-1) for name, x in x_dict.items()},
+            encoders=dict(data.get("encoders", {})),
+            warning=self.incomplete,
+        )
+
+    def report(self) -> Report:
+        r"""Returns what is in the graph, what was left out, and what to know about its splits."""
+        return Report(self.summary(), audit(self._data), self._data.get("sources", {}))
 
     # How it is made:
 
