@@ -228,13 +228,5 @@ def test_mean_rank_percentile(batch_size):
     assert torch.allclose(out, reference(*facts, mask=mask, **sizes), atol=1e-6)
     assert out[3] == 1.0
     assert mean_rank_percentile(*facts, mask=mask & False, **sizes).tolist() == 4 * [1]
-
-
-def test_fake_relations_have_the_percentile_of_their_modality(fake):
-    facts = fake.edge_subgraph(fake.train_mask)
-    args = (facts.edge_index[0], facts.edge_type, facts.edge_index[1])
-    out = mean_rank_percentile(*args, fake.x_visual, fake.visual_mask, fake.num_relations)
-    assert out[2] < 0.2 and out[:2].min() > 0.3  # has_colour, next_to and after.
-    assert out[3:].tolist() == [1.0, 1.0]  # Topics and sizes have no image.
     with pytest.raises(ValueError, match=r"'rel_type' holds ids outside \[0, 2\)"):
-        mean_rank_percentile(*args, fake.x_visual, fake.visual_mask, 2)
+        mean_rank_percentile(*facts, x, mask, 2)

@@ -2,10 +2,7 @@ import hashlib
 import math
 import os
 import shutil
-import subprocess
-import sys
 import tarfile
-import textwrap
 import warnings
 from uuid import uuid4
 
@@ -158,19 +155,6 @@ def test_encoders_do_not_mix(tmp_path):
     assert len(paths) == 3 and "data_original_text=none_visual=none_numeric=none.pt" in paths
 
 
-def test_default_encoders(tmp_path, monkeypatch):
-    monkeypatch.setattr(MyDataset, "default_encoder", lambda self, modality: None)
-    dataset = MyDataset(str(tmp_path / "data"))
-    assert file_name(dataset) == "data_original_text=none_visual=none_numeric=none.pt"
-    monkeypatch.undo()
-    assert str(dataset.default_encoder("text")).startswith("TfidfEncoder(")
-    assert dataset.default_encoder("visual") is None  # Without a mirror that has some.
-    assert dataset.default_encoder("numeric") is None
-    monkeypatch.setattr(MyDataset, "modalities", ("numeric",))
-    assert str(dataset.default_encoder("numeric")) == str(NumericEncoder())
-    assert dataset.default_encoder("text") is None
-
-
 def test_transforms(tmp_path):
     def double(data):
         data.x_text = 2 * data.x_text
@@ -257,10 +241,15 @@ def test_interrupted_processing_leaves_nothing(tmp_path, monkeypatch):
 
 def test_bad_arguments(tmp_path):
     root = str(tmp_path)
+    got = r"Invalid 'text' argument \(got '?{}'?\), expected .*".format
+    plain = object.__new__(type("Plain", (), {"__call__": print}))
     cases = [
-        ({"text": "bert"}, r"Invalid 'text' argument \(got 'bert'\)"),
-        ({"text": "missing.npy"}, r"Invalid 'text' argument \(got 'missing.npy'\)"),
+        ({"text": "bert"}, got("bert") + r"TextEncoder\('bert'\) .*: Cannot tell the format"),
+        ({"text": "missing.npy"}, got("missing.npy") + "There is no file of features 'missing"),
+        ({"text": 3}, got(3) + "an encoder to call or None"),
+        ({"text": LengthEncoder}, r"LengthEncoder.*, as in 'LengthEncoder\(\)'"),
         ({"visual": lambda images: None}, "cannot be told from others"),
+        ({"visual": plain}, "cannot be told from others"),
         ({"numeric": NumericEncoder()}, "'MyDataset' has no numeric literals. As 'numeric', pass"),
         ({"root": None}, "'MyDataset' needs a 'root'"),
         (
@@ -453,68 +442,12 @@ def test_memory_file_system(tmp_path, monkeypatch, mirror, features):
         MyDataset(root, text=None, force_reload=True)
 
 
-MEMORY = """
-    import sys
-    import numpy as np
-    import torch
-    from torch_imf.datasets import KGDataset
-    from torch_imf.datasets.base import Record
-
-    class Large(KGDataset):
-        def read(self):
-            index = torch.arange(100_000) % 15_000
-            splits = torch.stack([index, index % 300, index.roll(7)]).split(40_000, dim=1)
-            node_ids = [f"<http://dbpedia.org/resource/Entity_{i}>" for i in range(15_000)]
-            return Record(list(splits), node_ids, [str(i) for i in range(300)])
-
-    def peak():  # As `ru_maxrss`, which a process takes over from the one that started it.
-        with open("/proc/self/status") as file:
-            return next(1024 * int(line.split()[1]) for line in file if line.startswith("VmHWM"))
-
-    torch.set_num_threads(1)
-    root = sys.argv[1]
-    x = np.lib.format.open_memmap(f"{root}/x.npy", "w+", "float32", (15_000, 2048))
-    x[0], x[-1] = 1, 2  # The rest takes no space.
-    x.flush()
-    del x
-    before = peak()
-    data = Large(f"{root}/data", text=None, numeric=None, visual=f"{root}/x.npy")[0]
-    assert data.visual_mask.sum() == 2 and data.x_visual[-1, -1] == 2
-    size = sum(x.numel() * x.element_size() for _, x in data if isinstance(x, torch.Tensor))
-    print(peak() - before, size)
-"""
-
-
-@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="needs Linux")
-def test_peak_memory(tmp_path):
-    script = [sys.executable, "-c", textwrap.dedent(MEMORY), str(tmp_path)]
-    result = subprocess.run(script, capture_output=True, text=True)
-    shutil.rmtree(tmp_path / "data")
-    os.remove(tmp_path / "x.npy")
-    assert result.returncode == 0, result.stderr
-    growth, size = map(float, result.stdout.split())
-    assert size > 120e6
-    assert 0.9 * size < growth < 2 * size
-
-
 def graph():
     splits = [torch.tensor(x) for x in ([[0, 1], [0, 1], [1, 2]], [[2], [0], [0]], [[1], [1], [0]])]
     data = Record(splits, ["a", "b", "c"], ["r", "s"], ["A", "B", "B"], ["R", "S"]).to_data()
     data.x_text = torch.tensor([[1.0, 2.0], [0.0, 0.0], [3.0, 4.0]])
     data.text_mask = torch.tensor([True, False, True])
     return data
-
-
-def test_record():
-    data = graph()
-    validate(data)
-    assert data.edge_index.tolist() == [[0, 1, 2, 1], [1, 2, 0, 0]]
-    assert data.edge_type.tolist() == [0, 1, 0, 1] and data.edge_type.is_contiguous()
-    assert data.val_mask.tolist() == [False, False, True, False]
-    assert (data.num_nodes, data.num_relations) == (3, 2)
-    assert data.node_names == ["A", "B", "B"] and data.rel_names == ["R", "S"]
-    bare = Record([torch.zeros(3, 1).long()] * 3, ["a"], ["r"]).to_data()
-    assert bare.node_names == ["a"] and bare.rel_names == ["r"]
 
 
 @pytest.mark.parametrize(

@@ -212,22 +212,6 @@ def test_damaged_files(tmp_path, suffix):
             read(path)
 
 
-@pytest.mark.parametrize("suffix", [".npy", ".npz", ".pkl"])
-def test_any_damaged_byte(tmp_path, suffix):
-    path = save(tmp_path / f"x{suffix}", {"a": X[0], "b": X[1]} if suffix == ".pkl" else X)
-    whole = path.read_bytes()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for i in range(len(whole)):
-            path.write_bytes(whole[:i] + bytes([whole[i] ^ (1 << i % 8)]) + whole[i + 1 :])
-            try:
-                _, x = read(path)
-            except (ValueError, MemoryError) as e:
-                assert str(path) in str(e) or isinstance(e, MemoryError)
-            else:
-                assert suffix != ".npz" or torch.equal(x, X)  # Which has a checksum.
-
-
 def test_what_is_not_the_fault_of_a_file(tmp_path, monkeypatch):
     with pytest.raises(FileNotFoundError):
         read(tmp_path / "x.npy")

@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from torch_imf.data.names import NameIndex
-from torch_imf.io.images import find_images, locate_images, read_image, source_tag
-from torch_imf.io.tables import read_lines, read_rows
+from torch_imf.io.images import find_images, locate_images, read_image
 
 NAMES = NameIndex(["/m/027rn", "/m/0xyz", "/m/06"], [("/m/06", "FBIMG00006"), ("/m/9", "FBIMG9")])
 
@@ -149,28 +148,6 @@ def test_locate_images_in_archive(tmp_path):
         (images,) = locate_images(str(path), NAMES, str(root))[2]
         (unpacked,) = os.listdir(root)
         assert os.path.relpath(images, root) == f"{unpacked}/images/m.06/1.jpg"
-
-
-@pytest.mark.mirror
-def test_find_images_mirror():
-    mirror = os.environ["TORCH_IMF_MIRROR"]
-    _, *lines = read_lines(f"{mirror}/DB15K/AdaMF-MAT/entity2id.txt")
-    names = NameIndex([line.split()[0] for line in lines])
-    images = find_images(f"{mirror}/DB15K/derived/entity2image.tsv", names, base=mirror)
-    assert len(images) == 12842 and sum(image is not None for image in images) == 269
-
-    folder = f"{mirror}/Countries"
-    rows = read_rows(f"{folder}/entity2image.tsv", 2, header=True)
-    names = NameIndex([x for x, _ in rows], [(x, os.path.basename(y)[:-4]) for x, y in rows])
-    images = find_images(f"{folder}/images", names)
-    assert images == [[f"{folder}/{path}"] for _, path in rows] and len(images) == 250
-    assert images == find_images(f"{folder}/entity2image.tsv", names)
-
-
-def test_source_tag_of_names_that_are_no_text(tmp_path):
-    folders = [os.fsencode(tmp_path) + end for end in (b"/a\xff", b"/a\xfe")]
-    tags = {source_tag(os.fsdecode(folder)) for folder in folders}
-    assert len(tags) == 2
 
 
 @pytest.mark.parametrize(
