@@ -13,7 +13,7 @@ from torch_geometric.io import fs
 
 from torch_imf.data import audit
 from torch_imf.datasets import KGDataset
-from torch_imf.datasets.base import Record, Summary, validate
+from torch_imf.datasets.base import Record, Summary, run_encoder, validate
 from torch_imf.datasets.raw import index_facts
 from torch_imf.encoders import NumericEncoder
 from torch_imf.io.download import RawFile
@@ -486,3 +486,36 @@ def test_validate_needs_masks():
     del data.text_mask
     with pytest.raises(ValueError, match="'x_text' has no 'text_mask'"):
         validate(data)
+
+
+def test_run_encoder():
+    x, mask = run_encoder("text", lambda texts: torch.ones(2, 2), [["a", "b"]], [True, False])
+    assert x.tolist() == [[1, 1], [0, 0]]
+    assert mask.tolist() == [True, False]
+
+    def encoder(texts):
+        x = torch.ones(len(texts), 2, dtype=torch.double, requires_grad=True)
+        return x, torch.tensor([text != "" for text in texts])
+
+    x, mask = run_encoder("text", encoder, [["a", "b", ""]], [True, False, True])
+    assert x.tolist() == [[1, 1], [0, 0], [0, 0]]
+    assert x.dtype == torch.float32
+    assert not x.requires_grad
+    assert mask.tolist() == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    "out, message",
+    [
+        (torch.ones(3, 1), r"features of shape \[2, \*\].* \(got \['torch.float32 \[3, 1\]'"),
+        (torch.ones(2), r"\(got \['torch.float32 \[2\]'"),
+        (None, r"\(got \[None"),
+        ((torch.ones(2, 1), torch.ones(2)), r"boolean mask of shape \[2\] .*torch.float32 \[2\]"),
+        ((torch.ones(2, 1), torch.ones(3) > 0), r"torch.bool \[3\]"),
+        ((torch.ones(2, 1), torch.ones(2) < 0), "found nothing .* of the 2 .*'text=None'"),
+        ((torch.ones(2, 1), torch.tensor([False, True])), "found nothing"),
+    ],
+)
+def test_run_encoder_bad_features(out, message):
+    with pytest.raises(ValueError, match=message):
+        run_encoder("text", lambda texts: out, [["a", None]], [True, False])

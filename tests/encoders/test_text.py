@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from torch_imf.datasets.encoder import tag
+from torch_imf.datasets.base import tag
 from torch_imf.encoders import TextEncoder
 from torch_imf.encoders.base import hash_weights
 

@@ -15,8 +15,7 @@ from torch_imf.data.audit import SPLITS
 from torch_imf.data.index import distinct_facts
 from torch_imf.data.names import UNKNOWN, NameIndex, normalize, unbracketed
 from torch_imf.data.split import draw_spare
-from torch_imf.datasets.base import KGDataset, Record
-from torch_imf.datasets.encoder import Encoder, Given
+from torch_imf.datasets.base import Encoder, Given, KGDataset, Record
 from torch_imf.datasets.raw import Literals, join, number_facts
 from torch_imf.encoders import PixelEncoder
 from torch_imf.io import tables, warn
