@@ -468,10 +468,8 @@ def graph():
         ("rel_ids", ["r"], "'rel_ids' needs 2 entries"),
         ("rel_ids", ["r", "r"], "'rel_ids' holds an identifier twice"),
         ("rel_names", ["r"], "'rel_names' needs 2 entries"),
-        ("x_text", torch.tensor([[1.0], [0.0], [math.nan]]), "'text'.* NaN.* 1 rows"),
         ("x_text", torch.ones(3, 1), "'x_text' is not zero in 1 masked rows"),
         ("x_text", torch.ones(3, 1, dtype=torch.double), "of type float32"),
-        ("text_mask", torch.ones(2, dtype=torch.bool), "'text'"),
     ],
 )
 def test_validate(key, value, message):

@@ -1,9 +1,7 @@
 import os
-import struct
 import tarfile
 import unicodedata
 import warnings
-import zlib
 
 import pytest
 import torch
@@ -189,22 +187,11 @@ def test_read_image_transparent_palette(tmp_path):
 
 
 def test_images_that_are_no_pictures(tmp_path):
-    # PostScript, which Pillow would have drawn by Ghostscript, a pickle, and a picture of 40
-    # gigapixels in a kilobyte:
+    # PostScript, which Pillow would have drawn by Ghostscript, and a pickle:
     path, marker = tmp_path / "a.png", tmp_path / "marker"
-    header = struct.pack(">IIBBBBB", 200_000, 200_000, 8, 2, 0, 0, 0)
-    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(bytes(1000))), (b"IEND", b"")]
-    wide = b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(x)) + kind + x + struct.pack(">I", zlib.crc32(kind + x))
-        for kind, x in chunks
-    )
     code = f"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n({marker}) (w) file\n"
-    for content, message in [
-        (code.encode(), "cannot identify"),
-        (f"cos\nsystem\n(S'touch {marker}'\ntR.".encode(), "cannot identify"),
-        (wide, "exceeds limit"),
-    ]:
-        path.write_bytes(content)
-        with pytest.raises(ValueError, match=f"Cannot read the image '{path}'.*{message}"):
+    for content in (code, f"cos\nsystem\n(S'touch {marker}'\ntR."):
+        path.write_text(content)
+        with pytest.raises(ValueError, match=f"Cannot read the image '{path}'.*cannot identify"):
             read_image(path)
     assert not marker.exists()
