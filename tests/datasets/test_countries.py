@@ -139,22 +139,6 @@ def test_entities():
     assert ENTITIES.keys() == {node for head, _, tail in SPLIT for node in (head, tail)}
 
 
-def test_every_country_is_complete():
-    countries = {node for node in ENTITIES if node.startswith("country:")}
-    assert len(countries) >= 190
-    for relation in ["capital", "region", "continent", "currency", "official_language"]:
-        assert {head for head, _ in pairs(relation)} == countries
-    for relation in ["region", "continent"]:
-        assert len(pairs(relation)) == len(countries)
-
-
-def test_regions_agree():
-    part_of, region = dict(pairs("part_of")), dict(pairs("region"))
-    assert all(part_of[region[head]] == tail for head, tail in pairs("continent"))
-    located_in = dict(pairs("located_in"))
-    assert all(located_in[tail] == region[head] for head, tail in pairs("capital"))
-
-
 def test_split():
     assert len(SPLIT) == len(rows("triples"))
     train = {node for fact, split in SPLIT.items() if split == "train" for node in fact[::2]}
