@@ -236,7 +236,7 @@ def test_bad_arguments(tmp_path):
     got = r"Invalid 'text' argument \(got '?{}'?\), expected .*".format
     plain = object.__new__(type("Plain", (), {"__call__": print}))
     cases = [
-        ({"text": "bert"}, got("bert") + r"TextEncoder\('bert'\) .*: Cannot tell the format"),
+        ({"text": "bert"}, got("bert") + r"TextEncoder\('bert'\)\).*: Cannot tell the format"),
         ({"text": "missing.npy"}, got("missing.npy") + "There is no file of features 'missing"),
         ({"text": 3}, got(3) + "an encoder to call or None"),
         ({"text": LengthEncoder}, r"LengthEncoder.*, as in 'LengthEncoder\(\)'"),

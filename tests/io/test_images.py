@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from torch_imf.data.names import NameIndex
-from torch_imf.io.images import find_images, locate_images, read_image
+from torch_imf.io.images import find_images, read_image
 
 NAMES = NameIndex(["/m/027rn", "/m/0xyz", "/m/06"], [("/m/06", "FBIMG00006"), ("/m/9", "FBIMG9")])
 
@@ -42,7 +42,7 @@ def test_find_images_in_folder(tmp_path, end):
         None,
         ["FBIMG00006.tiff", "m.06/m.06/a.jpg", "m.06_12.gif"],
     ]
-    assert images == locate_images(folder, NAMES, str(tmp_path / "unpacked"))
+    assert images == find_images(folder, NAMES, folder=str(tmp_path / "unpacked"))
     assert not (tmp_path / "unpacked").exists()
 
 
@@ -108,7 +108,7 @@ def test_find_images_without_any(tmp_path):
     for missing in ["missing", "missing.tsv", "missing.zip", "~/missing", "empty.jpg"]:
         place(tmp_path, "empty.jpg")
         with pytest.raises(ValueError, match=r"There are no images at '.*\.tsv.*\.tar\.gz"):
-            locate_images(str(tmp_path / missing), NAMES, str(tmp_path / "unpacked"))
+            find_images(str(tmp_path / missing), NAMES, folder=str(tmp_path / "unpacked"))
     assert not (tmp_path / "unpacked").exists()
 
 
@@ -143,7 +143,7 @@ def test_locate_images_in_archive(tmp_path):
         archive.add(folder, ".")
     root = tmp_path / "raw" / "unpacked"
     for _ in range(2):
-        (images,) = locate_images(str(path), NAMES, str(root))[2]
+        (images,) = find_images(str(path), NAMES, folder=str(root))[2]
         (unpacked,) = os.listdir(root)
         assert os.path.relpath(images, root) == f"{unpacked}/images/m.06/1.jpg"
 

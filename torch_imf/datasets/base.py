@@ -29,7 +29,7 @@ from torch_imf.encoders.base import record_of
 from torch_imf.io import warn
 from torch_imf.io.atomic import locked, read_bytes, replacing
 from torch_imf.io.download import mirror, retrieve
-from torch_imf.io.images import find_images, locate_images, source_tag
+from torch_imf.io.images import find_images, source_tag
 from torch_imf.io.tables import read_rows
 
 # What may be given as the encoder of a modality:
@@ -337,7 +337,8 @@ class KGDataset(InMemoryDataset):
     def read_images(self, names: NameIndex) -> Sequence[object]:
         r"""Finds the images of each entity."""
         if self.images_source is not None:
-            return locate_images(self.images_source, names, self.raw.disk_path("unpacked"))
+            unpacked = self.raw.disk_path("unpacked")
+            return find_images(self.images_source, names, folder=unpacked)
         folder = self.raw.path("images")
         if osp.isdir(folder):
             return find_images(folder, names)
@@ -541,10 +542,10 @@ def resolve(
         try:
             encoder = default(modality) if encoder == "auto" else FeatureFile(encoder)
         except ValueError as e:
+            like = f"{'Visual' if modality == 'visual' else 'Text'}Encoder('{encoder}')"
             raise ValueError(
-                f"Invalid '{modality}' argument (got '{encoder}'), expected 'auto', None, an "
-                f"encoder (for a model of this name, TextEncoder('{encoder}') or "
-                f"VisualEncoder('{encoder}')), or a file of features: {e}"
+                f"Invalid '{modality}' argument (got '{encoder}'), expected an encoder (as {like}),"
+                f" 'auto', None or a file of features: {e}"
             ) from e
     if isinstance(encoder, type) or not (encoder is None or callable(encoder)):
         hint = f", as in '{encoder.__name__}()'" if isinstance(encoder, type) else ""
