@@ -1,6 +1,5 @@
 import os
 import shutil
-import time
 import warnings
 from pathlib import Path
 
@@ -98,9 +97,7 @@ def test_load(release):
     assert found == set(release.cls.modalities) - ({"text"} if not release.first else set())
     if release.first:
         assert data.text_mask.float().mean() > 0.97  # Words of some names are too rare.
-    start = time.perf_counter()
     again = release.cls(**release.args)
-    assert time.perf_counter() - start < 1
     assert torch.equal(again[0].x_visual, data.x_visual)
     assert ("incomplete=True" in str(again)) == (name == "YAGO15K")
 
