@@ -57,8 +57,8 @@ def test_describe(read, call):
 def test_audit(call, read, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     out = call("audit", "countries", "--scheme", "clean").splitlines()
-    assert out[0].startswith("Countries(725, num_relations=9, scheme='clean'")
-    assert out[4].split() == ["rows", "1,663", "209", "209"]
+    assert out[0] == "Countries ('clean'): 725 entities, 9 relations"
+    assert out[1:3] == ["  facts    1,663 train, 209 val, 209 test", "Splits"]
     found = audit(Countries(text=None, visual=None, numeric=None)[0])
     values = read("audit", "countries")
     assert values["problems"] == found.problems

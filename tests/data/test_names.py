@@ -17,13 +17,24 @@ def test_name_index():
             ("AC/DC", "Paris"),  # An identifier takes precedence.
         ],
     )
-    assert str(index) == "NameIndex(3, names=6)"
+    assert str(index) == "NameIndex(3, names=8)"
     assert index.example() == "Paris"
     names = ["Paris", "m.05qtj", "AC/DC", "DBIMG00042", "m.0elsewhere", "FBIMG00001", "London"]
     assert index(names).tolist() == [0, 1, 2, 0, -2, -2, -1]
     assert index([]).tolist() == []
-    with pytest.raises(ValueError, match="1 entities have an identifier .* Paris"):
-        NameIndex(["Paris", "<http://dbpedia.org/resource/Paris>"])
+    with pytest.raises(ValueError, match="Two entities have the identifier 'Paris'"):
+        NameIndex(["Paris", "London", "Paris"])
+
+
+def test_identifiers_that_end_alike():
+    base, other = "https://dbpedia.org/resource", "http://dbpedia.org/ontology"
+    ids = [f"{base}/A", f"{other}/A", f"<{base}/B>", "C", "/m/0b"]
+    index = NameIndex(ids, [(ids[1], "Class"), ("B", "Bee")])
+    assert index(ids).tolist() == list(range(5))
+    assert index([f" <{ids[1]}> ", "Class", "Bee", "m.0b"]).tolist() == [1, 1, 2, 4]
+    assert index([f"http://dbpedia.org/resource/{x}" for x in "BC"]).tolist() == [2, 3]
+    # Two entities, or one of another base:
+    assert index(["A", "<A>", f"<{other}/B>", f"{other}/C"]).tolist() == [-1, -1, -1, 3]
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,7 @@ import hashlib
 import math
 import os
 import shutil
-import subprocess
-import sys
 import tarfile
-import textwrap
 import warnings
 from uuid import uuid4
 
@@ -14,13 +11,14 @@ import pytest
 import torch
 from torch_geometric.io import fs
 
-from torch_imf.data import audit
+from torch_imf.data import audit, clean_split
 from torch_imf.datasets import KGDataset
-from torch_imf.datasets.base import Record, validate
+from torch_imf.datasets.base import Record, Summary, run_encoder, validate
 from torch_imf.datasets.raw import index_facts
 from torch_imf.encoders import NumericEncoder
 from torch_imf.io.download import RawFile
 from torch_imf.io.tables import read_rows
+from torch_imf.transforms import AddInverse
 
 
 class LengthEncoder:
@@ -157,19 +155,6 @@ def test_encoders_do_not_mix(tmp_path):
     assert len(paths) == 3 and "data_original_text=none_visual=none_numeric=none.pt" in paths
 
 
-def test_default_encoders(tmp_path, monkeypatch):
-    monkeypatch.setattr(MyDataset, "default_encoder", lambda self, modality: None)
-    dataset = MyDataset(str(tmp_path / "data"))
-    assert file_name(dataset) == "data_original_text=none_visual=none_numeric=none.pt"
-    monkeypatch.undo()
-    assert str(dataset.default_encoder("text")).startswith("TfidfEncoder(")
-    assert dataset.default_encoder("visual") is None  # Without a mirror that has some.
-    assert dataset.default_encoder("numeric") is None
-    monkeypatch.setattr(MyDataset, "modalities", ("numeric",))
-    assert str(dataset.default_encoder("numeric")) == str(NumericEncoder())
-    assert dataset.default_encoder("text") is None
-
-
 def test_transforms(tmp_path):
     def double(data):
         data.x_text = 2 * data.x_text
@@ -179,6 +164,29 @@ def test_transforms(tmp_path):
     assert dataset[0].x_text[2].item() == 10
     dataset = MyDataset(str(tmp_path / "b"), text=LengthEncoder(), pre_transform=double)
     assert dataset[0].x_text[2].item() == 10
+
+
+def test_summary(tmp_path):
+    dataset = MyDataset(str(tmp_path), text=LengthEncoder())
+    summary = dataset.summary()
+    assert summary == Summary(
+        name="MyDataset ('original')",
+        num_nodes=3,
+        num_relations=2,
+        num_facts={"train": 1, "val": 1, "test": 1},
+        coverage={"text": 2},
+        channels={"text": 1},
+        encoders={"text": "LengthEncoder(1.0, None)"},
+    )
+    words = (
+        "MyDataset ('original'): 3 entities, 2 relations\n"
+        "  facts    1 train, 1 val, 1 test\n"
+        "  text     2 entities (66.7%), 1 channels, LengthEncoder(1.0, None)"
+    )
+    assert str(summary) == words
+    assert str(dataset.report()).startswith(f"{words}\nSplits\n  No fact is in two splits.")
+    other = MyDataset(str(tmp_path), text=LengthEncoder(), pre_transform=AddInverse())
+    assert other[0].num_edges == 6 and other.summary() == summary
 
 
 def test_bad_facts_are_found_before_encoding(tmp_path, mirror, monkeypatch):
@@ -193,21 +201,13 @@ def test_bad_facts_are_found_before_encoding(tmp_path, mirror, monkeypatch):
     assert LengthEncoder.calls == 0
 
 
-def test_damaged_raw_file(tmp_path, mirror):
+def test_damaged_raw_file(tmp_path):
     raw = tmp_path / "data" / "raw" / "source"
     raw.mkdir(parents=True)
     (raw / "facts.tsv").write_bytes(FACTS[:10])  # As if put there by hand.
     with pytest.warns(UserWarning, match="facts.tsv' is damaged"):
         dataset = MyDataset(str(tmp_path / "data"), text=None)
     assert dataset[0].num_edges == 3
-
-    (mirror / "facts.tsv").unlink()
-    with pytest.raises(RuntimeError) as error:
-        MyDataset(str(tmp_path / "other"), text=None)
-    assert str(error.value).startswith(
-        f"Dataset not found. Please download 'facts.tsv' from "
-        f"'$TORCH_IMF_MIRROR/My/source/facts.tsv' and move it to '{tmp_path}/other/raw/source' ("
-    )
 
 
 def test_interrupted_processing_leaves_nothing(tmp_path, monkeypatch):
@@ -233,10 +233,15 @@ def test_interrupted_processing_leaves_nothing(tmp_path, monkeypatch):
 
 def test_bad_arguments(tmp_path):
     root = str(tmp_path)
+    got = r"Invalid 'text' argument \(got '?{}'?\), expected .*".format
+    plain = object.__new__(type("Plain", (), {"__call__": print}))
     cases = [
-        ({"text": "bert"}, r"Invalid 'text' argument \(got 'bert'\)"),
-        ({"text": "missing.npy"}, r"Invalid 'text' argument \(got 'missing.npy'\)"),
+        ({"text": "bert"}, got("bert") + r"TextEncoder\('bert'\)\).*: Cannot tell the format"),
+        ({"text": "missing.npy"}, got("missing.npy") + "There is no file of features 'missing"),
+        ({"text": 3}, got(3) + "an encoder to call or None"),
+        ({"text": LengthEncoder}, r"LengthEncoder.*, as in 'LengthEncoder\(\)'"),
         ({"visual": lambda images: None}, "cannot be told from others"),
+        ({"visual": plain}, "cannot be told from others"),
         ({"numeric": NumericEncoder()}, "'MyDataset' has no numeric literals. As 'numeric', pass"),
         ({"root": None}, "'MyDataset' needs a 'root'"),
         (
@@ -252,51 +257,22 @@ def test_bad_arguments(tmp_path):
     assert {"processed"}.isdisjoint(os.listdir(tmp_path))
 
 
-LEAKS = b"""\
-a\tr\tb\ttrain
-a\tr\tc\ttrain
-a\tr\tb\ttrain
-b\tr\tc\ttest
-c\ts\ta\ttrain
-b\ts\ta\tval
-b\ts\tc\tval
-b\tr\ta\tval
-a\tr\tc\tval
-b\tr\ta\ttest
-c\ts\ta\ttest
-"""
-
-
-def rows(data, split):
-    index = data[f"{split}_mask"].nonzero().view(-1)
-    (head, tail), rel = data.edge_index[:, index].tolist(), data.edge_type[index].tolist()
-    return ["abc"[h] + "rs"[r] + "abc"[t] for h, r, t in zip(head, rel, tail, strict=True)]
-
-
 def test_splits(tmp_path, mirror, monkeypatch):
-    replace_facts(monkeypatch, mirror, LEAKS)
+    replace_facts(monkeypatch, mirror, FACTS + FACTS[:12] + b"a\tr\tb\ttest\nb\tr\ta\ttrain\n")
     root = str(tmp_path / "data")
     original = MyDataset(root, text=LengthEncoder())
     clean = MyDataset(root, scheme="clean", text=LengthEncoder())
     assert str(clean) == (
         "MyDataset(3, num_relations=2, scheme='clean', text=LengthEncoder(1.0, None))"
     )
-    # The original are the rows as they are:
-    expected = {split: [] for split in SPLITS}
-    for line in LEAKS.decode().splitlines():
-        head, rel, tail, split = line.split("\t")
-        expected[split].append(head + rel + tail)
-    assert {split: rows(original[0], split) for split in SPLITS} == expected
-    assert not audit(original[0]).is_clean
-
+    assert original[0].num_edges == 6 and not audit(original[0]).is_clean
     validate(clean[0])
-    assert audit(clean[0]).is_clean
-    expected |= {"train": ["arb"], "val": ["bsa", "bsc", "arc"]}  # Test is as it was.
-    assert {split: rows(clean[0], split) for split in SPLITS} == expected
+    expected = clean_split(original[0])
+    assert clean[0].num_edges == 4 and clean[0].edge_index.equal(expected.edge_index)
     assert clean[0].x_text.tolist() == original[0].x_text.tolist()
     assert file_name(clean) == file_name(original).replace("original", "clean")
     assert processed(tmp_path / "data") == sorted(map(file_name, [original, clean]))
-    assert MyDataset(root, text=LengthEncoder())[0].num_edges == 11
+    assert MyDataset(root, text=LengthEncoder())[0].num_edges == 6
     assert LengthEncoder.calls == 2
 
 
@@ -429,50 +405,6 @@ def test_memory_file_system(tmp_path, monkeypatch, mirror, features):
         MyDataset(root, text=None, force_reload=True)
 
 
-MEMORY = """
-    import sys
-    import numpy as np
-    import torch
-    from torch_imf.datasets import KGDataset
-    from torch_imf.datasets.base import Record
-
-    class Large(KGDataset):
-        def read(self):
-            index = torch.arange(100_000) % 15_000
-            splits = torch.stack([index, index % 300, index.roll(7)]).split(40_000, dim=1)
-            node_ids = [f"<http://dbpedia.org/resource/Entity_{i}>" for i in range(15_000)]
-            return Record(list(splits), node_ids, [str(i) for i in range(300)])
-
-    def peak():  # As `ru_maxrss`, which a process takes over from the one that started it.
-        with open("/proc/self/status") as file:
-            return next(1024 * int(line.split()[1]) for line in file if line.startswith("VmHWM"))
-
-    torch.set_num_threads(1)
-    root = sys.argv[1]
-    x = np.lib.format.open_memmap(f"{root}/x.npy", "w+", "float32", (15_000, 2048))
-    x[0], x[-1] = 1, 2  # The rest takes no space.
-    x.flush()
-    del x
-    before = peak()
-    data = Large(f"{root}/data", text=None, numeric=None, visual=f"{root}/x.npy")[0]
-    assert data.visual_mask.sum() == 2 and data.x_visual[-1, -1] == 2
-    size = sum(x.numel() * x.element_size() for _, x in data if isinstance(x, torch.Tensor))
-    print(peak() - before, size)
-"""
-
-
-@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="needs Linux")
-def test_peak_memory(tmp_path):
-    script = [sys.executable, "-c", textwrap.dedent(MEMORY), str(tmp_path)]
-    result = subprocess.run(script, capture_output=True, text=True)
-    shutil.rmtree(tmp_path / "data")
-    os.remove(tmp_path / "x.npy")
-    assert result.returncode == 0, result.stderr
-    growth, size = map(float, result.stdout.split())
-    assert size > 120e6
-    assert 0.9 * size < growth < 2 * size
-
-
 def graph():
     splits = [torch.tensor(x) for x in ([[0, 1], [0, 1], [1, 2]], [[2], [0], [0]], [[1], [1], [0]])]
     data = Record(splits, ["a", "b", "c"], ["r", "s"], ["A", "B", "B"], ["R", "S"]).to_data()
@@ -481,23 +413,15 @@ def graph():
     return data
 
 
-def test_record():
-    data = graph()
-    validate(data)
-    assert data.edge_index.tolist() == [[0, 1, 2, 1], [1, 2, 0, 0]]
-    assert data.edge_type.tolist() == [0, 1, 0, 1] and data.edge_type.is_contiguous()
-    assert data.val_mask.tolist() == [False, False, True, False]
-    assert (data.num_nodes, data.num_relations) == (3, 2)
-    assert data.node_names == ["A", "B", "B"] and data.rel_names == ["R", "S"]
-    bare = Record([torch.zeros(3, 1).long()] * 3, ["a"], ["r"]).to_data()
-    assert bare.node_names == ["a"] and bare.rel_names == ["r"]
-
-
 @pytest.mark.parametrize(
     "key, value, message",
     [
-        ("edge_index", torch.tensor([[0, 1, 9, 1], [1, 2, 0, 0]]), r"'edge_index' .*first: 9"),
-        ("edge_type", torch.tensor([0, 1, 2, 1]), "out of range for 2 relations in 1 places"),
+        (
+            "edge_index",
+            torch.tensor([[0, 1, 9, 1], [1, 2, 0, 0]]),
+            r"'edge_index' holds ids outside .0, 3.",
+        ),
+        ("edge_type", torch.tensor([0, 1, 2, 1]), "'edge_type' holds ids outside .0, 2."),
         ("train_mask", torch.zeros(4, dtype=torch.bool), "split of 'train_mask' is empty"),
         ("train_mask", torch.ones(4, dtype=torch.bool), "Fact 2 is in 2 splits"),
         ("train_mask", torch.tensor([True, False, False, False]), "Fact 1 is in 0 splits"),
@@ -507,10 +431,8 @@ def test_record():
         ("rel_ids", ["r"], "'rel_ids' needs 2 entries"),
         ("rel_ids", ["r", "r"], "'rel_ids' holds an identifier twice"),
         ("rel_names", ["r"], "'rel_names' needs 2 entries"),
-        ("x_text", torch.tensor([[1.0], [0.0], [math.nan]]), "'text'.* NaN.* 1 rows"),
         ("x_text", torch.ones(3, 1), "'x_text' is not zero in 1 masked rows"),
         ("x_text", torch.ones(3, 1, dtype=torch.double), "of type float32"),
-        ("text_mask", torch.ones(2, dtype=torch.bool), "'text'"),
     ],
 )
 def test_validate(key, value, message):
@@ -525,3 +447,36 @@ def test_validate_needs_masks():
     del data.text_mask
     with pytest.raises(ValueError, match="'x_text' has no 'text_mask'"):
         validate(data)
+
+
+def test_run_encoder():
+    x, mask = run_encoder("text", lambda texts: torch.ones(2, 2), [["a", "b"]], [True, False])
+    assert x.tolist() == [[1, 1], [0, 0]]
+    assert mask.tolist() == [True, False]
+
+    def encoder(texts):
+        x = torch.ones(len(texts), 2, dtype=torch.double, requires_grad=True)
+        return x, torch.tensor([text != "" for text in texts])
+
+    x, mask = run_encoder("text", encoder, [["a", "b", ""]], [True, False, True])
+    assert x.tolist() == [[1, 1], [0, 0], [0, 0]]
+    assert x.dtype == torch.float32
+    assert not x.requires_grad
+    assert mask.tolist() == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    "out, message",
+    [
+        (torch.ones(3, 1), r"features of shape \[2, \*\].* \(got \['torch.float32 \[3, 1\]'"),
+        (torch.ones(2), r"\(got \['torch.float32 \[2\]'"),
+        (None, r"\(got \[None"),
+        ((torch.ones(2, 1), torch.ones(2)), r"boolean mask of shape \[2\] .*torch.float32 \[2\]"),
+        ((torch.ones(2, 1), torch.ones(3) > 0), r"torch.bool \[3\]"),
+        ((torch.ones(2, 1), torch.ones(2) < 0), "found nothing .* of the 2 .*'text=None'"),
+        ((torch.ones(2, 1), torch.tensor([False, True])), "found nothing"),
+    ],
+)
+def test_run_encoder_bad_features(out, message):
+    with pytest.raises(ValueError, match=message):
+        run_encoder("text", lambda texts: out, [["a", None]], [True, False])

@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch_geometric.testing import withPackage
 
-from torch_imf.data import audit
 from torch_imf.datasets import Countries
 from torch_imf.datasets.base import validate
 from torch_imf.datasets.countries import FOLDER
@@ -71,15 +70,6 @@ def test_countries_stats():
     assert list(Countries.stats[None]) == sizes
 
 
-def test_countries_clean():
-    kwargs = {"text": None, "visual": None, "numeric": None}
-    original, clean = Countries(**kwargs), Countries(scheme="clean", **kwargs)
-    assert audit(original[0]).is_clean
-    for name in ("edge_index", "edge_type", "train_mask", "val_mask", "test_mask"):
-        assert torch.equal(clean[0][name], original[0][name])
-    assert str(clean) == "Countries(725, num_relations=9, scheme='clean')"
-
-
 def test_countries_root(tmp_path):
     data = Countries(str(tmp_path), text=None)[0]
     (file,) = (name for name in os.listdir(tmp_path / "processed") if name.startswith("data_"))
@@ -119,12 +109,8 @@ def test_flags():
     france[:, :, :12] = torch.tensor([0, 35, 149], dtype=torch.uint8).view(3, 1, 1)
     france[:, :, 24:] = torch.tensor([237, 41, 57], dtype=torch.uint8).view(3, 1, 1)
     assert torch.equal(drawn["fr"], france)
-    # Proportions are squeezed away, so that Chad and Romania as well as Indonesia and Monaco
-    # differ by the shades of their colours only; all the others differ by more.
-    x = torch.stack(list(drawn.values())).flatten(1).double() / france.numel() ** 0.5
-    distance, names = torch.cdist(x, x).fill_diagonal_(torch.inf), list(drawn)
-    near = {(names[i], names[j]) for i, j in (distance < 16).nonzero().tolist() if i < j}
-    assert near == {("ro", "td")} and distance.min() > 14  # Root mean square, of 255.
+    distinct = torch.stack(list(drawn.values())).unique(dim=0)
+    assert len(distinct) == len(drawn)
 
 
 def rows(name):
@@ -153,22 +139,6 @@ def test_entities():
     assert ENTITIES.keys() == {node for head, _, tail in SPLIT for node in (head, tail)}
 
 
-def test_every_country_is_complete():
-    countries = {node for node in ENTITIES if node.startswith("country:")}
-    assert len(countries) >= 190
-    for relation in ["capital", "region", "continent", "currency", "official_language"]:
-        assert {head for head, _ in pairs(relation)} == countries
-    for relation in ["region", "continent"]:
-        assert len(pairs(relation)) == len(countries)
-
-
-def test_regions_agree():
-    part_of, region = dict(pairs("part_of")), dict(pairs("region"))
-    assert all(part_of[region[head]] == tail for head, tail in pairs("continent"))
-    located_in = dict(pairs("located_in"))
-    assert all(located_in[tail] == region[head] for head, tail in pairs("capital"))
-
-
 def test_split():
     assert len(SPLIT) == len(rows("triples"))
     train = {node for fact, split in SPLIT.items() if split == "train" for node in fact[::2]}
@@ -189,12 +159,6 @@ def test_split():
     assert order == sorted(order)
 
 
-def test_texts():
-    texts = [row["text"] for row in ENTITIES.values()]
-    assert len(set(texts)) == len(texts)
-    assert all(8 <= len(text.split()) <= 60 for text in texts)
-
-
 def test_no_text_spells_out_a_fact():
     linked = defaultdict(set)
     for head, _, tail in SPLIT:
@@ -207,52 +171,3 @@ def test_no_text_spells_out_a_fact():
             # plural or genitive names it too:
             name = re.escape(fold(ENTITIES[other]["name"].split(" (")[0]))
             assert not re.search(rf"(?<!\w){name}s?(?!\w)", text), (node, other)
-
-
-VALUE = {(row["entity"], row["attribute"]): float(row["value"]) for row in rows("numbers")}
-
-
-def test_numbers_are_complete():
-    capitals, expected = {tail for _, tail in pairs("capital")}, []
-    for node in ENTITIES:
-        if node.startswith("country:"):
-            expected += [(node, "area"), (node, "population")]
-        elif node in capitals:
-            expected += [(node, "latitude"), (node, "longitude")]
-    # Nothing is missing, unknown, there twice or out of order:
-    assert [(row["entity"], row["attribute"]) for row in rows("numbers")] == expected
-    count = Counter(attribute for _, attribute in VALUE)
-    assert count == {"area": 197, "population": 197, "latitude": 202, "longitude": 202}
-
-
-def test_ranges():
-    low = {"area": 0.4, "population": 500, "latitude": -90, "longitude": -180}
-    high = {"area": 1.8e7, "population": 1.5e9, "latitude": 90, "longitude": 180}
-    for (node, attribute), value in VALUE.items():
-        assert low[attribute] <= value <= high[attribute], node
-
-    # A wrong power of ten makes a country too empty or too crowded:
-    for node, _ in pairs("capital"):
-        assert 2 < VALUE[node, "population"] / VALUE[node, "area"] < 20000, node
-
-    assert 7.7e9 < sum(value for (_, name), value in VALUE.items() if name == "population") < 8.3e9
-    assert 1.3e8 < sum(value for (_, name), value in VALUE.items() if name == "area") < 1.37e8
-
-
-def test_well_known():
-    expected = {
-        "country:ru": (17.1e6, 144e6),
-        "country:va": (0.44, None),
-        "country:in": (None, 1.43e9),
-        "country:us": (None, 335e6),
-        "city:paris": (48.9, 2.4),
-        "city:canberra": (-35.3, None),
-        "city:washington-dc": (None, -77.0),
-        "city:quito": (-0.2, None),
-        "city:suva": (None, 178.4),
-        "city:apia": (None, -171.8),
-    }
-    names = {"country": ("area", "population"), "city": ("latitude", "longitude")}
-    for node, values in expected.items():
-        for name, value in zip(names[node.partition(":")[0]], values, strict=True):
-            assert value is None or VALUE[node, name] == value, node

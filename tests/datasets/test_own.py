@@ -1,7 +1,6 @@
 import gzip
 import os
 import warnings
-import zipfile
 
 import numpy as np
 import pytest
@@ -11,7 +10,7 @@ from torch_imf.data import audit
 from torch_imf.datasets import Countries, KGDataset, MultimodalKG
 from torch_imf.datasets.base import validate
 from torch_imf.datasets.countries import FOLDER
-from torch_imf.datasets.own import OwnNames, find_content, read_facts, split_facts, to_label
+from torch_imf.datasets.own import find_content, read_facts, split_facts, to_label
 from torch_imf.encoders import FeatureFile, TfidfEncoder, VisualEncoder
 
 FACTS = [f"n{i}\tnext to\tn{(i + step) % 12}" for i in range(12) for step in (1, 2, 3)]
@@ -98,18 +97,14 @@ def test_countries_from_files(tmp_path):
     rank = torch.tensor([data.node_ids.index(node) for node in expected.node_ids])
     assert [data.node_names[i] for i in rank] == expected.node_names
     assert torch.allclose(data.x_numeric[rank], expected.x_numeric, atol=1e-5)
-    assert str(audit(data)) == str(audit(expected))
-    for ready in (tmp_path, tuple(paths.values())):
-        other = MultimodalKG.from_files(ready)[0]
-        assert torch.equal(other.edge_index, data.edge_index)
-        assert torch.equal(other.test_mask, data.test_mask)
+    assert audit(data).findings() == audit(expected).findings()
 
 
 def test_report(folder):
     (folder / "facts.tsv").write_text("\n".join([*FACTS, *FACTS[:3]]))
     report = str(load(folder).report())
-    assert report.splitlines()[0] == "MultimodalKG: 12 entities, 1 relations"
     for line in (
+        "MultimodalKG ('original'): 12 entities, 1 relations",
         "  facts.tsv: 39 rows, left out: 3 repeated",
         "  texts.tsv: 11 rows",
         "  text     11 entities (91.7%), ",
@@ -118,26 +113,6 @@ def test_report(folder):
         "  0 of 4 test facts follow from train by inverse, duplicate or symmetric relations.",
     ):
         assert line in report
-
-
-def test_report_on_leaks(tmp_path):
-    inverse = [f"n{i}\tbefore\tn{i + 1}" for i in range(8)]
-    after = [f"n{i + 1}\tafter\tn{i}" for i in range(8)]
-    (tmp_path / "train.tsv").write_text("\n".join([*FACTS, *after, *inverse[:7]]))
-    (tmp_path / "valid.tsv").write_text("\n".join([*FACTS[:2], "n1\tlikes\tn9", inverse[7]]))
-    (tmp_path / "test.tsv").write_text("\n".join([inverse[7], "n1\tnext to\tnew"]))
-    report = str(MultimodalKG.from_files(tmp_path).report())
-    for line in (
-        "2 of 4 val rows (2 distinct facts) are in train as well.",
-        "Pass 'scheme=\"clean\"' to repair this.",
-        "0 of 4 val facts have an entity that training lacks, 1 a relation.",
-        "1 of 2 test facts have an entity that training lacks, 0 a relation.",
-        "1 of 2 test facts follow from train by inverse, duplicate or symmetric relations:",
-        "inverse: after | before (100%)",
-    ):
-        assert line in report
-    clean = MultimodalKG.from_files(tmp_path, scheme="clean")
-    assert audit(clean[0]).is_clean and "No fact is in two splits." in str(clean.report())
 
 
 def test_ntriples(tmp_path):
@@ -196,17 +171,6 @@ def test_features_take_the_place_of_files(folder):
         assert "x_text" not in data and sum(x is not None for x in dataset.images()) == 1
 
 
-def test_an_encoder_that_finds_nothing(folder):
-    pytest.importorskip("PIL")
-    (folder / "images").mkdir()
-    (folder / "images" / "n0.png").write_text("No image")
-    message = """Pass 'visual=None' .to 'MultimodalKG', 'encoders={"visual": None}'. to leave"""
-    with pytest.warns(UserWarning, match="'n0.png'"), pytest.raises(ValueError, match=message):
-        load(folder, images=folder / "images")
-    dataset = load(folder, images=folder / "images", encoders={"visual": None})
-    assert "x_visual" not in dataset[0] and sum(x is not None for x in dataset.images()) == 1
-
-
 def test_root(folder, monkeypatch):
     root = folder / "root"
     first = load(folder, root=str(root))
@@ -246,23 +210,15 @@ def test_header(folder):
         load(folder, header={"triples": True})
 
 
-def test_names_of_several(tmp_path):
-    base = "http://dbpedia.org"
-    nodes = [
-        f"{base}/resource/A",
-        f"{base}/ontology/A",
-        *(f"{base}/resource/{i}" for i in range(8)),
-    ]
-    facts = [f"<{x}> <{base}/r> <{nodes[i - j]}> ." for i, x in enumerate(nodes) for j in (1, 2)]
-    (tmp_path / "a.nt").write_text("\n".join(facts))
-    texts = tmp_path / "texts.tsv"
-    texts.write_text(f"{nodes[0]}\tA class\n<{nodes[1]}>\tThe thing itself\n")
-    dataset = MultimodalKG.from_files(tmp_path / "a.nt", texts)
-    found = dict(zip(dataset[0].node_ids, dataset.texts(), strict=True))
-    assert [found[node] for node in nodes[:3]] == ["A class", "The thing itself", None]
-    texts.write_text("A\tWhich one?\n")
-    with pytest.raises(ValueError, match="line 1: the entity 'A' is .* that of several"):
-        MultimodalKG.from_files(tmp_path / "a.nt", texts)
+def test_names_of_several(folder):
+    rows = ["id\tname\ttext", "n0\tTwin\tThe one", "n1\tTwin\tThe other", "n2\tn0\tA third"]
+    (folder / "texts.tsv").write_text("\n".join(rows))
+    (folder / "numbers.tsv").write_text("n0\tsize\t1\n")  # An identifier comes first.
+    dataset = load(folder)
+    assert dataset.literals()[0].tolist() == [dataset[0].node_ids.index("n0")]
+    (folder / "numbers.tsv").write_text("Twin\tsize\t1\n")
+    with pytest.raises(ValueError, match="line 1: the entity 'Twin' is .* that of several"):
+        load(folder)
 
 
 NO_SPLITS = r"Invalid 'triples' argument \(got {}.*, expected one file to split, or three".format
@@ -434,37 +390,3 @@ def test_a_file_of_no_format_is_told(folder):
     (folder / "texts.docx").touch()
     with pytest.warns(UserWarning, match=r"texts.docx' cannot be read as 'texts', expected"):
         assert "texts" not in find_content(str(folder))
-
-
-def test_gzipped_and_archived(folder):
-    pytest.importorskip("PIL")
-    image(folder / "n0.png")
-    with zipfile.ZipFile(folder / "images.zip", "w") as archive:
-        archive.write(folder / "n0.png", "n0.png")
-    for name in ("facts.tsv", "texts.tsv", "numbers.tsv"):
-        (folder / f"{name}.gz").write_bytes(gzip.compress((folder / name).read_bytes()))
-        (folder / name).unlink()
-    data = MultimodalKG.from_folder(folder, root=str(folder / "root"))[0]
-    assert [int(data[f"{x}_mask"].sum()) for x in ("text", "visual", "numeric")] == [11, 1, 2]
-
-
-IDS = ["http://dbpedia.org/resource/A", "http://dbpedia.org/ontology/A", "/m/0b", "paris", "2"]
-
-
-def test_own_names():
-    aliases = [("paris", "Paris"), ("/m/0b", "Bee"), ("2", "Bee"), ("2", "paris"), ("2", "2")]
-    names = OwnNames(IDS, aliases)
-    assert names(IDS).tolist() == list(range(5))
-    assert names([f" <{IDS[1]}> ", "m.0b", "Paris", "paris", "2"]).tolist() == [1, 2, 3, 3, 4]
-    # Two entities have these names, and nobody has the last:
-    assert names(["A", "Bee", "x"]).tolist() == [-1, -1, -1]
-    assert len(names) == 5 and names.example() == "A"
-    assert str(names) == "OwnNames(5, names=9)"
-
-
-def test_last_parts_of_other_uris():
-    names = OwnNames(["http://dbpedia.org/resource/A", "<http://dbpedia.org/resource/B>", "C"])
-    base, other = "https://dbpedia.org/resource", "http://dbpedia.org/ontology"
-    keys = ["A", f"{base}/A", f"<{base}/B>", "http:/dbpedia.org/resource/A"]
-    assert names(keys).tolist() == [0, 0, 1, 0]
-    assert names([f"{other}/A", f"<{other}/B>", f"{other}/C"]).tolist() == [-1, -1, 2]

@@ -1,7 +1,6 @@
 import multiprocessing
 import os
 import pickle
-import signal
 import time
 
 import pytest
@@ -46,13 +45,6 @@ def start(*args, **kwargs):
     return process
 
 
-def wait_until(condition):
-    end = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.005)
-
-
 def test_two_processes_in_one_folder(tmp_path, readers):
     root = tmp_path / "data"
     processes = [start(root) for _ in range(3)]
@@ -63,19 +55,6 @@ def test_two_processes_in_one_folder(tmp_path, readers):
     assert load(root)[0].num_edges == 3
     assert len(readers()) == 1
     assert len(os.listdir(root / "processed")) == 1
-
-
-def test_a_killed_process_does_not_block_the_next_one(tmp_path, readers, monkeypatch):
-    root = tmp_path / "data"
-    monkeypatch.setattr(Slow, "seconds", 60)
-    process = start(root)
-    wait_until(readers)
-    process.kill()
-    process.join(10)
-    assert process.exitcode == -signal.SIGKILL
-    monkeypatch.setattr(Slow, "seconds", 0)
-    assert load(root)[0].num_edges == 3
-    assert readers() == [process.pid, os.getpid()]
 
 
 def test_what_is_processed_needs_no_lock(tmp_path, readers, monkeypatch):

@@ -16,14 +16,8 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from torch_imf.datasets.own import (
-    TEXTS,
-    OwnNames,
-    read_facts,
-    read_numbers,
-    read_texts,
-    split_facts,
-)
+from torch_imf.data import NameIndex
+from torch_imf.datasets.own import TEXTS, read_facts, read_numbers, read_texts, split_facts
 from torch_imf.io.archive import unpack
 from torch_imf.io.tables import read_table
 
@@ -101,7 +95,7 @@ def test_texts(kind, texts, zipped):
     texts = dict(written(kind, list(texts.items())) or [("a", "b")])
     with tempfile.TemporaryDirectory() as folder:
         path = write(folder, f"texts{kind}", list(texts.items()), ["entity", "text"], zipped)
-        names = OwnNames([*texts, "another"] if "another" not in texts else list(texts))
+        names = NameIndex([*texts, "another"] if "another" not in texts else list(texts))
         _, found, counts = read_texts(path, names)
     assert {x: y for x, y in zip(names.node_ids, found, strict=True) if y} == texts
     assert counts == {"rows": len(texts), "unknown": 0}
@@ -115,7 +109,7 @@ def test_numbers(kind, rows, zipped):
     rows = [(x, y, float(value)) for x, y, value in written(kind, rows)] or [("a", "b", 1.0)]
     with tempfile.TemporaryDirectory() as folder:
         path = write(folder, f"numbers{kind}", rows, ["entity", "attribute", "value"], zipped)
-        names = OwnNames(list(dict.fromkeys(x for x, *_ in rows)))
+        names = NameIndex(list(dict.fromkeys(x for x, *_ in rows)))
         found, counts = read_numbers(path, names)
     assert list(zip(*found, strict=True)) == rows
     assert counts == {"rows": len(rows), "unknown": 0}

@@ -4,7 +4,7 @@ import torch
 
 from torch_imf import registry
 from torch_imf.datasets import Countries
-from torch_imf.datasets.encoder import tag
+from torch_imf.datasets.base import tag
 from torch_imf.encoders import Encoder, NumericEncoder, PixelEncoder, TfidfEncoder, base
 from torch_imf.encoders.base import default_device, record_of, require
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from torch_imf.datasets.encoder import tag
+from torch_imf.datasets.base import tag
 from torch_imf.encoders import TextEncoder
 
 pytest.importorskip("sentence_transformers")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from torch_imf.datasets.encoder import tag
+from torch_imf.datasets.base import tag
 from torch_imf.encoders import PixelEncoder, VisualEncoder
 from torch_imf.encoders.base import record_of
 

@@ -9,7 +9,7 @@ import pytest
 
 from torch_imf.io import download as module
 from torch_imf.io.atomic import read_bytes, replacing
-from torch_imf.io.download import RawFile, download, mirror, mismatch, retrieve
+from torch_imf.io.download import RawFile, download, mirror, retrieve
 
 CONTENT = b"head\trelation\ttail\n" * 100
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -176,16 +176,6 @@ def test_sources_are_named(server, tmp_path, monkeypatch):
     with pytest.raises(RuntimeError, match=message):
         download(raw_file(f"{server}/404"), str(tmp_path / "raw"))
     assert os.listdir(tmp_path) == []
-
-
-def test_mismatch():
-    assert mismatch(CONTENT, SHA256) is None
-    assert mismatch(CONTENT, GIT) is None
-    # What `git hash-object` says of an empty file and of one line:
-    assert mismatch(b"", "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391") is None
-    assert mismatch(b"what is up, doc?", "bd9dbf5aae1a3862dd1526723246b20206e5fc37") is None
-    assert mismatch(b"", SHA256).startswith("has the SHA-256 e3b0c44298fc1c14")
-    assert mismatch(CONTENT[1:], GIT).endswith(f" rather than {GIT}")
 
 
 def test_another_try(server, tmp_path):

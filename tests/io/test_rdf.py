@@ -51,15 +51,6 @@ def test_read_rdf_refuses(tmp_path, line):
         list(read_rdf(path))
 
 
-def test_files_that_cannot_be_read(tmp_path):
-    with pytest.raises(ValueError, match="There is no file '.*nowhere.ttl'"):
-        list(read_rdf(str(tmp_path / "nowhere.ttl")))
-    path = tmp_path / "a.nt.gz"
-    path.write_bytes(gzip.compress(b"<a> <b> <c> .\n" * 99)[:-9])
-    with pytest.raises(ValueError, match=r"a\.nt\.gz' is damaged, please fetch it anew"):
-        list(read_rdf(str(path)))
-
-
 def test_blank_nodes_have_a_scope(tmp_path):
     path = write(tmp_path, "a.nt", "_:b1 <r> <_:b1> .\n")
     assert list(read_rdf(path, "@a.nt")) == [("_:b1@a.nt", "r", "_:b1")]

@@ -7,8 +7,7 @@ import sys
 import pytest
 
 from torch_imf.datasets.own import FACTS, TEXTS
-from torch_imf.io import tables
-from torch_imf.io.tables import Column, read_columns, read_rows, read_table, to_number, where
+from torch_imf.io.tables import Column, read_columns, read_rows, read_table, to_number
 
 COLUMNS = (
     Column("head", ("head", "subject")),
@@ -69,25 +68,6 @@ def test_headers(tmp_path):
             assert len(read(tmp_path, "a.tsv", "head\tx\ttail\n", header=header)) == size
     with pytest.raises(ValueError, match=message):
         read(tmp_path, "a.tsv", "head\ttail\tobject\na\tb\tc\n")
-
-
-@pytest.mark.parametrize(
-    "name,content,expected",
-    [
-        ("a.tsv", "a\tr\tb\nc\t\n", "line 2: expected 3 fields separated by tabs .*got 2"),
-        ("a.tsv", "a\tr\tb\n\nc\t \tb\n", "line 3: the relation is empty"),
-        ("a.csv", "head;relation;tail\n", "line 1: expected 3 fields separated by commas .*got 1"),
-        ("a.csv", 'a,r,b\nc,r,"d\ne,r,f\n', "line 2: the row that begins here is no CSV"),
-        ("a.csv", "a,r,b\rc,r,d\n", "line 1: .*a carriage return is no end of a line"),
-        ("a.tsv", "a\tr\tb\né\t".encode("latin1"), "line 2: not valid UTF-8"),
-        ("a.tsv", "a\tr\tb\nc\0\t", "line 2: this is no text, but binary data"),
-        ("a.docx", "", r"is no table, expected one of .*'\.csv'"),
-        ("a.parquet", "a\tr\tb\n", "cannot be read as a file of Parquet"),
-    ],
-)
-def test_what_is_refused(tmp_path, name, content, expected):
-    with pytest.raises(ValueError, match=rf"{name}'.*{expected}"):
-        read(tmp_path, name, content)
 
 
 def test_parquet(tmp_path):
@@ -168,13 +148,6 @@ def test_large_content(tmp_path, monkeypatch):
     digits = "1" * 5000  # More than Python turns into an integer by default.
     rows = read(tmp_path, "a.jsonl", f'{{"id": 7, "text": {digits}}}', TEXTS)
     assert rows == [(1, ["7", digits, ""])]
-    content = json.dumps({"a": "x" * 50}, indent=1)
-    monkeypatch.setattr(tables, "LARGEST", len(content) - 1)
-    with pytest.raises(ValueError, match=r"a.json', line 3: this JSON has more than .* as JSONL"):
-        read(tmp_path, "a.json", content, TEXTS)
-    monkeypatch.setattr(tables, "LONGEST", 10)
-    with pytest.raises(ValueError, match="a.tsv', line 2: this line has more than 10 bytes"):
-        read(tmp_path, "a.tsv", "a\tb\n" + "x" * 11, TEXTS)
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -223,11 +196,6 @@ def test_read_rows(tmp_path):
         read_rows(str(path), 2)
     with pytest.raises(ValueError, match="There is no file '.*nowhere.tsv'"):
         list(read_table(str(tmp_path / "nowhere.tsv"), COLUMNS))
-
-
-def test_places():
-    assert where("a.TSV.gz", 3) == "'a.TSV.gz', line 3"
-    assert where("a.pq", 3) == "'a.pq', row 3" and where("a/b.json", 3) == "'a/b.json', entry 3"
 
 
 @pytest.mark.parametrize(

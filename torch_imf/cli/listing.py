@@ -118,14 +118,12 @@ def audit(
       torch-imf audit my_graph/ --check       exit status 1 if there are leaks
     """
     dataset = graph.read()
-    found = torch_imf.data.audit(dataset[0])
-    text = f"{dataset}\n{found}"
-    values = {"dataset": repr(dataset), "audit": found, "problems": found.problems}
-    if isinstance(dataset, torch_imf.datasets.MultimodalKG):
-        own = dataset.report()
-        text = str(own).replace(f", 1 channels, {NotEncoded()}", "")
-        text = text.replace("Pass 'scheme=\"clean\"'", "Pass '--scheme clean'")
-        values |= {"summary": own.summary, "sources": own.sources, "findings": own.findings()}
+    report = dataset.report()
+    found = report.audit
+    text = str(report).replace(f", 1 channels, {NotEncoded()}", "")
+    text = text.replace("Pass 'scheme=\"clean\"'", "Pass '--scheme clean'")
+    values = {"dataset": repr(dataset), **vars(report), "problems": found.problems}
+    values["findings"] = found.findings()
     return Output(text, values, status=int(check and not found.is_clean))
 
 

@@ -50,7 +50,7 @@ class SplitAudit:
 
 @dataclass(frozen=True)
 class Audit:
-    r"""What :meth:`audit` finds; :obj:`print` shows it as a report.
+    r"""What :meth:`audit` finds; :obj:`print` shows :meth:`findings`.
 
     Of test facts :math:`(h, r, t)`, some are :obj:`test_reversed` (there is a training fact
     :math:`(t, s, h)`), :obj:`test_linked` (there is one :math:`(h, s, t)` of another relation), or
@@ -95,47 +95,38 @@ class Audit:
         r"""Whether no split repeats a fact or shares one with another."""
         return len(self.problems) == 0
 
-    def __str__(self) -> str:
-        lines = [
-            f"{self.num_nodes:,} entities ({self.num_isolated_nodes:,} of them in no fact) and "
-            f"{self.num_relations:,} relations, {self.num_rows:,} rows of {self.num_facts:,} facts",
-            "",
-            f"{'':26}" + "".join(f"{name:>10}" for name in SPLITS),
+    def findings(self) -> list[str]:
+        r"""Returns a line for each thing to know about the splits: leaks, entities and relations
+        that training lacks, and facts that follow from others.
+        """
+        repair = "Pass 'scheme=\"clean\"' to repair this."
+        out = [*self.problems, "No fact is in two splits." if self.is_clean else repair]
+        if self.num_isolated_nodes > 0:
+            out.append(
+                f"{self.num_isolated_nodes:,} of {self.num_nodes:,} entities are in no fact."
+            )
+        unseen = [
+            f"{split.unseen_node_rows:,} of {split.rows:,} {name} facts have an entity that "
+            f"training lacks, {split.unseen_relation_rows:,} a relation."
+            for name, split in self.splits.items()
+            if name != "train" and (split.unseen_node_rows or split.unseen_relation_rows)
         ]
-        for label, key, other in ROWS:
-            values = [getattr(self.splits[name], key) for name in SPLITS]
-            if other is not None:
-                values = [value.get(other, "-") for value in values]
-            lines.append(f"{label:26}" + "".join(f"{x:>10{',' * (x != '-')}}" for x in values))
-        lines += [
-            "",
-            f"Of {self.splits['test'].facts:,} distinct test facts, {self.test_reversed:,} have "
-            f"their entities linked the other way",
-            f"round in train, and {self.test_linked:,} by another relation. "
-            f"{self.test_implied['any']:,} follow from train by",
-        ]
+        out += unseen or ["All entities and relations of val and test are in train."]
+        implied, size = self.test_implied["any"], self.splits["test"].facts
+        out.append(
+            f"{implied:,} of {size:,} test facts follow from train by inverse, duplicate or "
+            f"symmetric relations{':' if any(self.pairs.values()) else '.'}"
+        )
         for kind, pairs in self.pairs.items():
-            lines.append(f"- {kind} relations ({len(pairs):,}): {self.test_implied[kind]:,} facts")
             for pair in pairs[:NUM_NAMED]:
                 names = dict.fromkeys(self.rel_names[rel] for rel in (pair.rel, pair.other))
-                lines.append(f"  {' | '.join(names)}: {pair.share:.0%}, {pair.num_facts:,} facts")
+                out.append(f"  {kind}: {' | '.join(names)} ({pair.share:.0%})")
             if len(pairs) > NUM_NAMED:
-                lines.append(f"  and {len(pairs) - NUM_NAMED:,} more")
-        return "\n".join([*lines, *([] if self.is_clean else ["", *self.problems])])
+                out.append(f"  {kind}: {len(pairs) - NUM_NAMED:,} more")
+        return out
 
-
-# The rows of the table of a report: label, field, and key if it is a dictionary.
-ROWS = [
-    ("rows", "rows", None),
-    ("repeated rows", "duplicate_rows", None),
-    *((f"rows also in {other}", "shared_rows", other) for other in SPLITS),
-    ("rows with unseen entity", "unseen_node_rows", None),
-    ("rows with unseen relation", "unseen_relation_rows", None),
-    ("rows of self-loops", "loop_rows", None),
-    ("distinct facts", "facts", None),
-    *((f"facts also in {other}", "shared_facts", other) for other in SPLITS),
-    ("facts in no other split", "exclusive_facts", None),
-]
+    def __str__(self) -> str:
+        return "\n".join(self.findings())
 
 
 def audit(data: Data, threshold: float = 0.8, min_facts: int = 5) -> Audit:

@@ -1,6 +1,5 @@
 import difflib
 import re
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any
@@ -19,14 +18,16 @@ UNKNOWN = -1
 
 # HDF5 takes the slashes of a name for folders, and loses those that are doubled or come first:
 URI = re.compile(r"https?:/+[^/]+/(?:resource|entity|ontology|ns)/(?=.)", re.IGNORECASE)
+SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:/+", re.IGNORECASE)
 FREEBASE = re.compile(r"/?([mg])/(\w+)", re.ASCII)
 
 
 class NameIndex:
-    r"""Finds the entities of a graph by what files call them: by URI with or without brackets
-    (:obj:`<http://dbpedia.org/resource/Paris>`), by its last part (:obj:`Paris`), by Freebase id
-    (:obj:`/m/05qtj`, :obj:`m.05qtj`), or by a key that another file links to the entity
-    (:obj:`DBIMG00042`).
+    r"""Finds the entities of a graph by what files call them: by identifier as it is written, by
+    URI with or without brackets (:obj:`<http://dbpedia.org/resource/Paris>`), by its last part
+    (:obj:`Paris`), by Freebase id (:obj:`/m/05qtj`, :obj:`m.05qtj`), or by another name that is
+    linked to the entity (:obj:`DBIMG00042`). A last part of several identifiers finds none of them,
+    and URIs that differ in more than brackets and scheme do not find each other.
 
     Args:
         node_ids (list[str]): The identifier of each entity.
@@ -41,26 +42,41 @@ class NameIndex:
 
     def __init__(self, node_ids: list[str], aliases: Iterable[tuple[str, str]] = ()) -> None:
         self.node_ids = node_ids
-        self.rows = {normalize(node): row for row, node in enumerate(node_ids)}
-        num_twice = len(node_ids) - len(self.rows)
-        if num_twice > 0:
-            name, _ = Counter(map(normalize, node_ids)).most_common(1)[0]
-            raise ValueError(
-                f"{num_twice} entities have an identifier of another one, such as {name}"
-            )
-        own = dict(self.rows)
+        exact = {node: row for row, node in enumerate(node_ids)}
+        if len(exact) < len(node_ids):
+            twice = next(node for row, node in enumerate(node_ids) if exact[node] != row)
+            raise ValueError(f"Two entities have the identifier '{twice}'")
+        own: dict[str, int] = {}
+        for row, name in enumerate(map(normalize, node_ids)):
+            own[name] = UNKNOWN if name in own else row
+        own |= exact
+        self.rows = dict(own)
         for node, alias in aliases:
-            row = own.get(normalize(node), ELSEWHERE)
+            row = own.get(node, own.get(normalize(node), ELSEWHERE))
             for name in (normalize(alias), normalize(node)):
                 if self.rows.get(name, ELSEWHERE) == ELSEWHERE:
                     self.rows[name] = row
 
-    def __call__(self, names: Iterable[str]) -> Tensor:
-        r"""Returns the row of each name, of shape :obj:`[len(names)]`: :obj:`-1` if nobody has it,
-        and :obj:`-2` for an entity of another graph.
+    def find(self, name: str) -> int:
+        r"""Returns the row of a name: :obj:`-1` if nobody has it, or several have, and :obj:`-2`
+        for an entity of another graph.
         """
-        rows = [self.rows.get(normalize(name), UNKNOWN) for name in names]
-        return torch.tensor(rows, dtype=torch.long)
+        name = name.strip()
+        for key in (name, unbracketed(name)):
+            if key in self.rows:
+                return self.rows[key]
+        key = normalize(name)
+        row = self.rows.get(key, UNKNOWN)
+        if row < 0 or normalize(self.node_ids[row]) != key:
+            return row
+        # Two URIs may end alike, and have other bases:
+        uris = [unbracketed(x) for x in (name, self.node_ids[row])]
+        bases = {SCHEME.sub("", uri, 1) for uri in uris if SCHEME.match(uri)}
+        return UNKNOWN if len(bases) > 1 else row
+
+    def __call__(self, names: Iterable[str]) -> Tensor:
+        r"""Returns :meth:`find` of each name, of shape :obj:`[len(names)]`."""
+        return torch.tensor([self.find(name) for name in names], dtype=torch.long)
 
     def example(self) -> str:
         r"""Returns how a file of the first entity may be named."""
@@ -148,12 +164,15 @@ def normalize(name: str) -> str:
     r"""Returns a name without what differs between files: brackets, the base of a URI, and the
     slashes of a Freebase id.
     """
-    name = name.strip()
-    if name.startswith("<") and name.endswith(">"):
-        name = name[1:-1]
+    name = unbracketed(name.strip())
     name = URI.sub("", name, count=1) if URI.match(name) else name
     match = FREEBASE.fullmatch(name)
     return f"{match[1]}.{match[2]}" if match else name
+
+
+def unbracketed(name: str) -> str:
+    r"""Returns a name without the brackets around a URI."""
+    return name[1:-1] if name.startswith("<") and name.endswith(">") else name
 
 
 def fold(name: str) -> str:

@@ -2,6 +2,7 @@ import hashlib
 import os
 import os.path as osp
 import pickle
+import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -16,23 +17,31 @@ from torch_geometric.data.data import BaseData
 from torch_geometric.data.dataset import MISSING
 from torch_geometric.io import fs
 
-from torch_imf.data import modalities
+from torch_imf.data import audit, modalities
+from torch_imf.data.audit import SPLITS, Audit
 from torch_imf.data.graph import MASKS, check_graph, check_range, nonzero_rows
 from torch_imf.data.names import NameIndex
 from torch_imf.data.split import clean_split
-from torch_imf.datasets.encoder import ADDRESS, Encoder, Given, resolve, run_encoder, tag
 from torch_imf.datasets.raw import Groups, Literals, RawFolder
-from torch_imf.datasets.report import Summary
 from torch_imf.encoders import FeatureFile, NumericEncoder, TfidfEncoder
+from torch_imf.encoders.base import EncoderLike as Encoder
 from torch_imf.encoders.base import record_of
 from torch_imf.io import warn
 from torch_imf.io.atomic import locked, read_bytes, replacing
 from torch_imf.io.download import mirror, retrieve
-from torch_imf.io.images import find_images, locate_images, source_tag
+from torch_imf.io.images import find_images, source_tag
 from torch_imf.io.tables import read_rows
 
+# What may be given as the encoder of a modality:
+Given = Encoder | str | os.PathLike[str] | None
+ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 SCHEMES = ("original", "clean")
 CONTENT = {"text": "texts", "visual": "images", "numeric": "numeric literals"}
+LEFT_OUT = {
+    "repeated": "repeated",
+    "literals": "about literals rather than entities",
+    "unknown": "of entities in no fact",
+}
 
 
 class Stats(NamedTuple):
@@ -84,6 +93,58 @@ class Record:
             rel_names=self.rel_names or self.rel_ids,
             **({"sources": self.sources} if self.sources else {}),
         )
+
+
+@dataclass(frozen=True)
+class Summary:
+    r"""How much of what there is in a dataset: facts of each split, and for each modality, the
+    number of entities that have it (:obj:`coverage`), the size of its features (:obj:`channels`)
+    and its encoder in words. An entity whose text is no more than a name counts, unless the encoder
+    finds nothing in it. The :obj:`warning` says what is not there that was published.
+    """
+
+    name: str
+    num_nodes: int
+    num_relations: int
+    num_facts: dict[str, int]
+    coverage: dict[str, int]
+    channels: dict[str, int]
+    encoders: dict[str, str]
+    warning: str | None = None
+
+    def __str__(self) -> str:
+        facts = ", ".join(f"{size:,} {split}" for split, size in self.num_facts.items())
+        lines = [
+            f"{self.name}: {self.num_nodes:,} entities, {self.num_relations:,} relations",
+            f"  facts    {facts}",
+        ]
+        for name, count in self.coverage.items():
+            share, channels = count / self.num_nodes, self.channels[name]
+            encoder = self.encoders.get(name, "ready features")
+            lines.append(
+                f"  {name:<8} {count:,} entities ({share:.1%}), {channels} channels, {encoder}"
+            )
+        return "\n".join(lines + [f"  WARNING  {self.warning}"] * (self.warning is not None))
+
+
+@dataclass(frozen=True)
+class Report:
+    r"""What is in a graph and what to know before a model is trained on it: its summary, what an
+    audit finds, and for each file of your own, its number of :obj:`"rows"` and how many of them
+    were left out, and why.
+    """
+
+    summary: Summary
+    audit: Audit
+    sources: dict[str, dict[str, int]]
+
+    def __str__(self) -> str:
+        lines = [str(self.summary), *["Files"] * (len(self.sources) > 0)]
+        for path, counts in self.sources.items():
+            left_out = ", ".join(f"{counts[k]:,} {x}" for k, x in LEFT_OUT.items() if counts.get(k))
+            note = f", left out: {left_out}" if left_out else ""
+            lines.append(f"  {osp.basename(path)}: {counts['rows']:,} rows{note}")
+        return "\n".join([*lines, "Splits", *(f"  {line}" for line in self.audit.findings())])
 
 
 class KGDataset(InMemoryDataset):
@@ -276,7 +337,8 @@ class KGDataset(InMemoryDataset):
     def read_images(self, names: NameIndex) -> Sequence[object]:
         r"""Finds the images of each entity."""
         if self.images_source is not None:
-            return locate_images(self.images_source, names, self.raw.disk_path("unpacked"))
+            unpacked = self.raw.disk_path("unpacked")
+            return find_images(self.images_source, names, folder=unpacked)
         folder = self.raw.path("images")
         if osp.isdir(folder):
             return find_images(folder, names)
@@ -326,8 +388,23 @@ class KGDataset(InMemoryDataset):
 
     def summary(self) -> Summary:
         r"""Returns how much of what there is: facts, and features of each modality."""
+        data, (x_dict, mask_dict) = self._data, modalities(self._data)
         settings = ", ".join(f"'{x}'" for x in (self.version, self.scheme) if x is not None)
-        return Summary.of(self._data, f"{self.__class__.__name__} ({settings})", self.incomplete)
+        base = data.edge_type < data.num_relations  # Without inverses, as relations are.
+        return Summary(
+            name=f"{self.__class__.__name__} ({settings})",
+            num_nodes=data.num_nodes,
+            num_relations=data.num_relations,
+            num_facts={x: int(data[f"{x}_mask"][base].sum()) for x in SPLITS},
+            coverage={name: int(mask.sum()) for name, mask in mask_dict.items()},
+            channels={name: x.size(-1) for name, x in x_dict.items()},
+            encoders=dict(data.get("encoders", {})),
+            warning=self.incomplete,
+        )
+
+    def report(self) -> Report:
+        r"""Returns what is in the graph, what was left out, and what to know about its splits."""
+        return Report(self.summary(), audit(self._data), self._data.get("sources", {}))
 
     # How it is made:
 
@@ -452,6 +529,74 @@ class KGDataset(InMemoryDataset):
             f"{x}={encoder}" for x, encoder in self.encoders.items() if encoder is not None
         ]
         return f"{self.__class__.__name__}({self._data.num_nodes}, {', '.join(settings)})"
+
+
+def resolve(
+    modality: str, encoder: Given, default: Callable[[str], Encoder | None]
+) -> Encoder | None:
+    r"""Returns an encoder as it is, that of :obj:`default(modality)` for :obj:`"auto"`, and one
+    that reads features from a file for its path. Raises a :class:`ValueError` if it cannot be
+    called, or if its :obj:`repr` is an address in memory, which may be another's tomorrow.
+    """
+    if isinstance(encoder, str | os.PathLike):
+        try:
+            encoder = default(modality) if encoder == "auto" else FeatureFile(encoder)
+        except ValueError as e:
+            like = f"{'Visual' if modality == 'visual' else 'Text'}Encoder('{encoder}')"
+            raise ValueError(
+                f"Invalid '{modality}' argument (got '{encoder}'), expected an encoder (as {like}),"
+                f" 'auto', None or a file of features: {e}"
+            ) from e
+    if isinstance(encoder, type) or not (encoder is None or callable(encoder)):
+        hint = f", as in '{encoder.__name__}()'" if isinstance(encoder, type) else ""
+        raise ValueError(
+            f"Invalid '{modality}' argument (got {encoder}), expected an encoder to call or "
+            f"None{hint}"
+        )
+    if ADDRESS.search(repr(encoder)):
+        raise ValueError(
+            f"The {modality} encoder {encoder!r} cannot be told from others. Give its class a "
+            f"'__repr__' that names all settings: it becomes part of the processed file's name"
+        )
+    return encoder
+
+
+def run_encoder(
+    modality: str, encoder: Encoder, inputs: Sequence[object], mask: Sequence[bool]
+) -> tuple[Tensor, Tensor]:
+    r"""Runs an encoder and returns its features as floats, zero for entities without this modality,
+    and which entities have it: those of :obj:`mask`, less those for which the encoder returns
+    :obj:`False`.
+    """
+    out = encoder(*inputs)
+    x, found = out if isinstance(out, tuple) else (out, None)
+    keep = torch.tensor(mask, dtype=torch.bool)
+    found = keep if found is None else found
+    size, is_mask = keep.numel(), isinstance(found, Tensor) and found.dtype == torch.bool
+    if not isinstance(x, Tensor) or x.dim() != 2 or not is_mask or {len(x), len(found)} != {size}:
+        got = [f"{y.dtype} {list(y.size())}" if isinstance(y, Tensor) else y for y in (x, found)]
+        raise ValueError(
+            f"The {modality} encoder {encoder} needs to return features of shape [{size}, *], and "
+            f"perhaps a boolean mask of shape [{size}] (got {got})"
+        )
+    x, keep = x.detach().float().cpu(), keep & found.cpu()
+    if not keep.any():
+        raise ValueError(
+            f"The {modality} encoder {encoder} found nothing to encode in any of the {size} "
+            f"entities. Pass '{modality}=None' (to 'MultimodalKG', 'encoders={{\"{modality}\": "
+            f"None}}') to leave this modality out"
+        )
+    return x.masked_fill(~keep.view(-1, 1), 0.0) if nonzero_rows(x)[~keep].any() else x, keep
+
+
+def tag(encoder: Encoder | None) -> str:
+    r"""Returns a name for the features of an encoder that is fit for a file: its class, and a hash
+    of its :obj:`repr`. Versions of packages are written down inside (:meth:`record_of`).
+    """
+    if encoder is None:
+        return "none"
+    name = re.sub(r"\W", "", encoder.__class__.__name__)
+    return f"{name}-{hashlib.sha256(repr(encoder).encode()).hexdigest()[:8]}"
 
 
 def validate(data: Data) -> None:

@@ -6,8 +6,7 @@ from pathlib import Path
 from torch_geometric.data import Data
 
 from torch_imf.data.names import NameIndex
-from torch_imf.datasets.base import KGDataset, Record, Stats
-from torch_imf.datasets.encoder import Encoder
+from torch_imf.datasets.base import Encoder, KGDataset, Record, Stats
 from torch_imf.datasets.raw import Literals, index_facts, read_literals
 from torch_imf.encoders import NumericEncoder, PixelEncoder, TfidfEncoder
 from torch_imf.io.images import read_image

@@ -2,7 +2,7 @@ import hashlib
 import math
 import os
 import os.path as osp
-import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, TypedDict
 from urllib.parse import unquote
@@ -11,14 +11,12 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from torch_imf.data import audit
+from torch_imf.data.audit import SPLITS
 from torch_imf.data.index import distinct_facts
-from torch_imf.data.names import UNKNOWN, NameIndex, normalize
+from torch_imf.data.names import UNKNOWN, NameIndex, normalize, unbracketed
 from torch_imf.data.split import draw_spare
-from torch_imf.datasets.base import KGDataset, Record
-from torch_imf.datasets.encoder import Encoder, Given
+from torch_imf.datasets.base import Encoder, Given, KGDataset, Record
 from torch_imf.datasets.raw import Literals, join, number_facts
-from torch_imf.datasets.report import Report, Summary
 from torch_imf.encoders import PixelEncoder
 from torch_imf.io import tables, warn
 from torch_imf.io.images import ARCHIVES
@@ -36,7 +34,6 @@ Counts = dict[str, int]
 CONTENT = {"text": "texts", "visual": "images", "numeric": "numbers"}
 SHARES = (0.8, 0.1, 0.1)
 HEADERS = ("triples", "texts", "numbers")
-SPLITS = ("train", "val", "test")
 FACT_FORMATS = (*TABLES, *FORMATS)
 # How files are called in a folder, and their formats. No suffix is that of a folder:
 NAMED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -69,8 +66,6 @@ NUMBERS = (
     Column("attribute", ("attribute", "property", "relation", "predicate", "key")),
     Column("value", ("value", "number", "literal", "object", "tail")),
 )
-AMBIGUOUS = -3
-SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:/+", re.IGNORECASE)
 
 
 class Options(TypedDict, total=False):
@@ -238,16 +233,9 @@ class MultimodalKG(KGDataset):
             parts.append(f"{osp.abspath(path)} {info.st_size} {info.st_mtime_ns}")
         return hashlib.sha256("\n".join(parts).encode(errors="replace")).hexdigest()[:8]
 
-    def report(self) -> Report:
-        r"""Returns what is in the graph, what was left out, and what to know about its splits."""
-        return Report(self.summary(), audit(self._data), self._data.get("sources", {}))
-
-    def summary(self) -> Summary:
-        return Summary.of(self._data, self.__class__.__name__)
-
-    def names(self, data: Data | None = None) -> "OwnNames":
+    def names(self, data: Data | None = None) -> NameIndex:
         data = self._data if data is None else data
-        return OwnNames(data.node_ids, zip(data.node_ids, data.node_names, strict=True))
+        return index_names(data.node_ids, data.node_names)
 
     def default_encoder(self, modality: str) -> Encoder | None:
         if modality == "visual" and modality in self.modalities:
@@ -260,11 +248,11 @@ class MultimodalKG(KGDataset):
             splits = split_facts(splits[0], self.shares, len(node_ids), len(rel_ids), self.seed)
         names, rel_names = (list(map(to_label, ids)) for ids in (node_ids, rel_ids))
         if self.texts_path is not None:
-            args = (self.texts_path, OwnNames(node_ids), self.header.get("texts"), self.strict)
+            args = (self.texts_path, NameIndex(node_ids), self.header.get("texts"), self.strict)
             own_names, self._texts, sources[self.texts_path] = read_texts(*args)
             names = [own or name for own, name in zip(own_names, names, strict=True)]
         if self.numbers_path is not None:
-            index = OwnNames(node_ids, zip(node_ids, names, strict=True))
+            index = index_names(node_ids, names)
             args = (self.numbers_path, index, self.header.get("numbers"), self.strict)
             self._literals, sources[self.numbers_path] = read_numbers(*args)
         return Record(splits, node_ids, rel_ids, names, rel_names, sources)
@@ -339,47 +327,15 @@ def find_content(folder: str, given: Sequence[str] = ()) -> dict[str, str | list
     return found
 
 
-class OwnNames(NameIndex):
-    r"""Finds the entities of any graph by their identifiers as they are written, and then by what
-    :class:`~torch_imf.data.NameIndex` knows them by (their last part, if they are URIs), and by
-    their other names. Two URIs are the same if they differ in nothing but brackets and scheme. A
-    name of several entities finds none of them, unless it is the identifier of one.
-    """
-
-    def __init__(self, node_ids: list[str], aliases: Iterable[tuple[str, str]] = ()) -> None:
-        self.node_ids = node_ids
-        exact = {node: row for row, node in enumerate(node_ids)}
-        self.rows: dict[str, int] = {}
-        for pairs in (((x, exact[node]) for node, x in aliases), exact.items()):
-            found: dict[str, int] = {}
-            for name, row in pairs:
-                name = normalize(name)
-                found[name] = row if found.get(name, row) == row else AMBIGUOUS
-            self.rows |= found
-        self.rows |= exact
-
-    def find(self, name: str) -> int:
-        r"""Returns the row of a name, :obj:`-1` if it finds no entity."""
-        name = name.strip()
-        keys = [key for key in (name, _bare(name), normalize(name)) if key in self.rows]
-        row = self.rows[keys[0]] if keys else UNKNOWN
-        if row < 0 or keys[0] in (name, _bare(name)):
-            return max(row, UNKNOWN)
-        # Two URIs may end alike, and have other bases:
-        name, node = _bare(name), _bare(self.node_ids[row])
-        both = SCHEME.match(name) and SCHEME.match(node)
-        return UNKNOWN if both and SCHEME.sub("", name, 1) != SCHEME.sub("", node, 1) else row
-
-    def __call__(self, names: Iterable[str]) -> Tensor:
-        return torch.tensor([self.find(name) for name in names], dtype=torch.long)
-
-
-def _bare(name: str) -> str:
-    return name[1:-1] if name.startswith("<") and name.endswith(">") else name
+def index_names(node_ids: list[str], names: list[str]) -> NameIndex:
+    r"""Returns the index of entities by identifier and name. A name of several finds none."""
+    count = Counter(map(normalize, names))
+    pairs = zip(node_ids, names, strict=True)
+    return NameIndex(node_ids, [pair for pair in pairs if count[normalize(pair[1])] == 1])
 
 
 def read_texts(
-    path: str, index: OwnNames, header: bool | None = None, strict: bool = True
+    path: str, index: NameIndex, header: bool | None = None, strict: bool = True
 ) -> tuple[list[str | None], list[str | None], Counts]:
     r"""Returns the name and the text (which begins with the name) of each entity, and how many
     :obj:`"rows"` there are and how many of them are of :obj:`"unknown"` entities.
@@ -399,7 +355,7 @@ def read_texts(
 
 
 def read_numbers(
-    path: str, index: OwnNames, header: bool | None = None, strict: bool = True
+    path: str, index: NameIndex, header: bool | None = None, strict: bool = True
 ) -> tuple[Literals, Counts]:
     r"""Returns entities, attributes and values of numeric literals, and counts as above."""
     rows, counts = _read_known(path, NUMBERS, index, header, strict)
@@ -408,7 +364,7 @@ def read_numbers(
 
 
 def _read_known(
-    path: str, columns: Sequence[Column], index: OwnNames, header: bool | None, strict: bool
+    path: str, columns: Sequence[Column], index: NameIndex, header: bool | None, strict: bool
 ) -> tuple[list[tuple[int, int, list[str]]], Counts]:
     # The line, entity and fields of each row of a table, apart from those of unknown entities.
     rows = [
@@ -518,7 +474,7 @@ def to_label(node: str) -> str:
     r"""Returns a name for people: the last part of an IRI without escapes, and any other identifier
     as it is.
     """
-    iri = _bare(node)
+    iri = unbracketed(node)
     if "://" not in iri:
         return node
     last = iri.rstrip("/#").replace("#", "/").rsplit("/", 1)[-1]

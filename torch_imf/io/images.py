@@ -32,13 +32,6 @@ class Names(Protocol):
     def example(self) -> str: ...
 
 
-def locate_images(source: str, names: Names, folder: str) -> list[list[str] | None]:
-    r"""Returns what :meth:`find_images` does, of an archive (unpacked in a folder) as well."""
-    path = osp.expanduser(source)
-    is_archive = osp.isfile(path) and path.lower().endswith(ARCHIVES)
-    return find_images(unpack(path, folder) if is_archive else path, names)
-
-
 def source_tag(source: str) -> str:
     r"""Returns a name for a source of images that is fit for a file, and changes with the names of
     its files, or with the file that it is.
@@ -51,7 +44,9 @@ def source_tag(source: str) -> str:
     return hashlib.sha256(os.fsencode("\n".join(parts))).hexdigest()[:8]
 
 
-def find_images(source: str, names: Names, base: str | None = None) -> list[list[str] | None]:
+def find_images(
+    source: str, names: Names, base: str | None = None, folder: str | None = None
+) -> list[list[str] | None]:
     r"""Returns the sorted paths of the images of each entity, or :obj:`None` if it has none.
 
     * In a **folder**, they are named by entity: a file :obj:`m.027rn.jpg`, any file below a folder
@@ -59,10 +54,14 @@ def find_images(source: str, names: Names, base: str | None = None) -> list[list
       followed by a number, as in :obj:`n02084071_1.JPEG`. A folder around all does not matter.
     * An **index file** (:obj:`.tsv` or :obj:`.txt`) has an entity and a path (from :obj:`base`, by
       default its own folder) in each line, and perhaps a header :obj:`entity`, :obj:`image`.
+    * An **archive** is unpacked in :obj:`folder`.
 
     Images of no entity are left out; one warning tells if they are the most. Raises a
     :class:`ValueError` if the source or an image is missing, or no image belongs to an entity.
     """
+    source = osp.expanduser(source)
+    if folder is not None and osp.isfile(source) and source.lower().endswith(ARCHIVES):
+        source = unpack(source, folder)
     if osp.isdir(source):
         keys, files = _list_folder(source, names)
     elif osp.isfile(source) and source.lower().endswith((".tsv", ".txt")):
