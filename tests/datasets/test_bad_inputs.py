@@ -2,6 +2,7 @@ r"""What is wrong with a file is told with its name and the line, in one
 :class:`ValueError`; nothing that a file says is run, and nothing is written.
 """
 
+import csv
 import gzip
 import io
 import os
@@ -20,10 +21,14 @@ def facts(line, at=3):
     return "".join([*lines[: at - 1], line, *lines[at - 1 :]]).encode()
 
 
-def archive(name):
+def archive(*names, content=b"image", link=False):
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as out:
-        out.writestr(name, b"image")
+        for name in names:
+            info = zipfile.ZipInfo(name)
+            info.external_attr = (0o120777 if link else 0o100644) << 16
+            info.compress_type = zipfile.ZIP_DEFLATED
+            out.writestr(info, content)
     return file.getvalue()
 
 
@@ -68,10 +73,18 @@ CASES = [
     ("no entity", "texts", "a.tsv", b"n0\tx\nn99\ty\n", "line 2: the entity 'n99' is in no fact"),
     ("page", "images", "a.zip", b"<!DOCTYPE html>", "is damaged, please fetch it anew"),
     ("half an archive", "images", "a.zip", archive("n0.png")[:-30], "is damaged, please fetch it"),
+    ("climbing", "images", "a.zip", archive("n0.png", "../n1.png"), "member '../n1.png' .*outside"),
+    ("link", "images", "a.zip", archive("n0.png", content=b"/etc/passwd", link=True), "is a link"),
     ("missing image", "images", "a.tsv", b"n0\tn0.png\n", "line 1: there is no file"),
     ("nothing", "triples", "a.xlsx", b"", "cannot be read as a file of Excel"),
     ("document", "triples", "a.docx", b"", "holds no facts, expected one of"),
 ]
+
+
+def read(folder, argument, path, **kwargs):
+    (folder / "facts.tsv").write_text(FACTS)
+    paths = {"triples": folder / "facts.tsv", argument: path}
+    return MultimodalKG.from_files(**paths, **kwargs)
 
 
 def refuse(folder, argument, name, content, message):
@@ -81,10 +94,8 @@ def refuse(folder, argument, name, content, message):
     pytest.importorskip("pyarrow")
     path = folder / name
     path.write_bytes(content)
-    (folder / "facts.tsv").write_text(FACTS)
-    paths = {"triples": folder / "facts.tsv", argument: path}
     with pytest.raises(ValueError, match=message) as error:
-        MultimodalKG.from_files(**paths, root=str(folder / "root"))
+        read(folder, argument, path, root=str(folder / "root"))
     assert name in str(error.value).split("\n")[0] and len(str(error.value)) < 600
     assert path.read_bytes() == content
     written = {str(x.relative_to(folder)) for x in folder.rglob("*") if x.is_file()}
@@ -96,3 +107,60 @@ def refuse(folder, argument, name, content, message):
 )
 def test_bad_inputs(tmp_path, argument, name, content, message):
     refuse(tmp_path, argument, name, content, message)
+
+
+PICKLES = [
+    *(("triples", name) for name in ("a.tsv", "a.csv", "a.nt", "a.parquet", "a.tsv.gz")),
+    *(("texts", name) for name in ("a.tsv", "a.json", "a.jsonl", "a.json.gz", "a.parquet")),
+    *(("numbers", name) for name in ("a.tsv", "a.parquet")),
+    *(("images", name) for name in ("a.tsv", "a.zip", "a.tar", "a.tar.gz")),
+]
+
+
+@pytest.mark.parametrize("argument,name", PICKLES)
+@pytest.mark.parametrize("protocol", [0, 4])
+def test_pickles_are_not_run(tmp_path, argument, name, protocol):
+    content = pickle.dumps(Call(tmp_path / "marker"), protocol)
+    for packed in [content, gzip.compress(content)][: 1 + name.endswith(".gz")]:
+        refuse(tmp_path, argument, name, packed, "line 1|damaged|Parquet")
+
+
+# How a file begins, and the megabyte that then comes 300 times:
+MEGABYTE = 1 << 20
+LONG = "this line has more than 1,048,576 bytes"
+OPEN = (b'a,r,b\na,r,"', b"x" * 1023 + b"\n")
+SPACES = b" " * (MEGABYTE // 2) + b"\n"
+BOMBS = [
+    ("triples", "a.tsv.gz", b"", bytes(MEGABYTE), f"line 1: {LONG}"),
+    ("triples", "a.nt.gz", b"<a> <r> <b> .\n", b"<" * MEGABYTE, "line 2: .*error at line 2"),
+    ("triples", "a.csv.gz", *OPEN, "line 2: the row that begins here"),
+    ("texts", "a.jsonl.gz", b"{", b"x" * MEGABYTE, f"line 1: {LONG}"),
+    ("texts", "a.json.gz", b"[", SPACES, "line 32: this JSON has more than"),
+    ("numbers", "a.tsv.gz", b"n0\ta\t1\n", b"\n" * 1023 + b"x", "line 1025: expected 3 fields"),
+]
+
+
+@pytest.fixture
+def little_memory(monkeypatch):
+    r"""Leaves 128 MB of memory beside what is in use, and makes limits as
+    much smaller as that is.
+    """
+    resource = pytest.importorskip("resource")
+    monkeypatch.setattr("torch_imf.io.tables.LONGEST", MEGABYTE)
+    monkeypatch.setattr("torch_imf.io.tables.LARGEST", 16 * MEGABYTE)
+    field = csv.field_size_limit(MEGABYTE)
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    with open("/proc/self/statm") as file:
+        size = int(file.read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (size + 128 * MEGABYTE, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_AS, before)
+    csv.field_size_limit(field)
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="counts memory as Linux does")
+@pytest.mark.parametrize("argument,name,start,content,message", BOMBS)
+def test_bombs_need_little_memory(tmp_path, little_memory, argument, name, start, content, message):
+    content *= MEGABYTE // len(content)
+    bomb = gzip.compress(start) + 300 * gzip.compress(content, compresslevel=1)
+    refuse(tmp_path, argument, name, bomb, f"{name}', {message}")

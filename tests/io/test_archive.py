@@ -79,36 +79,45 @@ def test_damaged_archives(tmp_path, mode):
         assert tree(tmp_path / "out") == []
 
 
-LINKS = {"type": tarfile.SYMTYPE, "linkname": "/etc"}
 UNSAFE = {
     "../x.jpg": {},
     "m.06/../../x.jpg": {},
-    "link": LINKS,
+    "/tmp/torch_imf_x.jpg": {},
+    "..\\x.jpg": {},
+    "link": {"type": tarfile.SYMTYPE, "linkname": "/etc"},
     "hard": {"type": tarfile.LNKTYPE, "linkname": "../images.tar"},
     "device": {"type": tarfile.CHRTYPE, "devmajor": 1, "devminor": 3},
 }
 
 
-@pytest.mark.parametrize("name", UNSAFE)
-def test_archives_that_lead_outside(tmp_path, name):
-    path = str(tmp_path / "images.tar")
-    with tarfile.open(path, "w") as archive:
+@pytest.mark.parametrize(
+    "suffix, name", [("tar", x) for x in UNSAFE] + [("zip", "../x.jpg"), ("zip", "link")]
+)
+def test_archives_that_lead_outside(tmp_path, suffix, name):
+    path = str(tmp_path / f"images.{suffix}")
+    with zipfile.ZipFile(path, "w") if suffix == "zip" else tarfile.open(path, "w") as archive:
         add(archive, "m.06/1.jpg")
         add(archive, name, b"" if UNSAFE[name] else b"image", **UNSAFE[name])
-    with pytest.raises(ValueError, match="images.tar' is refused: "):
+    with pytest.raises(ValueError) as error:
         unpack(path, str(tmp_path / "a" / "b"))
-    assert tree(tmp_path) == ["a", "a/b", "images.tar"]
+    assert f"'{path}' is refused, its member {name!r} " in str(error.value)
+    assert tree(tmp_path) == ["a", "a/b", f"images.{suffix}"]
+    assert not os.path.exists("/tmp/torch_imf_x.jpg")
 
 
-def test_nothing_is_written_elsewhere(tmp_path):
-    path, root = str(tmp_path / "images.zip"), tmp_path / "a" / "b"
-    with zipfile.ZipFile(path, "w") as archive:
-        add(archive, "../x.jpg")
-        add(archive, "/tmp/torch_imf_x.jpg")
-        add(archive, "link", b"/etc", **LINKS)
-    out = root / os.path.basename(unpack(path, str(root)))
-    assert tree(out) == ["link", "tmp", "tmp/torch_imf_x.jpg", "x.jpg"]
-    assert not (out / "link").is_symlink() and not os.path.exists("/tmp/torch_imf_x.jpg")
+@pytest.mark.parametrize("mode", ["w:gz", "zip", "holes"])
+def test_bombs(tmp_path, mode):
+    path = tmp_path / ("images.zip" if mode == "zip" else "images.tar")
+    if mode == "holes":  # What is stored in a byte and is a terabyte when read.
+        pax = {f"GNU.sparse.{x}": y for x, y in (("major", "1"), ("minor", "0"), ("name", "a.png"))}
+        pax["GNU.sparse.realsize"] = str(1 << 40)
+        with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as archive:
+            add(archive, "a.png", b"1\n0\n1\n".ljust(512, b"\0") + b"x", pax_headers=pax)
+    else:
+        write(path, {f"{i}.png": bytes(1 << 20) for i in range(65)}, mode)
+    with pytest.raises(ValueError, match=r"images.\w+' is refused, as it is more than 300 times"):
+        unpack(str(path), str(tmp_path / "out"))
+    assert tree(tmp_path / "out") == []
 
 
 def test_unpacking_starts_anew(tmp_path, monkeypatch):

@@ -220,7 +220,16 @@ def test_what_is_not_the_fault_of_a_file(tmp_path, monkeypatch):
         read(tmp_path / "x.h5")
 
 
-# Files that lie, that are made to read others, or to run code #################################
+# Files that are made to fill the memory, to read others, or to run code #########################
+
+LARGE = "It is more than 300 times as large"
+
+
+def zipped(content):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("x.npy", content)
+    return file.getvalue()
 
 
 def promise(shape):
@@ -231,16 +240,31 @@ def promise(shape):
     return file.getvalue() + bytes(100)
 
 
-@pytest.mark.parametrize("suffix", [".npy", ".npz"])
-def test_arrays_that_are_not_there(tmp_path, suffix):
-    path, content = tmp_path / f"x{suffix}", promise((2, 1 << 50))
-    if suffix == ".npy":
-        path.write_bytes(content)
-    else:
-        with zipfile.ZipFile(path, "w") as archive:
-            archive.writestr("x.npy", content)
-    with pytest.raises(ValueError, match=f"'{path}' are damaged"):
+@pytest.mark.parametrize(
+    "suffix, content, message",
+    [
+        (".npz", zipped(bytes(65 << 20)), LARGE),
+        (".pth", zipped(bytes(65 << 20)), LARGE),
+        (".npy", promise((2, 1 << 50)), "are damaged"),
+        (".npz", zipped(promise((2, 1 << 50))), "are damaged"),
+    ],
+)
+def test_bombs(tmp_path, suffix, content, message):
+    path = tmp_path / f"x{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=f"'{path}'.*{message}"):
         read(path)
+
+
+def test_tensors_that_repeat_what_is_stored(tmp_path):
+    path, x = tmp_path / "x.pt", torch.ones(1)
+    large = x.expand(1 << 25)
+    for content in ({"a": large, "b": large}, large.view(2, -1)):
+        torch.save(content, path)
+        with pytest.raises(ValueError, match=f"'{path}'. {LARGE}"):
+            read(path)
+    torch.save({"a": x.expand(4), "b": x.expand(4)}, path)
+    assert read(path)[1].tolist() == [[1.0] * 4] * 2
 
 
 @withPackage("h5py")
@@ -249,10 +273,14 @@ def test_hdf5_that_holds_what_is_elsewhere(tmp_path):
 
     path, secret = tmp_path / "x.h5", tmp_path / "secret"
     secret.write_bytes(bytes(16))
-    with h5py.File(path, "w") as file:
-        file.create_dataset("a", (4,), "<f4", external=[(str(secret), 0, 16)])
-    with pytest.raises(ValueError, match=f"'{path}'. 'a' is in another file, which is refused"):
-        read(path)
+    for shape, more, message in [
+        ((4,), {"external": [(str(secret), 0, 16)]}, "'a' is in another file, which is refused"),
+        ((1 << 40,), {"chunks": (1 << 20,)}, LARGE),  # Nothing is stored.
+    ]:
+        with h5py.File(path, "w") as file:
+            file.create_dataset("a", shape, "<f4", **more)
+        with pytest.raises(ValueError, match=f"'{path}'. {message}"):
+            read(path)
 
 
 def load(content):

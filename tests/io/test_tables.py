@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from torch_imf.datasets.own import FACTS, TEXTS
+from torch_imf.io import tables
 from torch_imf.io.tables import Column, read_columns, read_rows, read_table, to_number
 
 COLUMNS = (
@@ -148,6 +149,13 @@ def test_large_content(tmp_path, monkeypatch):
     digits = "1" * 5000  # More than Python turns into an integer by default.
     rows = read(tmp_path, "a.jsonl", f'{{"id": 7, "text": {digits}}}', TEXTS)
     assert rows == [(1, ["7", digits, ""])]
+    content = json.dumps({"a": "x" * 50}, indent=1)
+    monkeypatch.setattr(tables, "LARGEST", len(content) - 1)
+    with pytest.raises(ValueError, match=r"a.json', line 3: this JSON has more than .* as JSONL"):
+        read(tmp_path, "a.json", content, TEXTS)
+    monkeypatch.setattr(tables, "LONGEST", 10)
+    with pytest.raises(ValueError, match="a.tsv', line 2: this line has more than 10 bytes"):
+        read(tmp_path, "a.tsv", "a\tb\n" + "x" * 11, TEXTS)
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -1,20 +1,34 @@
 import os
 import os.path as osp
 import shutil
+import stat
 import tarfile
 import zipfile
+from pathlib import PureWindowsPath
 from typing import IO, cast
 
 from torch_imf.io.atomic import remove_leftovers, temporary_path
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
 
+#: How many bytes any file may have when it is unpacked, and how many times as large as it is. What
+#: is made to fill a disk (a bomb) is far above, features and images far below.
+FLOOR, RATIO = 1 << 26, 300
+
+
+class _Refused(ValueError):
+    pass
+
+
+def is_bomb(path: str, unpacked: int) -> bool:
+    r"""Returns whether a file is far larger when it is unpacked (in bytes) than any honest one."""
+    return unpacked > max(FLOOR, RATIO * osp.getsize(path))
+
 
 def unpack(path: str, folder: str) -> str:
     r"""Unpacks an archive of images in a folder and returns where it is, which is complete once it
-    is there, and another place once the archive changes (in size or time). Nothing is written
-    elsewhere. Raises a :class:`ValueError` if it is damaged, or a member of a tar file leads
-    outside.
+    is there, and another place once the archive changes (in size or time). Raises a
+    :class:`ValueError` if it is damaged, a bomb, or has members that are links or lead outside.
     """
     name = osp.basename(path)
     suffix = next((suffix for suffix in ARCHIVES if name.lower().endswith(suffix)), None)
@@ -29,14 +43,12 @@ def unpack(path: str, folder: str) -> str:
     temporary = temporary_path(out)
     os.mkdir(temporary)
     try:
-        if suffix == ".zip":
-            with zipfile.ZipFile(path) as archive:
-                archive.extractall(temporary)  # Which leaves out '..', and makes no links.
-        else:
-            _extract_tar(path, temporary)
+        (_extract_zip if suffix == ".zip" else _extract_tar)(path, temporary)
         os.rename(temporary, out)
-    except tarfile.FilterError as e:
-        raise ValueError(f"'{path}' is refused: {e}") from e
+    except _Refused as e:
+        raise ValueError(
+            f"'{path}' is refused, {e}. If you trust it, unpack it and pass the folder"
+        ) from e
     except Exception as e:  # A damaged archive can make its reader raise anything.
         if osp.isdir(out):
             return out  # Another process was faster.
@@ -48,9 +60,23 @@ def unpack(path: str, folder: str) -> str:
     return out
 
 
+def _extract_zip(path: str, folder: str) -> None:
+    size = 0
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            size += member.file_size
+            _check(path, size, stat.S_ISLNK(member.external_attr >> 16), member.filename)
+        archive.extractall(folder)
+
+
 def _extract_tar(path: str, folder: str) -> None:
+    size = 0
     with tarfile.open(path) as archive:
         for member in archive:
+            size += tarfile.BLOCKSIZE + member.size
+            # Hard links inside are safe, for there are no symbolic ones:
+            special = not (member.isfile() or member.isdir() or member.islnk())
+            _check(path, size, special, member.name, member.linkname)
             archive.extract(member, folder, filter="data")
 
         # A damaged header passes for the end, which is a block of zeros:
@@ -60,3 +86,11 @@ def _extract_tar(path: str, folder: str) -> None:
             raise tarfile.ReadError("unexpected end of data")
         while file.read(1 << 20):
             pass  # Compressed content has its checksum at its end.
+
+
+def _check(path: str, size: int, special: bool, *names: str) -> None:
+    places = map(PureWindowsPath, names)  # Either slash separates.
+    if special or any(place.root != "" or ".." in place.parts for place in places):
+        raise _Refused(f"its member {names[0]!r:.80} is a link or device or leads outside")
+    if is_bomb(path, size):
+        raise _Refused(f"as it is more than {RATIO} times as large when unpacked")

@@ -18,6 +18,8 @@ from fsspec.implementations.local import LocalFileSystem
 from safetensors.torch import load_file
 from torch import Tensor
 
+from torch_imf.io.archive import RATIO, is_bomb
+
 #: How many values are read at once.
 CHUNK = 1 << 20
 #: The data types of arrays: booleans, integers, floats and texts, as keys of a dictionary may be.
@@ -92,6 +94,7 @@ def _told(path: str) -> Iterator[None]:
 
 def _read_npz(path: str) -> Features:
     # A matrix, or the matrix 'feature' and the names 'entity' of its rows.
+    _check_zip(path)
     with zipfile.ZipFile(path) as archive:
         members = {name.removesuffix(".npy"): name for name in archive.namelist()}
         keys = list(members) if len(members) == 1 else ["feature", "entity"]
@@ -122,26 +125,29 @@ def _read_h5(path: str) -> Features:
         import h5py
     except ImportError as e:
         raise ImportError("'.h5' files require 'h5py', run 'pip install h5py'") from e
-    keys: list[str | bytes] = []
+    sizes: dict[str | bytes, int] = {}
 
     def visit(key: str | bytes, x: object) -> None:
         if isinstance(x, h5py.Dataset):
             if x.external or x.is_virtual:
                 raise ContentError(f"'{_to_name(key)}' is in another file, which is refused")
-            keys.append(key)
+            sizes[key] = x.nbytes
 
     def values() -> Iterator[object]:
         with h5py.File(path, "r") as file:
-            for key in keys:
+            for key in sizes:
                 yield file[key][()]
 
     with h5py.File(path, "r") as file:
         file.visititems(visit)  # Slashes in a name make groups, which are visited as well.
-    return _vectors(list(map(_to_name, keys)), values())
+    _check_size(path, sum(sizes.values()))
+    return _vectors(list(map(_to_name, sizes)), values())
 
 
 def _read_torch(path: str) -> Features:
     mmap = zipfile.is_zipfile(path)  # Not so before PyTorch 1.6.
+    if mmap:
+        _check_zip(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
     except pickle.UnpicklingError as e:
@@ -152,14 +158,14 @@ def _read_torch(path: str) -> Features:
             f"It asks for '{refused[1]}', which needs 'weights_only=False' and runs what the file "
             f"says. {TRUST}"
         ) from e
-    return _tabulate(content)
+    return _tabulate(content, path)
 
 
 def _read_pickle(path: str) -> Features:
     if zipfile.is_zipfile(path):  # What `torch.save` wrote, whatever its name.
         return _read_torch(path)
     with open(path, "rb") as file:
-        return _tabulate(load_arrays(file))
+        return _tabulate(load_arrays(file), path)
 
 
 #: How files of features may end, and what reads them.
@@ -168,13 +174,13 @@ FORMATS: dict[str, Callable[[str], Features]] = {
     ".npy": lambda path: _matrix(lambda: np.load(path, mmap_mode="r", allow_pickle=False)),
     ".npz": _read_npz,
     **dict.fromkeys((".h5", ".hdf5"), _read_h5),
-    ".safetensors": lambda path: _tabulate(load_file(path)),
+    ".safetensors": lambda path: _tabulate(load_file(path), path),
     **dict.fromkeys((".pth", ".pt"), _read_torch),
     **dict.fromkeys((".pkl", ".pickle"), _read_pickle),
 }
 
 
-def _tabulate(content: object) -> Features:
+def _tabulate(content: object, path: str) -> Features:
     # A matrix (on its own, or under one name), a list of rows, or rows by name or number.
     names: list[str] | None = None
     if isinstance(content, dict) and len(content) == 1:
@@ -189,6 +195,7 @@ def _tabulate(content: object) -> Features:
     rows = content if isinstance(content, list | tuple) else [content]
     if any(isinstance(x, Tensor) and x.layout != torch.strided for x in rows):
         raise ContentError("It holds what is no dense array")
+    _check_size(path, sum(getattr(x, "nbytes", 0) for x in rows))
     if rows is content:
         return _vectors(names, rows)
     if not isinstance(content, Tensor | np.ndarray):
@@ -241,6 +248,20 @@ def _to_name(name: object) -> str:
     if not isinstance(name, str):
         raise ContentError(f"It needs to hold names or row numbers (got {name!r})")
     return name
+
+
+def _check_zip(path: str) -> None:
+    with zipfile.ZipFile(path) as archive:
+        _check_size(path, sum(member.file_size for member in archive.infolist()))
+
+
+def _check_size(path: str, size: int) -> None:
+    # Of what is compressed, never stored, or repeats the few values that are.
+    if is_bomb(path, size):
+        raise ContentError(
+            f"It is more than {RATIO} times as large when unpacked, which is refused. If you trust "
+            f"it, load it once, and save its features without compression"
+        )
 
 
 def basename(path: str) -> str:

@@ -6,6 +6,7 @@ takes the last of two JSON entries of one key, lets binary data pass, and is no 
 """
 
 import csv
+import io
 import json
 import math
 import os.path as osp
@@ -16,6 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
+from functools import partial
 from itertools import chain, count, islice
 from typing import TYPE_CHECKING
 
@@ -33,6 +35,9 @@ JSON = (".json", ".jsonl", ".ndjson")
 #: The formats of tables.
 TABLES = (*SEPARATORS, *JSON, *BINARY)
 
+#: How many bytes a line may have (in a gzipped file, it can be without end), and how many
+#: characters a JSON file, which is read as a whole.
+LONGEST, LARGEST = 1 << 26, 1 << 30
 SURROGATE = re.compile("[\ud800-\udfff]")
 DATE = re.compile(r"(-?\d+)-(\d{1,2})-(\d{1,2})")
 
@@ -121,7 +126,11 @@ def read_lines(path: str) -> Iterator[str]:
     :obj:`.gz`.
     """
     with readable(path), fsspec.open(path, "rb", compression="infer") as file:
-        for line, content in enumerate(file, start=1):
+        for line, content in enumerate(iter(partial(file.readline, LONGEST + 1), b""), start=1):
+            if len(content) > LONGEST:
+                raise ValueError(
+                    f"'{path}', line {line}: this line has more than {LONGEST:,} bytes"
+                )
             try:
                 text = content.decode("utf-8-sig" if line == 1 else "utf-8")
             except UnicodeDecodeError as e:
@@ -217,7 +226,7 @@ def _rows(path: str, columns: Sequence[Column]) -> Iterator[tuple[int, list[str]
 
 def _csv_rows(path: str) -> Iterator[tuple[int, list[str]]]:
     # Texts may be longer than the module allows:
-    csv.field_size_limit(1 << 30)
+    csv.field_size_limit(max(LONGEST, csv.field_size_limit()))
     reader = csv.reader(read_lines(path), strict=True, skipinitialspace=True)
     line = 1
     try:
@@ -255,12 +264,21 @@ def _pandas_rows(path: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def _json_rows(path: str, columns: Sequence[Column]) -> Iterator[tuple[int, list[str]]]:
+    lines = enumerate(read_lines(path), start=1)
     if suffix(path) != ".json":
-        for line, text in enumerate(read_lines(path), start=1):
+        for line, text in lines:
             if text.strip():
                 yield line, _from_object(_parse(text, path, line), where(path, line), columns)
         return
-    content = _parse("".join(read_lines(path)), path)
+    file = io.StringIO()
+    for line, text in lines:
+        file.write(text)
+        if file.tell() > LARGEST:
+            raise ValueError(
+                f"'{path}', line {line}: this JSON has more than {LARGEST:,} characters, save it "
+                f"as JSONL"
+            )
+    content = _parse(file.getvalue(), path)
     if isinstance(content, dict):
         key, value = columns[0].name, columns[1].name
         values = [x if isinstance(x, dict) else {value: x} for x in content.values()]
