@@ -109,22 +109,6 @@ def test_bad_inputs(tmp_path, argument, name, content, message):
     refuse(tmp_path, argument, name, content, message)
 
 
-PICKLES = [
-    *(("triples", name) for name in ("a.tsv", "a.csv", "a.nt", "a.parquet", "a.tsv.gz")),
-    *(("texts", name) for name in ("a.tsv", "a.json", "a.jsonl", "a.json.gz", "a.parquet")),
-    *(("numbers", name) for name in ("a.tsv", "a.parquet")),
-    *(("images", name) for name in ("a.tsv", "a.zip", "a.tar", "a.tar.gz")),
-]
-
-
-@pytest.mark.parametrize("argument,name", PICKLES)
-@pytest.mark.parametrize("protocol", [0, 4])
-def test_pickles_are_not_run(tmp_path, argument, name, protocol):
-    content = pickle.dumps(Call(tmp_path / "marker"), protocol)
-    for packed in [content, gzip.compress(content)][: 1 + name.endswith(".gz")]:
-        refuse(tmp_path, argument, name, packed, "line 1|damaged|Parquet")
-
-
 # How a file begins, and the megabyte that then comes 300 times:
 MEGABYTE = 1 << 20
 LONG = "this line has more than 1,048,576 bytes"
