@@ -80,7 +80,7 @@ def test_check(tmp_path, call, fails):
     call("audit", tmp_path, "--check")
     # Facts that are divided are not divided again:
     message = fails("audit", tmp_path, "--shares", "0.5", "0.3", "0.2")
-    assert "'--shares' divides one file of facts" in message and "valid.tsv" in message
+    assert "'shares' divide one file of facts" in message and "valid.tsv" in message
 
 
 def test_own_graph(call, tmp_path, read):

@@ -23,7 +23,8 @@ def test_run(saved):
     settings = recipe("imf", data, {"hidden_channels": 8, "epochs": 2, "eval_every": 1})
     parts = [x for x in settings if x.split(".")[0] in ("scorer", "loss", "contrastive")]
     torch.manual_seed(0)
-    model = build_model("imf", data, hidden_channels=8, **{x: settings.pop(x) for x in parts})
+    parts = {x: settings.pop(x) for x in parts}
+    model = build_model("imf", data, hidden_channels=8, **parts)
     history = fit(model, data, epochs=2, eval_every=1, **settings)
     assert json.loads((saved / "history.json").read_text()) == history
     loaded, graph = from_pretrained(saved / "model"), pretrained_graph(saved / "model")
@@ -32,9 +33,12 @@ def test_run(saved):
     assert evaluate(loaded, graph)["mrr"] == pytest.approx(metrics["mrr"], abs=1e-6)
     config = json.loads((saved / "model" / "config.json").read_text())
     assert config["metrics"]["test"]["mrr"] == metrics["mrr"]
-    assert config["training"]["settings"]["batch_size"] == settings["batch_size"] == 128
+    given = {"model": "imf", "hidden_channels": 8, "epochs": 2, "eval_every": 1}
+    assert config["training"]["settings"] == {**given, **settings, **parts}  # The whole recipe.
+    assert parts["loss.regularizer.weight"] == 0.1
     assert recipe("imf", data, {"optimizer": "adam"}) == recipe("rsme", data) == {}
     assert recipe("imf", data, {"scorer.dropout": 0.1}) == {}
+    assert "contrastive.weight" not in recipe("imf", data, {"contrastive": False})
     assert "torch-imf train countries" in config["training"]["command"]
 
 
@@ -57,7 +61,7 @@ def test_other_settings(fast, tmp_path, fails):
     assert main(args) == 0
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     message = fails(*args, "--batch-size", "64")
-    assert "'batch_size': 128" in message and "'--restart' begins anew" in message
+    assert "{'batch_size': (128, 64)}" in message and "'--restart' begins anew" in message
     # What goes on has the random state of the seed that it began with:
     message = fails(*args, "--seed", "1")
     assert "began with seed 0 (got 1) ('--out' names another folder" in message
@@ -72,7 +76,8 @@ def test_recipe(fast, tmp_path, capsys):
     assert main([*args, "--model", "adamf", "--adversary.weight", "0.02"]) == 0
     out, err = capsys.readouterr()
     assert out.startswith("AdaMF of epoch 1") and "Recipe, as no scorer" in err
-    assert "lr={'model': 0.1, 'generator': 0.015}" in err
+    for words in ("loss.regularizer.weight=0.1", "lr={'model': 0.1, 'generator': 0.015}"):
+        assert words in err
     model = from_pretrained(tmp_path / "model")
     assert isinstance(model, AdaMF) and model.adversary.weight == 0.02
     # Who chooses one of the settings that belong together has other plans:

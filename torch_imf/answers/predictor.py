@@ -93,10 +93,10 @@ class Predictor:
                 others are removed, *e.g.*, :obj:`data.test_mask` to see how test facts rank among
                 new ones. (default: :obj:`None`)
         """
-        query = self._query(head, relation, tail)
-        if query[0].numel() != 1:
+        found = self.predict_many(head, relation, k, tail=tail, known=known, keep=keep)
+        if len(found) != 1:
             raise ValueError("'predict' takes one query. Ask several by 'predict_many'")
-        return next(self._answers(*query, k, known, keep))
+        return found[0]
 
     def predict_many(
         self,
@@ -196,10 +196,8 @@ class Predictor:
         if relation is not None:
             rels = self.relations.rows("relation", relation).unique()
         if k < 1 or int(rels[0]) < 0 or int(rels[-1]) >= self.num_relations:
-            raise ValueError(
-                f"'k' needs to be positive, and 'relation' in [0, {self.num_relations}), the base "
-                f"relations (got {k} and {rels.tolist()})"
-            )
+            base, got = f"[0, {self.num_relations}), the base relations", f"{k} and {rels.tolist()}"
+            raise ValueError(f"'k' needs to be positive, and 'relation' in {base} (got {got})")
         calibration = self.calibration or calibrate(self.model, self.data)
         best = best_facts(self, k, rels.tolist(), everyone, calibration, progress)
         columns = [*best[2:].long().tolist(), best[1].tolist(), best[0].sigmoid().tolist()]

@@ -56,21 +56,19 @@ class Command(click.Command):
         return super().parse_args(ctx, repeat_flags(args, self.params))
 
     def invoke(self, ctx: click.Context) -> int:
-        sources = {name: ctx.get_parameter_source(name) for name in ctx.params}
-        typed = [name for name, source in sources.items() if source is ParameterSource.COMMANDLINE]
-        given = {name.replace("__", "."): ctx.params[name] for name in typed}
+        source, typed = ctx.get_parameter_source, ParameterSource.COMMANDLINE
+        given = {x.replace("__", "."): y for x, y in ctx.params.items() if source(x) is typed}
         as_json, quiet = given.pop("json", False), given.pop("quiet", False)
         arguments: dict[str, Any] = {}
-        parameters = inspect.signature(self.function).parameters
-        for name, parameter in parameters.items():
+        for name, parameter in inspect.signature(self.function).parameters.items():
             kind: Any = parameter.annotation
             if dataclasses.is_dataclass(parameter.annotation):
                 fields = [field.name for field in dataclasses.fields(kind) if field.name in given]
                 arguments[name] = kind(**{field: given.pop(field) for field in fields})
+            elif name == "settings":
+                arguments[name] = given  # What is left in the end.
             elif name in given:
                 arguments[name] = given.pop(name)
-        if "settings" in parameters:
-            arguments["settings"] = given  # What is left.
         with contextlib.redirect_stderr(io.StringIO() if quiet else sys.stderr):
             output = self.function(**arguments)
         text = json.dumps(plain(output.values), indent=2) if as_json else output.text
@@ -103,7 +101,7 @@ def plain(values: Any) -> Any:
 
     def known(x: Any) -> Any:
         if dataclasses.is_dataclass(x):
-            return {field.name: getattr(x, field.name) for field in dataclasses.fields(x)}
+            return vars(x)
         return x.tolist() if hasattr(x, "tolist") else str(x)
 
     return json.loads(json.dumps(values, default=known), parse_constant=lambda name: None)
