@@ -9,7 +9,7 @@ from torch.nn import Module
 from torch_geometric.data import Data
 
 from torch_imf.answers.calibration import Calibration, calibrate, view_scores, yields_probabilities
-from torch_imf.answers.completion import MAX_SCORES, Domains, best_facts
+from torch_imf.answers.completion import MAX_SCORES, best_facts, find_domains
 from torch_imf.answers.explanation import explain as explain_fact
 from torch_imf.answers.explanation import twin
 from torch_imf.answers.results import Answers, Completion, Explanation, Fact, Facts, write_tsv
@@ -145,8 +145,6 @@ class Predictor:
         for line, fact in read_table(queries, [Column(name, (name,)) for name in COLUMNS[1:4]]):
             head, relation, tail = (None if cell == "?" else cell for cell in fact)
             try:
-                if (head is None) == (tail is None):
-                    raise ValueError(f"Expected '?' for either head or tail (got {fact})")
                 rows.append(self._query(head, relation, tail))
             except ValueError as e:
                 raise ValueError(f"{where(queries, line)}: {e}") from e
@@ -236,9 +234,9 @@ class Predictor:
         return TripletIndex.from_data(self.data, self.data.train_mask)
 
     @cached_property
-    def domains(self) -> Domains:
-        r"""The entities that fit each relation."""
-        return Domains(self.train, self.num_nodes, self.num_relations)
+    def domains(self) -> tuple[Tensor, ...]:
+        r"""The entities that fit each relation as its head, and each inverse."""
+        return find_domains(self.train, self.num_nodes, self.num_relations)
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}({type(self.model).__name__}, {self.num_nodes})"
@@ -248,9 +246,8 @@ class Predictor:
     ) -> tuple[Tensor, Tensor]:
         given = tail if head is None else head
         if given is None or relation is None or (head is not None and tail is not None):
-            raise ValueError(
-                "Give 'relation' and one of 'head' and 'tail': the other one is what is asked for"
-            )
+            rest = "the other one, or '?' for it in a file, is what is asked for"
+            raise ValueError(f"Give 'relation' and one of 'head' and 'tail': {rest}")
         index = self.nodes.rows("head" if tail is None else "tail", given).to(self.device)
         rel = self.relations.rows("relation", relation).to(self.device)
         rel = rel.expand_as(index) if rel.numel() == 1 else rel
@@ -262,9 +259,8 @@ class Predictor:
         self, head_index: Tensor, rel_type: Tensor, k: int, known: str, keep: Tensor | None
     ) -> Iterator[Answers]:
         if k < 1 or known not in {"mark", "remove"}:
-            raise ValueError(
-                f"'k' needs to be positive, 'known' to be 'mark' or 'remove' (got {k}, '{known}')"
-            )
+            needs = "'k' needs to be positive, 'known' to be 'mark' or 'remove'"
+            raise ValueError(f"{needs} (got {k}, '{known}')")
         kept = None if keep is None else TripletIndex.from_data(self.data, keep.to(self.device))
         weights, views = self.model.view_weights(), self.model.views
         is_prob = yields_probabilities(self.model)

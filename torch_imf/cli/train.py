@@ -15,8 +15,7 @@ import click
 import torch_imf
 from torch_imf import registry
 from torch_imf.cli.answers import metrics_table
-from torch_imf.cli.command import Output, say
-from torch_imf.cli.flags import Flag, flag_words, read_value
+from torch_imf.cli.command import Flag, Output, flag_words, read_value, say
 from torch_imf.cli.inputs import CHECKPOINT, HISTORY, MODEL, Compute, Features, Graph, test_fact
 from torch_imf.io import warn
 from torch_imf.io.atomic import replacing
@@ -155,8 +154,8 @@ def tune(
     search: Any = {"trials": trials, "epochs": epochs, "metric": metric, "seed": seed}
     found = torch_imf.tune(model, dataset[0], tried, **search, storage=storage, device=device)
     model_settings, training = torch_imf.best_settings(found)
-    done = [x for x in found.trials if x.value is not None]
-    done.sort(key=lambda x: x.value, reverse=metric != "mr")
+    each = [{"number": x.number, "value": x.value, **x.params} for x in found.trials]
+    done = [trial for trial in each if trial["value"] is not None]
     command = train_command(graph, features, model, {**model_settings, **training})
     best = f"{metric.upper()} {found.best_value:.4f}"
     text = [
@@ -170,7 +169,7 @@ def tune(
         "metric": metric,
         "best": found.best_value,
         "settings": {"model": model_settings, "fit": training},
-        "trials": [{"number": x.number, "value": x.value, **x.params} for x in done],
+        "trials": sorted(done, key=lambda trial: trial["value"], reverse=metric != "mr"),
         "command": command,
     }
     return Output("\n".join(text), values)
