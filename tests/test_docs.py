@@ -134,7 +134,8 @@ def test_error_messages_are_those_of_the_package():
     files = sorted((ROOT / "torch_imf").rglob("*.py"))
     code = "\n".join(path.read_text() for path in files)
     code = re.sub(r'"\n\s*f?"', "", code)  # Adjacent strings are one.
-    code = code.replace("{self.kind}", "entity").replace("{kind}", "entities")
+    for field, word in {"self.kind": "entity", "kind": "entities", "argument": "lr"}.items():
+        code = code.replace(f"{{{field}}}", word)
     text = (SOURCE / "tutorial" / "trouble.rst").read_text().split("Error messages\n")[1]
     messages = re.findall(r"^``(.+)``\n   ", text, re.MULTILINE)
     assert len(messages) > 5
