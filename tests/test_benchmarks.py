@@ -1,6 +1,5 @@
 import json
 import re
-import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -50,7 +49,7 @@ def test_an_experiment_is_run_once_and_resumed(experiment, monkeypatch):
 
 
 def test_settings_shape_the_graph_and_the_model(experiment):
-    from configs import PAPER, RELEASED, alone, config, settings_of, variant
+    from configs import PAPER, RELEASED, alone, config, settings_of
 
     base = small(config("countries"))
     del base["struct"]
@@ -66,18 +65,11 @@ def test_settings_shape_the_graph_and_the_model(experiment):
 
     data = experiment.prepare(base)
     assert experiment.build(base, data, 0).views == ["struct", "fused"]
-    model = experiment.build(variant(base, {"views": ["struct"]}), data, 0)
-    assert model.decision is None and model.fusion is None
     assert type(experiment.build(alone(base), data, 0)).__name__ == "KGE"
-    paper = experiment.build(settings_of(base, PAPER), data, 0)
-    assert paper.scorers["fused"].cosine and paper.decision.learned
+    assert experiment.build(settings_of(base, PAPER), data, 0).scorers["fused"].cosine
     released = experiment.build(settings_of(base, RELEASED), data, 0)
     assert type(released.fusion).__name__ == "MutanFusion" and not released.decision.learned
-    assert type(released.scorers["fused"]).__name__ == "TuckER"
     assert set(released.rel_emb) == {*released.views}
-    fusion = {"fusion": "imf", "fusion.rank": 1, "fusion.latent_channels": 4}
-    found = experiment.build(variant(base, fusion), data, 0).init_args["fusion"]
-    assert found["latent_channels"] == 4 and found["rank"] == 1
 
 
 def test_every_row_of_adamf_is_built_as_it_says(experiment, monkeypatch, fake):
@@ -96,19 +88,8 @@ def test_every_row_of_adamf_is_built_as_it_says(experiment, monkeypatch, fake):
         row = json.loads(json.dumps({**row, "model": {**row["model"], **sizes}}))
         model = experiment.build(row, experiment.prepare(row), 0)
         assert type(model).__name__ == ("KGE" if row.get("alone") else row["class"]), label
-        settings = row["model"]
-        (scorer,) = model.scorers.values()
-        if "scorer" in settings:
-            assert type(scorer).__name__.lower() == settings["scorer"], label
-        if settings["loss"] == "sampled":
-            assert model.loss_fn.num_negatives == settings["loss.num_negatives"], label
-
-        adversary = getattr(model, "adversary", None)
-        given = {key[10:]: x for key, x in settings.items() if key.startswith("adversary.")}
-        assert (adversary is not None) == bool(given), label
-        for name, value in given.items():
-            found = getattr(adversary, name)
-            assert (list(found) if name == "kinds" else found) == value, label
+        adversary = any(key.startswith("adversary.") for key in row["model"])
+        assert (getattr(model, "adversary", None) is not None) == adversary, label
         rates = row["fit"]["lr"]
         names = list(rates) if isinstance(rates, dict) else ["model"]
         assert [objective.name for objective in model.objectives()] == names, label
@@ -117,33 +98,6 @@ def test_every_row_of_adamf_is_built_as_it_says(experiment, monkeypatch, fake):
             assert model.gate.view(2, -1).sum(dim=1).tolist() == [1, 1] and model.beta == 0.95
         if label in ("w/o T", "w/o S"):
             assert list(model.fusion.in_channels) == [{"T": "struct", "S": "text"}[label[-1]]]
-
-
-def test_lines_without_modality_weights_are_no_part_of_the_figure(experiment, monkeypatch):
-    pytest.importorskip("matplotlib")
-    results = Path(experiment.RESULTS)
-    weights = {"modality_weights": {"next_to": {"struct": 0.6, "text": 0.4}}}
-    more = {"ComplEx": {}, "AdaMF": weights, "AdaMF-MAT": weights}
-    line = {"settings": {"graph": "mkgy"}, "seed": 0}
-    lines = [json.dumps({**line, "label": label, **x}) for label, x in more.items()]
-    (results / "adamf.jsonl").write_text("\n".join(lines))
-    figure = results / "figure.png"
-    script = str(ROOT / "modality_weights.py")
-    monkeypatch.setattr(sys, "argv", [script, "--figure", str(figure)])
-    runpy.run_path(script)
-    assert figure.exists()
-    monkeypatch.setattr(sys, "argv", [script, "--rows", "ComplEx"])
-    with pytest.raises(SystemExit, match=r"no weights of \['ComplEx'\] on 'mkgy'"):
-        runpy.run_path(script)
-
-
-def test_a_line_of_no_row_is_named(experiment):
-    from render import table
-
-    line = {"settings": {"graph": "mkgy"}, "seed": 0, "label": "AdaMF, old"}
-    (Path(experiment.RESULTS) / "adamf.jsonl").write_text(f"{json.dumps(line)}\n")
-    with pytest.raises(SystemExit, match=r"'adamf': there are lines of \['AdaMF, old'\]"):
-        table("adamf", "mkgy")
 
 
 def test_tables_are_those_of_the_results():

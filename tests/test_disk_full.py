@@ -17,7 +17,6 @@ from torch_imf.training.checkpoint import TrainingState
 
 resource = pytest.importorskip("resource")
 
-CONTENT = bytes(100_000)
 SIZE = 20_000
 # Of this limit, as of a full disk:
 MESSAGE = r"\[Errno 27\] File too large: '(.*)' could not be written, and is as it was before. Free"
@@ -71,6 +70,11 @@ def answers(folder, size=60):
     predict_file(ranker, data, str(queries), str(folder / "answers.tsv"))
 
 
+def fetch(folder, size=100_000):
+    digest = hashlib.sha256(bytes(size)).hexdigest()
+    download(RawFile(f"Set/source/{size}.txt", digest), str(folder))
+
+
 @pytest.mark.parametrize(
     "name, small, write",
     [
@@ -78,11 +82,16 @@ def answers(folder, size=60):
         ("c.pt", 8, lambda folder, *size: state(folder, *size).save()),
         ("a/model-", 8, lambda folder, *size: save_pretrained(model(*size), folder / "a")),
         ("answers.tsv", 3, answers),
+        ("source/100000.txt", 8, fetch),
     ],
 )
-def test_a_full_disk_changes_nothing(tmp_path, name, small, write):
-    folder = tmp_path / "new"
-    folder.mkdir()
+def test_a_full_disk_changes_nothing(tmp_path, monkeypatch, name, small, write):
+    folder, mirror = tmp_path / "new", tmp_path / "mirror"
+    for path in (folder, mirror / "Set" / "source"):
+        path.mkdir(parents=True)
+    for size in (small, 100_000):  # That of `fetch`.
+        (mirror / "Set" / "source" / f"{size}.txt").write_bytes(bytes(size))
+    monkeypatch.setenv("TORCH_IMF_MIRROR", str(mirror))
     for is_new in (True, False):
         if not is_new:
             write(folder, small)
@@ -95,19 +104,6 @@ def test_a_full_disk_changes_nothing(tmp_path, name, small, write):
         state(folder, 8).load()
     if name == "a/model-":
         assert from_pretrained(folder / "a").hidden_channels == 8
-
-
-def test_downloads(tmp_path, monkeypatch):
-    source = tmp_path / "mirror" / "Set" / "source"
-    source.mkdir(parents=True)
-    (source / "facts.txt").write_bytes(CONTENT)
-    monkeypatch.setenv("TORCH_IMF_MIRROR", str(tmp_path / "mirror"))
-    file = RawFile("Set/source/facts.txt", hashlib.sha256(CONTENT).hexdigest())
-    kind, message = full(download, file, str(tmp_path / "raw"))
-    assert kind == "OSError" and files(tmp_path / "raw") == {}
-    assert re.match(MESSAGE, message)[1] == str(tmp_path / "raw" / "source" / "facts.txt")
-    download(file, str(tmp_path / "raw"))
-    assert files(tmp_path / "raw") == {"source/facts.txt": CONTENT}
 
 
 def test_features(tmp_path):

@@ -28,20 +28,10 @@ LAYERS = {
 }
 # Within `nn`, from the bottom to the top:
 NN = ["functional", "scorer", "structural", "fusion", "losses", "models"]
-OPTIONAL = {
-    *(
-        "torchvision",
-        "timm",
-        "sentence_transformers",
-        "transformers",
-        "h5py",
-        "pyarrow",
-        "openpyxl",
-    ),
-    *("huggingface_hub", "tensorboard", "optuna", "sqlalchemy", "matplotlib", "torch_scatter"),
-    # No extras, but slow to import:
-    *("pandas", "pyoxigraph", "pooch", "sklearn", "scipy", "PIL"),
-}
+EXTRAS = "torchvision timm sentence_transformers transformers h5py openpyxl huggingface_hub"
+EXTRAS += " tensorboard optuna sqlalchemy matplotlib torch_scatter"
+SLOW = "pyarrow pandas pyoxigraph pooch sklearn scipy PIL"  # To import.
+OPTIONAL = {*EXTRAS.split(), *SLOW.split()}
 FILES = [path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py"]
 
 

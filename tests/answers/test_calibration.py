@@ -5,10 +5,10 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from torch_imf import Calibration, calibrate, calibration_error, evaluate, fit, fit_view_weights
-from torch_imf.answers.calibration import as_logit, yields_probabilities
+from torch_imf.answers.calibration import as_logit
 from torch_imf.data import TripletIndex
 from torch_imf.data.index import both_sides
-from torch_imf.nn import KGE, Sampled
+from torch_imf.nn import KGE
 
 VIEWS = {"views": ["struct", "text", "fused"], "scorer": "distmult", "channels": 16}
 
@@ -101,7 +101,7 @@ def test_sees_no_test_fact(fake, build, function):
     assert found(other) == found(fake) != found(fake, 5)
 
 
-def test_calibration():
+def test_calibration(fake):
     score = torch.tensor([[1.0, 2.0, 4.0]])
     assert torch.allclose(Calibration(2.0, 0.0, -1.0)(score), (2 * score - 1).sigmoid())
     softmax = Calibration(1.0, 1.0, 0.0).logit(score)
@@ -109,22 +109,10 @@ def test_calibration():
     prob = torch.tensor([[0.0, 0.25, 1.0]])
     logit = as_logit(prob, True)
     assert bool(logit.isfinite().all()) and float(logit[0, 1]) == pytest.approx(-1.0986, abs=1e-4)
-
-
-def test_every_loss(fake, build):
-    assert yields_probabilities(build(fake, loss="bce"))
-    for loss in ("bce", "ce", Sampled(num_negatives=2)):
-        model = KGE(fake.num_nodes, fake.num_relations, 8, loss=loss)
-        assert not yields_probabilities(model)
-        assert calibrate(model, fake, num_facts=20).scale > 0
-
-
-def test_calibration_error():
-    probability = torch.tensor([0.05, 0.15, 0.95, 1.0])
-    target = torch.tensor([0.0, 1.0, 1.0, 0.0])
+    assert not calibrate(KGE(fake.num_nodes, fake.num_relations, 8), fake, 20).is_prob
     # Three bins hold one, one and two: |0.05| + |0.15 - 1| + |1.95 - 1| over four.
+    probability, target = torch.tensor([[0.05, 0.15, 0.95, 1.0], [0.0, 1.0, 1.0, 0.0]])
     assert calibration_error(probability, target) == pytest.approx((0.05 + 0.85 + 0.95) / 4)
-    assert calibration_error(target, target) == 0.0
 
 
 @pytest.mark.parametrize("loss", ["ce", "bce"])

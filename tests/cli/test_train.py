@@ -22,7 +22,8 @@ def test_run(saved):
     settings = recipe("imf", data, {"hidden_channels": 8, "epochs": 2, "eval_every": 1})
     parts = [x for x in settings if x.split(".")[0] in ("scorer", "loss", "contrastive")]
     torch.manual_seed(0)
-    model = build_model("imf", data, hidden_channels=8, **{x: settings.pop(x) for x in parts})
+    parts = {x: settings.pop(x) for x in parts}
+    model = build_model("imf", data, hidden_channels=8, **parts)
     history = fit(model, data, epochs=2, eval_every=1, **settings)
     assert json.loads((saved / "history.json").read_text()) == history
     loaded, graph = from_pretrained(saved / "model"), pretrained_graph(saved / "model")
@@ -31,9 +32,12 @@ def test_run(saved):
     assert evaluate(loaded, graph)["mrr"] == pytest.approx(metrics["mrr"], abs=1e-6)
     config = json.loads((saved / "model" / "config.json").read_text())
     assert config["metrics"]["test"]["mrr"] == metrics["mrr"]
-    assert config["training"]["settings"]["batch_size"] == settings["batch_size"] == 128
+    given = {"model": "imf", "hidden_channels": 8, "epochs": 2, "eval_every": 1}
+    assert config["training"]["settings"] == {**given, **settings, **parts}  # The whole recipe.
+    assert parts["loss.regularizer.weight"] == 0.1
     assert recipe("imf", data, {"optimizer": "adam"}) == recipe("rsme", data) == {}
     assert recipe("imf", data, {"scorer.dropout": 0.1}) == {}
+    assert "contrastive.weight" not in recipe("imf", data, {"contrastive": False})
     assert "torch-imf train countries" in config["training"]["command"]
 
 
@@ -56,7 +60,7 @@ def test_other_settings(fast, tmp_path, fails):
     assert main(args) == 0
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     message = fails(*args, "--batch-size", "64")
-    assert "'batch_size': (128, 64)" in message and "'--restart' begins anew" in message
+    assert "{'batch_size': (128, 64)}" in message and "'--restart' begins anew" in message
     # What goes on has the random state of the seed that it began with:
     message = fails(*args, "--seed", "1")
     assert "began with seed 0 (got 1) ('--out' names another folder" in message
@@ -71,7 +75,8 @@ def test_recipe(fast, tmp_path, capsys):
     assert main([*args, "--model", "adamf", "--adversary.weight", "0.02"]) == 0
     out, err = capsys.readouterr()
     assert out.startswith("AdaMF of epoch 1") and "Recipe, as no scorer" in err
-    assert "lr={'model': 0.1, 'generator': 0.015}" in err
+    for words in ("loss.regularizer.weight=0.1", "lr={'model': 0.1, 'generator': 0.015}"):
+        assert words in err
     model = from_pretrained(tmp_path / "model")
     assert isinstance(model, AdaMF) and model.adversary.weight == 0.02
     # Who chooses one of the settings that belong together has other plans:
@@ -98,12 +103,11 @@ def test_next(tmp_path, call):
 def test_tensorboard(fast, tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    logs, folder = tmp_path / "logs", tmp_path / "run"
-    args = ["train", *fast, "--eval-every", "1", "--out", str(folder), "--log-dir", str(logs), "-q"]
+    logs = str(tmp_path / "logs")
+    args = ["train", *fast, "--eval-every", "1", "--out", str(tmp_path), "--log-dir", logs, "-q"]
     assert main([*args, "--epochs", "1"]) == main([*args, "--epochs", "2"]) == 0  # In two parts.
-    events = EventAccumulator(str(logs)).Reload()
-    assert {"train/loss", "val/hits_at_10", "test/mrr"} <= set(events.Tags()["scalars"])
-    assert [x.step for x in events.Scalars("val/mrr")] == [1, 2]
+    events = EventAccumulator(logs).Reload()
+    assert [x.step for x in events.Scalars("val/mrr")] == [1, 2] and events.Scalars("test/mrr")
 
 
 def test_interrupted(fast, tmp_path, read):
@@ -129,10 +133,7 @@ def test_interrupted(fast, tmp_path, read):
     assert command.strip() == " ".join(["torch-imf", *longer, "--out", str(out)])
     assert "Traceback" not in err and not (out / "model").exists()
     done = torch.load(out / "checkpoint.pt", weights_only=True)["epoch"]
-    assert 1 <= done < 400
-    # It ends as if it had never been interrupted:
-    args += ["--epochs", str(done + 2), "--out"]
-    assert read(*args, out)["test"] == read(*args, tmp_path / "whole")["test"]
+    assert read(*args, "--epochs", str(done + 1), "--out", out)["settings"]["epochs"] == done + 1
 
 
 def test_interrupted_late(fast, tmp_path, capsys, monkeypatch):
@@ -176,19 +177,11 @@ def test_leaks_are_told(tmp_path, capsys, call):
     assert "probability" not in call("predict", tmp_path / "run", "--head", "a", "--relation", "r")
 
 
-@pytest.mark.parametrize(
-    "word, value",
-    [
-        ("lr=1e-4:1e-2", (1e-4, 1e-2)),
-        ("epochs=3:9", (3, 9)),
-        ("patience=none,4", [None, 4]),
-        ("scorer.batch_norm=true,false", [True, False]),
-        ("scorer=distmult,complex", ["distmult", "complex"]),
-        ("fusion.rank=2", 2),
-    ],
-)
-def test_read_space(word, value):
-    assert read_space([word]) == {word.partition("=")[0]: value}
+def test_read_space():
+    words = "lr=1e-4:1e-2 epochs=3:9 patience=none,4 scorer.batch_norm=true,false scorer=a,b rank=2"
+    expected = {"lr": (1e-4, 1e-2), "epochs": (3, 9), "patience": [None, 4], "rank": 2}
+    expected |= {"scorer.batch_norm": [True, False], "scorer": ["a", "b"]}
+    assert read_space(words.split()) == expected
 
 
 def test_tune(fast, tmp_path, read, monkeypatch):

@@ -1,5 +1,5 @@
+import numpy as np
 import pytest
-import torch
 
 from torch_imf import IMF, Calibration, Predictor
 from torch_imf.answers import Completion, Explanation, Rank
@@ -18,10 +18,9 @@ def ticks(axis):
     return [t.get_text() for t in axis.get_ticklabels()]
 
 
-@pytest.mark.parametrize("loss", ["bce", "ce"])
-def test_plot_decision(fake, loss):
-    model = IMF(fake.num_nodes, fake.num_relations, 8, *modalities(fake), loss=loss)
-    calibration = Calibration(1.0, 0.0, 0.0, is_prob=loss == "bce")
+def test_plot_decision(fake):
+    model = IMF(fake.num_nodes, fake.num_relations, 8, *modalities(fake), loss="ce")
+    calibration = Calibration(1.0, 0.0, 0.0)
     answers = Predictor(model, fake, calibration).predict("thing 3", "next_to", k=4)
     fig = plot_decision(answers, labels={"text": "Text"})
     ax = fig.axes[0]
@@ -30,19 +29,11 @@ def test_plot_decision(fake, loss):
     heads = [f"{'Text' if v == 'text' else v}\n× {w:.2f}" for v, w in weights.items()]
     assert ticks(ax.xaxis) == ["all views", *heads]
     assert ax.get_title() == "thing 3  next_to  ?"
-
-    cells = texts(ax)[: 4 * 6]
-    rows = [[float(x.replace("−", "-")) for x in cells[i : i + 6]] for i in range(0, 24, 6)]
-    for row, answer in zip(rows, answers, strict=True):
-        assert row == pytest.approx([answer.score, *answer.parts.values()], abs=6e-3)
-        assert row[0] == pytest.approx(sum(row[1:]), abs=4e-2)
     assert texts(ax)[24] == "probability" and len(texts(ax)) == 24 + 1 + 4
     # The shade of a view is that of the range of its parts, on one scale for all views:
-    shade = torch.from_numpy(ax.images[0].get_array())[..., 0]  # Less red, more blue.
-    parts = torch.tensor([list(x.parts.values()) for x in answers])
-    spread = parts.max(dim=0).values - parts.min(dim=0).values
-    red = (shade.max(dim=0).values - shade.min(dim=0).values)[1:]
-    assert int(red.argmax()) == int(spread.argmax())
+    red = np.ptp(ax.images[0].get_array()[:, 1:, 0], axis=0)  # Less of it, more blue.
+    parts = np.array([list(x.parts.values()) for x in answers])
+    assert red.argmax() == np.ptp(parts, axis=0).argmax()
     fig.canvas.draw()
 
 
@@ -82,8 +73,6 @@ def test_plot_explanation():
 
 
 def test_plot_explanation_of_a_model(fake):
-    size = (fake.num_nodes, fake.num_relations, 8)
-    for model in (IMF(*size, *modalities(fake), views=["fused"]), KGE(*size)):
-        ax = plot_explanation(Predictor(model, fake).explain(0, 0, 9)).axes[0]
-        assert len(ticks(ax.yaxis)) == (5 if isinstance(model, IMF) else 2)
-        assert ax.get_title().endswith("(not in the graph)")
+    model = KGE(fake.num_nodes, fake.num_relations, 8)  # No other views, and no probability.
+    ax = plot_explanation(Predictor(model, fake).explain(0, 0, 9)).axes[0]
+    assert len(ticks(ax.yaxis)) == 2 and ax.get_title().endswith("(not in the graph)")

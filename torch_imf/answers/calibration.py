@@ -77,35 +77,30 @@ def calibrate(
     """
     data, (head, rel, _) = _prepare(model, data, num_facts, seed)
     head, rel = torch.stack([head, rel]).unique(dim=1)  # Each query once, with all its answers.
-    train = TripletIndex.from_data(data, data.train_mask)
-    row, col = TripletIndex.from_data(data, data.val_mask)(head, rel)
-    new = ~train.contains(head[row], rel[row], col)
-    row, col = row[new], col[new]
-    if row.numel() == 0:
-        raise ValueError("The 'val' split holds no facts that are not training facts")
-
-    is_prob = yields_probabilities(model)
-    true, parts = torch.empty(row.numel(), device=row.device), []
+    train, val = (TripletIndex.from_data(data, x) for x in (data.train_mask, data.val_mask))
+    is_prob, parts = yields_probabilities(model), []
     for i, score, _ in _scores(model, head, rel):
-        y = as_logit(score, is_prob)
-        here = (row >= i[0]) & (row <= i[-1])
-        true[here] = y[row[here] - i[0], col[here]]
-        norm = y.logsumexp(dim=-1, keepdim=True)
-        y[row[here] - i[0], col[here]] = -torch.inf
-        y[tuple(train(head[i], rel[i]))] = -torch.inf
-        parts.append((*_thin_out(y), norm))
-    false, weight, norm = (torch.cat(x) for x in zip(*parts, strict=True))  # [M, K], [M, K], [M, 1]
+        query, y = (head[i], rel[i]), as_logit(score, is_prob)
+        row, col = val(*query)
+        new = ~train.contains(query[0][row], query[1][row], col)
+        true, norm = y[row[new], col[new]], y.logsumexp(dim=-1, keepdim=True)
+        y[row, col] = -torch.inf
+        y[tuple(train(*query))] = -torch.inf
+        parts.append((*_thin_out(y), norm, true, row[new] + i[0]))
+    false, weight, norm, true, row = (torch.cat(x) for x in zip(*parts, strict=True))
+    if true.numel() == 0:
+        raise ValueError("The 'val' split holds no facts that are not training facts")
     offset = norm.mean()  # Taken off while fitting, so that the bias does not follow the norm.
-    norm = norm - offset
+    norm = norm - offset  # [M, 1], and false and weight [M, K].
     # The logarithm of the scale, the norm and the bias:
-    param = torch.zeros(3, dtype=torch.double, device=y.device, requires_grad=True)
+    param = torch.zeros(3, dtype=torch.double, device=norm.device, requires_grad=True)
 
     def loss() -> Tensor:
         scale, share, bias = param[0].exp(), param[1], param[2]
         loss = (weight * F.softplus(scale * (false - share * norm) + bias)).sum(dtype=torch.double)
         z = scale * (true - share * norm.view(-1)[row]) + bias
         loss = loss + F.softplus(-z).sum()
-        return loss / row.numel() + PRIOR * param[:2].square().sum()
+        return loss / true.numel() + PRIOR * param[:2].square().sum()
 
     _minimise(loss, [param], max_iter=100)
     if param[1].item() < 0:  # What scores more never makes other candidates more likely.

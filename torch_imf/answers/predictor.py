@@ -9,7 +9,7 @@ from torch.nn import Module
 from torch_geometric.data import Data
 
 from torch_imf.answers.calibration import Calibration, calibrate, view_scores, yields_probabilities
-from torch_imf.answers.completion import MAX_SCORES, Domains, best_facts
+from torch_imf.answers.completion import MAX_SCORES, best_facts, find_domains
 from torch_imf.answers.explanation import explain as explain_fact
 from torch_imf.answers.explanation import twin
 from torch_imf.answers.results import Answers, Completion, Explanation, Fact, Facts, write_tsv
@@ -93,10 +93,10 @@ class Predictor:
                 others are removed, *e.g.*, :obj:`data.test_mask` to see how test facts rank among
                 new ones. (default: :obj:`None`)
         """
-        query = self._query(head, relation, tail)
-        if query[0].numel() != 1:
+        found = self.predict_many(head, relation, k, tail=tail, known=known, keep=keep)
+        if len(found) != 1:
             raise ValueError("'predict' takes one query. Ask several by 'predict_many'")
-        return next(self._answers(*query, k, known, keep))
+        return found[0]
 
     def predict_many(
         self,
@@ -145,8 +145,6 @@ class Predictor:
         for line, fact in read_table(queries, [Column(name, (name,)) for name in COLUMNS[1:4]]):
             head, relation, tail = (None if cell == "?" else cell for cell in fact)
             try:
-                if (head is None) == (tail is None):
-                    raise ValueError(f"Expected '?' for either head or tail (got {fact})")
                 rows.append(self._query(head, relation, tail))
             except ValueError as e:
                 raise ValueError(f"{where(queries, line)}: {e}") from e
@@ -196,10 +194,8 @@ class Predictor:
         if relation is not None:
             rels = self.relations.rows("relation", relation).unique()
         if k < 1 or int(rels[0]) < 0 or int(rels[-1]) >= self.num_relations:
-            raise ValueError(
-                f"'k' needs to be positive, and 'relation' in [0, {self.num_relations}), the base "
-                f"relations (got {k} and {rels.tolist()})"
-            )
+            base, got = f"[0, {self.num_relations}), the base relations", f"{k} and {rels.tolist()}"
+            raise ValueError(f"'k' needs to be positive, and 'relation' in {base} (got {got})")
         calibration = self.calibration or calibrate(self.model, self.data)
         best = best_facts(self, k, rels.tolist(), everyone, calibration, progress)
         columns = [*best[2:].long().tolist(), best[1].tolist(), best[0].sigmoid().tolist()]
@@ -238,9 +234,9 @@ class Predictor:
         return TripletIndex.from_data(self.data, self.data.train_mask)
 
     @cached_property
-    def domains(self) -> Domains:
-        r"""The entities that fit each relation."""
-        return Domains(self.train, self.num_nodes, self.num_relations)
+    def domains(self) -> tuple[Tensor, ...]:
+        r"""The entities that fit each relation as its head, and each inverse."""
+        return find_domains(self.train, self.num_nodes, self.num_relations)
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}({type(self.model).__name__}, {self.num_nodes})"
@@ -250,9 +246,8 @@ class Predictor:
     ) -> tuple[Tensor, Tensor]:
         given = tail if head is None else head
         if given is None or relation is None or (head is not None and tail is not None):
-            raise ValueError(
-                "Give 'relation' and one of 'head' and 'tail': the other one is what is asked for"
-            )
+            rest = "the other one, or '?' for it in a file, is what is asked for"
+            raise ValueError(f"Give 'relation' and one of 'head' and 'tail': {rest}")
         index = self.nodes.rows("head" if tail is None else "tail", given).to(self.device)
         rel = self.relations.rows("relation", relation).to(self.device)
         rel = rel.expand_as(index) if rel.numel() == 1 else rel
@@ -264,9 +259,8 @@ class Predictor:
         self, head_index: Tensor, rel_type: Tensor, k: int, known: str, keep: Tensor | None
     ) -> Iterator[Answers]:
         if k < 1 or known not in {"mark", "remove"}:
-            raise ValueError(
-                f"'k' needs to be positive, 'known' to be 'mark' or 'remove' (got {k}, '{known}')"
-            )
+            needs = "'k' needs to be positive, 'known' to be 'mark' or 'remove'"
+            raise ValueError(f"{needs} (got {k}, '{known}')")
         kept = None if keep is None else TripletIndex.from_data(self.data, keep.to(self.device))
         weights, views = self.model.view_weights(), self.model.views
         is_prob = yields_probabilities(self.model)

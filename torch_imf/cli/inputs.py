@@ -94,11 +94,6 @@ class Graph:
         from torch_imf.datasets.own import CONTENT, find_content
 
         is_own = osp.exists(self.graph)
-        if not is_own:
-            try:
-                cls: Any = registry.lookup("dataset", self.graph)
-            except ValueError as error:
-                raise ValueError(f"{error}, or a folder or a file") from error
         kind = "published datasets" if is_own else "graphs of your own"
         others = ["version"] if is_own else ["shares", "split_seed", "texts", "numbers", "header"]
         for name in (x for x in others if getattr(self, x) is not None):
@@ -106,28 +101,21 @@ class Graph:
             raise ValueError(f"'--{flag}' is for {kind}, and '{self.graph}' is none")
         encoders: Any = features.encoders() if features else dict.fromkeys(CONTENT)
         if not is_own:
+            try:
+                cls: Any = registry.lookup("dataset", self.graph)
+            except ValueError as error:
+                raise ValueError(f"{error}, or a folder or a file") from error
             root = self.root or (osp.join("data", cls.__name__) if cls.files else None)
             return cls(root, self.version, self.scheme, images=self.images, **encoders)
-        given = {name: getattr(self, name) for name in CONTENT.values()}
-        files: Any = {name: path for name, path in given.items() if path is not None}
+        names = (*CONTENT.values(), "header", "strict", "scheme", "root", "shares")
+        given = {name: getattr(self, name) for name in names}
+        options: Any = {name: x for name, x in given.items() if x is not None}
         if osp.isdir(self.graph):
-            files = {**find_content(self.graph, list(files)), **files}
-        facts = files.pop("triples", self.graph)
-        if self.shares is not None and not isinstance(facts, str):
-            raise ValueError(f"'--shares' divides one file of facts, not those of {facts}")
+            options = {**find_content(self.graph, list(options)), **options}
         if features is None:
-            encoders = {name: NotEncoded() for name, x in CONTENT.items() if x in files}
-        return torch_imf.datasets.MultimodalKG(
-            facts,
-            **files,
-            shares=self.shares or (0.8, 0.1, 0.1),
-            seed=self.split_seed or 0,
-            header=self.header,
-            strict=self.strict,
-            scheme=self.scheme,
-            encoders=encoders,
-            root=self.root,
-        )
+            encoders = {name: NotEncoded() for name, x in CONTENT.items() if x in options}
+        options |= {"seed": self.split_seed or 0, "encoders": encoders}
+        return torch_imf.datasets.MultimodalKG(options.pop("triples", self.graph), **options)
 
 
 @dataclasses.dataclass

@@ -42,8 +42,7 @@ def list_kinds(kind: Annotated[Kind | None, "what to show"] = None) -> Output:
                 rows.append({"name": cls.__name__, "about": first_sentence(cls)})
         columns = list(dict.fromkeys(column for row in rows for column in row))
         table = [[row.get(column, "") for column in columns] for row in rows]
-        left = [i for i, x in enumerate(columns) if x in ("name", "version", "about")]
-        tables.append(f"{name}\n{format_table([columns, *table], left=left)}")
+        tables.append(f"{name}\n{format_table([columns, *table], left=(0, 1))}")
         values[name] = rows
     return Output("\n\n".join(tables), values)
 

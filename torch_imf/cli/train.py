@@ -15,8 +15,7 @@ import click
 import torch_imf
 from torch_imf import registry
 from torch_imf.cli.answers import metrics_table
-from torch_imf.cli.command import Output, say
-from torch_imf.cli.flags import Flag, flag_words, read_value
+from torch_imf.cli.command import Flag, Output, flag_words, read_value, say
 from torch_imf.cli.inputs import CHECKPOINT, HISTORY, MODEL, Compute, Features, Graph, test_fact
 from torch_imf.io import warn
 from torch_imf.io.atomic import replacing
@@ -62,36 +61,33 @@ def train(
     say(str(dataset.summary()))
     if problems := torch_imf.data.audit(data).problems:
         warn(f"{' '.join(problems)} '--scheme clean' repairs this")
-    name, known_to_fit = settings.pop("model", "imf"), fit_parameters()
+    name, of_fit = settings.pop("model", "imf"), fit_parameters()
     if recipe and (chosen := torch_imf.recipe(name, data, settings)):
-        known = {**torch_imf.describe_settings(name, settings), **known_to_fit}
-        chosen = {key: x for key, x in chosen.items() if key in known}
         words = ", ".join(f"{key}={x}" for key, x in chosen.items())
         say(f"Recipe, as no scorer, loss or optimizer is given: {words}")
         settings = {**chosen, **settings}
     settings = {"hidden_channels": 128, **settings}
-    fit_settings = {key: x for key, x in settings.items() if key in known_to_fit}
-    model_settings = {key: x for key, x in settings.items() if key not in known_to_fit}
+    training = {key: x for key, x in settings.items() if key in of_fit}
+    parts = {key: x for key, x in settings.items() if key not in of_fit}
     folder = Path(out or default_path(graph, name))
     checkpoint = folder / CHECKPOINT
     goes_on = checkpoint.exists() and not restart
     say(f"{'Going on from' if goes_on else 'Training in'} '{folder}'")
 
     torch.manual_seed(seed)
-    model: Any = torch_imf.build_model(name, data, **model_settings).to(device)
+    model: Any = torch_imf.build_model(name, data, **parts).to(device)
     if restart and checkpoint.exists():
         checkpoint.replace(checkpoint.with_suffix(".old.pt"))
     data = data.to(str(device))
     board = torch_imf.TensorBoard(log_dir) if log_dir else contextlib.nullcontext()
-    resumable: Any = {"checkpoint": checkpoint, "progress": True}
+    training |= {"checkpoint": checkpoint, "progress": True}
     try:
         if goes_on and (first := first_seed(checkpoint)) != torch.initial_seed():
-            began = f"The training of '{checkpoint}' began with seed {first}"
-            raise CheckpointError(f"{began} (got {seed})")
+            raise CheckpointError(f"'{checkpoint}' began with seed {first} (got {seed})")
         with board as callback:
-            history = torch_imf.fit(model, data, **fit_settings, **resumable, callback=callback)
+            history = torch_imf.fit(model, data, **training, callback=callback)
             metrics = torch_imf.evaluate(model, data, "test", progress=True)
-            best = best_entry(history, fit_settings.get("metric", "mrr"))
+            best = best_entry(history, settings.get("metric", "mrr"))
             epoch = int(best["epoch"])
             if callback is not None:
                 callback.log("test", metrics, epoch)
@@ -101,8 +97,8 @@ def train(
         except ValueError as error:
             warn(f"Answers will have no probabilities: {error}")
         about = {"settings": {"model": name, **settings}, "seed": seed, "epoch": epoch}
-        command = click.get_current_context().meta["typed"]
-        more = {"dataset": repr(dataset), "command": command, "calibration": calibration}
+        more = {"dataset": repr(dataset), "calibration": calibration}
+        more["command"] = click.get_current_context().meta["typed"]
         measured = {"val": best, "test": metrics}
         torch_imf.save_pretrained(model, folder / MODEL, data, measured, {**about, **more})
         with replacing(folder / HISTORY) as file:
@@ -114,7 +110,7 @@ def train(
         hint = "'--out' names another folder, '--restart' begins anew"
         raise ValueError(f"{error} ({hint})") from error
 
-    last, epochs = history[-1]["epoch"], settings.get("epochs", known_to_fit["epochs"].default)
+    last, epochs = history[-1]["epoch"], settings.get("epochs", of_fit["epochs"].default)
     early = f"; stopped early at epoch {last} of {epochs}" if last < epochs else ""
     text = [
         f"{type(model).__name__} of epoch {best['epoch']}, which was best on validation "
@@ -158,15 +154,12 @@ def tune(
     search: Any = {"trials": trials, "epochs": epochs, "metric": metric, "seed": seed}
     found = torch_imf.tune(model, dataset[0], tried, **search, storage=storage, device=device)
     model_settings, training = torch_imf.best_settings(found)
-    done = [
-        {"number": x.number, "value": x.value, **x.params}
-        for x in found.trials
-        if x.value is not None
-    ]
+    each = [{"number": x.number, "value": x.value, **x.params} for x in found.trials]
+    done = [trial for trial in each if trial["value"] is not None]
     command = train_command(graph, features, model, {**model_settings, **training})
+    best = f"{metric.upper()} {found.best_value:.4f}"
     text = [
-        f"Best of {len(found.trials)} trials on validation: "
-        f"{metric.upper()} {found.best_value:.4f}",
+        f"Best of {len(found.trials)} trials on validation: {best}",
         *(f"  {name} = {value}" for name, value in found.best_trial.params.items()),
         "To train with these settings:",
         f"  {command}",
@@ -188,8 +181,7 @@ def read_space(words: Sequence[str]) -> dict[str, Any]:
     for word in words:
         name, _, text = word.partition("=")
         if not (name and text):
-            hint = "'--space' needs names and values, as in 'lr=1e-4:1e-2'"
-            raise ValueError(f"{hint} (got '{word}')")
+            raise ValueError(f"'--space' needs names and values, as in 'lr=1e-4:1e-2' ({word})")
         is_range = ":" in text
         parts = text.split(":" if is_range else ",")
         values = [read_value([part], bool | int | float | str | None) for part in parts]

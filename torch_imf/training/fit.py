@@ -322,6 +322,6 @@ def recipe(model: str, data: Data, given: Mapping[str, Any] | None = None) -> di
         "eval_every": 3,
         "patience": 4,
     }
-    if model.lower() == "imf":
+    if model.lower() == "imf" and given.get("contrastive") is not False:
         out["contrastive.weight"] = 0.1
     return {name: value for name, value in out.items() if name not in given}

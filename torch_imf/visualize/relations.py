@@ -132,7 +132,7 @@ def _weighs(model: Any) -> bool:
     return weighs and len(model.fusion.in_channels) > 1
 
 
-# What weighs, and a function of the facts of a relation that returns its weights:
+# What weighs, and a function that returns its weights in facts [2, E] of a relation:
 Weights = tuple[Iterable[str], Callable[[Tensor, int], Tensor]]
 
 
@@ -197,10 +197,8 @@ def plot_contextual(
 
     view = view or ("fused" if "fused" in model.views else model.views[0])
     if view not in model.views or min(num_classes, num_nodes) < 1:
-        raise ValueError(
-            f"'view' needs to be one of {list(model.views)}, and 'num_classes' and 'num_nodes' "
-            f"positive (got '{view}', {num_classes} and {num_nodes})"
-        )
+        needs = f"'view' needs to be one of {list(model.views)}, 'num_classes' and 'num_nodes'"
+        raise ValueError(f"{needs} positive (got '{view}', {num_classes} and {num_nodes})")
     data = prepare(model, data)
     rows, names = find_relations(relations, data)
     facts = [_facts_of_largest_tails(data, r, num_classes) for r in rows]

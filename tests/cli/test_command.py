@@ -6,8 +6,7 @@ from typing import Literal
 import pytest
 
 from torch_imf import build_model, complete, evaluate, explain, fit, predict, tune
-from torch_imf.cli.command import Command, Output
-from torch_imf.cli.flags import Flag, flag_words, read_value, repeat_flags
+from torch_imf.cli.command import Command, Flag, Output, flag_words, read_value, repeat_flags
 from torch_imf.cli.main import COMMANDS
 from torch_imf.cli.train import settings_flags
 from torch_imf.registry import class_names
