@@ -60,10 +60,10 @@ nitpick_ignore_regex = [
         r"Tensor|Data|Module|Parameter|Path|Axes|Figure|Optimizer|BaseSampler|Any|Study|BasePruner",
     ),
     # What is not for users, in types and as a base class:
-    ("py:class", r"(.*\.)?(Adversarial|RawFile|Options|Objective)"),
+    ("py:class", r"(.*\.)?(RawFile|Options|Objective)"),
     ("py:class", r"(.*\.)?(Cls|Self|SubgraphLoader|StreamedScores|_Loader)"),
-    ("py:class", r"(.*\.)?(FreebaseDataset|MKG|Record|Stats)"),
-    ("py:class", r"(.*\.)?(LowRankFusion|EncoderLike)"),
+    ("py:class", r"(.*\.)?(FreebaseKG|MMKB|MKG|Record|Stats)"),
+    ("py:class", r"(.*\.)?(LowRankFusion|CoreTensorScorer|EncoderLike)"),
     ("py:meth", r"torch_imf\.io\.atomic\.cache_folder"),
 ]
 

@@ -44,12 +44,18 @@ def test_everything(read, monkeypatch):
 
 def test_describe(read, call):
     assert read("describe")["scorers"] == list(registry.classes("scorer"))
-    title, _, text = call("describe", "complex").partition("\n\n")
-    assert title.startswith("ComplEx(channels: int") and "Args:\n    channels (int)" in text
+    title, _, text = call("describe", "transe").partition("\n\n")
+    assert title.startswith("TransE(channels: int") and "Args:\n    channels (int)" in text
     assert not any(mark in text for mark in (":obj:", ":class:", ":math:", "`_"))
     assert read("describe", "fit")["text"].startswith("Trains a model")
     about = read("describe", "fit", "patience")["text"]
     assert about.startswith("patience (int, optional):") and "epochs (int" not in about
+    # A model comes before its fusion of the same name, unless it has no such argument:
+    assert call("describe", "imf").startswith("IMF(num_nodes")
+    assert read("describe", "imf", "scorer")["text"].startswith("scorer (str or Scorer, opt")
+    assert read("describe", "imf", "rank")["text"].startswith("rank (int, optional)")
+    about = read("describe", "complex", "channels")["text"]  # As its base class says.
+    assert about.startswith("channels (int): Size of entity") and "rel_channels" not in about
 
 
 def test_audit(call, read, tmp_path, monkeypatch):

@@ -62,21 +62,26 @@ def describe(
         names = {kind: list(members(kind)) for kind in get_args(Kind)}
         lines = [f"{kind}: {', '.join(found)}" for kind, found in names.items()]
         return Output("\n".join([*lines, "functions: fit, evaluate, predict, ..."]), names)
-    found: Any = getattr(torch_imf, name, None)
+    named: list[Any] = []  # A model and its fusion may share a name.
     for kind in registry.KINDS:
         with contextlib.suppress(ValueError):
-            found = registry.lookup(kind, name)
-    if not callable(found):
+            named.append(registry.lookup(kind, name))
+    named += filter(callable, [getattr(torch_imf, name, None)])
+    if not named:
         raise ValueError(f"There is nothing called '{name}'. 'torch-imf describe' lists all")
-    text = plain_text(inspect.getdoc(found) or "")
+    takes = [x for x in named if argument in inspect.signature(x).parameters]
+    found: Any = (takes or named)[0]
+    # Some arguments are those of a base class, and described there:
+    docs = [plain_text(inspect.getdoc(x) or "") for x in getattr(found, "__mro__", [found])]
+    text = docs[0]
     if argument is None:
         title = f"{found.__name__}{inspect.signature(found)}"
         return Output(f"{title}\n\n{text}", {"name": found.__name__, "text": text})
-    if argument not in inspect.signature(found).parameters:
+    if not takes:
         known = ", ".join(inspect.signature(found).parameters)
         raise ValueError(f"'{found.__name__}' has no argument '{argument}'. It has {known}")
     # Its lines are indented further than it:
-    about = re.search(rf"^    {argument} \(.*\n(?:     .*\n)*", f"{text}\n", re.MULTILINE)
+    about = re.search(rf"^    {argument} \(.*\n(?:     .*\n)*", "\n".join([*docs, ""]), re.M)
     text = textwrap.dedent(about[0]).strip() if about else text
     return Output(text, {"name": argument, "text": text})
 
