@@ -39,6 +39,7 @@ def test_fusion_beats_structure(tmp_path):
     assert float(gain) > 2 * float(std) / 5**0.5 and int(seeds) >= 4
 
 
+@pytest.mark.slow  # Ranking alone takes a minute.
 @pytest.mark.mirror
 @pytest.mark.parametrize("script, least", [("fb15k237.py", 0.01), ("adamf_mat.py", 0.002)])
 def test_large_graphs(tmp_path, script, least):
