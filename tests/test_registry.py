@@ -393,6 +393,10 @@ def test_classes_of_other_packages(request, others, fake, tmp_path, capsys):
         assert type(other) is others.Mine and type(other.loss_fn.regularizer) is others.Shrink
         assert other.scorers["struct"].angle == 2.0 and other.loss_fn.gamma == 1.5
         assert other.loss_fn.regularizer.weight == 0.25
+    # The shell asks them, and imports what it is told to:
+    own = [] if is_named else ["--classes", *(f"others:{cls}" for cls, _ in KINDS.values())]
+    asked = ["--head", "France", "--relation", "borders"]
+    assert len(run("predict", tmp_path / "run", *asked, *own)["answers"]) == 10
 
 
 def test_classes_that_are_not_there():

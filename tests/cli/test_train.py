@@ -182,6 +182,7 @@ def test_read_space():
     expected = {"lr": (1e-4, 1e-2), "epochs": (3, 9), "patience": [None, 4], "rank": 2}
     expected |= {"scorer.batch_norm": [True, False], "scorer": ["a", "b"]}
     assert read_space(words.split()) == expected
+    assert read_space(["scorer=a:B,c", "loss=a:B"]) == {"scorer": ["a:B", "c"], "loss": "a:B"}
 
 
 def test_tune(fast, tmp_path, read, monkeypatch):

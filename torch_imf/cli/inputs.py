@@ -3,7 +3,8 @@ r"""What commands read: a graph with its features, or the run of a model; and wh
 import dataclasses
 import json
 import os.path as osp
-from collections.abc import Mapping
+import pkgutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -145,6 +146,8 @@ class Saved(Compute):
     r"""Saved model."""
 
     run: Annotated[str, "the folder that 'train' has written, or a saved model"]
+    _: dataclasses.KW_ONLY
+    classes: Annotated[Sequence[str], "classes of yours that it holds, as my_package:Twist"] = ()
 
     @property
     def folder(self) -> str:
@@ -168,7 +171,11 @@ class Saved(Compute):
         from torch.nn.functional import pad
 
         device, folder = self.prepare(), self.folder
-        model, data = torch_imf.from_pretrained(folder), torch_imf.pretrained_graph(folder)
+        try:
+            classes = list(map(pkgutil.resolve_name, self.classes))
+        except (ImportError, AttributeError, ValueError) as error:
+            raise ValueError(f"'--classes' cannot be imported ({error})") from error
+        model, data = torch_imf.from_pretrained(folder, classes), torch_imf.pretrained_graph(folder)
         features: Any = getattr(model, "features", {})
         for name, module in features.items():  # As the model has projected them.
             data[f"x_{name}"] = pad(module.x, (0, 0, 0, 1))[module.row]

@@ -112,13 +112,17 @@ def train(
 
     last, epochs = history[-1]["epoch"], settings.get("epochs", of_fit["epochs"].default)
     early = f"; stopped early at epoch {last} of {epochs}" if last < epochs else ""
+    classes = [
+        x for x in (name, *settings.values()) if isinstance(x, str) and ":" in x
+    ]  # As "module:Name".
+    own = flag_words("classes", classes) if classes else []
     text = [
         f"{type(model).__name__} of epoch {best['epoch']}, which was best on validation "
         f"(MRR {best['mrr']:.3f}){early}",
         f"Test facts: {int(data.test_mask.sum()):,}",
         metrics_table(metrics),
         f"Saved in '{folder}'. Next:",
-        *(f"  torch-imf {shlex.join(words)}" for words in questions(str(folder), data)),
+        *(f"  torch-imf {shlex.join([*words, *own])}" for words in questions(str(folder), data)),
     ]
     return Output("\n".join(text), {"folder": str(folder), **about, **measured})
 
@@ -177,14 +181,18 @@ def tune(
 
 def read_space(words: Sequence[str]) -> dict[str, Any]:
     r"""Reads what to try of each setting."""
+
+    def read(parts: Sequence[str]) -> list[Any]:
+        return [read_value([part], bool | int | float | str | None) for part in parts]
+
     out: dict[str, Any] = {}
     for word in words:
         name, _, text = word.partition("=")
         if not (name and text):
             raise ValueError(f"'--space' needs names and values, as in 'lr=1e-4:1e-2' ({word})")
-        is_range = ":" in text
-        parts = text.split(":" if is_range else ",")
-        values = [read_value([part], bool | int | float | str | None) for part in parts]
+        values = read(text.split(":"))
+        is_range = len(values) == 2 and not any(isinstance(x, str) for x in values)
+        values = values if is_range else read(text.split(","))
         out[name] = tuple(values) if is_range else values if len(values) > 1 else values[0]
     return out
 
