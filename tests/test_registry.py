@@ -263,7 +263,7 @@ def test_objects_and_classes_are_taken_as_they_are(fake):
         ({"hidden_channels": 8, "fusion": set()}, "Expected a fusion, its class or its name"),
         ({"hidden_channels": 8, "scorer.dropout": "a"}, "'scorer.dropout' needs to be of type flo"),
         ({"hidden_channels": 8, "views": "fused"}, "'views' needs to be of type list .got 'fused'"),
-        ({"hidden_channels": 8, "scorer.similarity": "no"}, "choose 'cosine' or 'dot'"),
+        ({"hidden_channels": 8, "scorer.similarity": "no"}, "needs to be 'cosine' or 'dot'"),
     ],
 )
 def test_bad_settings(fake, settings, message):
