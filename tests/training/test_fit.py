@@ -84,6 +84,7 @@ def test_rates_by_name(fake):
         ({"lr": {**RATES, "sampler": 0.1}}, "'lr' needs a rate for each .* 'sampler'"),
         ({"dense_lr": {"models": 0.1}}, r"'dense_lr' needs a rate for each .*\{'models': 0.1\}"),
         ({"lr": RATES, "dense_lr": 0.1}, "'dense_lr' needs a rate for each .* by name"),
+        *(({"lr": x}, "'lr' needs to be a number from 0 on") for x in (-0.1, float("nan"), "0.1")),
         ({"optimizer": "sgdd"}, "Could not resolve 'sgdd'"),
         *(({x: 0}, f"'{x}' needs to be pos") for x in ("epochs", "batch_size", "patience")),
         ({"eval_every": 0}, "'eval_every' needs to be positive"),

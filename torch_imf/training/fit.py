@@ -1,3 +1,4 @@
+import math
 import os
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
@@ -175,6 +176,8 @@ def make_optimizers(
                 f"'{argument}' needs a rate for each of the objectives {names}, by name (got "
                 f"{given})"
             )
+        if not all(isinstance(x, int | float) and 0 <= x < math.inf for x in rate.values()):
+            raise ValueError(f"'{argument}' needs to be a number from 0 on (got {given})")
     tables = {id(x.weight) for x in model.modules() if isinstance(x, Embedding)}
     known, out = [x for x in vars(torch.optim).values() if isinstance(x, type)], []
     for name, params, _ in objectives:
