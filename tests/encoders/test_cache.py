@@ -17,6 +17,8 @@ def test_feature_cache(cache):
     assert store.folder.parent == cache and not cache.exists()
     assert store.folder.name.startswith("PixelEncoder-") and store.read(KEYS) == {}
     assert store.folder != FeatureCache(True, PixelEncoder(1, 1)).folder
+    with pytest.raises(ValueError, match="cannot be told from others.*'cache=False'"):
+        FeatureCache(True, object())
 
     x = torch.randn(6, 3)
     store.write(KEYS[:4], x[:4])

@@ -30,6 +30,11 @@ class FeatureCache:
 
     def __init__(self, root: bool | str | os.PathLike[str], encoder: Callable) -> None:
         self.encoder = record_of(encoder)
+        if " at 0x" in self.encoder:
+            raise ValueError(
+                f"The features of {self.encoder} cannot be told from others, as its settings hold "
+                f"an object without a name. Pass 'cache=False'"
+            )
         folder = cache_folder() if isinstance(root, bool) else root
         name = f"{type(encoder).__name__}-{hash_content(self.encoder)[:16]}"
         self.folder = Path(folder).expanduser() / name
