@@ -149,14 +149,19 @@ def resolve(kind: str, query: Any, *args: Any, **kwargs: Any) -> Any:
     return part
 
 
+def import_class(name: str, kind: str = "class") -> type:
+    r"""Imports what a user names as :obj:`"my_package:Twist"`, or raises a :class:`ValueError`."""
+    try:
+        return pkgutil.resolve_name(name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(f"The {kind} '{name}' cannot be imported ({error})") from error
+
+
 def _find(kind: str, query: str | type) -> tuple[type, dict[str, Any]]:
     # The class, and the arguments that its name stands for.
     cls = query
     if isinstance(query, str) and ":" in query:
-        try:
-            cls = pkgutil.resolve_name(query)
-        except (ImportError, AttributeError, ValueError) as error:
-            raise ValueError(f"The {kind} '{query}' cannot be imported ({error})") from error
+        cls = import_class(query, kind)
     if not isinstance(cls, str):
         base = _base_class(kind)
         if isinstance(cls, type) and issubclass(cls, base):

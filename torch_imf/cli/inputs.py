@@ -3,7 +3,6 @@ r"""What commands read: a graph with its features, or the run of a model; and wh
 import dataclasses
 import json
 import os.path as osp
-import pkgutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -171,10 +170,7 @@ class Saved(Compute):
         from torch.nn.functional import pad
 
         device, folder = self.prepare(), self.folder
-        try:
-            classes = list(map(pkgutil.resolve_name, self.classes))
-        except (ImportError, AttributeError, ValueError) as error:
-            raise ValueError(f"'--classes' cannot be imported ({error})") from error
+        classes = list(map(registry.import_class, self.classes))
         model, data = torch_imf.from_pretrained(folder, classes), torch_imf.pretrained_graph(folder)
         features: Any = getattr(model, "features", {})
         for name, module in features.items():  # As the model has projected them.

@@ -112,9 +112,8 @@ def train(
 
     last, epochs = history[-1]["epoch"], settings.get("epochs", of_fit["epochs"].default)
     early = f"; stopped early at epoch {last} of {epochs}" if last < epochs else ""
-    classes = [
-        x for x in (name, *settings.values()) if isinstance(x, str) and ":" in x
-    ]  # As "module:Name".
+    given = (name, *settings.values())
+    classes = [x for x in given if isinstance(x, str) and ":" in x]  # As "my_package:Twist".
     own = flag_words("classes", classes) if classes else []
     text = [
         f"{type(model).__name__} of epoch {best['epoch']}, which was best on validation "
