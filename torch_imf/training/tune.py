@@ -165,7 +165,7 @@ def tune(
                 bar.update()
         except KeyboardInterrupt:
             kept = "lost" if storage is None else f"kept in '{storage}'"
-            text = f"Stopped after {done} of {trials} trials, which are {kept}"
+            text = f"Stopped after {_num_finished(study)} of {trials} trials, which are {kept}"
             raise KeyboardInterrupt(text) from None
         if not study.get_trials(False, [optuna.trial.TrialState.COMPLETE]):
             reason = study.trials[-1].user_attrs.get("reason")
