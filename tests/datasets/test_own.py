@@ -10,7 +10,7 @@ from torch_imf.data import audit
 from torch_imf.datasets import Countries, KGDataset, MultimodalKG
 from torch_imf.datasets.base import validate
 from torch_imf.datasets.countries import FOLDER
-from torch_imf.datasets.own import find_content, read_facts, split_facts, to_label
+from torch_imf.datasets.own import draw_splits, find_content, read_facts, to_label
 from torch_imf.encoders import FeatureFile, TfidfEncoder, VisualEncoder
 
 FACTS = [f"n{i}\tnext to\tn{(i + step) % 12}" for i in range(12) for step in (1, 2, 3)]
@@ -270,16 +270,16 @@ def test_read_facts(tmp_path):
     }
 
 
-def test_split_facts_with_few_to_spare():
+def test_draw_splits_with_few_to_spare():
     # A circle of 10 and four chords:
     ring = torch.stack([torch.arange(10), torch.zeros(10).long(), torch.arange(10).roll(-1)])
     chords = torch.tensor([[0, 1, 2, 3], [0, 0, 0, 0], [5, 6, 7, 8]])
     with pytest.warns(UserWarning, match=r"facts rather than 12 in all"):
-        splits = split_facts(torch.cat([ring, chords], dim=1), (0.1, 0.45, 0.45), 10, 1)
+        splits = draw_splits(torch.cat([ring, chords], dim=1), (0.1, 0.45, 0.45), 10, 1)
     assert splits[0][[0, 2]].unique().numel() == 10
     assert min(split.size(1) for split in splits) > 0
     with pytest.raises(ValueError, match="only 0 of the 3 facts .*Please pass ready splits"):
-        split_facts(torch.tensor([[0, 0, 0], [0, 0, 0], [1, 2, 3]]), (0.8, 0.1, 0.1), 4, 1)
+        draw_splits(torch.tensor([[0, 0, 0], [0, 0, 0], [1, 2, 3]]), (0.8, 0.1, 0.1), 4, 1)
 
 
 def test_blank_nodes_of_two_files_are_not_the_same(tmp_path):

@@ -17,7 +17,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from torch_imf.data import NameIndex
-from torch_imf.datasets.own import TEXTS, read_facts, read_numbers, read_texts, split_facts
+from torch_imf.datasets.own import TEXTS, draw_splits, read_facts, read_numbers, read_texts
 from torch_imf.io.archive import unpack
 from torch_imf.io.tables import read_table
 
@@ -159,7 +159,7 @@ def test_split(rows, shares, seed):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            splits = split_facts(fact, shares, 10, 4, seed)
+            splits = draw_splits(fact, shares, 10, 4, seed)
         except ValueError as e:
             assert "can be left out of training" in str(e)
             return

@@ -1,4 +1,3 @@
-import hashlib
 import os
 import os.path as osp
 import pickle
@@ -29,6 +28,7 @@ from torch_imf.encoders.base import record_of
 from torch_imf.io import warn
 from torch_imf.io.atomic import locked, read_bytes, replacing
 from torch_imf.io.download import mirror, retrieve
+from torch_imf.io.hash import hash_content
 from torch_imf.io.images import find_images, source_tag
 from torch_imf.io.tables import read_rows
 
@@ -282,7 +282,7 @@ class KGDataset(InMemoryDataset):
         parts.append(self.images_tag)
         if self.pre_transform is not None:
             words = ADDRESS.sub("", repr(self.pre_transform))
-            parts.append(f"pre={hashlib.sha256(words.encode()).hexdigest()[:8]}")
+            parts.append(f"pre={hash_content(words)[:8]}")
         return "_".join(part for part in parts if part) + ".pt"
 
     @property
@@ -512,10 +512,11 @@ class KGDataset(InMemoryDataset):
                     ) from e
                 with replacing(path) as out:
                     out.write(content)
-            path = osp.join(base, osp.basename(index))  # Also if it is on another file system.
-            with replacing(path) as out:
-                out.write(read_bytes(index))
-        return find_images(path, names, base)
+            if not osp.exists(index):  # On another file system.
+                content, index = read_bytes(index), osp.join(base, osp.basename(index))
+                with replacing(index) as out:
+                    out.write(content)
+        return find_images(index, names, base)
 
     def __repr__(self) -> str:
         settings = [f"num_relations={self.num_relations}"]
@@ -596,7 +597,7 @@ def tag(encoder: Encoder | None) -> str:
     if encoder is None:
         return "none"
     name = re.sub(r"\W", "", encoder.__class__.__name__)
-    return f"{name}-{hashlib.sha256(repr(encoder).encode()).hexdigest()[:8]}"
+    return f"{name}-{hash_content(repr(encoder))[:8]}"
 
 
 def validate(data: Data) -> None:

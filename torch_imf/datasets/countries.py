@@ -1,4 +1,3 @@
-import hashlib
 import os.path as osp
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -9,6 +8,7 @@ from torch_imf.data.names import NameIndex
 from torch_imf.datasets.base import Encoder, KGDataset, Record, Stats
 from torch_imf.datasets.raw import Literals, index_facts, read_literals
 from torch_imf.encoders import NumericEncoder, PixelEncoder, TfidfEncoder
+from torch_imf.io.hash import hash_content
 from torch_imf.io.images import read_image
 from torch_imf.io.tables import read_rows
 
@@ -39,10 +39,8 @@ class Countries(KGDataset):
     @property
     def revision(self) -> str:
         # The bundled files change with the package:
-        digest = hashlib.sha256()
-        for path in sorted(Path(FOLDER).iterdir()):
-            digest.update(path.read_bytes())
-        return digest.hexdigest()[:8]
+        files = sorted(Path(FOLDER).iterdir())
+        return hash_content(b"".join(path.read_bytes() for path in files))[:8]
 
     def default_encoder(self, modality: str) -> Encoder | None:
         if modality == "visual":

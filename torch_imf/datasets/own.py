@@ -1,4 +1,3 @@
-import hashlib
 import math
 import os
 import os.path as osp
@@ -19,6 +18,7 @@ from torch_imf.datasets.base import Encoder, Given, KGDataset, Record
 from torch_imf.datasets.raw import Literals, join, number_facts
 from torch_imf.encoders import PixelEncoder
 from torch_imf.io import tables, warn
+from torch_imf.io.hash import hash_content
 from torch_imf.io.images import ARCHIVES
 from torch_imf.io.rdf import FORMATS, read_rdf
 from torch_imf.io.tables import TABLES, Column, short, suffix, where
@@ -231,7 +231,7 @@ class MultimodalKG(KGDataset):
         for path in self._tables():
             info = os.stat(path)
             parts.append(f"{osp.abspath(path)} {info.st_size} {info.st_mtime_ns}")
-        return hashlib.sha256("\n".join(parts).encode(errors="replace")).hexdigest()[:8]
+        return hash_content("\n".join(parts))[:8]
 
     def names(self, data: Data | None = None) -> NameIndex:
         data = self._data if data is None else data
@@ -245,7 +245,7 @@ class MultimodalKG(KGDataset):
     def read(self) -> Record:
         splits, node_ids, rel_ids, sources = read_facts(self.triples, self.header.get("triples"))
         if len(splits) == 1:
-            splits = split_facts(splits[0], self.shares, len(node_ids), len(rel_ids), self.seed)
+            splits = draw_splits(splits[0], self.shares, len(node_ids), len(rel_ids), self.seed)
         names, rel_names = (list(map(to_label, ids)) for ids in (node_ids, rel_ids))
         if self.texts_path is not None:
             args = (self.texts_path, NameIndex(node_ids), self.header.get("texts"), self.strict)
@@ -436,7 +436,7 @@ def _in_order(index: dict[str, int]) -> tuple[list[str], Tensor]:
     return names, rank
 
 
-def split_facts(
+def draw_splits(
     fact: Tensor,
     shares: tuple[float, float, float],
     num_nodes: int,

@@ -1,5 +1,4 @@
 import glob
-import hashlib
 import os
 import os.path as osp
 import re
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from torch_imf.io import warn
 from torch_imf.io.archive import ARCHIVES, unpack
+from torch_imf.io.hash import hash_content
 from torch_imf.io.tables import read_rows, where
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff")
@@ -41,7 +41,7 @@ def source_tag(source: str) -> str:
     if osp.isfile(path):
         info = os.stat(path)
         parts.append(f"{info.st_size} {info.st_mtime_ns}")
-    return hashlib.sha256(os.fsencode("\n".join(parts))).hexdigest()[:8]
+    return hash_content("\n".join(parts))[:8]
 
 
 def find_images(
