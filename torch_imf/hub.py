@@ -270,7 +270,7 @@ def _rebuild(
     state, names = dict(state), description.get("x_dict") or []
     masks = {name: state.pop(f"features.{name}.mask") for name in names}
     tensors: dict[str, Any] = {}
-    if names:  # The modules that are made of them are replaced below.
+    if "x_dict" in description:  # The modules that are made of them are replaced below.
         zeros = {name: torch.zeros(len(mask), 1) for name, mask in masks.items()}
         tensors = {"x_dict": zeros, "mask_dict": masks}
     struct = description.get("struct")

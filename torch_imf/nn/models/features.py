@@ -37,8 +37,6 @@ class StructuralEmbedding(Recorded, Module):
         freeze: bool = False,
     ) -> None:
         super().__init__()
-        if init is not None and not isinstance(init, Tensor | Module):
-            raise ValueError(f"'struct' needs to be a tensor or a module (got {type(init)})")
         if freeze and init is None:
             raise ValueError("'freeze' needs the embeddings to freeze")
         if freeze and isinstance(init, Module):
