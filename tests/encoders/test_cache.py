@@ -100,7 +100,13 @@ class Lengths(BatchEncoder):
 
     def transform(self, texts):
         entries = [(i, hash_content(text), text) for i, text in enumerate(texts)]
-        return self.encode(len(texts), entries, lambda _, text: text or None)
+        return self.encode(
+            len(texts), entries, lambda items: {key: text for key, text in items.items() if text}
+        )
+
+
+def read(items):
+    return {key: text for key, text in items.items() if text}
 
 
 TEXTS = ["a" * i for i in range(8)]

@@ -122,13 +122,14 @@ class BatchEncoder(Encoder):
         self,
         num_rows: int,
         entries: list[tuple[int, str, Any]],
-        read: Callable[[str, Any], Any] = lambda key, item: item,
+        read: Callable[[dict[str, Any]], dict[str, Any]] = dict,
     ) -> tuple[Tensor, Tensor]:
         r"""Encodes items that belong to rows (a row, a key and an item each), and returns the mean
         of the features of each row, of shape :math:`(N, D)`, and which rows have any.
 
         Items of the same key are encoded once, those that the cache has not at all. The model gets
-        what :obj:`read` makes of a key and an item, and not those that become :obj:`None`.
+        what :obj:`read` makes of the items of a batch, by their keys, of which it may leave out
+        some.
         """
         cache = None if self.cache is False else FeatureCache(self.cache, self)
         items = {key: item for _, key, item in entries}
@@ -138,8 +139,7 @@ class BatchEncoder(Encoder):
             model = self.load()
             for start in tqdm(range(0, len(pending), self.batch_size), "Encoding", disable=None):
                 keys = pending[start : start + self.batch_size]
-                read_items = ((key, read(key, items[key])) for key in keys)
-                batch = {key: item for key, item in read_items if item is not None}
+                batch = read({key: items[key] for key in keys})
                 if len(batch) > 0:
                     x = model(list(batch.values())).detach().float().cpu()
                     found.update(zip(batch, x, strict=True))
