@@ -8,12 +8,9 @@ from pathlib import PureWindowsPath
 from typing import IO, cast
 
 from torch_imf.io.atomic import remove_leftovers, temporary_path
+from torch_imf.io.confined import FLOOR, RATIO
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
-
-#: How many bytes any file may have when it is unpacked, and how many times as large as it is. What
-#: is made to fill a disk (a bomb) is far above, features and images far below.
-FLOOR, RATIO = 1 << 26, 300
 
 
 class _Refused(ValueError):
