@@ -328,18 +328,10 @@ class _Unpickler(pickle.Unpickler):
         return lambda *args: PLAIN[name](*args) if name in PLAIN else _Call(name, args)
 
     def persistent_load(self, pid: object) -> object:
-        match pid:
-            case ("storage", kind, str(key), _, int()) | (
-                "storage",
-                kind,
-                str(key),
-                _,
-                int(),
-                None,
-            ):
-                name = kind().name  # One that is refused is not called.
-                self.storages[key] = STORAGES[name]
-                return _Call("storage", (key, STORAGES[name]))
+        match pid:  # A part of another storage has a value instead of nothing at its end.
+            case ("storage", kind, str(key), _, int()) | ("storage", kind, str(key), _, _, None):
+                self.storages[key] = STORAGES[kind().name]  # type: ignore[operator]
+                return _Call("storage", (key, self.storages[key]))
         raise ContentError("The pickle asks for objects outside of it, which is refused")
 
 
