@@ -13,6 +13,7 @@ from torch_imf import build_model, evaluate, fit, from_pretrained, pretrained_gr
 from torch_imf.cli import main
 from torch_imf.cli.train import read_space
 from torch_imf.datasets import Countries, MultimodalKG
+from torch_imf.io.sealed import unseal
 from torch_imf.nn import AdaMF, ComplEx
 
 
@@ -51,7 +52,7 @@ def test_goes_on(fast, tmp_path, read):
     assert read(*args, "--epochs", "3") == parts
     anew = read(*args, "--epochs", "1", "--restart", "--seed", "1")
     assert anew["val"] != parts["val"] and anew["epoch"] == 1
-    old = torch.load(tmp_path / "parts" / "checkpoint.old.pt", weights_only=True)
+    old = unseal(str(tmp_path / "parts" / "checkpoint.old.pt"))
     assert old["epoch"] == 3  # Nothing is lost.
 
 
@@ -132,7 +133,7 @@ def test_interrupted(fast, tmp_path, read):
     assert note.endswith(f"all whole epochs are in '{out / 'checkpoint.pt'}'. To go on:")
     assert command.strip() == " ".join(["torch-imf", *longer, "--out", str(out)])
     assert "Traceback" not in err and not (out / "model").exists()
-    done = torch.load(out / "checkpoint.pt", weights_only=True)["epoch"]
+    done = unseal(str(out / "checkpoint.pt"))["epoch"]
     assert read(*args, "--epochs", str(done + 1), "--out", out)["settings"]["epochs"] == done + 1
 
 

@@ -152,7 +152,9 @@ def test_encoders_do_not_mix(tmp_path):
         paths.add(file_name(dataset))
         features.append(dataset[0].x_text[2].item() if text is not None else None)
     assert features == [5, 10, None, 5, 10] and LengthEncoder.calls == 2
-    assert len(paths) == 3 and "data_original_text=none_visual=none_numeric=none.pt" in paths
+    assert (
+        len(paths) == 3 and "data_original_text=none_visual=none_numeric=none.safetensors" in paths
+    )
 
 
 def test_transforms(tmp_path):
@@ -225,7 +227,7 @@ def test_interrupted_processing_leaves_nothing(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_IMF_MIRROR", str(tmp_path / "mirror"))
     path = MyDataset(str(root), text=LengthEncoder()).processed_paths[0]
     content = open(path, "rb").read()
-    monkeypatch.setattr(torch, "save", interrupt)
+    monkeypatch.setattr("torch_imf.io.sealed._digest", interrupt)
     with pytest.raises(KeyboardInterrupt):
         MyDataset(str(root), text=LengthEncoder(), force_reload=True)
     assert open(path, "rb").read() == content and len(processed(root)) == 1

@@ -69,7 +69,7 @@ def test_fake_mmkg_settings_do_not_mix(tmp_path):
     paths = [FakeMMKG(str(tmp_path), **kwargs).processed_paths[0] for kwargs in settings]
     assert len(set(paths)) == 4
     assert paths[0].endswith(
-        "/data_original_nodes=150_missing=0.2_seed=0_text=none_visual=none_numeric=none.pt"
+        "/data_original_nodes=150_missing=0.2_seed=0_text=none_visual=none_numeric=none.safetensors"
     )
     assert FakeMMKG(str(tmp_path), num_nodes=60).num_nodes == 60
 

@@ -86,6 +86,11 @@ def same(data):
     return data
 
 
+def add_object(data):
+    data.other = Call()
+    return data
+
+
 def test_another_pre_transform(tmp_path, readers):
     transforms = (None, double, same, double)
     paths = [load(tmp_path, pre_transform=x).processed_paths[0] for x in transforms]
@@ -106,10 +111,16 @@ def test_damaged_files_are_named(tmp_path, readers, monkeypatch):
         with pytest.raises(RuntimeError, match=f"{path.name}' is damaged, pass 'force_") as error:
             load(tmp_path)
         assert "weights_only" not in str(error.value)
+    # Nor are the files of PyG and of versions before ours:
+    for other in ("pre_transform.pt", "pre_filter.pt", f"{path.stem}.pt"):
+        torch.save(Call(), path.with_name(other))
     torch.save(Call(), path)
     with pytest.raises(RuntimeError, match="is damaged"):
         load(tmp_path)
     assert not os.path.exists("called")  # What a file says is not run.
+    load(tmp_path, force_reload=True, pre_transform=double)
     load(tmp_path, force_reload=True)
     load(tmp_path)
-    assert len(readers()) == 2
+    assert len(readers()) == 3 and not os.path.exists("called")
+    with pytest.raises(ValueError, match="Only dense tensors, .* be kept in a file .got Call"):
+        load(tmp_path, pre_transform=add_object)

@@ -63,6 +63,24 @@ def test_visual_encoder(weights, images):
     assert torch.allclose(encoder([pixels])[0], expected[:1], atol=1e-5)
 
 
+@pytest.mark.parametrize("size", [(1, 30_000), (2000, 3)])
+def test_thin_images(weights, tmp_path, size):
+    from PIL import Image
+
+    encoder = VisualEncoder(MODEL, weights, device="cpu", cache=False)
+    images = [Image.new("RGB", size, "teal"), Image.new("RGB", (50, 50), "teal")]
+    for i, image in enumerate(images):
+        image.save(tmp_path / f"{i}.png")
+    resize, sizes = Image.Image.resize, []
+    with pytest.MonkeyPatch.context() as context:
+        context.setattr(
+            Image.Image, "resize", lambda *args, **kw: sizes.append(args[1]) or resize(*args, **kw)
+        )
+        x, _ = encoder([str(tmp_path / f"{i}.png") for i in range(2)])
+    assert torch.allclose(x[0], x[1], atol=1e-5)  # The middle of either is all that is seen.
+    assert max(map(max, sizes)) <= 16 * min(map(min, sizes))
+
+
 def test_features_are_kept(weights, images, cache, monkeypatch):
     encoder = VisualEncoder(MODEL, weights, batch_size=2, device="cpu")
     x, _ = encoder(images)

@@ -4,9 +4,11 @@ import stat
 import tarfile
 import tempfile
 import zipfile
+from pathlib import Path
 
 import pytest
 
+from torch_imf.io import archive, confined
 from torch_imf.io.archive import unpack
 from torch_imf.io.atomic import temporary_path
 
@@ -119,6 +121,78 @@ def test_bombs(tmp_path, mode):
         write(path, {f"{i}.png": bytes(1 << 20) for i in range(65)}, mode)
     with pytest.raises(ValueError, match=r"images.\w+' is refused, as it is more than 300 times"):
         unpack(str(path), str(tmp_path / "out"))
+    assert tree(tmp_path / "out") == []
+
+
+def test_folders_without_end(tmp_path, monkeypatch):
+    path = write(tmp_path / "images.tgz", {f"{i}/": b"" for i in range(99)}, "w:gz")
+    monkeypatch.setattr(archive, "BLOCK", 1 << 20)  # So that it takes 65 rather than 16,385.
+    (tmp_path / "out").mkdir()
+    (reason,) = archive._extract_tar(path, str(tmp_path / "out"))
+    assert reason == "as it is more than 300 times as large when unpacked"
+    assert len(os.listdir(tmp_path / "out")) == 64
+
+
+@pytest.mark.parametrize("mode", ["w:gz", "zip"])
+def test_deep_folders(tmp_path, mode):
+    path = tmp_path / ("images.zip" if mode == "zip" else "images.tgz")
+    out = str(tmp_path / "out")
+    write(path, {"a/" * 64 + "1.jpg": b"1", "1.jpg": b"1"}, mode)
+    with pytest.raises(ValueError, match="is refused, its member 'a/a/a.* 64 folders deep. If you"):
+        unpack(str(path), out)
+    assert tree(tmp_path / "out") == []
+    write(path, {"a/" * 63 + "1.jpg": b"1"}, mode)
+    assert len(list(Path(unpack(str(path), out)).rglob("*"))) == 64
+
+
+def test_a_folder_that_is_too_deep_is_left(tmp_path):
+    # As a version before this one has left it:
+    path, root = write(tmp_path / "images.tar", {"1.jpg": b"1"}), tmp_path / "out"
+    leftover = root / os.path.basename(temporary_path("images"))
+    leftover.mkdir(parents=True)
+    with pytest.MonkeyPatch.context() as context:
+        context.chdir(leftover)
+        for _ in range(1100):
+            os.mkdir("a")
+            os.chdir("a")
+    os.utime(leftover, (0, 0))
+    for _ in range(2):
+        assert os.path.isdir(unpack(path, str(root)))
+        os.utime(path, ns=(0, 0))
+
+
+@pytest.mark.parametrize("fields", [{"mtime": "1e300"}, {"mtime": "nan"}, {"uid": "9" * 30}])
+def test_headers_that_say_what_cannot_be(tmp_path, fields):
+    path = str(tmp_path / "images.tar")
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as archive:
+        add(archive, "a/1.jpg", pax_headers=fields)
+    try:
+        assert tree(Path(unpack(path, str(tmp_path / "out")))) == ["a", "a/1.jpg"]
+    except ValueError as e:
+        assert f"'{path}' is damaged" in str(e)
+
+
+@pytest.mark.parametrize("mode", ["w", "zip"])
+def test_permissions_are_those_of_new_files(tmp_path, mode):
+    path = tmp_path / ("images.zip" if mode == "zip" else "images.tar")
+    write(path, {"a/1.jpg": b"1"}, mode)
+    before = os.umask(0o077)
+    try:
+        out = Path(unpack(str(path), str(tmp_path / "out")))
+    finally:
+        os.umask(before)
+    modes = [stat.S_IMODE(x.stat().st_mode) for x in (out, out / "a", out / "a" / "1.jpg")]
+    assert modes == [0o700, 0o700, 0o600]
+
+
+def test_large_headers(tmp_path):
+    path = str(tmp_path / "images.tar.gz")
+    with tarfile.open(path, "w:gz", format=tarfile.PAX_FORMAT) as archive:
+        add(archive, "1.jpg", pax_headers={"comment": "x" * (1 << 24)})
+    with pytest.MonkeyPatch.context() as context:
+        context.setattr(confined, "MEMORY", 1 << 23)
+        with pytest.raises(ValueError, match="is refused, as it takes more memory or time than"):
+            unpack(path, str(tmp_path / "out"))
     assert tree(tmp_path / "out") == []
 
 

@@ -33,9 +33,16 @@ class Handler(BaseHTTPRequestHandler):
             self.over.wait(20)
             return
         self.send_response(200)
-        if kind != "endless":
-            self.send_header("Content-Length", str(len(CONTENT)))
+        if kind not in ("endless", "stream", "slow"):
+            length = 1 << 50 if kind == "huge" else len(CONTENT)
+            self.send_header("Content-Length", str(length))
         self.end_headers()
+        try:
+            while kind in ("stream", "slow") and not self.over.is_set():
+                self.wfile.write(CONTENT if kind == "stream" else b"x")
+                self.over.wait(0.0 if kind == "stream" else 0.05)
+        except OSError:
+            return
         broken = kind in ("short", "endless", "stalls")
         broken |= kind == "flaky" and len(self.requests) == 1
         self.wfile.write(CONTENT[: len(CONTENT) // 2] if broken else CONTENT)
@@ -63,6 +70,7 @@ def no_mirror(monkeypatch):
     for name in ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"]:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(module, "TIMEOUT", 0.3)
+    monkeypatch.setattr(module, "LARGEST", 1_000_000)
     monkeypatch.setattr("pooch.core.time.sleep", lambda seconds: None)
     Handler.requests.clear()
     Handler.over.clear()
@@ -146,6 +154,9 @@ def test_a_folder_that_cannot_be_written_is_no_missing_source(server, tmp_path):
         ("short", SHA256, "IncompleteRead|broken"),
         ("stalls", SHA256, "timed out"),
         ("silent", SHA256, "timed out"),
+        ("stream", SHA256, "it sends more than 1,000,000 bytes, or too slowly"),
+        ("slow", GIT, "it sends more than 1,000,000 bytes, or too slowly"),
+        ("huge", SHA256, "it announces 1,125,899,906,842,624 bytes"),
         ("endless", SHA256, "does not match the known hash"),
         ("endless", GIT, "has the Git hash"),
         ("facts.txt", "0" * 64, f"expected 0000.* got {SHA256}"),

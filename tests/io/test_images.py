@@ -2,12 +2,14 @@ import os
 import tarfile
 import unicodedata
 import warnings
+import zlib
 
+import numpy as np
 import pytest
 import torch
 
 from torch_imf.data.names import NameIndex
-from torch_imf.io.images import find_images, read_image
+from torch_imf.io.images import find_images, read_image, read_images
 
 NAMES = NameIndex(["/m/027rn", "/m/0xyz", "/m/06"], [("/m/06", "FBIMG00006"), ("/m/9", "FBIMG9")])
 
@@ -161,6 +163,12 @@ def test_locate_images_in_archive(tmp_path):
         ("CMYK", (0, 255, 255, 0), "tif", [255, 0, 0]),
         ("I;16", 257 * 100, "png", [100, 100, 100]),
         ("I", 65535, "tif", [255, 255, 255]),
+        ("I", 120, "tif", [120, 120, 120]),
+        ("I", 1 << 20, "tif", [255, 255, 255]),
+        ("I;16", 60, "png", [60, 60, 60]),  # What has 8 bits in more.
+        ("F", 0.2, "tif", [51, 51, 51]),
+        ("F", 51.0, "tif", [51, 51, 51]),
+        ("F", 1.1, "tif", [255, 255, 255]),
     ],
 )
 def test_read_image(tmp_path, mode, color, suffix, expected):
@@ -195,3 +203,70 @@ def test_images_that_are_no_pictures(tmp_path):
         with pytest.raises(ValueError, match=f"Cannot read the image '{path}'.*cannot identify"):
             read_image(path)
     assert not marker.exists()
+
+
+@pytest.mark.parametrize("tag", range(1, 9))
+@pytest.mark.parametrize("suffix, mode", [("jpg", "RGB"), ("png", "P"), ("webp", "RGB")])
+def test_images_are_upright(tmp_path, tag, suffix, mode):
+    from PIL import Image
+
+    undo = [Image.Transpose(i) for i in (0, 3, 1, 5, 4, 6, 2)]  # As the tags 2 to 8 are shown.
+    image = Image.new("RGB", (32, 16), "lime")
+    image.paste("red", (0, 0, 16, 8))
+    shown, exif = read_pixels(image), Image.Exif()
+    exif[0x0112] = tag
+    back = {5: 5, 6: 2, 7: 6, 8: 4}.get(tag, undo[tag - 2] if tag > 1 else None)
+    stored = image if back is None else image.transpose(Image.Transpose(back))
+    path = tmp_path / f"a.{suffix}"
+    stored.convert(mode).save(path, exif=exif, **{"lossless": True} if suffix == "webp" else {})
+    found = read_image(path)
+    assert found.size() == shown.size()
+    assert (found.int() - shown.int()).abs().float().mean() < 8
+
+
+def read_pixels(image):
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1)
+
+
+@pytest.mark.parametrize("suffix", ["gif", "webp", "tif", "png"])
+def test_the_first_frame(tmp_path, suffix):
+    from PIL import Image
+
+    frames = [Image.new("RGB", (4, 4), color) for color in ("blue", "red")]
+    frames[0].save(tmp_path / f"a.{suffix}", save_all=True, append_images=frames[1:])
+    assert (read_image(tmp_path / f"a.{suffix}")[2].float().mean()) > 240
+
+
+def test_large_images_are_reduced(tmp_path):
+    from PIL import Image
+
+    for size, expected in [((5000, 10), (4, 2048)), ((1, 30_000), (2048, 1)), ((50, 40), (40, 50))]:
+        Image.new("RGB", size, "red").save(tmp_path / "a.png")
+        image = read_image(tmp_path / "a.png")
+        assert image.size()[1:] == expected and (image[0] == 255).all()
+
+
+def lying_png(width, height):
+    """An image of some bytes that says it is large."""
+
+    def chunk(name, content):
+        check = zlib.crc32(name + content).to_bytes(4, "big")
+        return len(content).to_bytes(4, "big") + name + content + check
+
+    header = width.to_bytes(4, "big") + height.to_bytes(4, "big") + bytes([8, 6, 0, 0, 0])
+    chunks = [chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(bytes(99))), chunk(b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+def test_bombs_are_left_out(tmp_path):
+    from PIL import Image
+
+    paths = [str(tmp_path / f"{i}.png") for i in range(5)]
+    for i in (0, 2, 4):
+        Image.new("RGB", (3, 2), (i, 0, 0)).save(paths[i])
+    (tmp_path / "1.png").write_bytes(lying_png(40_000, 40_000))
+    os.mkfifo(paths[3])
+    found = list(read_images(paths))
+    assert [int(found[i][0, 0, 0]) for i in (0, 2, 4)] == [0, 2, 4]
+    assert f"'{paths[1]}': it takes more memory than is due to its size, which is" in found[1]
+    assert "is no file but a pipe or device" in found[3]

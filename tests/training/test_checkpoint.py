@@ -1,7 +1,10 @@
+import shutil
+
 import pytest
 import torch
 from filelock import FileLock, Timeout
 
+from torch_imf.io.sealed import seal, unseal
 from torch_imf.nn import KGE, ContextualRelationalScorer
 from torch_imf.training.checkpoint import CheckpointError, TrainingState, fingerprint, first_seed
 
@@ -32,13 +35,14 @@ def test_what_it_holds(tmp_path):
     names = {"node_ids": [f"node {i}" for i in range(9)], "rel_ids": ["r", "s"]}
     args, path = (build(), [], MRR, tmp_path / "c.pt"), tmp_path / "c.pt"
     TrainingState(*args, names=names).save()
-    found = torch.load(path, weights_only=True)
-    assert found["format"] == 1 and found["names"] == names
+    found = unseal(str(path))
+    assert found["format"] == 2 and found["names"] == names
     assert torch.__version__.startswith(found["versions"]["torch"])
     other = {**names, "node_ids": names["node_ids"][::-1]}
     with pytest.raises(CheckpointError, match=r"another model, graph .*: \['node_ids'\]"):
         TrainingState(*args, names=other).load()
-    torch.save({**found, "format": 2}, path)
+    with open(path, "wb") as file:
+        seal({**found, "format": 3}, file)
     with pytest.raises(CheckpointError, match="is no checkpoint of this version of 'fit'"):
         TrainingState(*args, names=names).load()
 
@@ -69,3 +73,18 @@ def test_two_trainings_with_one_file(tmp_path):
     state.close()
     with lock:
         pass
+
+
+def test_a_folder_that_is_removed(tmp_path):
+    folder = tmp_path / "run"
+    first = TrainingState(build(), [], MRR, folder / "c.pt")
+    first.save()
+    shutil.rmtree(folder)
+    with pytest.raises(RuntimeError, match="c.pt' is not written, as its folder was removed"):
+        first.save()
+    assert not folder.exists()
+    # Another process begins there:
+    folder.mkdir()
+    (folder / ".c.pt.lock").touch()
+    with pytest.raises(RuntimeError, match="is now that of another"):
+        first.save()

@@ -10,6 +10,7 @@ import torch
 
 from torch_imf import TensorBoard, evaluate, fit
 from torch_imf.data import modalities
+from torch_imf.io.sealed import seal, unseal
 from torch_imf.nn import IMF, KGE, AdaMF, Adversary, ContextualRelationalScorer, Sampled
 from torch_imf.training import CheckpointError, make_loader, make_optimizers, train, validate
 from torch_imf.training.fit import Diverged
@@ -146,7 +147,7 @@ def test_resume_after_kills_at_any_moment(fake, tmp_path):
         time.sleep(random.uniform(duration / 8, duration / 4))
         process.kill()
         process.join()
-    assert torch.load(path, weights_only=True)["epoch"] > 0  # It went on in between.
+    assert unseal(str(path))["epoch"] > 0  # It went on in between.
     start("killed", 9).join()
     assert sorted(files(tmp_path)) == ["killed.out", "killed.pt", "whole.out", "whole.pt"]
     whole, killed = (torch.load(tmp_path / f"{x}.out") for x in ("whole", "killed"))
@@ -173,7 +174,8 @@ def test_checkpoint_of_another_run(fake, tmp_path):
     assert path.read_bytes() == content
 
     path.write_bytes(content[:-1000])
-    torch.save([1, 2], tmp_path / "other.pt")
+    with open(tmp_path / "other.pt", "wb") as file:
+        seal([1, 2], file)
     for file, match in (
         (path, "c.*pt' cannot be read. Delete it to start anew"),
         (tmp_path / "other.pt", "is no checkpoint of this version of 'fit'"),

@@ -1,6 +1,5 @@
 import os
 import os.path as osp
-import pickle
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -8,7 +7,6 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import ClassVar, NamedTuple
 
-import fsspec
 import torch
 from torch import Tensor
 from torch_geometric.data import Data, InMemoryDataset
@@ -30,6 +28,7 @@ from torch_imf.io.atomic import locked, read_bytes, replacing
 from torch_imf.io.download import mirror, retrieve
 from torch_imf.io.hash import hash_content
 from torch_imf.io.images import find_images, source_tag
+from torch_imf.io.sealed import seal, unseal
 from torch_imf.io.tables import read_rows
 
 # What may be given as the encoder of a modality:
@@ -283,7 +282,7 @@ class KGDataset(InMemoryDataset):
         if self.pre_transform is not None:
             words = ADDRESS.sub("", repr(self.pre_transform))
             parts.append(f"pre={hash_content(words)[:8]}")
-        return "_".join(part for part in parts if part) + ".pt"
+        return "_".join(part for part in parts if part) + ".safetensors"
 
     @property
     def has_process(self) -> bool:
@@ -438,8 +437,8 @@ class KGDataset(InMemoryDataset):
         self.raw.check()  # Also what was put in place by hand.
         data = self.build()
         with replacing(self.processed_paths[0]) as file:
-            # As `self.save()`, which holds one more copy of all features, and writes in place:
-            torch.save(data.to_dict(), file)
+            # Not by `self.save()`, whose files can run code, and are not checked:
+            seal(data.to_dict(), file)
 
     def _process(self) -> None:
         # In place of PyG's, which unpickles a file that tells the 'pre_transform': our name does.
@@ -455,11 +454,10 @@ class KGDataset(InMemoryDataset):
 
     def load(self, path: str, data_cls: type[BaseData] = Data) -> None:
         try:
-            with fsspec.open(path, "rb") as file:
-                self.data = data_cls.from_dict(torch.load(file, weights_only=True))
-        except (pickle.UnpicklingError, RuntimeError, EOFError, AttributeError) as e:
+            self.data = data_cls.from_dict(unseal(path))
+        except (ValueError, AttributeError) as e:
             raise RuntimeError(
-                f"'{path}' is damaged, pass 'force_reload=True' to process the dataset again"
+                f"'{path}' is damaged, pass 'force_reload=True' to process the dataset again ({e})"
             ) from e
 
     def _inputs(

@@ -2,6 +2,7 @@ import os.path as osp
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import torch
 from torch_geometric.data import Data
 
 from torch_imf.data.names import NameIndex
@@ -9,7 +10,7 @@ from torch_imf.datasets.base import Encoder, KGDataset, Record, Stats
 from torch_imf.datasets.raw import Literals, index_facts, read_literals
 from torch_imf.encoders import NumericEncoder, PixelEncoder, TfidfEncoder
 from torch_imf.io.hash import hash_content
-from torch_imf.io.images import read_image
+from torch_imf.io.pixels import decode
 from torch_imf.io.tables import read_rows
 
 FOLDER = osp.join(osp.dirname(osp.realpath(__file__)), "files", "countries")
@@ -66,7 +67,8 @@ class Countries(KGDataset):
         if self.images_source is not None:
             return super().read_images(names)
         # One below the other, in the order of the countries:
-        flags = read_image(osp.join(FOLDER, "flags.png")).unflatten(1, (-1, 24)).transpose(0, 1)
+        (sheet,) = decode(osp.join(FOLDER, "flags.png"), largest=1 << 16)
+        flags = torch.from_numpy(sheet.copy()).view(-1, 24, 36, 3).permute(0, 3, 1, 2)
         countries = [node for node in self._read_entities() if node.startswith("country:")]
         flag_of = dict(zip(countries, flags, strict=True))  # Each of shape [3, 24, 36].
         return [flag_of.get(node) for node in names.node_ids]

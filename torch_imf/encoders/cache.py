@@ -1,21 +1,19 @@
 import json
 import os
-import zipfile
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from torch_imf.encoders.base import Encoder, record_of
 from torch_imf.io import warn
-from torch_imf.io.atomic import cache_folder, replacing
-from torch_imf.io.features import read_member
+from torch_imf.io.atomic import cache_folder, is_own, make_private, replacing
 from torch_imf.io.hash import hash_content
+from torch_imf.io.sealed import seal, unseal
 
 
 class FeatureCache:
@@ -25,7 +23,8 @@ class FeatureCache:
     Each encoder has a folder of its own, named by a hash of what it is (:obj:`record_of`, written
     down there in :obj:`encoder.json`), with one file of features and the hashes of their texts or
     images per batch. Files are complete or not there, so that processes may share the folder. A
-    damaged one is named in a warning and computed anew. Files may be deleted at any time.
+    damaged one is named in a warning and computed anew, and one of another user is not read. A new
+    folder is that of its user only. Files may be deleted at any time.
     """
 
     def __init__(self, root: bool | str | os.PathLike[str], encoder: Callable) -> None:
@@ -35,20 +34,26 @@ class FeatureCache:
                 f"The features of {self.encoder} cannot be told from others, as its settings hold "
                 f"an object without a name. Pass 'cache=False'"
             )
-        folder = cache_folder() if isinstance(root, bool) else root
+        folder = cache_folder() if isinstance(root, bool) else os.path.expanduser(root)
         name = f"{type(encoder).__name__}-{hash_content(self.encoder)[:16]}"
-        self.folder = Path(folder).expanduser() / name
+        self.folder = Path(folder) / name
         self.writable = True
 
     def read(self, keys: Collection[str]) -> dict[str, Tensor]:
         r"""Returns the features of those of the given keys that are there."""
         found: dict[str, Tensor] = {}
-        for path in sorted(self.folder.glob("*.npz")):
+        for path in sorted(self.folder.glob("*.safetensors")):
+            if not is_own(path):
+                warn(f"The cached features '{path}' are those of another user, and not read")
+                continue
             try:
-                found.update(_read_file(path, keys))
+                content = unseal(os.fspath(path))
+                pairs = zip(content["keys"], content["x"], strict=True)
+                if content["encoder"] == self.encoder:
+                    found.update({key: row for key, row in pairs if key in keys})
             except OSError as e:
                 warn(f"The cached features '{path}' cannot be read ({e})")
-            except Exception as e:  # A damaged file can make its reader raise anything.
+            except (ValueError, LookupError, TypeError) as e:
                 warn(f"The cached features '{path}' are damaged and will be computed anew ({e})")
                 with suppress(OSError):  # The folder may be read-only.
                     path.unlink()
@@ -63,29 +68,22 @@ class FeatureCache:
         if len(keys) == 0 or not self.writable:
             return
         try:
+            make_private(self.folder.parent)
+            make_private(self.folder)
             about = self.folder / "encoder.json"
             if not about.exists():
                 with replacing(about) as file:
                     file.write(json.dumps({"encoder": self.encoder}, indent=2).encode() + b"\n")
-            with replacing(self.folder / f"{hash_content(' '.join(keys))[:32]}.npz") as file:
-                np.savez(file, key=np.array(keys), x=x[finite].numpy())
+            with replacing(
+                self.folder / f"{hash_content(' '.join(keys))[:32]}.safetensors"
+            ) as file:
+                seal({"encoder": self.encoder, "keys": keys, "x": x[finite]}, file)
         except OSError as e:
             warn(
                 f"Features are not kept, as the cache '{self.folder}' cannot be written to ({e}). "
                 f"Set TORCH_IMF_CACHE to another folder, or pass 'cache=False'"
             )
             self.writable = False
-
-
-def _read_file(path: Path, wanted: Collection[str]) -> dict[str, Tensor]:
-    with zipfile.ZipFile(path) as archive:
-        keys = read_member(archive, "key.npy").tolist()
-        if not any(key in wanted for key in keys):
-            return {}
-        x = torch.from_numpy(read_member(archive, "x.npy"))
-    if x.dim() != 2 or x.dtype != torch.float32:
-        raise ValueError(f"got {x.dtype} of shape {list(x.size())}")
-    return {key: row for key, row in zip(keys, x, strict=True) if key in wanted}
 
 
 class BatchEncoder(Encoder):
@@ -122,13 +120,14 @@ class BatchEncoder(Encoder):
         self,
         num_rows: int,
         entries: list[tuple[int, str, Any]],
-        read: Callable[[str, Any], Any] = lambda key, item: item,
+        read: Callable[[dict[str, Any]], dict[str, Any]] = dict,
     ) -> tuple[Tensor, Tensor]:
         r"""Encodes items that belong to rows (a row, a key and an item each), and returns the mean
         of the features of each row, of shape :math:`(N, D)`, and which rows have any.
 
         Items of the same key are encoded once, those that the cache has not at all. The model gets
-        what :obj:`read` makes of a key and an item, and not those that become :obj:`None`.
+        what :obj:`read` makes of the items of a batch, by their keys, of which it may leave out
+        some.
         """
         cache = None if self.cache is False else FeatureCache(self.cache, self)
         items = {key: item for _, key, item in entries}
@@ -138,8 +137,7 @@ class BatchEncoder(Encoder):
             model = self.load()
             for start in tqdm(range(0, len(pending), self.batch_size), "Encoding", disable=None):
                 keys = pending[start : start + self.batch_size]
-                read_items = ((key, read(key, items[key])) for key in keys)
-                batch = {key: item for key, item in read_items if item is not None}
+                batch = read({key: items[key] for key in keys})
                 if len(batch) > 0:
                     x = model(list(batch.values())).detach().float().cpu()
                     found.update(zip(batch, x, strict=True))

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from torch_imf.data.names import UNKNOWN, NameIndex, read_ids
 from torch_imf.encoders.base import Encoder
-from torch_imf.io.features import FORMATS, Features, basename, format_of, on_disk, read
+from torch_imf.io.atomic import on_disk
+from torch_imf.io.features import FORMATS, Features, basename, format_of, read
 from torch_imf.io.hash import hash_content, hash_file
 
 IMAGE = re.compile(r"(.+)\.(?:jpe?g|png|gif|webp|bmp|tiff?|svg)", re.IGNORECASE)

@@ -11,8 +11,10 @@ from torch_imf.encoders.base import default_device, no_weights, require
 from torch_imf.encoders.cache import BatchEncoder
 from torch_imf.io import warn
 from torch_imf.io.hash import hash_file, hash_tensor
-from torch_imf.io.images import read_image
+from torch_imf.io.images import read_images
 
+#: How many times as long as wide an image may be.
+THIN = 16
 Image = Tensor | str | os.PathLike[str]
 
 
@@ -55,12 +57,15 @@ class ImageEncoder(BatchEncoder):
 
         reasons: dict[str, str] = {}
 
-        def read(key: str, image: Tensor | str) -> Tensor | None:
-            try:
-                return image if isinstance(image, Tensor) else read_image(image)
-            except ValueError as e:
-                reasons[key] = str(e)
-                return None
+        def read(batch: Mapping[str, Tensor | str]) -> dict[str, Tensor]:
+            out = {key: image for key, image in batch.items() if isinstance(image, Tensor)}
+            files = {key: path for key, path in batch.items() if isinstance(path, str)}
+            for key, found in zip(files, read_images(list(files.values())), strict=True):
+                if isinstance(found, str):
+                    reasons[key] = found
+                else:
+                    out[key] = found
+            return {key: out[key] for key in batch if key in out}
 
         out = self.encode(len(images), entries, read)
         unreadable |= {path: reasons[key] for _, key, path in entries if key in reasons}
@@ -72,6 +77,14 @@ class ImageEncoder(BatchEncoder):
                 f"('{self.__class__.__name__}.unreadable' holds all): {'; '.join(first)}"
             )
         return out
+
+
+def _shorten(image: Tensor) -> Tensor:
+    # The middle of a thin image, of which a square is seen: not all of it is to be enlarged.
+    for dim, size in enumerate(image.size()):
+        length = min(size, THIN * min(image.size()[1:])) if dim > 0 else size
+        image = image.narrow(dim, (size - length) // 2, length)
+    return image
 
 
 def _hash_pixels(image: Tensor, index: int) -> str:
@@ -177,7 +190,7 @@ class VisualEncoder(ImageEncoder):
 
         @torch.no_grad()
         def run(images: list[Tensor]) -> Tensor:
-            pixels = [x.cpu().permute(1, 2, 0).contiguous().numpy() for x in images]
+            pixels = [_shorten(x).cpu().permute(1, 2, 0).contiguous().numpy() for x in images]
             x = torch.stack([prepare(Image.fromarray(x)) for x in pixels])
             return model(x.to(device)).flatten(start_dim=1)
 

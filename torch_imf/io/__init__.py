@@ -1,7 +1,10 @@
 r"""Files: tables, RDF, features, images, downloads, and writing in one step."""
 
+import os
+import stat
 import sys
 import warnings
+from contextlib import suppress
 from types import FrameType
 
 
@@ -22,3 +25,14 @@ def warn(message: str) -> None:
     where = user.f_code.co_filename, user.f_lineno, user.f_globals.get("__name__")
     registry = user.f_globals.setdefault("__warningregistry__", {})
     warnings.warn_explicit(message, TorchIMFWarning, *where, registry=registry)
+
+
+def check_regular(path: str | os.PathLike[str]) -> None:
+    r"""Raises a :class:`ValueError` if a path is that of a pipe or device, which may never end."""
+    with suppress(OSError):  # Who opens it will say so.
+        mode = os.stat(path).st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+            raise ValueError(
+                f"'{os.fspath(path)}' is no file but a pipe or device. Please write its content to "
+                f"a file, and pass that"
+            )

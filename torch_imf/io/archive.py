@@ -4,25 +4,20 @@ import shutil
 import stat
 import tarfile
 import zipfile
+from collections.abc import Iterator
 from pathlib import PureWindowsPath
 from typing import IO, cast
 
 from torch_imf.io.atomic import remove_leftovers, temporary_path
+from torch_imf.io.confined import FLOOR, RATIO, SpentError, confined
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
-
-#: How many bytes any file may have when it is unpacked, and how many times as large as it is. What
-#: is made to fill a disk (a bomb) is far above, features and images far below.
-FLOOR, RATIO = 1 << 26, 300
+#: How many folders deep a member may be, and how much of a disk any member takes.
+DEPTH, BLOCK = 64, 4096
 
 
 class _Refused(ValueError):
     pass
-
-
-def is_bomb(path: str, unpacked: int) -> bool:
-    r"""Returns whether a file is far larger when it is unpacked (in bytes) than any honest one."""
-    return unpacked > max(FLOOR, RATIO * osp.getsize(path))
 
 
 def unpack(path: str, folder: str) -> str:
@@ -43,11 +38,16 @@ def unpack(path: str, folder: str) -> str:
     temporary = temporary_path(out)
     os.mkdir(temporary)
     try:
-        (_extract_zip if suffix == ".zip" else _extract_tar)(path, temporary)
+        extract = f"torch_imf.io.archive:_extract_{'zip' if suffix == '.zip' else 'tar'}"
+        for refusal in confined(extract, path, temporary, ratio=4):
+            raise _Refused(str(refusal))
         os.rename(temporary, out)
-    except _Refused as e:
+    except (_Refused, SpentError) as e:
+        reason = (
+            str(e) if isinstance(e, _Refused) else "as it takes more memory or time than is due"
+        )
         raise ValueError(
-            f"'{path}' is refused, {e}. If you trust it, unpack it and pass the folder"
+            f"'{path}' is refused, {reason}. If you trust it, unpack it and pass the folder"
         ) from e
     except Exception as e:  # A damaged archive can make its reader raise anything.
         if osp.isdir(out):
@@ -60,24 +60,32 @@ def unpack(path: str, folder: str) -> str:
     return out
 
 
-def _extract_zip(path: str, folder: str) -> None:
+def _extract_zip(path: str, folder: str) -> Iterator[str]:
+    # Yields why it is refused, if it is.
+    _mask(folder)
     size = 0
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
-            size += member.file_size
-            _check(path, size, stat.S_ISLNK(member.external_attr >> 16), member.filename)
+            size += BLOCK + member.file_size
+            is_link = stat.S_ISLNK(member.external_attr >> 16)
+            if reason := _problem(path, size, is_link, member.filename):
+                yield reason
+                return
         archive.extractall(folder)
 
 
-def _extract_tar(path: str, folder: str) -> None:
+def _extract_tar(path: str, folder: str) -> Iterator[str]:
+    _mask(folder)
     size = 0
     with tarfile.open(path) as archive:
         for member in archive:
-            size += tarfile.BLOCKSIZE + member.size
+            size += BLOCK + member.size
             # Hard links inside are safe, for there are no symbolic ones:
             special = not (member.isfile() or member.isdir() or member.islnk())
-            _check(path, size, special, member.name, member.linkname)
-            archive.extract(member, folder, filter="data")
+            if reason := _problem(path, size, special, member.name, member.linkname):
+                yield reason
+                return
+            archive.extract(member, folder, filter=_plain)
 
         # A damaged header passes for the end, which is a block of zeros:
         file = cast(IO[bytes], archive.fileobj)
@@ -88,9 +96,22 @@ def _extract_tar(path: str, folder: str) -> None:
             pass  # Compressed content has its checksum at its end.
 
 
-def _check(path: str, size: int, special: bool, *names: str) -> None:
-    places = map(PureWindowsPath, names)  # Either slash separates.
+def _mask(folder: str) -> None:
+    # Permissions are those that the folder has got.
+    os.umask(0o777 & ~os.stat(folder).st_mode)
+
+
+def _plain(member: tarfile.TarInfo, folder: str) -> tarfile.TarInfo:
+    # Times may be none that there is, and who may see a file is for its user to say.
+    return tarfile.data_filter(member, folder).replace(mtime=None, mode=None, deep=False)  # type: ignore[arg-type]
+
+
+def _problem(path: str, size: int, special: bool, *names: str) -> str | None:
+    places = [PureWindowsPath(name) for name in names]  # Either slash separates.
     if special or any(place.root != "" or ".." in place.parts for place in places):
-        raise _Refused(f"its member {names[0]!r:.80} is a link or device or leads outside")
-    if is_bomb(path, size):
-        raise _Refused(f"as it is more than {RATIO} times as large when unpacked")
+        return f"its member {names[0]!r:.80} is a link or device or leads outside"
+    if max(len(place.parts) for place in places) > DEPTH:
+        return f"its member {names[0]!r:.80} is more than {DEPTH} folders deep"
+    if size > max(FLOOR, RATIO * osp.getsize(path)):
+        return f"as it is more than {RATIO} times as large when unpacked"
+    return None

@@ -1,3 +1,4 @@
+import atexit
 import errno
 import os
 import os.path as osp
@@ -9,6 +10,8 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
+from tempfile import TemporaryDirectory
 from typing import BinaryIO, cast
 from weakref import WeakValueDictionary
 
@@ -16,7 +19,7 @@ import fsspec
 from filelock import FileLock, Timeout
 from fsspec.implementations.local import LocalFileSystem
 
-from torch_imf.io import warn
+from torch_imf.io import check_regular, warn
 
 #: How a file is called while it is written.
 TEMPORARY = re.compile(r"\..+-[0-9a-f]{16}\.tmp")
@@ -31,11 +34,15 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     r"""Opens a file (on any file system of :obj:`fsspec`) that takes the place of another in one
     step once the block has ended well: before, that is as it was. Permissions stay, and of a link,
-    the file that it leads to is replaced. What a process that is killed leaves is removed by calls
-    of the next day.
+    the file that it leads to is replaced. A pipe or device is written to. What a process that is
+    killed leaves is removed by calls of the next day.
     """
     filesystem, name = fsspec.core.url_to_fs(os.fspath(path))
     is_local = isinstance(filesystem, LocalFileSystem)
+    if is_local and (_is_special(name) or name.startswith(("/dev/", "/proc/"))):
+        with open(name, "wb") as stream:
+            yield stream
+        return
     name = osp.realpath(name) if is_local else name
     temporary = temporary_path(name)
     try:
@@ -57,6 +64,10 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     finally:
         with suppress(OSError):  # As a rule, it is not there any more.
             filesystem.rm_file(temporary)
+
+
+def _is_special(path: str) -> bool:
+    return osp.exists(path) and not osp.isfile(path) and not osp.isdir(path)
 
 
 def _create(path: str, other: str) -> BinaryIO:
@@ -83,7 +94,8 @@ def remove_leftovers(folder: str, prefix: str = ".", age: float = MAX_AGE) -> No
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.name.startswith(prefix) and TEMPORARY.fullmatch(entry.name):
-                with suppress(OSError):  # Another process was faster, or the file is not ours.
+                # Another process was faster, the file is not ours, or folders are too deep:
+                with suppress(OSError, RecursionError):
                     if time.time() - entry.stat(follow_symlinks=False).st_mtime > age:
                         remove = shutil.rmtree if entry.is_dir() else os.remove
                         remove(entry.path)
@@ -91,13 +103,60 @@ def remove_leftovers(folder: str, prefix: str = ".", age: float = MAX_AGE) -> No
 
 def read_bytes(path: str) -> bytes:
     r"""Returns the content of a file on any file system."""
+    check_regular(path)
     with fsspec.open(path, "rb") as file:
         return file.read()
 
 
+@contextmanager
+def on_disk(path: str) -> Iterator[str]:
+    r"""Returns the path of a file on the disk, of a copy if it is elsewhere."""
+    filesystem, name = fsspec.core.url_to_fs(path)
+    if isinstance(filesystem, LocalFileSystem):
+        check_regular(name)
+        yield name
+        return
+    with TemporaryDirectory(prefix="torch_imf-", ignore_cleanup_errors=True) as folder:
+        copy = osp.join(folder, "copy")
+        filesystem.get_file(name, copy)
+        yield copy
+
+
 def cache_folder() -> str:
-    r"""Returns the folder to keep what can be made again."""
-    return osp.expanduser(os.environ.get("TORCH_IMF_CACHE") or "~/.cache/torch_imf")
+    r"""Returns the folder to keep what can be made again. It is a temporary one, with a warning,
+    where there is no home folder, and one inside, where others can write to it.
+    """
+    folder = osp.expanduser(os.environ.get("TORCH_IMF_CACHE") or "~/.cache/torch_imf")
+    if folder.startswith("~"):
+        warn("Features are not kept, as there is no home folder. Set TORCH_IMF_CACHE to a folder")
+        return _temporary_cache()
+    if osp.isdir(folder) and not (is_own(folder) and os.stat(folder).st_mode & 0o022 == 0):
+        folder = osp.join(folder, f"user-{_user()}")
+        if osp.lexists(folder) and not is_own(folder):
+            warn(f"Features are not kept, as '{folder}' is that of another user")
+            return _temporary_cache()
+    return folder
+
+
+@cache
+def _temporary_cache() -> str:
+    folder = TemporaryDirectory(prefix="torch_imf-", ignore_cleanup_errors=True)
+    atexit.register(folder.cleanup)
+    return folder.name
+
+
+def make_private(folder: str | os.PathLike[str]) -> None:
+    r"""Makes a folder that only its user can see, unless there is one."""
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+
+
+def is_own(path: str | os.PathLike[str]) -> bool:
+    r"""Returns whether a file or folder is that of the user, who may not be who a link is of."""
+    return os.name != "posix" or os.lstat(path).st_uid == os.stat(path).st_uid == _user()
+
+
+def _user() -> int:
+    return os.geteuid() if os.name == "posix" else 0
 
 
 @contextmanager

@@ -4,8 +4,10 @@ import os
 import os.path as osp
 import sys
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 from urllib.request import url2pathname
 
@@ -14,10 +16,15 @@ import fsspec
 from torch_imf.io import warn
 from torch_imf.io.atomic import read_bytes, replacing
 
+if TYPE_CHECKING:
+    import requests
+
 #: The seconds that a source may send nothing for.
 TIMEOUT = 30.0
 #: How often a transfer that breaks off, or that brings something else, is tried again.
 RETRIES = 1
+#: The bytes that a file may have, and those that come in a second after that time, at least.
+LARGEST, SLOWEST = 1 << 33, 1 << 10
 
 
 @dataclass(frozen=True)
@@ -97,7 +104,7 @@ def mirror(file: str) -> str | None:
 def retrieve(source: str, checksum: str | None = None) -> bytes:
     r"""Returns the content of an address."""
     if source.startswith("file:"):
-        content = Path(url2pathname(urlsplit(source).path)).read_bytes()
+        content = read_bytes(url2pathname(urlsplit(source).path))
     else:
         content = _fetch(source, checksum)
     problem = mismatch(content, checksum) if checksum else None
@@ -116,8 +123,38 @@ def _fetch(source: str, checksum: str | None) -> bytes:
         store = pooch.create(
             folder, "", registry={"file": known}, urls={"file": source}, retry_if_failed=RETRIES
         )
-        fetch = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=TIMEOUT)
-        return Path(store.fetch("file", downloader=fetch)).read_bytes()
+        return Path(store.fetch("file", downloader=_transfer)).read_bytes()
+
+
+def _transfer(source: str, path: str, _: object) -> None:
+    # Brings a file to a path on disk. Not by pooch, which waits for as long as anything is sent.
+    import requests
+    from tqdm import tqdm
+
+    begin, size = time.monotonic(), 0
+    with requests.get(source, stream=True, timeout=TIMEOUT) as response, open(path, "wb") as file:
+        response.raise_for_status()
+        length = int(response.headers.get("Content-Length", 0))
+        if length > LARGEST:
+            raise ValueError(f"it announces {length:,} bytes, more than {LARGEST:,}")
+        with tqdm(total=length or None, unit="B", unit_scale=True, disable=None) as bar:
+            while content := _read(response):
+                size += file.write(content)
+                bar.update(len(content))
+                seconds = time.monotonic() - begin
+                if size > LARGEST or (seconds > TIMEOUT and size < SLOWEST * seconds):
+                    raise ValueError(f"it sends more than {LARGEST:,} bytes, or too slowly")
+
+
+def _read(response: "requests.Response") -> bytes:
+    # What has come by now, be it a byte.
+    import requests
+    import urllib3
+
+    try:
+        return response.raw.read1(1 << 16, decode_content=True)
+    except urllib3.exceptions.HTTPError as e:
+        raise requests.ConnectionError(str(e)) from e
 
 
 def mismatch(content: bytes, checksum: str) -> str | None:

@@ -4,6 +4,8 @@ import os
 import torch
 from torch import Tensor
 
+from torch_imf.io import check_regular
+
 
 def hash_content(content: str | bytes | memoryview) -> str:
     r"""Returns the SHA-256 of a text or of bytes, in hexadecimal."""
@@ -16,6 +18,7 @@ def hash_file(path: str | os.PathLike[str]) -> str:
     r"""Returns the SHA-256 of the content of a file, in hexadecimal."""
     from pooch import file_hash
 
+    check_regular(path)
     return file_hash(os.fspath(path))
 
 

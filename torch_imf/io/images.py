@@ -3,8 +3,8 @@ import os
 import os.path as osp
 import re
 import unicodedata
-from collections.abc import Iterable
-from typing import Protocol
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol, cast
 from urllib.parse import unquote
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from torch_imf.io import warn
 from torch_imf.io.archive import ARCHIVES, unpack
+from torch_imf.io.confined import confined_each
 from torch_imf.io.hash import hash_content
 from torch_imf.io.tables import read_rows, where
 
@@ -130,21 +131,21 @@ def _find_rows(keys: list[str], names: Names) -> Tensor:
 
 
 def read_image(path: str | os.PathLike[str]) -> Tensor:
-    r"""Reads an image file into a :class:`torch.uint8` tensor of shape :obj:`[3, H, W]`, laying
-    transparent pictures on white. Raises a :class:`ValueError` if Pillow cannot.
+    r"""Reads an image file into a :class:`torch.uint8` tensor of shape :obj:`[3, H, W]`: upright,
+    its first frame, on white where it is transparent, and reduced if a side has more than 2,048
+    pixels. Raises a :class:`ValueError` if Pillow cannot read it, or not within a budget.
     """
-    from PIL import Image
+    (image,) = read_images([os.fspath(path)])
+    if isinstance(image, str):
+        raise ValueError(image)
+    return image
 
-    try:
-        Image.init()  # All formats but the one that asks another program to draw it:
-        with Image.open(path, formats=[x for x in Image.ID if x != "EPS"]) as file:
-            image = file
-            if file.mode.startswith("I"):  # 16 bits, which Pillow would cut off at 255.
-                image = file.convert("I").point(lambda value: value / 257)
-            elif file.has_transparency_data:
-                white = Image.new("RGBA", file.size, "white")
-                image = Image.alpha_composite(white, file.convert("RGBA"))
-            image = image.convert("RGB")
-    except Exception as e:  # A damaged file can make a decoder raise anything.
-        raise ValueError(f"Cannot read the image '{path}': {e}") from e
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1)
+
+def read_images(paths: Sequence[str]) -> Iterator[Tensor | str]:
+    r"""Yields each of several images as :meth:`read_image` reads it, or what is wrong with it."""
+    images = confined_each("torch_imf.io.pixels:decode", paths, 4, "save it with fewer pixels")
+    for path, found in zip(paths, images, strict=True):
+        if isinstance(found, str):
+            yield f"Cannot read the image '{path}': {found}"
+        else:
+            yield torch.from_numpy(cast(np.ndarray, found[0])).permute(2, 0, 1)

@@ -12,12 +12,13 @@ from torch.optim import Optimizer
 
 from torch_imf.io.atomic import claim, replacing
 from torch_imf.io.hash import hash_tensor
+from torch_imf.io.sealed import seal, unseal
 
 History = list[dict[str, float]]
 Entry = TypeVar("Entry", bound=Mapping[str, float])
 
 #: The version of what a checkpoint holds.
-FORMAT = 1
+FORMAT = 2
 
 
 class CheckpointError(ValueError):
@@ -58,6 +59,7 @@ class TrainingState:
             if self.path.is_dir() or not os.access(self.path.parent, os.W_OK):
                 raise CheckpointError(f"The checkpoint '{path}' cannot be written")
             self.claim = claim(self.path)
+            self.lock = self._lock()
 
     @property
     def stale(self) -> int:
@@ -91,8 +93,9 @@ class TrainingState:
             "rng": torch.get_rng_state(),
             "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
         }
+        self._check_claim()
         with replacing(self.path) as file:
-            torch.save(state, file)
+            seal(state, file)
 
     def load(self) -> None:
         r"""Continues from the file, if it is there. Raises a :class:`CheckpointError` if it cannot
@@ -123,6 +126,20 @@ class TrainingState:
         r"""Leaves the file to others."""
         self.claim = None
 
+    def _lock(self) -> tuple[int, int] | None:
+        # Which file the lock is: if its folder is removed, another run may have one of this name.
+        if self.claim is None or not os.path.exists(self.claim.lock_file):
+            return None
+        info = os.stat(self.claim.lock_file)
+        return info.st_dev, info.st_ino
+
+    def _check_claim(self) -> None:
+        if self.claim is not None and self._lock() != self.lock:
+            raise RuntimeError(
+                f"The checkpoint '{self.path}' is not written, as its folder was removed during "
+                f"this training, or is now that of another one. Please start again"
+            )
+
 
 def best_entry(history: Sequence[Entry], metric: str) -> Entry:
     r"""Returns the entry of a history by which :meth:`~torch_imf.fit` selects."""
@@ -133,10 +150,11 @@ def best_entry(history: Sequence[Entry], metric: str) -> Entry:
 def read_state(path: Path) -> dict[str, Any]:
     r"""Returns what a checkpoint holds."""
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        message = f"The checkpoint '{path}' cannot be read. Delete it to start anew"
-        raise CheckpointError(message) from error
+        state = unseal(os.fspath(path))
+    except (ValueError, OSError) as error:
+        raise CheckpointError(
+            f"The checkpoint '{path}' cannot be read. Delete it to start anew ({error})"
+        ) from error
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise CheckpointError(
             f"'{path}' is no checkpoint of this version of 'fit'. Choose another file, or delete it"
