@@ -10,6 +10,7 @@ import torch
 
 from torch_imf import TensorBoard, evaluate, fit
 from torch_imf.data import modalities
+from torch_imf.data.graph import without_test
 from torch_imf.nn import IMF, KGE, AdaMF, Adversary, ContextualRelationalScorer, Sampled
 from torch_imf.training import CheckpointError, make_loader, make_optimizers, train, validate
 from torch_imf.training.fit import Diverged
@@ -45,7 +46,10 @@ def test_fit_selects_on_validation(fake):
     assert history == seen and [entry["epoch"] for entry in history] == [1, 2, 3, 4, 5, 6]
     assert history[-1]["loss"] < history[0]["loss"]
     best = max(history, key=lambda entry: entry["mrr"])
-    assert evaluate(model, fake, "val")["mrr"] == pytest.approx(best["mrr"], abs=1e-9)
+    # Test facts are not even known answers:
+    found = evaluate(model, without_test(fake), "val")["mrr"]
+    assert found == pytest.approx(best["mrr"], abs=1e-9)
+    assert found < evaluate(model, fake, "val")["mrr"]
 
     history = fit(build(fake), fake, epochs=50, batch_size=64, lr=1e-9, patience=2)
     best = max(range(len(history)), key=lambda i: history[i]["mrr"])
@@ -160,12 +164,15 @@ def test_checkpoint_of_another_run(fake, tmp_path):
     features, facts = fake.clone(), fake.clone()
     features.x_text = features.x_text.flip(1)
     facts.train_mask[0] = not facts.train_mask[0]
+    swapped = copy.copy(fake)
+    swapped.val_mask, swapped.test_mask = fake.test_mask, fake.val_mask
     for model, data, lr, match in (
         (build(fake, channels=4), fake, 0.01, "belongs to another model"),
         (KGE(fake.num_nodes, fake.num_relations, 8), fake, 0.01, "belongs to another model"),
         (build(fake), fake, 0.5, r"to other settings: \{'lr': \(0.01, 0.5\)\}"),
         (build(features), features, 0.01, "features.text.x"),
-        (build(facts), facts, 0.01, r"another model, graph .*: \['tensor 0'"),
+        (build(facts), facts, 0.01, "belongs to other training facts and unsplit facts"),
+        (build(swapped), swapped, 0.01, "belongs to other test facts and validation facts"),
     ):
         with pytest.raises(CheckpointError, match=match) as raised:
             fit(model, data, checkpoint=path, **{**SETTINGS, "lr": lr})

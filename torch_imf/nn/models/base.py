@@ -9,7 +9,7 @@ from torch_geometric.nn.kge import KGEModel
 
 from torch_imf.data import NegativeLoader, QueryLoader, TripletIndex
 from torch_imf.data.index import check_triples
-from torch_imf.evaluation.ranking import metrics, rank_tails
+from torch_imf.evaluation.ranking import inference, metrics, rank_tails
 from torch_imf.nn.functional.gather import group_by_size
 from torch_imf.nn.fusion import DecisionFusion, Fusion
 from torch_imf.nn.fusion.base import Tensors
@@ -190,18 +190,20 @@ class MultimodalKGE(Recorded, KGEModel):
         query = self.query(self.encode(head_index), rel_type)
         return self.pair_similarity(query, self.encode(tail_index))
 
-    @torch.no_grad()
     def predict(
         self, head_index: Tensor, rel_type: Tensor, return_views: bool = False
     ) -> Tensor | tuple[Tensor, Tensors, dict[str, float]]:
-        r"""Scores every entity as tail of each query :obj:`[B]`, giving :obj:`[B, N]`. If
-        :obj:`return_views` is set, also returns the scores of each view, and its weight.
+        r"""Scores every entity as tail of each query :obj:`[B]`, giving :obj:`[B, N]`, as in
+        evaluation mode. If :obj:`return_views` is set, also returns the scores of each view, and
+        its weight.
         """
         check_triples(head_index, rel_type, head_index, self.num_nodes, 2 * self.num_relations)
-        z = self.encode()
-        score_dict = self.view_similarity(self.query(rows(z, head_index), rel_type), self.key(z))
-        score = self.fuse(score_dict)
-        return (score, score_dict, self.view_weights()) if return_views else score
+        with inference(self) as model:
+            z = model.encode()
+            query = model.query(rows(z, head_index), rel_type)
+            score_dict = model.view_similarity(query, model.key(z))
+            score = model.fuse(score_dict)
+            return (score, score_dict, model.view_weights()) if return_views else score
 
     def loss(self, head_index: Tensor, rel_type: Tensor, *target: Tensor) -> Tensor:
         r"""Computes the loss of queries :obj:`[B]` and what follows in a batch of :meth:`loader`:

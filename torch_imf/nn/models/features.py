@@ -42,8 +42,8 @@ class StructuralEmbedding(Recorded, Module):
         if freeze and init is None:
             raise ValueError("'freeze' needs the embeddings to freeze")
         if freeze and isinstance(init, Module):
-            with inference(init):
-                init = init()
+            with inference(init) as module:
+                init = module()
         self.freeze = freeze
         self.module = None if isinstance(init, Tensor) else init
         #: Whether a table of the model holds the embeddings and learns them.
