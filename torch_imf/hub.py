@@ -75,12 +75,12 @@ def save_pretrained(
     """
     import torch_imf
 
-    root = _root(folder)
-    if b'"format":' not in _content(root, MANIFEST, b'"format":'):
-        raise ValueError(f"'{root}' holds another '{MANIFEST}', choose another folder")
     if not isinstance(model, MultimodalKGE):
         kind = type(model).__name__
         raise ValueError(f"The first argument needs to be a model of this package (got a '{kind}')")
+    root = _root(folder)
+    if b'"format":' not in _content(root, MANIFEST, b'"format":'):
+        raise ValueError(f"'{root}' holds another '{MANIFEST}', choose another folder")
     state = _prediction_state(model)
     made = _rebuild(_description(model), state, [type(module) for module in model.modules()])
     _check_same(model, made)
@@ -170,8 +170,8 @@ def pretrained_graph(folder: str | os.PathLike[str], revision: str | None = None
     try:
         names = json.loads(content)
         sizes = {name: config["model"][name] for name in ("num_nodes", "num_relations")}
-        if {type(x) for x in sizes.values()} != {int} or min(sizes.values()) < 1:
-            raise ValueError(f"sizes need to be positive whole numbers (got {sizes})")
+        if not all(type(x) is int and 0 < x < 2**31 for x in sizes.values()):
+            raise ValueError(f"sizes need to be whole numbers from 1 to 2^31 (got {sizes})")
         if set(facts) != {"edge_index", "edge_type", *MASKS} or not set(names) <= set(NAMES):
             raise ValueError(f"it holds {sorted(facts)} and {sorted(names)}")
         tensors = {k: x.long() if x.dtype == torch.int else x for k, x in facts.items()}
@@ -371,6 +371,8 @@ def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def _root(folder: str | os.PathLike[str]) -> str:
+    if not isinstance(folder, str | os.PathLike):
+        raise ValueError(f"'folder' needs to be a path (got a '{type(folder).__name__}')")
     root = os.fspath(folder)
     if root == "":  # Which would be the root of the disk.
         raise ValueError("Invalid 'folder' argument (got ''), the current folder is '.'")

@@ -22,7 +22,8 @@ def check_graph(data: Data) -> None:
     absent, of a wrong shape or type, or out of range.
     """
     if not isinstance(data, Data):
-        raise ValueError(f"A graph needs to be a 'Data' (got a '{type(data).__name__}'). {HINT}")
+        got = f"got a '{type(data).__name__}', of a dataset it is 'dataset[0]'"
+        raise ValueError(f"A graph needs to be a 'Data' ({got}). {HINT}")
     kinds = {"edge_index": torch.long, "edge_type": torch.long, **dict.fromkeys(MASKS, torch.bool)}
     absent = [name for name in [*kinds, "num_relations"] if data.get(name) is None]
     if absent:
@@ -128,6 +129,15 @@ def warn_of_leaks(data: Data, *splits: str) -> None:
                 f"as well, so that their ranks tell what is known by heart. The scheme 'clean' of "
                 f"a dataset, or 'torch_imf.data.clean_split', repairs this"
             )
+
+
+def warn_of_one_side(rel_type: Tensor, num_relations: int) -> None:
+    r"""Warns of facts to train on without inverse triples."""
+    if not bool((rel_type >= num_relations).any()):
+        warn(
+            "The facts to train on have no inverse triples, so that the relations by which heads "
+            "are predicted learn nothing. 'torch_imf.transforms.AddInverse' adds them"
+        )
 
 
 def split_facts(

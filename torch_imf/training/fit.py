@@ -1,3 +1,4 @@
+import difflib
 import math
 import os
 from collections.abc import Callable, Iterable, Mapping
@@ -9,7 +10,6 @@ from torch import Tensor
 from torch.nn import Embedding
 from torch.optim import Optimizer
 from torch_geometric.data import Data
-from torch_geometric.resolver import resolver
 from tqdm import tqdm
 
 from torch_imf.data.graph import (
@@ -148,8 +148,8 @@ def fit(
 def check_run(data: Data, metric: str, **sizes: int | None) -> None:
     r"""Raises if a size is not positive, a metric unknown, or a split to train with empty."""
     for name, value in sizes.items():
-        if value is not None and value < 1:
-            raise ValueError(f"'{name}' needs to be positive (got {value})")
+        if value is not None and (not isinstance(value, int) or value < 1):
+            raise ValueError(f"'{name}' needs to be positive and whole (got {value!r})")
     if metric not in METRICS:
         raise ValueError(f"Invalid 'metric' argument (got '{metric}', choose of {METRICS})")
     for split in ("train", "val"):
@@ -192,7 +192,12 @@ def make_optimizers(
         if not all(isinstance(x, int | float) and 0 <= x < math.inf for x in rate.values()):
             raise ValueError(f"'{argument}' needs to be a number from 0 on (got {given!r})")
     tables = {id(x.weight) for x in model.modules() if isinstance(x, Embedding)}
-    known, out = [x for x in vars(torch.optim).values() if isinstance(x, type)], []
+    found = [x for x in vars(torch.optim).values() if isinstance(x, type) and x is not Optimizer]
+    known, out = {cls.__name__.lower(): cls for cls in found}, []
+    if str(optimizer).lower() not in known:
+        near = difflib.get_close_matches(str(optimizer).lower(), known, n=1)
+        hint = f"Did you mean '{near[0]}'?" if near else f"Choose of {sorted(known)}"
+        raise ValueError(f"There is no optimizer '{optimizer}' in PyTorch. {hint}")
     for name, params, _ in objectives:
         if not params:
             raise ValueError(f"The objective '{name}' has no parameters to train. Are they frozen?")
@@ -204,7 +209,10 @@ def make_optimizers(
         # Faster where PyTorch has it; older versions have no fused Adagrad for an accelerator.
         fused = {"adam", "adamw", "sgd", *(["adagrad"] if params[0].device.type == "cpu" else [])}
         options |= {"fused": True} if optimizer.lower() in fused else {}
-        out.append(resolver(known, {}, optimizer, Optimizer, None, groups, **options))
+        try:
+            out.append(known[optimizer.lower()](groups, **options))
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"The optimizer '{optimizer}' cannot be used ({error})") from error
     return out
 
 

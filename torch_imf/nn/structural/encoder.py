@@ -162,7 +162,8 @@ class StructuralEncoder(torch.nn.Module):
         r"""Returns the vectors of all entities :obj:`[N, C]`, as features: from the training facts
         of a graph alone, which it registers, without dropout and gradients.
         """
-        with inference(self.register_graph(data)) as encoder:
+        self.register_graph(data)._neighbors()  # Sorted here, to be kept.
+        with inference(self) as encoder:
             return encoder()
 
     def _register(
