@@ -152,7 +152,8 @@ def test_facts_by_split():
 def test_without_test():
     # As many names as edges, and the last entity in test facts only:
     data = graph(node_ids=["a", "b", "c"], edge_attr=torch.arange(3))
-    data.test_mask = torch.tensor([False, True, True])
+    data.train_mask = data.val_mask = torch.tensor([True, False, False])
+    data.test_mask = torch.tensor([True, True, True])
     out = without_test(data)
     assert out.node_ids == data.node_ids and out.num_nodes == 3 and out.num_edges == 1
     assert out.edge_attr.tolist() == [0] and not out.test_mask.any() and data.num_edges == 3

@@ -106,14 +106,16 @@ def facts_by_split(data: Data) -> dict[str, Tensor]:
 
 
 def without_test(data: Data) -> Data:
-    r"""Returns a graph without its test facts. What is trained on it is the same; its validation
-    facts are ranked a little lower, as answers by a test fact only are not known to be.
+    r"""Returns a graph without the facts that are in no split but test. What is trained on it is
+    the same; its validation facts are ranked a little lower, as answers by such a fact are not
+    known.
     """
     check_graph(data)
-    out, kept = copy.copy(data), ~data.test_mask
+    out, kept = copy.copy(data), ~data.test_mask | data.train_mask | data.val_mask
     out.num_nodes = data.num_nodes  # Also if the last one is in no other fact.
     for name in [key for key in data.keys() if key.startswith("edge_") or key in MASKS]:
         out[name] = data[name][..., kept] if name == "edge_index" else data[name][kept]
+    out.test_mask = torch.zeros_like(out.test_mask)
     return out
 
 
