@@ -1,4 +1,5 @@
 from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -9,7 +10,7 @@ from torch_imf.data.index import distinct_facts
 from torch_imf.data.split import draw_splits
 
 SPLITS = (("train",), ("val", "valid"), ("test",))
-Part = Data | HeteroData | Dataset
+Part: TypeAlias = "Data | HeteroData | Dataset"
 
 
 def to_graph(

@@ -87,7 +87,8 @@ def remember(model: torch.nn.Module, data: Data) -> None:
     r"""Lets a model know, as its attribute :obj:`known_names`, the digests of the names of a graph,
     so that :meth:`prepare` refuses graphs whose rows stand for other entities or relations.
     """
-    model.known_names = {**getattr(model, "known_names", {}), **digest_names(data)}
+    known: dict[str, str] = getattr(model, "known_names", {})  # type: ignore[assignment]
+    model.known_names = {**known, **digest_names(data)}  # type: ignore[assignment]
 
 
 def digest_names(data: Data) -> dict[str, str]:
