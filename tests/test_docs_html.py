@@ -58,7 +58,9 @@ def test_every_public_name_has_a_page(html):
 
 def test_pages_need_no_network(html):
     for path in html.rglob("*.html"):
-        used = re.findall(r'<(?:script|link|img)[^>]*(?:src|href)="(https?:[^"]+)"', path.read_text())
+        used = re.findall(
+            r'<(?:script|link|img)[^>]*(?:src|href)="(https?:[^"]+)"', path.read_text()
+        )
         assert not used, f"{path.name} fetches {used}"
     page = (html / "generated" / "torch_imf.nn.IMFFusion.html").read_text()
     assert page.count("<math") > 5 and "\\mathbf" not in page

@@ -204,7 +204,7 @@ def _scores(
     model: torch.nn.Module, head_index: Tensor, rel_type: Tensor
 ) -> Iterator[tuple[Tensor, Tensor, dict[str, Tensor]]]:
     # The positions of some queries at a time, and their scores.
-    with inference(model):
+    with inference(model) as model:
         scores = StreamedScores(model)
         for i in torch.arange(head_index.numel(), device=head_index.device).split(BATCH_SIZE):
             yield i, *view_scores(scores, head_index[i], rel_type[i])

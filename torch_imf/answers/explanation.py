@@ -1,4 +1,3 @@
-import copy
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -8,7 +7,7 @@ from torch.nn import Module
 
 from torch_imf.answers.results import Explanation, Rank, Support
 from torch_imf.data.index import both_sides, check_triples
-from torch_imf.evaluation.ranking import StreamedScores, check_finite, inference
+from torch_imf.evaluation.ranking import StreamedScores, check_finite, inference, twin
 
 if TYPE_CHECKING:
     from torch_imf.answers.predictor import Predictor
@@ -51,17 +50,6 @@ def explain(predictor: "Predictor", fact: Tensor, k: int, view: str | None) -> E
         neighbors=_nearest(predictor, view, fact, edges[masks["train"] & ~same], k),
         paths=_paths(predictor, h, r, t, k),
     )
-
-
-def twin(module: Module) -> Module:
-    r"""Returns the same parameters and buffers in modules of their own, in evaluation mode."""
-    out = copy.copy(module)
-    for name in ("_parameters", "_buffers"):
-        out.__dict__[name] = dict(module.__dict__[name])
-    children = module._modules.items()
-    out.__dict__["_modules"] = {name: None if x is None else twin(x) for name, x in children}
-    out.training = False
-    return out
 
 
 def without(model: Module, modality: str) -> Module:

@@ -11,13 +11,12 @@ from torch_geometric.data import Data
 from torch_imf.answers.calibration import Calibration, calibrate, view_scores, yields_probabilities
 from torch_imf.answers.completion import MAX_SCORES, best_facts, find_domains
 from torch_imf.answers.explanation import explain as explain_fact
-from torch_imf.answers.explanation import twin
 from torch_imf.answers.results import Answers, Completion, Explanation, Fact, Facts, write_tsv
 from torch_imf.data import TripletIndex
 from torch_imf.data.graph import loop_relations, prepare
 from torch_imf.data.index import check_triples
 from torch_imf.data.names import Lookup, Names
-from torch_imf.evaluation.ranking import StreamedScores, inference
+from torch_imf.evaluation.ranking import StreamedScores, inference, twin
 from torch_imf.io.tables import Column, read_table, where
 
 COLUMNS = ("query", "head", "relation", "tail", "rank", "id", "score", "probability", "known")

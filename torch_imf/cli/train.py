@@ -6,6 +6,7 @@ import inspect
 import json
 import os.path as osp
 import shlex
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -61,6 +62,7 @@ def train(
     say(str(dataset.summary()))
     if problems := torch_imf.data.audit(data).problems:
         warn(f"{' '.join(problems)} '--scheme clean' repairs this")
+        warnings.filterwarnings("ignore", ".* facts are training facts as well")  # As just said.
     name, of_fit = settings.pop("model", "imf"), fit_parameters()
     if recipe and (chosen := torch_imf.recipe(name, data, settings)):
         words = ", ".join(f"{key}={x}" for key, x in chosen.items())

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
@@ -35,13 +36,22 @@ class NameIndex:
             the same entity. Identifiers come before aliases, and these before later ones. An
             identifier that is not in :obj:`node_ids`, and its names, are those of another graph.
             (default: :obj:`()`)
+        is_sorted (bool, optional): Whether entities are in the order of their names
+            (:meth:`order`), which nobody has chosen: rows without names, as those of a matrix, then
+            stand for them only where names are the numbers of rows. (default: :obj:`False`)
 
     Raises:
         ValueError: If two entities have the same identifier.
     """
 
-    def __init__(self, node_ids: list[str], aliases: Iterable[tuple[str, str]] = ()) -> None:
+    def __init__(
+        self,
+        node_ids: list[str],
+        aliases: Iterable[tuple[str, str]] = (),
+        is_sorted: bool = False,
+    ) -> None:
         self.node_ids = node_ids
+        self.has_own_order = not is_sorted or node_ids == _numbers(len(node_ids))
         exact = {node: row for row, node in enumerate(node_ids)}
         if len(exact) < len(node_ids):
             twice = next(node for row, node in enumerate(node_ids) if exact[node] != row)
@@ -145,12 +155,16 @@ class Lookup:
         return found[0]
 
     def rows(self, argument: str, value: Names) -> Tensor:
-        r"""Returns the rows of what is given by name or identifier, or by number (which is taken as
-        it is), of shape :obj:`[B]`. Errors name the argument.
+        r"""Returns the rows of what is given by name or identifier, or by number, of shape
+        :obj:`[B]`. A number is a row. Where names are numbers themselves, it is refused unless the
+        row is called by it; a tensor always holds rows. Errors name the argument.
         """
-        values: Any = [value] if isinstance(value, str) else value
-        if isinstance(values, list | tuple) and all(isinstance(x, str) for x in values):
-            values = [self(x) for x in values]
+        values: Any = value
+        if not isinstance(value, str | int | list | tuple | Tensor):  # Of NumPy or pandas.
+            values = np.asarray(value).tolist()
+        values = [values] if isinstance(values, str | int) else values
+        if isinstance(values, list | tuple) and all(type(x) in (str, int) for x in values):
+            values = [self(x) if isinstance(x, str) else self._row(argument, x) for x in values]
         try:
             out = torch.as_tensor(values)
         except (TypeError, ValueError, RuntimeError) as e:
@@ -158,6 +172,27 @@ class Lookup:
         if out.numel() == 0:
             raise ValueError(f"'{argument}' is empty")
         return out.view(-1)
+
+    def _row(self, argument: str, row: int) -> int:
+        own = self.ids[row] if 0 <= row < len(self.ids) else ""
+        if own != str(row) and (is_number(own) or str(row) in self._written):
+            called = f", which is called '{own}'" if own else ""
+            raise ValueError(
+                f"'{argument}' may be the row {row}{called}, or the {self.kind} called '{row}'. "
+                f"Give a name as a string, or a row in a tensor"
+            )
+        return row
+
+
+def is_number(name: str) -> bool:
+    r"""Tells whether a name is a whole number."""
+    return name.isascii() and name.isdigit()
+
+
+def order(name: str) -> tuple[bool, int, str, str]:
+    r"""The key to sort names by: whole numbers by what they are, then all others."""
+    digits = name.lstrip("0") if is_number(name) else ""
+    return not is_number(name), len(digits), digits, name
 
 
 def normalize(name: str) -> str:

@@ -12,8 +12,8 @@ from torch_geometric.data import Data
 
 from torch_imf.data.audit import SPLITS
 from torch_imf.data.index import distinct_facts
-from torch_imf.data.names import UNKNOWN, NameIndex, normalize, unbracketed
-from torch_imf.data.split import draw_spare
+from torch_imf.data.names import UNKNOWN, NameIndex, normalize, order, unbracketed
+from torch_imf.data.split import draw_splits
 from torch_imf.datasets.base import Encoder, Given, KGDataset, Record
 from torch_imf.datasets.raw import Literals, join, number_facts
 from torch_imf.encoders import PixelEncoder
@@ -331,7 +331,8 @@ def index_names(node_ids: list[str], names: list[str]) -> NameIndex:
     r"""Returns the index of entities by identifier and name. A name of several finds none."""
     count = Counter(map(normalize, names))
     pairs = zip(node_ids, names, strict=True)
-    return NameIndex(node_ids, [pair for pair in pairs if count[normalize(pair[1])] == 1])
+    aliases = [pair for pair in pairs if count[normalize(pair[1])] == 1]
+    return NameIndex(node_ids, aliases, is_sorted=True)
 
 
 def read_texts(
@@ -385,9 +386,9 @@ def _read_known(
 def read_facts(
     paths: Sequence[str], header: bool | None = None
 ) -> tuple[list[Tensor], list[str], list[str], dict[str, Counts]]:
-    r"""Reads files of facts into ids. Names are numbered in alphabetical order, so that ids do not
-    depend on the order of lines, and a fact that a file repeats is left out. The blank nodes of
-    several files of RDF are told apart by the names of these.
+    r"""Reads files of facts into ids. Names are numbered in alphabetical order (whole numbers as
+    numbers), so that ids do not depend on the order of lines, and a fact that a file repeats is
+    left out. The blank nodes of several files of RDF are told apart by the names of these.
     """
     nodes: dict[str, int] = {}
     rels: dict[str, int] = {}
@@ -429,45 +430,11 @@ def read_facts(
 
 
 def _in_order(index: dict[str, int]) -> tuple[list[str], Tensor]:
-    # Names in alphabetical order, and the rank of each by its number.
-    names = sorted(index)
+    # Names in order, and the rank of each by its number.
+    names = sorted(index, key=order)
     rank = torch.empty(len(names), dtype=torch.long)
     rank[[index[name] for name in names]] = torch.arange(len(names))
     return names, rank
-
-
-def draw_splits(
-    fact: Tensor,
-    shares: tuple[float, float, float],
-    num_nodes: int,
-    num_relations: int,
-    seed: int = 0,
-) -> list[Tensor]:
-    r"""Draws training, validation and test facts, such that every entity and every relation is in a
-    training fact. Where too few facts can be spared, validation and test are smaller than asked
-    for, which a warning tells.
-    """
-    spare = draw_spare(fact, num_nodes, num_relations, seed)
-    size, num_spare = fact.size(1), spare.numel()
-    num_val, num_test = (max(1, round(share * size)) for share in shares[1:])
-    if num_spare < 2:
-        raise ValueError(
-            f"Validation and test need a fact each, but only {num_spare} of the {size} facts can "
-            f"be left out of training without losing an entity or relation. Please pass ready "
-            f"splits"
-        )
-    if num_val + num_test > num_spare:
-        asked = num_val + num_test
-        num_val = min(max(1, num_val * num_spare // asked), num_spare - 1)
-        num_test = num_spare - num_val
-        warn(
-            f"Validation and test have {num_val} and {num_test} facts rather than {asked} in all: "
-            f"all others keep an entity or relation in training"
-        )
-    part = torch.zeros(size, dtype=torch.long)
-    part[spare[:num_val]] = 1
-    part[spare[num_val : num_val + num_test]] = 2
-    return [fact[:, part == i] for i in range(3)]
 
 
 def to_label(node: str) -> str:

@@ -5,7 +5,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from torch_imf.data import TripletIndex
-from torch_imf.data.graph import modality_mask, prepare, split_facts
+from torch_imf.data.graph import modality_mask, prepare, split_facts, warn_of_leaks
 from torch_imf.data.index import mark
 from torch_imf.evaluation.ranking import metrics, rank_tails
 
@@ -58,11 +58,13 @@ def evaluate(
 
     Raises:
         ValueError: If the split is unknown or empty, the graph is not sound or does not fit the
-            model, or a score is NaN or infinite.
+            model, in sizes or names, or a score is NaN or infinite.
     """
     if tie not in TIES:
         raise ValueError(f"Invalid 'tie' argument (got '{tie}', choose of {list(TIES)})")
     data = prepare(model, data)
+    if split == "test":
+        warn_of_leaks(data, "test")
     rank = rank_facts(model, data, split, batch_size, chunk_size, TIES[tie], view, progress)
     out: dict = {**metrics(rank), "head": metrics(rank[1]), "tail": metrics(rank[0])}
     for name in by:

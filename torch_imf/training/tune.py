@@ -14,7 +14,7 @@ from torch_geometric.data import Data
 from tqdm import tqdm
 
 from torch_imf.data import modalities
-from torch_imf.data.graph import check_graph
+from torch_imf.data.graph import without_test
 from torch_imf.io.atomic import claim
 from torch_imf.io.hash import hash_content, hash_tensor
 from torch_imf.registry import Setting, build_model, check_settings, describe_settings, lookup
@@ -180,14 +180,6 @@ def best_settings(study: "Study") -> tuple[Settings, Settings]:
     """
     settings = study.best_trial.user_attrs["settings"]
     return settings["model"], settings["fit"]
-
-
-def without_test(data: Data) -> Data:
-    r"""Returns a graph without its test facts. What is trained on it is the same; its validation
-    facts are ranked a little lower, as answers by a test fact only are not known to be.
-    """
-    check_graph(data)
-    return data.edge_subgraph(~data.test_mask)
 
 
 class SearchSpace:

@@ -109,7 +109,7 @@ def modality_weights(
         held = "graph" if split is None else f"'{split}' split"
         raise ValueError(f"The {held} holds no facts of {absent}. Leave them out of 'relations'")
     out: dict[str, dict[str, float]] = {}
-    with inference(model):
+    with inference(model) as model:
         views, share = _fusion_weights(model) if _weighs(model) else _view_shares(model)
         for r in rows:
             key = names[r] if names[r] not in out else f"{names[r]} ({r})"
@@ -210,14 +210,14 @@ def plot_contextual(
     # Many marks make a large file:
     fig = Figure(figsize=(7.6, 0.3 + 4.4 * len(rows)), dpi=120, layout="constrained")
     parts = fig.subfigures(len(rows), 1, squeeze=False, hspace=0.04)[:, 0]
-    with inference(model):
-        z = model.encode()
+    with inference(model) as scored:
+        z = scored.encode()
     for part, r, fact in zip(parts, rows, facts, strict=True):
         perm = torch.randperm(fact.numel(), generator=torch.Generator().manual_seed(0))
         fact = fact[perm[:num_nodes].sort().values.to(fact.device)]
         (head, tail), held_out = data.edge_index[:, fact], ~data.train_mask[fact]
-        with inference(model):
-            query = model.query({v: x[head] for v, x in z.items()}, torch.full_like(head, r))
+        with inference(model) as scored:
+            query = scored.query({v: x[head] for v, x in z.items()}, torch.full_like(head, r))
         classes, axes = [node_names[i] for i in tail.tolist()], part.subplots(1, 2)
         shown = {"before": z[view][head], "after": query[view].flatten(1)}
         for ax, (when, x) in zip(axes, shown.items(), strict=True):
