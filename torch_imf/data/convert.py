@@ -10,7 +10,7 @@ from torch_imf.data.index import distinct_facts
 from torch_imf.data.split import draw_splits
 
 SPLITS = (("train",), ("val", "valid"), ("test",))
-Part: TypeAlias = "Data | HeteroData | Dataset"
+Part: TypeAlias = Data | HeteroData | Dataset
 
 
 def to_graph(
