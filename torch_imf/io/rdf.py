@@ -1,7 +1,6 @@
 from collections.abc import Iterator
 
-import fsspec
-
+from torch_imf.io.paths import open_file
 from torch_imf.io.tables import readable, suffix
 
 #: The formats of RDF, by how their files end and as pyoxigraph calls them.
@@ -31,7 +30,7 @@ def read_rdf(path: str, scope: str = "") -> Iterator[tuple[str, str, str] | None
 
     format = ox.RdfFormat.from_extension(kind)
     try:
-        with readable(path), fsspec.open(path, "rb", compression="infer") as file:
+        with readable(path), open_file(path, compression="infer") as file:
             # Not strict, as IRIs without a base, and with what does not belong in one, are common:
             for quad in ox.parse(file, format=format, lenient=True):
                 head, rel, tail = map(name, (quad.subject, quad.predicate, quad.object))

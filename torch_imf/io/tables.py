@@ -21,9 +21,8 @@ from functools import partial
 from itertools import chain, count, islice
 from typing import TYPE_CHECKING
 
-import fsspec
-
 from torch_imf.io import warn
+from torch_imf.io.paths import open_file
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -125,7 +124,7 @@ def read_lines(path: str) -> Iterator[str]:
     r"""Streams the lines of a UTF-8 file with their ends, of a gzipped one if its name ends in
     :obj:`.gz`.
     """
-    with readable(path), fsspec.open(path, "rb", compression="infer") as file:
+    with readable(path), open_file(path, compression="infer") as file:
         for line, content in enumerate(iter(partial(file.readline, LONGEST + 1), b""), start=1):
             if len(content) > LONGEST:
                 raise ValueError(
@@ -247,7 +246,7 @@ def _pandas_rows(path: str) -> Iterator[tuple[int, list[str]]]:
     import pyarrow as pa
 
     excel = suffix(path) == ".xlsx"
-    with readable(path), fsspec.open(path, "rb") as file:
+    with readable(path), open_file(path) as file:
         try:
             if excel:
                 frame = pd.read_excel(file, header=None, dtype=str, keep_default_na=False)
@@ -360,7 +359,7 @@ class _Layout:
         from pyarrow import csv
 
         names = list(map(str, range(self.width)))
-        with readable(self.path), fsspec.open(self.path, "rb", compression="infer") as file:
+        with readable(self.path), open_file(self.path, compression="infer") as file:
             for _ in range(line):
                 file.readline()
             try:
