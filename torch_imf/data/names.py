@@ -1,5 +1,6 @@
 import difflib
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any
@@ -10,8 +11,9 @@ from torch_geometric.data import Data
 
 from torch_imf.io.atomic import read_bytes
 
-#: Entities or relations, by name or identifier, or by number: one, or several.
-Names = str | int | Sequence[str] | Sequence[int] | Tensor
+#: Entities or relations, by name or identifier, or by number: one, or several (in a list, an array
+#: or a series).
+Names = str | int | Iterable[str] | Iterable[int] | Tensor
 
 ELSEWHERE = -2
 UNKNOWN = -1
@@ -23,14 +25,15 @@ FREEBASE = re.compile(r"/?([mg])/(\w+)", re.ASCII)
 
 
 class NameIndex:
-    r"""Finds the entities of a graph by what files call them: by identifier as it is written, by
-    URI with or without brackets (:obj:`<http://dbpedia.org/resource/Paris>`), by its last part
-    (:obj:`Paris`), by Freebase id (:obj:`/m/05qtj`, :obj:`m.05qtj`), or by another name that is
-    linked to the entity (:obj:`DBIMG00042`). A last part of several identifiers finds none of them,
-    and URIs that differ in more than brackets and scheme do not find each other.
+    r"""Finds the entities of a graph by what files call them, in any normal form of Unicode: by
+    identifier as it is written, by URI with or without brackets
+    (:obj:`<http://dbpedia.org/resource/Paris>`), by its last part (:obj:`Paris`), by Freebase id
+    (:obj:`/m/05qtj`, :obj:`m.05qtj`), or by another name that is linked to the entity
+    (:obj:`DBIMG00042`). A last part of several identifiers finds none of them, and URIs that differ
+    in more than brackets and scheme do not find each other.
 
     Args:
-        node_ids (list[str]): The identifier of each entity.
+        node_ids (iterable[str]): The identifier of each entity.
         aliases (iterable[tuple[str, str]], optional): Pairs of an identifier and another name of
             the same entity. Identifiers come before aliases, and these before later ones. An
             identifier that is not in :obj:`node_ids`, and its names, are those of another graph.
@@ -40,8 +43,8 @@ class NameIndex:
         ValueError: If two entities have the same identifier.
     """
 
-    def __init__(self, node_ids: list[str], aliases: Iterable[tuple[str, str]] = ()) -> None:
-        self.node_ids = node_ids
+    def __init__(self, node_ids: Iterable[str], aliases: Iterable[tuple[str, str]] = ()) -> None:
+        self.node_ids = node_ids = list(node_ids)
         exact = {node: row for row, node in enumerate(node_ids)}
         if len(exact) < len(node_ids):
             twice = next(node for row, node in enumerate(node_ids) if exact[node] != row)
@@ -149,8 +152,8 @@ class Lookup:
         it is), of shape :obj:`[B]`. Errors name the argument.
         """
         values: Any = [value] if isinstance(value, str) else value
-        if isinstance(values, list | tuple) and all(isinstance(x, str) for x in values):
-            values = [self(x) for x in values]
+        if isinstance(values, Iterable) and not isinstance(values, Tensor):
+            values = [self(x) if isinstance(x, str) else x for x in values]
         try:
             out = torch.as_tensor(values)
         except (TypeError, ValueError, RuntimeError) as e:
@@ -161,10 +164,10 @@ class Lookup:
 
 
 def normalize(name: str) -> str:
-    r"""Returns a name without what differs between files: brackets, the base of a URI, and the
-    slashes of a Freebase id.
+    r"""Returns a name without what differs between files: brackets, the base of a URI, the slashes
+    of a Freebase id, and the normal form of Unicode.
     """
-    name = unbracketed(name.strip())
+    name = unicodedata.normalize("NFC", unbracketed(name.strip()))
     name = URI.sub("", name, count=1) if URI.match(name) else name
     match = FREEBASE.fullmatch(name)
     return f"{match[1]}.{match[2]}" if match else name
