@@ -63,8 +63,8 @@ class Stats(NamedTuple):
 class Record:
     r"""What the raw files of a graph say, once they are parsed: head, relation and tail ids of the
     training, validation and test facts, of shape :obj:`[3, E]` each, the identifiers and names of
-    entities and relations, and for each file, its number of :obj:`"rows"`, and how many of them
-    were left out, and why.
+    entities and relations, and for each file, its number of :obj:`"rows"`, how many of them were
+    left out, and why, and how it was read, in words.
     """
 
     splits: list[Tensor]
@@ -73,6 +73,7 @@ class Record:
     node_names: list[str] | None = None
     rel_names: list[str] | None = None
     sources: dict[str, dict[str, int]] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
 
     def to_data(self) -> Data:
         r"""Returns the facts of all splits as one graph."""
@@ -91,7 +92,7 @@ class Record:
             node_names=self.node_names or self.node_ids,
             rel_ids=self.rel_ids,
             rel_names=self.rel_names or self.rel_ids,
-            **({"sources": self.sources} if self.sources else {}),
+            **({"sources": self.sources, "notes": self.notes} if self.sources else {}),
         )
 
 
@@ -131,12 +132,13 @@ class Summary:
 class Report:
     r"""What is in a graph and what to know before a model is trained on it: its summary, what an
     audit finds, and for each file of your own, its number of :obj:`"rows"` and how many of them
-    were left out, and why.
+    were left out, and why, and how it was read.
     """
 
     summary: Summary
     audit: Audit
     sources: dict[str, dict[str, int]]
+    notes: dict[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
         lines = [str(self.summary), *["Files"] * (len(self.sources) > 0)]
@@ -144,6 +146,7 @@ class Report:
             left_out = ", ".join(f"{counts[k]:,} {x}" for k, x in LEFT_OUT.items() if counts.get(k))
             note = f", left out: {left_out}" if left_out else ""
             lines.append(f"  {osp.basename(path)}: {counts['rows']:,} rows{note}")
+            lines += [f"    {note}" for note in [self.notes.get(path)] if note]
         return "\n".join([*lines, "Splits", *(f"  {line}" for line in self.audit.findings())])
 
 
@@ -404,7 +407,8 @@ class KGDataset(InMemoryDataset):
 
     def report(self) -> Report:
         r"""Returns what is in the graph, what was left out, and what to know about its splits."""
-        return Report(self.summary(), audit(self._data), self._data.get("sources", {}))
+        sources, notes = (self._data.get(key, {}) for key in ("sources", "notes"))
+        return Report(self.summary(), audit(self._data), sources, notes)
 
     # How it is made:
 
