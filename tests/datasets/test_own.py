@@ -390,3 +390,18 @@ def test_a_file_of_no_format_is_told(folder):
     (folder / "texts.docx").touch()
     with pytest.warns(UserWarning, match=r"texts.docx' cannot be read as 'texts', expected"):
         assert "texts" not in find_content(str(folder))
+
+
+def test_notes_stay_in_the_report_of_a_graph_that_is_read_again(folder):
+    (folder / "texts.docx").touch()
+    os.rename(folder / "texts.tsv", folder / "other.tsv")
+    numbers = ["entity\tattribute\tvalue\tsource", "n0\tsize\t3.5\tme", "n1\tsize\t4\tyou"]
+    (folder / "numbers.tsv").write_text("\n".join(numbers))
+    for _ in range(2):  # Made, and read from the processed file.
+        with warnings.catch_warnings(record=True) as found:
+            warnings.simplefilter("always")
+            dataset = MultimodalKG.from_folder(folder, root=str(folder / "root"))
+        _, notes = str(dataset.report()).split("\nNotes\n")
+        assert notes.index("texts.docx' cannot be read") < notes.index("['source'] are left out")
+        assert [str(warning.message) for warning in found] == dataset.notes
+        assert len(dataset.notes) == 2

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import torch_imf
 from torch_imf import registry
+from torch_imf.io import noted
 
 if TYPE_CHECKING:
     import torch
@@ -110,12 +111,15 @@ class Graph:
         names = (*CONTENT.values(), "header", "strict", "scheme", "root", "shares")
         given = {name: getattr(self, name) for name in names}
         options: Any = {name: x for name, x in given.items() if x is not None}
-        if osp.isdir(self.graph):
-            options = {**find_content(self.graph, list(options)), **options}
-        if features is None:
-            encoders = {name: NotEncoded() for name, x in CONTENT.items() if x in options}
-        options |= {"seed": self.split_seed or 0, "encoders": encoders}
-        return torch_imf.datasets.MultimodalKG(options.pop("triples", self.graph), **options)
+        with noted() as notes:
+            if osp.isdir(self.graph):
+                options = {**find_content(self.graph, list(options)), **options}
+            if features is None:
+                encoders = {name: NotEncoded() for name, x in CONTENT.items() if x in options}
+            options |= {"seed": self.split_seed or 0, "encoders": encoders}
+            dataset = torch_imf.datasets.MultimodalKG(options.pop("triples", self.graph), **options)
+        dataset.notes = notes
+        return dataset
 
 
 @dataclasses.dataclass

@@ -25,7 +25,7 @@ from torch_imf.datasets.raw import Groups, Literals, RawFolder
 from torch_imf.encoders import FeatureFile, NumericEncoder, TfidfEncoder
 from torch_imf.encoders.base import EncoderLike as Encoder
 from torch_imf.encoders.base import record_of
-from torch_imf.io import warn
+from torch_imf.io import noted, warn
 from torch_imf.io.atomic import locked, read_bytes, replacing
 from torch_imf.io.download import mirror, retrieve
 from torch_imf.io.hash import hash_content
@@ -130,13 +130,14 @@ class Summary:
 @dataclass(frozen=True)
 class Report:
     r"""What is in a graph and what to know before a model is trained on it: its summary, what an
-    audit finds, and for each file of your own, its number of :obj:`"rows"` and how many of them
-    were left out, and why.
+    audit finds, for each file of your own, its number of :obj:`"rows"` and how many of them were
+    left out, and why, and what was decided, converted or not read (:obj:`notes`).
     """
 
     summary: Summary
     audit: Audit
     sources: dict[str, dict[str, int]]
+    notes: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         lines = [str(self.summary), *["Files"] * (len(self.sources) > 0)]
@@ -144,6 +145,7 @@ class Report:
             left_out = ", ".join(f"{counts[k]:,} {x}" for k, x in LEFT_OUT.items() if counts.get(k))
             note = f", left out: {left_out}" if left_out else ""
             lines.append(f"  {osp.basename(path)}: {counts['rows']:,} rows{note}")
+        lines += ["Notes", *(f"  {note}" for note in self.notes)] if self.notes else []
         return "\n".join([*lines, "Splits", *(f"  {line}" for line in self.audit.findings())])
 
 
@@ -263,13 +265,16 @@ class KGDataset(InMemoryDataset):
         # What is fetched later on does not rename the processed file:
         self._choices = [f"{group}.{i + 1}" for group, i in self.raw.taken.items() if i > 0]
 
-        super().__init__(root, transform, pre_transform, force_reload=force_reload)
+        with noted() as self.notes:  # Also those that the processed file keeps.
+            super().__init__(root, transform, pre_transform, force_reload=force_reload)
+            if root is None:
+                self.data = self.build()
+            else:
+                self.load(self.processed_paths[0])
+            for note in (x for x in self._data.get("notes", ()) if x not in self.notes):
+                warn(note)
         if self.incomplete is not None:
             warn(self.incomplete)
-        if root is None:
-            self.data = self.build()
-        else:
-            self.load(self.processed_paths[0])
 
     @property
     def raw_file_names(self) -> list[str]:
@@ -404,18 +409,22 @@ class KGDataset(InMemoryDataset):
 
     def report(self) -> Report:
         r"""Returns what is in the graph, what was left out, and what to know about its splits."""
-        return Report(self.summary(), audit(self._data), self._data.get("sources", {}))
+        sources = self._data.get("sources", {})
+        return Report(self.summary(), audit(self._data), sources, self.notes)
 
     # How it is made:
 
     def build(self) -> Data:
         r"""Returns the graph as it is saved: read, checked, encoded and transformed."""
-        data = self.read().to_data()
-        if self.scheme == "clean":
-            data = clean_split(data)
-        validate(data)  # Before encoders spend their time on it.
-        self.encode(data)
+        with noted() as notes:
+            data = self.read().to_data()
+            if self.scheme == "clean":
+                data = clean_split(data)
+            validate(data)  # Before encoders spend their time on it.
+            self.encode(data)
         validate(data)
+        if notes:
+            data.notes = notes
         return data if self.pre_transform is None else self.pre_transform(data)
 
     def encode(self, data: Data) -> None:

@@ -17,7 +17,7 @@ from torch_imf.data.split import draw_spare
 from torch_imf.datasets.base import Encoder, Given, KGDataset, Record
 from torch_imf.datasets.raw import Literals, join, number_facts
 from torch_imf.encoders import PixelEncoder
-from torch_imf.io import tables, warn
+from torch_imf.io import noted, tables, warn
 from torch_imf.io.hash import hash_content
 from torch_imf.io.images import ARCHIVES
 from torch_imf.io.rdf import FORMATS, read_rdf
@@ -221,8 +221,11 @@ class MultimodalKG(KGDataset):
         """
         paths = {"texts": texts, "images": images, "numbers": numbers}
         given = {name: path for name, path in paths.items() if path is not None}
-        files = find_content(osp.expanduser(os.fspath(folder)), list(given))
-        return cls(files.pop("triples"), **{**files, **given}, **options)  # type: ignore[arg-type]
+        with noted() as notes:
+            files = find_content(osp.expanduser(os.fspath(folder)), list(given))
+            out = cls(files.pop("triples"), **{**files, **given}, **options)  # type: ignore[arg-type]
+        out.notes = notes
+        return out
 
     @property
     def revision(self) -> str:
