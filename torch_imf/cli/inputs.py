@@ -56,12 +56,14 @@ class Features:
 
 @dataclasses.dataclass
 class NotEncoded:
-    r"""In place of an encoder, to see who has a modality."""
+    r"""In place of an encoder, to see who has a modality: of pictures, one that can be read."""
 
-    def __call__(self, *content: Any) -> "torch.Tensor":
+    def __call__(self, *content: Any) -> "torch.Tensor | tuple[torch.Tensor, torch.Tensor]":
         import torch
 
-        return torch.ones(content[-1] if len(content) > 1 else len(content[0]), 1)
+        x = torch.ones(content[-1] if len(content) > 1 else len(content[0]), 1)
+        has_files = len(content) == 1 and any(isinstance(entry, list) for entry in content[0])
+        return (x, torch_imf.encoders.PixelEncoder(1, 1)(content[0])[1]) if has_files else x
 
 
 @dataclasses.dataclass

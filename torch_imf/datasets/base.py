@@ -173,9 +173,9 @@ class KGDataset(InMemoryDataset):
     A subclass sets :attr:`files` and implements :meth:`read`, and what it has of
     :meth:`read_texts`, :meth:`read_literals` and :meth:`read_aliases`. Version, scheme, encoders
     and the source of images are part of the name of the processed file, so that two of them never
-    mix. A change of what is in :obj:`raw/images`, or inside of image files, needs
-    :obj:`force_reload`. Of several processes that fetch or process files in one root on disk, one
-    does it (:obj:`<root>/.lock`), while the others wait for it and find it done.
+    mix, as are the sizes and times of image files. Of several processes that fetch or process files
+    in one root on disk, one does it (:obj:`<root>/.lock`), while the others wait for it and find it
+    done.
 
     Args:
         root (str, optional): The folder to keep the dataset in, on disk or any file system of
@@ -250,12 +250,14 @@ class KGDataset(InMemoryDataset):
         self.root = MISSING if root is None else osp.expanduser(fs.normpath(root))
         self.raw = RawFolder(self.raw_dir, self.files, renew=force_reload)
         self.images_source = images
-        self.images_tag = None if images is None else f"images={source_tag(images)}"
         given = {"text": text, "visual": visual, "numeric": numeric}
         self.encoders = {x: resolve(x, given[x], self.default_encoder) for x in given}
         encodes = not isinstance(self.encoders["visual"], FeatureFile | None)
         if images is not None and visual == "auto" and not encodes:
             raise ValueError("'images' needs an encoder of them as 'visual', as VisualEncoder()")
+        if images is None and encodes and osp.isdir(self.raw.path("images")):
+            images = self.raw.path("images")
+        self.images_tag = None if images is None else f"images={source_tag(images)}"
         self.raw.fetch(self.version or "facts")
         for modality, encoder in self.encoders.items():
             if isinstance(encoder, FeatureFile):

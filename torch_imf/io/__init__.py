@@ -2,7 +2,7 @@ r"""Files: tables, RDF, features, images, downloads, and writing in one step."""
 
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import FrameType
@@ -12,6 +12,12 @@ _NOTES: ContextVar[list[str] | None] = ContextVar("notes", default=None)
 
 class TorchIMFWarning(UserWarning):
     r"""What this package warns of."""
+
+
+def some(items: Sequence[object], most: int = 10) -> str:
+    r"""Returns the first of some things, in quotes, and how many more there are."""
+    more = f" and {len(items) - most:,} more" if len(items) > most else ""
+    return ", ".join(f"'{str(item):.80}'" for item in items[:most]) + more
 
 
 @contextmanager
