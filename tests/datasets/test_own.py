@@ -199,6 +199,7 @@ def test_header(folder):
     facts = folder / "facts.tsv"
     facts.write_text("\n".join(["from here\tby\tto there", *FACTS]))
     (folder / "numbers.tsv").write_text("what\twhich\thow much\nn0\tsize\t1\n")
+    (folder / "said.tsv").write_text("what\tsaid\nn0\tThe text of 0\n")
     header = {"triples": True, "numbers": True}
     data = load(folder, header=header)[0]
     assert facts_of(data) == set(FACTS) and data.numeric_mask.sum() == 1
@@ -207,7 +208,9 @@ def test_header(folder):
         small = MultimodalKG.from_files(facts, shares=(0.2, 0.4, 0.4))
     assert small[0].num_edges == len(FACTS) + 1
     with pytest.raises(ValueError, match="line 1: .*If this is a header, pass 'header=True'"):
-        load(folder, header={"triples": True})
+        load(folder, header={"triples": True}, texts=folder / "said.tsv")
+    with pytest.warns(UserWarning, match="'what', 'which', 'how much'., is taken for a header"):
+        assert load(folder, header={"triples": True})[0].numeric_mask.sum() == 1
 
 
 def test_names_of_several(folder):

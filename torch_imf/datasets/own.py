@@ -3,6 +3,7 @@ import os
 import os.path as osp
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import compress
 from typing import TYPE_CHECKING, ClassVar, TypedDict
 from urllib.parse import unquote
 
@@ -15,11 +16,13 @@ from torch_imf.data.index import distinct_facts
 from torch_imf.data.names import UNKNOWN, NameIndex, normalize, unbracketed
 from torch_imf.data.split import draw_spare
 from torch_imf.datasets.base import Encoder, Given, KGDataset, Record
+from torch_imf.datasets.numbers import find_layout
 from torch_imf.datasets.raw import Literals, join, number_facts
 from torch_imf.encoders import PixelEncoder
 from torch_imf.io import noted, tables, warn
 from torch_imf.io.hash import hash_content
 from torch_imf.io.images import ARCHIVES
+from torch_imf.io.quantities import MISSING, to_numbers
 from torch_imf.io.rdf import FORMATS, read_rdf
 from torch_imf.io.tables import TABLES, Column, short, suffix, where
 
@@ -61,11 +64,6 @@ TEXTS = (
     Column("text", ("text", "description", "abstract", "summary", "comment"), blank=True),
     Column("name", NAMES, required=False),
 )
-NUMBERS = (
-    Column("entity", ("entity", "id", "node", "uri", "subject", "head", "name")),
-    Column("attribute", ("attribute", "property", "relation", "predicate", "key")),
-    Column("value", ("value", "number", "literal", "object", "tail")),
-)
 
 
 class Options(TypedDict, total=False):
@@ -105,8 +103,9 @@ class MultimodalKG(KGDataset):
             (:obj:`{"entity": "text"}`). (default: :obj:`None`)
         images (str, optional): A folder of :obj:`<entity>.png` or :obj:`<entity>/<any>.jpg`, an
             index file or an archive, see :class:`KGDataset`. (default: :obj:`None`)
-        numbers (str, optional): A table of entity, attribute and value, a number, a date or a time.
-            (default: :obj:`None`)
+        numbers (str, optional): A table of entity, attribute and value (and unit), or of entities
+            and a column for each attribute, which its header names. Values are numbers, dates or
+            times, or missing. (default: :obj:`None`)
         shares (tuple[float, float, float], optional): The shares of training, validation and test
             facts of a single file. They are drawn such that every entity and relation is in
             training, whatever the order of lines. (default: :obj:`(0.8, 0.1, 0.1)`)
@@ -115,8 +114,8 @@ class MultimodalKG(KGDataset):
             :obj:`"triples"`, :obj:`"texts"` and :obj:`"numbers"`. If :obj:`None`, the first line is
             one if it names all columns, as :obj:`head`, :obj:`relation`, :obj:`tail` do. (default:
             :obj:`None`)
-        strict (bool, optional): Whether texts and numbers of an entity that is in no fact are an
-            error, rather than left out. (default: :obj:`True`)
+        strict (bool, optional): Whether texts and numbers of an entity that is in no fact, and
+            values that are no numbers, are an error, rather than left out. (default: :obj:`True`)
         encoders (dict, optional): The encoders of :obj:`"text"`, :obj:`"visual"` and
             :obj:`"numeric"`, as in :class:`KGDataset`; a file of features takes the place of
             images, say. That of images is :obj:`PixelEncoder()`, which knows colour and layout
@@ -361,9 +360,26 @@ def read_numbers(
     path: str, index: NameIndex, header: bool | None = None, strict: bool = True
 ) -> tuple[Literals, Counts]:
     r"""Returns entities, attributes and values of numeric literals, and counts as above."""
-    rows, counts = _read_known(path, NUMBERS, index, header, strict)
-    values = [tables.to_finite(value, where(path, line)) for line, _, (_, _, value) in rows]
-    return ([fields[0] for *_, fields in rows], [fields[1] for *_, fields in rows], values), counts
+    columns, header, attributes = find_layout(path, index, header)
+    rows, counts = _read_known(path, columns, index, header, strict)
+    cells = [(line, *fields) for line, _, fields in rows]  # Node, attribute, value, perhaps unit.
+    if attributes is not None:
+        wide = ((line, node, zip(attributes, cells, strict=True)) for line, node, *cells in cells)
+        cells = [(line, node, *pair) for line, node, pairs in wide for pair in pairs]
+    cells = [cell for cell in cells if cell[3].lower() not in MISSING]
+    units = ["".join(cell[4:]) for cell in cells]
+    try:
+        values, notes = to_numbers([x[3] for x in cells], [x[2] for x in cells], units)
+    except ValueError as e:
+        raise ValueError(f"'{path}': {e}") from e
+    for note in notes:
+        warn(f"'{path}': {note}")
+    is_number = list(map(math.isfinite, values))
+    bad = [(x[0], x[3]) for x, keep in zip(cells, is_number, strict=True) if not keep]
+    _refuse(path, bad, "expected a number or a date, as 1952-03-11 (got {})", strict)
+    kept = list(compress(cells, is_number))
+    literals = ([x[1] for x in kept], [x[2] for x in kept], list(compress(values, is_number)))
+    return literals, counts
 
 
 def _read_known(
@@ -374,15 +390,28 @@ def _read_known(
         (i, index.find(fields[0]), fields) for i, fields in tables.read_table(path, columns, header)
     ]
     known = [entry for entry in rows if entry[1] != UNKNOWN]
-    if strict and len(known) < len(rows):
-        line, _, fields = next(entry for entry in rows if entry[1] == UNKNOWN)
-        hint = ". If this is a header, pass 'header=True'" if line == rows[0][0] else ""
-        raise ValueError(
-            f"{where(path, line)}: the entity {short(fields[0])} is in no fact, or its name is "
-            f"that of several. Check how it is written there, or pass 'strict=False' to leave such "
-            f"entities out{hint}"
-        )
-    return known, {"rows": len(rows), "unknown": len(rows) - len(known)}
+    bad = [(line, fields[0]) for line, row, fields in rows if row == UNKNOWN]
+    may_be_header = header is None and suffix(path) in (*tables.SEPARATORS, ".xlsx")
+    is_first = may_be_header and [line for line, _ in bad[:1]] == [1]
+    hint = "If this is a header, pass 'header=True'. " if is_first else ""
+    reason = "the entity {} is in no fact, or its name is that of several"
+    _refuse(path, bad, reason, strict, hint)
+    return known, {"rows": len(rows), "unknown": len(bad)}
+
+
+def _refuse(
+    path: str, bad: Sequence[tuple[int, str]], reason: str, strict: bool, hint: str = ""
+) -> None:
+    # Raises for what lines hold, the first ten of them, or warns that these are left out.
+    if not bad:
+        return
+    line, value = bad[0]
+    more = [f"{short(x)} in {where(path, i).rpartition(', ')[2]}" for i, x in bad[1:10]]
+    others = f" ({len(bad) - 1:,} more: {', '.join(more)}{', ...' * (len(bad) > 10)})"
+    message = f"{where(path, line)}: {reason.format(short(value))}{others if more else ''}"
+    if strict:
+        raise ValueError(f"{message}. {hint}Mend it, or pass 'strict=False' to leave such rows out")
+    warn(f"{message}: left out")
 
 
 def read_facts(

@@ -3,6 +3,7 @@ import os.path as osp
 import re
 import unicodedata
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Protocol
 from urllib.parse import unquote
 
@@ -45,7 +46,8 @@ def source_tag(source: str) -> str:
     path = osp.abspath(osp.expanduser(source))
     files = [path, *_walk(path)]
     if osp.isfile(path) and path.lower().endswith(INDEX):
-        files += _read_index(path, osp.dirname(path))[1]
+        with suppress(ValueError):  # Which is told when it is read.
+            files += _read_index(path, osp.dirname(path))[1]
     parts = [path]
     for info, file in ((os.stat(x), x) for x in files if osp.isfile(x)):
         parts.append(f"{file} {info.st_size} {info.st_mtime_ns}")
