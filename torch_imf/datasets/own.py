@@ -1,6 +1,7 @@
 import math
 import os
 import os.path as osp
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import compress
@@ -352,7 +353,7 @@ def read_texts(
             )
         found[row] = (name, text, line)
     entries = [found.get(row, ("", "", 0)) for row in range(len(index))]
-    texts = [join(name, text) or None for name, text, _ in entries]
+    texts = [unicodedata.normalize("NFC", join(*entry[:2])) or None for entry in entries]
     return [name or None for name, *_ in entries], texts, counts
 
 

@@ -102,7 +102,8 @@ def to_numbers(
             if math.isfinite(values[i]):
                 inner = (match[1], match[4]) if match else ()
                 units_of.setdefault(_unit(*inner, units[i]), f"{cells[i]} {units[i]}".strip())
-            if match and re.search(r"[^\d.]" if mark == "." else r"\D", match[3]):
+            is_special = match and re.search(r"[^\d.]" if mark == "." else r"\D", match[3])
+            if match and is_special and math.isfinite(values[i]):
                 how = "decimal commas" if mark == "," else "thousands set apart"
                 notes.setdefault(f"numbers have {how}", []).append(f"{name} {match[3]}")
         if len(units_of) > 1:
