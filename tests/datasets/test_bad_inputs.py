@@ -72,7 +72,7 @@ CASES = [
     ("half a JSON", "texts", "a.json", b'{"n0": "x",\n"n1": "y', "line 2: this is no JSON"),
     ("deep JSON", "texts", "a.jsonl", b"[" * 99_999, "line 1: this is no JSON .*recursion"),
     ("a literal", "triples", "a.nt", b'"a" <r> <b> .\n', "line 1: .*The subject of a triple"),
-    ("a number", "numbers", "a.tsv", b"n0\ta\t1\nn1\ta\t1,5\n", "line 2: expected a number or"),
+    ("a number", "numbers", "a.tsv", b"n0\ta\t1\nn1\ta\t1,5,2\n", "line 2: expected a number or"),
     ("a header", "numbers", "a.tsv", b"it\tsize\tbig\n", "line 1: .*If this is a header"),
     ("a word", "numbers", "a.tsv", b"n0\tsize\tbig\n", "line 1: expected a number or a date"),
     ("two texts", "texts", "a.tsv", b"n0\tA\nn0\tB\n", "line 2: 'n0' has another text already"),

@@ -199,6 +199,7 @@ def test_header(folder):
     facts = folder / "facts.tsv"
     facts.write_text("\n".join(["from here\tby\tto there", *FACTS]))
     (folder / "numbers.tsv").write_text("what\twhich\thow much\nn0\tsize\t1\n")
+    (folder / "said.tsv").write_text("what\tsaid\nn0\tThe text of 0\n")
     header = {"triples": True, "numbers": True}
     data = load(folder, header=header)[0]
     assert facts_of(data) == set(FACTS) and data.numeric_mask.sum() == 1
@@ -207,7 +208,9 @@ def test_header(folder):
         small = MultimodalKG.from_files(facts, shares=(0.2, 0.4, 0.4))
     assert small[0].num_edges == len(FACTS) + 1
     with pytest.raises(ValueError, match="line 1: .*If this is a header, pass 'header=True'"):
-        load(folder, header={"triples": True})
+        load(folder, header={"triples": True}, texts=folder / "said.tsv")
+    with pytest.warns(UserWarning, match="'what', 'which', 'how much'., is taken for a header"):
+        assert load(folder, header={"triples": True})[0].numeric_mask.sum() == 1
 
 
 def test_names_of_several(folder):
@@ -390,3 +393,18 @@ def test_a_file_of_no_format_is_told(folder):
     (folder / "texts.docx").touch()
     with pytest.warns(UserWarning, match=r"texts.docx' cannot be read as 'texts', expected"):
         assert "texts" not in find_content(str(folder))
+
+
+def test_notes_stay_in_the_report_of_a_graph_that_is_read_again(folder):
+    (folder / "texts.docx").touch()
+    os.rename(folder / "texts.tsv", folder / "other.tsv")
+    numbers = ["entity\tattribute\tvalue\tsource", "n0\tsize\t3.5\tme", "n1\tsize\t4\tyou"]
+    (folder / "numbers.tsv").write_text("\n".join(numbers))
+    for _ in range(2):  # Made, and read from the processed file.
+        with warnings.catch_warnings(record=True) as found:
+            warnings.simplefilter("always")
+            dataset = MultimodalKG.from_folder(folder, root=str(folder / "root"))
+        _, notes = str(dataset.report()).split("\nNotes\n")
+        assert notes.index("texts.docx' cannot be read") < notes.index("['source'] are left out")
+        assert [str(warning.message) for warning in found] == dataset.notes
+        assert len(dataset.notes) == 2

@@ -1,6 +1,5 @@
 import gzip
 import json
-import math
 import random
 import sys
 
@@ -9,7 +8,7 @@ import pytest
 from torch_imf.datasets.own import TEXTS
 from torch_imf.io import tables
 from torch_imf.io.facts import read_fact_table
-from torch_imf.io.tables import Column, read_rows, read_table, to_number
+from torch_imf.io.tables import Column, read_rows, read_table
 
 COLUMNS = (
     Column("head", ("head", "subject")),
@@ -209,22 +208,3 @@ def test_read_rows(tmp_path):
         read_rows(str(path), 2)
     with pytest.raises(ValueError, match="There is no file '.*nowhere.tsv'"):
         list(read_table(str(tmp_path / "nowhere.tsv"), COLUMNS))
-
-
-@pytest.mark.parametrize(
-    "text, value",
-    [
-        ("1.5", 1.5),
-        ("1961-8-4", 1961 + 7 / 12 + 3 / 365),
-        ("1961-00-00", 1961.0),  # Parts that are not known.
-        ("0800-12-25", 800 + 11 / 12 + 24 / 365),
-        ("-63-9-23", -63 + 8 / 12 + 22 / 365),  # Later in the year is later.
-        ("-0004-02-29", -4 + 1 / 12 + 28 / 365),
-        ("2020-01-02T12:00Z", 2020 + 1.5 / 366),
-        ("2020-01-02 03:04:05.5+02:00", 2020 + (1 + 3845.5 / 86_400) / 366),
-        *((x, math.nan) for x in ("2020-13-45", "2021-02-29", "1999-07", "soon", "", "12:30")),
-        *((x, math.nan) for x in ("2020-01-02T25:00", "2020-13-01T03:04:05Z")),
-    ],
-)
-def test_to_number(text, value):
-    assert to_number(text) == pytest.approx(value, abs=1e-9, nan_ok=True)

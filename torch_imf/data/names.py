@@ -81,6 +81,21 @@ class NameIndex:
         r"""Returns :meth:`find` of each name, of shape :obj:`[len(names)]`."""
         return torch.tensor([self.find(name) for name in names], dtype=torch.long)
 
+    def near(self, names: Iterable[str]) -> Tensor:
+        r"""Returns the rows of names as people write them, without regard to capitals, spaces and
+        underscores, :obj:`-1` where nobody is meant, or several may be.
+        """
+        rows = [self._folded.get(fold(name), UNKNOWN) for name in names]
+        return torch.tensor(rows, dtype=torch.long)
+
+    @cached_property
+    def _folded(self) -> dict[str, int]:
+        out: dict[str, int] = {}
+        for name, row in self.rows.items():
+            key = fold(name)
+            out[key] = row if out.get(key, row) == row else UNKNOWN
+        return out
+
     def example(self) -> str:
         r"""Returns how a file of the first entity may be named."""
         return normalize(self.node_ids[0])

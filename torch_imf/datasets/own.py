@@ -1,9 +1,11 @@
 import math
 import os
 import os.path as osp
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache, partial
+from itertools import compress
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeAlias, TypedDict
 from urllib.parse import unquote
 
@@ -16,12 +18,14 @@ from torch_imf.data.index import distinct_facts
 from torch_imf.data.names import UNKNOWN, NameIndex, normalize, read_ids, unbracketed
 from torch_imf.data.split import draw_spare
 from torch_imf.datasets.base import Encoder, Given, KGDataset, Record
+from torch_imf.datasets.numbers import find_layout
 from torch_imf.datasets.raw import Literals, join, number_facts
 from torch_imf.encoders import PixelEncoder
-from torch_imf.io import tables, warn
+from torch_imf.io import noted, tables, warn
 from torch_imf.io.facts import read_fact_table
 from torch_imf.io.hash import hash_content
 from torch_imf.io.images import ARCHIVES
+from torch_imf.io.quantities import MISSING, to_numbers
 from torch_imf.io.rdf import FORMATS, Content, Literal, read_rdf
 from torch_imf.io.tables import FRAME, GRAPHS, TABLES, Column, short, suffix, where
 
@@ -57,11 +61,6 @@ TEXTS = (
     Column("entity", ("entity", "id", "node", "key", "uri", "iri", "entity_id", "node_id", *NAMES)),
     Column("text", ("text", "description", "abstract", "summary", "comment"), True, True, False),
     Column("name", NAMES, required=False, ids=False),
-)
-NUMBERS = (
-    Column("entity", ("entity", "id", "node", "uri", "subject", "head", "name")),
-    Column("attribute", ("attribute", "property", "relation", "predicate", "key")),
-    Column("value", ("value", "number", "literal", "object", "tail"), ids=False),
 )
 
 
@@ -103,8 +102,9 @@ class MultimodalKG(KGDataset):
             (:obj:`{"entity": "text"}`). (default: :obj:`None`)
         images (str, optional): A folder of :obj:`<entity>.png` or :obj:`<entity>/<any>.jpg`, an
             index file or an archive, see :class:`KGDataset`. (default: :obj:`None`)
-        numbers (str, optional): A table of entity, attribute and value, a number, a date or a time.
-            (default: :obj:`None`)
+        numbers (str, optional): A table of entity, attribute and value (and unit), or of entities
+            and a column for each attribute, which its header names. Values are numbers, dates or
+            times, or missing. (default: :obj:`None`)
         shares (tuple[float, float, float], optional): The shares of training, validation and test
             facts of a single file. They are drawn such that every entity and relation is in
             training, whatever the order of lines. (default: :obj:`(0.8, 0.1, 0.1)`)
@@ -116,8 +116,8 @@ class MultimodalKG(KGDataset):
         columns (str or list, optional): The columns of head, relation and tail in tables of facts,
             by their names or their places from 1, as in :obj:`"subject,verb,object"` or
             :obj:`"1,3,2"`. By default, names and what recurs tell them. (default: :obj:`None`)
-        strict (bool, optional): Whether texts and numbers of an entity that is in no fact are an
-            error, rather than left out. (default: :obj:`True`)
+        strict (bool, optional): Whether texts and numbers of an entity that is in no fact, and
+            values that are no numbers, are an error, rather than left out. (default: :obj:`True`)
         encoders (dict, optional): The encoders of :obj:`"text"`, :obj:`"visual"` and
             :obj:`"numeric"`, as in :class:`KGDataset`; a file of features takes the place of
             images, say. That of images is :obj:`PixelEncoder()`, which knows colour and layout
@@ -235,8 +235,11 @@ class MultimodalKG(KGDataset):
         """
         paths = {"texts": texts, "images": images, "numbers": numbers}
         given = {name: path for name, path in paths.items() if path is not None}
-        files = find_content(osp.expanduser(os.fspath(folder)), list(given))
-        return cls(files.pop("triples"), **{**files, **given}, **options)  # type: ignore[arg-type]
+        with noted() as notes:
+            files = find_content(osp.expanduser(os.fspath(folder)), list(given))
+            out = cls(files.pop("triples"), **{**files, **given}, **options)  # type: ignore[arg-type]
+        out.notes = notes
+        return out
 
     @property
     def revision(self) -> str:
@@ -280,7 +283,7 @@ class MultimodalKG(KGDataset):
             numbers = [x for x in facts.content.numbers if x[0] in known]
             entities, attributes, values = ([x[i] for x in numbers] for i in range(3))
             self._literals = entities, attributes, values
-        return Record(splits, node_ids, rel_ids, names, rel_names, sources, facts.notes)
+        return Record(splits, node_ids, rel_ids, names, rel_names, sources, facts.columns)
 
     def encode(self, data: Data) -> None:
         texts, literals = self._texts or [], self._literals or ([], [], [])
@@ -403,7 +406,7 @@ def read_texts(
             )
         found[row] = (name, text, line)
     entries = [found.get(row, ("", "", 0)) for row in range(len(index))]
-    texts = [join(name, text) or None for name, text, _ in entries]
+    texts = [unicodedata.normalize("NFC", join(*entry[:2])) or None for entry in entries]
     return [name or None for name, *_ in entries], texts, counts
 
 
@@ -411,9 +414,26 @@ def read_numbers(
     path: str, index: NameIndex, header: bool | None = None, strict: bool = True
 ) -> tuple[Literals, Counts]:
     r"""Returns entities, attributes and values of numeric literals, and counts as above."""
-    rows, counts = _read_known(path, NUMBERS, index, header, strict)
-    values = [tables.to_finite(value, where(path, line)) for line, _, (_, _, value) in rows]
-    return ([fields[0] for *_, fields in rows], [fields[1] for *_, fields in rows], values), counts
+    columns, header, attributes = find_layout(path, index, header)
+    rows, counts = _read_known(path, columns, index, header, strict)
+    cells = [(line, *fields) for line, _, fields in rows]  # Node, attribute, value, perhaps unit.
+    if attributes is not None:
+        wide = ((line, node, zip(attributes, cells, strict=True)) for line, node, *cells in cells)
+        cells = [(line, node, *pair) for line, node, pairs in wide for pair in pairs]
+    cells = [cell for cell in cells if cell[3].lower() not in MISSING]
+    units = ["".join(cell[4:]) for cell in cells]
+    try:
+        values, notes = to_numbers([x[3] for x in cells], [x[2] for x in cells], units)
+    except ValueError as e:
+        raise ValueError(f"'{path}': {e}") from e
+    for note in notes:
+        warn(f"'{path}': {note}")
+    is_number = list(map(math.isfinite, values))
+    bad = [(x[0], x[3]) for x, keep in zip(cells, is_number, strict=True) if not keep]
+    _refuse(path, bad, "expected a number or a date, as 1952-03-11 (got {})", strict)
+    kept = list(compress(cells, is_number))
+    literals = ([x[1] for x in kept], [x[2] for x in kept], list(compress(values, is_number)))
+    return literals, counts
 
 
 def _read_known(
@@ -424,15 +444,28 @@ def _read_known(
         (i, index.find(fields[0]), fields) for i, fields in tables.read_table(path, columns, header)
     ]
     known = [entry for entry in rows if entry[1] != UNKNOWN]
-    if strict and len(known) < len(rows):
-        line, _, fields = next(entry for entry in rows if entry[1] == UNKNOWN)
-        hint = ". If this is a header, pass 'header=True'" if line == rows[0][0] else ""
-        raise ValueError(
-            f"{where(path, line)}: the entity {short(fields[0])} is in no fact, or its name is "
-            f"that of several. Check how it is written there, or pass 'strict=False' to leave such "
-            f"entities out{hint}"
-        )
-    return known, {"rows": len(rows), "unknown": len(rows) - len(known)}
+    bad = [(line, fields[0]) for line, row, fields in rows if row == UNKNOWN]
+    may_be_header = header is None and suffix(path) in (*tables.SEPARATORS, ".xlsx")
+    is_first = may_be_header and [line for line, _ in bad[:1]] == [1]
+    hint = "If this is a header, pass 'header=True'. " if is_first else ""
+    reason = "the entity {} is in no fact, or its name is that of several"
+    _refuse(path, bad, reason, strict, hint)
+    return known, {"rows": len(rows), "unknown": len(bad)}
+
+
+def _refuse(
+    path: str, bad: Sequence[tuple[int, str]], reason: str, strict: bool, hint: str = ""
+) -> None:
+    # Raises for what lines hold, the first ten of them, or warns that these are left out.
+    if not bad:
+        return
+    line, value = bad[0]
+    more = [f"{short(x)} in {where(path, i).rpartition(', ')[2]}" for i, x in bad[1:10]]
+    others = f" ({len(bad) - 1:,} more: {', '.join(more)}{', ...' * (len(bad) > 10)})"
+    message = f"{where(path, line)}: {reason.format(short(value))}{others if more else ''}"
+    if strict:
+        raise ValueError(f"{message}. {hint}Mend it, or pass 'strict=False' to leave such rows out")
+    warn(f"{message}: left out")
 
 
 class Facts(NamedTuple):
@@ -448,7 +481,7 @@ class Facts(NamedTuple):
     names: dict[str, str]
     rel_names: dict[str, str]
     content: Content
-    notes: dict[str, str]
+    columns: dict[str, str]
 
 
 def read_facts(
@@ -465,7 +498,7 @@ def read_facts(
     rels: dict[str, int] = {}
     names: dict[str, str] = {}
     rel_names: dict[str, str] = {}
-    notes: dict[str, str] = {}
+    how: dict[str, str] = {}
     content = Content()
     frames = iter([FRAME, f"{FRAME} 2", f"{FRAME} 3"])
     paths = [x if isinstance(x, str) else next(frames) for x in sources]
@@ -481,7 +514,7 @@ def read_facts(
             else:
                 yield head, rel, tail
         counts[path] |= {"rows": kinds.total(), "literals": kinds.pop("", 0)}
-        notes[path] = ", ".join(f"{number:,} {kind}" for kind, number in sorted(kinds.items()))
+        how[path] = ", ".join(f"{number:,} {kind}" for kind, number in sorted(kinds.items()))
 
     rows = []
     for path, source in zip(paths, sources, strict=True):
@@ -492,7 +525,8 @@ def read_facts(
         else:
             ids = cache(partial(read_id_files, osp.dirname(path)))
             found = read_fact_table(source, header, columns, ids)
-            table, notes[path] = found.columns, found.note
+            table = found.columns
+            how[path] = found.note
             names |= found.names
             rel_names |= found.rel_names
             if found.are_numbers and ids():
@@ -512,7 +546,7 @@ def read_facts(
         facts.append(fact)
     labels = content.names
     names, rel_names = labels | names, labels | rel_names
-    return Facts(facts, node_ids, rel_ids, counts, names, rel_names, content, notes)
+    return Facts(facts, node_ids, rel_ids, counts, names, rel_names, content, how)
 
 
 def read_id_files(folder: str) -> tuple[list[str], ...]:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from torch_imf.io import warn
 from torch_imf.io.paths import open_file
-from torch_imf.io.tables import LONGEST, normalized, readable, suffix, to_number
+from torch_imf.io.quantities import to_number
+from torch_imf.io.tables import LONGEST, normalized, readable, suffix
 
 if TYPE_CHECKING:
     import pyoxigraph as ox

@@ -9,17 +9,14 @@ import codecs
 import csv
 import io
 import json
-import math
 import os.path as osp
 import re
 import unicodedata
 import zlib
-from calendar import isleap
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta, timezone
 from itertools import chain, count, islice
 from typing import TYPE_CHECKING
 
@@ -49,7 +46,6 @@ SURROGATE = re.compile("[\ud800-\udfff]")
 #: how many lines when it is decided what separates them.
 BLOCK, BLOCK_CHARS, SAMPLE = 4096, 1 << 22, 200
 WHOLE = re.compile(r"([+-]?[0-9]+(\.0*)?(e\+[0-9]{1,2})?)?")
-DATE = re.compile(r"(-?\d+)-(\d{1,2})-(\d{1,2})")
 
 
 @dataclass(frozen=True)
@@ -217,37 +213,6 @@ def short(value: object) -> str:
     r"""Returns a quotation of a value that fits an error message."""
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
-
-
-def to_number(text: str) -> float:
-    r"""Returns a number, a date or a time as ISO 8601 writes it as a year with a fraction
-    (:obj:`"2020-01-02T03:04:05Z"`), and NaN for anything else. Years may be negative, and days and
-    months that are not known zero (:obj:`"-63-9-0"`).
-    """
-    match = DATE.fullmatch(text)
-    try:
-        if match is None and "-" in text[1:] and ":" in text:
-            # Python 3.10 does not know the letter:
-            time = datetime.fromisoformat(re.sub("[Zz]$", "+00:00", text))
-            time = time.astimezone(timezone.utc).replace(tzinfo=None) if time.tzinfo else time
-            days = (time - datetime(time.year, 1, 1)) / timedelta(days=1)
-            return time.year + days / (366 if isleap(time.year) else 365)
-        if match is None:
-            return float(text)
-        year, month, day = (int(part) for part in match.groups())
-        # Raises if there is no such day; the leap years of a calendar repeat every 400 years:
-        date(2000 + year % 400, max(month, 1), max(day, 1))
-        return year + (max(month, 1) - 1) / 12 + (max(day, 1) - 1) / 365
-    except ValueError:
-        return math.nan
-
-
-def to_finite(text: str, place: str, hint: str = "") -> float:
-    r"""Returns :meth:`to_number` of a text at a place in a file."""
-    value = to_number(text)
-    if not math.isfinite(value):
-        raise ValueError(f"{place}: expected a number or a date (got {short(text)}){hint}")
-    return value
 
 
 # Formats ########################################################################################
