@@ -119,7 +119,7 @@ NONE = "--text-encoder none --visual-encoder none --numeric-encoder none"
     "words, message",
     [
         ("audit fb15k238", "There is no dataset 'fb15k238'. Did you mean 'FB15K"),
-        ("audit countries --version imf", "Invalid 'version' argument (got 'imf'), leave it out"),
+        ("audit countries --version imf", "Invalid '--version' argument (got 'imf'), leave it out"),
         ("audit countries --texts x.tsv", "'--texts' is for graphs of your own"),
         ("audit countries --split-seed 4", "'--split-seed' is for graphs of your own"),
         ("audit db15k", "Dataset not found. Please download 'entity2id.txt' from 'https://raw."),
@@ -181,3 +181,18 @@ def test_audit_tells_pictures_that_cannot_be_read_or_belong_to_nobody(tmp_path, 
     assert "1 of the 5 images in" in notes and "'n99.png'" in notes
     assert "2 images cannot be read" in notes and "'n2.jpg' (" in notes and "'n3.jpg' (" in notes
     assert len(read("audit", tmp_path)["notes"]) == 3
+
+
+def test_columns(tmp_path, call, fails, capsys):
+    path = tmp_path / "facts.csv"
+    rows = [f"n{i};n{(i + k) % 12};by" for i in range(12) for k in (1, 2, 3)]
+    path.write_text("\n".join(["Von;Nach;Wodurch", *rows]))
+    assert main(["audit", str(path)]) == 0
+    out, err = capsys.readouterr()
+    assert "12 entities, 1 relations" in out and "separated by semicolons" in out
+    assert "'Wodurch' is taken for the relation" in err and "pass '--columns 1,2,3'" in err
+    assert main(["audit", str(path), "--columns", "Von,Wodurch,Nach"]) == 0
+    again, err = capsys.readouterr()
+    assert "12 entities, 1 relations" in again and err == ""
+    assert "no header" in call("audit", path, "--columns", "1,3,2", "--no-header")
+    assert "there is no column 'An'" in fails("audit", path, "--columns", "Von,Wodurch,An")

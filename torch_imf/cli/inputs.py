@@ -88,6 +88,9 @@ class Graph:
     images: Annotated[str | None, "images, <entity>.png or <entity>/<any>.jpg"] = None
     numbers: Annotated[str | None, "table of entity, attribute and value"] = None
     header: Annotated[bool | None, "whether your tables begin with a header"] = None
+    columns: Annotated[
+        str | None, "head, relation and tail in your facts, by names or places, as 1,3,2"
+    ] = None
     strict: Annotated[bool, "whether texts and numbers of no entity are an error"] = True
 
     def read(self, features: Features | None = None) -> "torch_imf.datasets.KGDataset":
@@ -98,7 +101,8 @@ class Graph:
 
         is_own = osp.exists(self.graph)
         kind = "published datasets" if is_own else "graphs of your own"
-        others = ["version"] if is_own else ["shares", "split_seed", "texts", "numbers", "header"]
+        own = ["shares", "split_seed", "texts", "numbers", "header", "columns"]
+        others = ["version"] if is_own else own
         for name in (x for x in others if getattr(self, x) is not None):
             flag = name.replace("_", "-")
             raise ValueError(f"'--{flag}' is for {kind}, and '{self.graph}' is none")
@@ -110,7 +114,7 @@ class Graph:
                 raise ValueError(f"{error}, or a folder or a file") from error
             root = self.root or (osp.join("data", cls.__name__) if cls.files else None)
             return cls(root, self.version, self.scheme, images=self.images, **encoders)
-        names = (*CONTENT.values(), "header", "strict", "scheme", "root", "shares")
+        names = (*CONTENT.values(), "header", "columns", "strict", "scheme", "root", "shares")
         given = {name: getattr(self, name) for name in names}
         options: Any = {name: x for name, x in given.items() if x is not None}
         with noted() as notes:

@@ -187,9 +187,13 @@ def index_facts(
     size = torch.tensor([len(node_ids), len(rel_ids), len(node_ids)])
     unknown = (facts >= size.view(3, 1)).t().nonzero()
     if unknown.numel() > 0:
-        row, column = unknown[0].tolist()
-        kind, name = "relation" if column == 1 else "entity", rows[row][column]
-        raise ValueError(f"{where(path, row + first)}: unknown {kind} {short(name)}")
+        names = [
+            f"{'relation' if column == 1 else 'entity'} {short(rows[row][column])}"
+            for row, column in unknown.tolist()
+        ]
+        line, others = int(unknown[0, 0]) + first, list(dict.fromkeys(names))[1:]
+        more = f" (and {len(others):,} more: {', '.join(others[:9])})" if others else ""
+        raise ValueError(f"{where(path, line)}: unknown {names[0]}{more}")
     return facts
 
 
