@@ -77,6 +77,18 @@ def test_a_first_fact_of_such_words(tmp_path, first):
         assert rows_of(read(write(tmp_path, rows))) == rows
 
 
+@pytest.mark.parametrize("header", ["h r t", "Wer Wie Wen", "e1 r e2"])
+def test_words_above_numbers_are_a_header(tmp_path, header):
+    # Also where a relation is called as its column is:
+    rows = [(str(i), "r" if i % 2 else "q", f"{(i + 5) % 12}.0") for i in range(12)]
+    found = rows_of(read(write(tmp_path, [header.split(), *rows])))
+    assert found == [(head, rel, tail[:-2]) for head, rel, tail in rows]
+    rows = [(f"town {head}", rel, f"town {tail}") for head, rel, tail in rows]
+    if header == "h r t":
+        with pytest.warns(UserWarning, match="is taken for a header"):
+            assert rows_of(read_fact_table(write(tmp_path, [header.split(), *rows]))) == rows
+
+
 def test_a_graph_of_bodies(tmp_path):
     # Entities that are called as columns are do not make a fact of a header:
     rows = [("neck", "below", "head"), ("tail", "behind", "back"), ("head", "above", "neck")]
@@ -167,8 +179,10 @@ def test_columns(tmp_path, columns, header):
     assert rows_of(found) == FACTS
     with pytest.raises(ValueError, match=r"a\.tsv', line 1: there is no column 'whom'"):
         read_fact_table(write(tmp_path, rows), columns=["who", "does", "whom"])
-    with pytest.raises(ValueError, match="expected 3 fields separated by tabs .*got 4"):
+    with pytest.raises(ValueError, match="not all of head, relation, tail. .*'columns="):
         read_fact_table(write(tmp_path, rows))
+    with pytest.raises(ValueError, match="expected 3 fields separated by tabs .*got 4"):
+        read_fact_table(write(tmp_path, [(*fact, "x") for fact in FACTS]))
 
 
 @pytest.mark.parametrize("kind", ["frame", "parquet", "csv", "xlsx", "jsonl", "json"])

@@ -61,7 +61,7 @@ def test_a_broken_line_is_passed_over(tmp_path, name, line):
     facts = [("a", "b", f"c{i}") for i in range(4)]
     lines = [f"<{head}> <{rel}> <{tail}> ." for head, rel, tail in facts]
     path = write(tmp_path, name, "\n".join([lines[0], line, *lines[1:]]))
-    with pytest.warns(UserWarning, match=rf"{name}': 1 broken lines are .* \(line 2: "):
+    with pytest.warns(UserWarning, match=rf"{name}': broken lines are .*, 1 \(line 2: "):
         assert list(read_rdf(path)) == facts
     with pytest.raises(ValueError, match=rf"{name}', line 2: ."):
         list(read_rdf(write(tmp_path, name, "\n".join([lines[0], line, line]))))

@@ -254,7 +254,8 @@ class Command(click.Command):
                 arguments[name] = given.pop(name)
         with contextlib.redirect_stderr(io.StringIO() if quiet else sys.stderr):
             output = self.function(**arguments)
-        text = json.dumps(plain(output.values), indent=2) if as_json else output.text
+        text = as_typed(output.text, self.params)
+        text = json.dumps(plain(output.values), indent=2) if as_json else text
         # What the encoding of a pipe or a terminal lacks is escaped, as in messages:
         encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
         print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)

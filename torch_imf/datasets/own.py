@@ -281,8 +281,11 @@ class MultimodalKG(KGDataset):
         else:
             known = set(node_ids)
             numbers = [x for x in facts.content.numbers if x[0] in known]
-            entities, attributes, values = ([x[i] for x in numbers] for i in range(3))
-            self._literals = entities, attributes, values
+            self._literals = (
+                [node for node, _, _ in numbers],
+                [attribute for _, attribute, _ in numbers],
+                [value for _, _, value in numbers],
+            )
         return Record(splits, node_ids, rel_ids, names, rel_names, sources, facts.columns)
 
     def encode(self, data: Data) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from torch_imf.io import warn
-from torch_imf.io.tables import Column, Layout, Table, read_columns, short, where
+from torch_imf.io.tables import WHOLE, Column, Layout, Table, read_columns, short, where
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,16 +25,16 @@ COLUMNS = (
 WORDS = {
     "head": "head subject subj node1 entity1 headentity e1 start source src from origin item x "
     "subjekt kopf quelle von sujet tête départ sujeto cabeza origen soggetto testa origine sujeito "
-    "cabeça origem onderwerp bron podmiot źródło субъект özne 头实体 头 主语 主体 主語 주어 머리 "
-    "chủ_thể chủ_ngữ h s",
+    "cabeça origem onderwerp bron fra från podmiot źródło субъект özne 头实体 头 主语 主体 主語 "
+    "주어 머리 chủ_thể chủ_ngữ h s",
     "relation": "predicate relation relationship property pred rel edge metaedge link verb "
     "prädikat beziehung prédicat propriété predicado relación propiedad predicato relazione "
     "proprietà relação predicaat relatie predykat relacja предикат отношение связь yüklem ilişki "
-    "关系 谓语 述語 関係 관계 서술어 quan_hệ vị_ngữ type label r p",
+    "forhold 关系 谓语 述語 関係 관계 서술어 quan_hệ vị_ngữ type label r p",
     "tail": "tail object obj node2 entity2 tailentity e2 end target dst to destination value y "
     "objekt ziel nach objet cible arrivée queue objeto cola destino oggetto coda destinazione "
-    "cauda voorwerp doel obiekt cel объект nesne 尾实体 尾 宾语 客体 目的語 목적어 꼬리 đối_tượng "
-    "tân_ngữ t o",
+    "cauda til till voorwerp doel obiekt cel объект nesne 尾实体 尾 宾语 客体 目的語 목적어 "
+    "꼬리 đối_tượng tân_ngữ t o",
 }
 IDS, LABELS = ("index", "id", "iri", "uri", "curie", "qid"), ("name", "label", "title")
 OVERRULE = (
@@ -159,6 +159,10 @@ def find_facts(
         if header or not recurs:
             known.insert(index.index(None), rest)
             doubts.append(f"'{first[rest]}' is taken for the {ROLES[index.index(None)]}")
+    if header is None and len(body) > 1:  # No number above numbers alone.
+        is_number = [[WHOLE.fullmatch(row[i]) is not None for row in body] for i in range(width)]
+        above = [not WHOLE.fullmatch(cell) for cell in first]
+        header = any(all(x) and y for x, y in zip(is_number, above, strict=True)) or None
     if header is None:
         words = known if columns is None else [i for i in index[:3] if i is not None]
         header, sure = _is_header([first[i] for i in words], body, words)
@@ -248,7 +252,8 @@ def _is_header(
     of_relation = cells[1] in {row[relation] for row in body}
     # 'e1 r e2' and 's p o' may well be facts, but a graph about bodies has a head as well:
     is_plain = len(cells[0]) > 1 and cells[0].isalpha()
-    is_fact = any(recurs) and (of_relation or not is_plain) or of_relation and len(cells[0]) == 1
+    of_letters = len(cells[0]) == 1 and any(len(x) == 1 and x.isalpha() for x in nodes)
+    is_fact = any(recurs) and (of_relation or not is_plain) or of_relation and of_letters
     return not is_fact, of_relation if is_fact else not (any(recurs) or of_relation)
 
 

@@ -106,7 +106,7 @@ def _lines(path: str, kind: str) -> "Iterator[ox.Quad]":
             try:
                 quads = list(ox.parse(text, format=format, lenient=True))
             except (SyntaxError, MemoryError) as e:
-                message = re.sub(r"^Parser error at line 1 |\(line 1\)$", "", str(e))
+                message = re.sub(r"^Parser error at line 1 |\(line 1\)$", "", str(e)).strip()
                 problems = [*problems, f"line {line}: {message}"][:3]
                 num_broken += 1
                 continue
@@ -115,7 +115,7 @@ def _lines(path: str, kind: str) -> "Iterator[ox.Quad]":
     if num_broken > num_good:
         raise ValueError(f"'{path}', {problems[0]}")
     if problems:
-        warn(f"'{path}': {num_broken:,} broken lines are passed over ({'; '.join(problems)})")
+        warn(f"'{path}': broken lines are passed over, {num_broken:,} ({'; '.join(problems)})")
 
 
 class Content:

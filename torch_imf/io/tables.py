@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain, count, islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch_imf.io import warn
 from torch_imf.io.paths import open_file
@@ -153,17 +153,17 @@ def read_lines(path: str, others: bool = False) -> Iterator[str]:
     with readable(path), open_file(path, compression="infer") as file:
         source = io.TextIOWrapper(file, "utf-16", newline="\n") if is_wide else file
         for line in count(1):
-            content: str | bytes = b""
+            content: Any = b""
             try:
                 content = source.readline(LONGEST + 1)
                 text = content if isinstance(content, str) else content.decode(encoding)
             except UnicodeDecodeError as e:
-                known = isinstance(content, bytes) and content and not UNDEFINED & set(content)
-                if not (others and known and is_ascii):
+                is_other = others and is_ascii and isinstance(content, bytes)
+                if not is_other or not content or UNDEFINED & {*content}:
                     raise ValueError(
                         f"'{path}', line {line}: not valid UTF-8, save it as such ({e.reason})"
                     ) from e
-                encoding, text = "cp1252", str(content, "cp1252")
+                encoding, text = "cp1252", bytes(content).decode("cp1252")
                 warn(f"'{path}', line {line}: this is no UTF-8, and read as Windows-1252")
             if not content:
                 return
