@@ -6,7 +6,15 @@ from typing import Literal
 import pytest
 
 from torch_imf import build_model, complete, evaluate, explain, fit, predict, tune
-from torch_imf.cli.command import Command, Flag, Output, flag_words, read_value, repeat_flags
+from torch_imf.cli.command import (
+    Command,
+    Flag,
+    Output,
+    as_typed,
+    flag_words,
+    read_value,
+    repeat_flags,
+)
 from torch_imf.cli.main import COMMANDS
 from torch_imf.cli.train import settings_flags
 from torch_imf.registry import class_names
@@ -112,3 +120,17 @@ def test_defaults(function):
     shared = [x for x in own if defaults.get(x, inspect.Parameter.empty) is not own[x].empty]
     assert len(shared) >= 2
     assert all(own[x].default == defaults[x] for x in shared if x not in others)
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("pass 'strict=False' or 'header=True'", "pass '--no-strict' or '--header'"),
+        ("as 'columns=\"1,3,2\"'", "as '--columns 1,3,2'"),
+        ("Invalid 'shares' argument (got 'shares')", "Invalid '--shares' argument (got 'shares')"),
+        ("Pass 'text=None'", "Pass '--text-encoder None'"),
+        ("'cache=False', 'k=1', 'split_seed=x y'", "'cache=False', 'k=1', 'split_seed=x y'"),
+    ],
+)
+def test_messages_name_flags(text, expected):
+    assert as_typed(text, COMMANDS["encode"].params) == expected

@@ -1,3 +1,5 @@
+import unicodedata
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -96,6 +98,33 @@ def test_lookup(fake):
     entities, relations = Lookup.of_entities(fake), Lookup.of_relations(fake)
     assert [entities(name) for name in fake.node_names] == list(range(fake.num_nodes))
     assert [relations(name) for name in fake.rel_names] == list(range(fake.num_relations))
+
+
+@pytest.mark.parametrize("name", ["Hà Nội", "서울", "Ⓐ Å", "Ελλάδα", "हिन्दी क़लम"])
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
+def test_normal_forms_of_a_name(name, forms):
+    own, typed = (unicodedata.normalize(form, name) for form in forms)
+    index = NameIndex(["x", own], [("x", f"{own} 2")])
+    assert index([own, typed, f"{typed} 2", f"<{typed}>"]).tolist() == [1, 1, 0, 1]
+    assert Lookup(["a", own], ["A", "B"], "entity")(typed) == 1
+    assert Lookup(["a", "b"], ["A", own], "entity")(typed.upper()) == 1
+
+
+@pytest.mark.parametrize(
+    "kind", [list, tuple, np.array, pd.Series, pd.Index, pd.array, dict.fromkeys, iter]
+)
+def test_names_in_other_containers(kind):
+    lookup = Lookup(IDS, NAMES, "entity")
+    assert lookup.rows("head", kind(["Q3", "United States"])).tolist() == [2, 1]
+    assert lookup.rows("head", kind([3, 1])).tolist() == [3, 1]
+    assert NameIndex(kind(["a", "b"]))(kind(["b", "c"])).tolist() == [1, -1]
+    with pytest.raises(ValueError, match="'head' is empty"):
+        lookup.rows("head", kind([]))
+
+
+@pytest.mark.parametrize("value", [np.str_("Q3"), np.int64(2), torch.tensor(2), torch.tensor([2])])
+def test_one_of_another_type(value):
+    assert Lookup(IDS, NAMES, "entity").rows("head", value).tolist() == [2]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ model: `lr: float | dict[str, float]`, `--by category relation`, or flags of the
 flag chooses. Click parses what is read off signatures.
 """
 
+import ast
 import contextlib
 import dataclasses
 import inspect
@@ -136,6 +137,25 @@ def flag_words(name: str, value: Any) -> list[str]:
     return [flag, *words]
 
 
+def as_typed(text: str, params: Sequence[click.Parameter]) -> str:
+    r"""Writes a message about arguments in the words of a command line that has flags for them:
+    `'strict=False'` as `'--no-strict'`, and `the 'shares' argument` as `the '--shares' argument`.
+    """
+    flags = {param.name for param in params if isinstance(param, click.Option)}
+
+    def flag(match: re.Match[str]) -> str:
+        name, value = match.groups()
+        name = f"{name}_encoder" if f"{name}_encoder" in flags else name  # A modality.
+        if name not in flags:
+            return match[0]
+        with contextlib.suppress(ValueError, SyntaxError):
+            words = [] if value is None else flag_words(name, ast.literal_eval(value))
+            return f"'{shlex.join(words) or flag_words(name, '')[0]}'"
+        return match[0]
+
+    return re.sub(r"'(\w+)(?:=([^']*)'|'(?= argument))", flag, text)
+
+
 def read(ctx: click.Context, param: Any, value: Any) -> Any:
     r"""Reads the words of a flag or an argument as one of its types."""
     if value in (None, (), True, False):
@@ -234,7 +254,8 @@ class Command(click.Command):
                 arguments[name] = given.pop(name)
         with contextlib.redirect_stderr(io.StringIO() if quiet else sys.stderr):
             output = self.function(**arguments)
-        text = json.dumps(plain(output.values), indent=2) if as_json else output.text
+        text = as_typed(output.text, self.params)
+        text = json.dumps(plain(output.values), indent=2) if as_json else text
         # What the encoding of a pipe or a terminal lacks is escaped, as in messages:
         encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
         print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)

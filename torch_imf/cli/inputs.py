@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import torch_imf
 from torch_imf import registry
+from torch_imf.io import noted
 
 if TYPE_CHECKING:
     import torch
@@ -55,12 +56,14 @@ class Features:
 
 @dataclasses.dataclass
 class NotEncoded:
-    r"""In place of an encoder, to see who has a modality."""
+    r"""In place of an encoder, to see who has a modality: of pictures, one that can be read."""
 
-    def __call__(self, *content: Any) -> "torch.Tensor":
+    def __call__(self, *content: Any) -> "torch.Tensor | tuple[torch.Tensor, torch.Tensor]":
         import torch
 
-        return torch.ones(content[-1] if len(content) > 1 else len(content[0]), 1)
+        x = torch.ones(content[-1] if len(content) > 1 else len(content[0]), 1)
+        has_files = len(content) == 1 and any(isinstance(entry, list) for entry in content[0])
+        return (x, torch_imf.encoders.PixelEncoder(1, 1)(content[0])[1]) if has_files else x
 
 
 @dataclasses.dataclass
@@ -85,6 +88,9 @@ class Graph:
     images: Annotated[str | None, "images, <entity>.png or <entity>/<any>.jpg"] = None
     numbers: Annotated[str | None, "table of entity, attribute and value"] = None
     header: Annotated[bool | None, "whether your tables begin with a header"] = None
+    columns: Annotated[
+        str | None, "head, relation and tail in your facts, by names or places, as 1,3,2"
+    ] = None
     strict: Annotated[bool, "whether texts and numbers of no entity are an error"] = True
 
     def read(self, features: Features | None = None) -> "torch_imf.datasets.KGDataset":
@@ -95,7 +101,8 @@ class Graph:
 
         is_own = osp.exists(self.graph)
         kind = "published datasets" if is_own else "graphs of your own"
-        others = ["version"] if is_own else ["shares", "split_seed", "texts", "numbers", "header"]
+        own = ["shares", "split_seed", "texts", "numbers", "header", "columns"]
+        others = ["version"] if is_own else own
         for name in (x for x in others if getattr(self, x) is not None):
             flag = name.replace("_", "-")
             raise ValueError(f"'--{flag}' is for {kind}, and '{self.graph}' is none")
@@ -107,15 +114,18 @@ class Graph:
                 raise ValueError(f"{error}, or a folder or a file") from error
             root = self.root or (osp.join("data", cls.__name__) if cls.files else None)
             return cls(root, self.version, self.scheme, images=self.images, **encoders)
-        names = (*CONTENT.values(), "header", "strict", "scheme", "root", "shares")
+        names = (*CONTENT.values(), "header", "columns", "strict", "scheme", "root", "shares")
         given = {name: getattr(self, name) for name in names}
         options: Any = {name: x for name, x in given.items() if x is not None}
-        if osp.isdir(self.graph):
-            options = {**find_content(self.graph, list(options)), **options}
-        if features is None:
-            encoders = {name: NotEncoded() for name, x in CONTENT.items() if x in options}
-        options |= {"seed": self.split_seed or 0, "encoders": encoders}
-        return torch_imf.datasets.MultimodalKG(options.pop("triples", self.graph), **options)
+        with noted() as notes:
+            if osp.isdir(self.graph):
+                options = {**find_content(self.graph, list(options)), **options}
+            if features is None:
+                encoders = {name: NotEncoded() for name, x in CONTENT.items() if x in options}
+            options |= {"seed": self.split_seed or 0, "encoders": encoders}
+            dataset = torch_imf.datasets.MultimodalKG(options.pop("triples", self.graph), **options)
+        dataset.notes = notes
+        return dataset
 
 
 @dataclasses.dataclass

@@ -125,7 +125,6 @@ def audit(
     report = dataset.report()
     found = report.audit
     text = str(report).replace(f", 1 channels, {NotEncoded()}", "")
-    text = text.replace("Pass 'scheme=\"clean\"'", "Pass '--scheme clean'")
     values = {"dataset": repr(dataset), **vars(report), "problems": found.problems}
     values["findings"] = found.findings()
     return Output(text, values, status=int(check and not found.is_clean))

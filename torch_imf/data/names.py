@@ -1,5 +1,6 @@
 import difflib
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any
@@ -11,8 +12,9 @@ from torch_geometric.data import Data
 
 from torch_imf.io.atomic import read_bytes
 
-#: Entities or relations, by name or identifier, or by number: one, or several.
-Names = str | int | Sequence[str] | Sequence[int] | Tensor
+#: Entities or relations, by name or identifier, or by number: one, or several (in a list, an array
+#: or a series).
+Names = str | int | Iterable[str] | Iterable[int] | Tensor
 
 ELSEWHERE = -2
 UNKNOWN = -1
@@ -24,14 +26,15 @@ FREEBASE = re.compile(r"/?([mg])/(\w+)", re.ASCII)
 
 
 class NameIndex:
-    r"""Finds the entities of a graph by what files call them: by identifier as it is written, by
-    URI with or without brackets (:obj:`<http://dbpedia.org/resource/Paris>`), by its last part
-    (:obj:`Paris`), by Freebase id (:obj:`/m/05qtj`, :obj:`m.05qtj`), or by another name that is
-    linked to the entity (:obj:`DBIMG00042`). A last part of several identifiers finds none of them,
-    and URIs that differ in more than brackets and scheme do not find each other.
+    r"""Finds the entities of a graph by what files call them, in any normal form of Unicode: by
+    identifier as it is written, by URI with or without brackets
+    (:obj:`<http://dbpedia.org/resource/Paris>`), by its last part (:obj:`Paris`), by Freebase id
+    (:obj:`/m/05qtj`, :obj:`m.05qtj`), or by another name that is linked to the entity
+    (:obj:`DBIMG00042`). A last part of several identifiers finds none of them, and URIs that differ
+    in more than brackets and scheme do not find each other.
 
     Args:
-        node_ids (list[str]): The identifier of each entity.
+        node_ids (iterable[str]): The identifier of each entity.
         aliases (iterable[tuple[str, str]], optional): Pairs of an identifier and another name of
             the same entity. Identifiers come before aliases, and these before later ones. An
             identifier that is not in :obj:`node_ids`, and its names, are those of another graph.
@@ -46,11 +49,11 @@ class NameIndex:
 
     def __init__(
         self,
-        node_ids: list[str],
+        node_ids: Iterable[str],
         aliases: Iterable[tuple[str, str]] = (),
         is_sorted: bool = False,
     ) -> None:
-        self.node_ids = node_ids
+        self.node_ids = node_ids = list(node_ids)
         self.has_own_order = not is_sorted or node_ids == _numbers(len(node_ids))
         exact = {node: row for row, node in enumerate(node_ids)}
         if len(exact) < len(node_ids):
@@ -87,6 +90,21 @@ class NameIndex:
     def __call__(self, names: Iterable[str]) -> Tensor:
         r"""Returns :meth:`find` of each name, of shape :obj:`[len(names)]`."""
         return torch.tensor([self.find(name) for name in names], dtype=torch.long)
+
+    def near(self, names: Iterable[str]) -> Tensor:
+        r"""Returns the rows of names as people write them, without regard to capitals, spaces and
+        underscores, :obj:`-1` where nobody is meant, or several may be.
+        """
+        rows = [self._folded.get(fold(name), UNKNOWN) for name in names]
+        return torch.tensor(rows, dtype=torch.long)
+
+    @cached_property
+    def _folded(self) -> dict[str, int]:
+        out: dict[str, int] = {}
+        for name, row in self.rows.items():
+            key = fold(name)
+            out[key] = row if out.get(key, row) == row else UNKNOWN
+        return out
 
     def example(self) -> str:
         r"""Returns how a file of the first entity may be named."""
@@ -196,10 +214,10 @@ def order(name: str) -> tuple[bool, int, str, str]:
 
 
 def normalize(name: str) -> str:
-    r"""Returns a name without what differs between files: brackets, the base of a URI, and the
-    slashes of a Freebase id.
+    r"""Returns a name without what differs between files: brackets, the base of a URI, the slashes
+    of a Freebase id, and the normal form of Unicode.
     """
-    name = unbracketed(name.strip())
+    name = unicodedata.normalize("NFC", unbracketed(name.strip()))
     name = URI.sub("", name, count=1) if URI.match(name) else name
     match = FREEBASE.fullmatch(name)
     return f"{match[1]}.{match[2]}" if match else name

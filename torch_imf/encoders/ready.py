@@ -136,7 +136,7 @@ class FeatureFile(Encoder):
         if self.strict and len(unknown) > 0:
             raise ValueError(
                 f"{wrong} do not fit the graph: {len(unknown):,} of its {size:,} names belong to "
-                f"no entity (first: {unknown[:3]}); pass FeatureFile(path, strict=False) to leave "
+                f"no entity (first: {unknown[:10]}); pass FeatureFile(path, strict=False) to leave "
                 f"them out"
             )
         return rows
