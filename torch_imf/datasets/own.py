@@ -399,24 +399,23 @@ def read_numbers(
     r"""Returns entities, attributes and values of numeric literals, and counts as above."""
     columns, header, attributes = find_layout(path, index, header)
     rows, counts = _read_known(path, columns, index, header, strict)
-    cells = [(line, *fields) for line, _, fields in rows]  # Node, attribute, value, perhaps unit.
+    cells = [(line, fields) for line, _, fields in rows]
     if attributes is not None:
-        wide = ((line, node, zip(attributes, cells, strict=True)) for line, node, *cells in cells)
-        cells = [(line, node, *pair) for line, node, pairs in wide for pair in pairs]
-    cells = [cell for cell in cells if cell[3].lower() not in MISSING]
-    units = ["".join(cell[4:]) for cell in cells]
+        wide = ((line, node, zip(attributes, row, strict=True)) for line, (node, *row) in cells)
+        cells = [(line, [node, *pair]) for line, node, pairs in wide for pair in pairs]
+    cells = [cell for cell in cells if cell[1][2].lower() not in MISSING]
+    nodes, names, texts = ([fields[i] for _, fields in cells] for i in range(3))
     try:
-        values, notes = to_numbers([x[3] for x in cells], [x[2] for x in cells], units)
+        values, notes = to_numbers(texts, names, ["".join(fields[3:]) for _, fields in cells])
     except ValueError as e:
         raise ValueError(f"'{path}': {e}") from e
     for note in notes:
         warn(f"'{path}': {note}")
-    is_number = list(map(math.isfinite, values))
-    bad = [(x[0], x[3]) for x, keep in zip(cells, is_number, strict=True) if not keep]
+    good = list(map(math.isfinite, values))
+    bad = [(line, fields[2]) for (line, fields), keep in zip(cells, good, strict=True) if not keep]
     _refuse(path, bad, "expected a number or a date, as 1952-03-11 (got {})", strict)
-    kept = list(compress(cells, is_number))
-    literals = ([x[1] for x in kept], [x[2] for x in kept], list(compress(values, is_number)))
-    return literals, counts
+    found = list(compress(nodes, good)), list(compress(names, good)), list(compress(values, good))
+    return found, counts
 
 
 def _read_known(
