@@ -11,7 +11,7 @@ from torch_imf.datasets import Countries, KGDataset, MultimodalKG
 from torch_imf.datasets.base import validate
 from torch_imf.datasets.countries import FOLDER
 from torch_imf.datasets.own import draw_splits, find_content, read_facts, to_label
-from torch_imf.encoders import FeatureFile, TfidfEncoder, VisualEncoder
+from torch_imf.encoders import FeatureFile, PixelEncoder, TfidfEncoder, VisualEncoder
 
 FACTS = [f"n{i}\tnext to\tn{(i + step) % 12}" for i in range(12) for step in (1, 2, 3)]
 
@@ -452,3 +452,20 @@ def test_the_layout_of_kg_bert(folder):
         dataset = MultimodalKG.from_folder(folder)
     assert dataset.texts()[dataset[0].node_ids.index("n7")] == "The 7th of the nodes"
     assert "'relation2text.txt'" in str(dataset.report())
+
+
+@pytest.mark.parametrize("kind", ["folder", "linked folder", "index"])
+def test_a_picture_that_is_replaced_makes_the_graph_anew(folder, kind):
+    Image = pytest.importorskip("PIL.Image")
+    root, images = folder / "root", folder / "images"
+    source = {"index": folder / "index.tsv", "linked folder": folder / "links"}.get(kind)
+    images.mkdir()
+    (folder / "index.tsv").write_text("n0\timages/n0.bmp")
+    (folder / "links").symlink_to(images)
+    found = []
+    for color in ("red", "blue"):
+        Image.new("RGB", (4, 4), color).save(images / "n0.bmp")  # Of one size.
+        kwargs = {"encoders": {"visual": PixelEncoder(1, 1)}, "root": str(root)}
+        data = load(folder, images=source or images, **kwargs)[0]
+        found.append(data.x_visual[data.node_ids.index("n0")].tolist())
+    assert found == [[1, -1, -1], [-1, -1, 1]]
