@@ -13,11 +13,13 @@ def test_answers():
         "  1  Rome        known       25.0 %    0.500    0.500",
         "  2  San Marino             < 0.1 %  -12.000  -12.000",
     ]
+    lacks = Completion(9, "Bari", "Q3519", 0.5, False, {}, {}, {"text": 0.1}, lacks=("text",))
+    assert str(Answers([lacks])).endswith("  1  Bari    0.500     none")
     assert str(Answers([], ("a", "b", "?"))) == "a  b  ?\n  no answer is left"
 
 
 def test_facts():
-    fact = Fact(0, 0, 1, "Rome", "capital_of", "Italy", 4.5, 0.75)
+    fact = Fact(0, 0, 1, "Rome", "capital_of", "Italy", 4.5, 0.75, 0.9, "Q220", "P1376", "Q38")
     assert str(Facts([fact])).split("\n") == [
         "     head  relation    tail   probability  score",
         "  1  Rome  capital_of  Italy       75.0 %  4.500",

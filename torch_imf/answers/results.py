@@ -8,10 +8,13 @@ from torch_imf.io.atomic import replacing
 
 @dataclass(frozen=True)
 class Completion:
-    r"""One answer to a query: the entity by number, name and identifier; its score over all views,
-    and the part that each has in it (parts sum to it); whether the graph holds this fact, in any
-    split; its score in each view, the weight of each view; and its probability, if there is a
-    calibration.
+    r"""One answer to a query: the entity by number, name (with the identifier where entities share
+    it) and identifier; its score over all views, and the part that each has in it (parts sum to
+    it); whether the graph holds this fact, in any split; its score in each view, the weight of each
+    view; and, if there is a calibration, the probability that it is a fact, and the conditional one
+    if the query misses an answer, see :meth:`~torch_imf.calibrate`. Views of modalities that the
+    answer, or who was asked for, :obj:`lacks` say nothing of them: their part is what the model
+    takes in place of features.
     """
 
     index: int
@@ -23,6 +26,8 @@ class Completion:
     weights: dict[str, float]
     parts: dict[str, float]
     probability: float | None = None
+    conditional: float | None = None
+    lacks: tuple[str, ...] = ()
 
 
 class Answers(list[Completion]):
@@ -48,15 +53,16 @@ class Answers(list[Completion]):
         rows = [["", "answer", "", "probability", "score", *views]]
         for i, x in enumerate(self, start=1):
             known = "known" if x.known else ""
-            numbers = [f"{y:.3f}" for y in (x.score, *x.parts.values())]
-            rows.append([str(i), x.name, known, percent(x.probability), *numbers])
+            parts = ["none" if v in x.lacks else f"{y:.3f}" for v, y in x.parts.items()]
+            rows.append([str(i), x.name, known, percent(x.probability), f"{x.score:.3f}", *parts])
         return f"{self.query}\n{format_table(rows, left=(1, 2))}"
 
 
 @dataclass(frozen=True)
 class Fact:
     r"""A fact that the graph does not hold: its head, relation and tail by number and by name, its
-    score over all views and its probability.
+    score over all views, the probability that it is true, the conditional one if its query misses
+    an answer (see :meth:`~torch_imf.calibrate`), and head, relation and tail by identifier.
     """
 
     head_index: int
@@ -67,6 +73,10 @@ class Fact:
     tail: str
     score: float
     probability: float
+    conditional: float
+    head_id: str
+    rel_id: str
+    tail_id: str
 
 
 class Facts(list[Fact]):
@@ -105,7 +115,8 @@ class Support:
 @dataclass(frozen=True)
 class Explanation:
     r"""What stands behind the score of a fact, which is given by names: the split that holds it, if
-    any; its score over all views, probability and rank; its rank in each view alone, the weight of
+    any; its score over all views, probability (of the fact, and, as :obj:`conditional`, of the tail
+    if its query misses one) and rank; its rank in each view alone, the weight of
     each view, and its rank over all views if no entity had a modality; the training facts of its
     relation that are nearest to it, nearest first; and ways from head to tail along one or two
     training facts, as names of entities and, between them, of relations, with :obj:`^-1` where they
@@ -122,6 +133,7 @@ class Explanation:
     without: dict[str, Rank]
     neighbors: list[Support] = field(default_factory=list)
     paths: list[tuple[str, ...]] = field(default_factory=list)
+    conditional: float | None = None
 
     def __str__(self) -> str:
         held = f"a fact of '{self.split}'" if self.split else "no known fact"
