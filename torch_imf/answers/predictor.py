@@ -1,5 +1,5 @@
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
@@ -18,15 +18,25 @@ from torch_imf.answers.completion import MAX_SCORES, best_facts, find_domains
 from torch_imf.answers.explanation import explain as explain_fact
 from torch_imf.answers.explanation import twin
 from torch_imf.answers.gaps import Gaps, fit_chance
-from torch_imf.answers.results import Answers, Completion, Explanation, Fact, Facts, write_tsv
+from torch_imf.answers.results import (
+    Answers,
+    Completion,
+    Explanation,
+    Fact,
+    Facts,
+    table_suffix,
+    write_table,
+)
 from torch_imf.data import TripletIndex
 from torch_imf.data.graph import loop_relations, prepare
 from torch_imf.data.index import check_triples
 from torch_imf.data.names import Lookup, Names
 from torch_imf.evaluation.ranking import StreamedScores, inference
+from torch_imf.io import warn
 from torch_imf.io.tables import Column, read_table, where
 
-COLUMNS = ("query", "head", "relation", "tail", "rank", "id", "score", "probability", "known")
+COLUMNS = ("query", "head", "relation", "tail", "rank", "id")
+COLUMNS += ("score", "probability", "conditional", "known", "error")
 Name = str | int
 
 
@@ -138,38 +148,52 @@ class Predictor:
             France	borders	?
             ?	borders	country:fr
 
-        The TSV of :obj:`answers` has one line per answer, best first: the number of its query's
-        line, the fact by names, its rank, the identifier of the answer, its score and probability
-        (empty without a calibration), whether the graph holds it (:obj:`1` or :obj:`0`), and the
-        part that each view has in its score. It takes its place once it is complete. Errors name
-        the line of a query.
+        The table of :obj:`answers` (TSV, CSV, JSON, JSONL, Parquet or Excel, by its name) has one
+        row per answer, best first: the number of its query's line, the fact by names, its rank, the
+        identifier of the answer, its score, probability and conditional probability (empty without
+        a calibration), whether the graph holds it (:obj:`1` or :obj:`0`), and the part that each
+        view has in its score. It takes its place once it is complete. A query that cannot be asked
+        has one row, whose :obj:`error` says why, and a warning tells how many there are. Errors of
+        the table itself name the line.
         """
         queries = os.fspath(queries)
         if os.path.realpath(answers) == os.path.realpath(queries):
             raise ValueError(f"'{queries}' cannot hold the answers, it is the file of queries")
-        lines, rows = [], []
+        table_suffix(answers)
+        given, rows, errors = [], [], {}
         for line, fact in read_table(queries, [Column(name, (name,)) for name in COLUMNS[1:4]]):
-            head, relation, tail = (None if cell == "?" else cell for cell in fact)
+            given.append((line, fact))
             try:
-                rows.append(self._query(head, relation, tail))
+                rows.append(self._query(*(None if cell == "?" else cell for cell in fact)))
             except ValueError as e:
-                raise ValueError(f"{where(queries, line)}: {e}") from e
-            lines.append(line)
-        if not lines:
+                errors[line] = str(e)
+        if not given:
             raise ValueError(f"'{queries}' holds no queries")
+        if errors:
+            line, error = next(iter(errors.items()))
+            first = f"{where(queries, line)}: {error}"
+            if not rows:
+                raise ValueError(first)
+            count = f"{len(errors):,} of {len(given):,} queries have no answers"
+            warn(f"{count}, as the column 'error' of '{os.fspath(answers)}' says. {first}")
         head_index, rel_type = (torch.cat(x) for x in zip(*rows, strict=True))
         found = self._answers(head_index, rel_type, k, known, None)
 
-        def cells() -> Iterator[Iterable[object]]:
-            yield *COLUMNS, *(f"of {view}" for view in self.model.views)
-            for line, completions in zip(lines, found, strict=True):
+        def cells() -> Iterator[list[object]]:
+            views = self.model.views
+            yield [*COLUMNS, *(f"of {view}" for view in views)]
+            for line, fact in given:
+                if line in errors:
+                    yield [line, *fact, *[None] * 6, errors[line], *[None] * len(views)]
+                    continue
+                completions = next(found)
                 for rank, x in enumerate(completions, start=1):
-                    names = (x.name if cell == "?" else cell for cell in completions.fact)
-                    numbers = (x.score, x.probability, *x.parts.values())
-                    score, p, *parts = ("" if y is None else f"{y:.6g}" for y in numbers)
-                    yield line, *names, rank, x.node_id, score, p, int(x.known), *parts
+                    names = [x.name if cell == "?" else cell for cell in completions.fact]
+                    numbers = x.score, x.probability, x.conditional, int(x.known), None
+                    parts = (None if v in x.lacks else y for v, y in x.parts.items())
+                    yield [line, *names, rank, x.node_id, *numbers, *parts]
 
-        return write_tsv(answers, cells())
+        return write_table(answers, cells()) - len(errors)
 
     @torch.no_grad()
     def complete(

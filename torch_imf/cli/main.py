@@ -22,7 +22,7 @@ from click.shell_completion import shell_complete
 
 import torch_imf
 from torch_imf.cli.answers import complete, evaluate, explain, figures, predict
-from torch_imf.cli.command import Command, texts
+from torch_imf.cli.command import Command, say, shown, texts
 from torch_imf.cli.listing import audit, describe, encode, list_kinds
 from torch_imf.cli.train import settings_flags, train, tune
 from torch_imf.io import TorchIMFWarning
@@ -81,7 +81,9 @@ def main(args: Sequence[str] | None = None) -> int:
     stream = sys.stderr  # In which warnings are shown even if the rest of it is silenced.
     try:
         with warnings.catch_warnings():  # Those of others are not about what the user gave.
-            warnings.showwarning = lambda text, *_: print(f"warning: {text}", file=stream)  # type: ignore
+            warnings.showwarning = lambda text, *_: print(  # type: ignore
+                shown(f"warning: {text}"), file=stream
+            )
             warnings.simplefilter("ignore")
             warnings.simplefilter("always", TorchIMFWarning)
             return group.main(words, prog_name="torch-imf", standalone_mode=False) or 0
@@ -96,5 +98,5 @@ def main(args: Sequence[str] | None = None) -> int:
         message = f"{message}. To go on:\n  {again}" if message else "interrupted"
     except (ValueError, RuntimeError, OSError, ImportError) as error:
         message, status = str(error), 1
-    print(f"{name}: {message}", file=sys.stderr)
+    say(f"{name}: {message}")
     return status

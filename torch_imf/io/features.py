@@ -18,6 +18,7 @@ from fsspec.implementations.local import LocalFileSystem
 from safetensors.torch import load_file
 from torch import Tensor
 
+from torch_imf.io import require
 from torch_imf.io.archive import RATIO, is_bomb
 
 #: How many values are read at once.
@@ -121,10 +122,9 @@ def read_member(archive: zipfile.ZipFile, name: str) -> np.ndarray:
 
 
 def _read_h5(path: str) -> Features:
-    try:
-        import h5py
-    except ImportError as e:
-        raise ImportError("'.h5' files require 'h5py', run 'pip install h5py'") from e
+    require("h5py", "'.h5' files", "h5")
+    import h5py
+
     sizes: dict[str | bytes, int] = {}
 
     def visit(key: str | bytes, x: object) -> None:
