@@ -83,9 +83,9 @@ def test_a_book_has_one_author(works, model):
 
 def test_chances_of_hidden_facts(works, model):
     # If test facts are not known, they are what is found, and as often as is said:
-    seen = works.edge_subgraph(~works.test_mask)
-    calibration = calibrate(model, works)
-    facts = Predictor(model, seen, calibration).complete(60)
+    predictor = Predictor(model, works, calibrate(model, works))
+    predictor.known = TripletIndex.from_data(works, ~works.test_mask)
+    facts = predictor.complete(60)
     hidden = TripletIndex.from_data(works, works.test_mask)
     index = torch.tensor([[x.head_index, x.rel_type, x.tail_index] for x in facts]).t()
     share = float(hidden.contains(*index).double().mean())

@@ -11,9 +11,7 @@ ROOT = Path(torch_imf.__file__).parents[1]
 
 def test_require():
     require("torch_geometric", "Graphs", "full")
-    with pytest.raises(
-        ImportError, match=r"A need 'no_such', run 'pip install \"torch_imf\[b\]\"'"
-    ):
+    with pytest.raises(ImportError, match=r"A need 'no_such', run 'pip install .torch_imf.b.\"'"):
         require("no_such", "A", "b")
 
 
