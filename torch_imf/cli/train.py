@@ -23,8 +23,6 @@ from torch_imf.io.atomic import replacing
 if TYPE_CHECKING:
     from torch_geometric.data import Data
 
-#: Settings of the trials of a search.
-GIVEN = ("epochs", "metric")
 Metric = Literal["mrr", "mr", "hits@1", "hits@3", "hits@10"]
 
 
@@ -164,8 +162,8 @@ def tune(
     model_settings, training = torch_imf.best_settings(found)
     each = [{"number": x.number, "value": x.value, **x.params} for x in found.trials]
     done = [trial for trial in each if trial["value"] is not None]
-    # The epochs of a trial are few, and not those of a training, unless they were searched for:
-    chosen = {x: y for x, y in training.items() if x not in GIVEN or x in (tried or ())}
+    # Trials are short, and a training takes its own number of epochs:
+    chosen = {x: y for x, y in training.items() if x != "epochs" and (x, y) != ("metric", "mrr")}
     command = train_command(graph, features, model, {**model_settings, **chosen})
     best = f"{metric.upper()} {found.best_value:.4f}"
     text = [
