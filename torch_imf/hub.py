@@ -22,7 +22,7 @@ from torch_geometric.data import Data
 
 from torch_imf.data.graph import MASKS, NAMES, check_graph, prepare, remember
 from torch_imf.evaluation.ranking import check_finite, inference
-from torch_imf.io import warn
+from torch_imf.io import require, warn
 from torch_imf.io.atomic import locked, read_bytes, replacing
 from torch_imf.io.hash import hash_content
 from torch_imf.nn.models import MultimodalKGE
@@ -210,10 +210,9 @@ def push_to_hub(
     Raises:
         ValueError: If the folder holds no whole model.
     """
-    try:
-        from huggingface_hub import HfApi
-    except ImportError as error:
-        raise ImportError("'push_to_hub' needs 'pip install torch_imf[hub]'") from error
+    require("huggingface_hub", "Models on the Hub", "hub")
+    from huggingface_hub import HfApi
+
     root = _root(folder)
     with locked(root):
         config = read_config(root)
@@ -391,7 +390,7 @@ def _found(folder: str | os.PathLike[str], revision: str | None) -> str:
     except (ImportError, OSError, ValueError) as error:
         raise ValueError(
             f"There is no folder '{root}', and no model of this name could be had from the Hugging "
-            f"Face Hub, which takes 'pip install torch_imf[hub]' ({str(error).splitlines()[0]})"
+            f"Face Hub, which takes 'pip install \"torch_imf[hub]\"' ({str(error).splitlines()[0]})"
         ) from error
 
 

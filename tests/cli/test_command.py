@@ -52,7 +52,8 @@ def test_read_value(words, annotation, value):
         ("a,b,c", list[tuple[str, str]], "list[tuple[str, str]]"),
         ("text= fused=1", dict[str, float] | float, "dict[str, float] | float"),
         ("maybe", bool | None, "bool | None"),
-        ("gif", Literal["png", "pdf"], "Literal['png', 'pdf']"),
+        ("gif", Literal["png", "pdf"], "one of png, pdf"),
+        ("1" + 19 * "0", int, "int"),  # Of more bits than a tensor has.
     ],
 )
 def test_read_value_fails(words, annotation, name):

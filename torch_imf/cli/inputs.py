@@ -7,8 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import fsspec
+
 import torch_imf
 from torch_imf import registry
+from torch_imf.answers.results import table_suffix
 from torch_imf.io import noted
 
 if TYPE_CHECKING:
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
 
     from torch_imf.encoders.base import EncoderLike as Encoder
 
+MAX_THREADS = 1024  # Of which no system has more for one process to compute with.
 #: What `train` writes in the folder of a run.
 MODEL, CHECKPOINT, HISTORY = "model", "checkpoint.pt", "history.json"
 
@@ -47,7 +51,12 @@ class Features:
             return None
         if name == "auto" or osp.exists(name):
             return name
-        if modality == "numeric" or name.lower() in ("tfidf", "pixel") or ":" in name:
+        kinds = {"tfidf": "text", "pixel": "visual", "numeric": "numeric"}
+        kind = kinds.get(name.lower(), modality)
+        if kind != modality:
+            flags = f"'--{modality}-encoder' cannot be '{name}', as that is one of"
+            raise ValueError(f"{flags} '--{kind}-encoder'")
+        if modality == "numeric" or name.lower() in kinds or ":" in name:
             return registry.resolve("encoder", name)
         if modality == "text":
             return torch_imf.encoders.TextEncoder(name)
@@ -141,6 +150,8 @@ class Compute:
         import torch
 
         if self.threads is not None:
+            if not 1 <= self.threads <= MAX_THREADS:
+                raise ValueError(f"'--threads' needs to be in [1, {MAX_THREADS}]")
             torch.set_num_threads(self.threads)
         try:
             found = torch.device(self.device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -200,6 +211,19 @@ class Saved(Compute):
         if not path.exists():
             raise ValueError(f"There is no '{path}', which 'torch-imf train' writes")
         return json.loads(path.read_bytes())
+
+
+Overwrite = Annotated[bool, "replace the file to write if it is there"]
+
+
+def check_out(path: str, overwrite: bool) -> None:
+    r"""Raises if a table cannot be written, before there is work to lose: it has no such format, or
+    its place is taken.
+    """
+    table_suffix(path)
+    filesystem, name = fsspec.core.url_to_fs(path)
+    if not overwrite and filesystem.isfile(name):
+        raise ValueError(f"'{path}' is there already, '--overwrite' replaces it")
 
 
 def test_fact(data: "Data") -> tuple[int, int, int]:

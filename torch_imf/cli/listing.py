@@ -95,7 +95,8 @@ def first_sentence(cls: type) -> str:
     r"""Returns how the docstring of a class begins, with papers by their titles in quotes."""
     text = " ".join(plain_text(inspect.getdoc(cls) or "").split())
     text = re.sub(r"\s*\((https?:|Eqs?\.).*?\)", "", text)
-    about = re.match(r'("[^"]*"|[.:](?=\S)|[^.:])*', text)  # Titles have colons of their own.
+    # Titles have colons of their own, and abbreviations points:
+    about = re.match(r'("[^"]*"|\b(Eqs?|Figs?|Secs?|al|vs|cf)\.|[.:](?=\S)|[^.:])*', text)
     return textwrap.shorten(about[0] if about else "", 120, placeholder=" ...")
 
 

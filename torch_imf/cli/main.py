@@ -22,7 +22,7 @@ from click.shell_completion import shell_complete
 
 import torch_imf
 from torch_imf.cli.answers import complete, evaluate, explain, figures, predict
-from torch_imf.cli.command import Command, as_typed, texts
+from torch_imf.cli.command import Command, as_typed, say, shown, texts
 from torch_imf.cli.listing import audit, describe, encode, list_kinds
 from torch_imf.cli.train import settings_flags, train, tune
 from torch_imf.io import TorchIMFWarning
@@ -83,7 +83,7 @@ def main(args: Sequence[str] | None = None) -> int:
     try:
         with warnings.catch_warnings():  # Those of others are not about what the user gave.
             warnings.showwarning = lambda text, *_: print(  # type: ignore
-                f"warning: {as_typed(str(text), params)}", file=stream
+                shown(f"warning: {as_typed(str(text), params)}"), file=stream
             )
             warnings.simplefilter("ignore")
             warnings.simplefilter("always", TorchIMFWarning)
@@ -99,5 +99,5 @@ def main(args: Sequence[str] | None = None) -> int:
         message = f"{message}. To go on:\n  {again}" if message else "interrupted"
     except (ValueError, RuntimeError, OSError, ImportError) as error:
         message, status = as_typed(str(error), params), 1
-    print(f"{name}: {message}", file=sys.stderr)
+    say(f"{name}: {message}")
     return status

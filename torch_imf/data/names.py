@@ -1,6 +1,7 @@
 import difflib
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any
@@ -130,6 +131,14 @@ class Lookup:
     def __init__(self, ids: Sequence[str], names: Sequence[str], kind: str) -> None:
         self.ids, self.names, self.kind = ids, names, kind
 
+    @cached_property
+    def labels(self) -> list[str]:
+        r"""The names, followed by the identifier where several share one."""
+        count = Counter(self.names)
+        ids = self.ids if len(set(self.ids)) == len(self.ids) else _numbers(len(self.ids))
+        pairs = zip(self.names, ids, strict=True)
+        return [x if count[x] == 1 or x == i else f"{x} ({i})" for x, i in pairs]
+
     @classmethod
     def of_entities(cls, data: Data) -> "Lookup":
         r"""The entities of a graph, by :obj:`node_ids` and :obj:`node_names`, which stand in for
@@ -146,7 +155,8 @@ class Lookup:
 
     @cached_property
     def _written(self) -> dict[str, list[int]]:
-        return _positions(enumerate(self.names)) | _positions(enumerate(self.ids))
+        keys = (self.labels, self.names, self.ids)  # The last ones come first.
+        return dict(pair for x in keys for pair in _positions(enumerate(x)).items())
 
     @cached_property
     def _folded(self) -> dict[str, list[int]]:

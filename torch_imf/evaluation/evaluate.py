@@ -7,6 +7,7 @@ from torch_geometric.data import Data
 from torch_imf.data import TripletIndex
 from torch_imf.data.graph import modality_mask, prepare, split_facts, warn_of_leaks
 from torch_imf.data.index import mark
+from torch_imf.data.names import Lookup
 from torch_imf.evaluation.ranking import metrics, rank_tails
 
 #: The share of the facts of equal score that a fact ranks behind.
@@ -98,7 +99,7 @@ def fact_groups(name: str, data: Data, split: str) -> dict[str, Tensor]:
     mask = data[f"{split}_mask"][base]
     (head, tail), rel = data.edge_index[:, base], data.edge_type[base]
     if name == "relation":
-        names = data.rel_names if "rel_names" in data else list(map(str, range(data.num_relations)))
+        names = Lookup.of_relations(data).labels
         groups = {names[r]: rel[mask] == r for r in rel[mask].unique().tolist()}
     elif name == "category":
         tails = _mean_degree(head, rel, data.num_relations)[rel[mask]] >= 1.5

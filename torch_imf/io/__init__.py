@@ -1,12 +1,14 @@
 r"""Files: tables, RDF, features, images, downloads, and writing in one step."""
 
+import difflib
 import os
 import stat
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from importlib.util import find_spec
 from types import FrameType
 
 _NOTES: ContextVar[list[str] | None] = ContextVar("notes", default=None)
@@ -64,3 +66,17 @@ def check_regular(path: str | os.PathLike[str]) -> None:
                 f"'{os.fspath(path)}' is no file but a pipe or device. Please write its content to "
                 f"a file, and pass that"
             )
+
+
+def nearest(word: str, choices: Iterable[str]) -> str:
+    r"""Returns a sentence that suggests the choice which a word is most like, if it is like any."""
+    found = difflib.get_close_matches(word, choices, n=1)
+    return f" Did you mean '{found[0]}'?" if found else ""
+
+
+def require(package: str, what: str, extra: str) -> None:
+    r"""Raises an :class:`ImportError` that says how to install a package, as an extra of this one,
+    if something needs it and it is not there.
+    """
+    if find_spec(package) is None:
+        raise ImportError(f"{what} need '{package}', run 'pip install \"torch_imf[{extra}]\"'")

@@ -22,6 +22,7 @@ from torch_imf.data.graph import (
 )
 from torch_imf.evaluation.evaluate import evaluate
 from torch_imf.evaluation.ranking import NotFinite
+from torch_imf.io import require
 from torch_imf.sampler.base import Objective
 from torch_imf.training.checkpoint import History, TrainingState
 
@@ -301,11 +302,9 @@ class TensorBoard(AbstractContextManager):
     """
 
     def __init__(self, log_dir: str | os.PathLike[str]) -> None:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError as error:
-            message = "TensorBoard needs a package, run 'pip install \"torch_imf[tensorboard]\"'"
-            raise ImportError(message) from error
+        require("tensorboard", "Curves", "tensorboard")
+        from torch.utils.tensorboard import SummaryWriter
+
         self.writer: Any = SummaryWriter(os.fspath(log_dir))
 
     def __call__(self, entry: Mapping[str, float]) -> None:

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from torch_imf.data import modalities
 from torch_imf.data.graph import without_test
+from torch_imf.io import require
 from torch_imf.io.atomic import claim
 from torch_imf.io.hash import hash_content, hash_tensor
 from torch_imf.registry import Setting, build_model, check_settings, describe_settings, lookup
@@ -107,10 +108,9 @@ def tune(
             on, or no trial could be completed.
         RuntimeError: If another process works on the storage.
     """
-    try:
-        import optuna
-    except ImportError as error:
-        raise ImportError("'tune' requires Optuna, run 'pip install torch_imf[tune]'") from error
+    require("optuna", "Searches", "tune")
+    import optuna
+
     if seed < 0:
         raise ValueError(f"'seed' cannot be negative (got {seed})")
     search, data = SearchSpace(model, space), without_test(data)
