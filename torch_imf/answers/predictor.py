@@ -34,8 +34,8 @@ from torch_imf.evaluation.ranking import StreamedScores, inference, twin
 from torch_imf.io import warn
 from torch_imf.io.tables import Column, read_table, where
 
-COLUMNS = ("query", "head", "relation", "tail", "rank", "id")
-COLUMNS += ("score", "probability", "conditional", "known", "error")
+FACT = ("head", "relation", "tail")
+COLUMNS = ["query", *FACT, "rank", "id", "score", "probability", "conditional", "known", "error"]
 Name = str | int
 
 
@@ -160,7 +160,7 @@ class Predictor:
             raise ValueError(f"'{queries}' cannot hold the answers, it is the file of queries")
         table_suffix(answers)
         given, rows, errors = [], [], {}
-        for line, fact in read_table(queries, [Column(name, (name,)) for name in COLUMNS[1:4]]):
+        for line, fact in read_table(queries, [Column(name, (name,)) for name in FACT]):
             given.append((line, fact))
             try:
                 rows.append(self._query(*(None if cell == "?" else cell for cell in fact)))
@@ -231,15 +231,12 @@ class Predictor:
         best = best_facts(self, k, rels.tolist(), calibration, *rest)
         numbers = [*best[3:].long(), best[2], *best[:2].sigmoid()]
         nodes, relations = self.nodes, self.relations
-        return Facts(
-            Fact(
-                *(h, r, t),
-                *(nodes.labels[h], relations.labels[r], nodes.labels[t]),
-                *values,
-                *(nodes.ids[h], relations.ids[r], nodes.ids[t]),
-            )
-            for h, r, t, *values in zip(*(x.tolist() for x in numbers), strict=True)
-        )
+        out = Facts()
+        for h, r, t, score, chance, given in zip(*(x.tolist() for x in numbers), strict=True):
+            labels = nodes.labels[h], relations.labels[r], nodes.labels[t]
+            ids = nodes.ids[h], relations.ids[r], nodes.ids[t]
+            out.append(Fact(h, r, t, *labels, score, chance, given, *ids))
+        return out
 
     @torch.no_grad()
     def explain(
@@ -354,8 +351,8 @@ class Predictor:
                     if x > -torch.inf:
                         labels = self.nodes.labels[i], self.nodes.ids[i]
                         lacks = tuple(v for v, has in masks.items() if not (has[h] and has[i]))
-                        about = by_view, weights, parts, p, given, lacks
-                        out.append(Completion(i, *labels, x, held, *about))
+                        about = by_view, weights, parts
+                        out.append(Completion(i, *labels, x, held, *about, p, given, lacks))
                 yield out
 
 
