@@ -166,7 +166,7 @@ def test_names_that_are_numbers(first):
     assert lookup.rows("head", [names[3], names[10]]).tolist() == [3, 10]
     # A tensor holds rows. Any other number needs to mean one thing:
     assert lookup.rows("head", torch.tensor([2, 11])).tolist() == [2, 11]
-    for value in (2, [2, 11], np.array([2]), np.int64(2), pd.Series([2])):
+    for value in (2, [2, 11], np.array([2]), np.int64(2), [np.int64(2)], pd.Series([2])):
         if first == 0:
             assert lookup.rows("head", value)[0] == 2
             continue
@@ -194,3 +194,5 @@ def test_numbers_among_names():
 def test_lists_of_names(make):
     lookup = Lookup(IDS, NAMES, "entity")
     assert lookup.rows("head", make(["Q2", "Rome (city)"])).tolist() == [1, 3]
+    assert lookup.rows("head", np.str_("Q2")).tolist() == [1]
+    assert lookup.rows("head", True).dtype == torch.bool  # Which no row is.

@@ -4,6 +4,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cached_property
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -191,8 +192,11 @@ class Lookup:
         if not isinstance(value, str | int | list | tuple | Tensor):  # Of NumPy or pandas.
             values = np.asarray(value).tolist()
         values = [values] if isinstance(values, str | int) else values
-        if isinstance(values, list | tuple) and all(type(x) in (str, int) for x in values):
-            values = [self(x) if isinstance(x, str) else self._row(argument, x) for x in values]
+        is_list = isinstance(values, list | tuple) and not any(isinstance(x, bool) for x in values)
+        if is_list and all(isinstance(x, str | Integral) for x in values):
+            values = [
+                self(x) if isinstance(x, str) else self._row(argument, int(x)) for x in values
+            ]
         try:
             out = torch.as_tensor(values)
         except (TypeError, ValueError, RuntimeError) as e:
