@@ -19,7 +19,7 @@ from torch_imf.io.tables import read_rows, where
 # What Pillow knows by name, but does not read without other programs or readers:
 NO_PICTURES = ("BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF")
 # What is a picture by its first bytes, whatever its name:
-SIGNED = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "TIFF", "WEBP")
+SIGNED = ("AVIF", "BMP", "GIF", "HEIF", "JPEG", "JPEG2000", "PNG", "TIFF", "WEBP")
 
 INDEX = (".tsv", ".txt")  # How an index file ends.
 
@@ -145,6 +145,10 @@ def _ending(path: str) -> str | None:
 
 def _list_folder(folder: str, names: Names) -> tuple[list[str], list[str]]:
     # The name that each image file below a folder gives to its entity, and the files.
+    with suppress(ImportError):  # A usual plugin of Pillow.
+        from pillow_heif import register_heif_opener
+
+        register_heif_opener()
     endings = {file: _ending(file) for file in _walk(folder)}
     files = [file for file, ending in endings.items() if ending is not None]
     if others := [osp.relpath(file, folder) for file, x in endings.items() if x is None]:
