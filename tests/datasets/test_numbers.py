@@ -43,10 +43,21 @@ def test_wide_tables(tmp_path, text, header):
         "tower,what,how much\nn3,height,8\nn3,built,1889\nn7,height,2.5\n",
         "id,key,number,unit\nn3,height,8,m\nn3,built,1889,\nn7,height,2.5,m\nn7,built,NaN,m\n",
         "n3,height,8,m\nn3,built,1889,\nn7,height,2.5,m\n",
+        '{"entity": "n3", "key": "height", "number": 8}\n'
+        '{"entity": "n3", "key": "built", "number": "1889", "unit": ""}\n'
+        '{"entity": "n7", "key": "height", "number": "2.5"}',
     ],
 )
 def test_long_tables(tmp_path, text):
-    assert read(tmp_path, text) == LONG
+    assert read(tmp_path, text, "a.jsonl" if text.startswith("{") else "a.csv") == LONG
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_attributes_that_are_numbers(tmp_path):
+    codes = "n3,1,8\nn3,2,1889\nn7,1,2.5\n"
+    assert read(tmp_path, codes) == [("n3", "1", 8.0), ("n3", "2", 1889.0), ("n7", "1", 2.5)]
+    years = "entity,2010,2020\nn3,7,8\nn7,3,2\n"
+    assert read(tmp_path, years)[:2] == [("n3", "2010", 7.0), ("n3", "2020", 8.0)]
 
 
 def test_wide_tables_of_other_formats(tmp_path):

@@ -56,10 +56,14 @@ def find_layout(path: str, index: NameIndex, header: bool | None = None) -> Layo
     node = hits.index(max(hits))
     numeric = [i for i, column in enumerate(columns) if i != node and _holds_numbers(column)]
     is_pair = node == 0 and width in (3, 4) and 1 not in numeric
-    repeats = len(set(columns[node])) < len(rows)
-    of_header = not any(is_number(first[i]) for i in numeric) and len(numeric) > 0
+    repeats = len({first[node], *columns[node]}) <= len(rows)
+    # Cells of a header are no entity, occur nowhere below, and are no numbers (but may be years):
+    of_header = index.find(first[node]) < 0 and len(numeric) > 0
     of_header &= not any(name in column for name, column in zip(first, columns, strict=True))
-    if header is None and not (of_header and index.find(first[node]) < 0):
+    of_header &= first[node].lower() in LONG[0].words or not any(
+        is_number(first[i]) for i in numeric
+    )
+    if header is None and not of_header:
         if not is_pair and not (width == 3 and repeats):
             raise ValueError(
                 f"{where(path, line)}: expected entity, attribute and value, or a header that "

@@ -20,7 +20,7 @@ from torch_imf.io.tables import read_rows, where
 # What Pillow knows by name, but does not read without other programs or readers:
 NO_PICTURES = ("BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF")
 # What is a picture by its first bytes, whatever its name:
-SIGNED = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "TIFF", "WEBP")
+SIGNED = ("AVIF", "BMP", "GIF", "HEIF", "JPEG", "JPEG2000", "PNG", "TIFF", "WEBP")
 
 INDEX = (".tsv", ".txt")  # How an index file ends.
 
@@ -126,35 +126,35 @@ def _walk(folder: str) -> list[str]:
     return sorted(found)
 
 
-def _extensions() -> frozenset[str]:
-    # Those of the formats that Pillow and its plugins read.
-    from PIL import Image
-
-    found = Image.registered_extensions().items()
-    return frozenset(x for x, name in found if name in Image.OPEN and name not in NO_PICTURES)
-
-
-def _is_picture(path: str) -> bool:
+def _ending(path: str) -> str | None:
+    # How the name of a picture ends, which is nothing where only its first bytes tell what it is
+    # (as of 'm.027rn'), and None for a file that is no picture.
     from PIL import Image
 
     if not osp.isfile(path):
-        return False
-    if osp.splitext(path)[1].lower() in _extensions():
-        return True
+        return None
+    ending = osp.splitext(path)[1]
+    kind = Image.registered_extensions().get(ending.lower())
+    if kind in Image.OPEN and kind not in NO_PICTURES:
+        return ending
     with open(path, "rb") as file:
         start = file.read(16)
-    accepts = [Image.OPEN[name][1] for name in SIGNED if name in Image.OPEN]
-    return len(start) == 16 and any(accept and accept(start) is True for accept in accepts)
+    accepts = (Image.OPEN[name][1] for name in SIGNED if name in Image.OPEN)
+    is_signed = len(start) == 16 and any(accept and accept(start) is True for accept in accepts)
+    return "" if is_signed else None
 
 
 def _list_folder(folder: str, names: Names) -> tuple[list[str], list[str]]:
     # The name that each image file below a folder gives to its entity, and the files.
-    found = _walk(folder)
-    files = list(filter(_is_picture, found))
-    known = set(files)
-    if others := [osp.relpath(x, folder) for x in found if x not in known]:
+    with suppress(ImportError):  # A usual plugin of Pillow.
+        from pillow_heif import register_heif_opener
+
+        register_heif_opener()
+    endings = {file: _ending(file) for file in _walk(folder)}
+    files = [file for file, ending in endings.items() if ending is not None]
+    if others := [osp.relpath(file, folder) for file, x in endings.items() if x is None]:
         warn(
-            f"{len(others)} of the {len(found)} files in '{folder}' are no pictures that can be "
+            f"{len(others)} of the {len(endings)} files in '{folder}' are no pictures that can be "
             f"read: {some(others)}"
         )
     parts = [file.removeprefix(osp.join(folder, "")).split(os.sep) for file in files]
@@ -166,12 +166,11 @@ def _list_folder(folder: str, names: Names) -> tuple[list[str], list[str]]:
         if len(outer) > 1:
             warn(f"The folders {some(outer)} in '{folder}' are no entities, but what is in them")
         parts = [part[1:] for part in parts]
-    return [part[0] if len(part) > 1 else _stem(part[0]) for part in parts], files
-
-
-def _stem(name: str) -> str:
-    stem, ending = osp.splitext(name)
-    return stem if ending.lower() in _extensions() else name  # As of 'm.027rn' without a suffix.
+    own = (
+        part[0] if len(part) > 1 else part[0].removesuffix(endings[file] or "")
+        for part, file in zip(parts, files, strict=True)
+    )
+    return list(own), files
 
 
 def _read_index(path: str, base: str) -> tuple[list[str], list[str]]:
