@@ -119,7 +119,7 @@ class Graph:
         options: Any = {name: x for name, x in given.items() if x is not None}
         with noted() as notes:
             if osp.isdir(self.graph):
-                options = {**find_content(self.graph, list(options)), **options}
+                options = {**find_content(self.graph, options), **options}
             if features is None:
                 encoders = {name: NotEncoded() for name, x in CONTENT.items() if x in options}
             options |= {"seed": self.split_seed or 0, "encoders": encoders}

@@ -1,3 +1,4 @@
+import difflib
 import math
 import os
 import os.path as osp
@@ -21,7 +22,7 @@ from torch_imf.datasets.base import Encoder, Given, KGDataset, Record
 from torch_imf.datasets.numbers import find_layout
 from torch_imf.datasets.raw import Literals, join, number_facts
 from torch_imf.encoders import PixelEncoder
-from torch_imf.io import noted, tables, warn
+from torch_imf.io import noted, some, tables, warn
 from torch_imf.io.facts import read_fact_table
 from torch_imf.io.hash import hash_content
 from torch_imf.io.images import ARCHIVES
@@ -50,10 +51,17 @@ NAMED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "train": (("train", "train2id"), FACT_FORMATS),
     "val": (("valid", "val", "validation", "dev", "valid2id"), FACT_FORMATS),
     "test": (("test", "test2id"), FACT_FORMATS),
-    "texts": (("texts", "descriptions"), TABLES),
-    "images": (("images",), ("", ".tsv", ".txt", *ARCHIVES)),
-    "numbers": (("numbers", "numeric"), TABLES),
+    "texts": (
+        ("texts", "text", "descriptions", "description", "entity2textlong", "entity2text"),
+        TABLES,
+    ),
+    "images": (
+        ("images", "image", "pictures", "picture", "photos", "img", "imgs"),
+        ("", ".tsv", ".txt", *ARCHIVES),
+    ),
+    "numbers": (("numbers", "number", "numeric", "numerical", "numeric_literals"), TABLES),
 }
+LONGER = {"entity2text": "entity2textlong"}  # Of which KG-BERT has both.
 KINDS = {name: kind for kind, (names, _) in NAMED.items() for name in names}
 
 NAMES = ("name", "label", "title")
@@ -225,10 +233,11 @@ class MultimodalKG(KGDataset):
     ) -> "MultimodalKG":
         r"""Reads a graph from what a folder holds: facts (:obj:`facts.*` or :obj:`triples.*`, or
         the ready splits :obj:`train.*`, :obj:`valid.*`, :obj:`val.*` or :obj:`dev.*`, and
-        :obj:`test.*`), and what there is of texts (:obj:`texts.*` or :obj:`descriptions.*`), images
-        (a folder, archive or index file :obj:`images`) and numbers (:obj:`numbers.*` or
-        :obj:`numeric.*`). A file that is given takes the place of that in the folder. All other
-        arguments are those of the class.
+        :obj:`test.*`), and what there is of texts (:obj:`texts.*`, :obj:`descriptions.*` or
+        :obj:`entity2text.*`, as of KG-BERT), images (a folder, archive or index file :obj:`images`,
+        :obj:`pictures` or :obj:`photos`) and numbers (:obj:`numbers.*` or :obj:`numeric.*`), in the
+        singular or plural. A file that is given takes the place of that in the folder, and what is
+        not read is told. All other arguments are those of the class.
 
         Raises:
             ValueError: If there are no facts, or two files for one thing, and as the class.
@@ -236,7 +245,8 @@ class MultimodalKG(KGDataset):
         paths = {"texts": texts, "images": images, "numbers": numbers}
         given = {name: path for name, path in paths.items() if path is not None}
         with noted() as notes:
-            files = find_content(osp.expanduser(os.fspath(folder)), list(given))
+            known = {**given, "root": options.get("root")}
+            files = find_content(osp.expanduser(os.fspath(folder)), known)
             out = cls(files.pop("triples"), **{**files, **given}, **options)  # type: ignore[arg-type]
         out.notes = notes
         return out
@@ -321,7 +331,8 @@ def to_sources(triples: Triples) -> "tuple[str | pd.DataFrame, ...]":
         return (table,)
     if isinstance(triples, str | os.PathLike):
         path = osp.expanduser(os.fspath(triples))
-        found = find_content(path, tuple(NAMED)[-3:])["triples"] if osp.isdir(path) else path
+        others = dict.fromkeys(tuple(NAMED)[-3:])
+        found = find_content(path, others)["triples"] if osp.isdir(path) else path
         return (found,) if isinstance(found, str) else tuple(found)
     given = list(triples)
     files = given
@@ -348,22 +359,32 @@ def to_table(facts: object) -> "pd.DataFrame | None":
     return facts if isinstance(facts, pd.DataFrame) else pd.DataFrame(facts)
 
 
-def find_content(folder: str, given: Sequence[str] = ()) -> dict[str, str | list[str]]:
+def find_content(
+    folder: str, given: Mapping[str, object] | None = None
+) -> dict[str, str | list[str]]:
     r"""Returns the files of a graph that a folder holds by their names: facts (:obj:`"triples"`,
     three of them if they are ready splits), and those of :obj:`"texts"`, :obj:`"images"` and
-    :obj:`"numbers"` that are there, apart from those that are given.
+    :obj:`"numbers"` that are there, apart from those that are given. What else there is is told.
     """
+    given = given or {}
     if not osp.isdir(folder):
         raise ValueError(f"There is no folder '{folder}'")
     found: dict[str, str | list[str]] = {}
     names = sorted(os.listdir(folder), key=lambda name: ("2id" in name, name))
-    for name in names:
-        kind, path = KINDS.get(name.split(".")[0].lower(), "none"), osp.join(folder, name)
+    stems = {name: name.split(".")[0].lower() for name in names}
+    unread = []
+    paths = {osp.realpath(x) for x in given.values() if isinstance(x, str | os.PathLike)}
+    for name, stem in stems.items():
+        kind, path = KINDS.get(stem, "none"), osp.join(folder, name)
         archive = next((x for x in ARCHIVES if name.lower().endswith(x)), None)
         ending = "" if osp.isdir(path) else archive or suffix(name) or "none"
-        if kind not in NAMED or kind in given:
+        if kind in given or osp.realpath(path) in paths or stem == "":  # The last one is hidden.
             continue
-        if ending not in NAMED[kind][1]:
+        if stem in ("entity2id", "relation2id"):  # See `read_id_files`.
+            continue
+        if kind not in NAMED or LONGER.get(stem) in stems.values():
+            unread.append(name)
+        elif ending not in NAMED[kind][1]:
             formats = [x or "a folder" for x in NAMED[kind][1]]
             warn(f"'{path}' cannot be read as '{kind}', expected one of {formats}")
         elif kind in found and "2id" in name:
@@ -375,6 +396,16 @@ def find_content(folder: str, given: Sequence[str] = ()) -> dict[str, str | list
             )
         else:
             found[kind] = path
+    if unread:
+        near = {name: _nearest(stems[name]) for name in unread}
+        known = {*found, *given, *(SPLITS if "triples" in found else ())}
+        hints = [
+            f"'{name}' to be '{NAMED[kind][0][0]}{name[len(stems[name]) :]}'"
+            for name, kind in near.items()
+            if kind is not None and kind not in known
+        ]
+        hint = f". Did you mean {', '.join(hints)}?" if hints else ""
+        warn(f"Not read in '{folder}': {some(unread)}{hint}")
     splits = [found.pop(split) for split in SPLITS if split in found]
     if len(splits) == 3 and "triples" not in found:
         found["triples"] = list(map(str, splits))
@@ -384,6 +415,13 @@ def find_content(folder: str, given: Sequence[str] = ()) -> dict[str, str | list
             f"'facts.tsv', or 'train.tsv', 'valid.tsv' and 'test.tsv' (got {names[:10]})"
         )
     return found
+
+
+def _nearest(stem: str) -> str | None:
+    # What a file may be that is nearly called so.
+    near = difflib.get_close_matches(stem, KINDS, 1, 0.8)
+    near += [x for x in KINDS if len(stem) > 2 and (x.startswith(stem) or stem.startswith(x))]
+    return KINDS[near[0]] if near else None
 
 
 def index_names(node_ids: list[str], names: list[str]) -> NameIndex:
@@ -419,24 +457,23 @@ def read_numbers(
     r"""Returns entities, attributes and values of numeric literals, and counts as above."""
     columns, header, attributes = find_layout(path, index, header)
     rows, counts = _read_known(path, columns, index, header, strict)
-    cells = [(line, *fields) for line, _, fields in rows]  # Node, attribute, value, perhaps unit.
+    cells = [(line, fields) for line, _, fields in rows]
     if attributes is not None:
-        wide = ((line, node, zip(attributes, cells, strict=True)) for line, node, *cells in cells)
-        cells = [(line, node, *pair) for line, node, pairs in wide for pair in pairs]
-    cells = [cell for cell in cells if cell[3].lower() not in MISSING]
-    units = ["".join(cell[4:]) for cell in cells]
+        wide = ((line, node, zip(attributes, row, strict=True)) for line, (node, *row) in cells)
+        cells = [(line, [node, *pair]) for line, node, pairs in wide for pair in pairs]
+    cells = [cell for cell in cells if cell[1][2].lower() not in MISSING]
+    nodes, names, texts = ([fields[i] for _, fields in cells] for i in range(3))
     try:
-        values, notes = to_numbers([x[3] for x in cells], [x[2] for x in cells], units)
+        values, notes = to_numbers(texts, names, ["".join(fields[3:]) for _, fields in cells])
     except ValueError as e:
         raise ValueError(f"'{path}': {e}") from e
     for note in notes:
         warn(f"'{path}': {note}")
-    is_number = list(map(math.isfinite, values))
-    bad = [(x[0], x[3]) for x, keep in zip(cells, is_number, strict=True) if not keep]
+    good = list(map(math.isfinite, values))
+    bad = [(line, fields[2]) for (line, fields), keep in zip(cells, good, strict=True) if not keep]
     _refuse(path, bad, "expected a number or a date, as 1952-03-11 (got {})", strict)
-    kept = list(compress(cells, is_number))
-    literals = ([x[1] for x in kept], [x[2] for x in kept], list(compress(values, is_number)))
-    return literals, counts
+    found = list(compress(nodes, good)), list(compress(names, good)), list(compress(values, good))
+    return found, counts
 
 
 def _read_known(

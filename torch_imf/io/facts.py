@@ -127,9 +127,11 @@ def read_fact_table(
     size = len(found[0])
     if announced not in (None, size):
         raise ValueError(f"'{table.path}' announces {announced:,} facts, but has {size:,}")
-    names = _pairs(found[2], found[5]) | _pairs(found[0], found[3])
+    head, relation, tail = (
+        _pairs(found[i], found[i + 3]) if layout.index[i + 3] is not None else {} for i in range(3)
+    )
     note = "; ".join(x for x in (note, table.note) if x)
-    return FactTable(found[:3], names, _pairs(found[1], found[4]), note)
+    return FactTable(found[:3], tail | head, relation, note)
 
 
 def find_facts(

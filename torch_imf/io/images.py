@@ -109,7 +109,7 @@ def _walk(folder: str) -> list[str]:
     # The files below a folder, apart from hidden ones. Links to folders are followed, but not in
     # circles, and below the folder of an entity to each folder once.
     found: list[str] = []
-    above = {folder: (osp.realpath(folder),)}  # The real folders that lead to each.
+    above: dict[str, tuple[str, ...]] = {folder: (osp.realpath(folder),)}  # What leads to each.
     seen = set()
     for path, folders, files in os.walk(folder, followlinks=True):
         found += (osp.join(path, name) for name in files if name[0] != ".")
@@ -148,13 +148,14 @@ def _is_picture(path: str) -> bool:
 
 def _list_folder(folder: str, names: Names) -> tuple[list[str], list[str]]:
     # The name that each image file below a folder gives to its entity, and the files.
-    files, others = [], []
-    for file in _walk(folder):
-        (files if _is_picture(file) else others).append(file)
-    if others:
-        found = some([osp.relpath(file, folder) for file in others])
-        size = len(files) + len(others)
-        warn(f"{len(others)} of the {size} files in '{folder}' are no pictures to read: {found}")
+    found = _walk(folder)
+    files = list(filter(_is_picture, found))
+    known = set(files)
+    if others := [osp.relpath(x, folder) for x in found if x not in known]:
+        warn(
+            f"{len(others)} of the {len(found)} files in '{folder}' are no pictures that can be "
+            f"read: {some(others)}"
+        )
     parts = [file.removeprefix(osp.join(folder, "")).split(os.sep) for file in files]
     while min(map(len, parts), default=1) > 1:  # Folders around all, as in archives.
         inner = {(part[0], part[1]) for part in parts}

@@ -87,7 +87,7 @@ def to_numbers(
     }
     proof = {i: mark for i, match in found.items() if (mark := _proves(match[3]))}
     overall = set(proof.values())
-    notes: dict[str, list[str]] = {}
+    notes: dict[str, dict[str, str]] = {}  # By what was done: an example of each attribute.
     for name, of_name in rows.items():
         marks = {proof[i]: cells[i] for i in of_name if i in proof}
         if len(marks) > 1:
@@ -105,15 +105,15 @@ def to_numbers(
             is_special = match and re.search(r"[^\d.]" if mark == "." else r"\D", match[3])
             if match and is_special and math.isfinite(values[i]):
                 how = "decimal commas" if mark == "," else "thousands set apart"
-                notes.setdefault(f"numbers have {how}", []).append(f"{name} {match[3]}")
+                notes.setdefault(f"numbers have {how}", {}).setdefault(name, f"{name} {match[3]}")
         if len(units_of) > 1:
             raise ValueError(
                 f"The numbers of {short(name)} have several units, or some have none (as "
                 f"{some(list(units_of.values()))}). Please convert them to one"
             )
         for unit in filter(None, units_of):
-            notes.setdefault("units are left out", []).append(f"{name} {unit}")
-    return values, [f"{note}, as in {some(texts, 3)}" for note, texts in notes.items()]
+            notes.setdefault("units are left out", {})[name] = f"{name} {unit}"
+    return values, [f"{note}, as in {some(list(found.values()))}" for note, found in notes.items()]
 
 
 def _unit(*parts: str | None) -> str:
