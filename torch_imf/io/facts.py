@@ -158,7 +158,7 @@ def find_facts(
         known, by_name = _chosen(columns, first, place)
         header = True if by_name else header
     elif len(known) == 2 and (rest := _only_other(first, index)) is not None:
-        if header or not recurs:
+        if header or not (recurs or any(len(first[i]) == 1 for i in known)):
             known.insert(index.index(None), rest)
             doubts.append(f"'{first[rest]}' is taken for the {ROLES[index.index(None)]}")
     if header is None and len(body) > 1:  # No number above numbers alone.
@@ -168,6 +168,8 @@ def find_facts(
     if header is None:
         words = known if columns is None else [i for i in index[:3] if i is not None]
         header, sure = _is_header([first[i] for i in words], body, words)
+        if not header and doubts:  # Two words alone make no header.
+            doubts, sure = [], True
         if not sure:
             kind = "a header" if header else "a fact, as its cells recur below"
             doubts.append(f"{short(first)} is taken for {kind}")
