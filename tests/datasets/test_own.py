@@ -421,6 +421,58 @@ def test_notes_stay_in_the_report_of_a_graph_that_is_read_again(folder):
         assert len(dataset.notes) == 2
 
 
+@pytest.mark.parametrize(
+    "name, hint",
+    [
+        ("desc.csv", ". Did you mean 'desc.csv' to be 'texts.csv'?"),
+        ("imgs2", ". Did you mean 'imgs2' to be 'images'?"),
+        ("nubmers.tsv", ". Did you mean 'nubmers.tsv' to be 'numbers.tsv'?"),
+        ("trains.tsv", ""),  # There is a file of all facts.
+        ("LICENSE", ""),
+    ],
+)
+def test_what_a_folder_holds_beside_is_told(folder, name, hint):
+    for file in ("texts.tsv", "numbers.tsv"):
+        os.remove(folder / file)
+    (folder / name).touch()
+    with pytest.warns(UserWarning) as record:
+        assert list(find_content(str(folder))) == ["triples"]
+    assert [str(x.message) for x in record] == [f"Not read in '{folder}': '{name}'{hint}"]
+
+
+def test_the_layout_of_kg_bert(folder):
+    for name, lines in (("train", FACTS), ("dev", FACTS[:2]), ("test", FACTS[2:5])):
+        (folder / f"{name}.tsv").write_text("\n".join(lines))
+    for name in ("facts.tsv", "texts.tsv", "numbers.tsv"):
+        os.remove(folder / name)
+    lines = {"entity2text": "The {}th", "entity2textlong": "The {}th of the nodes"}
+    for name, line in lines.items():
+        rows = [f"n{i}\t{line.format(i)}" for i in range(12)]
+        (folder / f"{name}.txt").write_text("\n".join(rows))
+    (folder / "relation2text.txt").write_text("next to\tstands beside")
+    with pytest.warns(UserWarning, match="Not read in .*: 'entity2text.txt', 'relation2text.txt'$"):
+        dataset = MultimodalKG.from_folder(folder)
+    assert dataset.texts()[dataset[0].node_ids.index("n7")] == "The 7th of the nodes"
+    assert "'relation2text.txt'" in str(dataset.report())
+
+
+@pytest.mark.parametrize("kind", ["folder", "linked folder", "index"])
+def test_a_picture_that_is_replaced_makes_the_graph_anew(folder, kind):
+    Image = pytest.importorskip("PIL.Image")
+    root, images = folder / "root", folder / "images"
+    source = {"index": folder / "index.tsv", "linked folder": folder / "links"}.get(kind)
+    images.mkdir()
+    (folder / "index.tsv").write_text("n0\timages/n0.bmp")
+    (folder / "links").symlink_to(images)
+    found = []
+    for color in ("red", "blue"):
+        Image.new("RGB", (4, 4), color).save(images / "n0.bmp")  # Of one size.
+        kwargs = {"encoders": {"visual": PixelEncoder(1, 1)}, "root": str(root)}
+        data = load(folder, images=source or images, **kwargs)[0]
+        found.append(data.x_visual[data.node_ids.index("n0")].tolist())
+    assert found == [[1, -1, -1], [-1, -1, 1]]
+
+
 BASE, RDFS = "http://x.org/", "http://www.w3.org/2000/01/rdf-schema#"
 
 
@@ -440,7 +492,7 @@ def turtle(tmp_path):
 @pytest.mark.filterwarnings("error")
 def test_literals_of_rdf(turtle):
     for _ in range(2):  # Read, and as it was processed.
-        dataset = MultimodalKG.from_folder(turtle, root=str(turtle / "root"))
+        dataset = MultimodalKG.from_folder(turtle, root=str(turtle / ".root"))
         data, row = dataset[0], dataset[0].node_ids.index(f"{BASE}n3")
         assert data.num_nodes == 12 and data.num_edges == 36
         assert data.node_names[row] == "Node 3" and data.rel_names == ["is next to"]
@@ -567,55 +619,3 @@ def test_columns(folder):
     (folder / "facts.tsv").write_text("\n".join("\t".join((t, h, r)) for h, r, t in rows))
     for columns in ("2,3,1", [2, 3, 1]):
         assert facts_of(load(folder, columns=columns)[0]) == set(FACTS)
-
-
-@pytest.mark.parametrize(
-    "name, hint",
-    [
-        ("desc.csv", ". Did you mean 'desc.csv' to be 'texts.csv'?"),
-        ("imgs2", ". Did you mean 'imgs2' to be 'images'?"),
-        ("nubmers.tsv", ". Did you mean 'nubmers.tsv' to be 'numbers.tsv'?"),
-        ("trains.tsv", ""),  # There is a file of all facts.
-        ("LICENSE", ""),
-    ],
-)
-def test_what_a_folder_holds_beside_is_told(folder, name, hint):
-    for file in ("texts.tsv", "numbers.tsv"):
-        os.remove(folder / file)
-    (folder / name).touch()
-    with pytest.warns(UserWarning) as record:
-        assert list(find_content(str(folder))) == ["triples"]
-    assert [str(x.message) for x in record] == [f"Not read in '{folder}': '{name}'{hint}"]
-
-
-def test_the_layout_of_kg_bert(folder):
-    for name, lines in (("train", FACTS), ("dev", FACTS[:2]), ("test", FACTS[2:5])):
-        (folder / f"{name}.tsv").write_text("\n".join(lines))
-    for name in ("facts.tsv", "texts.tsv", "numbers.tsv"):
-        os.remove(folder / name)
-    lines = {"entity2text": "The {}th", "entity2textlong": "The {}th of the nodes"}
-    for name, line in lines.items():
-        rows = [f"n{i}\t{line.format(i)}" for i in range(12)]
-        (folder / f"{name}.txt").write_text("\n".join(rows))
-    (folder / "relation2text.txt").write_text("next to\tstands beside")
-    with pytest.warns(UserWarning, match="Not read in .*: 'entity2text.txt', 'relation2text.txt'$"):
-        dataset = MultimodalKG.from_folder(folder)
-    assert dataset.texts()[dataset[0].node_ids.index("n7")] == "The 7th of the nodes"
-    assert "'relation2text.txt'" in str(dataset.report())
-
-
-@pytest.mark.parametrize("kind", ["folder", "linked folder", "index"])
-def test_a_picture_that_is_replaced_makes_the_graph_anew(folder, kind):
-    Image = pytest.importorskip("PIL.Image")
-    root, images = folder / "root", folder / "images"
-    source = {"index": folder / "index.tsv", "linked folder": folder / "links"}.get(kind)
-    images.mkdir()
-    (folder / "index.tsv").write_text("n0\timages/n0.bmp")
-    (folder / "links").symlink_to(images)
-    found = []
-    for color in ("red", "blue"):
-        Image.new("RGB", (4, 4), color).save(images / "n0.bmp")  # Of one size.
-        kwargs = {"encoders": {"visual": PixelEncoder(1, 1)}, "root": str(root)}
-        data = load(folder, images=source or images, **kwargs)[0]
-        found.append(data.x_visual[data.node_ids.index("n0")].tolist())
-    assert found == [[1, -1, -1], [-1, -1, 1]]

@@ -77,6 +77,12 @@ def test_a_first_fact_of_such_words(tmp_path, first):
         assert rows_of(read(write(tmp_path, rows))) == rows
 
 
+@pytest.mark.parametrize("first", ["x likes y", "node1 knows node2", "France type Country"])
+def test_first_facts_that_nothing_repeats(tmp_path, first):
+    rows = [tuple(first.split()), ("a", "hates", "b"), ("node3", "hates", "node4")]
+    assert rows_of(read(write(tmp_path, rows))) == rows
+
+
 @pytest.mark.parametrize("header", ["h r t", "Wer Wie Wen", "e1 r e2"])
 def test_words_above_numbers_are_a_header(tmp_path, header):
     # Also where a relation is called as its column is:
@@ -261,7 +267,7 @@ def test_normal_form(tmp_path, monkeypatch, form, name):
         [dict(zip("spo", fact, strict=True)) for fact in FACTS],
         {"triples": [dict(zip(("from", "type", "to"), fact, strict=True)) for fact in FACTS]},
         list(map(list, FACTS)),
-        {"facts": list(map(list, FACTS))},
+        {"nodes": [{"id": TOWNS[0]}], "facts": list(map(list, FACTS))},
     ],
 )
 def test_json(tmp_path, content):

@@ -127,9 +127,11 @@ def read_fact_table(
     size = len(found[0])
     if announced not in (None, size):
         raise ValueError(f"'{table.path}' announces {announced:,} facts, but has {size:,}")
-    names = _pairs(found[2], found[5]) | _pairs(found[0], found[3])
+    head, relation, tail = (
+        _pairs(found[i], found[i + 3]) if layout.index[i + 3] is not None else {} for i in range(3)
+    )
     note = "; ".join(x for x in (note, table.note) if x)
-    return FactTable(found[:3], names, _pairs(found[1], found[4]), note)
+    return FactTable(found[:3], tail | head, relation, note)
 
 
 def find_facts(
@@ -156,7 +158,7 @@ def find_facts(
         known, by_name = _chosen(columns, first, place)
         header = True if by_name else header
     elif len(known) == 2 and (rest := _only_other(first, index)) is not None:
-        if header or not recurs:
+        if header or not (recurs or any(len(first[i]) == 1 for i in known)):
             known.insert(index.index(None), rest)
             doubts.append(f"'{first[rest]}' is taken for the {ROLES[index.index(None)]}")
     if header is None and len(body) > 1:  # No number above numbers alone.
@@ -166,6 +168,8 @@ def find_facts(
     if header is None:
         words = known if columns is None else [i for i in index[:3] if i is not None]
         header, sure = _is_header([first[i] for i in words], body, words)
+        if not header and doubts:  # Two words alone make no header.
+            doubts, sure = [], True
         if not sure:
             kind = "a header" if header else "a fact, as its cells recur below"
             doubts.append(f"{short(first)} is taken for {kind}")

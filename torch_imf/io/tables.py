@@ -414,7 +414,8 @@ def _json_entries(path: str, columns: Sequence[Column] | None) -> Iterator[tuple
             )
     content = _parse(file.getvalue(), path)
     if isinstance(content, dict) and not columns:  # Around the facts.
-        content = next((x for x in content.values() if isinstance(x, list)), None)
+        lists = {key: x for key, x in content.items() if isinstance(x, list) and key != "nodes"}
+        content = next(iter(lists.values()), None)
     elif isinstance(content, dict) and columns:
         key, value = columns[0].name, columns[1].name
         values = [x if isinstance(x, dict) else {value: x} for x in content.values()]
