@@ -1,21 +1,18 @@
 import contextlib
-import csv
 import gzip
-import io
-import json
 import math
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from itertools import chain, count
-from typing import Any, BinaryIO, TextIO
+from itertools import count
+from typing import Any, BinaryIO
 
 from torch_imf.io import require
 from torch_imf.io.atomic import replacing
 from torch_imf.io.quantities import to_number
-from torch_imf.io.tables import BINARY, JSON, TABLES, suffix
+from torch_imf.io.tables import BINARY, PARQUET, SEPARATORS, TABLES, suffix
 
 #: Characters that Excel files cannot hold.
 CONTROLS = r"[\x00-\x08\x0b-\x1f]"
@@ -195,17 +192,33 @@ def write_table(path: str | os.PathLike[str], rows: Iterable[Sequence[object]]) 
     texts that a spreadsheet would run as formulas get an apostrophe in front. Where the file cannot
     be written is told before the first row is asked for.
     """
-    kind, path, number = table_suffix(path), os.fspath(path), count()
+    kind, path, number = table_suffix(path), os.fspath(path), count(-1)
     with replacing(path) as file, gzipped(path, file) as out:
-        rows = iter(rows)
-        titles, counted = next(rows), (row for row in rows if next(number) >= 0)
-        if kind in BINARY:
-            _write_frame(out, kind, titles, counted)
+        if SEPARATORS.get(kind) == "tabs":
+            for row in rows:
+                next(number)
+                cells = (
+                    "" if x is None else f"{x:.6g}" if isinstance(x, float) else x for x in row
+                )
+                line = "\t".join(re.sub(r"[\t\r\n]", " ", str(x)) for x in cells)
+                out.write(f"{line}\n".encode())
+            return next(number)
+        import pandas as pd
+
+        titles, *entries = rows
+        frame = pd.DataFrame(entries, columns=list(titles), dtype=object)
+        if kind in (".csv", ".xlsx"):
+            frame = frame.apply(lambda column: column.map(defused))
+        if kind == ".xlsx":
+            frame.to_excel(out, index=False)
+        elif kind in PARQUET:
+            frame.to_parquet(out, index=False)
+        elif kind == ".csv":
+            out.write(frame.to_csv(index=False).encode())
         else:
-            text = io.TextIOWrapper(out, encoding="utf-8", newline="", write_through=True)
-            _write_text(text, kind, titles, counted)
-            text.detach()
-    return next(number)
+            lines = kind != ".json"
+            out.write(frame.to_json(orient="records", lines=lines, force_ascii=False).encode())
+    return len(frame)
 
 
 def table_suffix(path: str | os.PathLike[str]) -> str:
@@ -230,47 +243,14 @@ def gzipped(path: str, file: BinaryIO) -> AbstractContextManager[Any]:
     return contextlib.nullcontext(file)
 
 
-def _write_text(
-    file: TextIO, kind: str, titles: Sequence[object], rows: Iterator[Sequence[object]]
-) -> None:
-    if kind in JSON:
-        entries = (json.dumps(dict(zip(titles, x, strict=True)), ensure_ascii=False) for x in rows)
-        if kind == ".json":
-            file.write("[")
-            file.writelines(f"{',' * (i > 0)}\n{x}" for i, x in enumerate(entries))
-            file.write("\n]")
-        else:
-            file.writelines(f"{x}\n" for x in entries)
-    elif kind == ".csv":
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerows([defused(_cell(x)) for x in row] for row in chain([titles], rows))
-    else:
-        for row in chain([titles], rows):
-            file.write("\t".join(re.sub(r"[\t\r\n]", " ", str(_cell(x))) for x in row) + "\n")
-
-
-def _write_frame(
-    file: Any, kind: str, titles: Sequence[object], rows: Iterator[Sequence[object]]
-) -> None:
-    import pandas as pd
-
-    if kind == ".xlsx":
-        cells = ([re.sub(CONTROLS, " ", x) if isinstance(x, str) else x for x in y] for y in rows)
-        frame = pd.DataFrame([map(defused, row) for row in cells], columns=list(titles))
-        frame.to_excel(file, index=False)
-    else:
-        pd.DataFrame(list(rows), columns=list(titles)).to_parquet(file, index=False)
-
-
-def _cell(value: object) -> object:
-    return "" if value is None else f"{value:.6g}" if isinstance(value, float) else value
-
-
 def defused(cell: object) -> object:
     r"""Returns a cell that no spreadsheet takes for a formula: an apostrophe is put in front of
-    texts that begin like one, but not of numbers.
+    texts that begin like one, but not of numbers. Characters that Excel does not hold are spaces.
     """
-    if not isinstance(cell, str) or not cell.startswith(("=", "+", "-", "@", "\t", "\r")):
+    if not isinstance(cell, str):
+        return cell
+    cell = re.sub(CONTROLS, " ", cell)
+    if not cell.startswith(("=", "+", "-", "@", "\t", "\r")):
         return cell
     return cell if math.isfinite(to_number(cell)) else f"'{cell}"
 
