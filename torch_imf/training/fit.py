@@ -198,7 +198,7 @@ def make_optimizers(
     if str(optimizer).lower() not in known:
         near = difflib.get_close_matches(str(optimizer).lower(), known, n=1)
         hint = f"Did you mean '{near[0]}'?" if near else f"Choose of {sorted(known)}"
-        raise ValueError(f"There is no optimizer '{optimizer}' in PyTorch. {hint}")
+        raise ValueError(f"Could not resolve '{optimizer}' to an optimizer of PyTorch. {hint}")
     for name, params, _ in objectives:
         if not params:
             raise ValueError(f"The objective '{name}' has no parameters to train. Are they frozen?")
