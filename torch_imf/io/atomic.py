@@ -4,13 +4,13 @@ import os
 import os.path as osp
 import re
 import secrets
-import shutil
 import stat
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
+from itertools import count
 from tempfile import TemporaryDirectory
 from typing import BinaryIO, cast
 from weakref import WeakValueDictionary
@@ -94,11 +94,24 @@ def remove_leftovers(folder: str, prefix: str = ".", age: float = MAX_AGE) -> No
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.name.startswith(prefix) and TEMPORARY.fullmatch(entry.name):
-                # Another process was faster, the file is not ours, or folders are too deep:
-                with suppress(OSError, RecursionError):
+                with suppress(OSError):  # Another process was faster, or the file is not ours.
                     if time.time() - entry.stat(follow_symlinks=False).st_mtime > age:
-                        remove = shutil.rmtree if entry.is_dir() else os.remove
+                        remove = _remove_folder if entry.is_dir() else os.remove
                         remove(entry.path)
+
+
+def _remove_folder(folder: str) -> None:
+    # Not by `shutil`, which cannot remove folders inside of a thousand others.
+    stem, number = secrets.token_hex(8), count()
+    while entries := list(os.scandir(folder)):
+        for entry in entries:
+            if not entry.is_dir(follow_symlinks=False):
+                os.remove(entry.path)
+                continue
+            for name in os.listdir(entry.path):
+                os.rename(osp.join(entry.path, name), osp.join(folder, f"{stem}-{next(number)}"))
+            os.rmdir(entry.path)
+    os.rmdir(folder)
 
 
 def read_bytes(path: str) -> bytes:
