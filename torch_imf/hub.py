@@ -12,7 +12,6 @@ from importlib.metadata import version
 from operator import methodcaller
 from typing import Any
 
-import fsspec
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
@@ -25,6 +24,7 @@ from torch_imf.evaluation.ranking import check_finite, inference
 from torch_imf.io import require, warn
 from torch_imf.io.atomic import locked, read_bytes, replacing
 from torch_imf.io.hash import hash_content
+from torch_imf.io.paths import url_to_fs
 from torch_imf.nn.models import MultimodalKGE
 from torch_imf.nn.models.features import FrozenFeatures
 from torch_imf.registry import describe, make
@@ -439,7 +439,7 @@ def _digest(settings: dict[str, Any]) -> str:
 
 def _remove_unnamed(root: str) -> None:
     # Removes the files of models that the manifest, of whatever version it is, does not name.
-    filesystem, path = fsspec.core.url_to_fs(root)
+    filesystem, path = url_to_fs(root)
     filesystem.invalidate_cache(path)
     named = FILE.findall(_content(root, MANIFEST).decode(errors="replace"))
     for other in filesystem.ls(path, detail=False) if filesystem.isdir(path) else []:

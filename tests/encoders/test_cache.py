@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from torch_imf.encoders import PixelEncoder
+from torch_imf.encoders import cache as module
 from torch_imf.encoders.cache import BatchEncoder, FeatureCache
 from torch_imf.io.hash import hash_content
 
@@ -55,6 +56,23 @@ def test_damaged_files_are_removed(tmp_path):
             found = cache.read(KEYS)
         assert len(found) == 4 and not path.exists()
         assert all(torch.equal(found[key], x[KEYS.index(key)]) for key in found)
+
+
+def test_features_of_another_user_are_not_read(tmp_path, monkeypatch):
+    cache, x = FeatureCache(tmp_path / "cache", PixelEncoder()), torch.ones(2, 3)
+    cache.write(KEYS[:1], x[:1])
+    cache.write(KEYS[1:2], x[1:])
+    assert {path.stat().st_mode & 0o777 for path in (cache.folder, tmp_path / "cache")} == {0o700}
+    theirs = cache.folder / f"{hash_content(KEYS[0])[:32]}.safetensors"
+    own = module.is_own
+    monkeypatch.setattr(module, "is_own", lambda path: path != theirs and own(path))
+    with pytest.warns(UserWarning, match=f"'{theirs}' are those of another user, and not read"):
+        assert list(cache.read(KEYS)) == KEYS[1:2]
+    # Nor are those of another encoder, whatever their place:
+    other = FeatureCache(tmp_path / "cache", PixelEncoder(1, 1))
+    cache.folder.rename(other.folder)
+    monkeypatch.undo()
+    assert other.read(KEYS) == {}
 
 
 def test_folders_that_cannot_be_written_to(tmp_path):

@@ -12,7 +12,16 @@ import pytest
 from filelock import FileLock
 
 from torch_imf.io import atomic
-from torch_imf.io.atomic import claim, locked, read_bytes, replacing
+from torch_imf.io.atomic import (
+    cache_folder,
+    claim,
+    locked,
+    make_private,
+    on_disk,
+    read_bytes,
+    replacing,
+)
+from torch_imf.io.hash import hash_file
 
 # A fork is a process of its own, which need not import anything again:
 Process = multiprocessing.get_context("fork").Process
@@ -221,3 +230,62 @@ def test_claim(tmp_path):
         other.join(10)
         assert other.exitcode == code
         first = again = None
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs pipes")
+def test_pipes_and_devices_are_written_to(tmp_path, capfd):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    found = []
+    thread = Thread(target=lambda: found.append(pipe.read_bytes()))
+    thread.start()
+    write(pipe, b"content")
+    thread.join(10)
+    assert found == [b"content"] and stat.S_ISFIFO(pipe.stat().st_mode)
+    link = tmp_path / "link"
+    link.symlink_to(os.devnull)
+    for path in (os.devnull, link, "/dev/stdout"):
+        before = os.stat(path).st_ino
+        write(path, b"content")
+        assert os.stat(path).st_ino == before and not os.path.isfile(os.devnull)
+    assert capfd.readouterr().out == "content"
+    assert {x.name for x in tmp_path.iterdir()} == {"pipe", "link"}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs pipes")
+@pytest.mark.parametrize("read", [read_bytes, hash_file, lambda path: on_disk(path).__enter__()])
+def test_pipes_and_devices_are_no_files_to_read(tmp_path, read):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (str(tmp_path / "pipe"), "/dev/zero"):
+        with pytest.raises(ValueError, match=f"'{path}' is no file but a pipe or device. Please"):
+            read(path)
+
+
+def test_no_home_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # As without one.
+    for value in ("", "~/cache", "~nobody/cache"):
+        monkeypatch.setenv("TORCH_IMF_CACHE", value)
+        with pytest.warns(UserWarning, match="not kept, as there is no home folder. Set TORCH"):
+            folder = cache_folder()
+        assert os.path.isabs(folder) and "~" not in folder and os.listdir(folder) is not None
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs owners")
+def test_a_cache_that_others_can_write_to(tmp_path, monkeypatch):
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("TORCH_IMF_CACHE", str(folder))
+    assert cache_folder() == str(folder) and not folder.exists()
+    make_private(folder)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700 and cache_folder() == str(folder)
+    own = folder / f"user-{os.geteuid()}"
+    for mode in (0o777, 0o1777, 0o770):
+        folder.chmod(mode)
+        assert cache_folder() == str(own)
+    monkeypatch.setattr(atomic, "_user", lambda: 12345)
+    theirs = folder / "user-12345"
+    assert cache_folder() == str(theirs)
+    theirs.mkdir()  # By somebody else.
+    with pytest.warns(UserWarning, match=f"not kept, as '{theirs}' is that of another user"):
+        assert not cache_folder().startswith(str(folder))

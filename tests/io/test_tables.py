@@ -1,13 +1,17 @@
 import gzip
 import json
+import os
 import random
+import re
 import sys
+import zipfile
 
 import pytest
 
 from torch_imf.datasets.own import TEXTS
 from torch_imf.io import tables
 from torch_imf.io.facts import read_fact_table
+from torch_imf.io.frames import read_frame
 from torch_imf.io.tables import Column, read_rows, read_table
 
 COLUMNS = (
@@ -99,7 +103,7 @@ def test_excel(tmp_path, monkeypatch):
         list(read_table(path, COLUMNS, header=False))
     monkeypatch.setitem(sys.modules, "openpyxl", None)
     with pytest.raises(ValueError, match=r"a\.xlsx' .*Use pip.*openpyxl"):
-        list(read_table(path, COLUMNS))
+        list(read_frame(path, path))
 
 
 @pytest.mark.parametrize(
@@ -208,3 +212,35 @@ def test_read_rows(tmp_path):
         read_rows(str(path), 2)
     with pytest.raises(ValueError, match="There is no file '.*nowhere.tsv'"):
         list(read_table(str(tmp_path / "nowhere.tsv"), COLUMNS))
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "xlsx"])
+def test_tables_that_are_bombs(tmp_path, suffix):
+    import pandas as pd
+
+    path = tmp_path / f"a.{suffix}"
+    if suffix == "parquet":  # A value that is stored once.
+        row = ["x" * 1000] * 25_000
+        pd.DataFrame({"head": row, "relation": row, "tail": row}).to_parquet(path)
+    else:
+        pytest.importorskip("openpyxl")
+        pd.DataFrame([["a", "r", "b"]]).to_excel(path, header=False, index=False)
+        with zipfile.ZipFile(path) as old:
+            parts = {name: old.read(name) for name in old.namelist()}
+        sheet = next(name for name in parts if name.endswith("sheet1.xml"))
+        text = b"<t>" + b"x" * (70 << 20) + b"</t>"
+        cell = b'<c t="inlineStr"><is>' + text + b"</is></c>"
+        parts[sheet] = re.sub(b"<c r=.A1.*?</c>", cell, parts[sheet], count=1)
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as new:
+            for name, content in parts.items():
+                new.writestr(name, content)
+    assert path.stat().st_size < 200_000
+    with pytest.raises(ValueError, match=f"'{path}' .*which is refused. If you trust it, save it"):
+        read_fact_table(str(path))
+
+
+@pytest.mark.parametrize("name", ["a.tsv", "a.json", "a.parquet", "a.csv.gz"])
+def test_pipes_are_refused(tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(ValueError, match=f"{name}' is no file but a pipe or device. Please write"):
+        read_fact_table(str(tmp_path / name))

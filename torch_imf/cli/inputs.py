@@ -7,12 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import fsspec
-
 import torch_imf
 from torch_imf import registry
 from torch_imf.answers.results import table_suffix
 from torch_imf.io import noted
+from torch_imf.io.paths import url_to_fs
 
 if TYPE_CHECKING:
     import torch
@@ -221,7 +220,7 @@ def check_out(path: str, overwrite: bool) -> None:
     its place is taken.
     """
     table_suffix(path)
-    filesystem, name = fsspec.core.url_to_fs(path)
+    filesystem, name = url_to_fs(path)
     if not overwrite and filesystem.isfile(name):
         raise ValueError(f"'{path}' is there already, '--overwrite' replaces it")
 

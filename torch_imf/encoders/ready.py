@@ -4,7 +4,6 @@ import os.path as osp
 import re
 from collections.abc import Sequence
 
-import fsspec
 import torch
 from torch import Tensor
 
@@ -13,6 +12,7 @@ from torch_imf.encoders.base import Encoder
 from torch_imf.io.atomic import on_disk
 from torch_imf.io.features import FORMATS, Features, basename, format_of, read
 from torch_imf.io.hash import hash_content, hash_file
+from torch_imf.io.paths import url_to_fs
 
 IMAGE = re.compile(r"(.+)\.(?:jpe?g|png|gif|webp|bmp|tiff?|svg)", re.IGNORECASE)
 
@@ -71,7 +71,7 @@ class FeatureFile(Encoder):
                     f"Cannot tell the format of the features '{path}' from its name, expected one "
                     f"of {list(FORMATS)}"
                 )
-            filesystem, name = fsspec.core.url_to_fs(path)
+            filesystem, name = url_to_fs(path)
             if not filesystem.isfile(name):
                 raise ValueError(f"There is no file of features '{path}'")
         if isinstance(ids, str | os.PathLike):

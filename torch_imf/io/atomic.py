@@ -4,22 +4,22 @@ import os
 import os.path as osp
 import re
 import secrets
-import shutil
 import stat
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
+from itertools import count
 from tempfile import TemporaryDirectory
 from typing import BinaryIO, cast
 from weakref import WeakValueDictionary
 
-import fsspec
 from filelock import FileLock, Timeout
 from fsspec.implementations.local import LocalFileSystem
 
 from torch_imf.io import check_regular, warn
+from torch_imf.io.paths import open_file, url_to_fs
 
 #: How a file is called while it is written.
 TEMPORARY = re.compile(r"\..+-[0-9a-f]{16}\.tmp")
@@ -37,7 +37,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     the file that it leads to is replaced. A pipe or device is written to. What a process that is
     killed leaves is removed by calls of the next day.
     """
-    filesystem, name = fsspec.core.url_to_fs(os.fspath(path))
+    filesystem, name = url_to_fs(path)
     is_local = isinstance(filesystem, LocalFileSystem)
     if is_local and (_is_special(name) or name.startswith(("/dev/", "/proc/"))):
         with open(name, "wb") as stream:
@@ -94,24 +94,37 @@ def remove_leftovers(folder: str, prefix: str = ".", age: float = MAX_AGE) -> No
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.name.startswith(prefix) and TEMPORARY.fullmatch(entry.name):
-                # Another process was faster, the file is not ours, or folders are too deep:
-                with suppress(OSError, RecursionError):
+                with suppress(OSError):  # Another process was faster, or the file is not ours.
                     if time.time() - entry.stat(follow_symlinks=False).st_mtime > age:
-                        remove = shutil.rmtree if entry.is_dir() else os.remove
+                        remove = _remove_folder if entry.is_dir() else os.remove
                         remove(entry.path)
+
+
+def _remove_folder(folder: str) -> None:
+    # Not by `shutil`, which cannot remove folders inside of a thousand others.
+    stem, number = secrets.token_hex(8), count()
+    while entries := list(os.scandir(folder)):
+        for entry in entries:
+            if not entry.is_dir(follow_symlinks=False):
+                os.remove(entry.path)
+                continue
+            for name in os.listdir(entry.path):
+                os.rename(osp.join(entry.path, name), osp.join(folder, f"{stem}-{next(number)}"))
+            os.rmdir(entry.path)
+    os.rmdir(folder)
 
 
 def read_bytes(path: str) -> bytes:
     r"""Returns the content of a file on any file system."""
     check_regular(path)
-    with fsspec.open(path, "rb") as file:
+    with open_file(path) as file:
         return file.read()
 
 
 @contextmanager
 def on_disk(path: str) -> Iterator[str]:
     r"""Returns the path of a file on the disk, of a copy if it is elsewhere."""
-    filesystem, name = fsspec.core.url_to_fs(path)
+    filesystem, name = url_to_fs(path)
     if isinstance(filesystem, LocalFileSystem):
         check_regular(name)
         yield name
@@ -165,7 +178,7 @@ def locked(folder: str | os.PathLike[str]) -> Iterator[None]:
     Others wait, and say so after a few seconds; nobody waits for a process that has ended. A block
     inside of another one goes on, and where no lock can be had, it is run without.
     """
-    filesystem, name = fsspec.core.url_to_fs(os.fspath(folder))
+    filesystem, name = url_to_fs(folder)
     if not isinstance(filesystem, LocalFileSystem):
         yield
         return

@@ -204,8 +204,9 @@ def serve() -> None:
             answer = ["error", "ImportError", [str(e)]]
         except Exception as e:
             answer = ["error", "ValueError", [str(e)]]
-            if isinstance(e, OSError) and e.errno is not None:
-                answer = ["error", "OSError", [e.errno, e.strerror, e.filename]]
+            if isinstance(e, OSError):
+                values = [str(e)] if e.errno is None else [e.errno, e.strerror, e.filename]
+                answer = ["error", "OSError", values]
         out.write(json.dumps(answer).encode() + b"\n")
         out.flush()
 

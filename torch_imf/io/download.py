@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 from urllib.request import url2pathname
 
-import fsspec
-
 from torch_imf.io import warn
 from torch_imf.io.atomic import read_bytes, replacing
+from torch_imf.io.paths import url_to_fs
 
 if TYPE_CHECKING:
     import requests
@@ -64,7 +63,7 @@ def download(file: RawFile, folder: str) -> str:
     replaced.
     """
     path = osp.join(folder, file.path)
-    filesystem, name = fsspec.core.url_to_fs(path)
+    filesystem, name = url_to_fs(path)
     if filesystem.exists(name):
         problem = mismatch(read_bytes(path), file.checksum)
         if problem is None:

@@ -18,9 +18,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain, count, islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from torch_imf.io import warn
+from torch_imf.io import check_regular, warn
+from torch_imf.io.atomic import on_disk
+from torch_imf.io.confined import confined
 from torch_imf.io.paths import open_file
 
 if TYPE_CHECKING:
@@ -188,6 +190,7 @@ def readable(path: str) -> Iterator[None]:
     r"""Says which file cannot be read, as a :class:`ValueError`: there is none, or it is damaged.
     Errors of the disk stay as they are.
     """
+    check_regular(path)
     try:
         yield
     except (FileNotFoundError, IsADirectoryError) as e:
@@ -324,25 +327,12 @@ def _csv_rows(path: str, lines: Iterable[str], delimiter: str) -> Iterator[tuple
 
 
 def _pandas_rows(path: str) -> Iterator[tuple[int, list[str]]]:
-    # The names of the columns of a Parquet file come first.
-    import pandas as pd
-    import pyarrow as pa
-
-    excel = suffix(path) == ".xlsx"
-    with readable(path), open_file(path) as file:
-        try:
-            if excel:
-                frame = pd.read_excel(file, header=None, dtype=str, keep_default_na=False)
-            else:  # Arrow's own types, as a column of integers that lacks one is none of pandas'.
-                frame = pd.read_parquet(file, dtype_backend="pyarrow")
-                frame = frame.astype(pd.ArrowDtype(pa.string()))
-        except OSError:
-            raise
-        except Exception as e:  # A damaged file can make a reader raise anything.
-            kind = "Excel" if excel else "Parquet"
-            raise ValueError(f"'{path}' cannot be read as a file of {kind} ({e})") from e
-    rows = frame.fillna("").to_numpy(object).tolist()
-    yield from enumerate(rows, start=1) if excel else enumerate([list(map(str, frame)), *rows])
+    # The names of the columns of a Parquet file come first, in row 0.
+    read = "torch_imf.io.frames:read_frame"
+    with readable(path), on_disk(path) as file:
+        chunks = confined(read, file, path, told=f"'{path}'", instead="save it as TSV")
+        rows = chain.from_iterable(cast("Iterator[list[list[str]]]", chunks))
+        yield from enumerate(rows, start=int(suffix(path) == ".xlsx"))
 
 
 def _frame_rows(frame: "pd.DataFrame") -> Iterator[tuple[int, list[str]]]:
