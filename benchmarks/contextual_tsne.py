@@ -38,7 +38,7 @@ def classes(model, data, draw):
     label = label[count.argsort(descending=True)[: args.classes]]
     keep = torch.isin(tail, label)
     head, tail, train = head[keep], tail[keep], train[keep]
-    with inference(model):
+    with inference(model) as model:
         z = {view: x[head] for view, x in model.encode().items()}
         query = model.query(z, torch.full_like(head, rel))
     if tail[~train].unique().numel() < 2:

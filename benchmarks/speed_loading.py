@@ -31,9 +31,8 @@ from torch_imf import train
 from torch_imf.data import NegativeLoader, QueryLoader, TripletIndex
 from torch_imf.datasets import FB15K237
 from torch_imf.datasets.base import KGDataset, Record
-from torch_imf.datasets.own import FACTS
 from torch_imf.datasets.raw import number_facts
-from torch_imf.io.tables import read_columns
+from torch_imf.io.facts import read_fact_table
 from torch_imf.nn import StructuralEncoder
 from torch_imf.sampler import UniformSampler
 from torch_imf.transforms import AddInverse
@@ -47,7 +46,7 @@ class Synthetic(KGDataset):
         nodes: dict[str, int] = {}
         rels: dict[str, int] = {}
         paths = [self.raw.path(name) for name in FILES]
-        splits = [number_facts(read_columns(path, FACTS, False), nodes, rels) for path in paths]
+        splits = [number_facts(read_fact_table(path, False).columns, nodes, rels) for path in paths]
         return Record(splits, list(nodes), list(rels))
 
 

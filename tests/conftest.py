@@ -33,3 +33,15 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 @pytest.fixture(scope="session")
 def fake(tmp_path_factory: pytest.TempPathFactory) -> Data:
     return FakeMMKG(str(tmp_path_factory.mktemp("fake")))[0]
+
+
+@pytest.fixture
+def refuses():
+    """Checks that calls raise errors with these words."""
+
+    def check(*cases, error=ValueError):
+        for words, call in cases:
+            with pytest.raises(error, match=words):
+                call()
+
+    return check

@@ -1,5 +1,6 @@
 import importlib
 import inspect
+import json
 import re
 import subprocess
 import sys
@@ -53,6 +54,24 @@ def test_every_public_name_has_a_page(html):
     assert not missing, f"{missing} are exported, but on no page of docs/source/api"
     tables = "".join(path.read_text() for path in (html / "api").glob("*.html"))
     assert all(f"generated/{page}.html" in tables for page in pages)
+
+
+def test_pages_need_no_network(html):
+    for path in html.rglob("*.html"):
+        used = re.findall(
+            r'<(?:script|link|img)[^>]*(?:src|href)="(https?:[^"]+)"', path.read_text()
+        )
+        assert not used, f"{path.name} fetches {used}"
+    page = (html / "generated" / "torch_imf.nn.IMFFusion.html").read_text()
+    assert page.count("<math") > 5 and "\\mathbf" not in page
+
+
+@pytest.mark.parametrize("words", ["gpu", "several gpus", "new entities"])
+def test_search(html, words):
+    # Titles are what a search looks into first.
+    index = json.loads((html / "searchindex.js").read_text().partition("(")[2].rstrip(")"))
+    titles = [title.lower() for title in index["alltitles"]]
+    assert any(words in title for title in titles), titles
 
 
 def test_local_links(html):

@@ -13,7 +13,7 @@ import huggingface_hub
 import numpy as np
 import pytest
 import torch
-from safetensors import SafetensorError
+from safetensors.torch import load, save
 
 from torch_imf import (
     evaluate,
@@ -354,7 +354,7 @@ def test_damaged_folders(fake, tmp_path):
     file = f"model-{digest[:12]}.safetensors"
     (bad / "file").rename(bad / file)
     entry(file=file, sha256=digest)()
-    with pytest.raises(SafetensorError):
+    with pytest.raises(ValueError, match=rf"{file}' is no safetensors file that can be read"):
         from_pretrained(bad)
 
 
@@ -482,3 +482,164 @@ def test_without_huggingface_hub(fake, monkeypatch, tmp_path):
         push_to_hub(tmp_path, "user/name")
     with pytest.raises(ValueError, match=r"no folder 'user/name'.*pip install torch_imf\[hub\]"):
         from_pretrained("user/name")
+
+
+# What a stranger may have written ###############################################################
+
+
+def crafted(folder, change=None, tensors=None, file="model.safetensors", names=None):
+    # A folder with other content, under the digests that belong to it.
+    path = folder / MANIFEST
+    config = json.loads(path.read_text())
+    for key, edit in ((file, tensors), ("names.json", names)):
+        if edit is None:
+            continue
+        content = (folder / config["files"][key]["file"]).read_bytes()
+        content = edit(content) if key == "names.json" else save(edit(load(content)))
+        config["files"][key] = hub._entry(key, content)
+        (folder / config["files"][key]["file"]).write_bytes(content)
+    if change is not None:
+        config = change(config)
+    config["model_sha256"] = hub._digest(config["model"])
+    path.write_text(json.dumps(config))
+
+
+@pytest.mark.parametrize(
+    "name", ["imf", "adamf mat", "rsme", "kge conve", "kge tucker", "imf frozen"]
+)
+@pytest.mark.parametrize("key", ["num_relations", "num_nodes", "hidden_channels"])
+def test_sizes_of_no_tensor_take_no_memory(fake, tmp_path, monkeypatch, name, key):
+    save_pretrained(MODELS[name](fake), tmp_path)
+
+    def change(config):
+        config["model"][key] *= 4096
+        return config
+
+    made = []
+    reset = nn.Scorer.reset_relations
+    crafted(tmp_path, change)
+    monkeypatch.setattr(
+        nn.Scorer, "reset_relations", lambda self, x: made.append(x.device.type) or reset(self, x)
+    )
+    with pytest.raises(ValueError, match="config.json', written by .* cannot be made"):
+        from_pretrained(tmp_path)
+    assert "cpu" not in made
+
+
+@pytest.mark.parametrize(
+    "change, match",
+    [
+        (lambda c: {**c, "versions": "x"}, "config.json' is damaged"),
+        (lambda c: {**c, "known_names": [1]}, "config.json' is damaged"),
+        (lambda c: {**c, "model": {**c["model"], "loss": nested(600)}}, "config.json', written by"),
+        (lambda c: {**c, "model": {"class": "DistMult", "channels": 8}}, "config.json', written"),
+    ],
+)
+def test_crafted_settings(fake, tmp_path, change, match):
+    save_pretrained(kge(fake), tmp_path, fake)
+    crafted(tmp_path, change)
+    with pytest.raises(ValueError, match=match):
+        from_pretrained(tmp_path)
+
+
+def nested(depth):
+    return {"class": "OneToN", "loss": nested(depth - 1)} if depth else 1
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda x: x | {"node_emb.weight": x["node_emb.weight"].double()},
+        lambda x: {k: v.to(torch.int32) for k, v in x.items()},
+        lambda x: {k: v.to(torch.float8_e5m2) for k, v in x.items()},
+        lambda x: x | {"node_emb.weight": x["node_emb.weight"][:-1].clone()},
+        lambda x: x | {"more": torch.zeros(3)},
+        lambda x: {},
+    ],
+)
+def test_crafted_parameters(fake, tmp_path, edit):
+    save_pretrained(kge(fake), tmp_path)
+    crafted(tmp_path, tensors=edit)
+    with pytest.raises(ValueError, match="config.json', written by .* cannot be made"):
+        from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "edit, match",
+    [
+        (
+            lambda x: x | {"edge_index": x["edge_index"] + 0.5},
+            "'edge_index' needs to be a torch",
+        ),
+        (
+            lambda x: x | {"edge_type": x["edge_type"].double()},
+            "'edge_type' needs to be a torch",
+        ),
+        (lambda x: x | {"edge_index": torch.tensor(3)}, "'edge_index' needs"),
+        (lambda x: x | {"edge_type": torch.tensor(3)}, "shape"),
+        (lambda x: x | {"val_mask": x["val_mask"].int()}, "'val_mask' needs to be a torch.bool"),
+        (lambda x: x | {"edge_index": x["edge_index"] - 1}, "ids outside"),
+        (lambda x: x | {"x_text": torch.zeros(150, 2)}, "it holds .*'x_text'"),
+        (lambda x: {k: v for k, v in x.items() if k != "test_mask"}, "it holds"),
+    ],
+)
+def test_crafted_graphs(fake, tmp_path, edit, match):
+    save_pretrained(kge(fake), tmp_path, fake)
+    crafted(tmp_path, tensors=edit, file="graph.safetensors")
+    with pytest.raises(ValueError, match=f"The graph in '{tmp_path}' is damaged .*{match}"):
+        pretrained_graph(tmp_path)
+
+
+def with_names(**kwargs):
+    return lambda content: json.dumps({**json.loads(content), **kwargs}).encode()
+
+
+@pytest.mark.parametrize(
+    "names, match",
+    [
+        (with_names(node_ids=["a"] * 150), "'node_ids' holds an identifier twice"),
+        (with_names(rel_ids="abcde"), "'rel_ids' needs to hold 5 strings .got str"),
+        (with_names(node_names={"a": 1}), "'node_names' needs to hold 150 strings .got dict"),
+        (with_names(rel_names=[1, 2, 3, 4, 5]), "'rel_names' needs to hold 5 strings"),
+        (with_names(num_nodes=3), "it holds"),
+        (lambda content: b"[" * 100_000, ""),
+        (lambda content: b"3", ""),
+    ],
+)
+def test_crafted_names(fake, tmp_path, names, match):
+    save_pretrained(kge(fake), tmp_path, fake)
+    crafted(tmp_path, names=names)
+    with pytest.raises(ValueError, match=f"The graph in '{tmp_path}' is damaged .*{match}"):
+        pretrained_graph(tmp_path)
+
+
+@pytest.mark.parametrize("size", [725.0, True, "5", 0, 2**70])
+def test_crafted_sizes(fake, tmp_path, size):
+    save_pretrained(kge(fake), tmp_path, fake)
+    crafted(tmp_path, lambda c: {**c, "model": {**c["model"], "num_relations": size}})
+    with pytest.raises(ValueError, match=f"The graph in '{tmp_path}' is damaged"):
+        pretrained_graph(tmp_path)
+
+
+def test_flipped_bits_of_settings(fake, tmp_path):
+    # Any of these is still a model that can be made, and predicts otherwise.
+    save_pretrained(kge(fake, "transe"), tmp_path, fake)
+    path, text = tmp_path / MANIFEST, (tmp_path / MANIFEST).read_text()
+    margin = json.loads(text)["model"]["scorer"]["margin"]
+    path.write_text(text.replace(f'"margin": {margin}', f'"margin": {margin + 4}'))
+    assert path.read_text() != text
+    with pytest.raises(ValueError, match="settings are not those that were saved"):
+        from_pretrained(tmp_path)
+    path.write_text(text)
+    assert from_pretrained(tmp_path).known_names.keys() == {*hub.NAMES}
+
+
+def test_what_is_no_model_or_folder(fake, tmp_path):
+    for args, match in (
+        ((fake, tmp_path), "first argument needs to be a model of this package .got a 'Data'"),
+        ((tmp_path, kge(fake)), "first argument needs to be a model"),
+        ((kge(fake), fake, tmp_path), "'folder' needs to be a path .got a 'Data'"),
+        ((kge(fake), tmp_path, [fake]), "needs to be a 'Data'.*'dataset.0.'"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            save_pretrained(*args)

@@ -260,15 +260,49 @@ def test_objects_and_classes_are_taken_as_they_are(fake):
         ({"hidden_channels": "8"}, "'hidden_channels' needs to be of type int .got '8'"),
         ({"hidden_channels": None}, "'hidden_channels' needs to be of type int .got None"),
         ({"hidden_channels": True}, "'hidden_channels' needs to be of type int .got True"),
-        ({"hidden_channels": 8, "fusion": set()}, "Expected a fusion, its class or its name"),
+        ({"hidden_channels": 8, "fusion": set()}, "'fusion' needs to be of type str . type.Fusion"),
         ({"hidden_channels": 8, "scorer.dropout": "a"}, "'scorer.dropout' needs to be of type flo"),
-        ({"hidden_channels": 8, "views": "fused"}, "'views' needs to be of type list .got 'fused'"),
+        ({"hidden_channels": 8, "views": "fused"}, "'views' needs to be of type list.str. . None"),
         ({"hidden_channels": 8, "scorer.similarity": "no"}, "needs to be 'cosine' or 'dot'"),
     ],
 )
 def test_bad_settings(fake, settings, message):
     with pytest.raises(ValueError, match=message):
         build_model("imf", fake, **settings)
+
+
+@pytest.mark.parametrize("kind", registry.KINDS)
+def test_no_argument_takes_anything(kind):
+    for cls in set(classes(kind).values()) - set(classes("dataset").values()):
+        settings = registry._arguments(cls)
+        for name in settings:
+            known = {"num_nodes": 9, "num_relations": 2, "hidden_channels": 4, "channels": 4}
+            needed = [x for x, y in settings.items() if y.parameter.default is y.parameter.empty]
+            given = {x: known.get(x) for x in needed} | {name: object()}
+            with pytest.raises(ValueError, match="needs to be of type .* [(]got "):
+                cls(**given)
+
+
+def test_arguments_of_wrong_types(refuses):
+    x_dict = {"text": torch.ones(9, 3)}
+    refuses(
+        (
+            "IMF: 'contrastive' .* Contrastive . bool [(]got 0.1",
+            lambda: IMF(9, 2, 4, contrastive=0.1),
+        ),
+        ("AdaMF: 'adversary' .*Adversary", lambda: AdaMF(9, 2, 4, x_dict, adversary=0.01)),
+        ("DURA: 'weight' .*float [(]got '0.05'", lambda: nn.DURA("0.05")),
+        ("KGE: 'hidden_channels' .*int [(]got 16.0", lambda: KGE(9, 2, 16.0)),
+        ("IMF: 'views' .*list.str. . None", lambda: IMF(9, 2, 4, x_dict, views="struct")),
+        ("IMF: 'views' .*got .'struct', 1", lambda: IMF(9, 2, 4, x_dict, views=["struct", 1])),
+        ("IMF: 'decision' .*got 'mean'", lambda: IMF(9, 2, 4, x_dict, decision="mean")),
+        ("KGE: 'x_dict' .*got tensor", lambda: KGE(9, 2, 4, torch.ones(9, 3))),
+        ("Sampled: 'num_negatives' .*got True", lambda: Sampled(num_negatives=True)),
+    )
+    # What means the same is taken:
+    assert KGE(np.int64(9), 2, np.int32(4)).init_args["num_nodes"] == 9
+    assert nn.DURA(1).weight == nn.DURA(np.float32(1)).weight == 1
+    assert IMF(9, 2, 4, x_dict, views=("struct", "text")).views == ["struct", "text"]
 
 
 # Classes of other packages ######################################################################

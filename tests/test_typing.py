@@ -1,7 +1,9 @@
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -45,10 +47,11 @@ def wheel(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"  # A build leaves its own files.
     source.mkdir()
-    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
+    for name in ("setup.cfg", "setup.py", "pyproject.toml", "README.md", "LICENSE", "MANIFEST.in"):
         shutil.copy(ROOT / name, source)
-    ignore = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(ROOT / "torch_imf", source / "torch_imf", ignore=ignore)
+    ignore = shutil.ignore_patterns("__pycache__", "results")
+    for name in ("torch_imf", "tests", "examples", "benchmarks"):
+        shutil.copytree(ROOT / name, source / name, ignore=ignore)
     command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation"]
     command += ["--no-index", "-w", str(folder), str(source)]
     result = subprocess.run(command, capture_output=True, text=True)
@@ -61,6 +64,24 @@ def test_wheel(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     stubs = {path.relative_to(ROOT).as_posix() for path in ROOT.glob("torch_imf/**/*.pyi")}
     assert {"torch_imf/py.typed", "torch_imf/__init__.pyi", *stubs} <= names
+
+
+def test_sdist(wheel, tmp_path):
+    # All that `make test` needs, and a description without pictures that an index has not.
+    script = f"from setuptools.build_meta import build_sdist; build_sdist({str(tmp_path)!r})"
+    source = wheel.parent / "source"
+    subprocess.run([sys.executable, "-c", script], cwd=source, check=True, capture_output=True)
+    (path,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(path) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+        (info,) = (x for x in archive.getmembers() if x.name.count("/") == 1 and "PKG" in x.name)
+        text = archive.extractfile(info).read().decode()
+    files = [
+        x for part in ("tests", "examples", "benchmarks") for x in ROOT.glob(f"{part}/**/*.py")
+    ]
+    assert {x.relative_to(ROOT).as_posix() for x in files} <= names
+    assert "\n# torch_imf\n" in text and "Programming Language :: Python :: 3.12" in text
+    assert not re.search(r"\]\((?!https?:)", text)
 
 
 def test_types_of_a_project(wheel, tmp_path):

@@ -14,14 +14,15 @@ from typing import Any
 
 import fsspec
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 from torch.nn import Identity
 from torch_geometric.data import Data
 
-from torch_imf.data.graph import MASKS, check_graph, prepare
+from torch_imf.data.graph import MASKS, NAMES, check_graph, prepare, remember
 from torch_imf.evaluation.ranking import check_finite, inference
-from torch_imf.io import warn
+from torch_imf.io import require, warn
 from torch_imf.io.atomic import locked, read_bytes, replacing
 from torch_imf.io.hash import hash_content
 from torch_imf.nn.models import MultimodalKGE
@@ -32,7 +33,6 @@ from torch_imf.registry import describe, make
 FORMAT = 2
 MANIFEST, CARD = "config.json", "README.md"
 FILE = re.compile(r"(?:model|graph|names)-[0-9a-f]{12}\.(?:safetensors|json)")
-NAMES = ("node_ids", "node_names", "rel_ids", "rel_names")
 
 
 def save_pretrained(
@@ -75,15 +75,20 @@ def save_pretrained(
     """
     import torch_imf
 
+    if not isinstance(model, MultimodalKGE):
+        kind = type(model).__name__
+        raise ValueError(f"The first argument needs to be a model of this package (got a '{kind}')")
     root = _root(folder)
     if b'"format":' not in _content(root, MANIFEST, b'"format":'):
         raise ValueError(f"'{root}' holds another '{MANIFEST}', choose another folder")
     state = _prediction_state(model)
     made = _rebuild(_description(model), state, [type(module) for module in model.modules()])
     _check_same(model, made)
+    made.known_names = getattr(model, "known_names", {})
     contents, facts = {"model.safetensors": save(state)}, None
     if data is not None:
         prepare(model, data)  # Raises, if it does not fit.
+        remember(made, data)
         base = data.edge_type < data.num_relations
         facts = {name.removesuffix("_mask"): int((data[name] & base).sum()) for name in MASKS}
         tensors = {"edge_index": data.edge_index.int(), "edge_type": data.edge_type.int()}
@@ -92,9 +97,12 @@ def save_pretrained(
         contents |= {"graph.safetensors": save(tensors), "names.json": _to_json(_names(data))}
     files = {name: _entry(name, content) for name, content in contents.items()}
     packages = ("torch", "torch-geometric", "safetensors")
+    description = _description(made)  # With defaults in place of tensors.
     config = {
         "format": FORMAT,
-        "model": _description(made),  # With defaults in place of tensors.
+        "model": description,
+        "model_sha256": _digest(description),
+        "known_names": made.known_names,
         "num_parameters": sum(x.numel() for x in made.parameters()),
         "coverage": {name: int(x.mask.sum()) for name, x in made.features.items()},
         "view_weights": model.view_weights() if model.decision is not None else {},
@@ -134,34 +142,43 @@ def from_pretrained(
     """
     root = _found(folder, revision)
     config = read_config(root)
-    state = load(_read(root, config, "model.safetensors"))
+    state = _tensors(root, config, "model.safetensors")
     try:
-        return _rebuild(config["model"], state, classes)
-    except (ValueError, KeyError, TypeError) as error:
-        writer = config.get("versions", {}).get("torch_imf")
+        model = _rebuild(config["model"], state, classes)
+        if config.get("model_sha256", _digest(config["model"])) != _digest(config["model"]):
+            raise ValueError("its settings are not those that were saved")
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        writer = config["versions"].get("torch_imf")
         raise ValueError(
             f"The model in '{root}/{MANIFEST}', written by torch_imf {writer}, cannot be made "
             f"({error})"
         ) from error
+    model.known_names = config.get("known_names", {})
+    return model
 
 
 def pretrained_graph(folder: str | os.PathLike[str], revision: str | None = None) -> Data:
     r"""Loads the graph that :meth:`save_pretrained` has saved with a model: its facts, splits and
-    names, without features. Arguments and errors are those of :meth:`from_pretrained`.
+    names, without features. Arguments and errors are those of :meth:`from_pretrained`, and the
+    graph is checked as that of a dataset is.
     """
     root = _found(folder, revision)
     config = read_config(root)
     if "graph.safetensors" not in config["files"]:
         raise ValueError(f"'{root}' holds no graph. Pass 'data' to 'save_pretrained'")
+    facts, content = _tensors(root, config, "graph.safetensors"), _read(root, config, "names.json")
     try:
-        facts = load(_read(root, config, "graph.safetensors"))
-        names = json.loads(_read(root, config, "names.json"))
+        names = json.loads(content)
         sizes = {name: config["model"][name] for name in ("num_nodes", "num_relations")}
-        tensors = {k: x if x.dtype == torch.bool else x.long() for k, x in facts.items()}
+        if not all(type(x) is int and 0 < x < 2**31 for x in sizes.values()):
+            raise ValueError(f"sizes need to be whole numbers from 1 to 2^31 (got {sizes})")
+        if set(facts) != {"edge_index", "edge_type", *MASKS} or not set(names) <= set(NAMES):
+            raise ValueError(f"it holds {sorted(facts)} and {sorted(names)}")
+        tensors = {k: x.long() if x.dtype == torch.int else x for k, x in facts.items()}
         data = Data(**sizes, **tensors, **names)
         check_graph(data)
         _names(data)  # Raises, if they do not fit.
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"The graph in '{root}' is damaged ({error})") from error
     return data
 
@@ -193,10 +210,9 @@ def push_to_hub(
     Raises:
         ValueError: If the folder holds no whole model.
     """
-    try:
-        from huggingface_hub import HfApi
-    except ImportError as error:
-        raise ImportError("'push_to_hub' needs 'pip install torch_imf[hub]'") from error
+    require("huggingface_hub", "Models on the Hub", "hub")
+    from huggingface_hub import HfApi
+
     root = _root(folder)
     with locked(root):
         config = read_config(root)
@@ -252,7 +268,7 @@ def _prediction_state(model: MultimodalKGE) -> dict[str, Tensor]:
     # masks, and in place of a module that gives structural embeddings, these.
     left_out = ("features.", "struct.", "loss_fn.sampler.")
     state = {k: x for k, x in model.state_dict().items() if not k.startswith(left_out)}
-    with inference(model):
+    with inference(model) as model:
         if getattr(model.struct, "module", None) is not None:
             state["node_emb.weight"] = model.embed()["struct"]
         for name, module in model.features.items():
@@ -267,26 +283,44 @@ def _rebuild(
 ) -> MultimodalKGE:
     # Makes a model of its settings and tensors. Nothing random is drawn from the generator of the
     # process. Raises a `ValueError` if the two do not fit each other.
+    types = {x.dtype for x in state.values() if x.dtype not in (torch.bool, torch.long)}
+    if not types <= {torch.half, torch.bfloat16, torch.float, torch.double} or len(types) > 1:
+        raise ValueError(f"The parameters need to be floats of one type (got {types})")
+    is_own = not re.search(r'"class": "[^"]*:', json.dumps(description))
+    with torch.random.fork_rng(devices=[]):
+        try:  # Without memory, of which settings that do not fit the tensors may ask for any.
+            with torch.device("meta"):
+                _made(description, state, classes)
+        except ValueError:
+            if is_own:  # Classes of others may compute with numbers, of which there are none.
+                raise
+        return _made(description, state, classes).eval()
+
+
+def _made(
+    description: dict[str, Any], state: dict[str, Tensor], classes: Sequence[type]
+) -> MultimodalKGE:
     state, names = dict(state), description.get("x_dict") or []
     masks = {name: state.pop(f"features.{name}.mask") for name in names}
     tensors: dict[str, Any] = {}
-    if names:  # The modules that are made of them are replaced below.
-        zeros = {name: torch.zeros(len(mask), 1) for name, mask in masks.items()}
+    if "x_dict" in description:  # The modules that are made of them are replaced below.
+        zeros = {name: torch.zeros(len(mask), 1, device="cpu") for name, mask in masks.items()}
         tensors = {"x_dict": zeros, "mask_dict": masks}
     struct = description.get("struct")
     if isinstance(struct, dict) and struct.get("freeze"):
         tensors["struct"] = make(struct, classes, init=state["node_emb.weight"])
-    with torch.random.fork_rng(devices=[]):
-        model = make(description, classes, **tensors)
-        for name in names:
-            model.features[name] = ProjectedFeatures(state[f"features.{name}.x"], masks[name])
+    model = make(description, classes, **tensors)
+    if not isinstance(model, MultimodalKGE):
+        raise ValueError(f"A '{type(model).__name__}' is no model")
+    for name in names:
+        model.features[name] = ProjectedFeatures(state[f"features.{name}.x"], masks[name])
     for name in model.prediction_buffers:
         model.register_buffer(name, state.pop(name), persistent=False)
     try:
         model.load_state_dict(state, assign=True)
     except RuntimeError as error:
         raise ValueError(f"The parameters do not fit the settings ({error})") from error
-    return model.eval()
+    return model
 
 
 def _check_same(model: MultimodalKGE, other: MultimodalKGE) -> None:
@@ -296,8 +330,8 @@ def _check_same(model: MultimodalKGE, other: MultimodalKGE) -> None:
     scores = []
     for x in (model, other):
         device = next(x.parameters()).device
-        with inference(x):
-            score: Any = x.predict(head_index.to(device), rel_type.to(device))
+        with inference(x) as scored:
+            score: Any = scored.predict(head_index.to(device), rel_type.to(device))
         scores.append(check_finite(score).cpu().double())
     tolerance = 1e-4 * float(scores[0].abs().max())
     if not torch.allclose(scores[0], scores[1], rtol=1e-4, atol=tolerance):
@@ -321,7 +355,8 @@ def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
         if config["format"] != FORMAT:
             raise ValueError(f"it is of format {config['format']}, by {config.get('versions')}")
         files = {name: entry["file"] for name, entry in config["files"].items()}
-        is_whole = isinstance(config["model"], dict) and "model.safetensors" in files
+        dicts = [config[x] for x in ("model", "versions")] + [config.get("known_names", {})]
+        is_whole = all(isinstance(x, dict) for x in dicts) and "model.safetensors" in files
         if not is_whole or not all(map(FILE.fullmatch, files.values())):
             raise ValueError(f"it lacks a model, or names files that are not its own: {files}")
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -335,6 +370,8 @@ def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def _root(folder: str | os.PathLike[str]) -> str:
+    if not isinstance(folder, str | os.PathLike):
+        raise ValueError(f"'folder' needs to be a path (got a '{type(folder).__name__}')")
     root = os.fspath(folder)
     if root == "":  # Which would be the root of the disk.
         raise ValueError("Invalid 'folder' argument (got ''), the current folder is '.'")
@@ -353,7 +390,7 @@ def _found(folder: str | os.PathLike[str], revision: str | None) -> str:
     except (ImportError, OSError, ValueError) as error:
         raise ValueError(
             f"There is no folder '{root}', and no model of this name could be had from the Hugging "
-            f"Face Hub, which takes 'pip install torch_imf[hub]' ({str(error).splitlines()[0]})"
+            f"Face Hub, which takes 'pip install \"torch_imf[hub]\"' ({str(error).splitlines()[0]})"
         ) from error
 
 
@@ -387,6 +424,19 @@ def _read(root: str, config: dict[str, Any], name: str) -> bytes:
     return content
 
 
+def _tensors(root: str, config: dict[str, Any], name: str) -> dict[str, Tensor]:
+    try:
+        return load(_read(root, config, name))
+    except (SafetensorError, RuntimeError, TypeError, KeyError) as error:
+        path = f"{root}/{config['files'][name]['file']}"
+        raise ValueError(f"'{path}' is no safetensors file that can be read ({error})") from error
+
+
+def _digest(settings: dict[str, Any]) -> str:
+    # Whatever the modules of classes of others are called, as these may move.
+    return hash_content(re.sub(r'"[\w.]+:(?=\w)', '"', json.dumps(settings, sort_keys=True)))
+
+
 def _remove_unnamed(root: str) -> None:
     # Removes the files of models that the manifest, of whatever version it is, does not name.
     filesystem, path = fsspec.core.url_to_fs(root)
@@ -399,11 +449,15 @@ def _remove_unnamed(root: str) -> None:
 
 
 def _names(data: Data) -> dict[str, list[str]]:
-    out = {name: list(data[name]) for name in NAMES if name in data}
+    out = {name: data[name] for name in NAMES if name in data}
     for name, values in out.items():
         size = data.num_nodes if name.startswith("node") else data.num_relations
-        if len(values) != size or not all(isinstance(x, str) for x in values):
-            raise ValueError(f"'{name}' needs to hold {size} strings (got {len(values)} values)")
+        is_list = isinstance(values, list | tuple) and all(isinstance(x, str) for x in values)
+        if not is_list or len(values) != size:
+            got = f"{len(values)} values" if isinstance(values, list) else type(values).__name__
+            raise ValueError(f"'{name}' needs to hold {size} strings (got {got})")
+        if name.endswith("ids") and len(set(values)) < size:
+            raise ValueError(f"'{name}' holds an identifier twice")
     return out
 
 

@@ -16,7 +16,17 @@ from contextvars import ContextVar
 from importlib import import_module
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Literal,
+    NamedTuple,
+    TypeVar,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+)
 
 import lazy_loader
 
@@ -243,6 +253,11 @@ class Recorded:
             if "init_args" in self.__dict__:  # By the class of the object, which comes first.
                 return init(self, *args, **kwargs)
             bound = inspect.signature(init).bind(self, *args, **kwargs)
+            for name, setting in _arguments(cast(Any, cls)).items():
+                if name in bound.arguments:
+                    check_type(
+                        f"{type(self).__name__}: '{name}'", bound.arguments[name], setting.full
+                    )
             bound.apply_defaults()
             values = {name: _plain(x) for name, x in list(bound.arguments.items())[1:]}
             self.__dict__["init_args"] = {k: x for k, x in values.items() if x is not _OMITTED}
@@ -343,23 +358,26 @@ def _made(x: Any, allowed: Sequence[type], is_part: bool) -> Any:
 #: Arguments that a model takes from the graph, and a part from its model.
 FACTS = ("num_nodes", "num_relations", "x_dict", "mask_dict")
 SIZES = ("channels", "rel_channels", "in_channels", "out_channels")
-#: The types of plain values, and which of them each type of a setting takes.
-VALUES = (bool, int, float, str, NoneType, list, dict)
-PLAIN: dict[Any, tuple[type, ...]] = {
-    **{x: (x,) for x in VALUES},
-    **{float: (float, int), tuple: (list,), Sequence: (list,), Mapping: (dict,)},
-    **dict.fromkeys((Any, inspect.Parameter.empty, Literal), VALUES),
+#: The types of plain values.
+PLAIN: set[Any] = {bool, int, float, str, NoneType, list, dict, tuple, Sequence, Mapping}
+PLAIN |= {Literal, Any, inspect.Parameter.empty}
+#: What is taken for a number or a container of a type, besides that type.
+ALIKE: dict[Any, tuple[type, ...]] = {
+    **{int: (numbers.Integral,), float: (numbers.Real,), dict: (Mapping,)},
+    **dict.fromkeys((list, tuple, Sequence), (list, tuple)),
 }
 
 
 class Setting(NamedTuple):
     r"""An argument of a model or a part: its :obj:`parameter`, annotated with the types of its
     plain values alone (numbers, names, and lists and dictionaries of them; :obj:`NoneType` if it
-    takes none), and the :obj:`base` class of the part that it takes, if any.
+    takes none), the :obj:`base` class of the part that it takes, if any, and its :obj:`full`
+    annotation.
     """
 
     parameter: inspect.Parameter
     base: type | None = None
+    full: Any = Any
 
     @property
     def is_plain(self) -> bool:
@@ -466,14 +484,39 @@ def check_settings(
     for key, setting in known.items():
         if key not in options and setting.parameter.default is inspect.Parameter.empty:
             raise ValueError(f"{cls.__name__} needs a value for '{key}'")
-        types = [get_origin(x) or x for x in union_types(setting.parameter.annotation)]
-        allowed = [kind for x in types for kind in PLAIN[x]]
         for value in options.get(key, ()) if setting.is_plain else ():
-            kind = next((x for x in VALUES if isinstance(_plain(value), x)), None)
             # What is not plain is left to the class:
-            if kind not in [*allowed, None] and not isinstance(value, Recorded | type):
-                expected = " or ".join(x.__name__ for x in types if x is not NoneType)
-                raise ValueError(f"'{key}' needs to be of type {expected} (got {value!r})")
+            if _plain(value) is not _OMITTED and not isinstance(value, Recorded | type):
+                check_type(f"'{key}'", value, setting.parameter.annotation)
+
+
+def check_type(name: str, value: object, annotation: Any) -> None:
+    r"""Raises a :class:`ValueError` if the value of an argument does not fit its annotation."""
+    if not _fits(value, annotation):
+        expected = re.sub(r"(\w+\.)+", "", inspect.formatannotation(annotation))
+        raise ValueError(f"{name} needs to be of type {expected} (got {value!r:.80})")
+
+
+def _fits(value: Any, annotation: Any) -> bool:
+    kind, inner = get_origin(annotation) or annotation, get_args(annotation)
+    if kind in (Union, UnionType):
+        return any(_fits(value, x) for x in inner)
+    if kind is Literal:
+        return value in inner
+    unchecked = kind is inspect.Parameter.empty or getattr(kind, "_is_protocol", False)
+    if unchecked or not isinstance(kind, type):
+        return True
+    if isinstance(value, bool | str):  # To Python, an integer and a sequence.
+        return kind in (object, bool if isinstance(value, bool) else str)
+    if kind is Sequence and hasattr(value, "tolist"):
+        return True  # An array.
+    if not isinstance(value, (kind, *ALIKE.get(kind, ()))):
+        return False
+    if isinstance(value, Mapping):
+        return all(_fits(x, y) for pair in value.items() for x, y in zip(pair, inner, strict=False))
+    if isinstance(value, list | tuple) and kind is tuple and Ellipsis not in inner:
+        return len(value) == len(inner) and all(map(_fits, value, inner))
+    return not isinstance(value, list | tuple) or all(_fits(x, y) for x in value for y in inner[:1])
 
 
 def _walk(
@@ -511,14 +554,18 @@ def _part(
 
 @functools.cache
 def _arguments(cls: type) -> dict[str, Setting]:
+    try:
+        parameters = inspect.signature(cls, eval_str=True).parameters
+    except NameError:  # Of a class whose annotations are there for type checkers alone.
+        parameters = inspect.signature(cls).parameters
     out = {}
-    for name, parameter in inspect.signature(cls, eval_str=True).parameters.items():
+    for name, parameter in parameters.items():
         if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             types = union_types(parameter.annotation)
             parts = [x for x in types if get_origin(x) is None and isinstance(x, type)]
             base = next((x for x in parts if issubclass(x, Recorded)), None)
             plain = functools.reduce(operator.or_, [x for x in types if _is_plain(x)] or [NoneType])
-            out[name] = Setting(parameter.replace(annotation=plain), base)
+            out[name] = Setting(parameter.replace(annotation=plain), base, parameter.annotation)
     return out
 
 

@@ -5,7 +5,9 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
+from docutils import nodes
 from jinja2 import Template
+from latex2mathml.converter import convert
 from sphinx.ext import autosummary
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,7 +23,6 @@ version = release = torch_imf.__version__
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
 ]
@@ -37,6 +38,7 @@ napoleon_custom_sections = ["Shapes"]
 python_maximum_signature_line_length = 88
 toc_object_entries = False
 
+html_math_renderer = "mathml"
 html_theme = "sphinx_rtd_theme"
 html_theme_options = {"navigation_depth": 2}
 html_static_path = ["../_static"]
@@ -190,8 +192,17 @@ def find_reference(app, env, node, contnode):
     return domain.resolve_xref(*args)
 
 
+def write_math(self, node) -> None:
+    """Writes a formula as MathML, which browsers draw without a script from a network."""
+    block = isinstance(node, nodes.math_block)
+    out = convert(node.astext(), display="block" if block else "inline")
+    self.body.append(f'<div class="math">{out}</div>' if block else out)
+    raise nodes.SkipNode
+
+
 def setup(app) -> None:
     """Connects the above."""
+    app.add_html_math_renderer("mathml", (write_math, None), (write_math, None))
     app.connect("builder-inited", write_pages)
     app.connect("source-read", read_source)
     app.connect("missing-reference", find_reference)

@@ -6,8 +6,16 @@ import pytest
 import torch
 
 import torch_imf
-from torch_imf import Calibration, ContextualRelationalScorer, Predictor, fit, fit_view_weights
+from torch_imf import (
+    Calibration,
+    ContextualRelationalScorer,
+    Predictor,
+    evaluate,
+    fit,
+    fit_view_weights,
+)
 from torch_imf.answers import Answers
+from torch_imf.io import TorchIMFWarning
 from torch_imf.nn import KGE
 
 
@@ -152,19 +160,82 @@ def test_predict_file(fake, build, tmp_path, batch_size):
     )
     assert predictor.predict_file(path, out, k=3, known="remove") == 6
     header, *rows = [line.split("\t") for line in out.read_text().splitlines()]
-    names = "query head relation tail rank id score probability known".split()
+    names = "query head relation tail rank id score probability conditional known error".split()
     assert header == [*names, *(f"of {view}" for view in predictor.model.views)]
     tails = predictor.predict("thing 3", "has_topic", 3, known="remove")
     heads = predictor.predict(tail="topic 2", relation="has_topic", k=3, known="remove")
     expected = [["2", "thing 3", "has_topic", a.name, str(i + 1)] for i, a in enumerate(tails)]
     expected += [["4", a.name, "has_topic", "topic 2", str(i + 1)] for i, a in enumerate(heads)]
     for row, cells, answer in zip(rows, expected, [*tails, *heads], strict=True):
-        assert row[:6] == [*cells, answer.node_id] and row[8] == "0"
-        numbers = [answer.score, answer.probability, *answer.parts.values()]
-        assert [float(x) for x in [*row[6:8], *row[9:]]] == pytest.approx(numbers, rel=1e-4)
+        assert row[:6] == [*cells, answer.node_id] and row[9:11] == ["0", ""]
+        numbers = [answer.score, answer.probability, answer.conditional]
+        assert [float(x) for x in row[6:9]] == pytest.approx(numbers, rel=1e-4)
+        shown = [math.nan if v in answer.lacks else x for v, x in answer.parts.items()]
+        parts = [float(x or "nan") for x in row[11:]]
+        assert parts == pytest.approx(shown, rel=1e-4, nan_ok=True)
     # Without a calibration:
     Predictor(predictor.model, fake).predict_file(path, out, k=1)
     assert {line.split("\t")[7] for line in out.read_text().splitlines()} == {"probability", ""}
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet", "xlsx"])
+def test_one_bad_query(fake, build, tmp_path, suffix):
+    # The others are answered, and its row says what was wrong, in any format:
+    import pandas as pd
+
+    facts = [["thing 3", "has_topic", "?"], ["thing 4", "has_topics", "?"], ["?", "after", "who"]]
+    frame = pd.DataFrame([*facts, ["thing 5", "after", "?"]], columns=["head", "relation", "tail"])
+    path, out = tmp_path / f"q.{suffix}", tmp_path / "a.jsonl"
+    if suffix == "jsonl":
+        frame.to_json(path, orient="records", lines=True)
+    else:
+        write = {"csv": frame.to_csv, "parquet": frame.to_parquet, "xlsx": frame.to_excel}[suffix]
+        write(path, index=False)
+    predictor = Predictor(build(fake), fake)
+    with pytest.warns(TorchIMFWarning, match="2 of 4 queries have no answers.*Did you mean 'has_"):
+        assert predictor.predict_file(path, out, k=2) == 4
+    rows = pd.read_json(out, lines=True)
+    assert list(rows["rank"].fillna(0)) == [1, 2, 0, 0, 1, 2]
+    assert list(rows["error"].notna()) == [False, False, True, True, False, False]
+    assert "no relation 'has_topics'" in rows["error"][2] and "'who'" in rows["error"][3]
+    assert rows["relation"][2] == "has_topics"
+
+
+def test_lacking_modalities(fake, build):
+    # Views of what an entity does not have say nothing of it:
+    model = build(fake, loss="ce", views=["struct", "text", "fused"])
+    has = fake.text_mask.tolist()
+    without, with_ = has.index(False), has.index(True)
+    predictor = Predictor(model, fake)
+    assert all(x.lacks == ("text",) for x in predictor.predict(without, 0, k=9))
+    for x in predictor.predict(with_, 0, k=fake.num_nodes):
+        assert x.lacks == (() if has[x.index] else ("text",))
+        assert sum(x.parts.values()) == pytest.approx(x.score, abs=1e-4)
+
+
+def test_shared_names(fake, build):
+    # They are followed by the identifier, wherever it is shown, and understood like that:
+    data = fake.clone()
+    data.node_ids = [f"id:{i}" for i in range(fake.num_nodes)]
+    data.rel_ids = [f"rel:{i}" for i in range(fake.num_relations)]
+    data.node_names = ["Springfield" if i in (3, 5) else f"x{i}" for i in range(fake.num_nodes)]
+    data.rel_names = ["near" if i < 2 else f"r{i}" for i in range(fake.num_relations)]
+    predictor = Predictor(build(fake, loss="ce"), data)
+    answers = predictor.predict("Springfield (id:3)", "near (rel:1)", k=fake.num_nodes)
+    assert answers == predictor.predict("id:3", 1, k=fake.num_nodes)
+    assert answers.query == "Springfield (id:3)  near (rel:1)  ?"
+    assert [x.name for x in answers if x.index in (4, 5)].count("Springfield (id:5)") == 1
+    explained = predictor.explain("id:3", "rel:0", "id:5")
+    assert explained.fact == ("Springfield (id:3)", "near (rel:0)", "Springfield (id:5)")
+    facts = Predictor(predictor.model, data, Calibration(1.0, 1.0, 0.0)).complete(9, [0, 1])
+    assert {x.relation for x in facts} <= {"near (rel:0)", "near (rel:1)"}
+    assert all(
+        (x.head_id, x.tail_id) == (f"id:{x.head_index}", f"id:{x.tail_index}") for x in facts
+    )
+    with pytest.raises(ValueError, match="ambiguous"):
+        predictor.predict("Springfield", 0)
+    found = evaluate(predictor.model, data, by=["relation"])["relation"]
+    assert len(found) == fake.edge_type[fake.test_mask].unique().numel()
 
 
 def test_errors_of_files(fake, build, tmp_path):
@@ -181,7 +252,6 @@ def test_errors_of_files(fake, build, tmp_path):
         (b"thing 3\tnext_to\n", "line 1: expected 3 fields"),
         (b"thing 3\tnext_to\tthing 4\n", "line 1: Give"),
         (b"?\tnext_to\t?\n", "line 1: Give"),
-        (b"thing 3\tnext_to\t?\nhead\trelation\ttail\n", "line 2: Give"),
         (b"\n\nthing 3\tnext_two\t?\n", "line 3: .*Did you mean 'next_to'"),
         (b"head\trelation\ttail\n", "holds no queries"),
     ):

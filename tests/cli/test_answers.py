@@ -1,3 +1,4 @@
+import json
 from typing import get_args
 from unittest.mock import Mock
 
@@ -77,6 +78,39 @@ def test_files(saved, predictor, read, tmp_path):
     assert [row[3:6] for row in rows] == [[x.head, x.relation, x.tail] for x in found]
 
 
+@pytest.mark.parametrize("command", ["predict", "complete"])
+def test_tables(saved, fails, read, tmp_path, monkeypatch, command):
+    # Formats and places are checked before the model is even loaded:
+    queries, flag = tmp_path / "q.csv", {"predict": "--answers", "complete": "--out"}[command]
+    queries.write_text("France,borders,?\n")
+    args = [command, saved, "-k", "3", *(["--queries", queries] if command == "predict" else [])]
+    out = tmp_path / "out.jsonl"
+    read(*args, flag, out)
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    assert len(rows) == 3 and all(x["relation"] and x["score"] for x in rows)
+    assert all(":" in (x.get("id") or x["head_id"]) for x in rows)
+    read(*args, flag, out, "--overwrite")
+    monkeypatch.setattr(Saved, "load", None)
+    assert "'--overwrite' replaces it" in fails(*args, flag, out)
+    assert "end its name in one of .tsv" in fails(*args, flag, tmp_path / "out.doc")
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_terminal(saved, call, fails, tmp_path):
+    # What is in names does nothing to a terminal, in what is found, and in what is said:
+    data = pretrained_graph(saved / "model")
+    nasty = "Fra\x1b]0;owned\x07nce\u202e\x9b2J\u2028x"
+    data.node_names = [nasty if x == "France" else x for x in data.node_names]
+    save_pretrained(from_pretrained(saved / "model"), tmp_path / "model", data)
+    args = ["predict", tmp_path / "model", "--relation", "borders", "--head"]
+    for text in (call(*args, "country:fr"), fails(*args, nasty + "!")):
+        assert r"Fra\x1b]0;owned\x07nce\u202e\x9b2J\u2028x" in text
+        assert not {"\x1b", "\x07", "\u202e", "\x9b", "\u2028"} & set(text)
+    (tmp_path / "q.tsv").write_text("country:fr\tborders\t?\n")
+    call(*args[:2], "--queries", tmp_path / "q.tsv", "--answers", tmp_path / "a.json")
+    assert json.loads((tmp_path / "a.json").read_text())[0]["head"] == nasty  # As it is.
+
+
 def test_figures(saved, read, tmp_path):
     pytest.importorskip("matplotlib")
     out = read("figures", saved, "--out", tmp_path, *FACT)
@@ -121,6 +155,8 @@ def test_left_out(saved, read, fails, tmp_path, capsys):
         ("predict", "one of '--head' and '--tail'"),
         ("predict --head France", "'relation'"),
         ("predict --queries x.tsv", "'--answers'"),
+        ("evaluate --threads 0", "'--threads' needs to be in [1, 1024]"),
+        ("evaluate --threads 999999999", "'--threads' needs to be in [1, 1024]"),
         ("evaluate --device meta", "'meta' cannot be used"),
         ("evaluate --device nowhere", "'nowhere' cannot be used"),
         ("evaluate --by colour", "Invalid 'by'"),

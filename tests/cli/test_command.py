@@ -6,7 +6,15 @@ from typing import Literal
 import pytest
 
 from torch_imf import build_model, complete, evaluate, explain, fit, predict, tune
-from torch_imf.cli.command import Command, Flag, Output, flag_words, read_value, repeat_flags
+from torch_imf.cli.command import (
+    Command,
+    Flag,
+    Output,
+    as_typed,
+    flag_words,
+    read_value,
+    repeat_flags,
+)
 from torch_imf.cli.main import COMMANDS
 from torch_imf.cli.train import settings_flags
 from torch_imf.registry import class_names
@@ -44,7 +52,8 @@ def test_read_value(words, annotation, value):
         ("a,b,c", list[tuple[str, str]], "list[tuple[str, str]]"),
         ("text= fused=1", dict[str, float] | float, "dict[str, float] | float"),
         ("maybe", bool | None, "bool | None"),
-        ("gif", Literal["png", "pdf"], "Literal['png', 'pdf']"),
+        ("gif", Literal["png", "pdf"], "one of png, pdf"),
+        ("1" + 19 * "0", int, "int"),  # Of more bits than a tensor has.
     ],
 )
 def test_read_value_fails(words, annotation, name):
@@ -112,3 +121,17 @@ def test_defaults(function):
     shared = [x for x in own if defaults.get(x, inspect.Parameter.empty) is not own[x].empty]
     assert len(shared) >= 2
     assert all(own[x].default == defaults[x] for x in shared if x not in others)
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("pass 'strict=False' or 'header=True'", "pass '--no-strict' or '--header'"),
+        ("as 'columns=\"1,3,2\"'", "as '--columns 1,3,2'"),
+        ("Invalid 'shares' argument (got 'shares')", "Invalid '--shares' argument (got 'shares')"),
+        ("Pass 'text=None'", "Pass '--text-encoder None'"),
+        ("'cache=False', 'k=1', 'split_seed=x y'", "'cache=False', 'k=1', 'split_seed=x y'"),
+    ],
+)
+def test_messages_name_flags(text, expected):
+    assert as_typed(text, COMMANDS["encode"].params) == expected

@@ -119,7 +119,7 @@ NONE = "--text-encoder none --visual-encoder none --numeric-encoder none"
     "words, message",
     [
         ("audit fb15k238", "There is no dataset 'fb15k238'. Did you mean 'FB15K"),
-        ("audit countries --version imf", "Invalid 'version' argument (got 'imf'), leave it out"),
+        ("audit countries --version imf", "Invalid '--version' argument (got 'imf'), leave it out"),
         ("audit countries --texts x.tsv", "'--texts' is for graphs of your own"),
         ("audit countries --split-seed 4", "'--split-seed' is for graphs of your own"),
         ("audit db15k", "Dataset not found. Please download 'entity2id.txt' from 'https://raw."),
@@ -160,3 +160,39 @@ def test_encoders(tmp_path, monkeypatch, modality, name, expected):
     source = "from torch_imf.encoders import TfidfEncoder\nclass Mine(TfidfEncoder): ..."
     (tmp_path / "own_encoders.py").write_text(source)
     assert type(Features().find(modality, name)).__name__ == expected
+
+
+def test_audit_tells_pictures_that_cannot_be_read_or_belong_to_nobody(tmp_path, read, call):
+    from PIL import Image
+
+    facts = [f"n{i}\tnear\tn{(i + d) % 12}" for i in range(12) for d in (1, 2, 3)]
+    (tmp_path / "facts.tsv").write_text("\n".join(facts))
+    (tmp_path / "images").mkdir()
+    for name in ("n0.png", "n1.jpg", "n99.png"):
+        Image.new("RGB", (8, 8), "red").save(tmp_path / "images" / name)
+    (tmp_path / "images" / "n2.jpg").write_bytes(b"no picture")
+    cut = (tmp_path / "images" / "n1.jpg").read_bytes()[:-300]
+    (tmp_path / "images" / "n3.jpg").write_bytes(cut)
+    (tmp_path / "images" / "n4.svg").write_text("<svg/>")
+    text = call("audit", tmp_path)
+    assert "visual   2 entities (16.7%)\n" in text
+    notes = text.partition("Notes")[2].partition("Splits")[0]
+    assert "1 of the 6 files in" in notes and "'n4.svg'" in notes
+    assert "1 of the 5 images in" in notes and "'n99.png'" in notes
+    assert "2 images cannot be read" in notes and "'n2.jpg' (" in notes and "'n3.jpg' (" in notes
+    assert len(read("audit", tmp_path)["notes"]) == 3
+
+
+def test_columns(tmp_path, call, fails, capsys):
+    path = tmp_path / "facts.csv"
+    rows = [f"n{i};n{(i + k) % 12};by" for i in range(12) for k in (1, 2, 3)]
+    path.write_text("\n".join(["Von;Nach;Wodurch", *rows]))
+    assert main(["audit", str(path)]) == 0
+    out, err = capsys.readouterr()
+    assert "12 entities, 1 relations" in out and "separated by semicolons" in out
+    assert "'Wodurch' is taken for the relation" in err and "pass '--columns 1,2,3'" in err
+    assert main(["audit", str(path), "--columns", "Von,Wodurch,Nach"]) == 0
+    again, err = capsys.readouterr()
+    assert "12 entities, 1 relations" in again and err == ""
+    assert "no header" in call("audit", path, "--columns", "1,3,2", "--no-header")
+    assert "there is no column 'An'" in fails("audit", path, "--columns", "Von,Wodurch,An")

@@ -8,10 +8,13 @@ from unittest.mock import Mock
 
 import pytest
 import torch
+from torch_geometric.data import Data
 
 from torch_imf import build_model, evaluate, fit, from_pretrained, pretrained_graph, recipe
 from torch_imf.cli import main
-from torch_imf.cli.train import read_space
+from torch_imf.cli.inputs import Graph
+from torch_imf.cli.train import questions, read_space
+from torch_imf.data.names import Lookup
 from torch_imf.datasets import Countries, MultimodalKG
 from torch_imf.io.sealed import unseal
 from torch_imf.nn import AdaMF, ComplEx
@@ -178,6 +181,40 @@ def test_leaks_are_told(tmp_path, capsys, call):
     assert "probability" not in call("predict", tmp_path / "run", "--head", "a", "--relation", "r")
 
 
+def test_questions():
+    # Things of one name are asked for by their identifiers, too:
+    data = Data(num_nodes=3, num_relations=2, edge_index=torch.tensor([[0], [1]]))
+    data.edge_type, data.test_mask = torch.tensor([1]), torch.tensor([True])
+    data.node_ids, data.node_names = ["a", "b", "c"], ["Bonn", "Rome", "Rome"]
+    data.rel_ids, data.rel_names = ["p:in", "q:in"], ["in", "in"]
+    predict, explain = questions("run", data)
+    assert predict == ["predict", "run", "--head", "Bonn", "--relation", "in (q:in)"]
+    assert explain[2:] == ["Bonn", "in (q:in)", "Rome (b)"]
+    assert Lookup.of_relations(data)("in (q:in)") == 1 and Lookup.of_entities(data)("Rome (b)") == 1
+
+
+@pytest.mark.parametrize("name", ["pixel", "Numeric"])
+def test_encoders_of_another_modality(fails, name):
+    other = {"pixel": "visual", "Numeric": "numeric"}[name]
+    message = fails("train", "countries", "--text-encoder", name)
+    assert f"cannot be '{name}', as that is one of '--{other}-encoder'" in message
+
+
+@pytest.mark.parametrize(
+    "args, package, extra",
+    [
+        ("train countries --log-dir x", "tensorboard", "tensorboard"),
+        ("tune countries", "optuna", "tune"),
+    ],
+)
+def test_extras(fails, monkeypatch, args, package, extra):
+    # Before the graph is read:
+    find = lambda name: None if name == package else True  # noqa: E731
+    monkeypatch.setattr("torch_imf.io.find_spec", find)
+    monkeypatch.setattr(Graph, "read", None)
+    assert f"need '{package}', run 'pip install \"torch_imf[{extra}]\"'" in fails(*args.split())
+
+
 def test_read_space():
     words = "lr=1e-4:1e-2 epochs=3:9 patience=none,4 scorer.batch_norm=true,false scorer=a,b rank=2"
     expected = {"lr": (1e-4, 1e-2), "epochs": (3, 9), "patience": [None, 4], "rank": 2}
@@ -213,6 +250,9 @@ def test_train_command(tmp_path, read):
     trained = read(*words[1:], "--seed", "5", "--out", tmp_path / "run")
     expected = {"hidden_channels": 4, "epochs": 1, "metric": "mrr"}
     assert {**out["settings"]["model"], **out["settings"]["fit"]} == expected
-    assert trained["settings"] == {"model": "imf", **expected}
+    # The epochs of a trial are not those of a training:
+    assert trained["settings"] == {"model": "imf", "hidden_channels": 4}
+    more = ["--metric", "mr", "--study", tmp_path / "other.db"]
+    assert read("tune", *graph, *args, *more)["command"].endswith(" 4 --metric mr")
     data = MultimodalKG.from_folder(tmp_path, seed=3, header=False, strict=False)[0]
     assert torch.equal(pretrained_graph(tmp_path / "run" / "model").test_mask, data.test_mask)

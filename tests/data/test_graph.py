@@ -1,9 +1,19 @@
+import copy
+
 import pytest
 import torch
 from torch_geometric.data import Data
 
 from torch_imf.data import modalities
-from torch_imf.data.graph import check_graph, has_inverse, prepare
+from torch_imf.data.graph import (
+    check_graph,
+    facts_by_split,
+    has_inverse,
+    prepare,
+    remember,
+    warn_of_leaks,
+    without_test,
+)
 from torch_imf.nn import KGE
 from torch_imf.transforms import AddInverse
 
@@ -80,3 +90,79 @@ def test_modalities():
 def test_modalities_errors(kwargs, match):
     with pytest.raises(ValueError, match=match):
         modalities(Data(num_nodes=3, **kwargs))
+
+
+def named(**kwargs):
+    names = {"node_ids": ["a", "b", "c"], "node_names": ["A", "B", "C"], "rel_ids": ["r", "s"]}
+    return graph(**{**names, **kwargs})
+
+
+@pytest.mark.parametrize(
+    "kwargs, match",
+    [
+        ({}, None),
+        ({"node_names": ["X", "Y", "Z"]}, None),  # The same entities, called otherwise.
+        ({"node_ids": None, "node_names": None, "rel_ids": None}, None),  # Of any names.
+        ({"node_ids": ["a", "c", "b"]}, "other entities, or in another order: their 'node_ids'"),
+        ({"node_ids": ["a", "b", "d"]}, "other entities"),
+        ({"rel_ids": ["s", "r"]}, "other relations, or in another order: their 'rel_ids'"),
+        ({"node_ids": None, "node_names": ["A", "C", "B"]}, "their 'node_names'"),
+    ],
+)
+def test_names_that_a_model_knows(kwargs, match):
+    model = KGE(3, 2, 4)
+    prepare(model, named(**kwargs))  # A model that has not been trained knows none.
+    remember(model, named())
+    for one in (model, copy.deepcopy(model)):
+        if match is None:
+            prepare(one, named(**kwargs))
+            continue
+        with pytest.raises(ValueError, match=match):
+            prepare(one, named(**kwargs))
+
+
+def test_models_of_graphs_without_names():
+    model = KGE(3, 2, 4)
+    remember(model, graph())
+    prepare(model, named())
+    remember(model, named())  # Trained on, it knows them, and they stay.
+    remember(model, graph())
+    with pytest.raises(ValueError, match="other entities"):
+        prepare(model, named(node_ids=["c", "b", "a"]))
+
+
+def test_what_is_no_graph():
+    for data in ([graph()], "graph", KGE(3, 2, 4)):
+        with pytest.raises(ValueError, match="needs to be a 'Data' .*'torch_imf.data.to_graph'"):
+            prepare(KGE(3, 2, 4), data)
+    with pytest.raises(ValueError, match="A model needs to be a module .got a 'Data'"):
+        prepare(graph(), graph())
+
+
+def test_facts_by_split():
+    data = AddInverse()(graph(test_mask=torch.tensor([True, False, False])))
+    data.train_mask, data.val_mask = data.test_mask, ~data.test_mask
+    data.val_mask[2] = data.val_mask[5] = False
+    found = {name: fact.t().tolist() for name, fact in facts_by_split(data).items()}
+    first, second, third = [0, 0, 1], [1, 1, 2], [2, 1, 0]
+    assert found["training facts"] == found["test facts"] == [first]
+    assert found["validation facts"] == [second] and found["unsplit facts"] == [third]
+
+
+def test_without_test():
+    # As many names as edges, and the last entity in test facts only:
+    data = graph(node_ids=["a", "b", "c"], edge_attr=torch.arange(3))
+    data.train_mask = data.val_mask = torch.tensor([True, False, False])
+    data.test_mask = torch.tensor([True, True, True])
+    out = without_test(data)
+    assert out.node_ids == data.node_ids and out.num_nodes == 3 and out.num_edges == 1
+    assert out.edge_attr.tolist() == [0] and not out.test_mask.any() and data.num_edges == 3
+
+
+def test_warn_of_leaks():
+    train = torch.tensor([True, False, False])
+    data = graph(train_mask=train, val_mask=~train, test_mask=~train)
+    warn_of_leaks(AddInverse()(data.clone()), "validation", "test")
+    data.edge_index[:, 2], data.edge_type[2] = data.edge_index[:, 0], data.edge_type[0]
+    with pytest.warns(UserWarning, match="1 of 2 test facts are training facts as well"):
+        warn_of_leaks(data, "test")

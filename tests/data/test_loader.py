@@ -70,3 +70,18 @@ def test_errors(cls):
         cls(*one, *args, batch_size=0)
     with pytest.raises(ValueError, match=r"ids outside \[0, 4\)"):
         NegativeLoader(*one + 4, UniformSampler(4))
+
+
+@pytest.mark.parametrize("value, match", [(40, "ids outside"), (-2, "ids outside"), (None, "B, K")])
+def test_negatives_that_are_none(facts, value, match):
+    def sampler(head_index, rel_type, tail_index):
+        size = (head_index.numel(), 3) if value is not None else (5,)
+        return torch.full(size, value or 0)
+
+    sampler.num_nodes = 40
+    facts = tuple(x[:9] % 40 for x in facts)
+    with pytest.raises(ValueError, match=match):
+        list(NegativeLoader(*facts, sampler))
+    sampler.num_nodes = None if value == -2 else 150
+    if value == 40:
+        assert len(list(NegativeLoader(*facts, sampler))) == 1

@@ -1,8 +1,13 @@
+import unicodedata
+
+import numpy as np
+import pandas as pd
 import pytest
+import torch
 from torch_geometric.data import Data
 
 from torch_imf.data import NameIndex
-from torch_imf.data.names import Lookup, fold, normalize, read_ids
+from torch_imf.data.names import Lookup, fold, normalize, order, read_ids
 
 IDS = ["Q1", "Q2", "Q3", "http://dbpedia.org/resource/Rome", "Q5"]
 NAMES = ["Paris", "United States", "Paris", "Rome (city)", "Q1"]
@@ -95,6 +100,33 @@ def test_lookup(fake):
     assert [relations(name) for name in fake.rel_names] == list(range(fake.num_relations))
 
 
+@pytest.mark.parametrize("name", ["Hà Nội", "서울", "Ⓐ Å", "Ελλάδα", "हिन्दी क़लम"])
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
+def test_normal_forms_of_a_name(name, forms):
+    own, typed = (unicodedata.normalize(form, name) for form in forms)
+    index = NameIndex(["x", own], [("x", f"{own} 2")])
+    assert index([own, typed, f"{typed} 2", f"<{typed}>"]).tolist() == [1, 1, 0, 1]
+    assert Lookup(["a", own], ["A", "B"], "entity")(typed) == 1
+    assert Lookup(["a", "b"], ["A", own], "entity")(typed.upper()) == 1
+
+
+@pytest.mark.parametrize(
+    "kind", [list, tuple, np.array, pd.Series, pd.Index, pd.array, dict.fromkeys, iter]
+)
+def test_names_in_other_containers(kind):
+    lookup = Lookup(IDS, NAMES, "entity")
+    assert lookup.rows("head", kind(["Q3", "United States"])).tolist() == [2, 1]
+    assert lookup.rows("head", kind([3, 1])).tolist() == [3, 1]
+    assert NameIndex(kind(["a", "b"]))(kind(["b", "c"])).tolist() == [1, -1]
+    with pytest.raises(ValueError, match="'head' is empty"):
+        lookup.rows("head", kind([]))
+
+
+@pytest.mark.parametrize("value", [np.str_("Q3"), np.int64(2), torch.tensor(2), torch.tensor([2])])
+def test_one_of_another_type(value):
+    assert Lookup(IDS, NAMES, "entity").rows("head", value).tolist() == [2]
+
+
 @pytest.mark.parametrize(
     "text, expected",
     [
@@ -124,3 +156,43 @@ def test_read_ids(tmp_path, text, expected):
         with pytest.raises(ValueError, match=expected) as raised:
             read_ids(str(path))
         assert str(path) in str(raised.value)
+
+
+@pytest.mark.parametrize("first", [0, 1, 95])
+def test_names_that_are_numbers(first):
+    names = [str(i) for i in range(first, first + 12)]
+    assert sorted(sorted(names), key=order) == names
+    lookup = Lookup(names, names, "entity")
+    assert lookup.rows("head", [names[3], names[10]]).tolist() == [3, 10]
+    # A tensor holds rows. Any other number needs to mean one thing:
+    assert lookup.rows("head", torch.tensor([2, 11])).tolist() == [2, 11]
+    for value in (2, [2, 11], np.array([2]), np.int64(2), [np.int64(2)], pd.Series([2])):
+        if first == 0:
+            assert lookup.rows("head", value)[0] == 2
+            continue
+        with pytest.raises(
+            ValueError, match="'head' may be the row 2, which is called '[0-9]+', or"
+        ):
+            lookup.rows("head", value)
+
+
+def test_order():
+    names = ["10", "b", "9", "007", "a10", "7", "Z", "²", "9" * 5000, "-1"]
+    expected = ["007", "7", "9", "10", "9" * 5000, "-1", "Z", "a10", "b", "²"]
+    assert sorted(names, key=order) == expected
+
+
+def test_numbers_among_names():
+    lookup = Lookup(["Apollo", "2", "1969", "Soyuz"], ["Apollo", "2", "1969", "Soyuz"], "entity")
+    assert lookup.rows("tail", 0).tolist() == [0] and lookup.rows("tail", "2").tolist() == [1]
+    for row in (1, 2, 1969):  # Row 1 is called '2', row 2 '1969', and no row is the 1969th.
+        with pytest.raises(ValueError, match=f"may be the row {row}.*the entity called '{row}'"):
+            lookup.rows("tail", row)
+
+
+@pytest.mark.parametrize("make", [list, tuple, np.array, pd.Series, lambda x: np.array(x, object)])
+def test_lists_of_names(make):
+    lookup = Lookup(IDS, NAMES, "entity")
+    assert lookup.rows("head", make(["Q2", "Rome (city)"])).tolist() == [1, 3]
+    assert lookup.rows("head", np.str_("Q2")).tolist() == [1]
+    assert lookup.rows("head", True).dtype == torch.bool  # Which no row is.

@@ -368,6 +368,19 @@ def test_other_images_under_the_same_name(tmp_path):
     assert len(paths) == 2
 
 
+def test_raw_images_that_change(tmp_path):
+    make_images(tmp_path / "data" / "raw" / "images")
+    (tmp_path / "data" / "raw" / "images" / "b.png").write_bytes(b"1" * 5)
+    paths = []
+    for size in (5, 7):
+        (tmp_path / "data" / "raw" / "images" / "b.png").write_bytes(b"1" * size)
+        dataset = MyDataset(str(tmp_path / "data"), text=None, visual=SizeEncoder())
+        assert dataset[0].x_visual[1].tolist() == [1, size]
+        paths += dataset.processed_paths
+    dataset = MyDataset(str(tmp_path / "data"), text=None, visual=SizeEncoder())
+    assert dataset.processed_paths == paths[1:] != paths[:1]
+
+
 def test_home_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     dataset = MyDataset("~/data/", text=None)

@@ -1,6 +1,8 @@
 import gzip
+import json
 import os
 import warnings
+from unicodedata import normalize
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from torch_imf.datasets import Countries, KGDataset, MultimodalKG
 from torch_imf.datasets.base import validate
 from torch_imf.datasets.countries import FOLDER
 from torch_imf.datasets.own import draw_splits, find_content, read_facts, to_label
-from torch_imf.encoders import FeatureFile, TfidfEncoder, VisualEncoder
+from torch_imf.encoders import FeatureFile, PixelEncoder, TfidfEncoder, VisualEncoder
 
 FACTS = [f"n{i}\tnext to\tn{(i + step) % 12}" for i in range(12) for step in (1, 2, 3)]
 
@@ -199,6 +201,7 @@ def test_header(folder):
     facts = folder / "facts.tsv"
     facts.write_text("\n".join(["from here\tby\tto there", *FACTS]))
     (folder / "numbers.tsv").write_text("what\twhich\thow much\nn0\tsize\t1\n")
+    (folder / "said.tsv").write_text("what\tsaid\nn0\tThe text of 0\n")
     header = {"triples": True, "numbers": True}
     data = load(folder, header=header)[0]
     assert facts_of(data) == set(FACTS) and data.numeric_mask.sum() == 1
@@ -207,7 +210,9 @@ def test_header(folder):
         small = MultimodalKG.from_files(facts, shares=(0.2, 0.4, 0.4))
     assert small[0].num_edges == len(FACTS) + 1
     with pytest.raises(ValueError, match="line 1: .*If this is a header, pass 'header=True'"):
-        load(folder, header={"triples": True})
+        load(folder, header={"triples": True}, texts=folder / "said.tsv")
+    with pytest.warns(UserWarning, match="'what', 'which', 'how much'., is taken for a header"):
+        assert load(folder, header={"triples": True})[0].numeric_mask.sum() == 1
 
 
 def test_names_of_several(folder):
@@ -261,7 +266,7 @@ def test_read_facts(tmp_path):
     first, second = str(tmp_path / "a.tsv"), str(tmp_path / "b.nt")
     (tmp_path / "a.tsv").write_text("c\ts\ta\nb\tr\ta\nc\ts\ta\n")
     (tmp_path / "b.nt").write_text('<d> <r> <a> .\n<d> <r> "a" .\n')
-    facts, node_ids, rel_ids, counts = read_facts([first, second])
+    facts, node_ids, rel_ids, counts = read_facts([first, second])[:4]
     assert node_ids == ["a", "b", "c", "d"] and rel_ids == ["r", "s"]
     assert [fact.t().tolist() for fact in facts] == [[[1, 0, 0], [2, 1, 0]], [[3, 0, 0]]]
     assert counts == {
@@ -305,9 +310,9 @@ def test_blank_nodes_of_two_files_are_not_the_same(tmp_path):
 def test_headers_of_other_words(tmp_path, header):
     path = tmp_path / "a.tsv"
     words = header.split("|" if "|" in header else None)
-    path.write_text("\t".join(words) + "\na\tr\tb\nt\tr\tt\n")
-    facts, nodes, rels, _ = read_facts([str(path)])
-    assert (facts[0].size(1), nodes, rels) == (2, ["a", "b", "t"], ["r"])
+    path.write_text("\t".join(words) + "\na\tq\tb\nz\tq\tz\n")
+    facts, nodes, rels = read_facts([str(path)])[:3]
+    assert (facts[0].size(1), nodes, rels) == (2, ["a", "b", "z"], ["q"])
     path.write_text("s\tr\ts\na\tr\tb\n")  # Letters that are not all of a header are data.
     assert read_facts([str(path)])[0][0].size(1) == 2
 
@@ -341,6 +346,14 @@ def test_files_that_are_given_come_first(folder):
         (
             ["test.tsv", "val.csv", "train.nt", "texts.json", "images.tsv"],
             [["train.nt", "val.csv", "test.tsv"], "texts.json", "images.tsv", None],
+        ),
+        (
+            ["facts.tsv", "Description.csv", "Photos.zip", "number.json", ".texts.tsv"],
+            ["facts.tsv", "Description.csv", "Photos.zip", "number.json"],
+        ),
+        (
+            ["train.tsv", "dev.tsv", "test.tsv", "entity2text.txt", "entity2textlong.txt"],
+            [["train.tsv", "dev.tsv", "test.tsv"], "entity2textlong.txt", None, None],
         ),
     ],
 )
@@ -390,3 +403,219 @@ def test_a_file_of_no_format_is_told(folder):
     (folder / "texts.docx").touch()
     with pytest.warns(UserWarning, match=r"texts.docx' cannot be read as 'texts', expected"):
         assert "texts" not in find_content(str(folder))
+
+
+def test_notes_stay_in_the_report_of_a_graph_that_is_read_again(folder):
+    (folder / "texts.docx").touch()
+    os.remove(folder / "texts.tsv")
+    root = str(folder.with_name("root"))
+    numbers = ["entity\tattribute\tvalue\tsource", "n0\tsize\t3.5\tme", "n1\tsize\t4\tyou"]
+    (folder / "numbers.tsv").write_text("\n".join(numbers))
+    for _ in range(2):  # Made, and read from the processed file.
+        with warnings.catch_warnings(record=True) as found:
+            warnings.simplefilter("always")
+            dataset = MultimodalKG.from_folder(folder, root=root)
+        _, notes = str(dataset.report()).split("\nNotes\n")
+        assert notes.index("texts.docx' cannot be read") < notes.index("['source'] are left out")
+        assert [str(warning.message) for warning in found] == dataset.notes
+        assert len(dataset.notes) == 2
+
+
+@pytest.mark.parametrize(
+    "name, hint",
+    [
+        ("desc.csv", ". Did you mean 'desc.csv' to be 'texts.csv'?"),
+        ("imgs2", ". Did you mean 'imgs2' to be 'images'?"),
+        ("nubmers.tsv", ". Did you mean 'nubmers.tsv' to be 'numbers.tsv'?"),
+        ("trains.tsv", ""),  # There is a file of all facts.
+        ("LICENSE", ""),
+    ],
+)
+def test_what_a_folder_holds_beside_is_told(folder, name, hint):
+    for file in ("texts.tsv", "numbers.tsv"):
+        os.remove(folder / file)
+    (folder / name).touch()
+    with pytest.warns(UserWarning) as record:
+        assert list(find_content(str(folder))) == ["triples"]
+    assert [str(x.message) for x in record] == [f"Not read in '{folder}': '{name}'{hint}"]
+
+
+def test_the_layout_of_kg_bert(folder):
+    for name, lines in (("train", FACTS), ("dev", FACTS[:2]), ("test", FACTS[2:5])):
+        (folder / f"{name}.tsv").write_text("\n".join(lines))
+    for name in ("facts.tsv", "texts.tsv", "numbers.tsv"):
+        os.remove(folder / name)
+    lines = {"entity2text": "The {}th", "entity2textlong": "The {}th of the nodes"}
+    for name, line in lines.items():
+        rows = [f"n{i}\t{line.format(i)}" for i in range(12)]
+        (folder / f"{name}.txt").write_text("\n".join(rows))
+    (folder / "relation2text.txt").write_text("next to\tstands beside")
+    with pytest.warns(UserWarning, match="Not read in .*: 'entity2text.txt', 'relation2text.txt'$"):
+        dataset = MultimodalKG.from_folder(folder)
+    assert dataset.texts()[dataset[0].node_ids.index("n7")] == "The 7th of the nodes"
+    assert "'relation2text.txt'" in str(dataset.report())
+
+
+@pytest.mark.parametrize("kind", ["folder", "linked folder", "index"])
+def test_a_picture_that_is_replaced_makes_the_graph_anew(folder, kind):
+    Image = pytest.importorskip("PIL.Image")
+    root, images = folder / "root", folder / "images"
+    source = {"index": folder / "index.tsv", "linked folder": folder / "links"}.get(kind)
+    images.mkdir()
+    (folder / "index.tsv").write_text("n0\timages/n0.bmp")
+    (folder / "links").symlink_to(images)
+    found = []
+    for color in ("red", "blue"):
+        Image.new("RGB", (4, 4), color).save(images / "n0.bmp")  # Of one size.
+        kwargs = {"encoders": {"visual": PixelEncoder(1, 1)}, "root": str(root)}
+        data = load(folder, images=source or images, **kwargs)[0]
+        found.append(data.x_visual[data.node_ids.index("n0")].tolist())
+    assert found == [[1, -1, -1], [-1, -1, 1]]
+
+
+BASE, RDFS = "http://x.org/", "http://www.w3.org/2000/01/rdf-schema#"
+
+
+@pytest.fixture
+def turtle(tmp_path):
+    r"""RDF of facts, of the names and numbers of all entities, and of the texts of some."""
+    lines = [f"@prefix : <{BASE}> . @prefix rdfs: <{RDFS}> ."]
+    for i in range(12):
+        lines += [f":n{i} :next_to :n{(i + step) % 12} ." for step in (1, 2, 3)]
+        lines += [f':n{i} rdfs:label "Noeud {i}"@fr, "Node {i}"@en ; :height {i}.5 .']
+        lines += [f':n{i} rdfs:comment "About {i}"@en .'] * (i < 5)
+    lines += [':next_to rdfs:label "is next to"@en . :n99 rdfs:label "Nobody" .']
+    (tmp_path / "facts.ttl").write_text("\n".join(lines))
+    return tmp_path
+
+
+@pytest.mark.filterwarnings("error")
+def test_literals_of_rdf(turtle):
+    for _ in range(2):  # Read, and as it was processed.
+        dataset = MultimodalKG.from_folder(turtle, root=str(turtle / ".root"))
+        data, row = dataset[0], dataset[0].node_ids.index(f"{BASE}n3")
+        assert data.num_nodes == 12 and data.num_edges == 36
+        assert data.node_names[row] == "Node 3" and data.rel_names == ["is next to"]
+        assert dataset.texts()[row] == "Node 3. About 3"
+        assert bool(data.text_mask.all()) and bool(data.numeric_mask.all())
+        index, attributes, values = dataset.literals()
+        assert attributes == [f"{BASE}height"] * 12 and values[index == row].tolist() == [3.5]
+        assert "  facts.ttl: 79 rows\n    26 names, 12 numbers, 5 texts" in str(dataset.report())
+    (turtle / "texts.tsv").write_text(f"id\tname\ttext\n{BASE}n3\tThree\tFrom a file\n")
+    dataset = MultimodalKG.from_folder(turtle)  # A file comes first.
+    assert dataset.texts()[row] == "Three. From a file" and dataset[0].text_mask.sum() == 1
+    assert dataset[0].node_names[:2] == ["Node 0", "Node 1"]
+
+
+def test_rdf_without_literals(tmp_path):
+    lines = [f"<{BASE}{i}> <{BASE}r> <{BASE}{(i * k + 1) % 9}> ." for i in range(9) for k in (2, 4)]
+    (tmp_path / "a.nq").write_text("\n".join(lines))
+    for _ in range(2):
+        dataset = MultimodalKG(tmp_path / "a.nq", root=str(tmp_path / "root"))
+        assert "x_text" not in dataset[0] and "text=" not in str(dataset)
+    with pytest.raises(ValueError, match="text encoder .* found nothing to encode"):
+        MultimodalKG(tmp_path / "a.nq", encoders={"text": TfidfEncoder()})
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "name",
+    ["facts.xlsx", "facts.json", "facts.jsonl", "facts.graphml", "facts.ttl", "facts.nq"]
+    + ["facts.jsonld", "facts.parquet", "triples.txt", "facts.trig.gz"],
+)
+def test_formats_of_facts(tmp_path, name):
+    nx, pd = pytest.importorskip("networkx"), pytest.importorskip("pandas")
+    pytest.importorskip("openpyxl")
+    rows = [line.replace("next to", "by").split("\t") for line in FACTS]
+    kind, path = name.removesuffix(".gz").rpartition(".")[2], tmp_path / name
+    frame = pd.DataFrame(rows, columns=["source", "type", "target"])
+    if kind == "xlsx":
+        frame.to_excel(path, index=False)
+    elif kind == "parquet":
+        frame.to_parquet(path)
+    elif kind in ("json", "jsonl"):
+        frame.to_json(path, orient="records", lines=kind == "jsonl")
+    elif kind == "graphml":
+        graph = nx.from_pandas_edgelist(frame, edge_attr=True, create_using=nx.MultiDiGraph)
+        nx.write_graphml(graph, path)
+    elif kind == "jsonld":
+        entries = [{"@id": BASE + h, BASE + r: {"@id": BASE + t}} for h, r, t in rows]
+        path.write_text(json.dumps(entries))
+    elif kind == "txt":
+        frame.to_csv(path, index=False, sep="|")
+    else:
+        text = "".join(f"<{BASE}{h}> <{BASE}{r}> <{BASE}{t}> .\n" for h, r, t in rows).encode()
+        path.write_bytes(gzip.compress(text) if name.endswith(".gz") else text)
+    data = MultimodalKG.from_folder(tmp_path)[0]
+    assert {x.replace(BASE, "") for x in facts_of(data)} == {"\t".join(row) for row in rows}
+
+
+@pytest.mark.filterwarnings("error")
+def test_facts_in_memory(folder):
+    pd = pytest.importorskip("pandas")
+    rows = [line.split("\t") for line in FACTS]
+    frame = pd.DataFrame(rows, columns=["subject", "predicate", "object"])
+    forms = (frame, frame[["object", "subject", "predicate"]], np.array(rows), rows)
+    expected = load(folder)[0]
+    for triples in (*forms, list(map(tuple, rows))):
+        dataset = MultimodalKG(triples, folder / "texts.tsv")
+        assert torch.equal(dataset[0].edge_index, expected.edge_index)
+        assert dataset.names()(["n1", "Node 1"]).unique().numel() == 1
+    assert "  DataFrame: 36 rows\n    head is 'subject', " in str(MultimodalKG(frame).report())
+    parts = {"train": frame[:30], "val": frame[30:33], "test": frame[33:]}
+    data = MultimodalKG(parts)[0]
+    assert facts_of(data, data.test_mask) == set(FACTS[33:])
+    root = str(folder / "root")
+    paths = {MultimodalKG(x, root=root).processed_paths[0] for x in (frame, frame, frame[:-1])}
+    assert len(paths) == 2
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("count", [True, False])
+def test_folder_of_openke(tmp_path, count):
+    nodes, rels = [f"town {i}" for i in range(12)], ["next to", "above"]
+    rows = [(i, (i + step) % 12, step % 2) for i in range(12) for step in (1, 2, 3)]
+    for name, names in (("entity", nodes), ("relation", rels)):
+        lines = [str(len(names)), *(f"{x}\t{i}" for i, x in enumerate(names))]
+        (tmp_path / f"{name}2id.txt").write_text("\n".join(lines))
+    for name, part in (("train", rows[:30]), ("valid", rows[30:33]), ("test", rows[33:])):
+        lines = [str(len(part))] * count + [" ".join(map(str, row)) for row in part]
+        (tmp_path / f"{name}2id.txt").write_text("\n".join(lines))
+    data = MultimodalKG.from_folder(tmp_path)[0]
+    expected = {f"{nodes[head]}\t{rels[rel]}\t{nodes[tail]}" for head, tail, rel in rows}
+    assert facts_of(data) == expected and data.test_mask.sum() == 3
+    (tmp_path / "test2id.txt").write_text("1\n0 12 0\n")
+    with pytest.raises(ValueError, match=r"test2id.txt': there is no entity 12, 'entity2id.txt' h"):
+        MultimodalKG.from_folder(tmp_path)
+
+
+def test_one_normal_form(folder):
+    names = [f"Đặng {i} 안녕" for i in range(12)]
+    form = {x: [normalize(x, name) for name in names] for x in ("NFC", "NFD")}
+    facts = [f"{form['NFD'][i]}\tở\t{form['NFC'][(i + k) % 12]}" for i in range(12) for k in (1, 2)]
+    (folder / "facts.tsv").write_text("\n".join(facts))
+    (folder / "texts.json").write_text(json.dumps(dict.fromkeys(form["NFD"], "Text")))
+    (folder / "numbers.csv").write_text("\n".join(f"{name},age,7" for name in form["NFC"]))
+    paths = (folder / name for name in ("facts.tsv", "texts.json", None, "numbers.csv") if name)
+    facts, texts, numbers = paths
+    dataset = MultimodalKG.from_files(facts, texts, numbers=numbers)
+    assert dataset[0].node_ids == sorted(names) and all(dataset.texts())
+    assert dataset[0].numeric_mask.all() and dataset.names()(form["NFD"]).unique().numel() == 12
+
+
+def test_names_that_are_numbers(tmp_path):
+    (tmp_path / "a.tsv").write_text("".join(f"{i}\tr\t{(i + 1) % 12}\n" for i in range(12)))
+    assert read_facts([str(tmp_path / "a.tsv")])[1] == [str(i) for i in range(12)]
+
+
+@pytest.mark.parametrize("columns", ["a,b", ["1", "1", "2"], "1,2,3,4"])
+def test_bad_columns(folder, columns):
+    with pytest.raises(ValueError, match="Invalid 'columns' argument"):
+        load(folder, columns=columns)
+
+
+def test_columns(folder):
+    rows = [line.split("\t") for line in FACTS]
+    (folder / "facts.tsv").write_text("\n".join("\t".join((t, h, r)) for h, r, t in rows))
+    for columns in ("2,3,1", [2, 3, 1]):
+        assert facts_of(load(folder, columns=columns)[0]) == set(FACTS)

@@ -249,3 +249,11 @@ def test_texts(tmp_path):
     assert read_table(path) == {"a": ["A", "x y", "z"]}
     assert tidy(' He said \\"no\\",\\nand\u00a0 left.\t') == 'He said "no", and left.'
     assert join("A", "", "b c", "d.") == "A. b c. d." and join("A", "", "") == "A"
+
+
+def test_all_unknown_names_are_told(tmp_path):
+    facts = "\n".join(["a r a", *(f"a r x{i}" for i in range(14)), "a q a"])
+    with pytest.raises(ValueError) as error:
+        read_release(write(tmp_path, "a 0", "r 0", facts, facts, facts))
+    assert "line 2: unknown entity 'x0' (and 14 more: entity 'x1', " in str(error.value)
+    assert str(error.value).count("'x") == 10

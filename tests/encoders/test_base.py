@@ -6,7 +6,7 @@ from torch_imf import registry
 from torch_imf.datasets import Countries
 from torch_imf.datasets.base import tag
 from torch_imf.encoders import Encoder, NumericEncoder, PixelEncoder, TfidfEncoder, base
-from torch_imf.encoders.base import default_device, record_of, require
+from torch_imf.encoders.base import default_device, record_of
 
 TEXTS = ["a rock band", None, "a large river", "a small river in a deep valley"]
 NUMBERS = (torch.tensor([0, 1, 1]), ["a", "a", "b"], torch.tensor([1.0, 2.0, 3.0]), 3)
@@ -61,9 +61,6 @@ def test_files_keep_their_names_when_packages_are_upgraded(tmp_path, monkeypatch
     assert record_of(len) == repr(len)
 
 
-def test_require():
-    require("torch-geometric", "GCN", "MLP")
-    with pytest.raises(ImportError, match="'A' needs 'pip install no-such'. 'B' does without"):
-        require("no-such", "A", "B")
+def test_default_device():
     assert default_device("cpu") == torch.device("cpu")
     assert (default_device(None).type == "cpu") is not torch.accelerator.is_available()

@@ -10,6 +10,7 @@ import torch
 from torch_geometric.testing import withPackage
 
 from torch_imf.data import NameIndex
+from torch_imf.datasets import MultimodalKG
 from torch_imf.encoders import FeatureFile
 from torch_imf.io.hash import hash_content
 
@@ -231,3 +232,35 @@ def test_memory(tmp_path, suffix):
     assert large.stat().st_size > 59e6
     # And the file, if it is mapped to memory:
     assert 59e6 < -queue.get() + queue.get() < 2.2 * 60e6
+
+
+@pytest.mark.parametrize("content", ["matrix", "numbered"])
+def test_rows_without_names_need_an_order(tmp_path, content):
+    x = torch.arange(13.0).add(1).view(-1, 1).repeat(1, 2)
+    path = tmp_path / "x.pth"
+    torch.save(x if content == "matrix" else dict(enumerate(x)), path)
+    numbers, others = [str(i) for i in range(13)], [f"node {i}" for i in range(13)]
+    # The names are the rows, or somebody has given the order:
+    for index in (NameIndex(numbers, is_sorted=True), NameIndex(others), others):
+        assert torch.equal(FeatureFile(path).transform(index)[0], x)
+    index = NameIndex(sorted(others), is_sorted=True)
+    with pytest.raises(ValueError, match=r"have no names, and .*\['node 0', 'node 1', 'node 10'\]"):
+        FeatureFile(path).transform(index)
+    found, _ = FeatureFile(path, ids=others).transform(index)
+    assert found[:, 0].tolist() == [1, 2, 11, 12, 13, 3, 4, 5, 6, 7, 8, 9, 10]
+
+
+def test_entities_that_are_numbers(tmp_path):
+    # In alphabetical order, entity "10" would come second, and have the features of "1".
+    facts = [f"{i}\tnext\t{(i + 1) % 12}" for i in range(12)]
+    facts += [f"{i}\tnext\t{(i + 5) % 12}" for i in range(12)]
+    (tmp_path / "facts.tsv").write_text("\n".join(facts))
+    np.save(tmp_path / "x.npy", np.arange(12.0).reshape(-1, 1) + 1)
+    options = {"encoders": {"visual": str(tmp_path / "x.npy")}}
+    data = MultimodalKG.from_files(tmp_path / "facts.tsv", **options)[0]
+    assert data.node_ids == [str(i) for i in range(12)]
+    assert data.x_visual[:, 0].tolist() == list(range(1, 13))
+    # Without a row for each number, the order is nobody's:
+    (tmp_path / "facts.tsv").write_text("\n".join(x.replace("0\t", "12\t") for x in facts[1:]))
+    with pytest.raises(ValueError, match="names of the rows in their order"):
+        MultimodalKG.from_files(tmp_path / "facts.tsv", **options)

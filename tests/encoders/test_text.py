@@ -2,6 +2,7 @@ import re
 import shutil
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -83,9 +84,19 @@ def test_the_network_is_asked_last(monkeypatch):
         return lambda texts: torch.ones(len(texts), 1)
 
     monkeypatch.setattr(TextEncoder, "_load_plain", load)
+    monkeypatch.setattr("torch_imf.encoders.text.check_network", lambda: asked.append("network"))
     for model in ("away", "here"):
         TextEncoder(model, "mean", device="cpu", cache=False)(TEXTS)
-    assert asked == [("away", True), ("away", False), ("here", True)]
+    assert asked == [("away", True), "network", ("away", False), ("here", True)]
+
+
+def test_no_network(monkeypatch):
+    # It is told at once, and not after the many tries of a library:
+    head = Mock(side_effect=[OSError("no name"), type("ConnectError", (Exception,), {})("no name")])
+    monkeypatch.setattr("huggingface_hub.get_session", lambda: Mock(head=head))
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="'no such' are not on this .* cannot be reached"):
+            TextEncoder("no such", "mean", device="cpu")(TEXTS)
 
 
 def test_bad_input(monkeypatch):
@@ -96,8 +107,7 @@ def test_bad_input(monkeypatch):
         with pytest.raises(RuntimeError, match=f"'{model}' are not on this .*'TfidfEncoder'"):
             TextEncoder(model, pooling, device="cpu")(TEXTS)
     monkeypatch.setitem(sys.modules, "sentence_transformers", None)
-    monkeypatch.setattr("torch_imf.encoders.base.find_spec", lambda _: None)
-    with pytest.raises(ImportError, match="pip install sentence-transformers.*'TfidfEncoder'"):
+    with pytest.raises(ImportError, match=r"run 'pip install \"torch_imf\[textual\]"):
         TextEncoder()
 
 

@@ -1,3 +1,5 @@
+import time
+from concurrent.futures import ThreadPoolExecutor
 from operator import eq, gt
 
 import pytest
@@ -7,7 +9,8 @@ from torch_geometric.nn.kge import DistMult
 
 from torch_imf import evaluate
 from torch_imf.data import modalities
-from torch_imf.nn import IMF, KGE
+from torch_imf.data.graph import split_facts
+from torch_imf.nn import IMF, KGE, TuckER
 from torch_imf.transforms import AddInverse
 
 
@@ -144,3 +147,36 @@ def test_errors(fake):
         with pytest.raises(ValueError, match=match):
             evaluate(ranked, data, **kwargs)
     assert broken.training
+
+
+class Slow(torch.nn.Dropout):
+    def forward(self, x):
+        time.sleep(1e-4)  # Lets other threads come in between.
+        return super().forward(x)
+
+
+def test_threads(fake):
+    # Whatever the mode of the model, and whoever else scores with it.
+    model = KGE(fake.num_nodes, fake.num_relations, 8, scorer=TuckER(8, 4))
+    model.scorers["struct"].input_dropout = Slow(0.5)
+    facts = split_facts(fake, "test")
+
+    def ask(i):
+        if i % 3 == 0:
+            return evaluate(model, fake, batch_size=64)["mr"]
+        if i % 3 == 1:
+            return model.test(*facts, batch_size=64, log=False)[0]
+        return float(model.predict(facts[0], facts[1]).sum())
+
+    right = [ask(i) for i in range(3)]
+    model.eval()
+    assert [ask(i) for i in range(3)] == right
+    model.train()
+    with ThreadPoolExecutor(6) as pool:
+        assert list(pool.map(ask, range(24))) == right * 8
+    assert all(module.training for module in model.modules())
+
+
+def test_compiled_models(fake):
+    model = KGE(fake.num_nodes, fake.num_relations, 8)
+    assert evaluate(torch.compile(model), fake) == evaluate(model, fake)

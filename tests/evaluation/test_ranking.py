@@ -48,11 +48,14 @@ def test_rank_tails_equals_naive(max_scores, batch_size, chunk_size, monkeypatch
     assert torch.equal(equal, ((score == true) & other).sum(dim=-1).float())
 
 
-def test_inference_restores_the_mode():
+def test_inference_leaves_the_mode():
     model = KGE(9, 2, 4)
     with pytest.raises(ZeroDivisionError):
-        with inference(model), torch.autocast("cpu", torch.bfloat16):
-            assert not model.training and not torch.is_grad_enabled()
+        with inference(model) as twin, torch.autocast("cpu", torch.bfloat16):
+            # Other threads may train the model, or score with it, meanwhile:
+            assert model.training and not any(module.training for module in twin.modules())
+            assert twin.node_emb.weight is model.node_emb.weight
+            assert not torch.is_grad_enabled()
             raise ZeroDivisionError
     assert model.training and torch.is_grad_enabled()
     with torch.autocast("cpu", torch.bfloat16), inference(model):

@@ -224,7 +224,7 @@ def test_what_is_not_the_fault_of_a_file(tmp_path, monkeypatch):
     with pytest.raises(FileNotFoundError):
         read(tmp_path / "x.npy")
     monkeypatch.setitem(sys.modules, "h5py", None)
-    with pytest.raises(ImportError, match="require 'h5py', run 'pip install h5py'"):
+    with pytest.raises(ImportError, match="need 'h5py', run 'pip install \"torch_imf"):
         next(read_parts(str(tmp_path / "x.h5"), "x.h5"))
 
 

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from torch_imf.data.names import NameIndex
-from torch_imf.io.images import find_images, read_image, read_images
+from torch_imf.io import TorchIMFWarning
+from torch_imf.io.images import find_images, read_image, read_images, source_tag
 
 NAMES = NameIndex(["/m/027rn", "/m/0xyz", "/m/06"], [("/m/06", "FBIMG00006"), ("/m/9", "FBIMG9")])
 
@@ -36,8 +37,8 @@ def test_find_images_in_folder(tmp_path, end):
     )
     os.symlink(place(tmp_path / "store", "m.06/a.jpg"), f"{folder}/m.06")  # Links are followed.
     os.symlink(tmp_path / "lost.jpg", f"{folder}/m.0xyz.jpg")
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
+    message = r"3 of the 11 files in .*: 'm.0xyz.jpg', 'm.0xyz.txt', 'm.0xyz/page.html'$"
+    with pytest.warns(TorchIMFWarning, match=message):
         images = find_images(folder + end, NAMES)
     assert relative(images, folder) == [
         ["m.027rn.webp", "m.027rn/10.jpg", "m.027rn/2.PNG", "m.027rn/more/deep/1.jpeg"],
@@ -79,18 +80,98 @@ def test_find_images_in_one_folder_around_all(tmp_path):
 
 
 def test_find_images_warns(tmp_path):
-    folder = place(tmp_path, "m.06.jpg", "m.7.jpg")
+    folder = place(tmp_path, "m.06.jpg", "FBIMG9.jpg", "FBIMG9/1.jpg")
     with warnings.catch_warnings():
-        warnings.simplefilter("error")  # Folders are often for a larger graph.
-        find_images(folder, NAMES)
-        place(tmp_path, "m.8/1.jpg", "FBIMG9.jpg", "FBIMG9/1.jpg")
+        warnings.simplefilter("error")
         find_images(folder, NAMES)  # Those of another graph are known.
-    place(tmp_path, "m.8/2.jpg", "m.8/3.jpg")
+    place(tmp_path, "m.7.jpg", *(f"m.8/{i}.jpg" for i in range(12)))
     with pytest.warns(UserWarning) as record:
         find_images(folder, NAMES)
-    assert f"4 of the 7 images in '{folder}' belong to no entity" in str(record[0].message)
-    assert "m.7.jpg' is named 'm.7')" in str(record[0].message)
+    assert f"13 of the 16 images in '{folder}' belong to no entity" in str(record[0].message)
+    assert str(record[0].message).endswith(
+        ": 'm.7.jpg', "
+        + ", ".join(f"'m.8/{i}.jpg'" for i in (0, 1, 10, 11, 2, 3, 4, 5, 6))
+        + " and 3 more"
+    )
     assert len(record) == 1 and record[0].filename == __file__
+
+
+@pytest.mark.parametrize("name", ["m.06.avif", "m.06.JFIF", "m.06.jp2", "m.06.jpx", "m.06.qoi"])
+def test_find_images_of_all_formats_that_pillow_reads(tmp_path, name):
+    from PIL import Image
+
+    Image.new("RGB", (4, 4), "red").save(tmp_path / name)
+    (tmp_path / "m.0xyz.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
+    with pytest.warns(UserWarning, match="1 of the 2 files in .* are no pictures .*: 'm.0xyz.svg'"):
+        (image,) = find_images(str(tmp_path), NAMES)[2]
+    assert read_image(image).float().mean(dim=(1, 2)).sub(torch.tensor([255, 0, 0])).abs().max() < 9
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "WEBP", "AVIF", "TIFF", "BMP", "JPEG2000"])
+def test_find_images_without_a_suffix(tmp_path, kind):
+    from PIL import Image
+
+    Image.new("RGB", (4, 4)).save(tmp_path / "m.06", format=kind)
+    (tmp_path / "m.027rn").write_text("This is no picture, whatever it is called")
+    with pytest.warns(UserWarning, match="1 of the 2 files in .* are no pictures .*: 'm.027rn'"):
+        assert find_images(str(tmp_path), NAMES) == [None, None, [str(tmp_path / "m.06")]]
+
+
+def test_find_images_by_names_as_people_write_them(tmp_path):
+    names = NameIndex(["Toy_Story", "the shire", "Rivendell", "Bree", "BREE", "Café Müller"])
+    files = ["toy story.png", "The_Shire.jpg", "RIVENDELL/1.png", "bree.png"]
+    folder = place(tmp_path, *files, unicodedata.normalize("NFD", "café_m%C3%BCller.png"))
+    with pytest.warns(UserWarning, match="1 of the 5 images in .* belong to no entity: 'bree.png'"):
+        found = relative(find_images(folder, names), folder)
+    assert found[:5] == [["toy story.png"], ["The_Shire.jpg"], ["RIVENDELL/1.png"], None, None]
+    assert len(found[5]) == 1
+
+
+def test_find_images_one_folder_deeper(tmp_path):
+    folder = place(tmp_path / "a", "people/m.06.png", "places/m.027rn.png", "places/m.0xyz/1.png")
+    with pytest.warns(UserWarning, match="The folders 'people', 'places' in .* are no entities"):
+        found = relative(find_images(folder, NAMES), folder)
+    assert found == [["places/m.027rn.png"], ["places/m.0xyz/1.png"], ["people/m.06.png"]]
+    # Unless these are other entities, whose pictures have numbers, as some entities here:
+    folder = place(tmp_path / "b", "x/1.png", "x/2.png", "y/1.png")
+    with pytest.raises(ValueError, match="None of the 3 images in"):
+        find_images(folder, NameIndex(["1", "2"]))
+
+
+def test_links_in_a_circle_are_followed_once(tmp_path):
+    folder = place(tmp_path / "images", "m.06/1.png", "m.027rn/2.png", "m.0xyz/3.png")
+    os.symlink("../m.027rn", f"{folder}/m.06/other")
+    os.symlink("../m.06", f"{folder}/m.027rn/other")
+    for name in ("up", "again"):
+        os.symlink(folder, f"{folder}/m.0xyz/{name}")
+    assert relative(find_images(folder, NAMES), folder) == [
+        ["m.027rn/2.png", "m.027rn/other/1.png"],
+        ["m.0xyz/3.png"],
+        ["m.06/1.png", "m.06/other/2.png"],
+    ]
+
+
+@pytest.mark.parametrize("kind", ["folder", "linked folder", "index", "archive"])
+def test_source_tag_changes_with_what_is_in_the_files(tmp_path, kind):
+    store = place(tmp_path / "store", "m.06.png", "m.027rn/1.png")
+    source = store
+    if kind == "linked folder":
+        source = place(tmp_path / "links", "m.0xyz.png")
+        os.symlink(store, f"{source}/m.06")
+    elif kind == "index":
+        source = str(tmp_path / "index.tsv")
+        (tmp_path / "index.tsv").write_text("m.06\tstore/m.06.png\nm.027rn\tstore/m.027rn/1.png\n")
+    elif kind == "archive":
+        source = str(tmp_path / "a.tar")
+        with tarfile.open(source, "w") as archive:
+            archive.add(store, ".")
+    tags = [source_tag(source), source_tag(source)]
+    os.utime(source if kind == "archive" else f"{store}/m.027rn/1.png", ns=(1, 1))
+    tags.append(source_tag(source))
+    if kind.endswith("folder"):
+        place(tmp_path / "store", "m.027rn/new.png")
+        assert source_tag(source) not in tags
+    assert tags[0] == tags[1] != tags[2]
 
 
 def test_find_images_without_any(tmp_path):

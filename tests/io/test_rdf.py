@@ -2,10 +2,10 @@ import gzip
 
 import pytest
 
-from torch_imf.io.rdf import read_rdf
+from torch_imf.io.rdf import Content, read_rdf
 
 X = "http://x.org/"
-FACTS = [(f"{X}A", f"{X}r", f"{X}B"), None, (f"{X}A", f"{X}r", f"{X}C")]
+IRIS = [f"{X}{x}" for x in "abcd"]
 TURTLE = f'@prefix x: <{X}> .\nx:A x:r x:B ; x:label "An \\"A\\" . <b>"@en-GB ; x:r x:C . # So\n'
 CONTENT = {
     "a.nt": f'<{X}A> <{X}r> <{X}B> .\n# So\n\n<{X}A> <{X}l> "1"^^<{X}i> .\n<{X}A><{X}r><{X}C>.\n',
@@ -31,8 +31,12 @@ def write(folder, name, content):
 @pytest.mark.parametrize("zipped", ["", ".gz"])
 def test_read_rdf(tmp_path, name, zipped):
     found = list(read_rdf(write(tmp_path, name + zipped, CONTENT[name])))
-    expected = FACTS if name != "a.jsonld" else [FACTS[0], None, (f"{X}A", f"{X}s", f"{X}C")]
-    assert sorted(map(str, found)) == sorted(map(str, expected))
+    other = (f"{X}A", f"{X}{'s' if name == 'a.jsonld' else 'r'}", f"{X}C")
+    facts = [fact for fact in found if isinstance(fact[2], str)]
+    assert sorted(facts) == sorted([(f"{X}A", f"{X}r", f"{X}B"), other])
+    ((_, _, literal),) = (fact for fact in found if fact not in facts)
+    assert literal.value == ('An "A" . <b>' if name[2] == "t" else "1")
+    assert literal.language == ("en-gb" if name[2] == "t" else "")
 
 
 def test_escapes_and_line_ends(tmp_path):
@@ -41,14 +45,63 @@ def test_escapes_and_line_ends(tmp_path):
     assert found == [("http://x.org/\u00e9\U0001f600", "r", "B"), ("A", "r", "\u00e9")]
 
 
-@pytest.mark.parametrize(
-    "line",
-    ["<a> <b> <c>", "<a> <b> .", "a\tb\tc", '"a" <b> <c> .', '<a> <b> "c .'],
-)
-def test_read_rdf_refuses(tmp_path, line):
-    path = write(tmp_path, "a.nt", f"<a> <b> <c> .\n{line}\n<a> <b> <c> .\n")
-    with pytest.raises(ValueError, match=r"a\.nt', line [23]: .*"):
+BROKEN = ["<a> <b> <c>", "<a> <b> .", "a\tb\tc", '"a" <b> <c> .', '<a> <b> "c .', "<a <b> <c> ."]
+BROKEN += [
+    "<a> <b> <c",
+    '<a> <b> "\\ud800" .',
+    "<a> <b> <c> . <a> <b> <d> .",
+    "<a> <b> <c> <d> <e> .",
+]
+
+
+@pytest.mark.parametrize("line", BROKEN)
+@pytest.mark.parametrize("name", ["a.nt", "a.nq.gz"])
+def test_a_broken_line_is_passed_over(tmp_path, name, line):
+    # Alone: an IRI that is not closed does not swallow the next line.
+    facts = [("a", "b", f"c{i}") for i in range(4)]
+    lines = [f"<{head}> <{rel}> <{tail}> ." for head, rel, tail in facts]
+    path = write(tmp_path, name, "\n".join([lines[0], line, *lines[1:]]))
+    with pytest.warns(UserWarning, match=rf"{name}': broken lines are .*, 1 \(line 2: "):
+        assert list(read_rdf(path)) == facts
+    with pytest.raises(ValueError, match=rf"{name}', line 2: ."):
+        list(read_rdf(write(tmp_path, name, "\n".join([lines[0], line, line]))))
+
+
+def test_long_literals(tmp_path, monkeypatch):
+    monkeypatch.setattr("torch_imf.io.rdf.LONGEST", 100)
+    path = write(tmp_path, "a.nt", f'<a> <r> <b> .\n<a> <r> "{"x" * 100}" .\n')
+    with pytest.raises(ValueError, match=r"a\.nt', line 2: this line has more than 100 bytes"):
         list(read_rdf(path))
+
+
+@pytest.mark.parametrize(
+    "name,content", [("a.ttl", "<a> <b> <c"), ("a.jsonld", "{"), ("a.rdf", "<")]
+)
+def test_read_rdf_refuses(tmp_path, name, content):
+    with pytest.raises(ValueError, match=rf"{name}'.*: ."):
+        list(read_rdf(write(tmp_path, name, content)))
+
+
+RDFS, SKOS = "http://www.w3.org/2000/01/rdf-schema#", "http://www.w3.org/2004/02/skos/core#"
+XSD = "http://www.w3.org/2001/XMLSchema#"
+LITERALS = f"""@prefix rdfs: <{RDFS}> . @prefix skos: <{SKOS}> . @prefix xsd: <{XSD}> .
+@prefix s: <https://schema.org/> . @prefix : <{X}> .
+:a skos:prefLabel "Wien"@de , "Vienna"@en-GB , "Vienne"@fr ; s:description "Eine Stadt"@de .
+:b rdfs:label "Graz"@fr , "Gratz"@de ; rdfs:comment "Stadt"@de , "Ville"@fr .
+:c s:name "Linz" ; :people 7 , 2.5e1 ; :founded "0799-01-01"^^xsd:date ; :open true ; :code "12" .
+:d rdfs:label "Enns"@de , "" .
+"""
+
+
+def test_content(tmp_path):
+    content = Content()
+    kinds = [content.add(*x) for x in read_rdf(write(tmp_path, "a.ttl", LITERALS))]
+    # In English, or in the language that most are in:
+    assert content.names == dict(zip(IRIS, ["Vienna", "Gratz", "Linz", "Enns"], strict=True))
+    assert content.texts == {IRIS[0]: "Eine Stadt", IRIS[1]: "Stadt"}
+    expected = [(IRIS[2], f"{X}founded", 799.0), *((IRIS[2], f"{X}people", x) for x in (7.0, 25.0))]
+    assert sorted(content.numbers) == expected
+    assert [kinds.count(x) for x in ("names", "texts", "numbers", "")] == [7, 3, 3, 3]
 
 
 def test_blank_nodes_have_a_scope(tmp_path):

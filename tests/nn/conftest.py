@@ -57,15 +57,3 @@ def same():
             assert torch.allclose(grad, other, **kwargs)
 
     return check
-
-
-@pytest.fixture
-def refuses():
-    """Checks that calls raise errors with these words."""
-
-    def check(*cases, error=ValueError):
-        for words, call in cases:
-            with pytest.raises(error, match=words):
-                call()
-
-    return check

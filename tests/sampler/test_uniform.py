@@ -72,7 +72,7 @@ def test_bernoulli_sampler():
     torch.manual_seed(1)
     expected = UniformSampler(N, index, num_negatives)(*facts)
     assert torch.equal(neg_index.where(neg_index >= 0, expected), expected)
-    with pytest.raises(ValueError, match="needs an 'index' of the training facts"):
+    with pytest.raises(ValueError, match="'index' needs to be of type TripletIndex"):
         BernoulliSampler(N, None)
 
 

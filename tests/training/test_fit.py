@@ -8,8 +8,20 @@ import time
 import pytest
 import torch
 
-from torch_imf import TensorBoard, evaluate, fit
+from torch_imf import (
+    TensorBoard,
+    calibrate,
+    complete,
+    evaluate,
+    explain,
+    fit,
+    fit_view_weights,
+    from_pretrained,
+    predict,
+    save_pretrained,
+)
 from torch_imf.data import modalities
+from torch_imf.data.graph import without_test
 from torch_imf.io.sealed import seal, unseal
 from torch_imf.nn import IMF, KGE, AdaMF, Adversary, ContextualRelationalScorer, Sampled
 from torch_imf.training import CheckpointError, make_loader, make_optimizers, train, validate
@@ -46,7 +58,10 @@ def test_fit_selects_on_validation(fake):
     assert history == seen and [entry["epoch"] for entry in history] == [1, 2, 3, 4, 5, 6]
     assert history[-1]["loss"] < history[0]["loss"]
     best = max(history, key=lambda entry: entry["mrr"])
-    assert evaluate(model, fake, "val")["mrr"] == pytest.approx(best["mrr"], abs=1e-9)
+    # Test facts are not even known answers:
+    found = evaluate(model, without_test(fake), "val")["mrr"]
+    assert found == pytest.approx(best["mrr"], abs=1e-9)
+    assert found < evaluate(model, fake, "val")["mrr"]
 
     history = fit(build(fake), fake, epochs=50, batch_size=64, lr=1e-9, patience=2)
     best = max(range(len(history)), key=lambda i: history[i]["mrr"])
@@ -161,12 +176,15 @@ def test_checkpoint_of_another_run(fake, tmp_path):
     features, facts = fake.clone(), fake.clone()
     features.x_text = features.x_text.flip(1)
     facts.train_mask[0] = not facts.train_mask[0]
+    swapped = copy.copy(fake)
+    swapped.val_mask, swapped.test_mask = fake.test_mask, fake.val_mask
     for model, data, lr, match in (
         (build(fake, channels=4), fake, 0.01, "belongs to another model"),
         (KGE(fake.num_nodes, fake.num_relations, 8), fake, 0.01, "belongs to another model"),
         (build(fake), fake, 0.5, r"to other settings: \{'lr': \(0.01, 0.5\)\}"),
         (build(features), features, 0.01, "features.text.x"),
-        (build(facts), facts, 0.01, r"another model, graph .*: \['tensor 0'"),
+        (build(facts), facts, 0.01, "belongs to other training facts and unsplit facts"),
+        (build(swapped), swapped, 0.01, "belongs to other test facts and validation facts"),
     ):
         with pytest.raises(CheckpointError, match=match) as raised:
             fit(model, data, checkpoint=path, **{**SETTINGS, "lr": lr})
@@ -183,6 +201,81 @@ def test_checkpoint_of_another_run(fake, tmp_path):
     ):
         with pytest.raises(CheckpointError, match=match):
             fit(build(fake), fake, checkpoint=file, **SETTINGS)
+
+
+@pytest.mark.parametrize("moved", ["val", "test", "unsplit"])
+def test_checkpoint_of_other_held_out_facts(fake, tmp_path, moved):
+    # One fact leaves a split, all others stay; the model and the training facts are the same.
+    path, other = tmp_path / "checkpoint.pt", fake.clone()
+    fit(build(fake), fake, epochs=1, checkpoint=path, **SETTINGS)
+    if moved == "unsplit":
+        kept = torch.arange(fake.num_edges).repeat_interleave(1 + fake.test_mask.int())
+        for name in ("edge_type", "train_mask", "val_mask", "test_mask"):
+            other[name] = fake[name][kept]
+        other.edge_index = fake.edge_index[:, kept]
+        again = torch.cat([torch.zeros(1).bool(), kept.diff() == 0])
+        other.test_mask = other.test_mask & ~again
+    else:
+        other[f"{moved}_mask"][fake[f"{moved}_mask"].nonzero()[0]] = False
+    name = {"val": "unsplit facts and validation", "test": "test facts and unsplit"}
+    with pytest.raises(CheckpointError, match=f"to other {name.get(moved, 'unsplit')} facts"):
+        fit(build(other), other, epochs=2, checkpoint=path, **SETTINGS)
+    assert len(fit(build(fake), fake, epochs=2, checkpoint=path, **SETTINGS)) == 2
+
+
+def test_fitted_models_know_their_graph(fake, tmp_path):
+    model = build(fake)
+    evaluate(model, fake)
+    other = fake.clone()
+    other.node_ids = [fake.node_ids[-1], *fake.node_ids[:-1]]
+    evaluate(model, other)  # It knows no names yet.
+    fit(model, fake, epochs=1, progress=False, **SETTINGS)
+    save_pretrained(model, tmp_path)  # Without the graph, which it knows all the same.
+    for one in (model, copy.deepcopy(model), from_pretrained(tmp_path)):
+        evaluate(one, fake)
+        for ask in (
+            lambda data, m=one: evaluate(m, data),
+            lambda data, m=one: fit(m, data, epochs=1, progress=False, **SETTINGS),
+            lambda data, m=one: predict(m, data, head="node_1", relation=0),
+            lambda data, m=one: complete(m, data, k=3),
+            lambda data, m=one: explain(m, data, 0, 0, 1),
+            lambda data, m=one: calibrate(m, data),
+            lambda data, m=one: fit_view_weights(m, data),
+            lambda data, m=one: save_pretrained(m, tmp_path / "other", data),
+        ):
+            with pytest.raises(ValueError, match="trained with other entities, or in another o"):
+                ask(other)
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize("held_out", ["val", "test"])
+def test_leaks_are_told(fake, held_out):
+    data = fake.clone()
+    first = data.train_mask.nonzero()[0], data[f"{held_out}_mask"].nonzero()[0]
+    data.edge_index[:, first[1]] = data.edge_index[:, first[0]]
+    data.edge_type[first[1]] = data.edge_type[first[0]]
+    name = {"val": "validation", "test": "test"}[held_out]
+    with pytest.warns(UserWarning, match=f"1 of .* {name} facts are training facts as well"):
+        fit(build(data), data, epochs=1, progress=False, **SETTINGS)
+    if held_out == "test":
+        with pytest.warns(UserWarning, match="1 of .* test facts are training facts as well"):
+            evaluate(build(data), data)
+
+
+@pytest.mark.parametrize(
+    "kwargs, match",
+    [
+        ({"lr": (0.1, 0.2)}, r"'lr' needs to be a number from 0 on .got .0.1, 0.2"),
+        ({"optimizer": "adagard"}, "Could not resolve 'adagard' .*PyTorch. Did you mean 'adagrad'"),
+        ({"optimizer": "sparseadam"}, "optimizer 'sparseadam' cannot be used .*'weight_decay'"),
+        ({"weight_decay": -1.0}, "optimizer 'adamw' cannot be used .*weight_decay value: -1"),
+        ({"epochs": 2.5}, "'epochs' needs to be positive and whole .got 2.5"),
+        ({"batch_size": "64"}, "'batch_size' needs to be positive and whole .got '64'"),
+    ],
+)
+def test_arguments_of_a_newcomer(fake, kwargs, match):
+    with pytest.raises(ValueError, match=match):
+        fit(build(fake), fake, **{"epochs": 1, **kwargs})
 
 
 def test_validation_and_test_facts_change_no_training_batch(fake):

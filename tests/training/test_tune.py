@@ -295,7 +295,7 @@ def test_default_spaces(fake, name):
         ({"scorer": ["conve", "what"]}, "There is no scorer 'what'. Choose of"),
         ({"hidden_channels": ["a"]}, "'hidden_channels' needs to be of type int .got 'a'"),
         ({"hidden_channels": (1.5, 2)}, "'hidden_channels' needs to be of type int .got 1.5"),
-        ({"lr": "a"}, "'lr' needs to be of type float or .* .got 'a'"),
+        ({"lr": "a"}, "'lr' needs to be of type float . .* .got 'a'"),
         ({"batch_size": True}, "'batch_size' needs to be of type int .got True"),
         *(
             ({"lr": lr}, "'lr' needs a list of choices, a pair of numbers .the lower one first.")

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -41,6 +43,7 @@ def test_plot_decision_of_other_answers():
     parts = {"struct": 0.5, "text": 0.4}
     best = Completion(3, "Akron", "a", 0.9, True, {}, parts, parts)
     other = Completion(1, "Ohio", "o", 0.5, False, {}, parts, {"struct": 0.6, "text": -0.1})
+    assert "none" in texts(plot_decision([best, replace(best, lacks=("text",))]).axes[0])
     answers = [best, other]
     _, ax = plt.subplots()
     assert plot_decision(answers, ax, "born in $", {"text": "Text"}) is ax.figure

@@ -1,8 +1,8 @@
 from .calibration import Calibration as Calibration
-from .calibration import calibrate as calibrate
 from .calibration import calibration_error as calibration_error
 from .calibration import fit_view_weights as fit_view_weights
 from .predictor import Predictor as Predictor
+from .predictor import calibrate as calibrate
 from .predictor import complete as complete
 from .predictor import explain as explain
 from .predictor import predict as predict

@@ -24,7 +24,8 @@ BATCH_SIZE = 128
 
 @dataclass(frozen=True)
 class Calibration:
-    r"""Turns the scores of all candidates of a query into probabilities, see :meth:`calibrate`:
+    r"""Turns the scores of all candidates of a query into probabilities, see
+    :meth:`~torch_imf.calibrate`. That of an answer, *if the query misses one*, is
 
     .. math::
         p(t \mid h, r) = \sigma \big( a \, (y_t - c \log \sum_{t'} e^{y_{t'}})
@@ -33,47 +34,50 @@ class Calibration:
     with the :obj:`scale` :math:`a > 0`, the :obj:`bias` :math:`b` and the share :obj:`norm` of the
     softmax: :math:`c = 0` takes scores as they are, as the :obj:`"bce"` loss trains them, and
     :math:`c = 1` relative to those of the other candidates, as the :obj:`"ce"` loss does. Of
-    averages of probabilities (:obj:`is_prob`), :math:`y_t` is the logit.
+    averages of probabilities (:obj:`is_prob`), :math:`y_t` is the logit. The chance of a fact is
+
+    .. math::
+        P(h, r, t) = \sigma \big( \alpha \log p(t \mid h, r) + \beta \log g(h, r)
+        + \gamma \log g(t, r^{-1}) + \delta \big)
+
+    with the shares :math:`g` of queries like these that miss an answer, and the four numbers
+    :obj:`chance`; :math:`P = p` if there are none.
     """
 
     scale: float
     norm: float
     bias: float
     is_prob: bool = False
+    chance: tuple[float, ...] | None = None
 
     def logit(self, score: Tensor) -> Tensor:
-        r"""The log-odds of each candidate, given the scores of all of them, :obj:`[B, N]`."""
+        r"""The log-odds of each candidate if its query misses an answer, given the scores of all of
+        them, :obj:`[B, N]`.
+        """
         y = as_logit(score, self.is_prob)
         return self.scale * (y - self.norm * y.logsumexp(dim=-1, keepdim=True)) + self.bias
 
+    def chance_logit(self, logit: Tensor, query_gap: Tensor, answer_gap: Tensor) -> Tensor:
+        r"""The log-odds of facts, given :meth:`logit`, :math:`\log g(h, r)` and
+        :math:`\log g(t, r^{-1})`. The arguments broadcast.
+        """
+        if self.chance is None:
+            return logit
+        alpha, beta, gamma, delta = self.chance
+        return alpha * F.logsigmoid(logit) + beta * query_gap + gamma * answer_gap + delta
+
     def __call__(self, score: Tensor) -> Tensor:
-        r"""The probability of each candidate, of shape :obj:`[B, N]`."""
+        r"""The probability of each candidate if its query misses an answer, :obj:`[B, N]`."""
         return self.logit(score).sigmoid()
 
 
-def calibrate(
+def calibrate_scores(
     model: torch.nn.Module, data: Data, num_facts: int = 1024, seed: int = 0
 ) -> Calibration:
-    r"""Fits the map from scores to probabilities to validation facts, and leaves the model as it
-    is: a logistic regression of which candidates of the queries of these facts are true.
-
-    A probability of 0.7 means that of ten candidates like this one, about seven are facts that were
-    held out. It is that of an answer which training does not hold, to a query which *has* such an
-    answer (on others it is too high), and counts as false what the graph does not hold, and test
-    facts, which are never looked at (on a graph that lacks much of what is true, it is too low). Of
-    the false candidates of a query, the 1024 best count one by one, and up to as many stand for all
-    others.
-
-    Args:
-        model (torch.nn.Module): A model of this package.
-        data (Data): All facts with split masks.
-        num_facts (int, optional): The number of validation facts to use, drawn at random if there
-            are more. (default: :obj:`1024`)
-        seed (int, optional): The seed of the draw. (default: :obj:`0`)
-
-    Raises:
-        ValueError: If the graph does not fit the model, there are no validation facts that are new,
-            or a score is NaN or infinite.
+    r"""Fits the probability of an answer to a query that misses one: a logistic regression of which
+    candidates of the queries of validation facts are true. Of the false candidates of a query, the
+    1024 best count one by one, and up to as many stand for all others. Arguments and errors are
+    those of :meth:`~torch_imf.calibrate`.
     """
     data, (head, rel, _) = _prepare(model, data, num_facts, seed)
     head, rel = torch.stack([head, rel]).unique(dim=1)  # Each query once, with all its answers.
@@ -102,11 +106,11 @@ def calibrate(
         loss = loss + F.softplus(-z).sum()
         return loss / true.numel() + PRIOR * param[:2].square().sum()
 
-    _minimise(loss, [param], max_iter=100)
+    minimise(loss, [param], max_iter=100)
     if param[1].item() < 0:  # What scores more never makes other candidates more likely.
         param.data[1] = 0
         norm.zero_()
-        _minimise(loss, [param], max_iter=100)
+        minimise(loss, [param], max_iter=100)
     log_scale, share, bias = param.detach()
     scale = log_scale.exp()
     return Calibration(float(scale), float(share), float(bias + scale * share * offset), is_prob)
@@ -160,7 +164,8 @@ def fit_view_weights(
     facts. In place of an average of probabilities, its logit is taken. All scores are kept:
     :math:`8 F K N` bytes for :math:`F` facts, :math:`K` views and :math:`N` entities.
 
-    Arguments and errors are those of :meth:`calibrate`. Returns the weights, which sum to one.
+    Arguments and errors are those of :meth:`~torch_imf.calibrate`. Returns the weights, which sum
+    to one.
     """
     data, (head, rel, tail) = _prepare(model, data, num_facts, seed)
     decision: Any = model.decision
@@ -184,7 +189,7 @@ def fit_view_weights(
         y = (log_scale.exp() * y).index_put((row, col), y.new_tensor(-torch.inf))
         return F.cross_entropy(y, tail) + PRIOR * (log_weight - init).square().sum()
 
-    _minimise(loss, [log_weight, log_scale], max_iter=50)
+    minimise(loss, [log_weight, log_scale], max_iter=50)
     with torch.no_grad():
         decision.log_var.copy_(-log_weight)
     return model.view_weights()  # type: ignore[operator]
@@ -204,13 +209,14 @@ def _scores(
     model: torch.nn.Module, head_index: Tensor, rel_type: Tensor
 ) -> Iterator[tuple[Tensor, Tensor, dict[str, Tensor]]]:
     # The positions of some queries at a time, and their scores.
-    with inference(model):
+    with inference(model) as model:
         scores = StreamedScores(model)
         for i in torch.arange(head_index.numel(), device=head_index.device).split(BATCH_SIZE):
             yield i, *view_scores(scores, head_index[i], rel_type[i])
 
 
-def _minimise(loss: Callable[[], Tensor], params: list[Tensor], max_iter: int) -> None:
+def minimise(loss: Callable[[], Tensor], params: list[Tensor], max_iter: int) -> None:
+    r"""Changes parameters in place to those with the smallest loss."""
     optimizer = torch.optim.LBFGS(params, max_iter=max_iter, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:

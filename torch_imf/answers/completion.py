@@ -10,6 +10,7 @@ from torch_imf.data import TripletIndex
 from torch_imf.evaluation.ranking import check_finite, inference
 
 if TYPE_CHECKING:
+    from torch_imf.answers.gaps import Gaps
     from torch_imf.answers.predictor import Predictor
 
 #: The number of scores to hold at once, unless a single query has more.
@@ -43,15 +44,19 @@ def best_facts(
     predictor: "Predictor",
     k: int,
     rels: list[int],
-    everyone: bool,
     calibration: Calibration,
-    progress: bool,
+    known: TripletIndex,
+    gaps: "Gaps | None",
+    everyone: bool = False,
+    progress: bool = False,
 ) -> Tensor:
-    r"""Returns the log-odds of the most likely missing facts, their scores, heads, relations and
-    tails, of shape :obj:`[5, k]`. Scores of all entities have a share in a probability, but only
-    lower it, so that queries are scored against all entities where tails that fit may be enough.
+    r"""Returns the log-odds of the most likely facts that are not known, those if their query
+    misses an answer, their scores, heads, relations and tails, of shape :obj:`[6, k]`. Scores of
+    all entities have a share in a probability, but only lower it, so that queries are scored
+    against all entities where tails that fit may be enough.
     """
-    best = torch.empty(5, 0, dtype=torch.double, device=predictor.device)
+    best = torch.empty(6, 0, dtype=torch.double, device=predictor.device)
+    gap_of = gaps or (lambda node, rel_type: torch.zeros_like(node, dtype=torch.double))
     heads = tails = torch.arange(predictor.num_nodes, device=predictor.device)
     for rel in tqdm(rels, "Completing", disable=None if progress else True, leave=False):
         if not everyone:
@@ -59,34 +64,43 @@ def best_facts(
         if min(heads.numel(), tails.numel()) == 0:
             continue
         key = {view: x[tails] for view, x in predictor.scores.key.items()}
+        tail_gap = gap_of(tails, torch.full_like(tails, rel + predictor.num_relations))
         for head in heads.split(max(1, MAX_SCORES // max(tails.numel(), 1024))):
             rel_type = torch.full_like(head, rel)
             with inference(predictor.model):
                 score = predictor.model.similarity(predictor.scores.query(head, rel_type), key)
-            bound = calibration.logit(check_finite(score))
-            bound = _new(predictor, bound, head, rel_type, tails).amax(dim=1)
+            gap = gap_of(head, rel_type).unsqueeze(-1)
+            bound = calibration.chance_logit(calibration.logit(check_finite(score)), gap, tail_gap)
+            bound = _new(predictor, known, bound, head, rel_type, tails).amax(dim=1)
             for i in bound.argsort(descending=True).split(predictor.batch_size):
                 floor = float(best[0, -1]) if best.size(1) == k else -torch.inf
                 i = i[bound[i] > floor]
                 if i.numel() == 0:
                     break
                 score = predictor.score(head[i], rel_type[i])[0]
-                logit = calibration.logit(score)[:, tails]
-                logit = _new(predictor, logit, head[i], rel_type[i], tails).view(-1)
+                given = calibration.logit(score)[:, tails]
+                logit = calibration.chance_logit(given, gap[i], tail_gap)
+                logit = _new(predictor, known, logit, head[i], rel_type[i], tails).view(-1)
                 pos = (logit > floor).nonzero().view(-1)
                 pos = pos[logit[pos].topk(min(k, pos.numel())).indices]
                 row, tail = pos // tails.numel(), tails[pos % tails.numel()]
-                found = [logit[pos], score[row, tail], head[i[row]], rel_type[i[row]], tail]
+                found = [logit[pos], given.view(-1)[pos], score[row, tail]]
+                found += [head[i[row]], rel_type[i[row]], tail]
                 best = torch.cat([best, torch.stack([x.double() for x in found])], dim=1)
                 best = best[:, best[0].argsort(descending=True, stable=True)[:k]]
     return best
 
 
 def _new(
-    predictor: "Predictor", logit: Tensor, head: Tensor, rel_type: Tensor, tails: Tensor
+    predictor: "Predictor",
+    known: TripletIndex,
+    logit: Tensor,
+    head: Tensor,
+    rel_type: Tensor,
+    tails: Tensor,
 ) -> Tensor:
     # The log-odds of tails, but for known ones and the head itself.
-    row, col = predictor.known(head, rel_type)
+    row, col = known(head, rel_type)
     if not predictor.has_loops[rel_type[0]]:
         row = torch.cat([row, torch.arange(head.numel(), device=row.device)])
         col = torch.cat([col, head])

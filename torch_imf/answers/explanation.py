@@ -1,4 +1,3 @@
-import copy
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -8,7 +7,7 @@ from torch.nn import Module
 
 from torch_imf.answers.results import Explanation, Rank, Support
 from torch_imf.data.index import both_sides, check_triples
-from torch_imf.evaluation.ranking import StreamedScores, check_finite, inference
+from torch_imf.evaluation.ranking import StreamedScores, check_finite, inference, twin
 
 if TYPE_CHECKING:
     from torch_imf.answers.predictor import Predictor
@@ -38,30 +37,20 @@ def explain(predictor: "Predictor", fact: Tensor, k: int, view: str | None) -> E
     edges = (data.edge_type == r).nonzero().view(-1)
     same = (data.edge_index[:, edges] == fact[::2, None]).all(dim=0)
     masks = {split: data[f"{split}_mask"][edges] for split in ("train", "val", "test")}
-    calibration = predictor.calibration
+    probability, conditional = predictor.probabilities(score[:1], head[:1], rel[:1], tail[:1, None])
     return Explanation(
-        fact=(predictor.nodes.names[h], predictor.relations.names[r], predictor.nodes.names[t]),
+        fact=(predictor.nodes.labels[h], predictor.relations.labels[r], predictor.nodes.labels[t]),
         split=next((split for split, mask in masks.items() if bool(mask[same].any())), None),
         score=float(score[0, t]),
-        probability=None if calibration is None else float(calibration(score)[0, t]),
+        probability=probability[0][0],
         rank=rank(score),
         views={v: rank(check_finite(score_dict[v])) for v in views},
         weights=model.view_weights(),
         without={name: rank(predictor.score(head, rel, x)[0]) for name, x in lacking.items()},
         neighbors=_nearest(predictor, view, fact, edges[masks["train"] & ~same], k),
         paths=_paths(predictor, h, r, t, k),
+        conditional=conditional[0][0],
     )
-
-
-def twin(module: Module) -> Module:
-    r"""Returns the same parameters and buffers in modules of their own, in evaluation mode."""
-    out = copy.copy(module)
-    for name in ("_parameters", "_buffers"):
-        out.__dict__[name] = dict(module.__dict__[name])
-    children = module._modules.items()
-    out.__dict__["_modules"] = {name: None if x is None else twin(x) for name, x in children}
-    out.training = False
-    return out
 
 
 def without(model: Module, modality: str) -> Module:
@@ -101,7 +90,7 @@ def _nearest(
     x, y = (F.normalize(z[index].float() - mean, dim=-1) for index in (node, fact[::2]))
     cosine = x @ y.t()
     value, best = ((cosine[row[0], 0] + cosine[row[1], 1]) / 2).topk(min(k, edges.numel()))
-    names, relation = predictor.nodes.names, predictor.relations.names[int(fact[1])]
+    names, relation = predictor.nodes.labels, predictor.relations.labels[int(fact[1])]
     facts = zip(*edge_index[:, edges[best]].tolist(), value.tolist(), strict=True)
     return [Support(names[i], relation, names[j], similarity) for i, j, similarity in facts]
 
@@ -109,7 +98,7 @@ def _nearest(
 def _paths(predictor: "Predictor", h: int, r: int, t: int, k: int) -> list[tuple[str, ...]]:
     # Ways along training facts other than this one: of one fact first, then of two, by way of
     # the entities of fewest facts, as a hub says little.
-    train, names, rel_names = predictor.train, predictor.nodes.names, predictor.relations.names
+    train, names, rel_names = predictor.train, predictor.nodes.labels, predictor.relations.labels
     label = [*rel_names, *(f"{name}^-1" for name in rel_names)]
     rels = torch.arange(len(label), device=predictor.device)
     first_rel, first = train(torch.full_like(rels, h), rels)

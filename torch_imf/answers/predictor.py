@@ -1,5 +1,5 @@
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
@@ -8,19 +8,34 @@ from torch import Tensor
 from torch.nn import Module
 from torch_geometric.data import Data
 
-from torch_imf.answers.calibration import Calibration, calibrate, view_scores, yields_probabilities
+from torch_imf.answers.calibration import (
+    Calibration,
+    calibrate_scores,
+    view_scores,
+    yields_probabilities,
+)
 from torch_imf.answers.completion import MAX_SCORES, best_facts, find_domains
 from torch_imf.answers.explanation import explain as explain_fact
-from torch_imf.answers.explanation import twin
-from torch_imf.answers.results import Answers, Completion, Explanation, Fact, Facts, write_tsv
+from torch_imf.answers.gaps import Gaps, fit_chance
+from torch_imf.answers.results import (
+    Answers,
+    Completion,
+    Explanation,
+    Fact,
+    Facts,
+    table_suffix,
+    write_table,
+)
 from torch_imf.data import TripletIndex
 from torch_imf.data.graph import loop_relations, prepare
 from torch_imf.data.index import check_triples
 from torch_imf.data.names import Lookup, Names
-from torch_imf.evaluation.ranking import StreamedScores, inference
+from torch_imf.evaluation.ranking import StreamedScores, inference, twin
+from torch_imf.io import warn
 from torch_imf.io.tables import Column, read_table, where
 
-COLUMNS = ("query", "head", "relation", "tail", "rank", "id", "score", "probability", "known")
+FACT = ("head", "relation", "tail")
+COLUMNS = ["query", *FACT, "rank", "id", "score", "probability", "conditional", "known", "error"]
 Name = str | int
 
 
@@ -132,38 +147,52 @@ class Predictor:
             France	borders	?
             ?	borders	country:fr
 
-        The TSV of :obj:`answers` has one line per answer, best first: the number of its query's
-        line, the fact by names, its rank, the identifier of the answer, its score and probability
-        (empty without a calibration), whether the graph holds it (:obj:`1` or :obj:`0`), and the
-        part that each view has in its score. It takes its place once it is complete. Errors name
-        the line of a query.
+        The table of :obj:`answers` (TSV, CSV, JSON, JSONL, Parquet or Excel, by its name) has one
+        row per answer, best first: the number of its query's line, the fact by names, its rank, the
+        identifier of the answer, its score, probability and conditional probability (empty without
+        a calibration), whether the graph holds it (:obj:`1` or :obj:`0`), and the part that each
+        view has in its score. It takes its place once it is complete. A query that cannot be asked
+        has one row, whose :obj:`error` says why, and a warning tells how many there are. Errors of
+        the table itself name the line.
         """
         queries = os.fspath(queries)
         if os.path.realpath(answers) == os.path.realpath(queries):
             raise ValueError(f"'{queries}' cannot hold the answers, it is the file of queries")
-        lines, rows = [], []
-        for line, fact in read_table(queries, [Column(name, (name,)) for name in COLUMNS[1:4]]):
-            head, relation, tail = (None if cell == "?" else cell for cell in fact)
+        table_suffix(answers)
+        given, rows, errors = [], [], {}
+        for line, fact in read_table(queries, [Column(name, (name,)) for name in FACT]):
+            given.append((line, fact))
             try:
-                rows.append(self._query(head, relation, tail))
+                rows.append(self._query(*(None if cell == "?" else cell for cell in fact)))
             except ValueError as e:
-                raise ValueError(f"{where(queries, line)}: {e}") from e
-            lines.append(line)
-        if not lines:
+                errors[line] = str(e)
+        if not given:
             raise ValueError(f"'{queries}' holds no queries")
+        if errors:
+            line, error = next(iter(errors.items()))
+            first = f"{where(queries, line)}: {error}"
+            if not rows:
+                raise ValueError(first)
+            count = f"{len(errors):,} of {len(given):,} queries have no answers"
+            warn(f"{count}, as the column 'error' of '{os.fspath(answers)}' says. {first}")
         head_index, rel_type = (torch.cat(x) for x in zip(*rows, strict=True))
         found = self._answers(head_index, rel_type, k, known, None)
 
-        def cells() -> Iterator[Iterable[object]]:
-            yield *COLUMNS, *(f"of {view}" for view in self.model.views)
-            for line, completions in zip(lines, found, strict=True):
+        def cells() -> Iterator[list[object]]:
+            views = self.model.views
+            yield [*COLUMNS, *(f"of {view}" for view in views)]
+            for line, fact in given:
+                if line in errors:
+                    yield [line, *fact, *[None] * 6, errors[line], *[None] * len(views)]
+                    continue
+                completions = next(found)
                 for rank, x in enumerate(completions, start=1):
-                    names = (x.name if cell == "?" else cell for cell in completions.fact)
-                    numbers = (x.score, x.probability, *x.parts.values())
-                    score, p, *parts = ("" if y is None else f"{y:.6g}" for y in numbers)
-                    yield line, *names, rank, x.node_id, score, p, int(x.known), *parts
+                    names = [x.name if cell == "?" else cell for cell in completions.fact]
+                    numbers = x.score, x.probability, x.conditional, int(x.known), None
+                    parts = (None if v in x.lacks else y for v, y in x.parts.items())
+                    yield [line, *names, rank, x.node_id, *numbers, *parts]
 
-        return write_tsv(answers, cells())
+        return write_table(answers, cells()) - len(errors)
 
     @torch.no_grad()
     def complete(
@@ -177,9 +206,9 @@ class Predictor:
 
         Only entities that fit a relation are asked, and are answers: those that are head (or tail)
         of it in a training fact, and those that are head of another relation most heads of which
-        are heads of it, too. Facts are ordered by their probability, as scores of different queries
-        need not compare: that of :meth:`~torch_imf.calibrate`, which is too high where most queries
-        miss no answer. It needs validation facts if the predictor has no calibration.
+        are heads of it, too. Facts are ordered by their probability, see
+        :meth:`~torch_imf.calibrate`, as scores of different queries need not compare. It needs
+        validation facts, unless the predictor has a calibration without a :obj:`chance`.
 
         Args:
             k (int, optional): The number of facts. (default: :obj:`100`)
@@ -197,13 +226,17 @@ class Predictor:
             base, got = f"[0, {self.num_relations}), the base relations", f"{k} and {rels.tolist()}"
             raise ValueError(f"'k' needs to be positive, and 'relation' in {base} (got {got})")
         calibration = self.calibration or calibrate(self.model, self.data)
-        best = best_facts(self, k, rels.tolist(), everyone, calibration, progress)
-        columns = [*best[2:].long().tolist(), best[1].tolist(), best[0].sigmoid().tolist()]
-        names, node_names = self.relations.names, self.nodes.names
-        return Facts(
-            Fact(h, r, t, node_names[h], names[r], node_names[t], score, probability)
-            for h, r, t, score, probability in zip(*columns, strict=True)
-        )
+        gaps = None if calibration.chance is None else self.gaps
+        rest = self.known, gaps, everyone, progress
+        best = best_facts(self, k, rels.tolist(), calibration, *rest)
+        numbers = [*best[3:].long(), best[2], *best[:2].sigmoid()]
+        nodes, relations = self.nodes, self.relations
+        out = Facts()
+        for h, r, t, score, chance, given in zip(*(x.tolist() for x in numbers), strict=True):
+            labels = nodes.labels[h], relations.labels[r], nodes.labels[t]
+            ids = nodes.ids[h], relations.ids[r], nodes.ids[t]
+            out.append(Fact(h, r, t, *labels, score, chance, given, *ids))
+        return out
 
     @torch.no_grad()
     def explain(
@@ -238,6 +271,32 @@ class Predictor:
         r"""The entities that fit each relation as its head, and each inverse."""
         return find_domains(self.train, self.num_nodes, self.num_relations)
 
+    @cached_property
+    def gaps(self) -> Gaps:
+        r"""How often queries miss an answer."""
+        return Gaps(self.data, self.domains, self.known)
+
+    def probabilities(
+        self, score: Tensor, head_index: Tensor, rel_type: Tensor, tail_index: Tensor
+    ) -> tuple[list[list[float | None]], list[list[float | None]]]:
+        r"""The chance that candidates :obj:`tail_index`, of shape :obj:`[B, K]`, are facts, and
+        their probability if the query misses an answer, both :obj:`None` without a calibration. A
+        known fact counts as if it were not known.
+        """
+        calibration, size = self.calibration, tail_index.size()
+        if calibration is None:
+            none: list[list[float | None]] = [[None] * size[1]] * size[0]
+            return none, none
+        logit = calibration.logit(score).gather(1, tail_index)
+        chance = logit
+        if calibration.chance is not None:
+            head, rel = head_index[:, None], rel_type[:, None]
+            inverse = (rel + self.num_relations) % (2 * self.num_relations)
+            known = self.known.contains(head, rel, tail_index).long()
+            gap = self.gaps(head, rel, known), self.gaps(tail_index, inverse, known)
+            chance = calibration.chance_logit(logit, *gap)
+        return chance.sigmoid().tolist(), logit.sigmoid().tolist()
+
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}({type(self.model).__name__}, {self.num_nodes})"
 
@@ -264,6 +323,8 @@ class Predictor:
         kept = None if keep is None else TripletIndex.from_data(self.data, keep.to(self.device))
         weights, views = self.model.view_weights(), self.model.views
         is_prob = yields_probabilities(self.model)
+        features = getattr(self.model, "features", {})
+        masks = {view: features[view].mask.tolist() for view in views if view in features}
         for head, rel in torch.stack([head_index, rel_type]).split(self.batch_size, dim=1):
             score, score_dict = self.score(head, rel)
             ranked = score.clone()
@@ -277,21 +338,21 @@ class Predictor:
             ranked[row, head[row]] = -torch.inf
             value, tail = ranked.topk(min(k, self.num_nodes))
             is_known = self.known.contains(head[:, None], rel[:, None], tail)
-            probability: Any = [[None] * tail.size(1)] * tail.size(0)
-            if self.calibration is not None:
-                probability = self.calibration(score).gather(1, tail).tolist()
+            probability = self.probabilities(score, head, rel, tail)
             alone = torch.stack([score_dict[view].gather(1, tail) for view in views], dim=-1)
             part = alone.sigmoid() if is_prob else alone
             part = part * part.new_tensor([weights[view] for view in views])
             columns = (head, rel, tail, value, is_known, alone, part)  # With one transfer for each.
-            for h, r, *rows in zip(*(x.tolist() for x in columns), probability, strict=True):
-                fact = (self.nodes.names[h], self.relations.names[r % self.num_relations], "?")
+            for h, r, *rows in zip(*(x.tolist() for x in columns), *probability, strict=True):
+                fact = (self.nodes.labels[h], self.relations.labels[r % self.num_relations], "?")
                 out = Answers(fact=fact if r < self.num_relations else fact[::-1])
-                for i, x, held, *cells, p in zip(*rows, strict=True):
+                for i, x, held, *cells, p, given in zip(*rows, strict=True):
                     by_view, parts = (dict(zip(views, y, strict=True)) for y in cells)
                     if x > -torch.inf:
-                        labels = self.nodes.names[i], self.nodes.ids[i]
-                        out.append(Completion(i, *labels, x, held, by_view, weights, parts, p))
+                        labels = self.nodes.labels[i], self.nodes.ids[i]
+                        lacks = tuple(v for v, has in masks.items() if not (has[h] and has[i]))
+                        about = by_view, weights, parts
+                        out.append(Completion(i, *labels, x, held, *about, p, given, lacks))
                 yield out
 
 
@@ -301,6 +362,36 @@ def _version(model: Module) -> int:
 
 
 # One question of a model: for many, make a predictor once ########################################
+
+
+def calibrate(model: Module, data: Data, num_facts: int = 1024, seed: int = 0) -> Calibration:
+    r"""Fits the map from scores to probabilities to validation facts, and leaves the model as it
+    is.
+
+    A probability of 0.7 means that of ten candidates like this one, about seven are facts, *if the
+    graph lacks as many facts as validation holds*: nobody knows how much it lacks, so compare the
+    probabilities of a graph that lacks half of what is true with each other. It counts how often
+    queries like this one miss an answer: a film that has a director hardly misses another one. It
+    is fitted to the best candidates that :meth:`Predictor.complete` lists when only training facts
+    are known, and most reliable for the best ones.
+
+    The other one, :obj:`conditional`, is that of an answer to a query which *has* one that is not
+    known, which is what held-out queries have, and far too high for others. Test facts are never
+    looked at, but for their number.
+
+    Args:
+        model (torch.nn.Module): A model of this package.
+        data (Data): All facts with split masks.
+        num_facts (int, optional): The number of validation facts to fit conditional probabilities
+            to, drawn at random if there are more. (default: :obj:`1024`)
+        seed (int, optional): The seed of the draw. (default: :obj:`0`)
+
+    Raises:
+        ValueError: If the graph does not fit the model, there are no validation facts that are new,
+            or a score is NaN or infinite.
+    """
+    calibration = calibrate_scores(model, data, num_facts, seed)
+    return fit_chance(Predictor(model, data), calibration)
 
 
 def predict(

@@ -1,17 +1,32 @@
+import contextlib
+import gzip
+import math
 import os
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from itertools import count
+from typing import Any, BinaryIO
 
+from torch_imf.io import require
 from torch_imf.io.atomic import replacing
+from torch_imf.io.quantities import to_number
+from torch_imf.io.tables import BINARY, PARQUET, SEPARATORS, TABLES, suffix
+
+#: Characters that Excel files cannot hold.
+CONTROLS = r"[\x00-\x08\x0b-\x1f]"
 
 
 @dataclass(frozen=True)
 class Completion:
-    r"""One answer to a query: the entity by number, name and identifier; its score over all views,
-    and the part that each has in it (parts sum to it); whether the graph holds this fact, in any
-    split; its score in each view, the weight of each view; and its probability, if there is a
-    calibration.
+    r"""One answer to a query: the entity by number, name (with the identifier where entities share
+    it) and identifier; its score over all views, and the part that each has in it (parts sum to
+    it); whether the graph holds this fact, in any split; its score in each view, the weight of each
+    view; and, if there is a calibration, the probability that it is a fact, and the conditional one
+    if the query misses an answer, see :meth:`~torch_imf.calibrate`. Views of modalities that the
+    answer, or who was asked for, :obj:`lacks` say nothing of them: their part is what the model
+    takes in place of features.
     """
 
     index: int
@@ -23,6 +38,8 @@ class Completion:
     weights: dict[str, float]
     parts: dict[str, float]
     probability: float | None = None
+    conditional: float | None = None
+    lacks: tuple[str, ...] = ()
 
 
 class Answers(list[Completion]):
@@ -48,15 +65,16 @@ class Answers(list[Completion]):
         rows = [["", "answer", "", "probability", "score", *views]]
         for i, x in enumerate(self, start=1):
             known = "known" if x.known else ""
-            numbers = [f"{y:.3f}" for y in (x.score, *x.parts.values())]
-            rows.append([str(i), x.name, known, percent(x.probability), *numbers])
+            parts = ["none" if v in x.lacks else f"{y:.3f}" for v, y in x.parts.items()]
+            rows.append([str(i), x.name, known, percent(x.probability), f"{x.score:.3f}", *parts])
         return f"{self.query}\n{format_table(rows, left=(1, 2))}"
 
 
 @dataclass(frozen=True)
 class Fact:
     r"""A fact that the graph does not hold: its head, relation and tail by number and by name, its
-    score over all views and its probability.
+    score over all views, the probability that it is true, the conditional one if its query misses
+    an answer (see :meth:`~torch_imf.calibrate`), and head, relation and tail by identifier.
     """
 
     head_index: int
@@ -67,6 +85,10 @@ class Fact:
     tail: str
     score: float
     probability: float
+    conditional: float
+    head_id: str
+    rel_id: str
+    tail_id: str
 
 
 class Facts(list[Fact]):
@@ -105,7 +127,8 @@ class Support:
 @dataclass(frozen=True)
 class Explanation:
     r"""What stands behind the score of a fact, which is given by names: the split that holds it, if
-    any; its score over all views, probability and rank; its rank in each view alone, the weight of
+    any; its score over all views, probability (of the fact, and, as :obj:`conditional`, of the tail
+    if its query misses one) and rank; its rank in each view alone, the weight of
     each view, and its rank over all views if no entity had a modality; the training facts of its
     relation that are nearest to it, nearest first; and ways from head to tail along one or two
     training facts, as names of entities and, between them, of relations, with :obj:`^-1` where they
@@ -122,6 +145,7 @@ class Explanation:
     without: dict[str, Rank]
     neighbors: list[Support] = field(default_factory=list)
     paths: list[tuple[str, ...]] = field(default_factory=list)
+    conditional: float | None = None
 
     def __str__(self) -> str:
         held = f"a fact of '{self.split}'" if self.split else "no known fact"
@@ -149,30 +173,86 @@ class Explanation:
 
 def format_table(rows: Sequence[Sequence[str]], left: Sequence[int] = ()) -> str:
     r"""Aligns the columns of a table, whose first row holds titles, to the right or, some of them,
-    to the left. Columns that hold nothing below their title are left out.
+    to the left. Columns that hold nothing below their title are left out, and line breaks in names
+    are spaces.
     """
     columns = []
-    for i, column in enumerate(zip(*rows, strict=True)):
+    for i, cells in enumerate(zip(*rows, strict=True)):
+        column = [re.sub(r"[\t\r\n]", " ", x) for x in cells]
         width = max(map(len, column))
         if any(column[1:]):
             columns.append([x.ljust(width) if i in left else x.rjust(width) for x in column])
     return "\n".join("  " + "  ".join(row).rstrip() for row in zip(*columns, strict=True))
 
 
-def write_tsv(path: str | os.PathLike[str], rows: Iterable[Iterable[object]]) -> int:
-    r"""Writes rows, titles first, to a TSV that takes its place once it is complete, and returns
-    their number without the titles. Tabs and line breaks within a cell become spaces. Where the
-    file cannot be written is told before the first row is asked for.
+def write_table(path: str | os.PathLike[str], rows: Iterable[Sequence[object]]) -> int:
+    r"""Writes rows, titles first, to a table of the format of its name (see :meth:`table_suffix`),
+    which takes its place once it is complete, and returns their number without the titles. Nothing
+    is an empty cell. In TSV, tabs and line breaks within a cell become spaces. In CSV and Excel,
+    texts that a spreadsheet would run as formulas get an apostrophe in front. Where the file cannot
+    be written is told before the first row is asked for.
     """
+    kind, path, number = table_suffix(path), os.fspath(path), count(-1)
+    with replacing(path) as file, gzipped(path, file) as out:
+        if SEPARATORS.get(kind) == "tabs":
+            for row in rows:
+                next(number)
+                cells = (
+                    "" if x is None else f"{x:.6g}" if isinstance(x, float) else x for x in row
+                )
+                line = "\t".join(re.sub(r"[\t\r\n]", " ", str(x)) for x in cells)
+                out.write(f"{line}\n".encode())
+            return next(number)
+        import pandas as pd
+
+        titles, *entries = rows
+        frame = pd.DataFrame(entries, columns=list(titles), dtype=object)
+        if kind in (".csv", ".xlsx"):
+            frame = frame.apply(lambda column: column.map(defused))
+        if kind == ".xlsx":
+            frame.to_excel(out, index=False)
+        elif kind in PARQUET:
+            frame.to_parquet(out, index=False)
+        elif kind == ".csv":
+            out.write(frame.to_csv(index=False).encode())
+        else:
+            lines = kind != ".json"
+            out.write(frame.to_json(orient="records", lines=lines, force_ascii=False).encode())
+    return len(frame)
+
+
+def table_suffix(path: str | os.PathLike[str]) -> str:
+    r"""Returns the format of a table to write, :obj:`.tsv` if its name has no suffix. Raises a
+    :class:`ValueError` if there is no such format, and an :class:`ImportError` if it needs a
+    package.
+    """
+    path, kind = os.fspath(path), suffix(os.fspath(path)) or ".tsv"
     if os.path.isdir(path):
-        raise ValueError(f"'{os.fspath(path)}' cannot be written, it is a folder")
-    count = -1
-    with replacing(path) as file:
-        for row in rows:
-            cells = (re.sub(r"[\t\r\n]", " ", str(cell)) for cell in row)
-            file.write(("\t".join(cells) + "\n").encode())
-            count += 1
-    return count
+        raise ValueError(f"'{path}' cannot be written, it is a folder")
+    if kind not in TABLES or (kind in BINARY and path.lower().endswith(".gz")):
+        raise ValueError(f"'{path}' is no table, end its name in one of {', '.join(TABLES)}")
+    if kind == ".xlsx":
+        require("openpyxl", "Excel files", "excel")
+    return kind
+
+
+def gzipped(path: str, file: BinaryIO) -> AbstractContextManager[Any]:
+    r"""Returns a file that compresses what is written to another, if its name ends in `.gz`."""
+    if path.lower().endswith(".gz"):
+        return gzip.GzipFile(fileobj=file, mode="wb", mtime=0)
+    return contextlib.nullcontext(file)
+
+
+def defused(cell: object) -> object:
+    r"""Returns a cell that no spreadsheet takes for a formula: an apostrophe is put in front of
+    texts that begin like one, but not of numbers. Characters that Excel does not hold are spaces.
+    """
+    if not isinstance(cell, str):
+        return cell
+    cell = re.sub(CONTROLS, " ", cell)
+    if not cell.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return cell
+    return cell if math.isfinite(to_number(cell)) else f"'{cell}"
 
 
 def percent(value: float | None) -> str:

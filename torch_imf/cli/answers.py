@@ -2,14 +2,14 @@ r"""The commands that ask a saved model."""
 
 import dataclasses
 import os.path as osp
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from importlib.util import find_spec
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import torch_imf
-from torch_imf.answers.results import Fact, format_table, write_tsv
+from torch_imf.answers.results import Fact, format_table, write_table
 from torch_imf.cli.command import Output, say
-from torch_imf.cli.inputs import Saved, test_fact
+from torch_imf.cli.inputs import Overwrite, Saved, check_out, test_fact
+from torch_imf.io import require
 from torch_imf.io.atomic import replacing
 
 if TYPE_CHECKING:
@@ -67,9 +67,12 @@ def predict(
     relation: Annotated[str | None, "the relation, by name or identifier"] = None,
     tail: Annotated[str | None, "the tail, to ask for heads"] = None,
     queries: Annotated[
-        str | None, "TSV of many heads, relations and tails, ? for the asked"
+        str | None, "table of many heads, relations and tails, ? for the asked"
     ] = None,
-    answers: Annotated[str | None, "TSV to write the answers to many questions to"] = None,
+    answers: Annotated[
+        str | None, "table to write their answers to (.tsv, .csv, .json, .jsonl, .parquet, .xlsx)"
+    ] = None,
+    overwrite: Overwrite = False,
     k: Annotated[int, "how many answers"] = 10,
     known: Annotated[Literal["mark", "remove"], "answers that the graph holds:"] = "mark",
 ) -> Output:
@@ -85,6 +88,8 @@ def predict(
     if bool(queries) != bool(answers) or bool(queries) == bool(one):
         either = "'--relation' and one of '--head' and '--tail'"
         raise ValueError(f"give {either}, or '--queries' and '--answers'")
+    if answers:
+        check_out(answers, overwrite)
     predictor = saved.predictor()
     if queries and answers:
         count = predictor.predict_file(queries, answers, k, known=known)
@@ -121,25 +126,33 @@ def complete(
     k: Annotated[int, "how many facts"] = 100,
     relation: Annotated[list[str] | None, "relations to complete (default: all)"] = None,
     everyone: Annotated[bool, "of entities of a kind that the relation lacks, too"] = False,
-    out: Annotated[str | None, "write them as TSV rather than as a table"] = None,
+    out: Annotated[
+        str | None, "table to write (.tsv, .csv, .json, .jsonl, .parquet, .xlsx), not to show"
+    ] = None,
+    overwrite: Overwrite = False,
 ) -> Output:
     r"""Lists the most likely facts that a graph misses.
+
+    A probability is the chance that a fact is true; 'conditional' is that of the tail if head and
+    relation miss one at all.
 
     Examples:
       torch-imf complete runs/first --relation borders neighbour --everyone
       torch-imf complete runs/first -k 100000 --out facts.tsv
     """
+    if out is not None:
+        check_out(out, overwrite)
     predictor = saved.predictor()
     if out is None:
         facts = predictor.complete(k, relation, everyone, progress=True)
         return Output(str(facts), list(facts))
 
-    def rows() -> Iterator[Iterable[object]]:
+    def rows() -> Iterator[Sequence[object]]:
         yield [field.name for field in dataclasses.fields(Fact)]
         facts = predictor.complete(k, relation, everyone, progress=True)
         yield from map(dataclasses.astuple, facts)
 
-    count = write_tsv(out, rows())
+    count = write_table(out, rows())
     return Output(f"{count:,} facts in '{out}'", {"facts": out, "count": count})
 
 
@@ -168,8 +181,7 @@ def figures(
       torch-imf figures runs/first --head Argentina --relation borders --tail Paraguay
       torch-imf figures runs/first --only weights --relations borders continent --format pdf
     """
-    if find_spec("matplotlib") is None:
-        raise ImportError("Figures require 'matplotlib', run 'pip install \"torch_imf[plot]\"'")
+    require("matplotlib", "Figures", "plot")
     given: Any = (head, relation, tail)
     if any(given) and not all(given):
         raise ValueError("a fact needs '--head', '--relation' and '--tail'")

@@ -6,6 +6,7 @@ model: `lr: float | dict[str, float]`, `--by category relation`, or flags of the
 flag chooses. Click parses what is read off signatures.
 """
 
+import ast
 import contextlib
 import dataclasses
 import inspect
@@ -21,7 +22,11 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import click
 from click.core import ParameterSource
 
+from torch_imf.io import nearest
 from torch_imf.registry import union_types
+
+#: Control characters but tabs and line feeds, separators of lines, and marks of direction.
+HARMFUL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 
 class Word(click.Argument):
@@ -49,8 +54,7 @@ class Flag(click.Option):
         self.key, self.parameter, self.group = key, parameter, group
         text, self.annotation = help_and_type(parameter)
         types = [x for x in union_types(self.annotation) if x is not NoneType]
-        kinds = [*types, *(y for x in types for y in items(x))]
-        words = choices or [y for x in kinds if get_origin(x) is Literal for y in get_args(x)]
+        words = choices or choices_of(self.annotation)
         text += f" one of {', '.join(words)}" if words else ""
         if parameter.default is parameter.empty:
             text += " (required)"
@@ -136,6 +140,25 @@ def flag_words(name: str, value: Any) -> list[str]:
     return [flag, *words]
 
 
+def as_typed(text: str, params: Sequence[click.Parameter]) -> str:
+    r"""Writes a message about arguments in the words of a command line that has flags for them:
+    `'strict=False'` as `'--no-strict'`, and `the 'shares' argument` as `the '--shares' argument`.
+    """
+    flags = {param.name for param in params if isinstance(param, click.Option)}
+
+    def flag(match: re.Match[str]) -> str:
+        name, value = match.groups()
+        name = f"{name}_encoder" if f"{name}_encoder" in flags else name  # A modality.
+        if name not in flags:
+            return match[0]
+        with contextlib.suppress(ValueError, SyntaxError):
+            words = [] if value is None else flag_words(name, ast.literal_eval(value))
+            return f"'{shlex.join(words) or flag_words(name, '')[0]}'"
+        return match[0]
+
+    return re.sub(r"'(\w+)(?:=([^']*)'|'(?= argument))", flag, text)
+
+
 def read(ctx: click.Context, param: Any, value: Any) -> Any:
     r"""Reads the words of a flag or an argument as one of its types."""
     if value in (None, (), True, False):
@@ -171,8 +194,22 @@ def read_value(words: Sequence[str], annotation: Any) -> Any:
             (word,) = words
             if origin is Literal:
                 return {x: x for x in parts}[word]
-            return {"true": True, "false": False}[word.lower()] if kind is bool else kind(word)
-    raise ValueError(f"expected {type_name(annotation)} (got '{' '.join(words)}')")
+            value = {"true": True, "false": False}[word.lower()] if kind is bool else kind(word)
+            if kind is int and value.bit_length() > 63:
+                raise ValueError
+            return value
+    choices = choices_of(annotation)
+    expected = f"one of {', '.join(choices)}" if choices else type_name(annotation)
+    wrong = [word for word in words if word not in choices]
+    hint = f".{nearest(wrong[0], choices)}" if wrong else ""
+    raise ValueError(f"expected {expected} (got '{' '.join(words)}'){hint.rstrip('.')}")
+
+
+def choices_of(annotation: Any) -> list[str]:
+    r"""Returns the words to choose of, if a type has some, alone or in a list."""
+    types = union_types(annotation)
+    kinds = [*types, *(y for x in types for y in items(x))]
+    return [str(y) for x in kinds if get_origin(x) is Literal for y in get_args(x)]
 
 
 # Commands #######################################################################################
@@ -234,7 +271,8 @@ class Command(click.Command):
                 arguments[name] = given.pop(name)
         with contextlib.redirect_stderr(io.StringIO() if quiet else sys.stderr):
             output = self.function(**arguments)
-        text = json.dumps(plain(output.values), indent=2) if as_json else output.text
+        text = shown(as_typed(output.text, self.params))
+        text = json.dumps(plain(output.values), indent=2) if as_json else text
         # What the encoding of a pipe or a terminal lacks is escaped, as in messages:
         encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
         print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
@@ -272,4 +310,11 @@ def plain(values: Any) -> Any:
 
 def say(text: str) -> None:
     r"""Tells people what is going on, apart from what a command has found."""
-    click.echo(text, err=True)
+    click.echo(shown(text), err=True)
+
+
+def shown(text: str) -> str:
+    r"""Returns a text without what makes a terminal do or hide something, such as escape sequences
+    and marks that turn the direction of writing: names, and what servers answer, are not ours.
+    """
+    return HARMFUL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)

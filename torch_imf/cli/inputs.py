@@ -7,8 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import fsspec
+
 import torch_imf
 from torch_imf import registry
+from torch_imf.answers.results import table_suffix
+from torch_imf.io import noted
 
 if TYPE_CHECKING:
     import torch
@@ -17,6 +21,7 @@ if TYPE_CHECKING:
 
     from torch_imf.encoders.base import EncoderLike as Encoder
 
+MAX_THREADS = 1024  # Of which no system has more for one process to compute with.
 #: What `train` writes in the folder of a run.
 MODEL, CHECKPOINT, HISTORY = "model", "checkpoint.pt", "history.json"
 
@@ -46,7 +51,12 @@ class Features:
             return None
         if name == "auto" or osp.exists(name):
             return name
-        if modality == "numeric" or name.lower() in ("tfidf", "pixel") or ":" in name:
+        kinds = {"tfidf": "text", "pixel": "visual", "numeric": "numeric"}
+        kind = kinds.get(name.lower(), modality)
+        if kind != modality:
+            flags = f"'--{modality}-encoder' cannot be '{name}', as that is one of"
+            raise ValueError(f"{flags} '--{kind}-encoder'")
+        if modality == "numeric" or name.lower() in kinds or ":" in name:
             return registry.resolve("encoder", name)
         if modality == "text":
             return torch_imf.encoders.TextEncoder(name)
@@ -55,12 +65,14 @@ class Features:
 
 @dataclasses.dataclass
 class NotEncoded:
-    r"""In place of an encoder, to see who has a modality."""
+    r"""In place of an encoder, to see who has a modality: of pictures, one that can be read."""
 
-    def __call__(self, *content: Any) -> "torch.Tensor":
+    def __call__(self, *content: Any) -> "torch.Tensor | tuple[torch.Tensor, torch.Tensor]":
         import torch
 
-        return torch.ones(content[-1] if len(content) > 1 else len(content[0]), 1)
+        x = torch.ones(content[-1] if len(content) > 1 else len(content[0]), 1)
+        has_files = len(content) == 1 and any(isinstance(entry, list) for entry in content[0])
+        return (x, torch_imf.encoders.PixelEncoder(1, 1)(content[0])[1]) if has_files else x
 
 
 @dataclasses.dataclass
@@ -85,6 +97,9 @@ class Graph:
     images: Annotated[str | None, "images, <entity>.png or <entity>/<any>.jpg"] = None
     numbers: Annotated[str | None, "table of entity, attribute and value"] = None
     header: Annotated[bool | None, "whether your tables begin with a header"] = None
+    columns: Annotated[
+        str | None, "head, relation and tail in your facts, by names or places, as 1,3,2"
+    ] = None
     strict: Annotated[bool, "whether texts and numbers of no entity are an error"] = True
 
     def read(self, features: Features | None = None) -> "torch_imf.datasets.KGDataset":
@@ -95,7 +110,8 @@ class Graph:
 
         is_own = osp.exists(self.graph)
         kind = "published datasets" if is_own else "graphs of your own"
-        others = ["version"] if is_own else ["shares", "split_seed", "texts", "numbers", "header"]
+        own = ["shares", "split_seed", "texts", "numbers", "header", "columns"]
+        others = ["version"] if is_own else own
         for name in (x for x in others if getattr(self, x) is not None):
             flag = name.replace("_", "-")
             raise ValueError(f"'--{flag}' is for {kind}, and '{self.graph}' is none")
@@ -107,15 +123,18 @@ class Graph:
                 raise ValueError(f"{error}, or a folder or a file") from error
             root = self.root or (osp.join("data", cls.__name__) if cls.files else None)
             return cls(root, self.version, self.scheme, images=self.images, **encoders)
-        names = (*CONTENT.values(), "header", "strict", "scheme", "root", "shares")
+        names = (*CONTENT.values(), "header", "columns", "strict", "scheme", "root", "shares")
         given = {name: getattr(self, name) for name in names}
         options: Any = {name: x for name, x in given.items() if x is not None}
-        if osp.isdir(self.graph):
-            options = {**find_content(self.graph, list(options)), **options}
-        if features is None:
-            encoders = {name: NotEncoded() for name, x in CONTENT.items() if x in options}
-        options |= {"seed": self.split_seed or 0, "encoders": encoders}
-        return torch_imf.datasets.MultimodalKG(options.pop("triples", self.graph), **options)
+        with noted() as notes:
+            if osp.isdir(self.graph):
+                options = {**find_content(self.graph, options), **options}
+            if features is None:
+                encoders = {name: NotEncoded() for name, x in CONTENT.items() if x in options}
+            options |= {"seed": self.split_seed or 0, "encoders": encoders}
+            dataset = torch_imf.datasets.MultimodalKG(options.pop("triples", self.graph), **options)
+        dataset.notes = notes
+        return dataset
 
 
 @dataclasses.dataclass
@@ -131,6 +150,8 @@ class Compute:
         import torch
 
         if self.threads is not None:
+            if not 1 <= self.threads <= MAX_THREADS:
+                raise ValueError(f"'--threads' needs to be in [1, {MAX_THREADS}]")
             torch.set_num_threads(self.threads)
         try:
             found = torch.device(self.device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -190,6 +211,19 @@ class Saved(Compute):
         if not path.exists():
             raise ValueError(f"There is no '{path}', which 'torch-imf train' writes")
         return json.loads(path.read_bytes())
+
+
+Overwrite = Annotated[bool, "replace the file to write if it is there"]
+
+
+def check_out(path: str, overwrite: bool) -> None:
+    r"""Raises if a table cannot be written, before there is work to lose: it has no such format, or
+    its place is taken.
+    """
+    table_suffix(path)
+    filesystem, name = fsspec.core.url_to_fs(path)
+    if not overwrite and filesystem.isfile(name):
+        raise ValueError(f"'{path}' is there already, '--overwrite' replaces it")
 
 
 def test_fact(data: "Data") -> tuple[int, int, int]:

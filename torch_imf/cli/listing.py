@@ -95,7 +95,8 @@ def first_sentence(cls: type) -> str:
     r"""Returns how the docstring of a class begins, with papers by their titles in quotes."""
     text = " ".join(plain_text(inspect.getdoc(cls) or "").split())
     text = re.sub(r"\s*\((https?:|Eqs?\.).*?\)", "", text)
-    about = re.match(r'("[^"]*"|[.:](?=\S)|[^.:])*', text)  # Titles have colons of their own.
+    # Titles have colons of their own, and abbreviations points:
+    about = re.match(r'("[^"]*"|\b(Eqs?|Figs?|Secs?|al|vs|cf)\.|[.:](?=\S)|[^.:])*', text)
     return textwrap.shorten(about[0] if about else "", 120, placeholder=" ...")
 
 
@@ -125,7 +126,6 @@ def audit(
     report = dataset.report()
     found = report.audit
     text = str(report).replace(f", 1 channels, {NotEncoded()}", "")
-    text = text.replace("Pass 'scheme=\"clean\"'", "Pass '--scheme clean'")
     values = {"dataset": repr(dataset), **vars(report), "problems": found.problems}
     values["findings"] = found.findings()
     return Output(text, values, status=int(check and not found.is_clean))

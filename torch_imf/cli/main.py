@@ -22,7 +22,7 @@ from click.shell_completion import shell_complete
 
 import torch_imf
 from torch_imf.cli.answers import complete, evaluate, explain, figures, predict
-from torch_imf.cli.command import Command, texts
+from torch_imf.cli.command import Command, as_typed, say, shown, texts
 from torch_imf.cli.listing import audit, describe, encode, list_kinds
 from torch_imf.cli.train import settings_flags, train, tune
 from torch_imf.io import TorchIMFWarning
@@ -78,10 +78,13 @@ def main(args: Sequence[str] | None = None) -> int:
     if os.getcwd() not in sys.path:  # Where a user has classes, as in `--scorer my_package:Twist`.
         sys.path.append(os.getcwd())
     name = " ".join(["torch-imf", *(word for word in words if word in COMMANDS)][:2])
+    params = next((COMMANDS[word].params for word in words if word in COMMANDS), [])
     stream = sys.stderr  # In which warnings are shown even if the rest of it is silenced.
     try:
         with warnings.catch_warnings():  # Those of others are not about what the user gave.
-            warnings.showwarning = lambda text, *_: print(f"warning: {text}", file=stream)  # type: ignore
+            warnings.showwarning = lambda text, *_: print(  # type: ignore
+                shown(f"warning: {as_typed(str(text), params)}"), file=stream
+            )
             warnings.simplefilter("ignore")
             warnings.simplefilter("always", TorchIMFWarning)
             return group.main(words, prog_name="torch-imf", standalone_mode=False) or 0
@@ -95,6 +98,6 @@ def main(args: Sequence[str] | None = None) -> int:
         again = shlex.join(["torch-imf", *(word for word in words if word != "--restart")])
         message = f"{message}. To go on:\n  {again}" if message else "interrupted"
     except (ValueError, RuntimeError, OSError, ImportError) as error:
-        message, status = str(error), 1
-    print(f"{name}: {message}", file=sys.stderr)
+        message, status = as_typed(str(error), params), 1
+    say(f"{name}: {message}")
     return status

@@ -6,6 +6,7 @@ import inspect
 import json
 import os.path as osp
 import shlex
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -17,7 +18,7 @@ from torch_imf import registry
 from torch_imf.cli.answers import metrics_table
 from torch_imf.cli.command import Flag, Output, flag_words, read_value, say
 from torch_imf.cli.inputs import CHECKPOINT, HISTORY, MODEL, Compute, Features, Graph, test_fact
-from torch_imf.io import warn
+from torch_imf.io import require, warn
 from torch_imf.io.atomic import replacing
 
 if TYPE_CHECKING:
@@ -55,12 +56,15 @@ def train(
 
     from torch_imf.training.checkpoint import CheckpointError, best_entry, first_seed
 
+    if log_dir:
+        require("tensorboard", "Curves", "tensorboard")
     device = compute.prepare()
     dataset = graph.read(features)
     data: Any = dataset[0]
     say(str(dataset.summary()))
     if problems := torch_imf.data.audit(data).problems:
         warn(f"{' '.join(problems)} '--scheme clean' repairs this")
+        warnings.filterwarnings("ignore", ".* facts are training facts as well")  # As just said.
     name, of_fit = settings.pop("model", "imf"), fit_parameters()
     if recipe and (chosen := torch_imf.recipe(name, data, settings)):
         words = ", ".join(f"{key}={x}" for key, x in chosen.items())
@@ -149,6 +153,7 @@ def tune(
     Examples:
       torch-imf tune countries --space hidden_channels=64,128 lr=1e-4:1e-2 scorer.dropout=0:0.5
     """
+    require("optuna", "Searches", "tune")
     device = compute.prepare()
     tried = None if space is None else read_space(space)
     dataset = graph.read(features)
@@ -159,7 +164,9 @@ def tune(
     model_settings, training = torch_imf.best_settings(found)
     each = [{"number": x.number, "value": x.value, **x.params} for x in found.trials]
     done = [trial for trial in each if trial["value"] is not None]
-    command = train_command(graph, features, model, {**model_settings, **training})
+    # Trials are short, and a training takes its own number of epochs:
+    chosen = {x: y for x, y in training.items() if x != "epochs" and (x, y) != ("metric", "mrr")}
+    command = train_command(graph, features, model, {**model_settings, **chosen})
     best = f"{metric.upper()} {found.best_value:.4f}"
     text = [
         f"Best of {len(found.trials)} trials on validation: {best}",
@@ -209,8 +216,11 @@ def train_command(graph: Graph, features: Features, model: str, settings: Mappin
 
 def questions(folder: str, data: "Data") -> list[list[str]]:
     r"""Returns commands that ask a model, by the example of a test fact."""
+    from torch_imf.data.names import Lookup
+
     h, r, t = test_fact(data)
-    fact = data.node_names[h], data.rel_names[r], data.node_names[t]
+    nodes, relations = Lookup.of_entities(data).labels, Lookup.of_relations(data).labels
+    fact = nodes[h], relations[r], nodes[t]
     dashes = ["--"] if any(x.startswith("-") for x in fact) else []
     ask = [*flag_words("head", fact[0]), *flag_words("relation", fact[1])]
     return [["predict", folder, *ask], ["explain", folder, *dashes, *fact]]

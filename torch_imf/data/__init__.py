@@ -1,4 +1,5 @@
 from .audit import audit, mean_rank_percentile
+from .convert import to_graph
 from .graph import modalities
 from .index import TripletIndex
 from .loader import NegativeLoader, QueryLoader
@@ -14,4 +15,5 @@ __all__ = [
     "clean_split",
     "mean_rank_percentile",
     "modalities",
+    "to_graph",
 ]

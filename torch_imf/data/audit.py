@@ -10,6 +10,7 @@ from torch_geometric.data import Data
 
 from torch_imf.data.graph import MASKS, check_features, check_graph
 from torch_imf.data.index import check_triples, distinct_facts, mark
+from torch_imf.data.names import Lookup
 
 SPLITS = ("train", "val", "test")
 NUM_NAMED = 3  # Relation pairs of each kind that a report names.
@@ -230,7 +231,7 @@ def audit(data: Data, threshold: float = 0.8, min_facts: int = 5) -> Audit:
         test_linked=int((num_links[pair[in_test]] > own).sum()),
         pairs=pairs,
         test_implied={kind: int(mask.sum()) for kind, mask in implied.items()},
-        rel_names=data.get("rel_names", [str(rel) for rel in range(num_relations)]),
+        rel_names=Lookup.of_relations(data).labels,
     )
 
 

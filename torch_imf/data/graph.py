@@ -1,25 +1,35 @@
 import copy
+import json
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from torch_imf.data.index import both_sides, check_range
+from torch_imf.data.index import TripletIndex, both_sides, check_range
+from torch_imf.io import warn
+from torch_imf.io.hash import hash_content
 
 MASKS = ("train_mask", "val_mask", "test_mask")
+#: What entities and relations are called: identifiers, of which each has its own, and names.
+NAMES = ("node_ids", "node_names", "rel_ids", "rel_names")
+
+HINT = "'torch_imf.data.to_graph' makes one of what PyTorch Geometric has"
 
 
 def check_graph(data: Data) -> None:
     r"""Raises a :class:`ValueError` if the facts of a graph, with or without inverse triples, are
     absent, of a wrong shape or type, or out of range.
     """
+    if not isinstance(data, Data):
+        got = f"got a '{type(data).__name__}', of a dataset it is 'dataset[0]'"
+        raise ValueError(f"A graph needs to be a 'Data' ({got}). {HINT}")
     kinds = {"edge_index": torch.long, "edge_type": torch.long, **dict.fromkeys(MASKS, torch.bool)}
     absent = [name for name in [*kinds, "num_relations"] if data.get(name) is None]
     if absent:
         raise ValueError(
             f"The graph lacks {absent}. It needs 'edge_index', 'edge_type', 'num_relations' (of "
-            f"base relations), and the masks over edges {list(MASKS)}"
+            f"base relations), and the masks over edges {list(MASKS)}. {HINT}"
         )
     size = list(data.edge_index.size()[-1:])
     for name, dtype in kinds.items():
@@ -48,17 +58,89 @@ def has_inverse(data: Data) -> bool:
 
 def prepare(model: torch.nn.Module, data: Data) -> Data:
     r"""Checks that a graph is sound and fits a model, and returns it with its facts on the device
-    of the model. Its features stay where they are.
+    of the model. Its features stay where they are. Raises a :class:`ValueError` if sizes differ, or
+    the names that the model has been trained with (:meth:`remember`).
     """
     check_graph(data)
+    if not isinstance(model, torch.nn.Module):
+        raise ValueError(f"A model needs to be a module (got a '{type(model).__name__}')")
     for name, kind in (("num_nodes", "entities"), ("num_relations", "base relations")):
         expected: Any = getattr(model, name, data[name])
         if expected != data[name]:
             raise ValueError(
                 f"The model expects {expected} {kind}, but the graph holds {data[name]}"
             )
+    known, found = getattr(model, "known_names", {}), digest_names(data)
+    for kind, ids, names in (("entities", *NAMES[:2]), ("relations", *NAMES[2:])):
+        # Names may be other ones where identifiers are the same:
+        key = next((key for key in (ids, names) if key in known and key in found), None)
+        if key is not None and known[key] != found[key]:
+            raise ValueError(
+                f"The model was trained with other {kind}, or in another order: their '{key}' are "
+                f"not those of this graph. Pass the graph that it was trained on"
+            )
     device = next(model.parameters(), data.edge_index).device
     return copy.copy(data).to(device, "edge_index", "edge_type", *MASKS)
+
+
+def remember(model: torch.nn.Module, data: Data) -> None:
+    r"""Lets a model know, as its attribute :obj:`known_names`, the digests of the names of a graph,
+    so that :meth:`prepare` refuses graphs whose rows stand for other entities or relations.
+    """
+    known: dict[str, str] = getattr(model, "known_names", {})  # type: ignore[assignment]
+    model.known_names = {**known, **digest_names(data)}  # type: ignore[assignment]
+
+
+def digest_names(data: Data) -> dict[str, str]:
+    r"""Returns a digest of each list of names that a graph has, in its order."""
+    found = {key: list(map(str, data[key])) for key in NAMES if data.get(key) is not None}
+    return {key: hash_content(json.dumps(names)) for key, names in found.items()}
+
+
+def facts_by_split(data: Data) -> dict[str, Tensor]:
+    r"""Returns the base facts of each split, and those of none, of shape :obj:`[3, E]` each."""
+    masks = dict(zip(("training", "validation", "test"), (data[x] for x in MASKS), strict=True))
+    masks["unsplit"] = ~torch.stack(list(masks.values())).any(dim=0)
+    fact = torch.stack([data.edge_index[0], data.edge_type, data.edge_index[1]])
+    base = data.edge_type < data.num_relations
+    return {f"{name} facts": fact[:, mask & base] for name, mask in masks.items()}
+
+
+def without_test(data: Data) -> Data:
+    r"""Returns a graph without the facts that are in no split but test. What is trained on it is
+    the same; its validation facts are ranked a little lower, as answers by such a fact are not
+    known.
+    """
+    check_graph(data)
+    out, kept = copy.copy(data), ~data.test_mask | data.train_mask | data.val_mask
+    out.num_nodes = data.num_nodes  # Also if the last one is in no other fact.
+    for name in [key for key in data.keys() if key.startswith("edge_") or key in MASKS]:
+        out[name] = data[name][..., kept] if name == "edge_index" else data[name][kept]
+    out.test_mask = torch.zeros_like(out.test_mask)
+    return out
+
+
+def warn_of_leaks(data: Data, *splits: str) -> None:
+    r"""Warns of splits that hold training facts, which a model may know by heart."""
+    fact = {name.split()[0]: x for name, x in facts_by_split(data).items()}
+    train = TripletIndex(*fact["training"])
+    for split in splits:
+        is_known = train.contains(*fact[split])
+        if bool(is_known.any()):
+            warn(
+                f"{int(is_known.sum()):,} of {is_known.numel():,} {split} facts are training facts "
+                f"as well, so that their ranks tell what is known by heart. The scheme 'clean' of "
+                f"a dataset, or 'torch_imf.data.clean_split', repairs this"
+            )
+
+
+def warn_of_one_side(rel_type: Tensor, num_relations: int) -> None:
+    r"""Warns of facts to train on without inverse triples."""
+    if not bool((rel_type >= num_relations).any()):
+        warn(
+            "The facts to train on have no inverse triples, so that the relations by which heads "
+            "are predicted learn nothing. 'torch_imf.transforms.AddInverse' adds them"
+        )
 
 
 def split_facts(

@@ -3,7 +3,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from torch_imf.data.index import TripletIndex, check_triples
+from torch_imf.data.index import TripletIndex, check_range, check_triples
 
 
 class _Loader:
@@ -94,9 +94,15 @@ class NegativeLoader(_Loader):
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
         head_index, rel_type, tail_index = self.facts
+        num_nodes = getattr(self.sampler, "num_nodes", None)
         for pos in self._positions(head_index.device):
             fact = head_index[pos], rel_type[pos], tail_index[pos]
-            yield *fact, self.sampler(*fact)
+            neg_index = self.sampler(*fact)
+            if neg_index.dim() != 2 or neg_index.size(0) != pos.numel():
+                got = list(neg_index.size())
+                raise ValueError(f"The sampler needs to yield negatives [B, K] (got shape {got})")
+            check_range("neg_index", neg_index + 1, None if num_nodes is None else num_nodes + 1)
+            yield *fact, neg_index
 
     def __repr__(self) -> str:
         name = self.__class__.__name__

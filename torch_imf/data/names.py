@@ -1,17 +1,22 @@
 import difflib
 import re
+import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cached_property
+from numbers import Integral
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
 from torch_imf.io.atomic import read_bytes
 
-#: Entities or relations, by name or identifier, or by number: one, or several.
-Names = str | int | Sequence[str] | Sequence[int] | Tensor
+#: Entities or relations, by name or identifier, or by number: one, or several (in a list, an array
+#: or a series).
+Names = str | int | Iterable[str] | Iterable[int] | Tensor
 
 ELSEWHERE = -2
 UNKNOWN = -1
@@ -23,25 +28,35 @@ FREEBASE = re.compile(r"/?([mg])/(\w+)", re.ASCII)
 
 
 class NameIndex:
-    r"""Finds the entities of a graph by what files call them: by identifier as it is written, by
-    URI with or without brackets (:obj:`<http://dbpedia.org/resource/Paris>`), by its last part
-    (:obj:`Paris`), by Freebase id (:obj:`/m/05qtj`, :obj:`m.05qtj`), or by another name that is
-    linked to the entity (:obj:`DBIMG00042`). A last part of several identifiers finds none of them,
-    and URIs that differ in more than brackets and scheme do not find each other.
+    r"""Finds the entities of a graph by what files call them, in any normal form of Unicode: by
+    identifier as it is written, by URI with or without brackets
+    (:obj:`<http://dbpedia.org/resource/Paris>`), by its last part (:obj:`Paris`), by Freebase id
+    (:obj:`/m/05qtj`, :obj:`m.05qtj`), or by another name that is linked to the entity
+    (:obj:`DBIMG00042`). A last part of several identifiers finds none of them, and URIs that differ
+    in more than brackets and scheme do not find each other.
 
     Args:
-        node_ids (list[str]): The identifier of each entity.
+        node_ids (iterable[str]): The identifier of each entity.
         aliases (iterable[tuple[str, str]], optional): Pairs of an identifier and another name of
             the same entity. Identifiers come before aliases, and these before later ones. An
             identifier that is not in :obj:`node_ids`, and its names, are those of another graph.
             (default: :obj:`()`)
+        is_sorted (bool, optional): Whether entities are in the order of their names
+            (:meth:`order`), which nobody has chosen: rows without names, as those of a matrix, then
+            stand for them only where names are the numbers of rows. (default: :obj:`False`)
 
     Raises:
         ValueError: If two entities have the same identifier.
     """
 
-    def __init__(self, node_ids: list[str], aliases: Iterable[tuple[str, str]] = ()) -> None:
-        self.node_ids = node_ids
+    def __init__(
+        self,
+        node_ids: Iterable[str],
+        aliases: Iterable[tuple[str, str]] = (),
+        is_sorted: bool = False,
+    ) -> None:
+        self.node_ids = node_ids = list(node_ids)
+        self.has_own_order = not is_sorted or node_ids == _numbers(len(node_ids))
         exact = {node: row for row, node in enumerate(node_ids)}
         if len(exact) < len(node_ids):
             twice = next(node for row, node in enumerate(node_ids) if exact[node] != row)
@@ -78,6 +93,21 @@ class NameIndex:
         r"""Returns :meth:`find` of each name, of shape :obj:`[len(names)]`."""
         return torch.tensor([self.find(name) for name in names], dtype=torch.long)
 
+    def near(self, names: Iterable[str]) -> Tensor:
+        r"""Returns the rows of names as people write them, without regard to capitals, spaces and
+        underscores, :obj:`-1` where nobody is meant, or several may be.
+        """
+        rows = [self._folded.get(fold(name), UNKNOWN) for name in names]
+        return torch.tensor(rows, dtype=torch.long)
+
+    @cached_property
+    def _folded(self) -> dict[str, int]:
+        out: dict[str, int] = {}
+        for name, row in self.rows.items():
+            key = fold(name)
+            out[key] = row if out.get(key, row) == row else UNKNOWN
+        return out
+
     def example(self) -> str:
         r"""Returns how a file of the first entity may be named."""
         return normalize(self.node_ids[0])
@@ -102,6 +132,14 @@ class Lookup:
     def __init__(self, ids: Sequence[str], names: Sequence[str], kind: str) -> None:
         self.ids, self.names, self.kind = ids, names, kind
 
+    @cached_property
+    def labels(self) -> list[str]:
+        r"""The names, followed by the identifier where several share one."""
+        count = Counter(self.names)
+        ids = self.ids if len(set(self.ids)) == len(self.ids) else _numbers(len(self.ids))
+        pairs = zip(self.names, ids, strict=True)
+        return [x if count[x] == 1 or x == i else f"{x} ({i})" for x, i in pairs]
+
     @classmethod
     def of_entities(cls, data: Data) -> "Lookup":
         r"""The entities of a graph, by :obj:`node_ids` and :obj:`node_names`, which stand in for
@@ -118,7 +156,8 @@ class Lookup:
 
     @cached_property
     def _written(self) -> dict[str, list[int]]:
-        return _positions(enumerate(self.names)) | _positions(enumerate(self.ids))
+        keys = (self.labels, self.names, self.ids)  # The last ones come first.
+        return dict(pair for x in keys for pair in _positions(enumerate(x)).items())
 
     @cached_property
     def _folded(self) -> dict[str, list[int]]:
@@ -145,12 +184,19 @@ class Lookup:
         return found[0]
 
     def rows(self, argument: str, value: Names) -> Tensor:
-        r"""Returns the rows of what is given by name or identifier, or by number (which is taken as
-        it is), of shape :obj:`[B]`. Errors name the argument.
+        r"""Returns the rows of what is given by name or identifier, or by number, of shape
+        :obj:`[B]`. A number is a row. Where names are numbers themselves, it is refused unless the
+        row is called by it; a tensor always holds rows. Errors name the argument.
         """
-        values: Any = [value] if isinstance(value, str) else value
-        if isinstance(values, list | tuple) and all(isinstance(x, str) for x in values):
-            values = [self(x) for x in values]
+        values: Any = value
+        if not isinstance(value, str | int | list | tuple | Tensor):  # Of NumPy or pandas.
+            values = np.asarray(value).tolist()
+        values = [values] if isinstance(values, str | int) else values
+        is_list = isinstance(values, list | tuple) and not any(isinstance(x, bool) for x in values)
+        if is_list and all(isinstance(x, str | Integral) for x in values):
+            values = [
+                self(x) if isinstance(x, str) else self._row(argument, int(x)) for x in values
+            ]
         try:
             out = torch.as_tensor(values)
         except (TypeError, ValueError, RuntimeError) as e:
@@ -159,12 +205,33 @@ class Lookup:
             raise ValueError(f"'{argument}' is empty")
         return out.view(-1)
 
+    def _row(self, argument: str, row: int) -> int:
+        own = self.ids[row] if 0 <= row < len(self.ids) else ""
+        if own != str(row) and (is_number(own) or str(row) in self._written):
+            called = f", which is called '{own}'" if own else ""
+            raise ValueError(
+                f"'{argument}' may be the row {row}{called}, or the {self.kind} called '{row}'. "
+                f"Give a name as a string, or a row in a tensor"
+            )
+        return row
+
+
+def is_number(name: str) -> bool:
+    r"""Tells whether a name is a whole number."""
+    return name.isascii() and name.isdigit()
+
+
+def order(name: str) -> tuple[bool, int, str, str]:
+    r"""The key to sort names by: whole numbers by what they are, then all others."""
+    digits = name.lstrip("0") if is_number(name) else ""
+    return not is_number(name), len(digits), digits, name
+
 
 def normalize(name: str) -> str:
-    r"""Returns a name without what differs between files: brackets, the base of a URI, and the
-    slashes of a Freebase id.
+    r"""Returns a name without what differs between files: brackets, the base of a URI, the slashes
+    of a Freebase id, and the normal form of Unicode.
     """
-    name = unbracketed(name.strip())
+    name = unicodedata.normalize("NFC", unbracketed(name.strip()))
     name = URI.sub("", name, count=1) if URI.match(name) else name
     match = FREEBASE.fullmatch(name)
     return f"{match[1]}.{match[2]}" if match else name

@@ -7,6 +7,7 @@ from torch_geometric.utils import select
 
 from torch_imf.data.graph import MASKS, check_graph, has_inverse
 from torch_imf.data.index import distinct_facts, mark
+from torch_imf.io import warn
 
 #: Validation is broken if fewer of its facts than this share are in no other split.
 MIN_EXCLUSIVE = 0.5
@@ -68,6 +69,40 @@ def clean_split(data: Data, seed: int = 0) -> Data:
     for name, mask in zip(MASKS, masks, strict=True):
         data[name] = mask[row]
     return data
+
+
+def draw_splits(
+    fact: Tensor,
+    shares: tuple[float, float, float],
+    num_nodes: int,
+    num_relations: int,
+    seed: int = 0,
+) -> list[Tensor]:
+    r"""Draws training, validation and test facts, such that every entity and every relation is in a
+    training fact. Where too few facts can be spared, validation and test are smaller than asked
+    for, which a warning tells.
+    """
+    spare = draw_spare(fact, num_nodes, num_relations, seed)
+    size, num_spare = fact.size(1), spare.numel()
+    num_val, num_test = (max(1, round(share * size)) for share in shares[1:])
+    if num_spare < 2:
+        raise ValueError(
+            f"Validation and test need a fact each, but only {num_spare} of the {size} facts can "
+            f"be left out of training without losing an entity or relation. Please pass ready "
+            f"splits"
+        )
+    if num_val + num_test > num_spare:
+        asked = num_val + num_test
+        num_val = min(max(1, num_val * num_spare // asked), num_spare - 1)
+        num_test = num_spare - num_val
+        warn(
+            f"Validation and test have {num_val} and {num_test} facts rather than {asked} in all: "
+            f"all others keep an entity or relation in training"
+        )
+    part = torch.zeros(size, dtype=torch.long)
+    part[spare[:num_val]] = 1
+    part[spare[num_val : num_val + num_test]] = 2
+    return [fact[:, part == i] for i in range(3)]
 
 
 def draw_spare(fact: Tensor, num_nodes: int, num_relations: int, seed: int = 0) -> Tensor:

@@ -23,7 +23,7 @@ from torch_imf.datasets.raw import Groups, Literals, RawFolder
 from torch_imf.encoders import FeatureFile, NumericEncoder, TfidfEncoder
 from torch_imf.encoders.base import EncoderLike as Encoder
 from torch_imf.encoders.base import record_of
-from torch_imf.io import warn
+from torch_imf.io import noted, warn
 from torch_imf.io.atomic import locked, read_bytes, replacing
 from torch_imf.io.download import mirror, retrieve
 from torch_imf.io.hash import hash_content
@@ -62,8 +62,8 @@ class Stats(NamedTuple):
 class Record:
     r"""What the raw files of a graph say, once they are parsed: head, relation and tail ids of the
     training, validation and test facts, of shape :obj:`[3, E]` each, the identifiers and names of
-    entities and relations, and for each file, its number of :obj:`"rows"`, and how many of them
-    were left out, and why.
+    entities and relations, and for each file, its number of :obj:`"rows"`, how many of them were
+    left out, and why, and how it was read, in words (:obj:`columns`).
     """
 
     splits: list[Tensor]
@@ -72,6 +72,7 @@ class Record:
     node_names: list[str] | None = None
     rel_names: list[str] | None = None
     sources: dict[str, dict[str, int]] = field(default_factory=dict)
+    columns: dict[str, str] = field(default_factory=dict)
 
     def to_data(self) -> Data:
         r"""Returns the facts of all splits as one graph."""
@@ -90,7 +91,7 @@ class Record:
             node_names=self.node_names or self.node_ids,
             rel_ids=self.rel_ids,
             rel_names=self.rel_names or self.rel_ids,
-            **({"sources": self.sources} if self.sources else {}),
+            **({"sources": self.sources, "columns": self.columns} if self.sources else {}),
         )
 
 
@@ -129,13 +130,15 @@ class Summary:
 @dataclass(frozen=True)
 class Report:
     r"""What is in a graph and what to know before a model is trained on it: its summary, what an
-    audit finds, and for each file of your own, its number of :obj:`"rows"` and how many of them
-    were left out, and why.
+    audit finds, for each file of your own, its number of :obj:`"rows"` and how many of them were
+    left out, and why, its columns, and what was decided, converted or not read (:obj:`notes`).
     """
 
     summary: Summary
     audit: Audit
     sources: dict[str, dict[str, int]]
+    notes: list[str] = field(default_factory=list)
+    columns: dict[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
         lines = [str(self.summary), *["Files"] * (len(self.sources) > 0)]
@@ -143,6 +146,8 @@ class Report:
             left_out = ", ".join(f"{counts[k]:,} {x}" for k, x in LEFT_OUT.items() if counts.get(k))
             note = f", left out: {left_out}" if left_out else ""
             lines.append(f"  {osp.basename(path)}: {counts['rows']:,} rows{note}")
+            lines += [f"    {how}" for how in [self.columns.get(path)] if how]
+        lines += ["Notes", *(f"  {note}" for note in self.notes)] if self.notes else []
         return "\n".join([*lines, "Splits", *(f"  {line}" for line in self.audit.findings())])
 
 
@@ -170,9 +175,9 @@ class KGDataset(InMemoryDataset):
     A subclass sets :attr:`files` and implements :meth:`read`, and what it has of
     :meth:`read_texts`, :meth:`read_literals` and :meth:`read_aliases`. Version, scheme, encoders
     and the source of images are part of the name of the processed file, so that two of them never
-    mix. A change of what is in :obj:`raw/images`, or inside of image files, needs
-    :obj:`force_reload`. Of several processes that fetch or process files in one root on disk, one
-    does it (:obj:`<root>/.lock`), while the others wait for it and find it done.
+    mix, as are the sizes and times of image files. Of several processes that fetch or process files
+    in one root on disk, one does it (:obj:`<root>/.lock`), while the others wait for it and find it
+    done.
 
     Args:
         root (str, optional): The folder to keep the dataset in, on disk or any file system of
@@ -247,12 +252,14 @@ class KGDataset(InMemoryDataset):
         self.root = MISSING if root is None else osp.expanduser(fs.normpath(root))
         self.raw = RawFolder(self.raw_dir, self.files, renew=force_reload)
         self.images_source = images
-        self.images_tag = None if images is None else f"images={source_tag(images)}"
         given = {"text": text, "visual": visual, "numeric": numeric}
         self.encoders = {x: resolve(x, given[x], self.default_encoder) for x in given}
         encodes = not isinstance(self.encoders["visual"], FeatureFile | None)
         if images is not None and visual == "auto" and not encodes:
             raise ValueError("'images' needs an encoder of them as 'visual', as VisualEncoder()")
+        if images is None and encodes and osp.isdir(self.raw.path("images")):
+            images = self.raw.path("images")
+        self.images_tag = None if images is None else f"images={source_tag(images)}"
         self.raw.fetch(self.version or "facts")
         for modality, encoder in self.encoders.items():
             if isinstance(encoder, FeatureFile):
@@ -262,13 +269,16 @@ class KGDataset(InMemoryDataset):
         # What is fetched later on does not rename the processed file:
         self._choices = [f"{group}.{i + 1}" for group, i in self.raw.taken.items() if i > 0]
 
-        super().__init__(root, transform, pre_transform, force_reload=force_reload)
+        with noted() as self.notes:  # Also those that the processed file keeps.
+            super().__init__(root, transform, pre_transform, force_reload=force_reload)
+            if root is None:
+                self.data = self.build()
+            else:
+                self.load(self.processed_paths[0])
+            for note in (x for x in self._data.get("notes", ()) if x not in self.notes):
+                warn(note)
         if self.incomplete is not None:
             warn(self.incomplete)
-        if root is None:
-            self.data = self.build()
-        else:
-            self.load(self.processed_paths[0])
 
     @property
     def raw_file_names(self) -> list[str]:
@@ -403,18 +413,22 @@ class KGDataset(InMemoryDataset):
 
     def report(self) -> Report:
         r"""Returns what is in the graph, what was left out, and what to know about its splits."""
-        return Report(self.summary(), audit(self._data), self._data.get("sources", {}))
+        sources, columns = (self._data.get(key, {}) for key in ("sources", "columns"))
+        return Report(self.summary(), audit(self._data), sources, self.notes, columns)
 
     # How it is made:
 
     def build(self) -> Data:
         r"""Returns the graph as it is saved: read, checked, encoded and transformed."""
-        data = self.read().to_data()
-        if self.scheme == "clean":
-            data = clean_split(data)
-        validate(data)  # Before encoders spend their time on it.
-        self.encode(data)
+        with noted() as notes:
+            data = self.read().to_data()
+            if self.scheme == "clean":
+                data = clean_split(data)
+            validate(data)  # Before encoders spend their time on it.
+            self.encode(data)
         validate(data)
+        if notes:
+            data.notes = notes
         return data if self.pre_transform is None else self.pre_transform(data)
 
     def encode(self, data: Data) -> None:

@@ -1,9 +1,13 @@
+import difflib
 import math
 import os
 import os.path as osp
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, ClassVar, TypedDict
+from functools import cache, partial
+from itertools import compress
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeAlias, TypedDict
 from urllib.parse import unquote
 
 import torch
@@ -12,59 +16,60 @@ from torch_geometric.data import Data
 
 from torch_imf.data.audit import SPLITS
 from torch_imf.data.index import distinct_facts
-from torch_imf.data.names import UNKNOWN, NameIndex, normalize, unbracketed
-from torch_imf.data.split import draw_spare
+from torch_imf.data.names import UNKNOWN, NameIndex, normalize, order, read_ids, unbracketed
+from torch_imf.data.split import draw_splits
 from torch_imf.datasets.base import Encoder, Given, KGDataset, Record
+from torch_imf.datasets.numbers import find_layout
 from torch_imf.datasets.raw import Literals, join, number_facts
 from torch_imf.encoders import PixelEncoder
-from torch_imf.io import tables, warn
+from torch_imf.io import noted, some, tables, warn
+from torch_imf.io.facts import read_fact_table
 from torch_imf.io.hash import hash_content
 from torch_imf.io.images import ARCHIVES
-from torch_imf.io.rdf import FORMATS, read_rdf
-from torch_imf.io.tables import TABLES, Column, short, suffix, where
+from torch_imf.io.quantities import MISSING, to_numbers
+from torch_imf.io.rdf import FORMATS, Content, Literal, read_rdf
+from torch_imf.io.tables import FRAME, GRAPHS, TABLES, Column, short, suffix, where
 
 if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
     from typing_extensions import Unpack
 
 Path = str | os.PathLike[str]
-Triples = Path | Iterable[Path] | Mapping[str, Path]
+Source: TypeAlias = "Path | pd.DataFrame | Sequence[Sequence[str]]"
+Triples: TypeAlias = "Source | Iterable[Source] | Mapping[str, Source]"
 Counts = dict[str, int]
 
 # The argument that holds each modality:
 CONTENT = {"text": "texts", "visual": "images", "numeric": "numbers"}
 SHARES = (0.8, 0.1, 0.1)
 HEADERS = ("triples", "texts", "numbers")
-FACT_FORMATS = (*TABLES, *FORMATS)
+FACT_FORMATS = (*TABLES, *GRAPHS, *FORMATS)
 # How files are called in a folder, and their formats. No suffix is that of a folder:
 NAMED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "triples": (("facts", "triples"), FACT_FORMATS),
-    "train": (("train",), FACT_FORMATS),
-    "val": (("valid", "val", "validation", "dev"), FACT_FORMATS),
-    "test": (("test",), FACT_FORMATS),
-    "texts": (("texts", "descriptions"), TABLES),
-    "images": (("images",), ("", ".tsv", ".txt", *ARCHIVES)),
-    "numbers": (("numbers", "numeric"), TABLES),
+    "train": (("train", "train2id"), FACT_FORMATS),
+    "val": (("valid", "val", "validation", "dev", "valid2id"), FACT_FORMATS),
+    "test": (("test", "test2id"), FACT_FORMATS),
+    "texts": (
+        ("texts", "text", "descriptions", "description", "entity2textlong", "entity2text"),
+        TABLES,
+    ),
+    "images": (
+        ("images", "image", "pictures", "picture", "photos", "img", "imgs"),
+        ("", ".tsv", ".txt", *ARCHIVES),
+    ),
+    "numbers": (("numbers", "number", "numeric", "numerical", "numeric_literals"), TABLES),
 }
+OPENKE_NAMES = ("entity2id", "relation2id")
+LONGER = {"entity2text": "entity2textlong"}  # Of which KG-BERT has both.
 KINDS = {name: kind for kind, (names, _) in NAMED.items() for name in names}
 
 NAMES = ("name", "label", "title")
-HEAD = ["head", "subject", "source", "from", "head_id", "subj", "src", "h", "s", "entity1"]
-HEAD += ["e1", "node1", "head_entity", "head_name", "subject_id", "source_id"]
-RELATION = ["relation", "predicate", "property", "rel", "relation_id", "pred", "edge", "r", "p"]
-RELATION += ["relation_name", "relation_type", "predicate_id", "property_id", "edge_type"]
-TAIL = ["tail", "object", "target", "to", "tail_id", "obj", "dst", "t", "o", "entity2", "e2"]
-TAIL += ["node2", "tail_entity", "tail_name", "object_id", "target_id"]
-WORDS = {"head": HEAD, "relation": RELATION, "tail": TAIL}
-FACTS = tuple(Column(name, tuple(words)) for name, words in WORDS.items())
 TEXTS = (
     Column("entity", ("entity", "id", "node", "key", "uri", "iri", "entity_id", "node_id", *NAMES)),
-    Column("text", ("text", "description", "abstract", "summary", "comment"), blank=True),
-    Column("name", NAMES, required=False),
-)
-NUMBERS = (
-    Column("entity", ("entity", "id", "node", "uri", "subject", "head", "name")),
-    Column("attribute", ("attribute", "property", "relation", "predicate", "key")),
-    Column("value", ("value", "number", "literal", "object", "tail")),
+    Column("text", ("text", "description", "abstract", "summary", "comment"), True, True, False),
+    Column("name", NAMES, required=False, ids=False),
 )
 
 
@@ -74,6 +79,7 @@ class Options(TypedDict, total=False):
     shares: tuple[float, float, float]
     seed: int
     header: bool | None | Mapping[str, bool]
+    columns: str | Sequence[str | int] | None
     strict: bool
     scheme: str
     encoders: Mapping[str, Given] | None
@@ -96,27 +102,31 @@ class MultimodalKG(KGDataset):
     :obj:`openpyxl`); all text files may be gzipped. A repeated fact counts once.
 
     Args:
-        triples (str, tuple or dict): The facts: a table of head, relation and tail, or RDF
-            (N-Triples, Turtle, N-Quads, TriG, RDF/XML or JSON-LD; facts about literals are left
-            out). Ready splits are a folder of :obj:`train`, :obj:`valid` and :obj:`test` files,
-            three files in this order, or a dictionary of :obj:`"train"`, :obj:`"val"` and
-            :obj:`"test"`.
+        triples (str, DataFrame, array, tuple or dict): The facts: a table of head, relation and
+            tail, GraphML, or RDF (N-Triples, Turtle, N-Quads, TriG, RDF/XML or JSON-LD, whose
+            literals are names, texts and numbers). Ready splits are a folder of :obj:`train`,
+            :obj:`valid` and :obj:`test` files, three files (or tables) in this order, or a
+            dictionary of :obj:`"train"`, :obj:`"val"` and :obj:`"test"`.
         texts (str, optional): A table of entity and text (and name, if its header says so), or JSON
             (:obj:`{"entity": "text"}`). (default: :obj:`None`)
         images (str, optional): A folder of :obj:`<entity>.png` or :obj:`<entity>/<any>.jpg`, an
             index file or an archive, see :class:`KGDataset`. (default: :obj:`None`)
-        numbers (str, optional): A table of entity, attribute and value, a number, a date or a time.
-            (default: :obj:`None`)
+        numbers (str, optional): A table of entity, attribute and value (and unit), or of entities
+            and a column for each attribute, which its header names. Values are numbers, dates or
+            times, or missing. (default: :obj:`None`)
         shares (tuple[float, float, float], optional): The shares of training, validation and test
             facts of a single file. They are drawn such that every entity and relation is in
             training, whatever the order of lines. (default: :obj:`(0.8, 0.1, 0.1)`)
         seed (int, optional): The seed of the draw. (default: :obj:`0`)
         header (bool or dict, optional): Whether all tables begin with a header, or those of
             :obj:`"triples"`, :obj:`"texts"` and :obj:`"numbers"`. If :obj:`None`, the first line is
-            one if it names all columns, as :obj:`head`, :obj:`relation`, :obj:`tail` do. (default:
-            :obj:`None`)
-        strict (bool, optional): Whether texts and numbers of an entity that is in no fact are an
-            error, rather than left out. (default: :obj:`True`)
+            one if it names all columns, as :obj:`head`, :obj:`relation`, :obj:`tail` do, and, in a
+            table of facts, its cells do not recur as those of a fact do. (default: :obj:`None`)
+        columns (str or list, optional): The columns of head, relation and tail in tables of facts,
+            by their names or their places from 1, as in :obj:`"subject,verb,object"` or
+            :obj:`"1,3,2"`. By default, names and what recurs tell them. (default: :obj:`None`)
+        strict (bool, optional): Whether texts and numbers of an entity that is in no fact, and
+            values that are no numbers, are an error, rather than left out. (default: :obj:`True`)
         encoders (dict, optional): The encoders of :obj:`"text"`, :obj:`"visual"` and
             :obj:`"numeric"`, as in :class:`KGDataset`; a file of features takes the place of
             images, say. That of images is :obj:`PixelEncoder()`, which knows colour and layout
@@ -141,6 +151,7 @@ class MultimodalKG(KGDataset):
         shares: tuple[float, float, float] = SHARES,
         seed: int = 0,
         header: bool | None | Mapping[str, bool] = None,
+        columns: str | Sequence[str | int] | None = None,
         strict: bool = True,
         scheme: str = "original",
         encoders: Mapping[str, Given] | None = None,
@@ -149,7 +160,7 @@ class MultimodalKG(KGDataset):
         pre_transform: Callable | None = None,
         force_reload: bool = False,
     ) -> None:
-        self.triples = to_paths(triples)
+        self.triples = to_sources(triples)
         self.texts_path, self.numbers_path, images_path = (
             None if path is None else osp.expanduser(os.fspath(path))
             for path in (texts, numbers, images)
@@ -166,6 +177,13 @@ class MultimodalKG(KGDataset):
             )
         if len(self.triples) > 1 and given != list(SHARES):
             raise ValueError(f"'shares' divide one file of facts, not those of {self.triples}")
+        listed = columns.split(",") if isinstance(columns, str) else list(columns or ())
+        self.columns = [str(x).strip() for x in listed] or None
+        if len(listed) not in (0, 3) or len(set(listed)) < len(listed):
+            raise ValueError(
+                f"Invalid 'columns' argument (got {columns!r}), expected those of head, relation "
+                f"and tail, by names or places, as in '1,3,2'"
+            )
         self.header = header if isinstance(header, Mapping) else dict.fromkeys(HEADERS, header)
         are_flags = all(isinstance(x, bool | None) for x in self.header.values())
         if not are_flags or not set(self.header) <= set(HEADERS):
@@ -181,12 +199,17 @@ class MultimodalKG(KGDataset):
                 f"of {list(CONTENT)}"
             )
         files = {"text": texts, "visual": images, "numeric": numbers}
-        self.modalities = tuple(modality for modality in files if files[modality] is not None)
+        # Whether RDF holds texts and numbers is known once it is read:
+        rdf = any(suffix(x) in FORMATS for x in self.triples if isinstance(x, str))
+        maybe = {x for x in ("text", "numeric") if rdf and files[x] is None}
+        self.modalities = tuple(x for x in files if files[x] is not None or x in maybe)
+        self._maybe = {x for x in maybe if chosen[x] == "auto"}
         self._texts: list[str | None] | None = None
         self._literals: Literals | None = None
         text, visual, numeric = (chosen[modality] for modality in CONTENT)
         rest = (transform, pre_transform, force_reload)
         super().__init__(root, None, scheme, text, visual, numeric, images_path, *rest)
+        self._forget({x for x in self._maybe if f"x_{x}" not in self._data})
 
     @classmethod
     def from_files(
@@ -211,23 +234,29 @@ class MultimodalKG(KGDataset):
     ) -> "MultimodalKG":
         r"""Reads a graph from what a folder holds: facts (:obj:`facts.*` or :obj:`triples.*`, or
         the ready splits :obj:`train.*`, :obj:`valid.*`, :obj:`val.*` or :obj:`dev.*`, and
-        :obj:`test.*`), and what there is of texts (:obj:`texts.*` or :obj:`descriptions.*`), images
-        (a folder, archive or index file :obj:`images`) and numbers (:obj:`numbers.*` or
-        :obj:`numeric.*`). A file that is given takes the place of that in the folder. All other
-        arguments are those of the class.
+        :obj:`test.*`), and what there is of texts (:obj:`texts.*`, :obj:`descriptions.*` or
+        :obj:`entity2text.*`, as of KG-BERT), images (a folder, archive or index file :obj:`images`,
+        :obj:`pictures` or :obj:`photos`) and numbers (:obj:`numbers.*` or :obj:`numeric.*`), in the
+        singular or plural. A file that is given takes the place of that in the folder, and what is
+        not read is told. All other arguments are those of the class.
 
         Raises:
             ValueError: If there are no facts, or two files for one thing, and as the class.
         """
         paths = {"texts": texts, "images": images, "numbers": numbers}
         given = {name: path for name, path in paths.items() if path is not None}
-        files = find_content(osp.expanduser(os.fspath(folder)), list(given))
-        return cls(files.pop("triples"), **{**files, **given}, **options)  # type: ignore[arg-type]
+        with noted() as notes:
+            known = {**given, "root": options.get("root")}
+            files = find_content(osp.expanduser(os.fspath(folder)), known)
+            out = cls(files.pop("triples"), **{**files, **given}, **options)  # type: ignore[arg-type]
+        out.notes = notes
+        return out
 
     @property
     def revision(self) -> str:
         # All settings, and the places, sizes and times of the files:
-        parts = [repr((self.shares, self.seed, self.header, self.strict))]
+        parts = [repr((self.shares, self.seed, self.header, self.columns, self.strict))]
+        parts += [x.to_csv() for x in self.triples if not isinstance(x, str)]
         for path in self._tables():
             info = os.stat(path)
             parts.append(f"{osp.abspath(path)} {info.st_size} {info.st_mtime_ns}")
@@ -243,19 +272,44 @@ class MultimodalKG(KGDataset):
         return super().default_encoder(modality)
 
     def read(self) -> Record:
-        splits, node_ids, rel_ids, sources = read_facts(self.triples, self.header.get("triples"))
+        facts = read_facts(self.triples, self.header.get("triples"), self.columns)
+        splits, node_ids, rel_ids, sources = facts[:4]
         if len(splits) == 1:
             splits = draw_splits(splits[0], self.shares, len(node_ids), len(rel_ids), self.seed)
-        names, rel_names = (list(map(to_label, ids)) for ids in (node_ids, rel_ids))
+        names = [facts.names.get(x) or to_label(x) for x in node_ids]
+        rel_names = [facts.rel_names.get(x) or to_label(x) for x in rel_ids]
         if self.texts_path is not None:
             args = (self.texts_path, NameIndex(node_ids), self.header.get("texts"), self.strict)
             own_names, self._texts, sources[self.texts_path] = read_texts(*args)
             names = [own or name for own, name in zip(own_names, names, strict=True)]
+        else:
+            labels, texts = facts.content.names, facts.content.texts
+            self._texts = [join(labels.get(x, ""), texts.get(x, "")) or None for x in node_ids]
         if self.numbers_path is not None:
             index = index_names(node_ids, names)
             args = (self.numbers_path, index, self.header.get("numbers"), self.strict)
             self._literals, sources[self.numbers_path] = read_numbers(*args)
-        return Record(splits, node_ids, rel_ids, names, rel_names, sources)
+        else:
+            known = set(node_ids)
+            numbers = [x for x in facts.content.numbers if x[0] in known]
+            self._literals = (
+                [node for node, _, _ in numbers],
+                [attribute for _, attribute, _ in numbers],
+                [value for _, _, value in numbers],
+            )
+        return Record(splits, node_ids, rel_ids, names, rel_names, sources, facts.columns)
+
+    def encode(self, data: Data) -> None:
+        texts, literals = self._texts or [], self._literals or ([], [], [])
+        kept, has = self.encoders, {"text": any(texts), "numeric": len(literals[0]) > 0}
+        try:
+            self._forget({x for x in self._maybe if not has[x]})
+            super().encode(data)
+        finally:
+            self.encoders = kept  # Which name the processed file.
+
+    def _forget(self, absent: set[str]) -> None:
+        self.encoders = {x: None if x in absent else y for x, y in self.encoders.items()}
 
     def read_texts(self, data: Data) -> list[str | None]:
         if self._texts is None:
@@ -269,14 +323,17 @@ class MultimodalKG(KGDataset):
 
     def _tables(self) -> list[str]:
         paths = (*self.triples, self.texts_path, self.numbers_path)
-        return [path for path in paths if path is not None]
+        return [path for path in paths if isinstance(path, str)]
 
 
-def to_paths(triples: Triples) -> tuple[str, ...]:
-    r"""Returns the file of facts, or those of training, validation and test."""
+def to_sources(triples: Triples) -> "tuple[str | pd.DataFrame, ...]":
+    r"""Returns the file or table of facts, or those of training, validation and test."""
+    if (table := to_table(triples)) is not None:
+        return (table,)
     if isinstance(triples, str | os.PathLike):
         path = osp.expanduser(os.fspath(triples))
-        found = find_content(path, tuple(NAMED)[-3:])["triples"] if osp.isdir(path) else path
+        others = dict.fromkeys(tuple(NAMED)[-3:])
+        found = find_content(path, others)["triples"] if osp.isdir(path) else path
         return (found,) if isinstance(found, str) else tuple(found)
     given = list(triples)
     files = given
@@ -288,27 +345,49 @@ def to_paths(triples: Triples) -> tuple[str, ...]:
             f"Invalid 'triples' argument (got {given}), expected one file to split, or three: "
             f"those of {list(SPLITS)}"
         )
-    return tuple(osp.expanduser(os.fspath(path)) for path in files)
+    tables = map(to_table, files)
+    pairs = zip(tables, files, strict=True)
+    return tuple(osp.expanduser(os.fspath(y)) if x is None else x for x, y in pairs)
 
 
-def find_content(folder: str, given: Sequence[str] = ()) -> dict[str, str | list[str]]:
+def to_table(facts: object) -> "pd.DataFrame | None":
+    r"""Returns a DataFrame, an array or a list of facts as a DataFrame, :obj:`None` for others."""
+    is_list = isinstance(facts, list | tuple) and any(isinstance(x, list | tuple) for x in facts)
+    if not is_list and getattr(facts, "ndim", 0) != 2:
+        return None
+    import pandas as pd
+
+    return facts if isinstance(facts, pd.DataFrame) else pd.DataFrame(facts)
+
+
+def find_content(
+    folder: str, given: Mapping[str, object] | None = None
+) -> dict[str, str | list[str]]:
     r"""Returns the files of a graph that a folder holds by their names: facts (:obj:`"triples"`,
     three of them if they are ready splits), and those of :obj:`"texts"`, :obj:`"images"` and
-    :obj:`"numbers"` that are there, apart from those that are given.
+    :obj:`"numbers"` that are there, apart from those that are given. What else there is is told.
     """
+    given = given or {}
     if not osp.isdir(folder):
         raise ValueError(f"There is no folder '{folder}'")
     found: dict[str, str | list[str]] = {}
-    names = sorted(os.listdir(folder))
-    for name in names:
-        kind, path = KINDS.get(name.split(".")[0].lower(), "none"), osp.join(folder, name)
+    names = sorted(os.listdir(folder), key=lambda name: ("2id" in name, name))
+    stems = {name: name.split(".")[0].lower() for name in names}
+    unread = []
+    paths = {osp.realpath(x) for x in given.values() if isinstance(x, str | os.PathLike)}
+    for name, stem in stems.items():
+        kind, path = KINDS.get(stem, "none"), osp.join(folder, name)
         archive = next((x for x in ARCHIVES if name.lower().endswith(x)), None)
         ending = "" if osp.isdir(path) else archive or suffix(name) or "none"
-        if kind not in NAMED or kind in given:
-            continue
-        if ending not in NAMED[kind][1]:
+        if kind in given or osp.realpath(path) in paths or stem in ("", *OPENKE_NAMES):
+            continue  # Hidden, or read with the facts.
+        if kind not in NAMED or LONGER.get(stem) in stems.values():
+            unread.append(name)
+        elif ending not in NAMED[kind][1]:
             formats = [x or "a folder" for x in NAMED[kind][1]]
             warn(f"'{path}' cannot be read as '{kind}', expected one of {formats}")
+        elif kind in found and "2id" in name:
+            continue  # The same facts in numbers.
         elif kind in found:
             raise ValueError(
                 f"'{found[kind]}' and '{path}' may both be the '{kind}'. Please leave one, or pass "
@@ -316,6 +395,16 @@ def find_content(folder: str, given: Sequence[str] = ()) -> dict[str, str | list
             )
         else:
             found[kind] = path
+    if unread:
+        near = {name: _nearest(stems[name]) for name in unread}
+        known = {*found, *given, *(SPLITS if "triples" in found else ())}
+        hints = [
+            f"'{name}' to be '{NAMED[kind][0][0]}{name[len(stems[name]) :]}'"
+            for name, kind in near.items()
+            if kind is not None and kind not in known
+        ]
+        hint = f". Did you mean {', '.join(hints)}?" if hints else ""
+        warn(f"Not read in '{folder}': {some(unread)}{hint}")
     splits = [found.pop(split) for split in SPLITS if split in found]
     if len(splits) == 3 and "triples" not in found:
         found["triples"] = list(map(str, splits))
@@ -327,11 +416,19 @@ def find_content(folder: str, given: Sequence[str] = ()) -> dict[str, str | list
     return found
 
 
+def _nearest(stem: str) -> str | None:
+    # What a file may be that is nearly called so.
+    near = difflib.get_close_matches(stem, KINDS, 1, 0.8)
+    near += [x for x in KINDS if len(stem) > 2 and (x.startswith(stem) or stem.startswith(x))]
+    return KINDS[near[0]] if near else None
+
+
 def index_names(node_ids: list[str], names: list[str]) -> NameIndex:
     r"""Returns the index of entities by identifier and name. A name of several finds none."""
     count = Counter(map(normalize, names))
     pairs = zip(node_ids, names, strict=True)
-    return NameIndex(node_ids, [pair for pair in pairs if count[normalize(pair[1])] == 1])
+    aliases = [pair for pair in pairs if count[normalize(pair[1])] == 1]
+    return NameIndex(node_ids, aliases, is_sorted=True)
 
 
 def read_texts(
@@ -350,7 +447,7 @@ def read_texts(
             )
         found[row] = (name, text, line)
     entries = [found.get(row, ("", "", 0)) for row in range(len(index))]
-    texts = [join(name, text) or None for name, text, _ in entries]
+    texts = [unicodedata.normalize("NFC", join(*entry[:2])) or None for entry in entries]
     return [name or None for name, *_ in entries], texts, counts
 
 
@@ -358,9 +455,25 @@ def read_numbers(
     path: str, index: NameIndex, header: bool | None = None, strict: bool = True
 ) -> tuple[Literals, Counts]:
     r"""Returns entities, attributes and values of numeric literals, and counts as above."""
-    rows, counts = _read_known(path, NUMBERS, index, header, strict)
-    values = [tables.to_finite(value, where(path, line)) for line, _, (_, _, value) in rows]
-    return ([fields[0] for *_, fields in rows], [fields[1] for *_, fields in rows], values), counts
+    columns, header, attributes = find_layout(path, index, header)
+    rows, counts = _read_known(path, columns, index, header, strict)
+    cells = [(line, fields) for line, _, fields in rows]
+    if attributes is not None:
+        wide = ((line, node, zip(attributes, row, strict=True)) for line, (node, *row) in cells)
+        cells = [(line, [node, *pair]) for line, node, pairs in wide for pair in pairs]
+    cells = [cell for cell in cells if cell[1][2].lower() not in MISSING]
+    nodes, names, texts = ([fields[i] for _, fields in cells] for i in range(3))
+    try:
+        values, notes = to_numbers(texts, names, ["".join(fields[3:]) for _, fields in cells])
+    except ValueError as e:
+        raise ValueError(f"'{path}': {e}") from e
+    for note in notes:
+        warn(f"'{path}': {note}")
+    good = list(map(math.isfinite, values))
+    bad = [(line, fields[2]) for (line, fields), keep in zip(cells, good, strict=True) if not keep]
+    _refuse(path, bad, "expected a number or a date, as 1952-03-11 (got {})", strict)
+    found = list(compress(nodes, good)), list(compress(names, good)), list(compress(values, good))
+    return found, counts
 
 
 def _read_known(
@@ -371,51 +484,97 @@ def _read_known(
         (i, index.find(fields[0]), fields) for i, fields in tables.read_table(path, columns, header)
     ]
     known = [entry for entry in rows if entry[1] != UNKNOWN]
-    if strict and len(known) < len(rows):
-        line, _, fields = next(entry for entry in rows if entry[1] == UNKNOWN)
-        hint = ". If this is a header, pass 'header=True'" if line == rows[0][0] else ""
-        raise ValueError(
-            f"{where(path, line)}: the entity {short(fields[0])} is in no fact, or its name is "
-            f"that of several. Check how it is written there, or pass 'strict=False' to leave such "
-            f"entities out{hint}"
-        )
-    return known, {"rows": len(rows), "unknown": len(rows) - len(known)}
+    bad = [(line, fields[0]) for line, row, fields in rows if row == UNKNOWN]
+    may_be_header = header is None and suffix(path) in (*tables.SEPARATORS, ".xlsx")
+    is_first = may_be_header and [line for line, _ in bad[:1]] == [1]
+    hint = "If this is a header, pass 'header=True'. " if is_first else ""
+    reason = "the entity {} is in no fact, or its name is that of several"
+    _refuse(path, bad, reason, strict, hint)
+    return known, {"rows": len(rows), "unknown": len(bad)}
+
+
+def _refuse(
+    path: str, bad: Sequence[tuple[int, str]], reason: str, strict: bool, hint: str = ""
+) -> None:
+    # Raises for what lines hold, the first ten of them, or warns that these are left out.
+    if not bad:
+        return
+    line, value = bad[0]
+    more = [f"{short(x)} in {where(path, i).rpartition(', ')[2]}" for i, x in bad[1:10]]
+    others = f" ({len(bad) - 1:,} more: {', '.join(more)}{', ...' * (len(bad) > 10)})"
+    message = f"{where(path, line)}: {reason.format(short(value))}{others if more else ''}"
+    if strict:
+        raise ValueError(f"{message}. {hint}Mend it, or pass 'strict=False' to leave such rows out")
+    warn(f"{message}: left out")
+
+
+class Facts(NamedTuple):
+    r"""What files of facts say: head, relation and tail ids of each file, the identifiers of
+    entities and relations, counts of each file, names by identifier, what literals of RDF say, and
+    how each file was read, in words.
+    """
+
+    splits: list[Tensor]
+    node_ids: list[str]
+    rel_ids: list[str]
+    counts: dict[str, Counts]
+    names: dict[str, str]
+    rel_names: dict[str, str]
+    content: Content
+    columns: dict[str, str]
 
 
 def read_facts(
-    paths: Sequence[str], header: bool | None = None
-) -> tuple[list[Tensor], list[str], list[str], dict[str, Counts]]:
-    r"""Reads files of facts into ids. Names are numbered in alphabetical order, so that ids do not
-    depend on the order of lines, and a fact that a file repeats is left out. The blank nodes of
-    several files of RDF are told apart by the names of these.
+    sources: "Sequence[str | pd.DataFrame]",
+    header: bool | None = None,
+    columns: Sequence[str] | None = None,
+) -> Facts:
+    r"""Reads files or tables of facts into ids. Names are numbered in alphabetical order (those
+    that are numbers, by their value), so that ids do not depend on the order of lines, and a fact
+    that a file repeats is left out. The blank nodes of several files of RDF are told apart by the
+    names of these.
     """
     nodes: dict[str, int] = {}
     rels: dict[str, int] = {}
+    names: dict[str, str] = {}
+    rel_names: dict[str, str] = {}
+    how: dict[str, str] = {}
+    content = Content()
+    frames = iter([FRAME, f"{FRAME} 2", f"{FRAME} 3"])
+    paths = [x if isinstance(x, str) else next(frames) for x in sources]
     counts = {path: {"rows": 0, "repeated": 0, "literals": 0} for path in paths}
-    folder = osp.commonpath([osp.dirname(osp.abspath(path)) for path in paths])
+    files = [osp.dirname(osp.abspath(x)) for x in sources if isinstance(x, str)]
+    folder = osp.commonpath(files) if files else ""
 
     def triples(path: str) -> Iterator[Sequence[str]]:
-        scope = f"@{osp.relpath(path, folder)}" if len(paths) > 1 else ""
-        for fact in read_rdf(path, scope):
-            if fact is None:
-                counts[path]["literals"] += 1
+        scope, kinds = f"@{osp.relpath(path, folder)}" if len(paths) > 1 else "", Counter[str]()
+        for head, rel, tail in read_rdf(path, scope):
+            if isinstance(tail, Literal):
+                kinds[content.add(head, rel, tail)] += 1
             else:
-                yield fact
+                yield head, rel, tail
+        counts[path] |= {"rows": kinds.total(), "literals": kinds.pop("", 0)}
+        how[path] = ", ".join(f"{number:,} {kind}" for kind, number in sorted(kinds.items()))
 
     rows = []
-    for path in paths:
-        if suffix(path) not in FACT_FORMATS:
+    for path, source in zip(paths, sources, strict=True):
+        if isinstance(source, str) and suffix(path) not in FACT_FORMATS:
             raise ValueError(f"'{path}' holds no facts, expected one of {FACT_FORMATS} (or .gz)")
-        is_table = suffix(path) in TABLES
-        columns = (
-            tables.read_columns(path, FACTS, header)
-            if is_table
-            else tables.to_columns(triples(path))
-        )
-        rows.append(number_facts(columns, nodes, rels))
+        if suffix(path) in FORMATS:
+            table = tables.to_columns(triples(path))
+        else:
+            ids = cache(partial(read_id_files, osp.dirname(path)))
+            found = read_fact_table(source, header, columns, ids)
+            table = found.columns
+            how[path] = found.note
+            names |= found.names
+            rel_names |= found.rel_names
+            if found.are_numbers and ids():
+                table = name_numbers(table, ids(), path)
+        rows.append(number_facts(table, nodes, rels))
         if rows[-1].numel() == 0:
             raise ValueError(f"'{path}' holds no facts")
-        counts[path]["rows"] = rows[-1].size(1) + counts[path]["literals"]
+        counts[path]["rows"] += rows[-1].size(1)
 
     node_ids, node_rank = _in_order(nodes)
     rel_ids, rel_rank = _in_order(rels)
@@ -425,49 +584,43 @@ def read_facts(
         fact, _ = distinct_facts(edge_index, rel_rank[rel_type], len(nodes), len(rels))
         counts[path]["repeated"] = head_index.numel() - fact.size(1)
         facts.append(fact)
-    return facts, node_ids, rel_ids, counts
+    labels = content.names
+    names, rel_names = labels | names, labels | rel_names
+    return Facts(facts, node_ids, rel_ids, counts, names, rel_names, content, how)
+
+
+def read_id_files(folder: str) -> tuple[list[str], ...]:
+    r"""Returns the names that the numbers of heads, relations and tails stand for, as OpenKE has
+    them in :obj:`entity2id.txt` and :obj:`relation2id.txt`, and nothing where these are not there.
+    """
+    paths = [osp.join(folder, f"{kind}2id.txt") for kind in ("entity", "relation", "entity")]
+    return tuple(map(read_ids, paths)) if all(map(osp.isfile, paths)) else ()
+
+
+def name_numbers(
+    columns: "list[pa.ChunkedArray]", ids: tuple[list[str], ...], path: str
+) -> "list[pa.ChunkedArray]":
+    r"""Returns the names of facts that are written with numbers."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    out = []
+    for kind, column, names in zip(("entity", "relation", "entity"), columns, ids, strict=True):
+        numbers = column.cast(pa.int64())
+        if (largest := pc.max(numbers).as_py()) >= len(names):
+            raise ValueError(
+                f"'{path}': there is no {kind} {largest}, '{kind}2id.txt' has {len(names):,}"
+            )
+        out.append(pa.chunked_array([pa.array(names, pa.string())]).take(numbers))
+    return out
 
 
 def _in_order(index: dict[str, int]) -> tuple[list[str], Tensor]:
-    # Names in alphabetical order, and the rank of each by its number.
-    names = sorted(index)
+    # Names in order, and the rank of each by its number.
+    names = sorted(index, key=order)
     rank = torch.empty(len(names), dtype=torch.long)
     rank[[index[name] for name in names]] = torch.arange(len(names))
     return names, rank
-
-
-def draw_splits(
-    fact: Tensor,
-    shares: tuple[float, float, float],
-    num_nodes: int,
-    num_relations: int,
-    seed: int = 0,
-) -> list[Tensor]:
-    r"""Draws training, validation and test facts, such that every entity and every relation is in a
-    training fact. Where too few facts can be spared, validation and test are smaller than asked
-    for, which a warning tells.
-    """
-    spare = draw_spare(fact, num_nodes, num_relations, seed)
-    size, num_spare = fact.size(1), spare.numel()
-    num_val, num_test = (max(1, round(share * size)) for share in shares[1:])
-    if num_spare < 2:
-        raise ValueError(
-            f"Validation and test need a fact each, but only {num_spare} of the {size} facts can "
-            f"be left out of training without losing an entity or relation. Please pass ready "
-            f"splits"
-        )
-    if num_val + num_test > num_spare:
-        asked = num_val + num_test
-        num_val = min(max(1, num_val * num_spare // asked), num_spare - 1)
-        num_test = num_spare - num_val
-        warn(
-            f"Validation and test have {num_val} and {num_test} facts rather than {asked} in all: "
-            f"all others keep an entity or relation in training"
-        )
-    part = torch.zeros(size, dtype=torch.long)
-    part[spare[:num_val]] = 1
-    part[spare[num_val : num_val + num_test]] = 2
-    return [fact[:, part == i] for i in range(3)]
 
 
 def to_label(node: str) -> str:

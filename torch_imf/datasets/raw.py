@@ -2,6 +2,7 @@ r"""The raw files of published graphs: which there are, the folder that holds th
 that several of them share.
 """
 
+import math
 import os.path as osp
 import re
 from collections.abc import Sequence
@@ -17,12 +18,14 @@ from torch_geometric.io import fs
 from torch_imf.data.names import read_ids
 from torch_imf.io.atomic import cache_folder, locked
 from torch_imf.io.download import RawFile, download, mirror
-from torch_imf.io.tables import read_lines, read_rows, short, to_columns, to_finite, where
+from torch_imf.io.quantities import to_number
+from torch_imf.io.tables import read_lines, read_rows, short, to_columns, where
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 TABLE = osp.join(osp.dirname(osp.realpath(__file__)), "files", "sources.tsv")
+SHORT_YEAR = re.compile(r"^\d{1,3}(?=-\d+-\d+$)")
 OPENKE = "{entity2id,relation2id,train2id,valid2id,test2id}.txt"
 IMF = "{entity2id,relation2id,train,val,test}.txt"
 
@@ -184,17 +187,27 @@ def index_facts(
     size = torch.tensor([len(node_ids), len(rel_ids), len(node_ids)])
     unknown = (facts >= size.view(3, 1)).t().nonzero()
     if unknown.numel() > 0:
-        row, column = unknown[0].tolist()
-        kind, name = "relation" if column == 1 else "entity", rows[row][column]
-        raise ValueError(f"{where(path, row + first)}: unknown {kind} {short(name)}")
+        names = [
+            f"{'relation' if column == 1 else 'entity'} {short(rows[row][column])}"
+            for row, column in unknown.tolist()
+        ]
+        line, others = int(unknown[0, 0]) + first, list(dict.fromkeys(names))[1:]
+        more = f" (and {len(others):,} more: {', '.join(others[:9])})" if others else ""
+        raise ValueError(f"{where(path, line)}: unknown {names[0]}{more}")
     return facts
 
 
 def read_literals(path: str, sep: str = "\t", header: bool = False) -> Literals:
-    r"""Reads numeric literals: entity, attribute and value in each line. Dates count in years."""
+    r"""Reads numeric literals: entity, attribute and value in each line. Dates count in years, of
+    any number of digits.
+    """
     rows = read_rows(path, 3, sep, header)
-    lines = enumerate(rows, start=1 + header)
-    values = [to_finite(row[2], where(path, line)) for line, row in lines]
+    dates = (SHORT_YEAR.sub(lambda match: match[0].zfill(4), row[2]) for row in rows)
+    values = [to_number(text) for text in dates]
+    for line, (value, row) in enumerate(zip(values, rows, strict=True), start=1 + header):
+        if not math.isfinite(value):
+            text = short(row[2])
+            raise ValueError(f"{where(path, line)}: expected a number or a date (got {text})")
     return [row[0] for row in rows], [row[1] for row in rows], values
 
 

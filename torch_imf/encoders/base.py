@@ -1,6 +1,5 @@
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
-from importlib.util import find_spec
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -84,14 +83,6 @@ def record_of(encoder: EncoderLike) -> str:
     packages = getattr(encoder, "packages", ())
     versions = [f"{name} {version(name).partition('+')[0]}" for name in packages]
     return f"{encoder!r} with {', '.join(versions)}" if versions else repr(encoder)
-
-
-def require(package: str, name: str, instead: str) -> None:
-    r"""Raises an :class:`ImportError` if the package that a class needs is not installed, which
-    names the class that does without.
-    """
-    if find_spec(package.replace("-", "_")) is None:
-        raise ImportError(f"'{name}' needs 'pip install {package}'. '{instead}' does without")
 
 
 def no_weights(model: str, argument: str, instead: str, error: Exception) -> RuntimeError:

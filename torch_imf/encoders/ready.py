@@ -27,7 +27,9 @@ class FeatureFile(Encoder):
     any that :class:`~torch_imf.data.NameIndex` knows: :obj:`.h5` files (MMKB, MMRNS), :obj:`.npz`
     files of two arrays :obj:`entity` and :obj:`feature`, and dictionaries in the other formats.
     Names may also be those of images (RSME, MoSE): of :obj:`m.0xyz/1.jpg`, that of the file, with
-    and without its extension, or its folder, whichever is known first.
+    and without its extension, or its folder, whichever is known first. Rows without names are
+    refused for entities whose order nobody has chosen, as those of
+    :class:`~torch_imf.datasets.MultimodalKG`, unless these are called :obj:`0`, :obj:`1` and so on.
 
     Several features of an entity are averaged. Those that are all zero count as missing.
 
@@ -112,6 +114,13 @@ class FeatureFile(Encoder):
                     f"the rows in their order as 'ids' (a list, or the path of a file such as "
                     f"'entity2id.txt')"
                 )
+            if not index.has_own_order:
+                raise ValueError(
+                    f"{wrong} have no names, and entities are in the order of theirs "
+                    f"({index.node_ids[:3]}), which need not be that of the rows. Pass "
+                    f"FeatureFile(path, ids=...) the names of the rows in their order, or save "
+                    f"them beside the matrix, as 'entity' and 'feature' of an '.npz' file"
+                )
             return torch.arange(size)
 
         rows = index(names)
@@ -127,7 +136,7 @@ class FeatureFile(Encoder):
         if self.strict and len(unknown) > 0:
             raise ValueError(
                 f"{wrong} do not fit the graph: {len(unknown):,} of its {size:,} names belong to "
-                f"no entity (first: {unknown[:3]}); pass FeatureFile(path, strict=False) to leave "
+                f"no entity (first: {unknown[:10]}); pass FeatureFile(path, strict=False) to leave "
                 f"them out"
             )
         return rows

@@ -8,12 +8,25 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torch_imf.encoders.base import default_device, no_weights, require
+from torch_imf.encoders.base import default_device, no_weights
 from torch_imf.encoders.cache import BatchEncoder
+from torch_imf.io import require
 from torch_imf.io.hash import hash_content, hash_file
 
 #: Where the Hub has models whose names have no slash.
 HUB = "sentence-transformers"
+
+
+def check_network() -> None:
+    r"""Raises an :class:`OSError` if the Hugging Face Hub is out of reach, which its own library
+    tries for more than a minute.
+    """
+    from huggingface_hub import constants, get_session
+
+    try:
+        get_session().head(constants.ENDPOINT, timeout=10)
+    except Exception as error:  # Of the library for HTTP, which differs from version to version.
+        raise OSError(f"'{constants.ENDPOINT}' cannot be reached: {error}") from error
 
 
 class TextEncoder(BatchEncoder):
@@ -56,7 +69,7 @@ class TextEncoder(BatchEncoder):
         if pooling not in (None, "pooler", "mean", "cls"):
             raise ValueError(f"Invalid 'pooling' argument (got '{pooling}')")
         super().__init__(batch_size, cache, device)
-        require("sentence-transformers", self.__class__.__name__, "TfidfEncoder")
+        require("sentence_transformers", "Sentence encoders (all but 'tfidf')", "textual")
 
         self.model = os.fspath(model)
         self.pooling = pooling
@@ -75,6 +88,7 @@ class TextEncoder(BatchEncoder):
             try:
                 return make(local_files_only=True)
             except OSError:
+                check_network()
                 return make(local_files_only=False)
         except OSError as e:
             raise no_weights(self.model, "model", "TfidfEncoder", e) from e

@@ -1,3 +1,5 @@
+import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -7,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from torch_imf.encoders.base import Encoder
+from torch_imf.io import warn
 
 if TYPE_CHECKING:
     from sklearn.feature_extraction.text import TfidfVectorizer
@@ -15,10 +18,13 @@ if TYPE_CHECKING:
 class TfidfEncoder(Encoder):
     r"""Encodes texts by latent semantic analysis: the TF-IDF weights of words and pairs of words
     with sublinear term frequency, projected by a truncated singular value decomposition and
-    normalised to unit length.
+    normalised to unit length. Of texts in scripts without capitals, such as Chinese, Thai or Hindi,
+    where spaces and letters do not make out words, terms are two or three characters in a row. Two
+    Unicode forms of a text are one.
 
     It needs no weights and no network, only scikit-learn, and knows only what the texts that it was
-    fitted to say together.
+    fitted to say together. Where these are in several scripts, which a warning tells, a
+    :class:`TextEncoder` may serve better.
 
     Args:
         channels (int, optional): The size of a text vector. If the texts support fewer dimensions
@@ -63,6 +69,15 @@ class TfidfEncoder(Encoder):
             self._state = {"terms": np.zeros(0, dtype=str), "idf": empty, "components": empty}
             return self
 
+        scripts = Counter(map(script, known)).most_common()
+        others = len(known) - scripts[0][1]
+        if 20 * others > len(known):
+            warn(
+                f"{others:,} of {len(known):,} texts are in other scripts than most "
+                f"({', '.join(name for name, _ in scripts[:10])}), and share no terms with them. A "
+                f"sentence encoder of many languages may serve better, such as "
+                f"TextEncoder('paraphrase-multilingual-MiniLM-L12-v2')"
+            )
         x = vectorizer.fit_transform(known)
         rank = min(self.channels, *x.shape)
         if rank < min(x.shape):
@@ -98,10 +113,34 @@ class TfidfEncoder(Encoder):
     def _vectorizer(self, vocabulary: list[str] | None = None) -> "TfidfVectorizer":
         from sklearn.feature_extraction.text import TfidfVectorizer
 
+        words = TfidfVectorizer(ngram_range=(1, self.ngrams)).build_analyzer()
+        characters = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 3)).build_analyzer()
+
+        def terms(text: str) -> list[str]:
+            text = unicodedata.normalize("NFC", text)
+            return (words if is_cased(text) else characters)(text)
+
         return TfidfVectorizer(
-            ngram_range=(1, self.ngrams),
+            analyzer=terms,
             sublinear_tf=True,
             max_features=self.max_terms,
             vocabulary=vocabulary,
             dtype=np.float32,
         )
+
+
+def is_cased(text: str) -> bool:
+    r"""Returns whether most letters of a text have capitals, as those of Latin, Cyrillic and Greek
+    do, or there are none.
+    """
+    letters = [unicodedata.category(x) == "Lo" for x in text if x.isalpha()]
+    return text.isascii() or 2 * sum(letters) <= len(letters)
+
+
+def script(text: str) -> str:
+    r"""Returns the script of most letters at the beginning of a text, as Unicode calls it."""
+    if text.isascii() or not any(map(str.isalpha, text[:200])):
+        return "LATIN"
+    names = (unicodedata.name(x, "?").partition(" ")[0] for x in text[:200] if x.isalpha())
+    japanese = {"HIRAGANA": "CJK", "KATAKANA": "CJK"}
+    return Counter(japanese.get(name, name) for name in names).most_common(1)[0][0]

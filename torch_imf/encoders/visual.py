@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from torch_imf.encoders.base import default_device, no_weights, require
+from torch_imf.encoders.base import default_device, no_weights
 from torch_imf.encoders.cache import BatchEncoder
-from torch_imf.io import warn
+from torch_imf.io import require, warn
 from torch_imf.io.hash import hash_file, hash_tensor
 from torch_imf.io.images import read_images
 
@@ -166,7 +166,7 @@ class VisualEncoder(ImageEncoder):
         device: str | None = None,
         cache: bool | str | os.PathLike[str] = True,
     ) -> None:
-        require("timm", self.__class__.__name__, "PixelEncoder")
+        require("timm", "Networks for images (all but 'pixel')", "visual")
         if weights is not None and not osp.isfile(weights):
             raise ValueError(f"There is no file of weights '{weights}'")
 

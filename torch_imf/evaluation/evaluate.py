@@ -5,8 +5,9 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from torch_imf.data import TripletIndex
-from torch_imf.data.graph import modality_mask, prepare, split_facts
+from torch_imf.data.graph import modality_mask, prepare, split_facts, warn_of_leaks
 from torch_imf.data.index import mark
+from torch_imf.data.names import Lookup
 from torch_imf.evaluation.ranking import metrics, rank_tails
 
 #: The share of the facts of equal score that a fact ranks behind.
@@ -58,11 +59,13 @@ def evaluate(
 
     Raises:
         ValueError: If the split is unknown or empty, the graph is not sound or does not fit the
-            model, or a score is NaN or infinite.
+            model, in sizes or names, or a score is NaN or infinite.
     """
     if tie not in TIES:
         raise ValueError(f"Invalid 'tie' argument (got '{tie}', choose of {list(TIES)})")
     data = prepare(model, data)
+    if split == "test":
+        warn_of_leaks(data, "test")
     rank = rank_facts(model, data, split, batch_size, chunk_size, TIES[tie], view, progress)
     out: dict = {**metrics(rank), "head": metrics(rank[1]), "tail": metrics(rank[0])}
     for name in by:
@@ -96,7 +99,7 @@ def fact_groups(name: str, data: Data, split: str) -> dict[str, Tensor]:
     mask = data[f"{split}_mask"][base]
     (head, tail), rel = data.edge_index[:, base], data.edge_type[base]
     if name == "relation":
-        names = data.rel_names if "rel_names" in data else list(map(str, range(data.num_relations)))
+        names = Lookup.of_relations(data).labels
         groups = {names[r]: rel[mask] == r for r in rel[mask].unique().tolist()}
     elif name == "category":
         tails = _mean_degree(head, rel, data.num_relations)[rel[mask]] >= 1.5

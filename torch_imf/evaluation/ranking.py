@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import Module
 from tqdm import tqdm
 
 from torch_imf.data import TripletIndex
@@ -16,7 +17,7 @@ MAX_SCORES = 2**18
 
 
 def rank_tails(
-    model: torch.nn.Module,
+    model: Module,
     head_index: Tensor,
     rel_type: Tensor,
     tail_index: Tensor,
@@ -60,7 +61,7 @@ def rank_tails(
     batches = list(zip(queries, perm.split(num_facts), row.split(num_facts), strict=True))
     greater = torch.zeros(row.numel(), device=row.device)
     equal = torch.zeros_like(greater)
-    with inference(model):
+    with inference(model) as model:
         streams = hasattr(model, "similarity")
         scorer: Any = StreamedScores(model, view) if streams else _Dense(model, num_nodes)
         bar = tqdm(batches, desc="Ranking", disable=None if progress else True, leave=False)
@@ -83,16 +84,26 @@ def metrics(rank: Tensor, ks: Sequence[int] = (1, 3, 10)) -> dict[str, float]:
 
 
 @contextmanager
-def inference(model: torch.nn.Module) -> Iterator[None]:
-    r"""Puts a model in evaluation mode, without gradients and autocast, for a block."""
+def inference(model: Module) -> Iterator[Any]:
+    r"""Returns the :meth:`twin` of a model, to score with it in a block without gradients and
+    autocast. The mode of the model stays as it is, as another thread may be scoring, too.
+    """
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
-    training = model.training
-    model.eval()
-    try:
-        with torch.no_grad(), torch.autocast(device.type, enabled=False):
-            yield
-    finally:
-        model.train(training)
+    with torch.no_grad(), torch.autocast(device.type, enabled=False):
+        yield twin(model)
+
+
+def twin(module: Module) -> Module:
+    r"""Returns the same parameters and buffers in modules of their own, in evaluation mode."""
+    module = getattr(module, "_orig_mod", module)  # What `torch.compile` has wrapped.
+    out = module.__class__.__new__(module.__class__)
+    out.__dict__.update(module.__dict__)
+    for name in ("_parameters", "_buffers"):
+        out.__dict__[name] = dict(module.__dict__[name])
+    children = module._modules.items()
+    out.__dict__["_modules"] = {name: None if x is None else twin(x) for name, x in children}
+    out.training = False
+    return out
 
 
 class NotFinite(ValueError):

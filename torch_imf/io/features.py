@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
 
 import numpy as np
 
+from torch_imf.io import require
 from torch_imf.io.atomic import on_disk
 from torch_imf.io.confined import confined
 
@@ -150,10 +151,9 @@ def _read_npz(path: str) -> _Arrays:
 
 
 def _read_h5(path: str) -> _Arrays:
-    try:
-        import h5py
-    except ImportError as e:
-        raise ImportError("'.h5' files require 'h5py', run 'pip install h5py'") from e
+    require("h5py", "'.h5' files", "h5")
+    import h5py
+
     keys: list[str | bytes] = []
 
     def visit(key: str | bytes, x: object) -> None:

@@ -1,9 +1,9 @@
-import glob
 import os
 import os.path as osp
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Protocol, cast
 from urllib.parse import unquote
 
@@ -11,13 +11,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from torch_imf.io import warn
+from torch_imf.io import some, warn
 from torch_imf.io.archive import ARCHIVES, unpack
 from torch_imf.io.confined import confined_each
 from torch_imf.io.hash import hash_content
 from torch_imf.io.tables import read_rows, where
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff")
+# What Pillow knows by name, but does not read without other programs or readers:
+NO_PICTURES = ("BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF")
+# What is a picture by its first bytes, whatever its name:
+SIGNED = ("AVIF", "BMP", "GIF", "HEIF", "JPEG", "JPEG2000", "PNG", "TIFF", "WEBP")
+
+INDEX = (".tsv", ".txt")  # How an index file ends.
 
 # Of ids that say nothing. The number of a title (Toy_Story_3) is its own:
 NUMBERED = re.compile(r"^([A-Za-z]+[0-9]+|[mg]\.\w+)_[0-9]+$")
@@ -28,20 +33,25 @@ class Names(Protocol):
 
     def __call__(self, names: Iterable[str], /) -> Tensor: ...
 
+    def near(self, names: Iterable[str], /) -> Tensor: ...
+
     def __len__(self) -> int: ...
 
     def example(self) -> str: ...
 
 
 def source_tag(source: str) -> str:
-    r"""Returns a name for a source of images that is fit for a file, and changes with the names of
-    its files, or with the file that it is.
+    r"""Returns a name for a source of images that is fit for a file, and changes with the names,
+    sizes and times of its files: those in a folder, or an archive or index file and what it lists.
     """
     path = osp.abspath(osp.expanduser(source))
-    parts = [path, *_list_files(path)]
-    if osp.isfile(path):
-        info = os.stat(path)
-        parts.append(f"{info.st_size} {info.st_mtime_ns}")
+    files = [path, *_walk(path)]
+    if osp.isfile(path) and path.lower().endswith(INDEX):
+        with suppress(ValueError):  # Which is told when it is read.
+            files += _read_index(path, osp.dirname(path))[1]
+    parts = [path]
+    for info, file in ((os.stat(x), x) for x in files if osp.isfile(x)):
+        parts.append(f"{file} {info.st_size} {info.st_mtime_ns}")
     return hash_content("\n".join(parts))[:8]
 
 
@@ -51,13 +61,15 @@ def find_images(
     r"""Returns the sorted paths of the images of each entity, or :obj:`None` if it has none.
 
     * In a **folder**, they are named by entity: a file :obj:`m.027rn.jpg`, any file below a folder
-      :obj:`m.027rn`, or both. A slash in a name may be written as :obj:`%2F`, and an id may be
-      followed by a number, as in :obj:`n02084071_1.JPEG`. A folder around all does not matter.
+      :obj:`m.027rn`, or both. A slash in a name may be written as :obj:`%2F`, capitals, spaces and
+      underscores do not matter where one entity fits, and an id may be followed by a number, as in
+      :obj:`n02084071_1.JPEG`. Folders around all do not matter. A picture is what Pillow can read,
+      by its suffix or, if it has no other, its first bytes.
     * An **index file** (:obj:`.tsv` or :obj:`.txt`) has an entity and a path (from :obj:`base`, by
       default its own folder) in each line, and perhaps a header :obj:`entity`, :obj:`image`.
     * An **archive** is unpacked in :obj:`folder`.
 
-    Images of no entity are left out; one warning tells if they are the most. Raises a
+    Images of no entity and files that are no pictures are left out, which warnings tell. Raises a
     :class:`ValueError` if the source or an image is missing, or no image belongs to an entity.
     """
     source = osp.expanduser(source)
@@ -65,7 +77,7 @@ def find_images(
         source = unpack(source, folder)
     if osp.isdir(source):
         keys, files = _list_folder(source, names)
-    elif osp.isfile(source) and source.lower().endswith((".tsv", ".txt")):
+    elif osp.isfile(source) and source.lower().endswith(INDEX):
         keys, files = _read_index(source, osp.dirname(source) if base is None else base)
     else:
         raise ValueError(
@@ -75,36 +87,90 @@ def find_images(
 
     rows = _find_rows(keys, names).tolist()
     images: dict[int, set[str]] = {}
-    lost = []
-    for row, key, file in zip(rows, keys, files, strict=True):
+    for row, file in zip(rows, files, strict=True):
         images.setdefault(row, set()).add(file)
-        if row == -1:
-            lost.append(f" ('{file}' is named {key!r:.80})")
+    lost = [(file, key) for row, file, key in zip(rows, files, keys, strict=True) if row == -1]
     if max(rows, default=-1) < 0:
         example = names.example().replace("/", "%2F")
+        first = [f" ('{file}' is named {key!r:.80})" for file, key in lost[:1]]
         raise ValueError(
-            f"None of the {len(files)} images in '{source}' belongs to an entity{''.join(lost[:1])}"
-            f". Please name them by entity, as in '{example}.jpg' or '{example}/1.jpg'"
+            f"None of the {len(files)} images in '{source}' belongs to an entity{''.join(first)}. "
+            f"Please name them by entity, as in '{example}.jpg' or '{example}/1.jpg'"
         )
-    if 2 * len(lost) > len(files):
-        warn(f"{len(lost)} of the {len(files)} images in '{source}' belong to no entity{lost[0]}")
+    if lost:
+        found = [osp.relpath(file, source) if osp.isdir(source) else key for file, key in lost]
+        warn(
+            f"{len(lost)} of the {len(files)} images in '{source}' belong to no entity: "
+            f"{some(found)}"
+        )
     return [sorted(images[row]) if row in images else None for row in range(len(names))]
 
 
-def _list_files(folder: str) -> list[str]:
-    found = glob.iglob(osp.join(glob.escape(folder), "**"), recursive=True)
-    return sorted(x for x in found if x.lower().endswith(EXTENSIONS) and osp.isfile(x))
+def _walk(folder: str) -> list[str]:
+    # The files below a folder, apart from hidden ones. Links to folders are followed, but not in
+    # circles, and below the folder of an entity to each folder once.
+    found: list[str] = []
+    above: dict[str, tuple[str, ...]] = {folder: (osp.realpath(folder),)}  # What leads to each.
+    seen = set()
+    for path, folders, files in os.walk(folder, followlinks=True):
+        found += (osp.join(path, name) for name in files if name[0] != ".")
+        way, wanted = above.pop(path), sorted(name for name in folders if name[0] != ".")
+        folders.clear()
+        for name, inner in ((name, osp.join(path, name)) for name in wanted):
+            real = osp.realpath(inner)
+            key = (*osp.relpath(inner, folder).split(os.sep)[:2], real)
+            if real not in way and key not in seen:
+                seen.add(key)
+                above[inner] = (*way, real)
+                folders.append(name)
+    return sorted(found)
+
+
+def _ending(path: str) -> str | None:
+    # How the name of a picture ends, which is nothing where only its first bytes tell what it is
+    # (as of 'm.027rn'), and None for a file that is no picture.
+    from PIL import Image
+
+    if not osp.isfile(path):
+        return None
+    ending = osp.splitext(path)[1]
+    kind = Image.registered_extensions().get(ending.lower())
+    if kind in Image.OPEN and kind not in NO_PICTURES:
+        return ending
+    with open(path, "rb") as file:
+        start = file.read(16)
+    accepts = (Image.OPEN[name][1] for name in SIGNED if name in Image.OPEN)
+    is_signed = len(start) == 16 and any(accept and accept(start) is True for accept in accepts)
+    return "" if is_signed else None
 
 
 def _list_folder(folder: str, names: Names) -> tuple[list[str], list[str]]:
     # The name that each image file below a folder gives to its entity, and the files.
-    files = _list_files(folder)
+    with suppress(ImportError):  # A usual plugin of Pillow.
+        from pillow_heif import register_heif_opener
+
+        register_heif_opener()
+    endings = {file: _ending(file) for file in _walk(folder)}
+    files = [file for file, ending in endings.items() if ending is not None]
+    if others := [osp.relpath(file, folder) for file, x in endings.items() if x is None]:
+        warn(
+            f"{len(others)} of the {len(endings)} files in '{folder}' are no pictures that can be "
+            f"read: {some(others)}"
+        )
     parts = [file.removeprefix(osp.join(folder, "")).split(os.sep) for file in files]
-    while len({part[0] for part in parts}) == 1 and min(map(len, parts)) > 1:
-        if _find_rows(parts[0][:1], names)[0] != -1:
+    while min(map(len, parts), default=1) > 1:  # Folders around all, as in archives.
+        inner = {(part[0], part[1]) for part in parts}
+        outer = sorted({name for name, _ in inner})
+        if len({name for _, name in inner}) < len(inner) or (_find_rows(outer, names) != -1).any():
             break
-        parts = [part[1:] for part in parts]  # A folder around all, as in archives.
-    return [part[0] if len(part) > 1 else osp.splitext(part[0])[0] for part in parts], files
+        if len(outer) > 1:
+            warn(f"The folders {some(outer)} in '{folder}' are no entities, but what is in them")
+        parts = [part[1:] for part in parts]
+    own = (
+        part[0] if len(part) > 1 else part[0].removesuffix(endings[file] or "")
+        for part, file in zip(parts, files, strict=True)
+    )
+    return list(own), files
 
 
 def _read_index(path: str, base: str) -> tuple[list[str], list[str]]:
@@ -125,8 +191,9 @@ def _find_rows(keys: list[str], names: Names) -> Tensor:
     # Names may be quoted, decomposed (as on macOS) or numbered.
     rows = names(keys)
     plain = [unicodedata.normalize("NFC", unquote(key)) for key in keys]
-    for others in (plain, [NUMBERED.sub(r"\1", key) for key in plain]):
-        rows = torch.where(rows == -1, names(others), rows)
+    numbered = [NUMBERED.sub(r"\1", key) for key in plain]
+    for find, others in ((names, plain), (names, numbered), (names.near, plain)):
+        rows = torch.where(rows == -1, find(others), rows)
     return rows
 
 

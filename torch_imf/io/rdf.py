@@ -1,41 +1,164 @@
+import math
+import re
+from collections import Counter
 from collections.abc import Iterator
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
 
-import fsspec
+from torch_imf.io import warn
+from torch_imf.io.paths import open_file
+from torch_imf.io.quantities import to_number
+from torch_imf.io.tables import LONGEST, normalized, readable, suffix
 
-from torch_imf.io.tables import readable, suffix
+if TYPE_CHECKING:
+    import pyoxigraph as ox
 
 #: The formats of RDF, by how their files end and as pyoxigraph calls them.
 FORMATS = {".nt": "nt", ".ttl": "ttl", ".nq": "nq", ".trig": "trig", ".rdf": "rdf"}
 FORMATS |= {".owl": "rdf", ".jsonld": "jsonld"}
 
+# What literals are names and descriptions, those to prefer first:
+SCHEMA = "http://schema.org/"
+NAMES = (
+    "http://www.w3.org/2000/01/rdf-schema#label",
+    "http://www.w3.org/2004/02/skos/core#prefLabel",
+    f"{SCHEMA}name",
+    "http://xmlns.com/foaf/0.1/name",
+)
+TEXTS = (
+    "http://dbpedia.org/ontology/abstract",
+    f"{SCHEMA}description",
+    "http://purl.org/dc/terms/description",
+    "http://purl.org/dc/elements/1.1/description",
+    "http://www.w3.org/2004/02/skos/core#definition",
+    "http://www.w3.org/2000/01/rdf-schema#comment",
+)
+NO_NUMBERS = re.compile(r".*#(string|langString|boolean|anyURI|hexBinary)")
 
-def read_rdf(path: str, scope: str = "") -> Iterator[tuple[str, str, str] | None]:
-    r"""Streams the facts of a file of N-Triples, Turtle, N-Quads, TriG, RDF/XML or JSON-LD, gzipped
-    or not. Named graphs are taken together. IRIs have no brackets. Blank nodes are named by their
-    labels in N-Triples and N-Quads, and by the order in which they appear elsewhere.
+
+class Literal(NamedTuple):
+    r"""A value in RDF that is no entity."""
+
+    value: str
+    language: str
+    datatype: str
+
+
+def read_rdf(path: str, scope: str = "") -> Iterator[tuple[str, str, str | Literal]]:
+    r"""Streams the statements of a file of N-Triples, Turtle, N-Quads, TriG, RDF/XML or JSON-LD,
+    gzipped or not: facts, and those whose object is a literal. Named graphs are taken together.
+    IRIs have no brackets. Blank nodes are named by their labels in N-Triples and N-Quads, and by
+    the order in which they appear elsewhere. Broken lines of N-Triples and N-Quads are passed over,
+    with a warning.
+
+    Raises:
+        ValueError: If the file cannot be read, or more of its lines are broken than not.
     """
     import pyoxigraph as ox
 
     kind = FORMATS[suffix(path)]
+    by_line = kind in ("nt", "nq")
     labels: dict[str, str] = {}
 
-    def name(term: object) -> str | None:
-        if isinstance(term, ox.NamedNode):
-            return term.value
+    def name(term: object) -> str | Literal:
+        if isinstance(term, ox.Literal):
+            return Literal(normalized(term.value), term.language or "", term.datatype.value)
         if not isinstance(term, ox.BlankNode):
-            return None
+            return normalized(getattr(term, "value", str(term)))
         label = term.value
-        if kind not in ("nt", "nq"):  # May be drawn at random.
+        if not by_line:  # May be drawn at random.
             label = labels.setdefault(label, f"b{len(labels)}")
         return f"_:{label}{scope}"
 
+    for quad in _lines(path, kind) if by_line else _document(path, kind):
+        yield str(name(quad.subject)), str(name(quad.predicate)), name(quad.object)
+
+
+def _document(path: str, kind: str) -> "Iterator[ox.Quad]":
+    import pyoxigraph as ox
+
     format = ox.RdfFormat.from_extension(kind)
     try:
-        with readable(path), fsspec.open(path, "rb", compression="infer") as file:
+        with readable(path), open_file(path, compression="infer") as file:
             # Not strict, as IRIs without a base, and with what does not belong in one, are common:
-            for quad in ox.parse(file, format=format, lenient=True):
-                head, rel, tail = map(name, (quad.subject, quad.predicate, quad.object))
-                yield None if head is None or rel is None or tail is None else (head, rel, tail)
+            yield from ox.parse(file, format=format, lenient=True)
     except SyntaxError as e:
         place = "" if e.lineno is None else f", line {e.lineno}"
-        raise ValueError(f"'{path}'{place}: {e.msg}") from e
+        hint = ", write it into the file" if "remote contexts" in str(e.msg) else ""
+        raise ValueError(f"'{path}'{place}: {e.msg}{hint}") from e
+    except MemoryError as e:
+        raise ValueError(f"'{path}': a name or a literal is too long ({e})") from e
+
+
+def _lines(path: str, kind: str) -> "Iterator[ox.Quad]":
+    # Line by line, as an IRI that is left open goes on to the next ones.
+    import pyoxigraph as ox
+
+    format = ox.RdfFormat.from_extension(kind)
+    num_good = num_broken = 0
+    problems: list[str] = []
+    with readable(path), open_file(path, compression="infer") as file:
+        for line, text in enumerate(iter(partial(file.readline, LONGEST + 1), b""), start=1):
+            if len(text) > LONGEST:
+                raise ValueError(
+                    f"'{path}', line {line}: this line has more than {LONGEST:,} bytes"
+                )
+            try:
+                quads = list(ox.parse(text, format=format, lenient=True))
+            except (SyntaxError, MemoryError) as e:
+                message = re.sub(r"^Parser error at line 1 |\(line 1\)$", "", str(e)).strip()
+                problems = [*problems, f"line {line}: {message}"][:3]
+                num_broken += 1
+                continue
+            num_good += len(quads)
+            yield from quads
+    if num_broken > num_good:
+        raise ValueError(f"'{path}', {problems[0]}")
+    if problems:
+        warn(f"'{path}': broken lines are passed over, {num_broken:,} ({'; '.join(problems)})")
+
+
+class Content:
+    r"""What literals say: names, descriptions and numbers."""
+
+    def __init__(self) -> None:
+        self.numbers: list[tuple[str, str, float]] = []
+        self._found: tuple[dict[str, list[tuple[int, Literal]]], ...] = ({}, {})
+        self._languages: Counter[str] = Counter()
+
+    def add(self, node: str, rel: str, literal: Literal) -> str:
+        r"""Adds a statement, and returns what it is of: :obj:`"names"`, :obj:`"texts"`,
+        :obj:`"numbers"`, or nothing.
+        """
+        rel = rel.replace("https://schema.org/", SCHEMA)
+        kinds = {"names": NAMES, "texts": TEXTS}
+        for (kind, words), found in zip(kinds.items(), self._found, strict=True):
+            if rel in words and literal.value:
+                found.setdefault(node, []).append((words.index(rel), literal))
+                self._languages[literal.language] += 1
+                return kind
+        value = math.nan if NO_NUMBERS.match(literal.datatype) else to_number(literal.value)
+        if not math.isfinite(value):
+            return ""
+        self.numbers.append((node, rel, value))
+        return "numbers"
+
+    @property
+    def names(self) -> dict[str, str]:
+        r"""The name of each entity or relation: the English one, or that in the language that most
+        are in.
+        """
+        return {node: self._choose(found) for node, found in self._found[0].items()}
+
+    @property
+    def texts(self) -> dict[str, str]:
+        r"""The description of each entity, in a language as above."""
+        return {node: self._choose(found) for node, found in self._found[1].items()}
+
+    def _choose(self, found: list[tuple[int, Literal]]) -> str:
+        def key(entry: tuple[int, Literal]) -> tuple[bool, int, int, Literal]:
+            rank, literal = entry
+            is_english = literal.language.partition("-")[0].lower() == "en"
+            return not is_english, -self._languages[literal.language], rank, literal
+
+        return min(found, key=key)[1].value

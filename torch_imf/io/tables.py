@@ -5,95 +5,117 @@ Not by pandas, which fills rows that are too short, numbers lines without those 
 takes the last of two JSON entries of one key, lets binary data pass, and is no faster.
 """
 
+import codecs
 import csv
 import io
 import json
-import math
 import os.path as osp
 import re
+import unicodedata
 import zlib
-from calendar import isleap
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta, timezone
-from functools import partial
 from itertools import chain, count, islice
-from typing import TYPE_CHECKING, cast
-
-import fsspec
+from typing import TYPE_CHECKING, Any, cast
 
 from torch_imf.io import check_regular, warn
 from torch_imf.io.atomic import on_disk
 from torch_imf.io.confined import confined
+from torch_imf.io.paths import open_file
 
 if TYPE_CHECKING:
+    import pandas as pd
     import pyarrow as pa
 
-SEPARATORS = {".tsv": "tabs", ".tab": "tabs", ".txt": "tabs", ".csv": "commas"}
+SEPARATORS = {".tsv": "\t", ".tab": "\t", ".txt": "\t", ".csv": ","}
+WORDS = {"\t": "tabs", ",": "commas", ";": "semicolons", "|": "pipes", " ": "spaces"}
 PARQUET = (".parquet", ".pq")
 BINARY = (*PARQUET, ".xlsx")
 JSON = (".json", ".jsonl", ".ndjson")
+FRAME = "DataFrame"  # Which has no path.
+GRAPHS = (".graphml",)
 #: The formats of tables.
 TABLES = (*SEPARATORS, *JSON, *BINARY)
 
 #: How many bytes a line may have (in a gzipped file, it can be without end), and how many
 #: characters a JSON file, which is read as a whole.
 LONGEST, LARGEST = 1 << 26, 1 << 30
+UNDEFINED = {*b"\x81\x8d\x8f\x90\x9d"}  # In Windows-1252.
 SURROGATE = re.compile("[\ud800-\udfff]")
-DATE = re.compile(r"(-?\d+)-(\d{1,2})-(\d{1,2})")
+#: How many rows, or characters of them, are at hand when it is decided what the columns are, and
+#: how many lines when it is decided what separates them.
+BLOCK, BLOCK_CHARS, SAMPLE = 4096, 1 << 22, 200
+WHOLE = re.compile(r"([+-]?[0-9]+(\.0*)?(e\+[0-9]{1,2})?)?")
 
 
 @dataclass(frozen=True)
 class Column:
-    r"""A column of a table, and the words that name it."""
+    r"""A column of a table, the words that name it, whether it needs to be there, whether its cells
+    may be blank, and whether they are identifiers, see :meth:`as_ids`.
+    """
 
     name: str
-    words: tuple[str, ...]
+    words: tuple[str, ...] = ()
     required: bool = True
     blank: bool = False
+    ids: bool = True
 
 
 def read_table(
     path: str, columns: Sequence[Column], header: bool | None = None
 ) -> Iterator[tuple[int, list[str]]]:
-    r"""Streams the rows of a table: TSV, CSV or JSONL, each of them gzipped or not, JSON (an object
+    r"""Reads the rows of a table: TSV, CSV or JSONL, each of them gzipped or not, JSON (an object
     of entities and their values, or a list of objects), Parquet or Excel. White space around
-    fields, empty lines and a byte-order mark do not matter. In TSV, quotes are part of a field.
+    fields, empty lines, a byte-order mark and the normal form of Unicode do not matter. Text is
+    separated by tabs, commas, semicolons or pipes. Between tabs, quotes are part of a field.
 
     A table without a header holds the required columns in their order. With one, columns are found
     by their names (whatever their case, and what separates their words), and others are left out
     with a warning.
     """
-    layout = _Layout(path, columns, header)
-    for line, row in _rows(path, columns):
-        fields = layout.pick(line, row)
-        if fields is not None:
-            yield line, fields
+    table = Table(path, sum(column.required for column in columns), columns)
+    layout = find_columns(table, columns, header)
+    rows = [(line, fields) for line, row in table.rows if (fields := layout.pick(table, line, row))]
+    for i, column in enumerate(columns):
+        if column.ids:
+            values = as_ids([fields[i] for _, fields in rows])
+            for (_, fields), value in zip(rows, values, strict=True):
+                fields[i] = value
+    yield from rows
 
 
-def read_columns(
-    path: str, columns: Sequence[Column], header: bool | None = None
-) -> list["pa.ChunkedArray"]:
-    r"""Returns the columns of a table, as :meth:`read_table` reads them. Plain TSV is read by
-    :obj:`pyarrow`, and row by row only to name the line of an error.
+def read_columns(table: "Table", layout: "Layout") -> list["pa.ChunkedArray"]:
+    r"""Returns the columns of a table, as :meth:`read_table` reads them. What comes after the first
+    rows of plain TSV is read by :obj:`pyarrow`, and row by row only to name the line of an error.
     """
     import pyarrow as pa
+    import pyarrow.compute as pc
 
-    layout = _Layout(path, columns, header)
-    rows = _rows(path, columns)
-    line, row = next(rows, (0, None))
-    first = [] if row is None else [layout.pick(line, row)]
-    rest = layout.read_after(line) if first and SEPARATORS.get(suffix(path)) == "tabs" else None
-    if rest is None:
-        first += (layout.pick(*row) for row in rows)
-    start = to_columns(filter(None, first), len(columns))
-    if rest is None:
-        return start
-    return [
-        pa.chunked_array([*x.chunks, *y.chunks], pa.string())
-        for x, y in zip(start, rest, strict=True)
-    ]
+    rest = layout.read_after(table)
+    rows = table.rows if rest is None else table.block
+    fields = (layout.pick(table, line, row) for line, row in rows)
+    out = to_columns(filter(None, fields), len(layout.columns))
+    if rest is not None:
+        pieces = zip(out, rest, strict=True)
+        out = [pa.chunked_array([*x.chunks, *y.chunks], pa.string()) for x, y in pieces]
+    for i, column in enumerate(layout.columns):
+        if column.ids and pc.any(pc.match_substring_regex(out[i], r"\d(\.0*|e\+\d+)$")).as_py():
+            coded = out[i].dictionary_encode().combine_chunks()
+            names = pa.array(as_ids(coded.dictionary.to_pylist()), pa.string())
+            out[i] = pa.chunked_array([names.take(coded.indices)])
+    return out
+
+
+def as_ids(names: list[str]) -> list[str]:
+    r"""Returns the names of a column of identifiers. If all are whole numbers, they are written as
+    such: 2.0 is 2 (which :obj:`pandas` writes where a cell is missing), 1e+05 is 100000 (as R has
+    it).
+    """
+    if not all(map(WHOLE.fullmatch, names)):
+        return names
+    return [f"{float(x):.0f}" if "e" in x else x.partition(".")[0] for x in names]
 
 
 def to_columns(rows: Iterable[Sequence[str]], width: int = 3) -> list["pa.ChunkedArray"]:
@@ -123,25 +145,44 @@ def read_rows(path: str, width: int, sep: str = "\t", header: bool = False) -> l
     return rows[header:]
 
 
-def read_lines(path: str) -> Iterator[str]:
+def read_lines(path: str, others: bool = False) -> Iterator[str]:
     r"""Streams the lines of a UTF-8 file with their ends, of a gzipped one if its name ends in
-    :obj:`.gz`.
+    :obj:`.gz`. With :obj:`others`, what Excel writes is read as well: UTF-16, and Windows-1252,
+    which a warning tells.
     """
-    with readable(path), fsspec.open(path, "rb", compression="infer") as file:
-        for line, content in enumerate(iter(partial(file.readline, LONGEST + 1), b""), start=1):
+    encoding, is_ascii = "utf-8", True
+    is_wide = others and is_utf16(path)
+    with readable(path), open_file(path, compression="infer") as file:
+        source = io.TextIOWrapper(file, "utf-16", newline="\n") if is_wide else file
+        for line in count(1):
+            content: Any = b""
+            try:
+                content = source.readline(LONGEST + 1)
+                text = content if isinstance(content, str) else content.decode(encoding)
+            except UnicodeDecodeError as e:
+                is_other = others and is_ascii and isinstance(content, bytes)
+                if not is_other or not content or UNDEFINED & {*content}:
+                    raise ValueError(
+                        f"'{path}', line {line}: not valid UTF-8, save it as such ({e.reason})"
+                    ) from e
+                encoding, text = "cp1252", bytes(content).decode("cp1252")
+                warn(f"'{path}', line {line}: this is no UTF-8, and read as Windows-1252")
+            if not content:
+                return
             if len(content) > LONGEST:
                 raise ValueError(
                     f"'{path}', line {line}: this line has more than {LONGEST:,} bytes"
                 )
-            try:
-                text = content.decode("utf-8-sig" if line == 1 else "utf-8")
-            except UnicodeDecodeError as e:
-                raise ValueError(
-                    f"'{path}', line {line}: not valid UTF-8, save it as such ({e.reason})"
-                ) from e
             if "\0" in text:
                 raise ValueError(f"'{path}', line {line}: this is no text, but binary data")
-            yield text
+            is_ascii = is_ascii and text.isascii()
+            yield text.removeprefix("\ufeff") if line == 1 else text
+
+
+def is_utf16(path: str) -> bool:
+    r"""Returns whether a file begins as UTF-16 does."""
+    with readable(path), open_file(path, compression="infer") as file:
+        return file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 @contextmanager
@@ -167,7 +208,7 @@ def suffix(path: str) -> str:
 
 def where(path: str, line: int) -> str:
     r"""Returns a place in a file, as error messages begin with it."""
-    kind = suffix(path)
+    kind = ".xlsx" if path == FRAME else suffix(path)
     return f"'{path}', {'row' if kind in BINARY else 'entry' if kind == '.json' else 'line'} {line}"
 
 
@@ -177,60 +218,101 @@ def short(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-def to_number(text: str) -> float:
-    r"""Returns a number, a date or a time as ISO 8601 writes it as a year with a fraction
-    (:obj:`"2020-01-02T03:04:05Z"`), and NaN for anything else. Years may be negative, and days and
-    months that are not known zero (:obj:`"-63-9-0"`).
-    """
-    match = DATE.fullmatch(text)
-    try:
-        if match is None and "-" in text[1:] and ":" in text:
-            # Python 3.10 does not know the letter:
-            time = datetime.fromisoformat(re.sub("[Zz]$", "+00:00", text))
-            time = time.astimezone(timezone.utc).replace(tzinfo=None) if time.tzinfo else time
-            days = (time - datetime(time.year, 1, 1)) / timedelta(days=1)
-            return time.year + days / (366 if isleap(time.year) else 365)
-        if match is None:
-            return float(text)
-        year, month, day = (int(part) for part in match.groups())
-        # Raises if there is no such day; the leap years of a calendar repeat every 400 years:
-        date(2000 + year % 400, max(month, 1), max(day, 1))
-        return year + (max(month, 1) - 1) / 12 + (max(day, 1) - 1) / 365
-    except ValueError:
-        return math.nan
-
-
-def to_finite(text: str, place: str, hint: str = "") -> float:
-    r"""Returns :meth:`to_number` of a text at a place in a file."""
-    value = to_number(text)
-    if not math.isfinite(value):
-        raise ValueError(f"{place}: expected a number or a date (got {short(text)}){hint}")
-    return value
-
-
 # Formats ########################################################################################
 
 
-def _rows(path: str, columns: Sequence[Column]) -> Iterator[tuple[int, list[str]]]:
-    kind = suffix(path)
-    if kind not in TABLES:
-        raise ValueError(f"'{path}' is no table, expected one of {list(TABLES)} (text also as .gz)")
-    if kind in JSON:
-        yield from _json_rows(path, columns)
-    elif kind in BINARY:
-        yield from _pandas_rows(path)
-    elif kind == ".csv":
-        yield from _csv_rows(path)
-    else:
-        for line, text in enumerate(read_lines(path), start=1):
-            if text.strip():
-                yield line, text.rstrip("\r\n").split("\t")
+class Table:
+    r"""The rows of a table with the numbers of their lines, of which the first are at hand to
+    decide what the columns are. Where a format has names of columns, they are the row 0.
+
+    Args:
+        source (str or pandas.DataFrame): The file, or the table itself.
+        width (int): How many columns there are at least.
+        columns (list[Column], optional): The columns, if entries of JSON are to be read as theirs.
+    """
+
+    def __init__(
+        self, source: "str | pd.DataFrame", width: int, columns: Sequence[Column] | None = None
+    ) -> None:
+        self.path = source if isinstance(source, str) else FRAME
+        self.delimiter = ""
+        self.note = ""
+        self.is_json = columns is not None and suffix(self.path) in JSON
+        self.rest = self._read(source, width, columns)
+        self.block: list[tuple[int, list[str]]] = []
+        size = 0
+        for line, row in self.rest:
+            self.block.append((line, row))
+            size += sum(map(len, row))
+            if len(self.block) == BLOCK or size > BLOCK_CHARS:
+                break
+        self.line = self.block[-1][0] if self.block else 0
+        self.is_named = [line for line, _ in self.block[:1]] == [0]
+
+    @property
+    def rows(self) -> Iterator[tuple[int, list[str]]]:
+        r"""All rows, once."""
+        return chain(self.block, self.rest)
+
+    def _read(
+        self, source: "str | pd.DataFrame", width: int, columns: Sequence[Column] | None
+    ) -> Iterator[tuple[int, list[str]]]:
+        if not isinstance(source, str):
+            return _frame_rows(source)
+        kind = suffix(source)
+        if kind in GRAPHS:
+            return _graph_rows(source)
+        if kind not in TABLES:
+            raise ValueError(
+                f"'{source}' is no table, expected one of {list(TABLES)} (text also as .gz)"
+            )
+        if kind in JSON:
+            return _json_rows(source, columns)
+        if kind in BINARY:
+            return _pandas_rows(source)
+        lines = read_lines(source, others=True)
+        sample = list(islice(lines, SAMPLE))
+        self.delimiter = SEPARATORS[kind]
+        if mark := re.fullmatch(r"sep=([,;|\t])\s*", "".join(sample[:1])):  # Excel's own.
+            self.delimiter, sample[0] = mark[1], "\n"
+        elif found := find_delimiter(sample, self.delimiter, width):
+            self.delimiter = found
+        if self.delimiter != SEPARATORS[kind]:
+            self.note = f"separated by {WORDS[self.delimiter]}"
+        lines = chain(sample, lines)
+        if self.delimiter == "\t" and kind != ".csv":
+            return ((i, x.rstrip("\r\n").split("\t")) for i, x in enumerate(lines, 1) if x.strip())
+        if self.delimiter == " ":
+            return ((i, x.split()) for i, x in enumerate(lines, 1) if x.strip())
+        return _csv_rows(source, lines, self.delimiter)
 
 
-def _csv_rows(path: str) -> Iterator[tuple[int, list[str]]]:
+def find_delimiter(sample: Sequence[str], default: str, width: int) -> str | None:
+    r"""Returns what separates all lines of a sample into the same number of fields, which is not
+    less than a width, or most of them. Spaces separate nothing but numbers, as OpenKE has them.
+    """
+    lines = [line for line in sample if line.strip()]
+    lines = lines[1:] if len(lines) > 1 and lines[0].strip().isdecimal() else lines
+    if lines and all(re.fullmatch(r"\s*\d+ +\d+ +\d+\s*", line) for line in lines):
+        return " "
+    shares = {}
+    for delimiter in sorted("\t,;|", key=lambda x: x != default):
+        rows = [line.split("\t") for line in lines]
+        if delimiter != "\t" or default == ",":
+            with suppress(csv.Error):  # Of an open quote, say.
+                rows = list(csv.reader(lines, delimiter=delimiter, skipinitialspace=True))
+        rows = rows[:-1] if len(sample) == SAMPLE else rows  # The last one may go on.
+        (size, number), *_ = Counter(map(len, rows)).most_common(1) or [(0, 0)]
+        if size >= width:
+            shares[delimiter] = number / len(rows)
+    constant = [delimiter for delimiter, share in shares.items() if share == 1]
+    return next(iter([*constant, *(x for x in shares if x == default)]), max(shares, default=None))
+
+
+def _csv_rows(path: str, lines: Iterable[str], delimiter: str) -> Iterator[tuple[int, list[str]]]:
     # Texts may be longer than the module allows:
     csv.field_size_limit(max(LONGEST, csv.field_size_limit()))
-    reader = csv.reader(read_lines(path), strict=True, skipinitialspace=True)
+    reader = csv.reader(lines, strict=True, skipinitialspace=True, delimiter=delimiter)
     line = 1
     try:
         for row in reader:
@@ -253,12 +335,64 @@ def _pandas_rows(path: str) -> Iterator[tuple[int, list[str]]]:
         yield from enumerate(rows, start=int(suffix(path) == ".xlsx"))
 
 
-def _json_rows(path: str, columns: Sequence[Column]) -> Iterator[tuple[int, list[str]]]:
+def _frame_rows(frame: "pd.DataFrame") -> Iterator[tuple[int, list[str]]]:
+    # Numbers are no names of columns.
+    if not all(isinstance(name, int) for name in frame.columns):
+        yield 0, list(map(str, frame.columns))
+    cells = frame.astype(object).where(frame.notna(), None).to_numpy().tolist()
+    yield from enumerate(([_cell(x) for x in row] for row in cells), start=1)
+
+
+def _graph_rows(path: str) -> Iterator[tuple[int, list[str]]]:
+    import networkx as nx
+
+    with readable(path), open_file(path, compression="infer") as file:
+        try:
+            graph = nx.read_graphml(file, force_multigraph=True)
+        except OSError:
+            raise
+        except Exception as e:  # A damaged file can make a reader raise anything.
+            raise ValueError(f"'{path}' cannot be read as GraphML ({e})") from e
+    edges = list(graph.edges(data=True))
+    keys = list(dict.fromkeys(key for *_, values in edges for key in values))
+    names = {
+        node: next((values[x] for x in ("name", "label", "title") if values.get(x)), "")
+        for node, values in graph.nodes(data=True)
+    }
+    yield 0, ["head_id", "tail_id", "head_name", "tail_name", *keys]
+    for i, (head, tail, values) in enumerate(edges, start=1):
+        cells = [head, tail, names[head], names[tail], *(values.get(key) for key in keys)]
+        yield i, list(map(_cell, cells))
+
+
+def _json_rows(path: str, columns: Sequence[Column] | None) -> Iterator[tuple[int, list[str]]]:
+    entries = _json_entries(path, columns)
+    if columns is not None:
+        for line, entry in entries:
+            yield line, _from_object(entry, where(path, line), columns)
+        return
+    block = list(islice(entries, BLOCK))
+    keys = list(dict.fromkeys(key for _, x in block if isinstance(x, dict) for key in x))
+    if keys:
+        yield 0, keys
+    for line, entry in chain(block, entries):
+        if keys and isinstance(entry, dict):
+            yield line, [_cell(entry.get(x)) for x in keys]
+        elif not keys and isinstance(entry, list):
+            yield line, list(map(_cell, entry))
+        else:
+            raise ValueError(
+                f"{where(path, line)}: expected an object with keys, or a list of three names, as "
+                f"in all lines (got {short(entry)})"
+            )
+
+
+def _json_entries(path: str, columns: Sequence[Column] | None) -> Iterator[tuple[int, object]]:
     lines = enumerate(read_lines(path), start=1)
     if suffix(path) != ".json":
         for line, text in lines:
             if text.strip():
-                yield line, _from_object(_parse(text, path, line), where(path, line), columns)
+                yield line, _parse(text, path, line)
         return
     file = io.StringIO()
     for line, text in lines:
@@ -269,14 +403,19 @@ def _json_rows(path: str, columns: Sequence[Column]) -> Iterator[tuple[int, list
                 f"as JSONL"
             )
     content = _parse(file.getvalue(), path)
-    if isinstance(content, dict):
+    if isinstance(content, dict) and not columns:  # Around the facts.
+        lists = {key: x for key, x in content.items() if isinstance(x, list) and key != "nodes"}
+        content = next(iter(lists.values()), None)
+    elif isinstance(content, dict) and columns:
         key, value = columns[0].name, columns[1].name
         values = [x if isinstance(x, dict) else {value: x} for x in content.values()]
         content = [{**x, key: name} for name, x in zip(content, values, strict=True)]
     if not isinstance(content, list):
-        raise ValueError(f"'{path}': expected an object of entities, or a list of objects")
-    for i, entry in enumerate(content, start=1):
-        yield i, _from_object(entry, where(path, i), columns)
+        kind = (
+            "a list of facts" if columns is None else "an object of entities, or a list of objects"
+        )
+        raise ValueError(f"'{path}': expected {kind}")
+    yield from enumerate(content, start=1)
 
 
 def _parse(text: str, path: str, line: int = 1) -> object:
@@ -306,55 +445,71 @@ def _from_object(entry: object, place: str, columns: Sequence[Column]) -> list[s
                 f"{place}: there is no {column.name} (got {short(entry)}), expected one of the "
                 f"keys {list(column.words)}"
             )
-        value = "" if key is None or entry[key] is None else entry[key]
-        if isinstance(value, bool | dict | list) or SURROGATE.search(str(value)):
-            raise ValueError(f"{place}: the {column.name} is no text (got {short(value)})")
-        fields.append(str(value))
+        value = _cell(None if key is None else entry[key])
+        fields.append(value)
     return fields
 
 
-class _Layout:
-    r"""Where the columns of a table are, which its first row tells."""
+def _cell(value: object) -> str:
+    # What is no text begins with what no text holds, and is refused if it is asked for.
+    if isinstance(value, bool | dict | list) or SURROGATE.search(str(value)):
+        return f"\0{short(value)}"
+    return "" if value is None else str(value)
 
-    def __init__(self, path: str, columns: Sequence[Column], header: bool | None) -> None:
-        self.path = path
-        self.columns = columns
-        self.header = True if suffix(path) in PARQUET else header
-        self.names = ", ".join(column.name for column in columns if column.required)
-        is_json = suffix(path) in JSON  # Whose rows have the fields of all columns.
-        self.index: list[int | None] = list(range(len(columns))) if is_json else []
-        self.width = len(self.index)
 
-    def pick(self, line: int, row: list[str]) -> list[str] | None:
-        r"""Returns the fields of a row, :obj:`None` for a header."""
-        place = where(self.path, line)
-        is_header = not self.index and self._begin(place, row)
-        if len(row) != self.width:
-            kind = SEPARATORS.get(suffix(self.path), "")
-            raise ValueError(
-                f"{place}: expected {self.width} fields{kind and ' separated by '}{kind} "
-                f"({self.names}), got {len(row)}: {short(row)}"
-            )
-        if is_header:
+@dataclass
+class Layout:
+    r"""Where the columns of a table are: the place of each, :obj:`None` for one that is not there,
+    and how many fields a row has.
+    """
+
+    columns: Sequence[Column]
+    index: list[int | None]
+    width: int
+
+    def pick(self, table: Table, line: int, row: list[str]) -> list[str] | None:
+        r"""Returns the fields of a row, :obj:`None` if a table of many columns has none of them."""
+        place = where(table.path, line)
+        self.check(table, line, row)
+        fields = ["" if i is None else normalized(row[i]) for i in self.index]
+        if not any(fields) and self.width > len({*self.index} - {None}):
             return None
-        fields = ["" if i is None else row[i].strip() for i in self.index]
         for field, column in zip(fields, self.columns, strict=True):
             if field == "" and column.required and not column.blank:
                 raise ValueError(f"{place}: the {column.name} is empty")
+            if field[:1] == "\0":
+                raise ValueError(f"{place}: the {column.name} is no text (got {field[1:]})")
         return fields
 
-    def read_after(self, line: int) -> list["pa.ChunkedArray"] | None:
-        r"""Returns the columns of TSV after a line, :obj:`None` if it is to be read row by row."""
+    def check(self, table: Table, line: int, row: list[str]) -> None:
+        r"""Raises a :class:`ValueError` if a row has another number of fields."""
+        if len(row) != self.width:
+            kind = WORDS.get(table.delimiter, "")
+            quoted = table.delimiter == "\t" and any(x.count('"') % 2 for x in row)
+            hint = ". Quotes are part of names in TSV, save cells with line breaks as CSV"
+            raise ValueError(
+                f"{where(table.path, line)}: expected {self.width} fields"
+                f"{kind and ' separated by '}{kind} ({required(self.columns)}), got {len(row)}: "
+                f"{short(row)}{hint * quoted}"
+            )
+
+    def read_after(self, table: Table) -> list["pa.ChunkedArray"] | None:
+        r"""Returns the columns of TSV after the first rows, :obj:`None` if these are all, or others
+        need to be read row by row.
+        """
         import pyarrow as pa
         import pyarrow.compute as pc
         from pyarrow import csv
 
+        is_plain = table.delimiter == "\t" and suffix(table.path) != ".csv"
+        if not is_plain or len(table.block) < BLOCK // 2 or is_utf16(table.path):
+            return None
         names = list(map(str, range(self.width)))
-        with readable(self.path), fsspec.open(self.path, "rb", compression="infer") as file:
-            for _ in range(line):
+        with readable(table.path), open_file(table.path, compression="infer") as file:
+            for _ in range(table.line):
                 file.readline()
             try:
-                table = csv.read_csv(
+                found = csv.read_csv(
                     file,
                     csv.ReadOptions(column_names=names),
                     csv.ParseOptions(delimiter="\t", quote_char=False),
@@ -362,40 +517,64 @@ class _Layout:
                 )
             except pa.ArrowInvalid:
                 return None
-        out = [pc.utf8_trim_whitespace(table[i]) for i in self.index if i is not None]
-        bad = (pc.any(pc.or_(pc.equal(x, ""), pc.match_substring(x, "\0"))).as_py() for x in out)
-        return None if len(out) < len(self.columns) or any(bad) else out
+        blank = pa.chunked_array([pa.repeat("", len(found))])
+        out = [blank if i is None else pc.utf8_trim_whitespace(found[i]) for i in self.index]
+        for x, column in zip(out, self.columns, strict=True):
+            is_empty = column.required and not column.blank and pc.any(pc.equal(x, "")).as_py()
+            if is_empty or pc.any(pc.match_substring(x, "\0")).as_py():
+                return None
+        return [pc.utf8_normalize(x, "NFC") for x in out]
 
-    def _begin(self, place: str, row: list[str]) -> bool:
-        # Finds the columns, and returns whether the first row is a header.
-        if SEPARATORS.get(suffix(self.path)) == "tabs" and '"' in {field[:1] for field in row}:
-            warn(f"{place}: {short(row)} is in quotes, which are part of names in TSV, not in CSV")
-        names = list(map(_simplify, row))
-        words = [list(map(_simplify, column.words)) for column in self.columns]
-        index = [next((names.index(x) for x in group if x in names), None) for group in words]
-        pairs = zip(index, self.columns, strict=True)
-        found = all(i is not None or not column.required for i, column in pairs)
-        if found and self.header is not False:
-            for name in (x for x in names if names.count(x) > 1 and x in chain(*words)):
-                raise ValueError(f"{place}: the header has '{name}' twice (got {short(row)})")
-            others = [field for i, field in enumerate(row) if i not in index]
-            if others:
-                warn(f"'{self.path}': the columns {others} are left out")
-            self.index, self.width = index, len(row)
-            return True
-        known = [name in chain(*words) and len(name) > 1 for name in names]  # Letters may be all.
-        if any(known) and self.header is not False:
-            message = (
-                f"{place}: {short(row)} names columns, but not all of {self.names}. If it is a "
-                f"header, name these; if not, pass 'header=False'"
-            )
-            if all(known):
-                raise ValueError(message)
-            warn(message)
-        number = count()
-        self.index = [next(number) if column.required else None for column in self.columns]
-        self.width = next(number)
-        return self.header is True
+
+def normalized(text: str) -> str:
+    r"""Returns a text without white space around it, in the one normal form of Unicode that names
+    have here.
+    """
+    return unicodedata.normalize("NFC", text.strip())
+
+
+def required(columns: Sequence[Column]) -> str:
+    r"""Returns the names of the columns that a table needs."""
+    return ", ".join(column.name for column in columns if column.required)
+
+
+def find_columns(table: Table, columns: Sequence[Column], header: bool | None) -> Layout:
+    r"""Returns where the columns of a table are, by the words in its first row if that is a header,
+    which is taken off.
+    """
+    number = count()
+    index = [next(number) if column.required else None for column in columns]
+    if table.is_json or not table.block:  # Whose rows have the fields of all columns.
+        return Layout(columns, list(range(len(columns))), len(columns))
+    (line, row), place = table.block[0], where(table.path, table.block[0][0])
+    header = True if suffix(table.path) in PARQUET else header
+    if table.delimiter == "\t" and '"' in {field[:1] for field in row}:
+        warn(f"{place}: {short(row)} is in quotes, which are part of names in TSV, not in CSV")
+    names = list(map(_simplify, row))
+    words = [list(map(_simplify, column.words)) for column in columns]
+    found = [next((names.index(x) for x in group if x in names), None) for group in words]
+    pairs = zip(found, columns, strict=True)
+    if header is not False and all(i is not None or not column.required for i, column in pairs):
+        for name in (x for x in names if names.count(x) > 1 and x in chain(*words)):
+            raise ValueError(f"{place}: the header has '{name}' twice (got {short(row)})")
+        if others := [field for i, field in enumerate(row) if i not in found]:
+            warn(f"'{table.path}': the columns {others} are left out")
+        del table.block[0]
+        return Layout(columns, found, len(row))
+    known = [name in chain(*words) and len(name) > 1 for name in names]  # Letters may be all.
+    if any(known) and header is not False:
+        message = (
+            f"{place}: {short(row)} names columns, but not all of {required(columns)}. If it is a "
+            f"header, name these; if not, pass 'header=False'"
+        )
+        if all(known):
+            raise ValueError(message)
+        warn(message)
+    width = next(number)
+    if header:
+        Layout(columns, index, width).check(table, line, row)
+        del table.block[0]
+    return Layout(columns, index, width)
 
 
 def _simplify(field: str) -> str:

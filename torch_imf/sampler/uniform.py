@@ -77,8 +77,6 @@ class BernoulliSampler(UniformSampler):
 
     def __init__(self, num_nodes: int, index: TripletIndex, num_negatives: int = 1) -> None:
         super().__init__(num_nodes, index, num_negatives)
-        if index is None:
-            raise ValueError("BernoulliSampler needs an 'index' of the training facts (got None)")
         self.prob = tail_probability(index)
 
     def forward(self, head_index: Tensor, rel_type: Tensor, tail_index: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ class TrainingState:
     r"""Everything a training run needs to go on as if it had never stopped: a model, its optimizers
     and the settings of the run. It is kept in memory only or, with a path, in a file that is
     replaced in one step and, until :meth:`close`, locked against other processes. A run is told
-    from others by its training facts, too, and the identifiers of entities and relations, in the
+    from others by its facts, too, by split, and the identifiers of entities and relations, in the
     order of their embeddings.
 
     Raises:
@@ -43,7 +43,7 @@ class TrainingState:
         optimizers: list[Optimizer],
         settings: dict[str, Any],
         path: str | os.PathLike[str] | None = None,
-        facts: tuple[Tensor, ...] = (),
+        facts: Mapping[str, Tensor] | None = None,
         names: dict[str, list[str]] | None = None,
     ) -> None:
         self.model, self.optimizers = model, optimizers
@@ -54,7 +54,8 @@ class TrainingState:
         self.best = copy.deepcopy(model.state_dict())
         self.claim: FileLock | None = None
         if self.path is not None:
-            self.fingerprint = fingerprint(model, *facts)
+            self.facts = {name: hash_tensor(fact) for name, fact in (facts or {}).items()}
+            self.fingerprint = fingerprint(model)
             self.path.parent.mkdir(parents=True, exist_ok=True)
             if self.path.is_dir() or not os.access(self.path.parent, os.W_OK):
                 raise CheckpointError(f"The checkpoint '{path}' cannot be written")
@@ -83,6 +84,7 @@ class TrainingState:
             "format": FORMAT,
             "versions": {name: version(name) for name in ("torch", "torch-geometric")},
             "names": self.names,
+            "facts": self.facts,
             "fingerprint": self.fingerprint,
             "settings": self.settings,
             "model": self.model.state_dict(),
@@ -104,11 +106,16 @@ class TrainingState:
         if self.path is None or not self.path.exists():
             return
         state = read_state(self.path)
-        for part in ("names", "fingerprint", "settings"):
-            old, new = state[part], getattr(self, part)
+        for part in ("names", "facts", "fingerprint", "settings"):
+            old, new = state.get(part, {}), getattr(self, part)
             differ: Any = [x for x in sorted({**old, **new}) if old.get(x) != new.get(x)][:5]
             if part == "settings":
                 differ = {x: (old.get(x), new.get(x)) for x in differ}
+            if differ and part == "facts":
+                raise CheckpointError(
+                    f"The checkpoint '{self.path}' belongs to other {' and '.join(differ)}. Choose "
+                    f"another file"
+                )
             if differ:
                 raise CheckpointError(
                     f"The checkpoint '{self.path}' belongs to another model, graph or features, or "
@@ -167,13 +174,12 @@ def first_seed(path: Path) -> int:
     return torch.Generator().set_state(read_state(path)["rng"]).initial_seed()
 
 
-def fingerprint(model: torch.nn.Module, *tensors: Tensor) -> dict[str, str]:
+def fingerprint(model: torch.nn.Module) -> dict[str, str]:
     r"""Describes what a model is rather than what it has learned: arguments of modules, shapes of
-    parameters, and hashes of further tensors and of buffers that are not saved, such as features.
+    parameters, and hashes of buffers that are not saved, such as features.
     """
     saved = model.state_dict()
-    out = {f"tensor {i}": hash_tensor(x) for i, x in enumerate(tensors)}
-    out |= {name: f"{value.dtype}{list(value.size())}" for name, value in saved.items()}
+    out = {name: f"{value.dtype}{list(value.size())}" for name, value in saved.items()}
     out |= {name: hash_tensor(x) for name, x in model.named_buffers() if name not in saved}
     for name, module in model.named_modules():
         # As the registry has recorded them; what has no record tells them by itself.

@@ -1,24 +1,30 @@
+import difflib
 import math
 import os
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import Embedding
 from torch.optim import Optimizer
 from torch_geometric.data import Data
-from torch_geometric.resolver import resolver
 from tqdm import tqdm
 
-from torch_imf.data.graph import prepare, split_facts
+from torch_imf.data.graph import (
+    facts_by_split,
+    prepare,
+    remember,
+    split_facts,
+    warn_of_leaks,
+    without_test,
+)
 from torch_imf.evaluation.evaluate import evaluate
 from torch_imf.evaluation.ranking import NotFinite
+from torch_imf.io import require
+from torch_imf.sampler.base import Objective
 from torch_imf.training.checkpoint import History, TrainingState
-
-if TYPE_CHECKING:
-    from torch_imf.sampler.base import Objective
 
 METRICS = ("mr", "mrr", "hits@1", "hits@3", "hits@10")
 #: Who trains well with `recipe`.
@@ -50,8 +56,8 @@ def fit(
     progress: bool = True,
 ) -> History:
     r"""Trains a model on training facts until its validation metric stops improving, and leaves it
-    with the parameters of its best epoch, however training ends. A loop of one's own has the same
-    parts:
+    with the parameters of its best epoch, however training ends. It then knows the names of the
+    graph, and refuses graphs with others. A loop of one's own has the same parts:
 
     .. code-block:: python
 
@@ -62,8 +68,9 @@ def fit(
             print(epoch, loss, validate(model, data)["mrr"])
 
     Args:
-        model (torch.nn.Module): The model.
-        data (Data): All facts with split masks. Test facts are only known answers in validation.
+        model (torch.nn.Module): A model of this package or of :obj:`torch_geometric.nn.kge`.
+        data (Data): All facts with split masks. Test facts have no part in it: in validation, they
+            are not known to be true, as in :meth:`~torch_imf.tune`.
         epochs (int, optional): The number of epochs. (default: :obj:`100`)
         batch_size (int, optional): Queries per step. (default: :obj:`1024`)
         lr (float or dict[str, float], optional): The learning rate, or that of each objective by
@@ -81,7 +88,8 @@ def fit(
             on. (default: :obj:`10`)
         metric (str, optional): The metric of :meth:`evaluate` to select by. (default: :obj:`"mrr"`)
         checkpoint (str, optional): The file that keeps the state of training. The same call goes on
-            from it, on a CPU bit for bit as if it had never stopped. (default: :obj:`None`)
+            from it, on a CPU bit for bit as if it had never stopped. One with other facts, of any
+            split, or other settings is refused. (default: :obj:`None`)
         callback (Callable, optional): Called after each validation with its entry of the history.
             (default: :obj:`None`)
         progress (bool, optional): Whether to show progress in a terminal. (default: :obj:`True`)
@@ -98,12 +106,13 @@ def fit(
     data = prepare(model, data)
     sizes = {"batch_size": batch_size, "eval_every": eval_every}
     check_run(data, metric, epochs=epochs, patience=patience, **sizes)
+    warn_of_leaks(data, "validation", "test")
     loader = make_loader(model, data, batch_size)
     optimizers = make_optimizers(model, lr, dense_lr, optimizer, weight_decay)
     rates = {"lr": lr, "lr_decay": lr_decay, "dense_lr": dense_lr, "weight_decay": weight_decay}
     others = {"optimizer": optimizer, "precision": precision, "metric": metric}
     names = {name: list(data[name]) for name in ("node_ids", "rel_ids") if name in data}
-    run = {**sizes, **rates, **others}, checkpoint, split_facts(data, "train"), names
+    run = {**sizes, **rates, **others}, checkpoint, facts_by_split(data), names
     state = TrainingState(model, optimizers, *run)
     state.load()
     left, hidden = range(state.epoch + 1, epochs + 1), None if progress else True
@@ -140,8 +149,8 @@ def fit(
 def check_run(data: Data, metric: str, **sizes: int | None) -> None:
     r"""Raises if a size is not positive, a metric unknown, or a split to train with empty."""
     for name, value in sizes.items():
-        if value is not None and value < 1:
-            raise ValueError(f"'{name}' needs to be positive (got {value})")
+        if value is not None and (not isinstance(value, int) or value < 1):
+            raise ValueError(f"'{name}' needs to be positive and whole (got {value!r})")
     if metric not in METRICS:
         raise ValueError(f"Invalid 'metric' argument (got '{metric}', choose of {METRICS})")
     for split in ("train", "val"):
@@ -151,8 +160,13 @@ def check_run(data: Data, metric: str, **sizes: int | None) -> None:
 def make_loader(
     model: torch.nn.Module, data: Data, batch_size: int = 1024
 ) -> Iterable[tuple[Tensor, ...]]:
-    r"""Returns the loader of training facts whose batches are the arguments of a model's losses."""
+    r"""Returns the loader of training facts whose batches are the arguments of a model's losses.
+    The model knows the names of the graph from then on.
+    """
     facts = split_facts(prepare(model, data), "train")
+    remember(model, data)
+    if not hasattr(model, "objectives"):  # One of PyTorch Geometric, which knows no inverses.
+        facts = tuple(x.tensor_split(2)[0] for x in facts)  # type: ignore[assignment]
     return model.loader(*facts, batch_size=batch_size, shuffle=True)  # type: ignore[operator]
 
 
@@ -164,7 +178,7 @@ def make_optimizers(
     weight_decay: float = 0.0,
 ) -> list[Optimizer]:
     r"""Returns an optimizer for each objective of a model. Arguments are those of :meth:`fit`."""
-    objectives: list[Objective] = model.objectives()  # type: ignore[operator]
+    objectives = objectives_of(model)
     names = [objective.name for objective in objectives]
     rates: dict[str, dict[str, float]] = {}
     for argument, given in (("lr", lr), ("dense_lr", lr if dense_lr is None else dense_lr)):
@@ -177,9 +191,14 @@ def make_optimizers(
                 f"{given})"
             )
         if not all(isinstance(x, int | float) and 0 <= x < math.inf for x in rate.values()):
-            raise ValueError(f"'{argument}' needs to be a number from 0 on (got {given})")
+            raise ValueError(f"'{argument}' needs to be a number from 0 on (got {given!r})")
     tables = {id(x.weight) for x in model.modules() if isinstance(x, Embedding)}
-    known, out = [x for x in vars(torch.optim).values() if isinstance(x, type)], []
+    found = [x for x in vars(torch.optim).values() if isinstance(x, type) and x is not Optimizer]
+    known, out = {cls.__name__.lower(): cls for cls in found}, []
+    if str(optimizer).lower() not in known:
+        near = difflib.get_close_matches(str(optimizer).lower(), known, n=1)
+        hint = f"Did you mean '{near[0]}'?" if near else f"Choose of {sorted(known)}"
+        raise ValueError(f"Could not resolve '{optimizer}' to an optimizer of PyTorch. {hint}")
     for name, params, _ in objectives:
         if not params:
             raise ValueError(f"The objective '{name}' has no parameters to train. Are they frozen?")
@@ -191,8 +210,20 @@ def make_optimizers(
         # Faster where PyTorch has it; older versions have no fused Adagrad for an accelerator.
         fused = {"adam", "adamw", "sgd", *(["adagrad"] if params[0].device.type == "cpu" else [])}
         options |= {"fused": True} if optimizer.lower() in fused else {}
-        out.append(resolver(known, {}, optimizer, Optimizer, None, groups, **options))
+        try:
+            out.append(known[optimizer.lower()](groups, **options))
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"The optimizer '{optimizer}' cannot be used ({error})") from error
     return out
+
+
+def objectives_of(model: torch.nn.Module) -> list[Objective]:
+    r"""Returns what a model trains: its :obj:`objectives()` or, as those of
+    :obj:`torch_geometric.nn.kge` have none, all parameters by its :obj:`loss`.
+    """
+    if hasattr(model, "objectives"):
+        return model.objectives()  # type: ignore[operator]
+    return [Objective("model", [p for p in model.parameters() if p.requires_grad], model.loss)]  # type: ignore[arg-type]
 
 
 def train(
@@ -221,7 +252,7 @@ def train(
         raise ValueError(f"Invalid 'precision' argument (got '{precision}', not 'fp32' or 'bf16')")
     model.train()
     device = next(model.parameters()).device
-    objectives: list[Objective] = model.objectives()  # type: ignore[operator]
+    objectives = objectives_of(model)
     total, num_batches = torch.zeros(len(objectives), device=device), 0
     num_finite = torch.zeros_like(total, dtype=torch.long)  # Batches before one that is not.
     for batch in tqdm(loader, desc="Epoch", disable=None if progress else True, leave=False):
@@ -250,8 +281,10 @@ def train(
 
 
 def validate(model: torch.nn.Module, data: Data, progress: bool = False) -> dict[str, float]:
-    r"""Returns the metrics of :meth:`evaluate` over both sides of validation."""
-    result = evaluate(model, data, split="val", progress=progress)
+    r"""Returns the metrics of :meth:`evaluate` over both sides of validation, without test facts,
+    which are not even known answers.
+    """
+    result = evaluate(model, without_test(data), split="val", progress=progress)
     return {name: value for name, value in result.items() if not isinstance(value, dict)}
 
 
@@ -269,11 +302,9 @@ class TensorBoard(AbstractContextManager):
     """
 
     def __init__(self, log_dir: str | os.PathLike[str]) -> None:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError as error:
-            message = "TensorBoard needs a package, run 'pip install \"torch_imf[tensorboard]\"'"
-            raise ImportError(message) from error
+        require("tensorboard", "Curves", "tensorboard")
+        from torch.utils.tensorboard import SummaryWriter
+
         self.writer: Any = SummaryWriter(os.fspath(log_dir))
 
     def __call__(self, entry: Mapping[str, float]) -> None:

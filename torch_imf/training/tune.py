@@ -14,7 +14,8 @@ from torch_geometric.data import Data
 from tqdm import tqdm
 
 from torch_imf.data import modalities
-from torch_imf.data.graph import check_graph
+from torch_imf.data.graph import without_test
+from torch_imf.io import require
 from torch_imf.io.atomic import claim
 from torch_imf.io.hash import hash_content, hash_tensor
 from torch_imf.registry import Setting, build_model, check_settings, describe_settings, lookup
@@ -107,10 +108,9 @@ def tune(
             on, or no trial could be completed.
         RuntimeError: If another process works on the storage.
     """
-    try:
-        import optuna
-    except ImportError as error:
-        raise ImportError("'tune' requires Optuna, run 'pip install torch_imf[tune]'") from error
+    require("optuna", "Searches", "tune")
+    import optuna
+
     if seed < 0:
         raise ValueError(f"'seed' cannot be negative (got {seed})")
     search, data = SearchSpace(model, space), without_test(data)
@@ -180,14 +180,6 @@ def best_settings(study: "Study") -> tuple[Settings, Settings]:
     """
     settings = study.best_trial.user_attrs["settings"]
     return settings["model"], settings["fit"]
-
-
-def without_test(data: Data) -> Data:
-    r"""Returns a graph without its test facts. What is trained on it is the same; its validation
-    facts are ranked a little lower, as answers by a test fact only are not known to be.
-    """
-    check_graph(data)
-    return data.edge_subgraph(~data.test_mask)
 
 
 class SearchSpace:

@@ -60,8 +60,8 @@ def plot_decision(
     number = ".3f" if largest < 1 else ".2f" if largest < 100 else ".0f"
     look: Any = {"ha": "center", "va": "center", "fontsize": style.SMALL}
     for i, x in enumerate(answers):
-        for j, value in enumerate([x.score, *x.parts.values()]):
-            text = f"{value:{number}}".replace("-", "−")
+        for j, (view, value) in enumerate([("", x.score), *x.parts.items()]):
+            text = "none" if view in x.lacks else f"{value:{number}}".replace("-", "−")
             ax.text(j, i, text, color=style.ink(color[i, j, :3]), **look)
     # White lines tell cells apart, and a wider one the sum from its parts:
     for j in range(1, num_columns):

@@ -109,12 +109,11 @@ def modality_weights(
         held = "graph" if split is None else f"'{split}' split"
         raise ValueError(f"The {held} holds no facts of {absent}. Leave them out of 'relations'")
     out: dict[str, dict[str, float]] = {}
-    with inference(model):
+    with inference(model) as model:
         views, share = _fusion_weights(model) if _weighs(model) else _view_shares(model)
         for r in rows:
-            key = names[r] if names[r] not in out else f"{names[r]} ({r})"
             weight = share(edge_index[:, edge_type == r], r).tolist()
-            out[key] = dict(zip(views, weight, strict=True))
+            out[names[r]] = dict(zip(views, weight, strict=True))
     return out
 
 
@@ -124,7 +123,7 @@ def find_relations(relations: Names, data: Data) -> tuple[list[int], Sequence[st
     rows = lookup.rows("relations", relations).tolist()
     if not all(0 <= r < size for r in rows):
         raise ValueError(f"'relations' needs to be of {size} base relations (got {rows})")
-    return rows, lookup.names
+    return rows, lookup.labels
 
 
 def _weighs(model: Any) -> bool:
@@ -206,18 +205,18 @@ def plot_contextual(
         if fact.numel() < 4:
             few = f"{fact.numel()} heads with one of its {num_classes} largest tails"
             raise ValueError(f"'{names[r]}' has {few}, and t-SNE needs four. Choose another one")
-    node_names = Lookup.of_entities(data).names
+    node_names = Lookup.of_entities(data).labels
     # Many marks make a large file:
     fig = Figure(figsize=(7.6, 0.3 + 4.4 * len(rows)), dpi=120, layout="constrained")
     parts = fig.subfigures(len(rows), 1, squeeze=False, hspace=0.04)[:, 0]
-    with inference(model):
-        z = model.encode()
+    with inference(model) as scored:
+        z = scored.encode()
     for part, r, fact in zip(parts, rows, facts, strict=True):
         perm = torch.randperm(fact.numel(), generator=torch.Generator().manual_seed(0))
         fact = fact[perm[:num_nodes].sort().values.to(fact.device)]
         (head, tail), held_out = data.edge_index[:, fact], ~data.train_mask[fact]
-        with inference(model):
-            query = model.query({v: x[head] for v, x in z.items()}, torch.full_like(head, r))
+        with inference(model) as scored:
+            query = scored.query({v: x[head] for v, x in z.items()}, torch.full_like(head, r))
         classes, axes = [node_names[i] for i in tail.tolist()], part.subplots(1, 2)
         shown = {"before": z[view][head], "after": query[view].flatten(1)}
         for ax, (when, x) in zip(axes, shown.items(), strict=True):

@@ -19,6 +19,13 @@ def test_grouped_mm_equals_naive(same, sizes):
     same(grouped_mm(x, matrix, group), expected, [x, matrix])
 
 
+def test_grouped_mm_can_be_traced():
+    x, matrix, group = torch.randn(5, 3), torch.randn(4, 3, 2), torch.tensor([3, 0, 3, 1, 1])
+    expected = grouped_mm(x, matrix, group)
+    compiled = torch.compile(grouped_mm, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(x, matrix, group), expected)
+
+
 def test_group_by_size():
     index = torch.tensor([7, 2, 2, 9, 2, 9])
     value, group = group_by_size(index)

@@ -129,4 +129,4 @@ def test_errors(build, refuses):
     for args in ((-1,), (float("nan"),), (float("inf"),), (0.1, 0), (0.1, 1, 0)):
         refuses(("'weight' needs to be finite", lambda x=args: Adversary(*x)))
     for kinds in ([], ["head", "tails"], "head"):
-        refuses(("'kinds' need to be of", lambda x=kinds: Adversary(kinds=x)))
+        refuses(("'kinds' needs? to be of", lambda x=kinds: Adversary(kinds=x)))

@@ -151,7 +151,10 @@ def test_errors(refuses):
         ("need to be positive", lambda: KGE(0, 3, 16)),
         ("There is no loss 'hinge'", lambda: KGE(10, 3, 16, loss="hinge")),
         ("There is no scorer 'hinge'", lambda: KGE(10, 3, 16, scorer="hinge")),
-        ("Expected a loss, its class or its", lambda: KGE(10, 3, 16, loss=torch.nn.BCELoss())),
+        (
+            "'loss' needs to be of type str . type.Loss. . Loss",
+            lambda: KGE(10, 3, 16, loss=torch.nn.BCELoss()),
+        ),
         (r"\(8, 4\) \(expected \(16, 4\)\)", lambda: KGE(10, 3, 16, scorer=RotatE(8))),
         (r"'head_index' holds ids outside \[0, 10\)", lambda: model.predict(ids, zero)),
         (r"'rel_type' holds ids outside \[0, 6\)", lambda: model.predict(zero, ids)),

@@ -123,7 +123,10 @@ def test_errors(fake, build, refuses):
     refuses(
         (r"'init' need to be finite, of shape \[150, 16\]", lambda: build(IMF, 16, struct=x)),
         ("'rel_emb' need to be finite, of shape", lambda: build(KGE, struct=rel)),
-        ("'struct' needs to be a tensor or a module", lambda: build(KGE, struct=x.numpy())),
+        (
+            "'struct' needs to be of type bool . Tensor . Module",
+            lambda: build(KGE, struct=x.numpy()),
+        ),
         ("'freeze' needs the embeddings", lambda: StructuralEmbedding(freeze=True)),
         ("'views' need to be distinct ones of", lambda: build(IMF, struct=False, views=["struct"])),
     )

@@ -112,3 +112,29 @@ def test_cross_modal(base, total):
         p.data.zero_()
     scorer.reset_parameters()
     assert all(p.any() for p in base.parameters() if p.dim() > 1)
+
+
+@pytest.mark.parametrize("cls", [scorers.ContextualRelationalScorer, scorers.TuckER])
+def test_can_be_exported(cls):
+    made = cls(8, 3).eval()
+    args = inputs(made, N=4)
+    torch._dynamo.reset()  # It counts how often a method is compiled.
+    compiled = torch.compile(made, fullgraph=True, backend="eager")
+    assert torch.allclose(compiled(*args), made(*args), atol=1e-5)
+    exported = torch.export.export(made, args).module()
+    assert torch.allclose(exported(*args), made(*args), atol=1e-5)
+
+
+@pytest.mark.parametrize("position, size", [(0, 7), (1, 1), (1, 9), (2, 16)])
+def test_wrong_sizes(scorer, refuses, position, size):
+    args = list(inputs(scorer, N=4))
+    args[position] = torch.randn(4, size)
+    refuses((type(scorer).__name__ + " scores entities and relations of", lambda: scorer(*args)))
+
+
+def test_wrong_sizes_of_queries(refuses):
+    for cls, sizes in ((scorers.TuckER, (8, 3)), (scorers.ContextualRelationalScorer, (6, 4))):
+        made, match = cls(8, 4), rf"of \(8, 4\) channels \(got {sizes[0]} and {sizes[1]}\)"
+        head, rel = (torch.randn(2, size) for size in sizes)
+        refuses((match, lambda s=made, x=(head, rel): s.query(*x)))
+        refuses((match, lambda s=made, x=(head, rel): s.grouped_query(*x, torch.arange(2))))

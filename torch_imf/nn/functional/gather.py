@@ -22,7 +22,7 @@ def grouped_mm(x: Tensor, matrix: Tensor, group: Tensor) -> Tensor:
         matrix (torch.Tensor): The matrices, of shape :obj:`[G, C, D]`.
         group (torch.Tensor): The group of each row, of shape :obj:`[B]`.
     """
-    if group.numel() == 0:
+    if group.numel() == 0 or torch.compiler.is_compiling():  # The sizes of groups are data.
         return (x.unsqueeze(1) @ matrix[group]).squeeze(1)
     # Rows by group, each group padded to the largest of those that are multiplied together:
     count = torch.bincount(group, minlength=matrix.size(0))

@@ -20,16 +20,22 @@ class Loss(Recorded, torch.nn.Module):
     #: these. It averages the scores themselves elsewhere: a product of experts.
     is_binary: bool = False
 
+    def __init__(self) -> None:
+        super().__init__()  # So that a class without arguments of its own is recorded, too.
+
     def forward(self, scorer: Scorer, query: Tensor, key: Tensor, *target: Tensor) -> Tensor:
         r"""Computes the loss, a scalar, from queries :obj:`[B, Q]`, all keys :obj:`[N, Q]`, and
         what a batch holds after heads and relations.
         """
-        raise NotImplementedError
+        raise self._lacks("forward")
 
     def loader(self, facts: Facts, num_nodes: int, **kwargs: Any) -> QueryLoader | NegativeLoader:
         r"""Returns a mini-batch loader, which takes further arguments, over facts."""
-        raise NotImplementedError
+        raise self._lacks("loader")
 
     def facts(self, head_index: Tensor, rel_type: Tensor, *target: Tensor) -> Facts:
         r"""Returns the facts :obj:`[P]` of a batch of :meth:`loader`."""
-        raise NotImplementedError
+        raise self._lacks("facts")
+
+    def _lacks(self, method: str) -> NotImplementedError:
+        return NotImplementedError(f"The loss '{type(self).__name__}' has no method '{method}'")

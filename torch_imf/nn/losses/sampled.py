@@ -37,6 +37,9 @@ class Sampled(Loss):
             raise ValueError(f"'num_negatives' needs to be positive (got {num_negatives})")
         if not temperature >= 0:
             raise ValueError(f"'temperature' cannot be negative (got {temperature})")
+        if isinstance(sampler, Sampler) and num_negatives not in (64, sampler.num_negatives):
+            got = f"'num_negatives' is {num_negatives}, but that of the sampler"
+            raise ValueError(f"{got} {sampler.num_negatives}. Give it to the sampler alone")
         self.num_negatives = num_negatives
         self.temperature = temperature
         self.sampler = sampler

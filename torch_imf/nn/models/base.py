@@ -8,8 +8,9 @@ from torch.nn import Embedding, Module, ModuleDict
 from torch_geometric.nn.kge import KGEModel
 
 from torch_imf.data import NegativeLoader, QueryLoader, TripletIndex
+from torch_imf.data.graph import warn_of_one_side
 from torch_imf.data.index import check_triples
-from torch_imf.evaluation.ranking import metrics, rank_tails
+from torch_imf.evaluation.ranking import inference, metrics, rank_tails
 from torch_imf.nn.functional.gather import group_by_size
 from torch_imf.nn.fusion import DecisionFusion, Fusion
 from torch_imf.nn.fusion.base import Tensors
@@ -20,6 +21,9 @@ from torch_imf.nn.scorer import Scorer
 from torch_imf.registry import Recorded, resolve
 from torch_imf.sampler import Sampler
 from torch_imf.sampler.base import Objective
+
+#: Arguments of a loader of PyTorch that change no batch.
+WORKERS = ("num_workers", "pin_memory", "persistent_workers", "prefetch_factor")
 
 
 class MultimodalKGE(Recorded, KGEModel):
@@ -190,18 +194,20 @@ class MultimodalKGE(Recorded, KGEModel):
         query = self.query(self.encode(head_index), rel_type)
         return self.pair_similarity(query, self.encode(tail_index))
 
-    @torch.no_grad()
     def predict(
         self, head_index: Tensor, rel_type: Tensor, return_views: bool = False
     ) -> Tensor | tuple[Tensor, Tensors, dict[str, float]]:
-        r"""Scores every entity as tail of each query :obj:`[B]`, giving :obj:`[B, N]`. If
-        :obj:`return_views` is set, also returns the scores of each view, and its weight.
+        r"""Scores every entity as tail of each query :obj:`[B]`, giving :obj:`[B, N]`, as in
+        evaluation mode. If :obj:`return_views` is set, also returns the scores of each view, and
+        its weight.
         """
         check_triples(head_index, rel_type, head_index, self.num_nodes, 2 * self.num_relations)
-        z = self.encode()
-        score_dict = self.view_similarity(self.query(rows(z, head_index), rel_type), self.key(z))
-        score = self.fuse(score_dict)
-        return (score, score_dict, self.view_weights()) if return_views else score
+        with inference(self) as model:
+            z = model.encode()
+            query = model.query(rows(z, head_index), rel_type)
+            score_dict = model.view_similarity(query, model.key(z))
+            score = model.fuse(score_dict)
+            return (score, score_dict, model.view_weights()) if return_views else score
 
     def loss(self, head_index: Tensor, rel_type: Tensor, *target: Tensor) -> Tensor:
         r"""Computes the loss of queries :obj:`[B]` and what follows in a batch of :meth:`loader`:
@@ -224,10 +230,14 @@ class MultimodalKGE(Recorded, KGEModel):
     ) -> QueryLoader | NegativeLoader:
         r"""Returns the mini-batch loader that the loss needs, over facts :obj:`[E]` with their
         inverse triples. Further arguments are those of :class:`~torch_imf.data.QueryLoader` or
-        :class:`~torch_imf.data.NegativeLoader`.
+        :class:`~torch_imf.data.NegativeLoader`, and :obj:`num_workers` and the like have no effect,
+        as batches are made at once, where the facts are.
         """
         facts = head_index, rel_type, tail_index
         check_triples(*facts, self.num_nodes, 2 * self.num_relations)
+        if self._rel_emb(self.views[0]).num_embeddings > self.num_relations:
+            warn_of_one_side(rel_type, self.num_relations)
+        kwargs = {name: x for name, x in kwargs.items() if name not in WORKERS}
         return self.loss_fn.loader(facts, self.num_nodes, **kwargs)
 
     @torch.no_grad()

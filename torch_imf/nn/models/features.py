@@ -4,7 +4,6 @@ from torch import Tensor
 from torch.nn import Embedding, Module, ModuleDict
 
 from torch_imf.data.graph import check_features
-from torch_imf.evaluation.ranking import inference
 from torch_imf.nn.fusion.base import Tensors
 from torch_imf.registry import Recorded
 
@@ -37,13 +36,14 @@ class StructuralEmbedding(Recorded, Module):
         freeze: bool = False,
     ) -> None:
         super().__init__()
-        if init is not None and not isinstance(init, Tensor | Module):
-            raise ValueError(f"'struct' needs to be a tensor or a module (got {type(init)})")
         if freeze and init is None:
             raise ValueError("'freeze' needs the embeddings to freeze")
         if freeze and isinstance(init, Module):
-            with inference(init):
-                init = init()
+            training = init.training  # A twin would not do for what only `init` itself refers to.
+            with torch.no_grad():
+                x = init.eval()()
+            init.train(training)
+            init = x
         self.freeze = freeze
         self.module = None if isinstance(init, Tensor) else init
         #: Whether a table of the model holds the embeddings and learns them.

@@ -66,6 +66,10 @@ class JointKGE(MultimodalKGE):
         if len(names) == 0 or (adversary and struct is False):
             raise ValueError("'struct' cannot be False without modalities or with an adversary")
         made: Scorer = resolve("scorer", scorer, hidden_channels, rel_channels)
+        if rel_channels not in (None, made.rel_channels):
+            raise ValueError(
+                f"The scorer's 'rel_channels' are {made.rel_channels} (expected {rel_channels})"
+            )
         super().__init__(
             *(num_nodes, num_relations, hidden_channels, x_dict, mask_dict),
             scorers={"fused": made},

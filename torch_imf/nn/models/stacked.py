@@ -181,7 +181,7 @@ def unit_features(features: dict[str, FrozenFeatures]) -> Tensors:
 
 def per_relation(name: str, value: float | Tensor, num_relations: int) -> Tensor:
     r"""Returns a weight of each relation and each inverse, of shape :obj:`[2 * R]`."""
-    out = torch.as_tensor(value, dtype=torch.float)
+    out = value.float() if isinstance(value, Tensor) else torch.tensor(float(value), device="cpu")
     out = out.expand(num_relations) if out.dim() == 0 else out
     if out.size() != (num_relations,) or not bool(((out >= 0) & (out <= 1)).all()):
         raise ValueError(f"'{name}' needs one number in [0, 1] or {num_relations} (got {value})")

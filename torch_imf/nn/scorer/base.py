@@ -51,6 +51,13 @@ class Scorer(Recorded, torch.nn.Module):
 
     def forward(self, head: Tensor, rel: Tensor, tail: Tensor) -> Tensor:
         r"""Scores triples: :obj:`[B, C], [B, C_r], [B, C] -> [B]`."""
+        sizes = [x.size(-1) for x in (head, rel, tail)]
+        if sizes != [self.channels, self.rel_channels, self.channels]:
+            expected = self.channels, self.rel_channels
+            raise ValueError(
+                f"{self.__class__.__name__} scores entities and relations of {expected} channels "
+                f"(got heads, relations and tails of {sizes})"
+            )
         return self.similarity(self.query(head, rel), self.key(tail).unsqueeze(1)).squeeze(1)
 
     def query(self, head: Tensor, rel: Tensor) -> Tensor:

@@ -163,6 +163,12 @@ def contract(head: Tensor, rel: Tensor, group: Tensor, weight: Tensor, p: float 
     r"""Multiplies a core tensor :obj:`[C_r, C * C]` with distinct relations :obj:`[G, C_r]`, of
     which a share :obj:`p` is dropped, and their heads :obj:`[B, C]`, giving :obj:`[B, C]`.
     """
+    if head.size(-1) ** 2 != weight.size(1) or rel.size(-1) != weight.size(0):
+        expected = round(weight.size(1) ** 0.5), weight.size(0)
+        raise ValueError(
+            f"The scorer takes entities and relations of {expected} channels (got "
+            f"{head.size(-1)} and {rel.size(-1)})"
+        )
     # A [C, C] matrix for each relation of the batch, and never one for each query:
     context = (rel @ weight).unflatten(-1, (head.size(-1), -1))  # [G, C, C]
     return grouped_mm(head.to(context.dtype), dropout(context, p), group)

@@ -14,6 +14,7 @@ from torch_geometric.sampler import BaseSampler, NeighborSampler
 from torch_imf.data import NegativeLoader, TripletIndex
 from torch_imf.data.graph import prepare
 from torch_imf.data.index import both_sides, check_triples
+from torch_imf.evaluation.ranking import inference
 from torch_imf.nn.structural.graph_attention import GraphAttention, Neighbors
 from torch_imf.sampler import UniformSampler
 from torch_imf.sampler.base import Objective
@@ -157,16 +158,13 @@ class StructuralEncoder(torch.nn.Module):
         self._register(head_index, data.edge_type[data.train_mask], tail_index)
         return self
 
-    @torch.no_grad()
     def encode(self, data: Data) -> Tensor:
         r"""Returns the vectors of all entities :obj:`[N, C]`, as features: from the training facts
         of a graph alone, which it registers, without dropout and gradients.
         """
-        self.register_graph(data)
-        training = self.training
-        out = self.eval()()
-        self.train(training)
-        return out
+        self.register_graph(data)._neighbors()  # Sorted here, to be kept.
+        with inference(self) as encoder:
+            return encoder()
 
     def _register(
         self, head_index: Tensor, rel_type: Tensor, tail_index: Tensor

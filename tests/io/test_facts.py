@@ -1,0 +1,337 @@
+import gzip
+import json
+import random
+import unicodedata
+import warnings
+
+import pandas as pd
+import pytest
+
+from torch_imf.io.facts import meaning, read_fact_table
+
+# Towns, and what links them; a chain, so that everything recurs:
+TOWNS = [f"town {x}" for x in "abcdefghijkl"]
+RELATIONS = ["twin of", "north of", "rail to"]
+FACTS = [(TOWNS[i % 12], RELATIONS[i % 3], TOWNS[(i * 5 + i // 12) % 12]) for i in range(24)]
+
+
+def rows_of(found):
+    return list(zip(*(column.to_pylist() for column in found.columns), strict=True))
+
+
+def write(tmp_path, rows, name="a.tsv", sep="\t"):
+    path = tmp_path / name
+    path.write_text("".join(sep.join(map(str, row)) + "\n" for row in rows))
+    return str(path)
+
+
+def read(*args, **kwargs):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        return read_fact_table(*args, **kwargs)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        ":START_ID|:TYPE|:END_ID",
+        ":START_ID(Town)|:TYPE|:END_ID(Town)",
+        "_start|_type|_end",
+        "start_node|relationship_type|end_node",
+        "Subjekt|Prädikat|Objekt",
+        "Sujeto|Predicado|Objeto",
+        "sujet|prédicat|objet",
+        "origen|relación|destino",
+        "субъект|предикат|объект",
+        "头实体|关系|尾实体",
+        "主語|述語|目的語",
+        "주어|관계|목적어",
+        "chủ thể|quan hệ|đối tượng",
+        "node1|label|node2",
+        "x_id|relation|y_id",
+        "Head Entity|Edge Type|Tail Entity",
+        "item|property|value",
+    ],
+)
+@pytest.mark.parametrize("order", [(0, 1, 2), (0, 2, 1), (2, 1, 0)])
+def test_headers(tmp_path, header, order):
+    rows = [header.split("|"), *FACTS]
+    found = read(write(tmp_path, [[row[i] for i in order] for row in rows]))
+    assert rows_of(found) == FACTS
+    assert all(repr(word) in found.note for word in rows[0])
+
+
+@pytest.mark.parametrize(
+    "first",
+    ["e1 r e2", "node1 edge node2", "s p o", "entity1 relation entity2", "h r t", "x y z"],
+)
+def test_a_first_fact_of_such_words(tmp_path, first):
+    head, relation, tail = first.split()
+    others = [(tail, relation, "b"), ("b", "other", "c"), ("c", relation, head)]
+    rows = [(head, relation, tail), *others]
+    found = read(write(tmp_path, rows))
+    assert rows_of(found) == rows and found.note == "no header: head, relation, tail"
+    # Its shape alone recurs:
+    if head[-1].isdigit():
+        rows = [(head, relation, tail), (head[:-1] + "77", relation, tail[:-1] + "78")]
+        assert rows_of(read(write(tmp_path, rows))) == rows
+
+
+@pytest.mark.parametrize("first", ["x likes y", "node1 knows node2", "France type Country"])
+def test_first_facts_that_nothing_repeats(tmp_path, first):
+    rows = [tuple(first.split()), ("a", "hates", "b"), ("node3", "hates", "node4")]
+    assert rows_of(read(write(tmp_path, rows))) == rows
+
+
+@pytest.mark.parametrize("header", ["h r t", "Wer Wie Wen", "e1 r e2"])
+def test_words_above_numbers_are_a_header(tmp_path, header):
+    # Also where a relation is called as its column is:
+    rows = [(str(i), "r" if i % 2 else "q", f"{(i + 5) % 12}.0") for i in range(12)]
+    found = rows_of(read(write(tmp_path, [header.split(), *rows])))
+    assert found == [(head, rel, tail[:-2]) for head, rel, tail in rows]
+    rows = [(f"town {head}", rel, f"town {tail}") for head, rel, tail in rows]
+    if header == "h r t":
+        with pytest.warns(UserWarning, match="is taken for a header"):
+            assert rows_of(read_fact_table(write(tmp_path, [header.split(), *rows]))) == rows
+
+
+def test_a_graph_of_bodies(tmp_path):
+    # Entities that are called as columns are do not make a fact of a header:
+    rows = [("neck", "below", "head"), ("tail", "behind", "back"), ("head", "above", "neck")]
+    with pytest.warns(UserWarning, match="is taken for a header.*'columns=\"1,2,3\"'"):
+        found = read_fact_table(write(tmp_path, [("head", "relation", "tail"), *rows]))
+    assert rows_of(found) == rows
+    rows = [("source", "type", "target"), ("target", "type", "class")]
+    assert rows_of(read(write(tmp_path, rows))) == rows
+
+
+def test_identifiers_make_the_graph(tmp_path):
+    # Namesakes stay apart, and labels are names:
+    names = {f"Q{i}": "Springfield" if i < 4 else f"Town {i}" for i in range(12)}
+    rows = [("head", "head_id", "relation_id", "relation", "tail_id", "tail")]
+    rows += [
+        (names[f"Q{i}"], f"Q{i}", f"P{i % 2}", ["near", "far"][i % 2], f"Q{j}", names[f"Q{j}"])
+        for i in range(12)
+        for j in [(i + 5) % 12]
+    ]
+    found = read(write(tmp_path, rows))
+    assert rows_of(found) == [(row[1], row[2], row[4]) for row in rows[1:]]
+    assert found.names == names and found.rel_names == {"P0": "near", "P1": "far"}
+    # A wide export of Wikidata, and one of KGX, whose predicate is the relation:
+    header = "item|itemLabel|property|propertyLabel|value|valueLabel".split("|")
+    found = read(write(tmp_path, [header, *([x[1], x[0], *x[2:]] for x in rows[1:])]))
+    assert found.names == names and found.rel_names == {"P0": "near", "P1": "far"}
+    kgx = [("id", "subject", "predicate", "object", "relation")]
+    kgx += [(f"e{i}", head, rel, tail, f"RO:{i}") for i, (head, rel, tail) in enumerate(FACTS)]
+    with pytest.warns(UserWarning, match=r"the columns \['id', 'relation'\] are left out"):
+        assert rows_of(read_fact_table(write(tmp_path, kgx))) == FACTS
+
+
+@pytest.mark.parametrize("count", [True, False])
+@pytest.mark.parametrize("sep", ["\t", " "])
+def test_openke(tmp_path, count, sep):
+    draw = random.Random(0)
+    facts = [(draw.randrange(60), draw.randrange(5), draw.randrange(60)) for _ in range(99)]
+    rows = [(len(facts),)] * count + [(head, tail, rel) for head, rel, tail in facts]
+    path = write(tmp_path, rows, "train2id.txt", sep)
+    expected = [tuple(map(str, fact)) for fact in facts]
+    if count:
+        assert rows_of(read(path)) == expected
+        with pytest.raises(ValueError, match="announces 99 facts, but has 98"):
+            read(write(tmp_path, rows[:-1], "cut.txt", sep))
+    else:
+        with pytest.warns(UserWarning, match="column 3 repeats as relations do"):
+            assert rows_of(read_fact_table(path)) == expected
+    # What there is to stand for tells, without a doubt:
+    ids = [["n"] * 60, ["r"] * 5, ["n"] * 60]
+    assert rows_of(read(path, ids=lambda: ids)) == expected
+    rows = [(head, rel, tail) for head, rel, tail in facts]
+    assert rows_of(read(write(tmp_path, rows), ids=lambda: ids)) == expected
+
+
+def test_another_order_without_a_header(tmp_path):
+    rows = [(head, tail, relation) for head, relation, tail in FACTS]
+    path = write(tmp_path, rows)
+    with pytest.warns(UserWarning, match=r"a\.tsv', line 1: column 3 repeats as relations do"):
+        assert rows_of(read_fact_table(path)) == FACTS
+    assert rows_of(read(path, columns=["1", "3", "2"])) == FACTS
+    assert rows_of(read(path, columns=["1", "2", "3"])) == rows
+
+
+def test_doubts(tmp_path):
+    # An unknown header, more relations than entities, and a relation that is none:
+    with pytest.warns(UserWarning, match="'nuqneH'.* occurs nowhere else"):
+        found = read_fact_table(write(tmp_path, [("nuqneH", "Hol", "puq"), *FACTS]))
+    assert len(rows_of(found)) == 25
+    rows = [("head", "relation", "tail"), *((f"a{i % 3}", f"r{i}", "b") for i in range(30))]
+    with pytest.warns(UserWarning, match=r"more relations \(30\) than entities \(4\)"):
+        read_fact_table(write(tmp_path, rows))
+    rows = [("head", "kind", "relation", "tail")]
+    rows += [(f"a{i}", "knows", f"since {i}", f"a{i + 1}") for i in range(40)]
+    with pytest.warns(UserWarning, match="'kind' repeats as relations do, column 'relation' does"):
+        read_fact_table(write(tmp_path, rows))
+    with pytest.warns(UserWarning, match="'verb to' is taken for the relation"):
+        found = read_fact_table(write(tmp_path, [("head", "verb to", "tail"), *FACTS]))
+    assert rows_of(found) == FACTS
+
+
+@pytest.mark.parametrize(
+    "columns, header", [(["2", "3", "4"], True), (["who", "DOES", "to_whom"], None)]
+)
+def test_columns(tmp_path, columns, header):
+    rows = [("nr", "who", "does", "to whom"), *((i, *fact) for i, fact in enumerate(FACTS))]
+    with pytest.warns(UserWarning, match=r"\['nr'\] are left out"):
+        found = read_fact_table(write(tmp_path, rows), header, columns)
+    assert rows_of(found) == FACTS
+    with pytest.raises(ValueError, match=r"a\.tsv', line 1: there is no column 'whom'"):
+        read_fact_table(write(tmp_path, rows), columns=["who", "does", "whom"])
+    with pytest.raises(ValueError, match="not all of head, relation, tail. .*'columns="):
+        read_fact_table(write(tmp_path, rows))
+    with pytest.raises(ValueError, match="expected 3 fields separated by tabs .*got 4"):
+        read_fact_table(write(tmp_path, [(*fact, "x") for fact in FACTS]))
+
+
+@pytest.mark.parametrize("kind", ["frame", "parquet", "csv", "xlsx", "jsonl", "json"])
+def test_whole_floats_are_identifiers(tmp_path, kind):
+    frame = pd.DataFrame(
+        {"head": range(12), "relation": "r", "tail": [*map(float, range(11)), None]}
+    )
+    frame["tail"] = frame["tail"].shift(1).fillna(11)
+    path = str(tmp_path / f"a.{kind}")
+    if kind in ("json", "jsonl"):
+        frame.to_json(path, orient="records", lines=kind == "jsonl")
+        assert "11.0" in open(path).read()
+    elif kind != "frame":
+        write = {"parquet": frame.to_parquet, "csv": frame.to_csv, "xlsx": frame.to_excel}
+        write[kind](path, index=False)
+    found = read(frame if kind == "frame" else path)
+    assert {x for row in rows_of(found) for x in row} == {"r", *map(str, range(12))}
+
+
+def test_floats_that_are_names(tmp_path):
+    rows = [("Python", "follows", "2.0"), ("Python", "follows", "3.1"), ("1e+05", "is", "2")]
+    assert rows_of(read(write(tmp_path, rows))) == rows
+    rows = [("1e+05", "is", "007"), ("1e+02", "is", "12345678901234567890.0")]
+    expected = [("100000", "is", "007"), ("100", "is", "12345678901234567890")]
+    assert rows_of(read(write(tmp_path, rows))) == expected
+
+
+@pytest.mark.parametrize("sep", ";|,\t")
+@pytest.mark.parametrize("name", ["a.csv", "a.txt", "a.tsv", "a.csv.gz"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+@pytest.mark.filterwarnings("ignore:.*read as Windows-1252")
+def test_delimiters_and_encodings(tmp_path, sep, name, encoding):
+    facts = [("Köln", "liegt am", "Rhein"), ("Bonn", "liegt am", "Rhein"), ("Köln", "über", "Bonn")]
+    facts += [("Fluß", "1,5", "Bonn")] * (sep != ",") + facts * 5
+    content = "".join(f"{sep.join(fact)}\r\n" for fact in facts).encode(encoding)
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    found = read_fact_table(str(path))
+    assert rows_of(found) == facts
+    usual = sep == ("," if "csv" in name else "\t")
+    assert ("separated by" in found.note) != usual
+
+
+def test_excel_of_europe(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_bytes(
+        'sep=;\r\nKopf;Relation;Ziel\r\n"a;b";r;"c\r\nd"\r\n"say ""x""";r;é\r\n'.encode()
+    )
+    assert rows_of(read(str(path))) == [("a;b", "r", "c\r\nd"), ('say "x"', "r", "é")]
+    path.write_bytes(b"K\xf6ln;r;b\r\n\x80;r;c\r\n")
+    with pytest.warns(UserWarning, match=r"a\.csv', line 1: this is no UTF-8, and read as Windows"):
+        assert rows_of(read_fact_table(str(path)))[1][0] == "€"
+    for content in ("é;r;b\n".encode() + b"\xe9;r;c\n", b"\x81;r;c\n"):  # Two encodings, or none.
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="not valid UTF-8"):
+            read_fact_table(str(path))
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+@pytest.mark.parametrize("name", ["a.tsv", "a.csv", "a.jsonl"])
+def test_normal_form(tmp_path, monkeypatch, form, name):
+    monkeypatch.setattr("torch_imf.io.tables.BLOCK", 2)
+    facts = [("Đà Nẵng", "ở", "Việt Nam"), ("부산", "에", "한국")] * 3
+    written = [[unicodedata.normalize(form, x) for x in fact] for fact in facts]
+    path = write(tmp_path, written, name, "," if name == "a.csv" else "\t")
+    if name == "a.jsonl":
+        keys = ("head", "relation", "tail")
+        lines = (json.dumps(dict(zip(keys, fact, strict=True))) for fact in written)
+        (tmp_path / name).write_text("\n".join(lines))
+    assert rows_of(read(path)) == facts
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        [dict(zip("spo", fact, strict=True)) for fact in FACTS],
+        {"triples": [dict(zip(("from", "type", "to"), fact, strict=True)) for fact in FACTS]},
+        list(map(list, FACTS)),
+        {"nodes": [{"id": TOWNS[0]}], "facts": list(map(list, FACTS))},
+    ],
+)
+def test_json(tmp_path, content):
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    assert rows_of(read(str(tmp_path / "a.json"))) == FACTS
+    if isinstance(content, list):
+        (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, content)))
+        assert rows_of(read(str(tmp_path / "a.jsonl"))) == FACTS
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        ([{"head": "a", "relation": ["r"], "tail": "b"}], r"the relation is no text \(got \['r'\]"),
+        (
+            [{"head": "a", "relation": "r", "tail": "b"}, ["a", "r", "b"]],
+            "entry 2: expected an obj",
+        ),
+        ([{"head": "a", "relation": "r"}], "names columns, but not all"),
+        ([{"head": "a", "relation": "r", "tail": None}], "entry 1: the tail is empty"),
+        ({"head": "a"}, "expected a list of facts"),
+    ],
+)
+def test_json_refuses(tmp_path, content, message):
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=rf"a\.json'.*{message}"):
+        read_fact_table(str(tmp_path / "a.json"))
+
+
+def test_graphml(tmp_path):
+    nx = pytest.importorskip("networkx")
+    graph = nx.MultiDiGraph()
+    graph.add_nodes_from((x, {"label": x.title()}) for x in TOWNS)
+    graph.add_edges_from((head, tail, {"type": rel, "km": 3}) for head, rel, tail in FACTS)
+    path = str(tmp_path / "a.graphml")
+    nx.write_graphml(graph, path)
+    with pytest.warns(UserWarning, match=r"the columns \['km'\] are left out"):
+        found = read_fact_table(path)
+    assert sorted(rows_of(found)) == sorted(FACTS)
+    assert found.names == {x: x.title() for x in TOWNS}
+    (tmp_path / "a.graphml").write_text("<graphml")
+    with pytest.raises(ValueError, match=r"a\.graphml' cannot be read as GraphML"):
+        read_fact_table(path)
+
+
+def test_frames():
+    frame = pd.DataFrame(FACTS, columns=["tail", "verb", "head"])
+    assert [row[::-1] for row in rows_of(read(frame))] == FACTS
+    assert rows_of(read(pd.DataFrame(FACTS))) == FACTS  # Without names.
+    frame.loc[3, "head"] = None
+    with pytest.raises(ValueError, match="'DataFrame', row 4: the head is empty"):
+        read(frame)
+
+
+def test_rows_of_nodes_are_no_facts(tmp_path):
+    # As in APOC's export of all:
+    rows = [("_id", "_labels", "_start", "_end", "_type"), (0, ":Town", "", "", "")]
+    rows += [("", "", head, tail, relation) for head, relation, tail in FACTS]
+    with pytest.warns(UserWarning, match="left out"):
+        assert rows_of(read_fact_table(write(tmp_path, rows))) == FACTS
+
+
+def test_meaning():
+    assert meaning("Subject ID") == meaning("subject_id") == meaning("SubjectId")
+    assert meaning("Prädikat") == meaning("PRADIKAT") and meaning("head type") is None
+    for word in ("", "42", "name", "year", "towns", "text"):
+        assert meaning(word) is None

@@ -1,0 +1,113 @@
+r"""The chance that a fact is true, from the probability that it is the answer that a query misses,
+and from how often queries like this one miss any.
+"""
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch_geometric.data import Data
+
+from torch_imf.answers.calibration import Calibration, minimise
+from torch_imf.answers.completion import best_facts
+from torch_imf.data import TripletIndex
+from torch_imf.data.graph import split_facts
+
+if TYPE_CHECKING:
+    from torch_imf.answers.predictor import Predictor
+
+#: How many queries of a relation count as much as those of all relations together.
+SHRINKAGE = 5.0
+#: The number of the best candidates that the chance is fitted to.
+NUM_FACTS = 2000
+
+
+class Gaps:
+    r"""How often a query :math:`(h, r)` misses an answer, by its relation and by what is known: a
+    film that has a director misses none, and a person with a child often another one. Its entity
+    does not fit the relation (see :meth:`find_domains`), or it does, and has no answer yet, one,
+    or more. The shares are those of queries with an answer in validation, as far as training facts
+    are known; few queries of a relation are drawn to the mean of all.
+
+    Args:
+        data (Data): All facts with split masks.
+        domains (tuple[torch.Tensor]): The entities that fit each relation and inverse.
+        known (TripletIndex): The facts that are known to whoever asks.
+    """
+
+    def __init__(self, data: Data, domains: tuple[Tensor, ...], known: TripletIndex) -> None:
+        self.num_nodes, self.known = int(data.num_nodes), known
+        self.fits = torch.cat([x + rel * self.num_nodes for rel, x in enumerate(domains)])
+        train = TripletIndex.from_data(data, data.train_mask)
+        head, rel, tail = split_facts(data, "val")
+        new = ~train.contains(head, rel, tail)
+        queries = torch.stack([head[new], rel[new]]).unique(dim=1), train.queries()
+        kinds = [4 * rel + self._kind(train, node, rel) for node, rel in queries]
+        hits, size = (x.bincount(minlength=4 * len(domains)).view(-1, 4).double() for x in kinds)
+        num_fitting = size.new_tensor([x.numel() for x in domains])
+        size[:, 0] = self.num_nodes - num_fitting
+        size[:, 1] = num_fitting - size[:, 2:].sum(dim=1)
+        mean = (hits.sum(dim=0) + 0.5) / (size.sum(dim=0) + 1)
+        share = (hits + SHRINKAGE * mean) / (size + SHRINKAGE)
+        # Queries that miss a test fact are no evidence that queries miss nothing. They are not
+        # looked at, but their number is that of the others, times how many test facts there are:
+        self.ratio = float(data.test_mask.sum() / data.val_mask.sum())
+        share = share / (1 - self.ratio * share).clamp(min=1e-6)
+        self.log_share = share.clamp(max=1).log()  # [2R, 4]
+
+    def __call__(self, node: Tensor, rel: Tensor, without: Tensor | int = 0) -> Tensor:
+        r"""Returns the logarithm of the share of queries like these that miss an answer. Arguments
+        broadcast. Of known answers, some (:obj:`without`) are left out of the count.
+        """
+        return self.log_share[rel, self._kind(self.known, node, rel, without)]
+
+    def _kind(
+        self, known: TripletIndex, node: Tensor, rel: Tensor, without: Tensor | int = 0
+    ) -> Tensor:
+        pos, found = known.find(node, rel)
+        count = (known.ptr[pos + 1] - known.ptr[pos]) * found - without
+        key = rel * self.num_nodes + node
+        slot = torch.searchsorted(self.fits, key).clamp(max=self.fits.numel() - 1)
+        return torch.where(count > 0, 1 + count.clamp(max=2), (self.fits[slot] == key).long())
+
+
+def fit_chance(predictor: "Predictor", calibration: Calibration) -> Calibration:
+    r"""Returns a calibration that also tells the chance that a candidate is a fact: a logistic
+    regression of which of the best candidates, as :meth:`Predictor.complete` lists them if it knows
+    training facts only, are validation facts. They are listed twice, as what is fitted to the first
+    list changes the order.
+    """
+    data, num_relations = predictor.data, predictor.num_relations
+    train, val = (TripletIndex.from_data(data, x) for x in (data.train_mask, data.val_mask))
+    gaps = Gaps(data, predictor.domains, train)
+    init = torch.tensor([0.0, 1.0, 0.0, 0.0], dtype=torch.double, device=predictor.device)
+    weight = init.new_tensor([1.0, 1.0, 1.0, 1e-3])  # That of the distance to it.
+    param, best = init.clone(), init.new_empty(6, 0)
+
+    def loss() -> Tensor:
+        z = param[0].exp() * x[0] + param[1:3] @ x[1:] + param[3]
+        p = z.sigmoid() * in_val
+        nll = F.binary_cross_entropy(p.clamp(1e-12, 1 - 1e-12), is_fact, reduction="sum")
+        return nll + (weight * (param - init).square()).sum()
+
+    for _ in range(2):
+        calibration = dataclasses.replace(calibration, chance=_values(param))
+        every = list(range(num_relations))
+        best = torch.cat(
+            [best, best_facts(predictor, NUM_FACTS, every, calibration, train, gaps)], dim=1
+        )
+        head, rel, tail = best[3:].long()
+        x = torch.stack([F.logsigmoid(best[1]), gaps(head, rel), gaps(tail, rel + num_relations)])
+        # What a query misses may be a test fact, which is not looked at, in place of another:
+        in_val = 1 / (1 + gaps.ratio * x[1:].amax(dim=0).exp())
+        is_fact = val.contains(head, rel, tail).double()
+        param.requires_grad_()
+        minimise(loss, [param], max_iter=100)
+        param = param.detach()
+    return dataclasses.replace(calibration, chance=_values(param))
+
+
+def _values(param: Tensor) -> tuple[float, ...]:
+    return float(param[0].exp()), *param[1:].tolist()

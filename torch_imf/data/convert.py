@@ -1,0 +1,180 @@
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Data, Dataset, HeteroData
+
+from torch_imf.data.graph import MASKS, NAMES, check_graph
+from torch_imf.data.index import distinct_facts
+from torch_imf.data.split import draw_splits
+
+SPLITS = (("train",), ("val", "valid"), ("test",))
+Part: TypeAlias = Data | HeteroData | Dataset
+
+
+def to_graph(
+    data: Part | Sequence[Part] | Mapping[str, Part],
+    num_relations: int | None = None,
+    shares: tuple[float, float, float] = (0.8, 0.1, 0.1),
+    seed: int = 0,
+) -> Data:
+    r"""Makes a graph with split masks and :obj:`num_relations`, as all of this package takes it, of
+    what PyTorch Geometric has.
+
+    .. code-block:: python
+
+        splits = [FB15k_237("data", split=split) for split in ("train", "val", "test")]
+        data = to_graph(splits)
+        model = KGE(data.num_nodes, data.num_relations, 128)
+        fit(model, data)
+
+    * Three graphs with :obj:`edge_index` and :obj:`edge_type` are training, validation and test, as
+      are :obj:`train_edge_index`, :obj:`valid_edge_index` and :obj:`test_edge_index` of one
+      (:class:`~torch_geometric.datasets.RelLinkPredDataset`), and masks over edges.
+    * Of one graph without these, the splits are drawn, such that all entities and relations are in
+      a training fact. Each fact counts once.
+    * The edge types of a :class:`~torch_geometric.data.HeteroData` are the relations, apart from
+      reverse ones (:obj:`"rev_..."`). Its nodes are in the order of their types.
+
+    Inverse triples :math:`(t, r + |\mathcal{R}|, h)` are left out: whoever needs them adds them,
+    and splits that are drawn would hold the one and the other. Names and modalities
+    (:obj:`x_<modality>`) stay, and the features :obj:`x` become the modality :obj:`"node"`, or one
+    of the name of each type.
+
+    Args:
+        data (Data, HeteroData, Dataset, list or dict): The graph, or those of training, validation
+            and test in this order or under these names. A dataset stands for its only graph.
+        num_relations (int, optional): The number of base relations, if the graph does not hold it.
+            If :obj:`None`, the largest relation tells, or half of it where all facts of the upper
+            half are inverses of the lower one. (default: :obj:`None`)
+        shares (tuple[float, float, float], optional): The shares of splits that are drawn.
+            (default: :obj:`(0.8, 0.1, 0.1)`)
+        seed (int, optional): The seed of the draw. (default: :obj:`0`)
+
+    Raises:
+        ValueError: If there are no facts with relations, or they cannot be split.
+    """
+    if isinstance(data, Mapping):
+        found = [[data[name] for name in names if name in data] for names in SPLITS]
+        if [len(x) for x in found] != [1, 1, 1]:
+            raise ValueError(f"Expected graphs of 'train', 'val' and 'test' (got {list(data)})")
+        data = [x[0] for x in found]
+    parts = list(map(_one, data if isinstance(data, list | tuple) else [data]))
+    if len(parts) not in (1, 3):
+        raise ValueError(f"Expected one graph, or those of three splits (got {len(parts)})")
+    first = parts[0]
+    prefixes = [f"{x}_" for names in SPLITS for x in names if f"{x}_edge_index" in first]
+    is_split = len(parts) == 1 and len(prefixes) == 3
+    facts = [_facts(first, x) for x in prefixes] if is_split else [_facts(x, "") for x in parts]
+    sizes = [int(part.num_nodes) for part in parts if {"num_nodes", "x"} & set(part.keys())]
+    num_nodes = max([*sizes, *(int(x[::2].max()) + 1 for x in facts if x.numel() > 0)], default=0)
+    num_relations = num_relations or first.get("num_relations")
+    if num_relations is None:
+        if sum(x.size(1) for x in facts) == 0:
+            raise ValueError("The graph holds no facts")
+        num_relations = _num_relations(torch.cat(facts, dim=1), num_nodes)
+    num_relations = int(num_relations)
+    bases = [fact[1] < num_relations for fact in facts]
+    facts = [fact[:, base] for fact, base in zip(facts, bases, strict=True)]
+    masks = [first.get(name) for name in MASKS]
+    if len(facts) == 1 and all(x is not None and x.numel() == bases[0].numel() for x in masks):
+        row = torch.stack([mask[bases[0]] for mask in masks])
+        fact = facts[0]
+    else:
+        if len(facts) == 1:
+            fact, _ = distinct_facts(facts[0][::2], facts[0][1], num_nodes, num_relations)
+            facts = draw_splits(fact, shares, num_nodes, num_relations, seed)
+        size = torch.tensor([x.size(1) for x in facts])
+        row = torch.arange(3).repeat_interleave(size) == torch.arange(3).view(-1, 1)
+        fact = torch.cat(facts, dim=1)
+    out = Data(
+        edge_index=fact[::2].contiguous(),
+        edge_type=fact[1].contiguous(),
+        **dict(zip(MASKS, row.to(fact.device), strict=True)),
+        num_nodes=num_nodes,
+        num_relations=num_relations,
+        **_content(first),
+    )
+    check_graph(out)
+    return out
+
+
+def _one(part: object) -> Data:
+    if isinstance(part, Dataset) and len(part) == 1:
+        part = part[0]
+    if isinstance(part, HeteroData):
+        part = _homogeneous(part)
+    if not isinstance(part, Data):
+        raise ValueError(f"Expected a graph of PyTorch Geometric (got a '{type(part).__name__}')")
+    if "edge_label_index" in part:
+        raise ValueError(
+            "The 'edge_index' of what 'RandomLinkSplit' has split is that of training facts. Pass "
+            "the graph as it was before, and the 'shares' of splits"
+        )
+    return part
+
+
+def _facts(data: Data, prefix: str) -> Tensor:
+    # Heads, relations and tails, of shape [3, E].
+    index, kind = (data.get(f"{prefix}edge_{x}") for x in ("index", "type"))
+    if index is None or kind is None or index.dim() != 2 or kind.size() != index.size()[1:]:
+        names = f"'{prefix}edge_index' [2, E] and '{prefix}edge_type' [E]"
+        raise ValueError(f"A graph needs to hold {names}, the relation of each edge (got {data})")
+    return torch.stack([index[0], kind, index[1]])
+
+
+def _num_relations(fact: Tensor, num_nodes: int) -> int:
+    # Half of them, if the upper half of the relations are the inverses of the lower one.
+    size = int(fact[1].max()) + 1
+    half, is_base = size // 2, fact[1] < size // 2
+    (head, rel, tail), other = fact[:, is_base], fact[:, ~is_base]
+    found = distinct_facts(torch.stack([head, tail]), rel, num_nodes, size)[0]
+    inverse = distinct_facts(other[::2].flip(0), other[1] - half, num_nodes, size)[0]
+    return half if size % 2 == 0 and torch.equal(found, inverse) else size
+
+
+def _content(data: Data) -> dict[str, object]:
+    # Names, and the features of modalities with their masks.
+    x = {key: data[key] for key in data.keys() if key.startswith("x_")}
+    x |= {"x_node": data.x} if data.get("x") is not None else {}
+    names = [*NAMES, *(f"{key[2:]}_mask" for key in x)]
+    return x | {name: data[name] for name in names if name in data}
+
+
+def _homogeneous(data: HeteroData) -> Data:
+    sizes = {kind: int(data[kind].num_nodes) for kind in data.node_types}
+    ends = torch.tensor(list(sizes.values())).cumsum(0)
+    start = dict(zip(sizes, (ends - torch.tensor(list(sizes.values()))).tolist(), strict=True))
+    types = [
+        (head, name, tail)
+        for head, name, tail in data.edge_types
+        if (tail, name.removeprefix("rev_"), head) not in data.edge_types
+        or not name.startswith("rev_")
+    ]
+    if not types:
+        raise ValueError(f"The graph has no edges (got {data})")
+    fact = []
+    for i, kind in enumerate(types):
+        index = data[kind].edge_index + torch.tensor([[start[kind[0]]], [start[kind[2]]]])
+        fact.append(torch.stack([index[0], torch.full_like(index[0], i), index[1]]))
+    head_index, edge_type, tail_index = torch.cat(fact, dim=1)
+    out = Data(
+        edge_index=torch.stack([head_index, tail_index]),
+        edge_type=edge_type,
+        num_nodes=sum(sizes.values()),
+        num_relations=len(types),
+        node_ids=[f"{kind}:{i}" for kind, size in sizes.items() for i in range(size)],
+        rel_ids=["__".join(kind) for kind in types],
+    )
+    for name in MASKS:
+        if all(name in data[kind] for kind in types):
+            out[name] = torch.cat([data[kind][name] for kind in types])
+    for kind, size in sizes.items():
+        if "x" in data[kind]:
+            rows = slice(start[kind], start[kind] + size)
+            out[f"x_{kind}"] = data[kind].x.new_zeros(out.num_nodes, data[kind].x.size(1))
+            out[f"x_{kind}"][rows] = data[kind].x
+            out[f"{kind}_mask"] = torch.zeros(out.num_nodes, dtype=torch.bool)
+            out[f"{kind}_mask"][rows] = True
+    return out

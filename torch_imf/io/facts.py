@@ -1,0 +1,340 @@
+r"""Tables of facts: which columns are head, relation and tail, by what the first row says, and by
+what recurs in the rows below.
+"""
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from torch_imf.io import warn
+from torch_imf.io.tables import WHOLE, Column, Layout, Table, read_columns, short, where
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+ROLES = ("head", "relation", "tail")
+COLUMNS = (
+    *(Column(role) for role in ROLES),
+    *(Column(f"name of the {role}", required=False, ids=False) for role in ROLES),
+)
+# What columns are called, the surest words first, in common languages and by common tools:
+WORDS = {
+    "head": "head subject subj node1 entity1 headentity e1 start source src from origin item x "
+    "subjekt kopf quelle von sujet tête départ sujeto cabeza origen soggetto testa origine sujeito "
+    "cabeça origem onderwerp bron fra från podmiot źródło субъект özne 头实体 头 主语 主体 主語 "
+    "주어 머리 chủ_thể chủ_ngữ h s",
+    "relation": "predicate relation relationship property pred rel edge metaedge link verb "
+    "prädikat beziehung prédicat propriété predicado relación propiedad predicato relazione "
+    "proprietà relação predicaat relatie predykat relacja предикат отношение связь yüklem ilişki "
+    "forhold 关系 谓语 述語 関係 관계 서술어 quan_hệ vị_ngữ type label r p",
+    "tail": "tail object obj node2 entity2 tailentity e2 end target dst to destination value y "
+    "objekt ziel nach objet cible arrivée queue objeto cola destino oggetto coda destinazione "
+    "cauda til till voorwerp doel obiekt cel объект nesne 尾实体 尾 宾语 客体 目的語 목적어 "
+    "꼬리 đối_tượng tân_ngữ t o",
+}
+IDS, LABELS = ("index", "id", "iri", "uri", "curie", "qid"), ("name", "label", "title")
+OVERRULE = (
+    "If that is wrong, pass 'columns=\"1,2,3\"' (the places of head, relation and tail, or their "
+    "names), 'header=True' or 'header=False'"
+)
+# What a word stands for: its role, its place in the list, and whether it is an identifier (0), a
+# name (2), or does not say (1).
+Meaning = tuple[int, int, int]
+
+
+def simplify(text: str) -> str:
+    r"""Returns a word without case, accents and what separates words."""
+    text = unicodedata.normalize("NFKD", text.casefold())
+    text = "".join(x for x in text if not unicodedata.combining(x))
+    return re.sub(r"[\W_]+", "", text).translate({0x131: "i", 0x142: "l", 0x111: "d"})
+
+
+def _meanings() -> dict[str, Meaning]:
+    out: dict[str, Meaning] = {}
+    for i, role in enumerate(ROLES):
+        middles = ("", "type") if role == "relation" else ("", "entity", "node")
+        for j, stem in enumerate(map(simplify, WORDS[role].split())):
+            for kind, ends in enumerate((IDS, ("",), LABELS)):
+                for word in (f"{stem}{x}{y}" for x in middles for y in ends):
+                    out.setdefault(word, (i, j, kind))
+    return out
+
+
+MEANINGS = _meanings()
+
+
+def meaning(name: str) -> Meaning | None:
+    r"""Returns what the name of a column stands for, :obj:`None` if it is not known. Neo4j writes
+    :obj:`:START_ID(Person)`, or a type after a colon.
+    """
+    name = re.sub(r"\(.*\)$", "", name.strip())
+    words = (name, name.rpartition(":")[2], name.partition(":")[0])
+    return next((MEANINGS[x] for x in map(simplify, words) if x in MEANINGS), None)
+
+
+@dataclass
+class FactTable:
+    r"""The facts of a table: columns of head, relation and tail, the names of entities and of
+    relations by identifier where columns give them, and what was decided, in words.
+    """
+
+    columns: "list[pa.ChunkedArray]"
+    names: dict[str, str] = field(default_factory=dict)
+    rel_names: dict[str, str] = field(default_factory=dict)
+    note: str = ""
+
+    @property
+    def are_numbers(self) -> bool:
+        r"""Whether all are written with whole numbers."""
+        import pyarrow.compute as pc
+
+        return all(pc.all(pc.match_substring_regex(x, r"^\d+$")).as_py() for x in self.columns)
+
+
+def read_fact_table(
+    source: "str | pd.DataFrame",
+    header: bool | None = None,
+    columns: Sequence[str] | None = None,
+    ids: Callable[[], Sequence[Sequence[str]]] = tuple,
+) -> FactTable:
+    r"""Reads the facts of a table.
+
+    Args:
+        source (str or pandas.DataFrame): The file, or the table itself.
+        header (bool, optional): Whether the first row names the columns. By default, what it says
+            and whether its cells recur below decides.
+        columns (list[str], optional): The columns of head, relation and tail, by their names or
+            their places from 1. By default, their names and what recurs in them decides.
+        ids (callable, optional): Returns the names that numbers may stand for, of heads, relations
+            and tails, as in OpenKE's files. It is asked where all cells are numbers.
+
+    Raises:
+        ValueError: If a row cannot be read, or the columns cannot be told.
+    """
+    table = Table(source, 3)
+    announced = None
+    if len(table.block) > 1 and len(table.block[0][1]) == 1 < len(table.block[1][1]):
+        (cell,) = table.block[0][1]
+        if cell.strip().isdecimal():  # As OpenKE begins a file.
+            announced = int(cell)
+            del table.block[0]
+    layout, note = find_facts(table, header, columns, announced is not None, ids)
+    found = read_columns(table, layout)
+    size = len(found[0])
+    if announced not in (None, size):
+        raise ValueError(f"'{table.path}' announces {announced:,} facts, but has {size:,}")
+    head, relation, tail = (
+        _pairs(found[i], found[i + 3]) if layout.index[i + 3] is not None else {} for i in range(3)
+    )
+    note = "; ".join(x for x in (note, table.note) if x)
+    return FactTable(found[:3], tail | head, relation, note)
+
+
+def find_facts(
+    table: Table,
+    header: bool | None = None,
+    columns: Sequence[str] | None = None,
+    counted: bool = False,
+    ids: Callable[[], Sequence[Sequence[str]]] = tuple,
+) -> tuple[Layout, str]:
+    r"""Returns where head, relation and tail are, and says so in words. A header is taken off the
+    table. Warns where this is in doubt.
+    """
+    if not table.block:
+        return Layout(COLUMNS, [0, 1, 2, None, None, None], 3), ""
+    (line, first), *others = table.block
+    first, width, place = [x.strip() for x in first], len(first), where(table.path, line)
+    body = [[x.strip() for x in row] for _, row in others if len(row) == width]
+    header = True if table.is_named else header
+    index = _by_meaning(first if header is not False else [])
+    known = [i for i in index[:3] if i is not None]
+    doubts: list[str] = []
+    recurs = any(set(first) & set(row) for row in body)
+    if columns is not None:
+        known, by_name = _chosen(columns, first, place)
+        header = True if by_name else header
+    elif len(known) == 2 and (rest := _only_other(first, index)) is not None:
+        if header or not (recurs or any(len(first[i]) == 1 for i in known)):
+            known.insert(index.index(None), rest)
+            doubts.append(f"'{first[rest]}' is taken for the {ROLES[index.index(None)]}")
+    if header is None and len(body) > 1:  # No number above numbers alone.
+        is_number = [[WHOLE.fullmatch(row[i]) is not None for row in body] for i in range(width)]
+        above = [not WHOLE.fullmatch(cell) for cell in first]
+        header = any(all(x) and y for x, y in zip(is_number, above, strict=True)) or None
+    if header is None:
+        words = known if columns is None else [i for i in index[:3] if i is not None]
+        header, sure = _is_header([first[i] for i in words], body, words)
+        if not header and doubts:  # Two words alone make no header.
+            doubts, sure = [], True
+        if not sure:
+            kind = "a header" if header else "a fact, as its cells recur below"
+            doubts.append(f"{short(first)} is taken for {kind}")
+        elif not header and len(words) == 2 and all(len(first[i]) > 1 for i in words):
+            doubts += [message for message in [_incomplete(first, place)] if not recurs]
+    if columns is None and (not header or len(known) < 3):
+        if header and width != 3:
+            raise ValueError(f"{place}: {_incomplete(first, place)}. {OVERRULE}")
+        if header and known:
+            doubts.append(_incomplete(first, place))
+        known, doubt = find_order(body if header else [first, *body], counted, ids)
+        doubts += [doubt] * (doubt != "")
+    if columns is None:
+        doubts += _doubts(first, body, known, header)
+    if doubts and columns is None:
+        warn(f"{place}: {'; '.join(doubts)}. {OVERRULE}")
+    roles = [ROLES[known.index(i)] for i in sorted(known)]
+    if not header:
+        size = 3 if columns is None else max(width, *known)
+        return Layout(COLUMNS, [*known, None, None, None], size), f"no header: {', '.join(roles)}"
+    labels = [None if i in known else i for i in index[3:]]
+    named = [first[i] for i in (*known, *labels) if i is not None]
+    for name in named:
+        if first.count(name) > 1:
+            raise ValueError(f"{place}: the header has '{name}' twice (got {short(first)})")
+    if left := [name for name in first if name not in named]:
+        warn(f"'{table.path}': the columns {left} are left out")
+    del table.block[0]
+    note = ", ".join(f"{role} is '{first[i]}'" for role, i in zip(ROLES, known, strict=True))
+    note += f", names are {named[3:]}" * (len(named) > 3)
+    return Layout(COLUMNS, [*known, *labels], width), note
+
+
+# What the first row says ########################################################################
+
+
+def _by_meaning(first: Sequence[str]) -> list[int | None]:
+    # The columns of head, relation and tail by the surest word, and those of their names.
+    found: list[list[tuple[int, int, int]]] = [[], [], []]
+    for i, name in enumerate(first):
+        if known := meaning(name):
+            found[known[0]].append((*known[1:], i))
+    best = [min(x, default=None) for x in found]
+    # A name needs the same stem as its identifier (head_id and head, not predicate and relation):
+    names = [
+        next((i for stem, kind, i in sorted(x) if stem == y[0] and kind > y[1]), None)
+        if y
+        else None
+        for x, y in zip(found, best, strict=True)
+    ]
+    return [*(x and x[2] for x in best), *names]
+
+
+def _only_other(first: Sequence[str], index: Sequence[int | None]) -> int | None:
+    # The only column that is of no meaning.
+    others = [i for i, name in enumerate(first) if i not in index and meaning(name) is None]
+    return others[0] if len(others) == 1 else None
+
+
+def _chosen(columns: Sequence[str], first: Sequence[str], place: str) -> tuple[list[int], bool]:
+    # The columns that were asked for, and whether by name.
+    if all(x.isdecimal() and 1 <= int(x) <= len(first) for x in columns):
+        return [int(x) - 1 for x in columns], False
+    plain = list(map(simplify, first))
+    for name in columns:
+        if name not in first and simplify(name) not in plain:
+            raise ValueError(f"{place}: there is no column '{name}' (got {short(first)})")
+    return [first.index(x) if x in first else plain.index(simplify(x)) for x in columns], True
+
+
+def _is_header(
+    cells: Sequence[str], body: Sequence[Sequence[str]], trio: Sequence[int]
+) -> tuple[bool, bool]:
+    # Whether a first row of words for head, relation and tail is a header, and whether it is sure.
+    if len(cells) < 3:
+        return False, True
+    head, relation, tail = trio
+    nodes = {row[i] for row in body for i in (head, tail)}
+    shapes = {re.sub(r"\d+", "0", x) for x in nodes if not x.isdecimal()}
+    recurs = [
+        cells[i] in nodes or (re.sub(r"\d+", "0", cells[i]) in shapes and not cells[i].isalpha())
+        for i in (0, 2)
+    ]
+    of_relation = cells[1] in {row[relation] for row in body}
+    # 'e1 r e2' and 's p o' may well be facts, but a graph about bodies has a head as well:
+    is_plain = len(cells[0]) > 1 and cells[0].isalpha()
+    of_letters = len(cells[0]) == 1 and any(len(x) == 1 and x.isalpha() for x in nodes)
+    is_fact = any(recurs) and (of_relation or not is_plain) or of_relation and of_letters
+    return not is_fact, of_relation if is_fact else not (any(recurs) or of_relation)
+
+
+def _incomplete(first: Sequence[str], place: str) -> str:
+    message = f"{short(first)} names columns, but not all of head, relation, tail"
+    if all(meaning(name) and len(name) > 1 for name in first):  # Letters may be all.
+        raise ValueError(f"{place}: {message}. {OVERRULE}")
+    return message
+
+
+# What recurs ####################################################################################
+
+
+def find_order(
+    rows: Sequence[Sequence[str]],
+    counted: bool = False,
+    ids: Callable[[], Sequence[Sequence[str]]] = tuple,
+) -> tuple[list[int], str]:
+    r"""Returns the columns of head, relation and tail of facts without a header, and a doubt about
+    them, if any.
+    """
+    usual, openke = [0, 1, 2], [0, 2, 1]
+    if len(rows[:1]) == 0 or len(rows[0]) != 3:
+        return usual, ""
+    first, second, third = found = [{row[i] for row in rows} for i in range(3)]
+    doubt = "column {} repeats as relations do, and is read as such"
+    if all(x.isdecimal() for column in found for x in column):
+        largest = [max(map(int, column)) for column in found]
+        known = ids()
+        fits = [len(known) > 0 and x < len(known[1]) for x in largest[1:]]
+        if fits[0] != fits[1]:
+            return (openke, "") if fits[1] else (usual, "")
+        if counted or known:  # OpenKE's files.
+            if 3 * len(second) > len(third):
+                return openke, ""
+            return usual, doubt.format(2)
+        # Relations are few, and numbered from 0:
+        if 3 * len(third) <= len(second) and largest[2] <= 2 * len(third):
+            return openke, doubt.format(3)
+        return usual, ""
+    # Heads and tails share names, and neither does with relations:
+    for order in (openke, [1, 0, 2]):
+        head, relation, tail = (found[i] for i in order)
+        shared = len(head & tail) > 2 and not first & third and not relation & (head | tail)
+        if shared and len(rows) > 9 and 2 * len(relation) <= min(len(head), len(tail)):
+            return order, doubt.format(order[1] + 1)
+    return usual, ""
+
+
+def _doubts(
+    first: Sequence[str], body: Sequence[Sequence[str]], trio: Sequence[int], header: bool
+) -> list[str]:
+    # What is odd about facts.
+    rows = [*([] if header else [first]), *body]
+    if len(rows) < 6 or any(i >= len(rows[0]) for i in trio):
+        return []
+    head, relation, tail = trio
+    nodes = Counter(row[i] for row in rows for i in (head, tail))
+    rels = Counter(row[relation] for row in rows)
+    out = []
+    if len(rels) > len(nodes):
+        out.append(f"there are more relations ({len(rels):,}) than entities ({len(nodes):,})")
+    columns = [{row[i] for row in rows} for i in range(len(rows[0]))]
+    few = [i for i, column in enumerate(columns) if 10 * len(column) <= len(rows)]
+    if few and 2 * len(rels) > len(rows):
+        names = [f"'{first[i]}'" if header else i + 1 for i in (few[0], relation)]
+        out.append("column {} repeats as relations do, column {} does not".format(*names))
+    alone = [nodes[row[head]] + nodes[row[tail]] + rels[row[relation]] == 3 for row in rows]
+    if not header and alone[0] and sum(alone) == 1:
+        out.append(f"what the first row {short(first)} says occurs nowhere else")
+    return out
+
+
+def _pairs(ids: "pa.ChunkedArray", names: "pa.ChunkedArray") -> dict[str, str]:
+    # A name of each identifier, the first in alphabetical order if it has several.
+    import pyarrow as pa
+
+    found = pa.table({"id": ids, "name": names}).group_by(["id", "name"]).aggregate([])
+    rows = zip(found["id"].to_pylist(), found["name"].to_pylist(), strict=True)
+    return {node: name for node, name in sorted(rows, reverse=True) if name}
