@@ -103,7 +103,8 @@ class _Worker:
             [sys.executable, "-I", "-c", code],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, **limits},
+            # Others of Arrow's pools take a gigabyte in advance.
+            env={**os.environ, **limits, "ARROW_DEFAULT_MEMORY_POOL": "system"},
         )
         self.input = cast(IO[bytes], self.process.stdin)
         self.output = cast(IO[bytes], self.process.stdout)
