@@ -478,9 +478,9 @@ def test_push_to_hub(fake, tmp_path, fake_hub):
 
 def test_without_huggingface_hub(fake, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(ImportError, match=r"pip install torch_imf\[hub\]"):
+    with pytest.raises(ImportError, match=r"pip install \"torch_imf\[hub"):
         push_to_hub(tmp_path, "user/name")
-    with pytest.raises(ValueError, match=r"no folder 'user/name'.*pip install torch_imf\[hub\]"):
+    with pytest.raises(ValueError, match=r"no folder 'user/name'.*pip install \"torch_imf\[hub"):
         from_pretrained("user/name")
 
 

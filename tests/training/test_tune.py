@@ -204,7 +204,7 @@ def test_bad_arguments(fake, monkeypatch):
         with pytest.raises(ValueError, match=message):
             search(fake, **kwargs)
     monkeypatch.setitem(sys.modules, "optuna", None)
-    with pytest.raises(ImportError, match=r"pip install torch_imf\[tune\]"):
+    with pytest.raises(ImportError, match=r"pip install \"torch_imf\[tune\]\""):
         tune(KGE, fake, SPACE)
 
 
