@@ -29,7 +29,7 @@ from answers import ask, timed
 from torch_imf import KGE, complete, explain, fit_temperature, predict
 torch.set_num_threads({threads})
 data, state, facts = torch.load(sys.argv[2], weights_only=False)
-model = KGE(data.num_nodes, data.num_relations, {hidden_channels}, "complex", loss="ce")
+model = KGE(data.num_nodes, data.num_relations, {hidden_channels}, scorer="complex", loss="ce")
 model.load_state_dict(state)
 result = {{
     "predict": ask(lambda h, r, t: predict(model, data, head=h, relation=r), facts),
@@ -96,7 +96,9 @@ if __name__ == "__main__":
     torch.manual_seed(args.seed)
     begin = now()
     data = FB15K237(osp.join(DATA, "FB15K-237"), text=None, visual=None, numeric=None)[0]
-    model = KGE(data.num_nodes, data.num_relations, args.hidden_channels, "complex", loss="ce")
+    model = KGE(
+        data.num_nodes, data.num_relations, args.hidden_channels, scorer="complex", loss="ce"
+    )
     if args.epochs > 0:
         kwargs: Any = {"optimizer": "adagrad", "eval_every": args.epochs}
         fit(model, data, epochs=args.epochs, batch_size=1024, lr=0.1, **kwargs)

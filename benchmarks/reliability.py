@@ -66,7 +66,7 @@ if __name__ == "__main__":
     torch.manual_seed(args.seed)
     data = graph(args.graph)
     start = time.perf_counter()
-    model = KGE(data.num_nodes, data.num_relations, 64, "complex", loss="ce")
+    model = KGE(data.num_nodes, data.num_relations, 64, scorer="complex", loss="ce")
     options: Any = {"optimizer": "adagrad", "eval_every": args.epochs}
     fit(model, data, epochs=args.epochs, batch_size=512, lr=0.1, **options)
     calibration = calibrate(model, data)

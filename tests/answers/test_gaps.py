@@ -30,7 +30,7 @@ def works() -> Data:
 @pytest.fixture(scope="module")
 def model(works):
     torch.manual_seed(0)
-    model = KGE(256, 2, 16, "distmult", loss="ce")
+    model = KGE(256, 2, 16, scorer="distmult", loss="ce")
     fit(model, works, epochs=12, batch_size=64, lr=0.02, eval_every=12)
     return model
 

@@ -159,7 +159,7 @@ def test_left_out(saved, read, fails, tmp_path, capsys):
         ("evaluate --threads 999999999", "'--threads' needs to be in [1, 1024]"),
         ("evaluate --device meta", "'meta' cannot be used"),
         ("evaluate --device nowhere", "'nowhere' cannot be used"),
-        ("evaluate --by colour", "Invalid 'by'"),
+        ("evaluate --by colour", "Invalid '--by'"),
         ("complete --relation bordrs", "There is no relation"),
         ("figures --head Argentina", "needs '--head', '--relation' and '--tail'"),
         ("figures --head Frnce --relation borders --tail Paraguay", "no entity 'Frnce'"),

@@ -194,7 +194,7 @@ def write_table(path: str | os.PathLike[str], rows: Iterable[Sequence[object]]) 
     """
     kind, path, number = table_suffix(path), os.fspath(path), count(-1)
     with replacing(path) as file, gzipped(path, file) as out:
-        if SEPARATORS.get(kind) == "tabs":
+        if SEPARATORS.get(kind) == "\t":
             for row in rows:
                 next(number)
                 cells = (

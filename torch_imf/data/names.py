@@ -7,7 +7,6 @@ from functools import cached_property
 from numbers import Integral
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
@@ -189,8 +188,10 @@ class Lookup:
         row is called by it; a tensor always holds rows. Errors name the argument.
         """
         values: Any = value
-        if not isinstance(value, str | int | list | tuple | Tensor):  # Of NumPy or pandas.
-            values = np.asarray(value).tolist()
+        if not isinstance(value, Tensor) and hasattr(value, "tolist"):  # Of NumPy or pandas.
+            values = value.tolist()
+        elif isinstance(value, Iterable) and not isinstance(value, str | Tensor):
+            values = list(value)
         values = [values] if isinstance(values, str | int) else values
         is_list = isinstance(values, list | tuple) and not any(isinstance(x, bool) for x in values)
         if is_list and all(isinstance(x, str | Integral) for x in values):

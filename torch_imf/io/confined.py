@@ -16,8 +16,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import IO, cast
 
-import numpy as np
-
 from torch_imf.io import check_regular
 
 #: The bytes of memory and seconds of CPU that a file may take, apart from what its size allows: the
@@ -127,6 +125,8 @@ class _Worker:
             self.input.flush()
 
     def answer(self, told: str, instead: str) -> Iterator[object]:
+        import numpy as np  # Whose import takes its time, and help needs none.
+
         reason = ""
         while line := self.output.readline():
             kind, *content = json.loads(line)
@@ -213,6 +213,8 @@ def serve() -> None:
 
 
 def _send(out: IO[bytes], values: Iterable[object], ratio: int, size: int) -> list:
+    import numpy as np
+
     left = max(FLOOR, ratio * size)
     for value in values:
         head: list[object] = ["value", value]
