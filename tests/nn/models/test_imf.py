@@ -121,7 +121,7 @@ def test_what_is_unseen_in_training(bare, build):
     for name in modalities(data)[0]:
         data[f"{name}_mask"][1] = False
     data.num_relations += 1
-    data.rel_names = [*data.rel_names, "new"]
+    data.rel_names, data.rel_ids = [*data.rel_names, "new"], [*data.rel_ids, "new"]
     data.edge_type[data.test_mask.nonzero()[:3, 0]] = data.num_relations - 1
     model = build(IMF, 16, data)
     fit(model, data, epochs=2, batch_size=64)

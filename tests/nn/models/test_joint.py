@@ -91,7 +91,7 @@ def test_share_adapts(fake, build, batch):
 
 
 def test_modalities_that_cannot_be_replaced(fake, build, refuses):
-    text, audio = (loss(MANSSampler(150, modalities=[name])) for name in ("text", "audio"))
+    text, audio = (loss(MANSSampler(150, None, 5, [name])) for name in ("text", "audio"))
     refuses(
         ("Some lack 'text'. Give the sampler", lambda: build(AdaMF, loss=text)),
         (r"replaces \['audio'\], but .* \['numeric',", lambda: build(AdaMF, loss=audio)),
