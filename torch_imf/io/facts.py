@@ -9,17 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from torch_imf.io import warn
-from torch_imf.io.tables import (
-    WHOLE,
-    Column,
-    Layout,
-    Table,
-    check_quotes,
-    read_columns,
-    short,
-    where,
-)
+from torch_imf.io import tables, warn
+from torch_imf.io.tables import WHOLE, Column, Layout, Table, read_columns, short, where
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,6 +38,7 @@ WORDS = {
 }
 NUMBER = re.compile(r"[-+]?\d[\d.,:/ T+-]*(e[-+]?\d+)?Z?", re.IGNORECASE)  # Or a date.
 TWICE = {"entity", "node", "name", "id", "concept"}
+WEAK = 7  # Heads and tails of other words than these are weak: start, end, from, to, source, value.
 IDS, LABELS = ("index", "id", "iri", "uri", "curie", "qid"), ("name", "label", "title")
 OVERRULE = (
     "If that is wrong, pass 'columns=\"1,2,3\"' (the places of head, relation and tail, or their "
@@ -166,7 +158,7 @@ def find_facts(
     (line, first), *others = table.block
     first, width, place = [x.strip() for x in first], len(first), where(table.path, line)
     body = [[x.strip() for x in row] for _, row in others if len(row) == width]
-    check_quotes(table)
+    tables.check_quotes(table)
     is_asked, header = header is True, True if table.is_named else header
     index, doubts = _by_meaning(first if header is not False else [], body)
     known = [i for i in index[:3] if i is not None]
@@ -202,19 +194,15 @@ def find_facts(
         if header and known:
             doubts.append(_incomplete(first, place))
         known, doubt = find_order(body if header else [first, *body], counted, ids)
-        if order is not None and max(order) < width:
+        by_number = all(x.isdecimal() for x in first) and ids()  # Which tell it better.
+        if order is not None and max(order) < width and not by_number:
             doubt = f"{doubt} in another file" if doubt and known != list(order) else ""
             known = list(order)
         doubts += [doubt] * (doubt != "")
-    if columns is None:
-        doubts += _doubts(first, body, known, header)
-    else:
-        doubts = []
+    doubts = [*doubts, *_doubts(first, body, known, header)] if columns is None else []
     if not header and _is_alone(first, body, known):
-        doubts.append(
-            f"what the first row {short(first)} says occurs nowhere else (if it is a header, pass "
-            f"'header=True')"
-        )
+        hint = "(if it is a header, pass 'header=True')"
+        doubts.append(f"what the first row {short(first)} says occurs nowhere else {hint}")
     if header and is_asked and not table.is_named:
         columns_of = [{row[i] for row in body} for i in known]
         if sum(first[i] in x for i, x in zip(known, columns_of, strict=True)) > 1:
@@ -224,11 +212,8 @@ def find_facts(
     roles = [ROLES[known.index(i)] for i in sorted(known)]
     if not header:
         size = width if columns or (order and known == list(order)) else 3
-        layout = Layout(COLUMNS, [*known, None, None, None], size)
-        try:
-            layout.check(table, line, first)
-        except ValueError as e:
-            raise ValueError(f"{e}. {OVERRULE}") from e
+        hint = f". {OVERRULE}" if width > size else ""
+        layout = Layout(COLUMNS, [*known, None, None, None], size, hint)
         return layout, f"no header: {', '.join(roles)}"
     labels = [None if i in known else i for i in index[3:]]
     named = [first[i] for i in (*known, *labels) if i is not None]
@@ -275,8 +260,11 @@ def _by_meaning(
     ]
     index = [x and x[2] for x in best]
     others = [i for i, name in enumerate(first) if meaning(name) is None and i not in twins]
-    odd = [i for i in (index[0], index[2]) if i is not None and _holds_numbers(body, i)]
-    if len(odd) == 2 and sum(not _holds_numbers(body, i) for i in others) > 1:
+    # Start and end, say, which are no identifiers:
+    weak = [x[2] for x in (best[0], best[2]) if x is not None and x[0] >= WEAK and x[1] == 1]
+    odd = [i for i in weak if _holds_numbers(body, i)]
+    others = [i for i in others if all(x[i] and not NUMBER.fullmatch(x[i]) for x in body)]
+    if len(odd) == 2 and len(others) > 1:
         left = [first[i] for i in others]
         doubts.append(f"'{first[odd[0]]}' and '{first[odd[1]]}' hold numbers or dates, not {left}")
     return [*index, *names], doubts
@@ -298,8 +286,7 @@ def _chosen(columns: Sequence[str], first: Sequence[str], place: str) -> tuple[l
         return [int(x) - 1 for x in columns], False
     plain = list(map(simplify, first))
     places = dict(zip(map(str, range(1, len(first) + 1)), range(len(first)), strict=True))
-    for names in (plain, first):
-        places |= {x: names.index(x) for x in names}
+    places |= {x: plain.index(x) for x in plain} | {x: first.index(x) for x in first}
     for name in columns:
         if name not in places and simplify(name) not in places:
             raise ValueError(f"{place}: there is no column '{name}' (got {short(first)})")

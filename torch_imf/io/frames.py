@@ -1,10 +1,6 @@
 r"""Reads tables of Parquet and Excel by pandas. Without the rest, as another process does it."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 #: How many rows are passed on at once.
 CHUNK = 1 << 14
@@ -24,11 +20,19 @@ def read_frame(file: str, path: str) -> Iterator[list[list[str]] | list[str]]:
             name, frame = next(iter(sheets.items()))
             yield [name, *(x for x, sheet in sheets.items() if x != name and len(sheet))]
         else:  # Arrow's own types, as a column of integers that lacks one is none of pandas'.
+            import pyarrow as pa
+
             frame = pd.read_parquet(file, dtype_backend="pyarrow")
             frame = frame.reset_index() if any(frame.index.names) else frame
-            names = list(map(str, frame))
-            frame = pd.DataFrame({i: _as_text(frame.iloc[:, i]) for i in range(len(names))})
-            yield [names]
+            yield [list(map(str, frame))]
+            text = pd.ArrowDtype(pa.string())
+            columns = [frame.iloc[:, i] for i in range(frame.shape[1])]
+            for i, column in enumerate(columns):
+                try:
+                    columns[i] = column.astype(text)
+                except (pa.ArrowException, NotImplementedError):  # Refused if it is asked for.
+                    columns[i] = pd.Series(f"\0{column.dtype}", column.index, text)
+            frame = pd.concat(columns, axis=1) if columns else frame
         for start in range(0, len(frame), CHUNK):
             yield frame.iloc[start : start + CHUNK].fillna("").to_numpy(object).tolist()
     except (OSError, MemoryError):
@@ -36,15 +40,3 @@ def read_frame(file: str, path: str) -> Iterator[list[list[str]] | list[str]]:
     except Exception as e:  # A damaged file can make a reader raise anything.
         kind = "Excel" if excel else "Parquet"
         raise ValueError(f"'{path}' cannot be read as a file of {kind} ({e})") from e
-
-
-def _as_text(column: "pd.Series") -> "pd.Series":
-    # Lists and bytes are no text, and refused if they are asked for.
-    import pandas as pd
-    import pyarrow as pa
-
-    try:
-        return column.astype(pd.ArrowDtype(pa.string()))
-    except (pa.ArrowException, NotImplementedError, UnicodeDecodeError):
-        kind = getattr(column.dtype, "pyarrow_dtype", "binary")
-        return pd.Series(f"\0{kind}", column.index, pd.ArrowDtype(pa.string()))

@@ -200,9 +200,7 @@ def read_lines(path: str, others: bool = False) -> Iterator[str]:
 
 
 def is_utf16(path: str) -> bool:
-    r"""Returns whether a file begins as UTF-16 does. Refuses one that is gzipped, and not called
-    so.
-    """
+    r"""Returns whether a file begins as UTF-16 does. Refuses one gzipped by another name."""
     with readable(path), open_file(path, compression="infer") as file:
         begin = file.read(2)
     if begin == b"\x1f\x8b":
@@ -359,7 +357,7 @@ def _pandas_rows(path: str) -> Iterator[tuple[int, list[str]]]:
     read = "torch_imf.io.frames:read_frame"
     with readable(path), on_disk(path) as file:
         chunks = confined(read, file, path, told=f"'{path}'", instead="save it as TSV")
-        if suffix(path) == ".xlsx" and len(sheets := next(chunks)) > 1:
+        if suffix(path) == ".xlsx" and len(sheets := cast("list[str]", next(chunks))) > 1:
             warn(f"'{path}': the first sheet is read, and {sheets[1:]} are left out")
         rows = chain.from_iterable(cast("Iterator[list[list[str]]]", chunks))
         numbered = enumerate(rows, start=int(suffix(path) == ".xlsx"))
@@ -449,9 +447,7 @@ def _json_entries(path: str, columns: Sequence[Column] | None) -> Iterator[tuple
     if isinstance(content, dict) and not columns:  # Around the facts.
         lists = {key: x for key, x in content.items() if isinstance(x, list)}
         if len({"train", "valid", "val", "validation", "dev", "test"} & {*lists}) > 1:
-            raise ValueError(
-                f"'{path}': save each of the splits {list(lists)} in a file of its own"
-            )
+            raise ValueError(f"'{path}': save each of the splits {[*lists]} in a file of its own")
         key = next((x for x in (*FACT_LISTS, *lists) if x in lists and x != "nodes"), "")
         if left := [x for x in lists if x not in (key, "nodes")]:
             warn(f"'{path}': the facts are those of '{key}', and {left} are left out")
@@ -513,12 +509,13 @@ def _cell(value: object) -> str:
 @dataclass
 class Layout:
     r"""Where the columns of a table are: the place of each, :obj:`None` for one that is not there,
-    and how many fields a row has.
+    how many fields a row has, and what to do if one has others.
     """
 
     columns: Sequence[Column]
     index: list[int | None]
     width: int
+    hint: str = ""
 
     def pick(self, table: Table, line: int, row: list[str]) -> list[str] | None:
         r"""Returns the fields of a row, :obj:`None` if a table of many columns has none of them."""
@@ -543,7 +540,7 @@ class Layout:
             raise ValueError(
                 f"{where(table.path, line)}: expected {self.width} fields"
                 f"{kind and ' separated by '}{kind} ({required(self.columns)}), got {len(row)}: "
-                f"{short(row)}{hint * quoted}"
+                f"{short(row)}{hint * quoted}{self.hint}"
             )
 
     def read_after(self, table: Table) -> list["pa.ChunkedArray"] | None:
@@ -571,18 +568,13 @@ class Layout:
             except pa.ArrowInvalid:
                 return None
         blank = pa.chunked_array([pa.repeat("", len(found))])
-        out = [blank if i is None else pc.utf8_trim_whitespace(_seen(found[i])) for i in self.index]
+        seen = [pc.utf8_trim(pc.utf8_trim_whitespace(x), UNSEEN) for x in found.columns]
+        out = [blank if i is None else pc.utf8_trim_whitespace(seen[i]) for i in self.index]
         for x, column in zip(out, self.columns, strict=True):
             is_empty = column.required and not column.blank and pc.any(pc.equal(x, "")).as_py()
             if is_empty or pc.any(pc.match_substring(x, "\0")).as_py():
                 return None
         return [pc.utf8_normalize(x, "NFC") for x in out]
-
-
-def _seen(column: "pa.ChunkedArray") -> "pa.ChunkedArray":
-    import pyarrow.compute as pc
-
-    return pc.utf8_trim(pc.utf8_trim_whitespace(column), UNSEEN)
 
 
 def normalized(text: str) -> str:
@@ -638,11 +630,11 @@ def find_columns(table: Table, columns: Sequence[Column], header: bool | None) -
 def check_quotes(table: Table) -> None:
     r"""Warns if quotes that the first row begins with are part of its fields."""
     (line, row), *_ = table.block
-    begin = {field.strip()[:1] for field in row}
-    if begin == {"'"} or (table.delimiter == "\t" and '"' in begin):
-        where_not = " in TSV, not in CSV" if '"' in begin else ", other than those that are double"
+    quotes = {x[:1] if x[:1] == x[-1:] else "" for x in map(str.strip, row)}
+    if quotes == {"'"} or (table.delimiter == "\t" and '"' in quotes):
+        end = "in TSV, not in CSV" if '"' in quotes else "(but double ones in CSV)"
         place = where(table.path, line)
-        warn(f"{place}: {short(row)} is in quotes, which are part of names{where_not}")
+        warn(f"{place}: {short(row)} is in quotes, which are part of names {end}")
 
 
 def _simplify(field: str) -> str:
