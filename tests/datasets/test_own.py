@@ -553,6 +553,11 @@ def test_formats_of_facts(tmp_path, name):
     assert {x.replace(BASE, "") for x in facts_of(data)} == {"\t".join(row) for row in rows}
 
 
+def test_how_facts_were_read_is_said_where_they_cannot_be_split():
+    with pytest.raises(ValueError, match="read so: no header: head, relation, tail"):
+        MultimodalKG([("a", "r", "b"), ("b", "q", "c")])
+
+
 @pytest.mark.parametrize("header", ["", "head\ttail\trelation\n"])
 @pytest.mark.filterwarnings("ignore:.*column 3 repeats as relations do")
 def test_splits_have_the_order_of_training(tmp_path, header):

@@ -196,7 +196,8 @@ def find_facts(
         known, doubt = find_order(body if header else [first, *body], counted, ids)
         by_number = all(x.isdecimal() for x in first) and ids()  # Which tell it better.
         if order is not None and max(order) < width and not by_number:
-            doubt = f"{doubt} in another file" if doubt and known != list(order) else ""
+            differ = "columns are read as those of training facts, but look otherwise"
+            doubt = differ if doubt and known != list(order) else ""
             known = list(order)
         doubts += [doubt] * (doubt != "")
     doubts = [*doubts, *_doubts(first, body, known, header)] if columns is None else []
@@ -212,8 +213,7 @@ def find_facts(
     roles = [ROLES[known.index(i)] for i in sorted(known)]
     if not header:
         size = width if columns or (order and known == list(order)) else 3
-        hint = f". {OVERRULE}" if width > size else ""
-        layout = Layout(COLUMNS, [*known, None, None, None], size, hint)
+        layout = Layout(COLUMNS, [*known, None, None, None], size, f". {OVERRULE}" * (width > size))
         return layout, f"no header: {', '.join(roles)}"
     labels = [None if i in known else i for i in index[3:]]
     named = [first[i] for i in (*known, *labels) if i is not None]
@@ -239,8 +239,7 @@ def _by_meaning(
     for i, name in enumerate(first):
         if known := meaning(name):
             found[known[0]].append((*known[1:], i))
-    doubts = []
-    # 'Directed' in all rows is none (but one relation may be all there is):
+    doubts = []  # 'Directed' in all rows is no relation, but one may be all there is:
     varied = [x for x in found[1] if len({row[x[2]] for row in body}) > 1]
     if varied and min(varied) != min(found[1]):
         kept, left = (first[min(x)[2]] for x in (varied, found[1]))
