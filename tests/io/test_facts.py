@@ -154,6 +154,9 @@ def test_another_order_without_a_header(tmp_path):
     path = write(tmp_path, rows)
     with pytest.warns(UserWarning, match=r"a\.tsv', line 1: column 3 repeats as relations do"):
         assert rows_of(read_fact_table(path)) == FACTS
+    assert rows_of(read(path, order=[0, 2, 1])) == FACTS  # As another file has it.
+    with pytest.warns(UserWarning, match="read as those of training facts, but look otherwise"):
+        assert rows_of(read_fact_table(path, order=[0, 1, 2])) == rows
     assert rows_of(read(path, columns=["1", "3", "2"])) == FACTS
     assert rows_of(read(path, columns=["1", "2", "3"])) == rows
 
