@@ -137,6 +137,10 @@ def test_one_of_another_type(value):
         ("b 1\na 0\n", ["a", "b"]),
         ("1\nParis\n", ["1", "Paris"]),  # No ids, so that no line is a number of lines.
         ("", []),
+        ("1\tParis\n0\tApollo 11\n", ["Apollo 11", "Paris"]),
+        ("2\n1 New York\n0 b\n", ["b", "New York"]),
+        ("Paris\t1\nRome\t2\n", "its ids begin at 1"),
+        ("Apollo 1\nApollo 2\n", ["Apollo 1", "Apollo 2"]),
         ("2\na 0\nb 2\n", "are not the numbers from 0 to 1"),
         ("2\na 0\nb 0\n", "are not the numbers from 0 to 1"),
         ("3\na 0\nb 1\n", "announces 3 names, but has 2"),

@@ -34,7 +34,6 @@ def archive(*names, content=b"image", link=False):
 
 # What is wrong, the argument, the name of the file, its content, and what is said of it:
 TEXT = "line 3: not valid UTF-8"
-BINARY = "line 1: not valid UTF-8"
 CASES = [
     ("two columns", "triples", "a.tsv", facts("a\tb\n"), "line 3: expected 3 fields .*got 2"),
     ("spaces", "triples", "a.tsv", facts("a r b\n"), "line 3: expected 3 fields separated by tabs"),
@@ -50,11 +49,12 @@ CASES = [
         "line 38: n",
     ),
     ("no encoding", "triples", "a.tsv", facts("a\tr\tb\n").replace(b"a", b"\x81"), TEXT),
-    ("Latin-1", "texts", "a.json", '{"n0":\n\n"é"}'.encode("latin1"), TEXT),
+    ("no encoding", "texts", "a.json", b'{"n0":\n\n"\x81"}', TEXT),
     ("Latin-1", "images", "a.tsv", "n0\ta\n\nn1\té\n".encode("latin1"), TEXT),
     ("half of UTF-16", "triples", "a.tsv", FACTS.encode("utf-16")[:-1], "line 36: not valid UTF"),
     ("UTF-16", "triples", "a.tsv", FACTS.encode("utf-16-le"), "line 1: this is no text, but bin"),
-    ("UTF-16", "texts", "a.json", '{"n0": "x"}'.encode("utf-16"), BINARY),
+    ("UTF-16", "texts", "a.json", '{"n0": "x"}'.encode("utf-16-le"), "line 1: this is no text"),
+    ("another gzip", "triples", "a.tsv", gzip.compress(FACTS.encode()), "is gzipped, and needs"),
     ("carriage returns", "triples", "a.tsv", FACTS.replace("\n", "\r").encode(), "line 1: .*got"),
     ("a column twice", "triples", "a.tsv", b"head\trel\ttail\ttail\n", "line 1: .*'tail' twice"),
     ("a column too few", "triples", "a.tsv", b"head\ttail\tobject\n", "line 1: .* not all of head"),

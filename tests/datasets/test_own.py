@@ -209,7 +209,9 @@ def test_header(folder):
     with pytest.warns(UserWarning, match="rather than"):  # A fact of a relation of its own.
         small = MultimodalKG.from_files(facts, shares=(0.2, 0.4, 0.4))
     assert small[0].num_edges == len(FACTS) + 1
-    with pytest.raises(ValueError, match="line 1: .*If this is a header, pass 'header=True'"):
+    with pytest.raises(
+        ValueError, match="line 1: .*If this is a header, call its columns entity, text"
+    ):
         load(folder, header={"triples": True}, texts=folder / "said.tsv")
     with pytest.warns(UserWarning, match="'what', 'which', 'how much'., is taken for a header"):
         assert load(folder, header={"triples": True})[0].numeric_mask.sum() == 1
@@ -429,6 +431,7 @@ def test_notes_stay_in_the_report_of_a_graph_that_is_read_again(folder):
         ("nubmers.tsv", ". Did you mean 'nubmers.tsv' to be 'numbers.tsv'?"),
         ("trains.tsv", ""),  # There is a file of all facts.
         ("LICENSE", ""),
+        ("img_features.pickle", ""),  # Of no format that is read.
     ],
 )
 def test_what_a_folder_holds_beside_is_told(folder, name, hint):
@@ -550,6 +553,22 @@ def test_formats_of_facts(tmp_path, name):
     assert {x.replace(BASE, "") for x in facts_of(data)} == {"\t".join(row) for row in rows}
 
 
+def test_how_facts_were_read_is_said_where_they_cannot_be_split():
+    with pytest.raises(ValueError, match="read so: no header: head, relation, tail"):
+        MultimodalKG([("a", "r", "b"), ("b", "q", "c")])
+
+
+@pytest.mark.parametrize("header", ["", "head\ttail\trelation\n"])
+@pytest.mark.filterwarnings("ignore:.*column 3 repeats as relations do")
+def test_splits_have_the_order_of_training(tmp_path, header):
+    rows = ["\t".join(x.split("\t")[i] for i in (0, 2, 1)) for x in FACTS]
+    for name, part in (("train", rows[:30]), ("valid", rows[30:33]), ("test", rows[33:])):
+        text = "\n".join(part)
+        (tmp_path / f"{name}.tsv").write_text(header * (name == "train") + text)
+    data = MultimodalKG.from_folder(tmp_path)[0]
+    assert facts_of(data) == set(FACTS)
+
+
 @pytest.mark.filterwarnings("error")
 def test_facts_in_memory(folder):
     pd = pytest.importorskip("pandas")
@@ -565,6 +584,8 @@ def test_facts_in_memory(folder):
     parts = {"train": frame[:30], "val": frame[30:33], "test": frame[33:]}
     data = MultimodalKG(parts)[0]
     assert facts_of(data, data.test_mask) == set(FACTS[33:])
+    split = MultimodalKG([rows[:30], rows[30:33], rows[33:]])[0]  # Three lists of lists.
+    assert facts_of(split, split.test_mask) == set(FACTS[33:])
     root = str(folder / "root")
     paths = {MultimodalKG(x, root=root).processed_paths[0] for x in (frame, frame, frame[:-1])}
     assert len(paths) == 2

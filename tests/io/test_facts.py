@@ -154,6 +154,9 @@ def test_another_order_without_a_header(tmp_path):
     path = write(tmp_path, rows)
     with pytest.warns(UserWarning, match=r"a\.tsv', line 1: column 3 repeats as relations do"):
         assert rows_of(read_fact_table(path)) == FACTS
+    assert rows_of(read(path, order=[0, 2, 1])) == FACTS  # As another file has it.
+    with pytest.warns(UserWarning, match="read as those of training facts, but look otherwise"):
+        assert rows_of(read_fact_table(path, order=[0, 1, 2])) == rows
     assert rows_of(read(path, columns=["1", "3", "2"])) == FACTS
     assert rows_of(read(path, columns=["1", "2", "3"])) == rows
 
@@ -173,6 +176,83 @@ def test_doubts(tmp_path):
     with pytest.warns(UserWarning, match="'verb to' is taken for the relation"):
         found = read_fact_table(write(tmp_path, [("head", "verb to", "tail"), *FACTS]))
     assert rows_of(found) == FACTS
+    header = ("club", "relation", "player", "from", "to")
+    rows = [(f"c{i % 5}", f"r{i % 2}", f"p{i}", 1990 + i, f"{1999 + i}-07-01") for i in range(9)]
+    with pytest.warns(UserWarning, match=r"'from' and 'to' hold numbers or dates, not \['club'"):
+        read_fact_table(write(tmp_path, [header, *rows]))
+    for columns in (None, ["1", "2", "3"]):
+        with pytest.warns(UserWarning, match="'Hol'.* occurs nowhere else .*'header=True'"):
+            read_fact_table(write(tmp_path, [("nuqneH", "Hol", "puq"), *FACTS]), columns=columns)
+    with pytest.warns(UserWarning, match="'twin of'.* is taken for a header, but its cells recur"):
+        read_fact_table(write(tmp_path, FACTS), header=True)
+    with pytest.warns(UserWarning, match="is in quotes, which are part of names"):
+        read_fact_table(write(tmp_path, [[f"'{x}'" for x in fact] for fact in FACTS]))
+
+
+@pytest.mark.parametrize(
+    "header, first, rest, note",
+    [
+        ("Source,Target,Type,Label", "Directed", "", "relation is 'Label'"),
+        ("subject,object,label,type", "", "link", "relation is 'label'"),
+    ],
+)
+def test_a_relation_that_is_not_constant(tmp_path, header, first, rest, note):
+    rows = [header.split(","), *([h, t, first or r, r if first else rest] for h, r, t in FACTS)]
+    with pytest.warns(UserWarning, match="is the same in all rows|left out") as told:
+        found = read_fact_table(write(tmp_path, rows))
+    assert rows_of(found) == FACTS and note in found.note and len(told) == 2
+
+
+@pytest.mark.parametrize("header", ["entity,relation,entity", "Name,verb,Name"])
+def test_one_word_for_head_and_tail(tmp_path, header):
+    assert rows_of(read(write(tmp_path, [header.split(","), *FACTS]))) == FACTS
+
+
+@pytest.mark.parametrize("header", ["source,target,weight", ":START_ID,:END_ID,since:int"])
+def test_a_column_of_numbers_is_no_relation(tmp_path, header):
+    rows = [(head, tail, 1990 + i) for i, (head, _, tail) in enumerate(FACTS)]
+    with pytest.raises(ValueError, match="holds numbers. If that is wrong"):
+        read_fact_table(write(tmp_path, [header.split(","), *rows]))
+
+
+def test_rows_and_marks_that_say_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr("torch_imf.io.tables.BLOCK", 4)
+    blank = [("", "", ""), *FACTS[:2], (" ", "", ""), *FACTS[2:], ("", "", "")]
+    assert rows_of(read(write(tmp_path, blank, "a.csv", ","))) == FACTS
+    pd.DataFrame(blank).to_excel(tmp_path / "a.xlsx", index=False, header=False)
+    assert rows_of(read(str(tmp_path / "a.xlsx"))) == FACTS
+    marked = [(f"\ufeff{head}", rel, f"{tail}\u200b") for head, rel, tail in FACTS]
+    assert rows_of(read(write(tmp_path, marked))) == FACTS
+    commas = [(f"{head}, in, X", rel, tail) for head, rel, tail in FACTS]
+    assert rows_of(read(write(tmp_path, commas, "a.csv"))) == commas  # Between tabs.
+
+
+def test_columns_that_are_no_text(tmp_path):
+    frame = pd.DataFrame(FACTS, columns=["head", "relation", "tail"])
+    odd = frame.assign(a=[["x"]] * 24, b=b"\xff", c=[{"d": 1}] * 24).set_index("head")
+    odd.to_parquet(tmp_path / "a.parquet")
+    for source in (odd, str(tmp_path / "a.parquet")):
+        with pytest.warns(UserWarning, match=r"\['a', 'b', 'c'\] are left out"):
+            assert rows_of(read_fact_table(source)) == FACTS
+    with pytest.raises(ValueError, match="row 1: the relation is no text"):
+        read_fact_table(str(tmp_path / "a.parquet"), columns=["head", "c", "tail"])
+
+
+def test_other_sheets_are_told(tmp_path):
+    with pd.ExcelWriter(tmp_path / "a.xlsx") as file:
+        for name, rows in (("one", FACTS), ("empty", []), ("two", FACTS)):
+            pd.DataFrame(rows).to_excel(file, sheet_name=name, index=False, header=False)
+    with pytest.warns(UserWarning, match=r"the first sheet is read, and \['two'\] are left out"):
+        assert rows_of(read_fact_table(str(tmp_path / "a.xlsx"))) == FACTS
+
+
+def test_json_of_neo4j(tmp_path):
+    lines = [{"type": "node", "id": x, "labels": ["Town"]} for x in TOWNS]
+    for i, (head, label, tail) in enumerate(FACTS):
+        ends = {"start": {"id": head, "labels": []}, "end": {"id": tail}}
+        lines.append({"id": str(i), "type": "relationship", "label": label, **ends})
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    assert rows_of(read(str(tmp_path / "a.jsonl"))) == FACTS
 
 
 @pytest.mark.parametrize(
@@ -187,7 +267,9 @@ def test_columns(tmp_path, columns, header):
         read_fact_table(write(tmp_path, rows), columns=["who", "does", "whom"])
     with pytest.raises(ValueError, match="not all of head, relation, tail. .*'columns="):
         read_fact_table(write(tmp_path, rows))
-    with pytest.raises(ValueError, match="expected 3 fields separated by tabs .*got 4"):
+    with pytest.raises(ValueError, match=r"there is no column '9' \(got \['nr'"):
+        read_fact_table(write(tmp_path, rows), columns=["1", "who", "9"])
+    with pytest.raises(ValueError, match="expected 3 fields separated by tabs .*got 4.*'columns="):
         read_fact_table(write(tmp_path, [(*fact, "x") for fact in FACTS]))
 
 
@@ -211,6 +293,14 @@ def test_whole_floats_are_identifiers(tmp_path, kind):
 def test_floats_that_are_names(tmp_path):
     rows = [("Python", "follows", "2.0"), ("Python", "follows", "3.1"), ("1e+05", "is", "2")]
     assert rows_of(read(write(tmp_path, rows))) == rows
+    # Heads and tails are the same entities:
+    rows = [("1.0", "runs", "jam"), ("2.0", "follows", "1.0")]
+    with pytest.warns(UserWarning, match="'1.0' is among other names"):
+        assert rows_of(read_fact_table(write(tmp_path, rows))) == rows
+    rows = [("1.5e+15", "in", "2.0"), ("1.1e+16", "in", "1.5e+15")]
+    expected = [("1500000000000000", "in", "2"), ("11000000000000000", "in", "1500000000000000")]
+    with pytest.warns(UserWarning, match=r"digits of 1\.1e\+16 are not all there"):
+        assert rows_of(read_fact_table(write(tmp_path, rows))) == expected
     rows = [("1e+05", "is", "007"), ("1e+02", "is", "12345678901234567890.0")]
     expected = [("100000", "is", "007"), ("100", "is", "12345678901234567890")]
     assert rows_of(read(write(tmp_path, rows))) == expected
@@ -228,6 +318,7 @@ def test_delimiters_and_encodings(tmp_path, sep, name, encoding):
     path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
     found = read_fact_table(str(path))
     assert rows_of(found) == facts
+    assert ("in UTF-16" in found.note) == (encoding == "utf-16")
     usual = sep == ("," if "csv" in name else "\t")
     assert ("separated by" in found.note) != usual
 
@@ -289,12 +380,20 @@ def test_json(tmp_path, content):
         ([{"head": "a", "relation": "r"}], "names columns, but not all"),
         ([{"head": "a", "relation": "r", "tail": None}], "entry 1: the tail is empty"),
         ({"head": "a"}, "expected a list of facts"),
+        ({"train": [], "dev": []}, "save each of the splits .*'dev'.* in a file of its own"),
+        ([["a", "r", float("nan")]], "NaN is no JSON"),
     ],
 )
 def test_json_refuses(tmp_path, content, message):
     (tmp_path / "a.json").write_text(json.dumps(content))
     with pytest.raises(ValueError, match=rf"a\.json'.*{message}"):
         read_fact_table(str(tmp_path / "a.json"))
+
+
+def test_json_of_several_lists(tmp_path):
+    (tmp_path / "a.json").write_text(json.dumps({"towns": TOWNS, "links": FACTS}))
+    with pytest.warns(UserWarning, match=r"those of 'links', and \['towns'\] are left out"):
+        assert rows_of(read_fact_table(str(tmp_path / "a.json"))) == FACTS
 
 
 def test_graphml(tmp_path):

@@ -195,7 +195,7 @@ def test_find_images_without_any(tmp_path):
     assert not (tmp_path / "unpacked").exists()
 
 
-@pytest.mark.parametrize("header", ["", "entity\timage\n"])
+@pytest.mark.parametrize("header", ["", "entity\timage\n", "Entity\tPath\n"])
 def test_find_images_in_index(tmp_path, header):
     folder = place(tmp_path, "a/1.jpg", "a/2", "b.jpg")
     index = tmp_path / "index.tsv"

@@ -67,6 +67,15 @@ def test_a_broken_line_is_passed_over(tmp_path, name, line):
         list(read_rdf(write(tmp_path, name, "\n".join([lines[0], line, line]))))
 
 
+def test_marks_at_the_beginning(tmp_path):
+    for name in ("a.nt", "a.nq"):
+        path = write(tmp_path, name, "\ufeff<a> <b> <c> .\n")
+        assert list(read_rdf(path)) == [("a", "b", "c")]
+        (tmp_path / name).write_text("<a> <b> <c> .\n", "utf-16")
+        with pytest.raises(ValueError, match="is UTF-16, save it as UTF-8"):
+            list(read_rdf(path))
+
+
 def test_long_literals(tmp_path, monkeypatch):
     monkeypatch.setattr("torch_imf.io.rdf.LONGEST", 100)
     path = write(tmp_path, "a.nt", f'<a> <r> <b> .\n<a> <r> "{"x" * 100}" .\n')
@@ -75,7 +84,8 @@ def test_long_literals(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "name,content", [("a.ttl", "<a> <b> <c"), ("a.jsonld", "{"), ("a.rdf", "<")]
+    "name,content",
+    [("a.ttl", "<a> <b> <c"), ("a.jsonld", "{"), ("a.rdf", "<"), ("a.nt", "\ufeff<a> <b> ")],
 )
 def test_read_rdf_refuses(tmp_path, name, content):
     with pytest.raises(ValueError, match=rf"{name}'.*: ."):

@@ -55,6 +55,11 @@ def test_quotes(tmp_path):
         assert read(tmp_path, "a.tsv", '"a"\tr\t"b"\n') == [(1, ['"a"', "r", '"b"', ""])]
 
 
+def test_a_delimiter_of_another_name_is_told(tmp_path):
+    with pytest.warns(UserWarning, match=r"a\.csv': this table is separated by semicolons"):
+        read(tmp_path, "a.csv", "entity;text;name\na;x, y;z\n")
+
+
 def test_headers(tmp_path):
     content = "# Other-Words\tSUBJECT\tpredicate \tObject\nn\ta\tr\tc\n"
     assert read(tmp_path, "a.tsv", content) == [(2, ["a", "r", "c", "n"])]

@@ -269,12 +269,18 @@ def read_ids(path: str) -> list[str]:
         lines = [x.strip() for x in read_bytes(path).decode("utf-8-sig").split("\n") if x.strip()]
     except (FileNotFoundError, UnicodeDecodeError) as error:
         raise ValueError(f"There is no file of ids '{path}', in UTF-8 ({error})") from error
-    pairs = [line.rsplit(None, 1) for line in lines]
-    names = {int(x[1]): x[0] for x in pairs if len(x) == 2 and x[1].isdecimal()}
-    counted = len(lines) > 1 and lines[0].isdecimal() and len(names) > 0
-    num_names = len(lines) - counted
-    # Without a count, other numbers are those of names (Apollo 11):
-    numbered = sorted(names) == list(range(num_names))
+    last, first = ([x.rsplit(None, 1) for x in lines], [x.split(None, 1)[::-1] for x in lines])
+    for pairs in (last, first, last):
+        names = {int(x[1]): x[0] for x in pairs if len(x) == 2 and x[1].isdecimal()}
+        counted = len(lines) > 1 and lines[0].isdecimal() and len(names) > 0
+        num_names = len(lines) - counted
+        # Without a count, other numbers are those of names (Apollo 11):
+        numbered = sorted(names) == list(range(num_names))
+        if numbered:
+            break
+    if not numbered and lines and (counted or "\t" in lines[0]):
+        if sorted(names) == list(range(1, num_names + 1)):
+            raise ValueError(f"'{path}': its ids begin at 1, expected those from 0")
     if counted and (int(lines[0]) != num_names or not numbered):
         raise ValueError(
             f"'{path}' announces {lines[0]} names, but has {num_names}, or their ids are not the "

@@ -275,7 +275,11 @@ class MultimodalKG(KGDataset):
         facts = read_facts(self.triples, self.header.get("triples"), self.columns)
         splits, node_ids, rel_ids, sources = facts[:4]
         if len(splits) == 1:
-            splits = draw_splits(splits[0], self.shares, len(node_ids), len(rel_ids), self.seed)
+            try:
+                splits = draw_splits(splits[0], self.shares, len(node_ids), len(rel_ids), self.seed)
+            except ValueError as e:
+                how = "; ".join(filter(None, facts.columns.values()))
+                raise ValueError(f"{e}{how and f' (facts were read so: {how})'}") from e
         names = [facts.names.get(x) or to_label(x) for x in node_ids]
         rel_names = [facts.rel_names.get(x) or to_label(x) for x in rel_ids]
         if self.texts_path is not None:
@@ -352,7 +356,10 @@ def to_sources(triples: Triples) -> "tuple[str | pd.DataFrame, ...]":
 
 def to_table(facts: object) -> "pd.DataFrame | None":
     r"""Returns a DataFrame, an array or a list of facts as a DataFrame, :obj:`None` for others."""
-    is_list = isinstance(facts, list | tuple) and any(isinstance(x, list | tuple) for x in facts)
+    kinds = (list, tuple)
+    is_list = isinstance(facts, kinds) and any(
+        isinstance(x, kinds) and not isinstance(next(iter(x), ""), kinds) for x in facts
+    )
     if not is_list and getattr(facts, "ndim", 0) != 2:
         return None
     import pandas as pd
@@ -401,7 +408,7 @@ def find_content(
         hints = [
             f"'{name}' to be '{NAMED[kind][0][0]}{name[len(stems[name]) :]}'"
             for name, kind in near.items()
-            if kind is not None and kind not in known
+            if kind is not None and kind not in known and suffix(name) in NAMED[kind][1]
         ]
         hint = f". Did you mean {', '.join(hints)}?" if hints else ""
         warn(f"Not read in '{folder}': {some(unread)}{hint}")
@@ -487,7 +494,7 @@ def _read_known(
     bad = [(line, fields[0]) for line, row, fields in rows if row == UNKNOWN]
     may_be_header = header is None and suffix(path) in (*tables.SEPARATORS, ".xlsx")
     is_first = may_be_header and [line for line, _ in bad[:1]] == [1]
-    hint = "If this is a header, pass 'header=True'. " if is_first else ""
+    hint = f"If this is a header, call its columns {tables.required(columns)}. " if is_first else ""
     reason = "the entity {} is in no fact, or its name is that of several"
     _refuse(path, bad, reason, strict, hint)
     return known, {"rows": len(rows), "unknown": len(bad)}
@@ -556,7 +563,7 @@ def read_facts(
         counts[path] |= {"rows": kinds.total(), "literals": kinds.pop("", 0)}
         how[path] = ", ".join(f"{number:,} {kind}" for kind, number in sorted(kinds.items()))
 
-    rows = []
+    rows, places = [], None  # Of head, relation and tail in the file of training facts.
     for path, source in zip(paths, sources, strict=True):
         if isinstance(source, str) and suffix(path) not in FACT_FORMATS:
             raise ValueError(f"'{path}' holds no facts, expected one of {FACT_FORMATS} (or .gz)")
@@ -564,8 +571,8 @@ def read_facts(
             table = tables.to_columns(triples(path))
         else:
             ids = cache(partial(read_id_files, osp.dirname(path)))
-            found = read_fact_table(source, header, columns, ids)
-            table = found.columns
+            found = read_fact_table(source, header, columns, ids, places)
+            table, places = found.columns, places or found.order
             how[path] = found.note
             names |= found.names
             rel_names |= found.rel_names

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from torch_imf.io import warn
+from torch_imf.io import tables, warn
 from torch_imf.io.tables import WHOLE, Column, Layout, Table, read_columns, short, where
 
 if TYPE_CHECKING:
@@ -36,6 +36,9 @@ WORDS = {
     "cauda til till voorwerp doel obiekt cel объект nesne 尾实体 尾 宾语 客体 目的語 목적어 "
     "꼬리 đối_tượng tân_ngữ t o",
 }
+NUMBER = re.compile(r"[-+]?\d[\d.,:/ T+-]*(e[-+]?\d+)?Z?", re.IGNORECASE)  # Or a date.
+TWICE = {"entity", "node", "name", "id", "concept"}
+WEAK = 7  # Heads and tails of other words than these are weak: start, end, from, to, source, value.
 IDS, LABELS = ("index", "id", "iri", "uri", "curie", "qid"), ("name", "label", "title")
 OVERRULE = (
     "If that is wrong, pass 'columns=\"1,2,3\"' (the places of head, relation and tail, or their "
@@ -79,13 +82,15 @@ def meaning(name: str) -> Meaning | None:
 @dataclass
 class FactTable:
     r"""The facts of a table: columns of head, relation and tail, the names of entities and of
-    relations by identifier where columns give them, and what was decided, in words.
+    relations by identifier where columns give them, what was decided, in words, and the places of
+    head, relation and tail.
     """
 
     columns: "list[pa.ChunkedArray]"
     names: dict[str, str] = field(default_factory=dict)
     rel_names: dict[str, str] = field(default_factory=dict)
     note: str = ""
+    order: Sequence[int] = (0, 1, 2)
 
     @property
     def are_numbers(self) -> bool:
@@ -100,6 +105,7 @@ def read_fact_table(
     header: bool | None = None,
     columns: Sequence[str] | None = None,
     ids: Callable[[], Sequence[Sequence[str]]] = tuple,
+    order: Sequence[int] | None = None,
 ) -> FactTable:
     r"""Reads the facts of a table.
 
@@ -111,6 +117,8 @@ def read_fact_table(
             their places from 1. By default, their names and what recurs in them decides.
         ids (callable, optional): Returns the names that numbers may stand for, of heads, relations
             and tails, as in OpenKE's files. It is asked where all cells are numbers.
+        order (list[int], optional): The places of head, relation and tail in the file of training
+            facts, which hold for others that have no header.
 
     Raises:
         ValueError: If a row cannot be read, or the columns cannot be told.
@@ -122,7 +130,7 @@ def read_fact_table(
         if cell.strip().isdecimal():  # As OpenKE begins a file.
             announced = int(cell)
             del table.block[0]
-    layout, note = find_facts(table, header, columns, announced is not None, ids)
+    layout, note = find_facts(table, header, columns, announced is not None, ids, order)
     found = read_columns(table, layout)
     size = len(found[0])
     if announced not in (None, size):
@@ -131,7 +139,7 @@ def read_fact_table(
         _pairs(found[i], found[i + 3]) if layout.index[i + 3] is not None else {} for i in range(3)
     )
     note = "; ".join(x for x in (note, table.note) if x)
-    return FactTable(found[:3], tail | head, relation, note)
+    return FactTable(found[:3], tail | head, relation, note, [i or 0 for i in layout.index[:3]])
 
 
 def find_facts(
@@ -140,6 +148,7 @@ def find_facts(
     columns: Sequence[str] | None = None,
     counted: bool = False,
     ids: Callable[[], Sequence[Sequence[str]]] = tuple,
+    order: Sequence[int] | None = None,
 ) -> tuple[Layout, str]:
     r"""Returns where head, relation and tail are, and says so in words. A header is taken off the
     table. Warns where this is in doubt.
@@ -149,15 +158,19 @@ def find_facts(
     (line, first), *others = table.block
     first, width, place = [x.strip() for x in first], len(first), where(table.path, line)
     body = [[x.strip() for x in row] for _, row in others if len(row) == width]
-    header = True if table.is_named else header
-    index = _by_meaning(first if header is not False else [])
+    tables.check_quotes(table)
+    is_asked, header = header is True, True if table.is_named else header
+    index, doubts = _by_meaning(first if header is not False else [], body)
     known = [i for i in index[:3] if i is not None]
-    doubts: list[str] = []
     recurs = any(set(first) & set(row) for row in body)
     if columns is not None:
         known, by_name = _chosen(columns, first, place)
         header = True if by_name else header
     elif len(known) == 2 and (rest := _only_other(first, index)) is not None:
+        cells = [_holds_numbers(body, i) for i in (rest, *known)]
+        if cells[0] and (not all(cells) or any("." in row[rest] for row in body)):
+            message = f"{_incomplete(first, place)}, as '{first[rest]}' holds numbers"
+            raise ValueError(f"{place}: {message}. {OVERRULE}")
         if header or not (recurs or any(len(first[i]) == 1 for i in known)):
             known.insert(index.index(None), rest)
             doubts.append(f"'{first[rest]}' is taken for the {ROLES[index.index(None)]}")
@@ -181,19 +194,31 @@ def find_facts(
         if header and known:
             doubts.append(_incomplete(first, place))
         known, doubt = find_order(body if header else [first, *body], counted, ids)
+        by_number = all(x.isdecimal() for x in first) and ids()  # Which tell it better.
+        if order is not None and max(order) < width and not by_number:
+            differ = "columns are read as those of training facts, but look otherwise"
+            doubt = differ if doubt and known != list(order) else ""
+            known = list(order)
         doubts += [doubt] * (doubt != "")
-    if columns is None:
-        doubts += _doubts(first, body, known, header)
-    if doubts and columns is None:
+    doubts = [*doubts, *_doubts(first, body, known, header)] if columns is None else []
+    if not header and _is_alone(first, body, known):
+        hint = "(if it is a header, pass 'header=True')"
+        doubts.append(f"what the first row {short(first)} says occurs nowhere else {hint}")
+    if header and is_asked and not table.is_named:
+        columns_of = [{row[i] for row in body} for i in known]
+        if sum(first[i] in x for i, x in zip(known, columns_of, strict=True)) > 1:
+            doubts.append(f"{short(first)} is taken for a header, but its cells recur below")
+    if doubts:
         warn(f"{place}: {'; '.join(doubts)}. {OVERRULE}")
     roles = [ROLES[known.index(i)] for i in sorted(known)]
     if not header:
-        size = 3 if columns is None else max(width, *known)
-        return Layout(COLUMNS, [*known, None, None, None], size), f"no header: {', '.join(roles)}"
+        size = width if columns or (order and known == list(order)) else 3
+        layout = Layout(COLUMNS, [*known, None, None, None], size, f". {OVERRULE}" * (width > size))
+        return layout, f"no header: {', '.join(roles)}"
     labels = [None if i in known else i for i in index[3:]]
     named = [first[i] for i in (*known, *labels) if i is not None]
     for name in named:
-        if first.count(name) > 1:
+        if first.count(name) > named.count(name):
             raise ValueError(f"{place}: the header has '{name}' twice (got {short(first)})")
     if left := [name for name in first if name not in named]:
         warn(f"'{table.path}': the columns {left} are left out")
@@ -206,12 +231,24 @@ def find_facts(
 # What the first row says ########################################################################
 
 
-def _by_meaning(first: Sequence[str]) -> list[int | None]:
-    # The columns of head, relation and tail by the surest word, and those of their names.
+def _by_meaning(
+    first: Sequence[str], body: Sequence[Sequence[str]]
+) -> tuple[list[int | None], list[str]]:
+    # The columns of head, relation and tail by the surest word, those of their names, and doubts.
     found: list[list[tuple[int, int, int]]] = [[], [], []]
     for i, name in enumerate(first):
         if known := meaning(name):
             found[known[0]].append((*known[1:], i))
+    doubts = []  # 'Directed' in all rows is no relation, but one may be all there is:
+    varied = [x for x in found[1] if len({row[x[2]] for row in body}) > 1]
+    if varied and min(varied) != min(found[1]):
+        kept, left = (first[min(x)[2]] for x in (varied, found[1]))
+        doubts.append(f"'{kept}' is taken for the relation, as '{left}' is the same in all rows")
+        found[1] = varied
+    # The same word twice, as in 'entity, relation, entity':
+    twins = [i for i, x in enumerate(first) if first.count(x) == 2 and simplify(x) in TWICE]
+    if len(twins) == 2 and found[1] and not found[0] and not found[2]:
+        found[0], found[2] = [(0, 1, twins[0])], [(0, 1, twins[1])]
     best = [min(x, default=None) for x in found]
     # A name needs the same stem as its identifier (head_id and head, not predicate and relation):
     names = [
@@ -220,7 +257,20 @@ def _by_meaning(first: Sequence[str]) -> list[int | None]:
         else None
         for x, y in zip(found, best, strict=True)
     ]
-    return [*(x and x[2] for x in best), *names]
+    index = [x and x[2] for x in best]
+    others = [i for i, name in enumerate(first) if meaning(name) is None and i not in twins]
+    # Start and end, say, which are no identifiers:
+    weak = [x[2] for x in (best[0], best[2]) if x is not None and x[0] >= WEAK and x[1] == 1]
+    odd = [i for i in weak if _holds_numbers(body, i)]
+    others = [i for i in others if all(x[i] and not NUMBER.fullmatch(x[i]) for x in body)]
+    if len(odd) == 2 and len(others) > 1:
+        left = [first[i] for i in others]
+        doubts.append(f"'{first[odd[0]]}' and '{first[odd[1]]}' hold numbers or dates, not {left}")
+    return [*index, *names], doubts
+
+
+def _holds_numbers(body: Sequence[Sequence[str]], i: int) -> bool:
+    return bool(body) and all(NUMBER.fullmatch(row[i] or "0") for row in body)
 
 
 def _only_other(first: Sequence[str], index: Sequence[int | None]) -> int | None:
@@ -234,10 +284,12 @@ def _chosen(columns: Sequence[str], first: Sequence[str], place: str) -> tuple[l
     if all(x.isdecimal() and 1 <= int(x) <= len(first) for x in columns):
         return [int(x) - 1 for x in columns], False
     plain = list(map(simplify, first))
+    places = dict(zip(map(str, range(1, len(first) + 1)), range(len(first)), strict=True))
+    places |= {x: plain.index(x) for x in plain} | {x: first.index(x) for x in first}
     for name in columns:
-        if name not in first and simplify(name) not in plain:
+        if name not in places and simplify(name) not in places:
             raise ValueError(f"{place}: there is no column '{name}' (got {short(first)})")
-    return [first.index(x) if x in first else plain.index(simplify(x)) for x in columns], True
+    return [places[x] if x in places else places[simplify(x)] for x in columns], True
 
 
 def _is_header(
@@ -325,10 +377,19 @@ def _doubts(
     if few and 2 * len(rels) > len(rows):
         names = [f"'{first[i]}'" if header else i + 1 for i in (few[0], relation)]
         out.append("column {} repeats as relations do, column {} does not".format(*names))
-    alone = [nodes[row[head]] + nodes[row[tail]] + rels[row[relation]] == 3 for row in rows]
-    if not header and alone[0] and sum(alone) == 1:
-        out.append(f"what the first row {short(first)} says occurs nowhere else")
     return out
+
+
+def _is_alone(first: Sequence[str], body: Sequence[Sequence[str]], trio: Sequence[int]) -> bool:
+    # Whether no cell of the first row alone occurs in others.
+    if len(body) < 5 or any(i >= len(first) for i in trio):
+        return False
+    head, relation, tail = trio
+    rows = [first, *body]
+    nodes = Counter(x for row in rows for x in {row[head], row[tail]})
+    rels = Counter(row[relation] for row in rows)
+    alone = (nodes[x[head]] == nodes[x[tail]] == rels[x[relation]] == 1 for x in rows)
+    return next(alone) and not any(alone)
 
 
 def _pairs(ids: "pa.ChunkedArray", names: "pa.ChunkedArray") -> dict[str, str]:

@@ -6,22 +6,33 @@ from collections.abc import Iterator
 CHUNK = 1 << 14
 
 
-def read_frame(file: str, path: str) -> Iterator[list[list[str]]]:
+def read_frame(file: str, path: str) -> Iterator[list[list[str]] | list[str]]:
     r"""Yields the rows of a file on disk in chunks. In Parquet, the names of the columns come
-    first. Errors name the path.
+    first, in Excel those of the sheet that is read and of others that hold something. Errors name
+    the path.
     """
     import pandas as pd
 
     excel = path.lower().endswith(".xlsx")
     try:
         if excel:
-            frame = pd.read_excel(file, header=None, dtype=str, keep_default_na=False)
+            sheets = pd.read_excel(file, None, header=None, dtype=str, keep_default_na=False)
+            name, frame = next(iter(sheets.items()))
+            yield [name, *(x for x, sheet in sheets.items() if x != name and len(sheet))]
         else:  # Arrow's own types, as a column of integers that lacks one is none of pandas'.
             import pyarrow as pa
 
             frame = pd.read_parquet(file, dtype_backend="pyarrow")
-            frame = frame.astype(pd.ArrowDtype(pa.string()))
+            frame = frame.reset_index() if any(frame.index.names) else frame
             yield [list(map(str, frame))]
+            text = pd.ArrowDtype(pa.string())
+            columns = [frame.iloc[:, i] for i in range(frame.shape[1])]
+            for i, column in enumerate(columns):
+                try:
+                    columns[i] = column.astype(text)
+                except (pa.ArrowException, NotImplementedError):  # Refused if it is asked for.
+                    columns[i] = pd.Series(f"\0{column.dtype}", column.index, text)
+            frame = pd.concat(columns, axis=1) if columns else frame
         for start in range(0, len(frame), CHUNK):
             yield frame.iloc[start : start + CHUNK].fillna("").to_numpy(object).tolist()
     except (OSError, MemoryError):

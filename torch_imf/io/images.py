@@ -176,7 +176,8 @@ def _list_folder(folder: str, names: Names) -> tuple[list[str], list[str]]:
 def _read_index(path: str, base: str) -> tuple[list[str], list[str]]:
     # The names of the entities that an index file lists, and their image files.
     rows = read_rows(path, 2)
-    first = 2 if rows[:1] == [["entity", "image"]] else 1
+    header = [x.strip().lower() for row in rows[:1] for x in row]
+    first = 2 if header in (["entity", "image"], ["entity", "path"]) else 1
     files = [osp.join(base, file) for _, file in rows[first - 1 :]]
     missing = [i for i, file in enumerate(files, start=first) if not osp.isfile(file)]
     if missing:

@@ -1,3 +1,4 @@
+import codecs
 import math
 import re
 from collections import Counter
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from torch_imf.io import warn
 from torch_imf.io.paths import open_file
 from torch_imf.io.quantities import to_number
-from torch_imf.io.tables import LONGEST, normalized, readable, suffix
+from torch_imf.io.tables import LONGEST, is_utf16, normalized, readable, suffix
 
 if TYPE_CHECKING:
     import pyoxigraph as ox
@@ -95,6 +96,8 @@ def _lines(path: str, kind: str) -> "Iterator[ox.Quad]":
     import pyoxigraph as ox
 
     format = ox.RdfFormat.from_extension(kind)
+    if is_utf16(path):
+        raise ValueError(f"'{path}' is UTF-16, save it as UTF-8")
     num_good = num_broken = 0
     problems: list[str] = []
     with readable(path), open_file(path, compression="infer") as file:
@@ -103,6 +106,7 @@ def _lines(path: str, kind: str) -> "Iterator[ox.Quad]":
                 raise ValueError(
                     f"'{path}', line {line}: this line has more than {LONGEST:,} bytes"
                 )
+            text = text.removeprefix(codecs.BOM_UTF8) if line == 1 else text
             try:
                 quads = list(ox.parse(text, format=format, lenient=True))
             except (SyntaxError, MemoryError) as e:

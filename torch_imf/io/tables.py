@@ -43,11 +43,13 @@ TABLES = (*SEPARATORS, *JSON, *BINARY)
 #: characters a JSON file, which is read as a whole.
 LONGEST, LARGEST = 1 << 26, 1 << 30
 UNDEFINED = {*b"\x81\x8d\x8f\x90\x9d"}  # In Windows-1252.
+UNSEEN = "\ufeff\u200b"  # A byte-order mark within joined files, and a space of no width.
 SURROGATE = re.compile("[\ud800-\udfff]")
 #: How many rows, or characters of them, are at hand when it is decided what the columns are, and
 #: how many lines when it is decided what separates them.
 BLOCK, BLOCK_CHARS, SAMPLE = 4096, 1 << 22, 200
-WHOLE = re.compile(r"([+-]?[0-9]+(\.0*)?(e\+[0-9]{1,2})?)?")
+FACT_LISTS = ("facts", "triples", "links", "edges", "relationships")
+WHOLE = re.compile(r"([+-]?[0-9]+(\.0*|(\.[0-9]*)?e\+[0-9]{1,2})?)?")
 
 
 @dataclass(frozen=True)
@@ -77,10 +79,12 @@ def read_table(
     """
     table = Table(path, sum(column.required for column in columns), columns)
     layout = find_columns(table, columns, header)
+    if table.note:
+        warn(f"'{path}': this table is {table.note}")
     rows = [(line, fields) for line, row in table.rows if (fields := layout.pick(table, line, row))]
     for i, column in enumerate(columns):
         if column.ids:
-            values = as_ids([fields[i] for _, fields in rows])
+            (values,) = as_ids(path, [fields[i] for _, fields in rows])
             for (_, fields), value in zip(rows, values, strict=True):
                 fields[i] = value
     yield from rows
@@ -100,22 +104,38 @@ def read_columns(table: "Table", layout: "Layout") -> list["pa.ChunkedArray"]:
     if rest is not None:
         pieces = zip(out, rest, strict=True)
         out = [pa.chunked_array([*x.chunks, *y.chunks], pa.string()) for x, y in pieces]
-    for i, column in enumerate(layout.columns):
-        if column.ids and pc.any(pc.match_substring_regex(out[i], r"\d(\.0*|e\+\d+)$")).as_py():
-            coded = out[i].dictionary_encode().combine_chunks()
-            names = pa.array(as_ids(coded.dictionary.to_pylist()), pa.string())
-            out[i] = pa.chunked_array([names.take(coded.indices)])
+    is_float = [pc.any(pc.match_substring_regex(x, r"\d(\.0*|e\+\d+)$")).as_py() for x in out[:3]]
+    for group in ((0, 2), (1,)):  # Heads and tails are entities.
+        if any(is_float[i] for i in group):
+            coded = [out[i].dictionary_encode().combine_chunks() for i in group]
+            found = as_ids(table.path, *(x.dictionary.to_pylist() for x in coded))
+            for i, x, names in zip(group, coded, found, strict=True):
+                out[i] = pa.chunked_array([pa.array(names, pa.string()).take(x.indices)])
     return out
 
 
-def as_ids(names: list[str]) -> list[str]:
-    r"""Returns the names of a column of identifiers. If all are whole numbers, they are written as
-    such: 2.0 is 2 (which :obj:`pandas` writes where a cell is missing), 1e+05 is 100000 (as R has
-    it).
+def as_ids(path: str, *columns: list[str]) -> list[list[str]]:
+    r"""Returns the names of columns of the same identifiers. Where all are whole numbers, they are
+    written as such: 2.0 is 2 (which :obj:`pandas` writes where a cell is missing), 1e+05 is 100000
+    (as R has it). A column stays as it is if another one has such numbers among other names.
     """
-    if not all(map(WHOLE.fullmatch, names)):
-        return names
-    return [f"{float(x):.0f}" if "e" in x else x.partition(".")[0] for x in names]
+
+    def is_whole(name: str) -> bool:
+        return WHOLE.fullmatch(name) is not None and ("e" not in name or float(name).is_integer())
+
+    whole = [all(map(is_whole, names)) for names in columns]
+    others = [x for names, y in zip(columns, whole, strict=True) if not y for x in names]
+    if any(whole) and (mixed := next((x for x in others if x and is_whole(x)), "")):
+        warn(f"'{path}': {mixed!r} is among other names, so that numbers like 2.0 stay as they are")
+        return list(columns)
+    rounded = [x for names in columns for x in names if "e" in x and is_whole(x)]
+    rounded = [x for x in rounded if all(whole) and abs(float(x)) > 2**53]
+    if rounded:
+        warn(f"'{path}': the digits of {rounded[0]} are not all there, save identifiers as text")
+    return [
+        [f"{float(x):.0f}" if "e" in x else x.partition(".")[0] for x in names] if y else names
+        for names, y in zip(columns, whole, strict=True)
+    ]
 
 
 def to_columns(rows: Iterable[Sequence[str]], width: int = 3) -> list["pa.ChunkedArray"]:
@@ -180,9 +200,12 @@ def read_lines(path: str, others: bool = False) -> Iterator[str]:
 
 
 def is_utf16(path: str) -> bool:
-    r"""Returns whether a file begins as UTF-16 does."""
+    r"""Returns whether a file begins as UTF-16 does. Refuses one gzipped by another name."""
     with readable(path), open_file(path, compression="infer") as file:
-        return file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+        begin = file.read(2)
+    if begin == b"\x1f\x8b":
+        raise ValueError(f"'{path}' is gzipped, and needs to be called so ('.gz' at the end)")
+    return begin in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 @contextmanager
@@ -279,6 +302,8 @@ class Table:
             self.delimiter = found
         if self.delimiter != SEPARATORS[kind]:
             self.note = f"separated by {WORDS[self.delimiter]}"
+        if is_utf16(source):
+            self.note += f"{self.note and ', '}in UTF-16"
         lines = chain(sample, lines)
         if self.delimiter == "\t" and kind != ".csv":
             return ((i, x.rstrip("\r\n").split("\t")) for i, x in enumerate(lines, 1) if x.strip())
@@ -305,7 +330,8 @@ def find_delimiter(sample: Sequence[str], default: str, width: int) -> str | Non
         (size, number), *_ = Counter(map(len, rows)).most_common(1) or [(0, 0)]
         if size >= width:
             shares[delimiter] = number / len(rows)
-    constant = [delimiter for delimiter, share in shares.items() if share == 1]
+    # Names have commas, but no tabs:
+    constant = [x for x in sorted(shares, key=lambda x: x != "\t") if shares[x] == 1]
     return next(iter([*constant, *(x for x in shares if x == default)]), max(shares, default=None))
 
 
@@ -316,7 +342,7 @@ def _csv_rows(path: str, lines: Iterable[str], delimiter: str) -> Iterator[tuple
     line = 1
     try:
         for row in reader:
-            if len(row) > 1 or "".join(row).strip():
+            if "".join(row).strip():
                 yield line, row
             line = reader.line_num + 1
     except csv.Error as e:
@@ -331,11 +357,15 @@ def _pandas_rows(path: str) -> Iterator[tuple[int, list[str]]]:
     read = "torch_imf.io.frames:read_frame"
     with readable(path), on_disk(path) as file:
         chunks = confined(read, file, path, told=f"'{path}'", instead="save it as TSV")
+        if suffix(path) == ".xlsx" and len(sheets := cast("list[str]", next(chunks))) > 1:
+            warn(f"'{path}': the first sheet is read, and {sheets[1:]} are left out")
         rows = chain.from_iterable(cast("Iterator[list[list[str]]]", chunks))
-        yield from enumerate(rows, start=int(suffix(path) == ".xlsx"))
+        numbered = enumerate(rows, start=int(suffix(path) == ".xlsx"))
+        yield from ((i, row) for i, row in numbered if i == 0 or "".join(row).strip())
 
 
 def _frame_rows(frame: "pd.DataFrame") -> Iterator[tuple[int, list[str]]]:
+    frame = frame.reset_index() if any(frame.index.names) else frame
     # Numbers are no names of columns.
     if not all(isinstance(name, int) for name in frame.columns):
         yield 0, list(map(str, frame.columns))
@@ -372,6 +402,12 @@ def _json_rows(path: str, columns: Sequence[Column] | None) -> Iterator[tuple[in
             yield line, _from_object(entry, where(path, line), columns)
         return
     block = list(islice(entries, BLOCK))
+    first = block[0][1] if block else None
+    if isinstance(first, dict) and "id" in first and first.get("type") in ("node", "relationship"):
+        # As APOC exports a graph of Neo4j, nodes first:
+        found = ((line, x) for line, x in chain(block, entries) if isinstance(x, dict))
+        entries = ((i, _relationship(x)) for i, x in found if x.get("type") == "relationship")
+        block = list(islice(entries, BLOCK))
     keys = list(dict.fromkeys(key for _, x in block if isinstance(x, dict) for key in x))
     if keys:
         yield 0, keys
@@ -387,8 +423,13 @@ def _json_rows(path: str, columns: Sequence[Column] | None) -> Iterator[tuple[in
             )
 
 
+def _relationship(entry: dict) -> dict:
+    nodes = {x: y.get("id") if isinstance(y, dict) else y for x, y in entry.items()}
+    return {"head": nodes.get("start"), "relation": entry.get("label"), "tail": nodes.get("end")}
+
+
 def _json_entries(path: str, columns: Sequence[Column] | None) -> Iterator[tuple[int, object]]:
-    lines = enumerate(read_lines(path), start=1)
+    lines = enumerate(read_lines(path, others=True), start=1)
     if suffix(path) != ".json":
         for line, text in lines:
             if text.strip():
@@ -404,8 +445,13 @@ def _json_entries(path: str, columns: Sequence[Column] | None) -> Iterator[tuple
             )
     content = _parse(file.getvalue(), path)
     if isinstance(content, dict) and not columns:  # Around the facts.
-        lists = {key: x for key, x in content.items() if isinstance(x, list) and key != "nodes"}
-        content = next(iter(lists.values()), None)
+        lists = {key: x for key, x in content.items() if isinstance(x, list)}
+        if len({"train", "valid", "val", "validation", "dev", "test"} & {*lists}) > 1:
+            raise ValueError(f"'{path}': save each of the splits {[*lists]} in a file of its own")
+        key = next((x for x in (*FACT_LISTS, *lists) if x in lists and x != "nodes"), "")
+        if left := [x for x in lists if x not in (key, "nodes")]:
+            warn(f"'{path}': the facts are those of '{key}', and {left} are left out")
+        content = lists.get(key)
     elif isinstance(content, dict) and columns:
         key, value = columns[0].name, columns[1].name
         values = [x if isinstance(x, dict) else {value: x} for x in content.values()]
@@ -426,9 +472,12 @@ def _parse(text: str, path: str, line: int = 1) -> object:
             raise ValueError(f"'{path}', line {line}: the key {short(twice)} occurs twice")
         return dict(pairs)
 
+    def refuse(name: str) -> object:
+        raise ValueError(f"'{path}', line {line}: {name} is no JSON, and no name")
+
     try:
         # Python refuses integers of thousands of digits:
-        return json.loads(text, object_pairs_hook=unique, parse_int=str)
+        return json.loads(text, object_pairs_hook=unique, parse_int=str, parse_constant=refuse)
     except (json.JSONDecodeError, RecursionError) as e:  # Nested too deeply.
         line += getattr(e, "lineno", 1) - 1
         raise ValueError(f"'{path}', line {line}: this is no JSON that can be read ({e})") from e
@@ -460,12 +509,13 @@ def _cell(value: object) -> str:
 @dataclass
 class Layout:
     r"""Where the columns of a table are: the place of each, :obj:`None` for one that is not there,
-    and how many fields a row has.
+    how many fields a row has, and what to do if one has others.
     """
 
     columns: Sequence[Column]
     index: list[int | None]
     width: int
+    hint: str = ""
 
     def pick(self, table: Table, line: int, row: list[str]) -> list[str] | None:
         r"""Returns the fields of a row, :obj:`None` if a table of many columns has none of them."""
@@ -490,7 +540,7 @@ class Layout:
             raise ValueError(
                 f"{where(table.path, line)}: expected {self.width} fields"
                 f"{kind and ' separated by '}{kind} ({required(self.columns)}), got {len(row)}: "
-                f"{short(row)}{hint * quoted}"
+                f"{short(row)}{hint * quoted}{self.hint}"
             )
 
     def read_after(self, table: Table) -> list["pa.ChunkedArray"] | None:
@@ -518,7 +568,8 @@ class Layout:
             except pa.ArrowInvalid:
                 return None
         blank = pa.chunked_array([pa.repeat("", len(found))])
-        out = [blank if i is None else pc.utf8_trim_whitespace(found[i]) for i in self.index]
+        seen = [pc.utf8_trim(pc.utf8_trim_whitespace(x), UNSEEN) for x in found.columns]
+        out = [blank if i is None else pc.utf8_trim_whitespace(seen[i]) for i in self.index]
         for x, column in zip(out, self.columns, strict=True):
             is_empty = column.required and not column.blank and pc.any(pc.equal(x, "")).as_py()
             if is_empty or pc.any(pc.match_substring(x, "\0")).as_py():
@@ -527,10 +578,10 @@ class Layout:
 
 
 def normalized(text: str) -> str:
-    r"""Returns a text without white space around it, in the one normal form of Unicode that names
-    have here.
+    r"""Returns a text without white space and :obj:`UNSEEN` around it, in the one normal form of
+    Unicode that names have here.
     """
-    return unicodedata.normalize("NFC", text.strip())
+    return unicodedata.normalize("NFC", text.strip().strip(UNSEEN).strip())
 
 
 def required(columns: Sequence[Column]) -> str:
@@ -548,8 +599,7 @@ def find_columns(table: Table, columns: Sequence[Column], header: bool | None) -
         return Layout(columns, list(range(len(columns))), len(columns))
     (line, row), place = table.block[0], where(table.path, table.block[0][0])
     header = True if suffix(table.path) in PARQUET else header
-    if table.delimiter == "\t" and '"' in {field[:1] for field in row}:
-        warn(f"{place}: {short(row)} is in quotes, which are part of names in TSV, not in CSV")
+    check_quotes(table)
     names = list(map(_simplify, row))
     words = [list(map(_simplify, column.words)) for column in columns]
     found = [next((names.index(x) for x in group if x in names), None) for group in words]
@@ -575,6 +625,16 @@ def find_columns(table: Table, columns: Sequence[Column], header: bool | None) -
         Layout(columns, index, width).check(table, line, row)
         del table.block[0]
     return Layout(columns, index, width)
+
+
+def check_quotes(table: Table) -> None:
+    r"""Warns if quotes that the first row begins with are part of its fields."""
+    (line, row), *_ = table.block
+    quotes = {x[:1] if x[:1] == x[-1:] else "" for x in map(str.strip, row)}
+    if quotes == {"'"} or (table.delimiter == "\t" and '"' in quotes):
+        end = "in TSV, not in CSV" if '"' in quotes else "(but double ones in CSV)"
+        place = where(table.path, line)
+        warn(f"{place}: {short(row)} is in quotes, which are part of names {end}")
 
 
 def _simplify(field: str) -> str:
