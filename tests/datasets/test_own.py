@@ -503,8 +503,21 @@ def test_literals_of_rdf(turtle):
         assert "  facts.ttl: 79 rows\n    26 names, 12 numbers, 5 texts" in str(dataset.report())
     (turtle / "texts.tsv").write_text(f"id\tname\ttext\n{BASE}n3\tThree\tFrom a file\n")
     dataset = MultimodalKG.from_folder(turtle)  # A file comes first.
-    assert dataset.texts()[row] == "Three. From a file" and dataset[0].text_mask.sum() == 1
+    assert dataset.texts()[row] == "Three. From a file" and dataset.texts()[row - 1]
+    (turtle / "numbers.tsv").write_text(f"{BASE}n3\tweight\t5\n{BASE}n3\t{BASE}height\t9\n")
+    index, attributes, values = MultimodalKG.from_folder(turtle).literals()
+    assert len(values) == 13 and values[index == row].tolist() == [5.0, 9.0]
     assert dataset[0].node_names[:2] == ["Node 0", "Node 1"]
+
+
+def test_texts_and_numbers_are_found_by_name(tmp_path):
+    rows = [f"Q{i},Node {i},r,Q{(i + k) % 9},Node {(i + k) % 9}" for i in range(9) for k in (1, 2)]
+    header = "head_id,head,relation,tail_id,tail"
+    (tmp_path / "facts.csv").write_text("\n".join([header, *rows]))
+    (tmp_path / "texts.tsv").write_text("Node 3\tA text\n")
+    (tmp_path / "numbers.tsv").write_text("Node 3\tage\t7\n")
+    dataset = MultimodalKG.from_folder(tmp_path)
+    assert dataset.texts()[3] == "A text" and dataset.literals()[0].tolist() == [3]
 
 
 def test_rdf_without_literals(tmp_path):

@@ -278,25 +278,27 @@ class MultimodalKG(KGDataset):
             splits = draw_splits(splits[0], self.shares, len(node_ids), len(rel_ids), self.seed)
         names = [facts.names.get(x) or to_label(x) for x in node_ids]
         rel_names = [facts.rel_names.get(x) or to_label(x) for x in rel_ids]
+        # Tables come before what RDF says:
+        labels, texts = facts.content.names, facts.content.texts
+        self._texts = [join(labels.get(x, ""), texts.get(x, "")) or None for x in node_ids]
         if self.texts_path is not None:
-            args = (self.texts_path, NameIndex(node_ids), self.header.get("texts"), self.strict)
-            own_names, self._texts, sources[self.texts_path] = read_texts(*args)
-            names = [own or name for own, name in zip(own_names, names, strict=True)]
-        else:
-            labels, texts = facts.content.names, facts.content.texts
-            self._texts = [join(labels.get(x, ""), texts.get(x, "")) or None for x in node_ids]
-        if self.numbers_path is not None:
             index = index_names(node_ids, names)
+            args = (self.texts_path, index, self.header.get("texts"), self.strict)
+            own_names, own_texts, sources[self.texts_path] = read_texts(*args)
+            names = [own or name for own, name in zip(own_names, names, strict=True)]
+            self._texts = [own or x for own, x in zip(own_texts, self._texts, strict=True)]
+        numbers: Literals = ([], [], [])
+        index = index_names(node_ids, names)
+        if self.numbers_path is not None:
             args = (self.numbers_path, index, self.header.get("numbers"), self.strict)
-            self._literals, sources[self.numbers_path] = read_numbers(*args)
-        else:
-            known = set(node_ids)
-            numbers = [x for x in facts.content.numbers if x[0] in known]
-            self._literals = (
-                [node for node, _, _ in numbers],
-                [attribute for _, attribute, _ in numbers],
-                [value for _, _, value in numbers],
-            )
+            numbers, sources[self.numbers_path] = read_numbers(*args)
+        known = set(node_ids)
+        given = {(index.find(node), attribute) for node, attribute, _ in zip(*numbers, strict=True)}
+        for entry in facts.content.numbers:
+            if entry[0] in known and (index.find(entry[0]), entry[1]) not in given:
+                for column, value in zip(numbers, entry, strict=True):
+                    column.append(value)  # type: ignore[arg-type]
+        self._literals = numbers
         return Record(splits, node_ids, rel_ids, names, rel_names, sources, facts.columns)
 
     def encode(self, data: Data) -> None:

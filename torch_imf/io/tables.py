@@ -550,8 +550,8 @@ def find_columns(table: Table, columns: Sequence[Column], header: bool | None) -
     header = True if suffix(table.path) in PARQUET else header
     if table.delimiter == "\t" and '"' in {field[:1] for field in row}:
         warn(f"{place}: {short(row)} is in quotes, which are part of names in TSV, not in CSV")
-    names = list(map(_simplify, row))
-    words = [list(map(_simplify, column.words)) for column in columns]
+    names = list(map(simplify, row))
+    words = [list(map(simplify, column.words)) for column in columns]
     found = [next((names.index(x) for x in group if x in names), None) for group in words]
     pairs = zip(found, columns, strict=True)
     if header is not False and all(i is not None or not column.required for i, column in pairs):
@@ -577,6 +577,6 @@ def find_columns(table: Table, columns: Sequence[Column], header: bool | None) -
     return Layout(columns, index, width)
 
 
-def _simplify(field: str) -> str:
-    # The name of a column without case and what separates words.
+def simplify(field: str) -> str:
+    r"""Returns the name of a column without case and what separates words."""
     return re.sub(r"[\W_]+", "", field).lower() or field.strip()
