@@ -2,6 +2,7 @@ r"""Tables of facts: which columns are head, relation and tail, by what the firs
 what recurs in the rows below.
 """
 
+import math
 import re
 import unicodedata
 from collections import Counter
@@ -9,7 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from torch_imf.io import warn
+from torch_imf.io import some, warn
+from torch_imf.io.quantities import to_number
 from torch_imf.io.tables import WHOLE, Column, Layout, Table, read_columns, short, where
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ OVERRULE = (
     "If that is wrong, pass 'columns=\"1,2,3\"' (the places of head, relation and tail, or their "
     "names), 'header=True' or 'header=False'"
 )
+LANGUAGE = re.compile(r"""^(['"])(.*)\1@[\w-]+$""")
 # What a word stands for: its role, its place in the list, and whether it is an identifier (0), a
 # name (2), or does not say (1).
 Meaning = tuple[int, int, int]
@@ -122,11 +125,14 @@ def read_fact_table(
         if cell.strip().isdecimal():  # As OpenKE begins a file.
             announced = int(cell)
             del table.block[0]
+    is_kgtk = len(table.block) > 0 and {"node1", "label", "node2"} <= {*table.block[0][1]}
     layout, note = find_facts(table, header, columns, announced is not None, ids)
     found = read_columns(table, layout)
     size = len(found[0])
     if announced not in (None, size):
         raise ValueError(f"'{table.path}' announces {announced:,} facts, but has {size:,}")
+    if is_kgtk:
+        found = _without_literals(found, table.path)
     head, relation, tail = (
         _pairs(found[i], found[i + 3]) if layout.index[i + 3] is not None else {} for i in range(3)
     )
@@ -159,6 +165,10 @@ def find_facts(
         header = True if by_name else header
     elif len(known) == 2 and (rest := _only_other(first, index)) is not None:
         if header or not (recurs or any(len(first[i]) == 1 for i in known)):
+            if index[1] is None and _holds_numbers(body, rest) > _holds_numbers(body, known[0]):
+                raise ValueError(
+                    f"{place}: '{first[rest]}' holds numbers, no relations. {OVERRULE}"
+                )
             known.insert(index.index(None), rest)
             doubts.append(f"'{first[rest]}' is taken for the {ROLES[index.index(None)]}")
     if header is None and len(body) > 1:  # No number above numbers alone.
@@ -203,6 +213,18 @@ def find_facts(
     return Layout(COLUMNS, [*known, *labels], width), note
 
 
+def _without_literals(found: "list[pa.ChunkedArray]", path: str) -> "list[pa.ChunkedArray]":
+    # Of KGTK, where texts, dates and numbers begin as no entity does, unless its ids are numbers.
+    import pyarrow.compute as pc
+
+    heads, tails = (pc.match_substring_regex(found[i], r"^['\"^@+\-0-9]") for i in (0, 2))
+    if pc.any(heads).as_py() or not pc.any(tails).as_py():
+        return found
+    values = found[2].filter(tails).to_pylist()
+    warn(f"'{path}': {len(values):,} values of KGTK are left out, as {some(values, 3)}")
+    return [column.filter(pc.invert(tails)) for column in found]
+
+
 # What the first row says ########################################################################
 
 
@@ -227,6 +249,10 @@ def _only_other(first: Sequence[str], index: Sequence[int | None]) -> int | None
     # The only column that is of no meaning.
     others = [i for i, name in enumerate(first) if i not in index and meaning(name) is None]
     return others[0] if len(others) == 1 else None
+
+
+def _holds_numbers(body: Sequence[Sequence[str]], i: int) -> bool:
+    return len(body) > 0 and all(math.isfinite(to_number(row[i])) for row in body)
 
 
 def _chosen(columns: Sequence[str], first: Sequence[str], place: str) -> tuple[list[int], bool]:
@@ -332,9 +358,11 @@ def _doubts(
 
 
 def _pairs(ids: "pa.ChunkedArray", names: "pa.ChunkedArray") -> dict[str, str]:
-    # A name of each identifier, the first in alphabetical order if it has several.
+    # A name of each identifier, the first in alphabetical order if it has several, without a
+    # language as in 'name'@en.
     import pyarrow as pa
 
     found = pa.table({"id": ids, "name": names}).group_by(["id", "name"]).aggregate([])
     rows = zip(found["id"].to_pylist(), found["name"].to_pylist(), strict=True)
-    return {node: name for node, name in sorted(rows, reverse=True) if name}
+    plain = {node: name for node, name in sorted(rows, reverse=True) if name}
+    return {node: LANGUAGE.sub(r"\2", name) for node, name in plain.items()}

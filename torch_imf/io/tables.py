@@ -76,6 +76,8 @@ def read_table(
     with a warning.
     """
     table = Table(path, sum(column.required for column in columns), columns)
+    if table.note:
+        warn(f"'{path}': {table.note}")
     layout = find_columns(table, columns, header)
     rows = [(line, fields) for line, row in table.rows if (fields := layout.pick(table, line, row))]
     for i, column in enumerate(columns):
@@ -148,10 +150,11 @@ def read_rows(path: str, width: int, sep: str = "\t", header: bool = False) -> l
 def read_lines(path: str, others: bool = False) -> Iterator[str]:
     r"""Streams the lines of a UTF-8 file with their ends, of a gzipped one if its name ends in
     :obj:`.gz`. With :obj:`others`, what Excel writes is read as well: UTF-16, and Windows-1252,
-    which a warning tells.
+    which warnings tell.
     """
     encoding, is_ascii = "utf-8", True
-    is_wide = others and is_utf16(path)
+    if is_wide := others and is_utf16(path):
+        warn(f"'{path}': this is no UTF-8, and read as UTF-16")
     with readable(path), open_file(path, compression="infer") as file:
         source = io.TextIOWrapper(file, "utf-16", newline="\n") if is_wide else file
         for line in count(1):
