@@ -40,6 +40,7 @@ def test_wide_tables(tmp_path, text, header):
     [
         "entity,attribute,value\nn3,height,8\nn3,built,1889\nn7,height,2.5\n",
         "n3,height,8\nn3,built,1889\nn7,height,2.5\nn7,built,\n",
+        "Entität;Attribut;Wert\nn3;height;8\nn3;built;1889\nn7;height;2,5\n",
         "tower,what,how much\nn3,height,8\nn3,built,1889\nn7,height,2.5\n",
         "id,key,number,unit\nn3,height,8,m\nn3,built,1889,\nn7,height,2.5,m\nn7,built,NaN,m\n",
         "n3,height,8,m\nn3,built,1889,\nn7,height,2.5,m\n",

@@ -421,6 +421,23 @@ def test_notes_stay_in_the_report_of_a_graph_that_is_read_again(folder):
         assert len(dataset.notes) == 2
 
 
+@pytest.mark.filterwarnings("error:Not read")
+def test_pictures_of_an_index_or_a_link_are_read(folder):
+    (folder / "scans").mkdir()
+    (folder / "scans" / "n0.png").touch()
+    (folder / "images").symlink_to("scans")
+    assert find_content(str(folder))["images"] == str(folder / "images")
+    os.remove(folder / "images")
+    (folder / "images.tsv").write_text("n0\tscans/n0.png\n")
+    assert find_content(str(folder))["images"] == str(folder / "images.tsv")
+
+
+@pytest.mark.parametrize("header", ["Entität;Text;Name", "实体;描述;名称", "entité;texte;nom"])
+def test_headers_of_texts_in_other_languages(folder, header):
+    (folder / "texts.tsv").write_text(f"{header}\nn3;About it;Three\n")
+    assert "Three. About it" in MultimodalKG.from_folder(folder).texts()
+
+
 @pytest.mark.parametrize(
     "name, hint",
     [
@@ -429,6 +446,7 @@ def test_notes_stay_in_the_report_of_a_graph_that_is_read_again(folder):
         ("nubmers.tsv", ". Did you mean 'nubmers.tsv' to be 'numbers.tsv'?"),
         ("trains.tsv", ""),  # There is a file of all facts.
         ("LICENSE", ""),
+        ("text_vectors.pkl", ""),  # Which is no format of texts.
     ],
 )
 def test_what_a_folder_holds_beside_is_told(folder, name, hint):

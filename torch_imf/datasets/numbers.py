@@ -10,10 +10,16 @@ from torch_imf.io import some, warn
 from torch_imf.io.quantities import MISSING, unit_of
 from torch_imf.io.tables import JSON, PARQUET, Column, Table, short, simplify, suffix, where
 
+ENTITY = (
+    *("entity", "entité", "entität", "entidad", "entidade", "entità", "entiteit", "entitet"),
+    *("byt", "сущность", "实体", "エンティティ", "개체"),
+)
+ATTRIBUTE = tuple("attribut eigenschaft propriété propiedad proprietà 属性 свойство 속성".split())
+VALUE = tuple("valeur wert valor valore waarde wartość значение 值 数值 값".split())
 LONG = (
-    Column("entity", ("entity", "id", "node", "uri", "subject", "head", "name")),
-    Column("attribute", ("attribute", "property", "relation", "predicate", "key")),
-    Column("value", ("value", "number", "literal", "object", "tail"), blank=True),
+    Column("entity", (*ENTITY, "id", "node", "uri", "subject", "head", "name")),
+    Column("attribute", ("attribute", "property", "relation", "predicate", "key", *ATTRIBUTE)),
+    Column("value", ("value", "number", "literal", "object", "tail", *VALUE), blank=True),
     Column("unit", ("unit", "units", "unit_of_measure"), required=False),
 )
 #: How many rows tell the layout of a table.

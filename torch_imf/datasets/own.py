@@ -5,6 +5,7 @@ import os.path as osp
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cache, partial
 from itertools import compress
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeAlias, TypedDict
@@ -19,13 +20,13 @@ from torch_imf.data.index import distinct_facts
 from torch_imf.data.names import UNKNOWN, NameIndex, normalize, order, read_ids, unbracketed
 from torch_imf.data.split import draw_splits
 from torch_imf.datasets.base import Encoder, Given, KGDataset, Record
-from torch_imf.datasets.numbers import find_layout
+from torch_imf.datasets.numbers import ENTITY, find_layout
 from torch_imf.datasets.raw import Literals, join, number_facts
 from torch_imf.encoders import PixelEncoder
 from torch_imf.io import noted, some, tables, warn
 from torch_imf.io.facts import read_fact_table
 from torch_imf.io.hash import hash_content
-from torch_imf.io.images import ARCHIVES
+from torch_imf.io.images import ARCHIVES, INDEX, read_index
 from torch_imf.io.quantities import MISSING, to_numbers
 from torch_imf.io.rdf import FORMATS, Content, Literal, read_rdf
 from torch_imf.io.tables import FRAME, GRAPHS, TABLES, Column, short, suffix, where
@@ -65,10 +66,18 @@ OPENKE_NAMES = ("entity2id", "relation2id")
 LONGER = {"entity2text": "entity2textlong"}  # Of which KG-BERT has both.
 KINDS = {name: kind for kind, (names, _) in NAMED.items() for name in names}
 
-NAMES = ("name", "label", "title")
+# As for facts, in common languages:
+NAMES = (
+    *("name", "label", "title", "nom", "nombre", "nome", "naam", "namn", "navn", "nazwa", "имя"),
+    *("название", "名称", "名字", "名前", "이름"),
+)
+WORDS = (
+    "text description abstract summary comment texte texto testo tekst beschreibung descripción "
+    "descrição descrizione beschrijving opis текст описание 文本 描述 テキスト 説明 텍스트 설명"
+)
 TEXTS = (
-    Column("entity", ("entity", "id", "node", "key", "uri", "iri", "entity_id", "node_id", *NAMES)),
-    Column("text", ("text", "description", "abstract", "summary", "comment"), True, True, False),
+    Column("entity", (*ENTITY, "id", "node", "key", "uri", "iri", "entity_id", "node_id", *NAMES)),
+    Column("text", tuple(WORDS.split()), True, True, False),
     Column("name", NAMES, required=False, ids=False),
 )
 
@@ -397,13 +406,24 @@ def find_content(
             )
         else:
             found[kind] = path
+    # What an index lists, and a link leads to, is read:
+    images = str(found.get("images") or given.get("images"))
+    listed: list[str] = []
+    if images.endswith(INDEX):
+        with suppress(ValueError):  # Which is told when it is read.
+            _, listed = read_index(images, osp.dirname(images))
+    read = {osp.relpath(x, folder).split(os.sep)[0] for x in listed}
+    target = osp.realpath(images)
+    unread = [x for x in unread if x not in read and osp.realpath(osp.join(folder, x)) != target]
     if unread:
         near = {name: _nearest(stems[name]) for name in unread}
         known = {*found, *given, *(SPLITS if "triples" in found else ())}
         hints = [
             f"'{name}' to be '{NAMED[kind][0][0]}{name[len(stems[name]) :]}'"
             for name, kind in near.items()
-            if kind is not None and kind not in known
+            if kind is not None
+            and kind not in known
+            and {name[len(stems[name]) :].lower(), suffix(name)} & {*NAMED[kind][1]}
         ]
         hint = f". Did you mean {', '.join(hints)}?" if hints else ""
         warn(f"Not read in '{folder}': {some(unread)}{hint}")
@@ -489,7 +509,11 @@ def _read_known(
     bad = [(line, fields[0]) for line, row, fields in rows if row == UNKNOWN]
     may_be_header = header is None and suffix(path) in (*tables.SEPARATORS, ".xlsx")
     is_first = may_be_header and [line for line, _ in bad[:1]] == [1]
-    hint = "If this is a header, pass 'header=True'. " if is_first else ""
+    hint = (
+        f"If this is a header, pass 'header=True', or call it {tables.required(columns)}. "
+        if is_first
+        else ""
+    )
     reason = "the entity {} is in no fact, or its name is that of several"
     _refuse(path, bad, reason, strict, hint)
     return known, {"rows": len(rows), "unknown": len(bad)}
