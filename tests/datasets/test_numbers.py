@@ -40,6 +40,7 @@ def test_wide_tables(tmp_path, text, header):
     [
         "entity,attribute,value\nn3,height,8\nn3,built,1889\nn7,height,2.5\n",
         "n3,height,8\nn3,built,1889\nn7,height,2.5\nn7,built,\n",
+        "Entität;Attribut;Wert\nn3;height;8\nn3;built;1889\nn7;height;2,5\n",
         "tower,what,how much\nn3,height,8\nn3,built,1889\nn7,height,2.5\n",
         "id,key,number,unit\nn3,height,8,m\nn3,built,1889,\nn7,height,2.5,m\nn7,built,NaN,m\n",
         "n3,height,8,m\nn3,built,1889,\nn7,height,2.5,m\n",
@@ -60,6 +61,29 @@ def test_attributes_that_are_numbers(tmp_path):
     assert read(tmp_path, years)[:2] == [("n3", "2010", 7.0), ("n3", "2020", 8.0)]
 
 
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        (
+            "place,node,score\n1,4,.5\n2,3,1.5\n3,2,2.5\n",
+            [("4", "place", 1.0), ("4", "score", 0.5)],
+        ),
+        (",id,age\n0,4,50\n1,3,51\n2,2,52\n", [("4", "age", 50.0), ("3", "age", 51.0)]),
+        ("uri,floors\n4,1\n3,2\n12,3\n13,4\n", [("4", "floors", 1.0), ("3", "floors", 2.0)]),
+        ("id,street,age\n4,1 Oak Way,9\n3,2 Elm Row,8\n2,9 Hill,7\n", [("4", "age", 9.0)]),
+    ],
+)
+def test_entities_that_are_numbers(tmp_path, text, expected):
+    (tmp_path / "a.csv").write_text(text)
+    index = NameIndex([str(i) for i in range(12)])
+    found, _ = read_numbers(str(tmp_path / "a.csv"), index, strict=False)
+    assert list(zip(*found, strict=True))[: len(expected)] == expected
+    (tmp_path / "a.csv").write_text("place,tower,age\n1,4,50\n2,3,51\n")
+    with pytest.raises(ValueError, match="any of .'place', 'tower'. may be the column of entities"):
+        read_numbers(str(tmp_path / "a.csv"), index)
+
+
 def test_wide_tables_of_other_formats(tmp_path):
     pd = pytest.importorskip("pandas")
     frame = pd.DataFrame({"tower": ["n3", "n7"], "height": [8.0, 2.5], "built": [1889, None]})
@@ -76,6 +100,7 @@ def test_wide_tables_of_other_formats(tmp_path):
         ("n3,8\nn7,2.5\n", "line 1: expected entity, attribute and value, or a header"),
         ("tower,town,built\nn3,Paris,1889\nn7,Rome,80\n", "line 1: .* may be the header of"),
         ("tower,built,built\nn3,1,1889\nn7,1,80\n", "line 1: .* a name of its own"),
+        ("entity,born,w\nn3,25/05/1979,1\nn7,1/2/1980,2\n", "leave out those of none .*'born'"),
         ("n3,height,8 m\nn7,height,30 ft\n", "a.csv': The numbers of 'height' have several units"),
     ],
 )

@@ -423,6 +423,23 @@ def test_notes_stay_in_the_report_of_a_graph_that_is_read_again(folder):
         assert len(dataset.notes) == 2
 
 
+@pytest.mark.filterwarnings("error:Not read")
+def test_pictures_of_an_index_or_a_link_are_read(folder):
+    (folder / "scans").mkdir()
+    (folder / "scans" / "n0.png").touch()
+    (folder / "images").symlink_to("scans")
+    assert find_content(str(folder))["images"] == str(folder / "images")
+    os.remove(folder / "images")
+    (folder / "images.tsv").write_text("n0\tscans/n0.png\n")
+    assert find_content(str(folder))["images"] == str(folder / "images.tsv")
+
+
+@pytest.mark.parametrize("header", ["Entität;Text;Name", "实体;描述;名称", "entité;texte;nom"])
+def test_headers_of_texts_in_other_languages(folder, header):
+    (folder / "texts.tsv").write_text(f"{header}\nn3;About it;Three\n")
+    assert "Three. About it" in MultimodalKG.from_folder(folder).texts()
+
+
 @pytest.mark.parametrize(
     "name, hint",
     [
@@ -432,6 +449,7 @@ def test_notes_stay_in_the_report_of_a_graph_that_is_read_again(folder):
         ("trains.tsv", ""),  # There is a file of all facts.
         ("LICENSE", ""),
         ("img_features.pickle", ""),  # Of no format that is read.
+        ("text_vectors.pkl", ""),  # Which is no format of texts.
     ],
 )
 def test_what_a_folder_holds_beside_is_told(folder, name, hint):
@@ -506,8 +524,23 @@ def test_literals_of_rdf(turtle):
         assert "  facts.ttl: 79 rows\n    26 names, 12 numbers, 5 texts" in str(dataset.report())
     (turtle / "texts.tsv").write_text(f"id\tname\ttext\n{BASE}n3\tThree\tFrom a file\n")
     dataset = MultimodalKG.from_folder(turtle)  # A file comes first.
-    assert dataset.texts()[row] == "Three. From a file" and dataset[0].text_mask.sum() == 1
+    assert dataset.texts()[row] == "Three. From a file" and dataset.texts()[row - 1]
+    (turtle / "numbers.tsv").write_text(f"{BASE}n3\tweight\t5\n{BASE}n3\t{BASE}height\t9\n")
+    index, attributes, values = MultimodalKG.from_folder(turtle).literals()
+    assert len(values) == 13 and values[index == row].tolist() == [5.0, 9.0]
     assert dataset[0].node_names[:2] == ["Node 0", "Node 1"]
+
+
+def test_texts_and_numbers_are_found_by_name(tmp_path):
+    rows = [f"Q{i},Node {i},r,Q{(i + k) % 9},Node {(i + k) % 9}" for i in range(9) for k in (1, 2)]
+    header = "head_id,head,relation,tail_id,tail"
+    (tmp_path / "facts.csv").write_text("\n".join([header, *rows]))
+    (tmp_path / "texts.tsv").write_text("Node 3\tA text\n")
+    (tmp_path / "numbers.tsv").write_text("Node 3\tage\t7\n")
+    dataset = MultimodalKG.from_folder(tmp_path)
+    assert dataset.texts()[3] == "A text" and dataset.literals()[0].tolist() == [3]
+    (tmp_path / "texts.tsv").write_text("Node 3|A text\n")
+    assert "texts.tsv': separated by pipes" in str(MultimodalKG.from_folder(tmp_path).report())
 
 
 def test_rdf_without_literals(tmp_path):

@@ -309,7 +309,7 @@ def test_floats_that_are_names(tmp_path):
 @pytest.mark.parametrize("sep", ";|,\t")
 @pytest.mark.parametrize("name", ["a.csv", "a.txt", "a.tsv", "a.csv.gz"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
-@pytest.mark.filterwarnings("ignore:.*read as Windows-1252")
+@pytest.mark.filterwarnings("ignore:.*read as (Windows-1252|UTF-16)")
 def test_delimiters_and_encodings(tmp_path, sep, name, encoding):
     facts = [("Köln", "liegt am", "Rhein"), ("Bonn", "liegt am", "Rhein"), ("Köln", "über", "Bonn")]
     facts += [("Fluß", "1,5", "Bonn")] * (sep != ",") + facts * 5
@@ -323,12 +323,25 @@ def test_delimiters_and_encodings(tmp_path, sep, name, encoding):
     assert ("separated by" in found.note) != usual
 
 
+def test_values_and_names_of_kgtk(tmp_path):
+    header = ["node1", "label", "node2", "node1;label"]
+    facts = [(f"n{i}", "r", f"n{i + 1}", f"'Node {i}'@en") for i in range(6)]
+    values = ["^1952-03-11T00:00:00Z/11", "'Wien'@de", '"x"', "1.7m", "@48.2/16.3", "-5"]
+    rows = [header, *facts, *(("n1", "p", value, "") for value in values)]
+    with pytest.warns(UserWarning, match="6 values of KGTK are left out, as '\\^1952"):
+        found = read_fact_table(write(tmp_path, rows, "a.tsv", "\t"))
+    assert rows_of(found) == [fact[:3] for fact in facts] and found.names["n2"] == "Node 2"
+
+
 def test_excel_of_europe(tmp_path):
     path = tmp_path / "a.csv"
     path.write_bytes(
         'sep=;\r\nKopf;Relation;Ziel\r\n"a;b";r;"c\r\nd"\r\n"say ""x""";r;é\r\n'.encode()
     )
     assert rows_of(read(str(path))) == [("a;b", "r", "c\r\nd"), ('say "x"', "r", "é")]
+    path.write_bytes("a;r;b".encode("utf-16"))
+    with pytest.warns(UserWarning, match=r"a\.csv': this is no UTF-8, and read as UTF-16"):
+        read_fact_table(str(path))
     path.write_bytes(b"K\xf6ln;r;b\r\n\x80;r;c\r\n")
     with pytest.warns(UserWarning, match=r"a\.csv', line 1: this is no UTF-8, and read as Windows"):
         assert rows_of(read_fact_table(str(path)))[1][0] == "€"
@@ -377,6 +390,7 @@ def test_json(tmp_path, content):
             [{"head": "a", "relation": "r", "tail": "b"}, ["a", "r", "b"]],
             "entry 2: expected an obj",
         ),
+        ([{"from": "a", "w": f"{i}.5", "to": "b"} for i in range(4)], "'w' holds numbers, no rel"),
         ([{"head": "a", "relation": "r"}], "names columns, but not all"),
         ([{"head": "a", "relation": "r", "tail": None}], "entry 1: the tail is empty"),
         ({"head": "a"}, "expected a list of facts"),

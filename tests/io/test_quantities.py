@@ -79,6 +79,7 @@ def test_other_attributes_tell_what_a_comma_is():
         (["2,5", "2.5"], ["", ""], "'x' has decimal points and decimal commas .as '2,5', '2.5'"),
         (["2 kg", "2 lb"], ["", ""], "several units, or some have none .as '2 kg', '2 lb'"),
         (["2", "2"], ["kg", "g"], "several units, .* .as '2 kg', '2 g'.. Please convert"),
+        (['"2"^^<http://u.org/kg>', '"2"^^xsd:int'], ["", ""], "several units, .* .as .*kg"),
         (["2 m", "2"], ["", ""], "several units, .* .as '2 m', '2'"),
     ],
 )

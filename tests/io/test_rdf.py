@@ -99,6 +99,7 @@ LITERALS = f"""@prefix rdfs: <{RDFS}> . @prefix skos: <{SKOS}> . @prefix xsd: <{
 :a skos:prefLabel "Wien"@de , "Vienna"@en-GB , "Vienne"@fr ; s:description "Eine Stadt"@de .
 :b rdfs:label "Graz"@fr , "Gratz"@de ; rdfs:comment "Stadt"@de , "Ville"@fr .
 :c s:name "Linz" ; :people 7 , 2.5e1 ; :founded "0799-01-01"^^xsd:date ; :open true ; :code "12" .
+:c :depth "1.8"^^<http://u.org/metre> , "180"^^<http://u.org/inch> .
 :d rdfs:label "Enns"@de , "" .
 """
 
@@ -110,8 +111,9 @@ def test_content(tmp_path):
     assert content.names == dict(zip(IRIS, ["Vienna", "Gratz", "Linz", "Enns"], strict=True))
     assert content.texts == {IRIS[0]: "Eine Stadt", IRIS[1]: "Stadt"}
     expected = [(IRIS[2], f"{X}founded", 799.0), *((IRIS[2], f"{X}people", x) for x in (7.0, 25.0))]
-    assert sorted(content.numbers) == expected
-    assert [kinds.count(x) for x in ("names", "texts", "numbers", "")] == [7, 3, 3, 3]
+    expected += [(IRIS[2], f"{X}depth (inch)", 180.0), (IRIS[2], f"{X}depth (metre)", 1.8)]
+    assert sorted(content.numbers) == sorted(expected)
+    assert [kinds.count(x) for x in ("names", "texts", "numbers", "")] == [7, 3, 5, 3]
 
 
 def test_blank_nodes_have_a_scope(tmp_path):

@@ -1,19 +1,25 @@
 r"""Tables of numbers of one's own: how they are laid out."""
 
-import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 from torch_imf.data.names import NameIndex
 from torch_imf.io import some, warn
-from torch_imf.io.quantities import MISSING, is_number
-from torch_imf.io.tables import JSON, PARQUET, Column, Table, short, suffix, where
+from torch_imf.io.quantities import MISSING, unit_of
+from torch_imf.io.tables import JSON, PARQUET, Column, Table, short, simplify, suffix, where
 
+ENTITY = (
+    *("entity", "entité", "entität", "entidad", "entidade", "entità", "entiteit", "entitet"),
+    *("byt", "сущность", "实体", "エンティティ", "개체"),
+)
+ATTRIBUTE = tuple("attribut eigenschaft propriété propiedad proprietà 属性 свойство 속성".split())
+VALUE = tuple("valeur wert valor valore waarde wartość значение 值 数值 값".split())
 LONG = (
-    Column("entity", ("entity", "id", "node", "uri", "subject", "head", "name")),
-    Column("attribute", ("attribute", "property", "relation", "predicate", "key")),
-    Column("value", ("value", "number", "literal", "object", "tail"), blank=True),
+    Column("entity", (*ENTITY, "id", "node", "uri", "subject", "head", "name")),
+    Column("attribute", ("attribute", "property", "relation", "predicate", "key", *ATTRIBUTE)),
+    Column("value", ("value", "number", "literal", "object", "tail", *VALUE), blank=True),
     Column("unit", ("unit", "units", "unit_of_measure"), required=False),
 )
 #: How many rows tell the layout of a table.
@@ -43,8 +49,8 @@ def find_layout(path: str, index: NameIndex, header: bool | None = None) -> Layo
     if not sample:
         return Layout(LONG, header)
     line, first = sample[0][0], [field.strip() for field in sample[0][1]]
-    names, width = {re.sub(r"[\W_]+", "", field).lower() for field in first}, len(first)
-    if header is not False and all(names & {*column.words} for column in LONG[:3]):
+    names, width = list(map(simplify, first)), len(first)
+    if header is not False and all({*names} & {*column.words} for column in LONG[:3]):
         return Layout(LONG, header)
     unit = (replace(LONG[3], required=True, blank=True),) if width == 4 else ()
     rows = [[field.strip() for field in row] for _, row in sample[1:] if len(row) == width]
@@ -53,16 +59,18 @@ def find_layout(path: str, index: NameIndex, header: bool | None = None) -> Layo
 
     columns = list(zip(*rows, strict=True))
     hits = [int((index(column) >= 0).sum()) for column in columns]
-    node = hits.index(max(hits))
+    # Where entities are numbers, other columns can be in the graph as well:
+    node = max(
+        range(width),
+        key=lambda i: (2 * hits[i] >= max(hits) > 0 and names[i] in LONG[0].words, hits[i]),
+    )
     numeric = [i for i, column in enumerate(columns) if i != node and _holds_numbers(column)]
     is_pair = node == 0 and width in (3, 4) and 1 not in numeric
     repeats = len({first[node], *columns[node]}) <= len(rows)
     # Cells of a header are no entity, occur nowhere below, and are no numbers (but may be years):
     of_header = index.find(first[node]) < 0 and len(numeric) > 0
     of_header &= not any(name in column for name, column in zip(first, columns, strict=True))
-    of_header &= first[node].lower() in LONG[0].words or not any(
-        is_number(first[i]) for i in numeric
-    )
+    of_header &= names[node] in LONG[0].words or all(unit_of(first[i]) is None for i in numeric)
     if header is None and not of_header:
         if not is_pair and not (width == 3 and repeats):
             raise ValueError(
@@ -74,19 +82,28 @@ def find_layout(path: str, index: NameIndex, header: bool | None = None) -> Layo
     if is_pair and (repeats or len(set(columns[1])) == 1):
         warn(f"'{path}': the first row, {short(first)}, is taken for a header")
         return Layout((*LONG[:3], *unit), True)
-    attributes = [first[i] for i in numeric]
-    if is_pair or len({*attributes, ""}) <= len(attributes):
+    if rivals := [first[i] for i in numeric if 2 * hits[i] >= hits[node]]:
+        if names[node] not in LONG[0].words:
+            raise ValueError(
+                f"{where(path, line)}: any of {[first[node], *rivals]} may be the column of "
+                f"entities. Please call it 'entity'"
+            )
+    # An index has no name, and an address begins with a number, but the rest is no unit:
+    attributes = [first[i] for i in numeric if first[i] and _holds_numbers(columns[i], True)]
+    others = [name for i, name in enumerate(first) if i != node and name not in attributes]
+    if is_pair or not attributes or len({*attributes, ""}) <= len(attributes):
         raise ValueError(
             f"{where(path, line)}: {short(first)} may be the header of a table of entities and "
             f"their numbers, or of entity, attribute and value. Please call three columns entity, "
             f"attribute and value, or give each column of numbers a name of its own, and leave out "
-            f"those of none"
+            f"those of none ({others})"
         )
     warn(f"'{path}': each attribute has a column ({some(attributes)})")
     words = (Column("entity", (first[node],)), *(Column(x, (x,), blank=True) for x in attributes))
     return Layout(words, True, attributes)
 
 
-def _holds_numbers(cells: Sequence[str]) -> bool:
-    filled = [cell for cell in cells if cell.lower() not in MISSING]
-    return 2 * sum(map(is_number, filled)) >= len(filled)
+def _holds_numbers(cells: Sequence[str], of_one_unit: bool = False) -> bool:
+    units = Counter(unit_of(cell) for cell in cells if cell.lower() not in MISSING)
+    numbers = [number for unit, number in units.items() if unit is not None]
+    return 2 * (max(numbers, default=0) if of_one_unit else sum(numbers)) >= units.total()

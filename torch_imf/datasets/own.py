@@ -5,6 +5,7 @@ import os.path as osp
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cache, partial
 from itertools import compress
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeAlias, TypedDict
@@ -19,13 +20,13 @@ from torch_imf.data.index import distinct_facts
 from torch_imf.data.names import UNKNOWN, NameIndex, normalize, order, read_ids, unbracketed
 from torch_imf.data.split import draw_splits
 from torch_imf.datasets.base import Encoder, Given, KGDataset, Record
-from torch_imf.datasets.numbers import find_layout
+from torch_imf.datasets.numbers import ENTITY, find_layout
 from torch_imf.datasets.raw import Literals, join, number_facts
 from torch_imf.encoders import PixelEncoder
 from torch_imf.io import noted, some, tables, warn
 from torch_imf.io.facts import read_fact_table
 from torch_imf.io.hash import hash_content
-from torch_imf.io.images import ARCHIVES
+from torch_imf.io.images import ARCHIVES, INDEX, read_index
 from torch_imf.io.quantities import MISSING, to_numbers
 from torch_imf.io.rdf import FORMATS, Content, Literal, read_rdf
 from torch_imf.io.tables import FRAME, GRAPHS, TABLES, Column, short, suffix, where
@@ -65,10 +66,18 @@ OPENKE_NAMES = ("entity2id", "relation2id")
 LONGER = {"entity2text": "entity2textlong"}  # Of which KG-BERT has both.
 KINDS = {name: kind for kind, (names, _) in NAMED.items() for name in names}
 
-NAMES = ("name", "label", "title")
+# As for facts, in common languages:
+NAMES = (
+    *("name", "label", "title", "nom", "nombre", "nome", "naam", "namn", "navn", "nazwa", "имя"),
+    *("название", "名称", "名字", "名前", "이름"),
+)
+WORDS = (
+    "text description abstract summary comment texte texto testo tekst beschreibung descripción "
+    "descrição descrizione beschrijving opis текст описание 文本 描述 テキスト 説明 텍스트 설명"
+)
 TEXTS = (
-    Column("entity", ("entity", "id", "node", "key", "uri", "iri", "entity_id", "node_id", *NAMES)),
-    Column("text", ("text", "description", "abstract", "summary", "comment"), True, True, False),
+    Column("entity", (*ENTITY, "id", "node", "key", "uri", "iri", "entity_id", "node_id", *NAMES)),
+    Column("text", tuple(WORDS.split()), True, True, False),
     Column("name", NAMES, required=False, ids=False),
 )
 
@@ -282,25 +291,27 @@ class MultimodalKG(KGDataset):
                 raise ValueError(f"{e}{how and f' (facts were read so: {how})'}") from e
         names = [facts.names.get(x) or to_label(x) for x in node_ids]
         rel_names = [facts.rel_names.get(x) or to_label(x) for x in rel_ids]
+        # Tables come before what RDF says:
+        labels, texts = facts.content.names, facts.content.texts
+        self._texts = [join(labels.get(x, ""), texts.get(x, "")) or None for x in node_ids]
         if self.texts_path is not None:
-            args = (self.texts_path, NameIndex(node_ids), self.header.get("texts"), self.strict)
-            own_names, self._texts, sources[self.texts_path] = read_texts(*args)
-            names = [own or name for own, name in zip(own_names, names, strict=True)]
-        else:
-            labels, texts = facts.content.names, facts.content.texts
-            self._texts = [join(labels.get(x, ""), texts.get(x, "")) or None for x in node_ids]
-        if self.numbers_path is not None:
             index = index_names(node_ids, names)
+            args = (self.texts_path, index, self.header.get("texts"), self.strict)
+            own_names, own_texts, sources[self.texts_path] = read_texts(*args)
+            names = [own or name for own, name in zip(own_names, names, strict=True)]
+            self._texts = [own or x for own, x in zip(own_texts, self._texts, strict=True)]
+        numbers: Literals = ([], [], [])
+        index = index_names(node_ids, names)
+        if self.numbers_path is not None:
             args = (self.numbers_path, index, self.header.get("numbers"), self.strict)
-            self._literals, sources[self.numbers_path] = read_numbers(*args)
-        else:
-            known = set(node_ids)
-            numbers = [x for x in facts.content.numbers if x[0] in known]
-            self._literals = (
-                [node for node, _, _ in numbers],
-                [attribute for _, attribute, _ in numbers],
-                [value for _, _, value in numbers],
-            )
+            numbers, sources[self.numbers_path] = read_numbers(*args)
+        known = set(node_ids)
+        given = {(index.find(node), attribute) for node, attribute, _ in zip(*numbers, strict=True)}
+        for entry in facts.content.numbers:
+            if entry[0] in known and (index.find(entry[0]), entry[1]) not in given:
+                for column, value in zip(numbers, entry, strict=True):
+                    column.append(value)  # type: ignore[arg-type]
+        self._literals = numbers
         return Record(splits, node_ids, rel_ids, names, rel_names, sources, facts.columns)
 
     def encode(self, data: Data) -> None:
@@ -402,13 +413,24 @@ def find_content(
             )
         else:
             found[kind] = path
+    # What an index lists, and a link leads to, is read:
+    images = str(found.get("images") or given.get("images"))
+    listed: list[str] = []
+    if images.endswith(INDEX):
+        with suppress(ValueError):  # Which is told when it is read.
+            _, listed = read_index(images, osp.dirname(images))
+    read = {osp.relpath(x, folder).split(os.sep)[0] for x in listed}
+    target = osp.realpath(images)
+    unread = [x for x in unread if x not in read and osp.realpath(osp.join(folder, x)) != target]
     if unread:
         near = {name: _nearest(stems[name]) for name in unread}
         known = {*found, *given, *(SPLITS if "triples" in found else ())}
         hints = [
             f"'{name}' to be '{NAMED[kind][0][0]}{name[len(stems[name]) :]}'"
             for name, kind in near.items()
-            if kind is not None and kind not in known and suffix(name) in NAMED[kind][1]
+            if kind is not None
+            and kind not in known
+            and {name[len(stems[name]) :].lower(), suffix(name)} & {*NAMED[kind][1]}
         ]
         hint = f". Did you mean {', '.join(hints)}?" if hints else ""
         warn(f"Not read in '{folder}': {some(unread)}{hint}")

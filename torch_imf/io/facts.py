@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from torch_imf.io import tables, warn
+from torch_imf.io import some, tables, warn
 from torch_imf.io.tables import WHOLE, Column, Layout, Table, read_columns, short, where
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ OVERRULE = (
     "If that is wrong, pass 'columns=\"1,2,3\"' (the places of head, relation and tail, or their "
     "names), 'header=True' or 'header=False'"
 )
+LANGUAGE = re.compile(r"""^(['"])(.*)\1@[\w-]+$""")
 # What a word stands for: its role, its place in the list, and whether it is an identifier (0), a
 # name (2), or does not say (1).
 Meaning = tuple[int, int, int]
@@ -130,11 +131,14 @@ def read_fact_table(
         if cell.strip().isdecimal():  # As OpenKE begins a file.
             announced = int(cell)
             del table.block[0]
+    is_kgtk = len(table.block) > 0 and {"node1", "label", "node2"} <= {*table.block[0][1]}
     layout, note = find_facts(table, header, columns, announced is not None, ids, order)
     found = read_columns(table, layout)
     size = len(found[0])
     if announced not in (None, size):
         raise ValueError(f"'{table.path}' announces {announced:,} facts, but has {size:,}")
+    if is_kgtk:
+        found = _without_literals(found, table.path)
     head, relation, tail = (
         _pairs(found[i], found[i + 3]) if layout.index[i + 3] is not None else {} for i in range(3)
     )
@@ -226,6 +230,18 @@ def find_facts(
     note = ", ".join(f"{role} is '{first[i]}'" for role, i in zip(ROLES, known, strict=True))
     note += f", names are {named[3:]}" * (len(named) > 3)
     return Layout(COLUMNS, [*known, *labels], width), note
+
+
+def _without_literals(found: "list[pa.ChunkedArray]", path: str) -> "list[pa.ChunkedArray]":
+    # Of KGTK, where texts, dates and numbers begin as no entity does, unless its ids are numbers.
+    import pyarrow.compute as pc
+
+    heads, tails = (pc.match_substring_regex(found[i], r"^['\"^@+\-0-9]") for i in (0, 2))
+    if pc.any(heads).as_py() or not pc.any(tails).as_py():
+        return found
+    values = found[2].filter(tails).to_pylist()
+    warn(f"'{path}': {len(values):,} values of KGTK are left out, as {some(values, 3)}")
+    return [column.filter(pc.invert(tails)) for column in found]
 
 
 # What the first row says ########################################################################
@@ -393,9 +409,11 @@ def _is_alone(first: Sequence[str], body: Sequence[Sequence[str]], trio: Sequenc
 
 
 def _pairs(ids: "pa.ChunkedArray", names: "pa.ChunkedArray") -> dict[str, str]:
-    # A name of each identifier, the first in alphabetical order if it has several.
+    # A name of each identifier, the first in alphabetical order if it has several, without a
+    # language as in 'name'@en.
     import pyarrow as pa
 
     found = pa.table({"id": ids, "name": names}).group_by(["id", "name"]).aggregate([])
     rows = zip(found["id"].to_pylist(), found["name"].to_pylist(), strict=True)
-    return {node: name for node, name in sorted(rows, reverse=True) if name}
+    plain = {node: name for node, name in sorted(rows, reverse=True) if name}
+    return {node: LANGUAGE.sub(r"\2", name) for node, name in plain.items()}

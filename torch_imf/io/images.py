@@ -48,7 +48,7 @@ def source_tag(source: str) -> str:
     files = [path, *_walk(path)]
     if osp.isfile(path) and path.lower().endswith(INDEX):
         with suppress(ValueError):  # Which is told when it is read.
-            files += _read_index(path, osp.dirname(path))[1]
+            files += read_index(path, osp.dirname(path))[1]
     parts = [path]
     for info, file in ((os.stat(x), x) for x in files if osp.isfile(x)):
         parts.append(f"{file} {info.st_size} {info.st_mtime_ns}")
@@ -78,7 +78,7 @@ def find_images(
     if osp.isdir(source):
         keys, files = _list_folder(source, names)
     elif osp.isfile(source) and source.lower().endswith(INDEX):
-        keys, files = _read_index(source, osp.dirname(source) if base is None else base)
+        keys, files = read_index(source, osp.dirname(source) if base is None else base)
     else:
         raise ValueError(
             f"There are no images at '{source}'. Please pass a folder, an index file (.tsv, .txt) "
@@ -173,8 +173,8 @@ def _list_folder(folder: str, names: Names) -> tuple[list[str], list[str]]:
     return list(own), files
 
 
-def _read_index(path: str, base: str) -> tuple[list[str], list[str]]:
-    # The names of the entities that an index file lists, and their image files.
+def read_index(path: str, base: str) -> tuple[list[str], list[str]]:
+    r"""Returns the names of the entities that an index file lists, and their image files."""
     rows = read_rows(path, 2)
     header = [x.strip().lower() for row in rows[:1] for x in row]
     first = 2 if header in (["entity", "image"], ["entity", "path"]) else 1

@@ -15,7 +15,7 @@ DATE = re.compile(
     r"(?:[Tt ](\d\d):(\d\d)(?::(\d\d(?:\.\d+)?))?)?(?:[Zz]|([+-]\d\d):?(\d\d))?)?"
 )
 DOTTED = re.compile(r"^(\d\d?)\.(\d\d?)\.(\d{4})$")
-TYPED = re.compile(r'"([^"]*)"(?:\^\^\S+|@[\w-]+)?')
+TYPED = re.compile(r'"([^"]*)"(?:\^\^(\S+)|@[\w-]+)?')
 # A sign, digits with points, commas, apostrophes and spaces, and a unit before or after them, which
 # is neither an exponent nor an era:
 QUANTITY = re.compile(
@@ -55,9 +55,19 @@ def to_number(text: str) -> float:
         return math.nan
 
 
-def is_number(text: str) -> bool:
-    r"""Returns whether a text is a number, a date or a quantity."""
-    return math.isfinite(to_number(text)) or QUANTITY.fullmatch(text) is not None
+def unit_of(text: str) -> str | None:
+    r"""Returns the unit of a number, a date or a quantity, :obj:`None` for any other text."""
+    if math.isfinite(to_number(text)):
+        typed = TYPED.fullmatch(text.strip())
+        return datatype_unit(typed[2] or "") if typed else ""
+    match = QUANTITY.fullmatch(text)
+    return _unit(match[1], match[4]) if match else None
+
+
+def datatype_unit(datatype: str) -> str:
+    r"""Returns the unit that a datatype of RDF stands for, nothing for those of XML Schema."""
+    is_plain = re.match(r"<?(xsd:|.*XMLSchema#)", datatype)
+    return "" if is_plain else re.split("[/#:]", datatype.strip("<>"))[-1]
 
 
 def to_numbers(
@@ -101,7 +111,8 @@ def to_numbers(
                 values[i] = _parse(match[2] + match[3], mark)
             if math.isfinite(values[i]):
                 inner = (match[1], match[4]) if match else ()
-                units_of.setdefault(_unit(*inner, units[i]), f"{cells[i]} {units[i]}".strip())
+                unit = _unit(*inner, "" if match else unit_of(cells[i]), units[i])
+                units_of.setdefault(unit, f"{cells[i]} {units[i]}".strip())
             is_special = match and re.search(r"[^\d.]" if mark == "." else r"\D", match[3])
             if match and is_special and math.isfinite(values[i]):
                 how = "decimal commas" if mark == "," else "thousands set apart"

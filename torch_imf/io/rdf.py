@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from torch_imf.io import warn
 from torch_imf.io.paths import open_file
-from torch_imf.io.quantities import to_number
+from torch_imf.io.quantities import datatype_unit, to_number
 from torch_imf.io.tables import LONGEST, is_utf16, normalized, readable, suffix
 
 if TYPE_CHECKING:
@@ -144,6 +144,8 @@ class Content:
         value = math.nan if NO_NUMBERS.match(literal.datatype) else to_number(literal.value)
         if not math.isfinite(value):
             return ""
+        if unit := datatype_unit(literal.datatype):  # Each is an attribute of its own.
+            rel = f"{rel} ({unit})"
         self.numbers.append((node, rel, value))
         return "numbers"
 

@@ -168,10 +168,11 @@ def read_rows(path: str, width: int, sep: str = "\t", header: bool = False) -> l
 def read_lines(path: str, others: bool = False) -> Iterator[str]:
     r"""Streams the lines of a UTF-8 file with their ends, of a gzipped one if its name ends in
     :obj:`.gz`. With :obj:`others`, what Excel writes is read as well: UTF-16, and Windows-1252,
-    which a warning tells.
+    which warnings tell.
     """
     encoding, is_ascii = "utf-8", True
-    is_wide = others and is_utf16(path)
+    if is_wide := others and is_utf16(path):
+        warn(f"'{path}': this is no UTF-8, and read as UTF-16")
     with readable(path), open_file(path, compression="infer") as file:
         source = io.TextIOWrapper(file, "utf-16", newline="\n") if is_wide else file
         for line in count(1):
@@ -600,8 +601,8 @@ def find_columns(table: Table, columns: Sequence[Column], header: bool | None) -
     (line, row), place = table.block[0], where(table.path, table.block[0][0])
     header = True if suffix(table.path) in PARQUET else header
     check_quotes(table)
-    names = list(map(_simplify, row))
-    words = [list(map(_simplify, column.words)) for column in columns]
+    names = list(map(simplify, row))
+    words = [list(map(simplify, column.words)) for column in columns]
     found = [next((names.index(x) for x in group if x in names), None) for group in words]
     pairs = zip(found, columns, strict=True)
     if header is not False and all(i is not None or not column.required for i, column in pairs):
@@ -637,6 +638,6 @@ def check_quotes(table: Table) -> None:
         warn(f"{place}: {short(row)} is in quotes, which are part of names {end}")
 
 
-def _simplify(field: str) -> str:
-    # The name of a column without case and what separates words.
+def simplify(field: str) -> str:
+    r"""Returns the name of a column without case and what separates words."""
     return re.sub(r"[\W_]+", "", field).lower() or field.strip()
