@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import Identity
 from torch_geometric.data import Data
 
-from torch_imf.data.graph import MASKS, NAMES, check_graph, prepare, remember
+from torch_imf.data.graph import MASKS, NAMES, check_graph, names_of, prepare, remember
 from torch_imf.evaluation.ranking import check_finite, inference
 from torch_imf.io import require, warn
 from torch_imf.io.atomic import locked, read_bytes, replacing
@@ -94,7 +94,7 @@ def save_pretrained(
         tensors = {"edge_index": data.edge_index.int(), "edge_type": data.edge_type.int()}
         tensors |= {name: data[name] for name in MASKS}
         tensors = {name: x.cpu().contiguous() for name, x in tensors.items()}
-        contents |= {"graph.safetensors": save(tensors), "names.json": _to_json(_names(data))}
+        contents |= {"graph.safetensors": save(tensors), "names.json": _to_json(names_of(data))}
     files = {name: _entry(name, content) for name, content in contents.items()}
     packages = ("torch", "torch-geometric", "safetensors")
     description = _description(made)  # With defaults in place of tensors.
@@ -177,7 +177,6 @@ def pretrained_graph(folder: str | os.PathLike[str], revision: str | None = None
         tensors = {k: x.long() if x.dtype == torch.int else x for k, x in facts.items()}
         data = Data(**sizes, **tensors, **names)
         check_graph(data)
-        _names(data)  # Raises, if they do not fit.
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"The graph in '{root}' is damaged ({error})") from error
     return data
@@ -446,19 +445,6 @@ def _remove_unnamed(root: str) -> None:
         name = other.rpartition("/")[2]
         if FILE.fullmatch(name) and name not in named:
             filesystem.rm(other)
-
-
-def _names(data: Data) -> dict[str, list[str]]:
-    out = {name: data[name] for name in NAMES if name in data}
-    for name, values in out.items():
-        size = data.num_nodes if name.startswith("node") else data.num_relations
-        is_list = isinstance(values, list | tuple) and all(isinstance(x, str) for x in values)
-        if not is_list or len(values) != size:
-            got = f"{len(values)} values" if isinstance(values, list) else type(values).__name__
-            raise ValueError(f"'{name}' needs to hold {size} strings (got {got})")
-        if name.endswith("ids") and len(set(values)) < size:
-            raise ValueError(f"'{name}' holds an identifier twice")
-    return out
 
 
 def _to_json(value: Any, name: str = "data") -> bytes:

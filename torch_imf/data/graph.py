@@ -1,5 +1,6 @@
 import copy
 import json
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -31,20 +32,48 @@ def check_graph(data: Data) -> None:
             f"The graph lacks {absent}. It needs 'edge_index', 'edge_type', 'num_relations' (of "
             f"base relations), and the masks over edges {list(MASKS)}. {HINT}"
         )
-    size = list(data.edge_index.size()[-1:])
+    size = list(getattr(data.edge_index, "shape", ()))[-1:]
     for name, dtype in kinds.items():
         check_tensor(f"'{name}'", data[name], [2, *size] if name == "edge_index" else size, dtype)
-    check_range("edge_index", data.edge_index, int(data.num_nodes))
-    check_range("edge_type", data.edge_type, data.num_relations * (1 + has_inverse(data)))
+    num_relations = check_size("num_relations", data.num_relations)
+    check_range("edge_index", data.edge_index, check_size("num_nodes", data.num_nodes))
+    check_range("edge_type", data.edge_type, num_relations * (1 + has_inverse(data)))
+    names_of(data)
 
 
-def check_tensor(name: str, x: Tensor, size: list[int], dtype: torch.dtype) -> None:
-    r"""Raises a :class:`ValueError` if a tensor is of another shape or type."""
-    if list(x.size()) != size or x.dtype != dtype:
-        raise ValueError(
-            f"{name} needs to be a {dtype} tensor of shape {size} (got {x.dtype} of shape "
-            f"{list(x.size())})"
-        )
+def check_size(name: str, value: object) -> int:
+    r"""Returns a number of entities or relations, or raises a :class:`ValueError`."""
+    x = value.item() if isinstance(value, Tensor) and value.numel() == 1 else value
+    if isinstance(x, bool) or not isinstance(x, Integral) or not 0 <= x < 2**31:
+        raise ValueError(f"'{name}' needs to be a whole number below 2^31 (got {x!r:.80})")
+    return int(x)
+
+
+def check_tensor(name: str, x: object, size: list[int], dtype: torch.dtype) -> None:
+    r"""Raises a :class:`ValueError` if a tensor is of another shape or type, or is none."""
+    is_tensor = isinstance(x, Tensor)
+    if not is_tensor or list(x.size()) != size or x.dtype != dtype:
+        got = f"{x.dtype} of shape {list(x.size())}" if is_tensor else f"a '{type(x).__name__}'"
+        raise ValueError(f"{name} needs to be a {dtype} tensor of shape {size} (got {got})")
+
+
+def names_of(data: Data) -> dict[str, list[str]]:
+    r"""Returns the names of entities and relations that a graph has. Raises a :class:`ValueError`
+    if they are not a list of strings, one for each, of which identifiers are distinct.
+    """
+    out = {name: data[name] for name in NAMES if name in data}
+    for name, values in out.items():
+        size = data.num_nodes if name.startswith("node") else data.num_relations
+        is_list = isinstance(values, list | tuple)
+        if not is_list or len(values) != size or not all(isinstance(x, str) for x in values):
+            got = f"a '{type(values).__name__}'"
+            if is_list:
+                other = next((f", one is {x!r:.40}" for x in values if not isinstance(x, str)), "")
+                got = f"{len(values)} values{other}"
+            raise ValueError(f"'{name}' needs to be a list of {size} strings (got {got})")
+        if name.endswith("ids") and len(set(values)) < len(values):
+            raise ValueError(f"'{name}' holds an identifier twice")
+    return out
 
 
 def has_inverse(data: Data) -> bool:
@@ -185,7 +214,8 @@ def modalities(data: Data) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
 def modality_mask(data: Data, name: str) -> Tensor:
     r"""Returns which entities have a modality, all of them if there is no mask."""
     x, mask = data[f"x_{name}"], data.get(f"{name}_mask")
-    return x.new_ones(x.size(0), dtype=torch.bool) if mask is None else mask
+    size, device = int(data.num_nodes), getattr(x, "device", None)
+    return torch.ones(size, dtype=torch.bool, device=device) if mask is None else mask
 
 
 def check_features(
@@ -193,10 +223,16 @@ def check_features(
 ) -> None:
     r"""Raises a :class:`ValueError` if features or masks do not fit a graph."""
     for name, x in x_dict.items():
-        if x.dim() != 2 or x.size(0) != num_nodes or not x.is_floating_point():
+        is_dense = isinstance(x, Tensor) and x.layout == torch.strided and not x.is_meta
+        is_fit = is_dense and x.is_floating_point() and x.dim() == 2 and x.size(1) > 0
+        if not is_fit or x.size(0) != num_nodes:
+            got = f"got a '{type(x).__name__}'"
+            if isinstance(x, Tensor):
+                kind = "" if is_dense else f", on '{x.device}' as {x.layout}"
+                got = f"got shape {list(x.size())} of {x.dtype}{kind}"
             raise ValueError(
-                f"Features of modality '{name}' need to be floats of shape [{num_nodes}, *] "
-                f"(got shape {list(x.size())} of {x.dtype})"
+                f"Features of modality '{name}' need to be floats of shape [{num_nodes}, *], in a "
+                f"dense tensor ({got})"
             )
         bad = (~finite_rows(x)).nonzero().view(-1).tolist()
         if bad:
