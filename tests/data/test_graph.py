@@ -46,9 +46,9 @@ def test_check_graph():
         ({"edge_type": torch.tensor([0, -1, 0])}, "'edge_type' holds ids outside"),
         ({"edge_index": [[0, 1, 2], [1, 2, 0]]}, r"'edge_index' needs .* tensor .*got a 'list'"),
         ({"num_relations": 2.0}, "'num_relations' needs to be a whole number .*got 2.0"),
-        ({"node_names": ["a", 5, "c"]}, "'node_names' needs to be a list of 3 strings .*one is 5"),
-        ({"rel_ids": ["r"]}, "'rel_ids' needs to be a list of 2 strings .got 1 values"),
-        ({"rel_names": torch.ones(2)}, "'rel_names' needs .* .got a 'Tensor'"),
+        ({"node_names": ["a", 5, "c"]}, "'node_names' needs to hold 3 strings .*one is 5"),
+        ({"rel_ids": ["r"]}, "'rel_ids' needs to hold 2 strings .got 1 values"),
+        ({"rel_names": torch.ones(2)}, "'rel_names' needs .* .got Tensor"),
     ],
 )
 def test_check_graph_errors(kwargs, match):

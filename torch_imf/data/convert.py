@@ -155,8 +155,9 @@ def _masks(data: Data, size: int, num_nodes: int) -> list[Tensor]:
 
 
 def _equal(x: object, other: object) -> bool:
-    is_tensor = isinstance(x, Tensor) and isinstance(other, Tensor)
-    return torch.equal(x, other) if is_tensor else bool(x == other)
+    if isinstance(x, Tensor) and isinstance(other, Tensor):
+        return torch.equal(x, other)
+    return bool(x == other)
 
 
 def _num_relations(fact: Tensor, num_nodes: int) -> int:

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from torch_imf.data.index import TripletIndex, both_sides, check_range
+from torch_imf.data.index import TripletIndex, both_sides, check_range, distinct_facts
 from torch_imf.io import warn
-from torch_imf.io.hash import hash_content
+from torch_imf.io.hash import hash_content, hash_tensor
 
 MASKS = ("train_mask", "val_mask", "test_mask")
 #: What entities and relations are called: identifiers, of which each has its own, and names.
@@ -44,12 +44,12 @@ def check_graph(data: Data) -> None:
 def check_size(name: str, value: object) -> int:
     r"""Returns a number of entities or relations, or raises a :class:`ValueError`."""
     x = value.item() if isinstance(value, Tensor) and value.numel() == 1 else value
-    if isinstance(x, bool) or not isinstance(x, Integral) or not 0 <= x < 2**31:
+    if isinstance(x, bool) or not isinstance(x, Integral) or not 0 <= int(x) < 2**31:
         raise ValueError(f"'{name}' needs to be a whole number below 2^31 (got {x!r:.80})")
     return int(x)
 
 
-def check_tensor(name: str, x: object, size: list[int], dtype: torch.dtype) -> None:
+def check_tensor(name: str, x: Any, size: list[int], dtype: torch.dtype) -> None:
     r"""Raises a :class:`ValueError` if a tensor is of another shape or type, or is none."""
     is_tensor = isinstance(x, Tensor)
     if not is_tensor or list(x.size()) != size or x.dtype != dtype:
@@ -66,11 +66,11 @@ def names_of(data: Data) -> dict[str, list[str]]:
         size = data.num_nodes if name.startswith("node") else data.num_relations
         is_list = isinstance(values, list | tuple)
         if not is_list or len(values) != size or not all(isinstance(x, str) for x in values):
-            got = f"a '{type(values).__name__}'"
+            got = type(values).__name__
             if is_list:
                 other = next((f", one is {x!r:.40}" for x in values if not isinstance(x, str)), "")
                 got = f"{len(values)} values{other}"
-            raise ValueError(f"'{name}' needs to be a list of {size} strings (got {got})")
+            raise ValueError(f"'{name}' needs to hold {size} strings (got {got})")
         if name.endswith("ids") and len(set(values)) < len(values):
             raise ValueError(f"'{name}' holds an identifier twice")
     return out
@@ -114,16 +114,38 @@ def prepare(model: torch.nn.Module, data: Data) -> Data:
 
 def remember(model: torch.nn.Module, data: Data) -> None:
     r"""Lets a model know, as its attribute :obj:`known_names`, the digests of the names of a graph,
-    so that :meth:`prepare` refuses graphs whose rows stand for other entities or relations.
+    so that :meth:`prepare` refuses graphs whose rows stand for other entities or relations, and
+    those of the facts that it is trained and selected by, for :meth:`warn_of_other_facts`.
     """
     known: dict[str, str] = getattr(model, "known_names", {})  # type: ignore[assignment]
-    model.known_names = {**known, **digest_names(data)}  # type: ignore[assignment]
+    model.known_names = {**known, **digest_names(data), **digest_facts(data)}  # type: ignore[assignment]
 
 
 def digest_names(data: Data) -> dict[str, str]:
     r"""Returns a digest of each list of names that a graph has, in its order."""
     found = {key: list(map(str, data[key])) for key in NAMES if data.get(key) is not None}
     return {key: hash_content(json.dumps(names)) for key, names in found.items()}
+
+
+def digest_facts(data: Data) -> dict[str, str]:
+    r"""Returns a digest of the training and validation facts, in whatever order they are."""
+    sizes = int(data.num_nodes), int(data.num_relations)
+    found = {x: fact for x, fact in facts_by_split(data).items() if x.startswith(("train", "val"))}
+    return {x: hash_tensor(distinct_facts(f[::2], f[1], *sizes)[0]) for x, f in found.items()}
+
+
+def warn_of_other_facts(model: torch.nn.Module, data: Data) -> None:
+    r"""Warns if a model was trained or selected by other facts than those of a graph, as it may
+    know its test facts.
+    """
+    known: dict[str, str] = getattr(model, "known_names", {})  # type: ignore[assignment]
+    differ = [x for x, digest in digest_facts(data).items() if known.get(x, digest) != digest]
+    if differ:
+        warn(
+            f"The {' and '.join(differ)} of this graph are not those that the model was trained "
+            f"and selected by, which may be among those to rank. Evaluate it on the splits that it "
+            f"was trained on"
+        )
 
 
 def facts_by_split(data: Data) -> dict[str, Tensor]:

@@ -112,7 +112,7 @@ def draw_splits(
 def check_shares(shares: object) -> tuple[float, float, float]:
     r"""Returns the shares of splits, or raises a :class:`ValueError`."""
     given = tuple(shares) if isinstance(shares, Iterable) else ()
-    positive = len(given) == 3 and all(isinstance(x, Real) and x > 0 for x in given)
+    positive = len(given) == 3 and all(isinstance(x, Real) and float(x) > 0 for x in given)
     if not positive or not math.isclose(sum(given), 1, abs_tol=1e-6):
         raise ValueError(
             f"Invalid 'shares' argument (got {shares}), expected the shares of training, "
