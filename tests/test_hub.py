@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load, save
+from torch_geometric.data import Data
 
 from torch_imf import (
     evaluate,
@@ -160,9 +161,13 @@ def test_graph(fake, tmp_path):
     save_pretrained(model, tmp_path / "other")
     with pytest.raises(ValueError, match="other' holds no graph. Pass 'data'"):
         pretrained_graph(tmp_path / "other")
-    # An entity more than the model has, or not one name for each:
-    data.num_nodes += 1
+    # An entity more than the model or the names have, or names that are none:
+    more = Data(**{k: x for k, x in data.to_dict().items() if not k.startswith("node_")})
+    more.num_nodes = data.num_nodes + 1
     with pytest.raises(ValueError, match="expects 150 entities"):
+        save_pretrained(model, tmp_path / "third", more)
+    data.num_nodes += 1
+    with pytest.raises(ValueError, match="'node_ids' needs to hold 151 strings"):
         save_pretrained(model, tmp_path / "third", data)
     data.num_nodes, data.rel_names = 150, [1, 2, 3, 4, 5]
     with pytest.raises(ValueError, match="'rel_names' needs to hold 5 strings"):
