@@ -145,8 +145,7 @@ def _masks(data: Data, size: int, num_nodes: int) -> list[Tensor]:
     # The masks of the splits over edges, if there are any. Those over nodes are of another task.
     found = {name: data[name] for name in MASKS if name in data}
     if size != num_nodes:
-        own = (num_nodes,)
-        found = {n: x for n, x in found.items() if getattr(x, "shape", None) != own}
+        found = {n: x for n, x in found.items() if getattr(x, "shape", ()) != (num_nodes,)}
     if found and len(found) < len(MASKS):
         raise ValueError(f"The graph has {list(found)}, but lacks others over edges of {MASKS}")
     for name, mask in found.items():
