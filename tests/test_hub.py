@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load, save
+from torch_geometric.data import Data
 
 from torch_imf import (
     evaluate,
@@ -160,9 +161,13 @@ def test_graph(fake, tmp_path):
     save_pretrained(model, tmp_path / "other")
     with pytest.raises(ValueError, match="other' holds no graph. Pass 'data'"):
         pretrained_graph(tmp_path / "other")
-    # An entity more than the model has, or not one name for each:
-    data.num_nodes += 1
+    # An entity more than the model or the names have, or names that are none:
+    more = Data(**{k: x for k, x in data.to_dict().items() if not k.startswith("node_")})
+    more.num_nodes = data.num_nodes + 1
     with pytest.raises(ValueError, match="expects 150 entities"):
+        save_pretrained(model, tmp_path / "third", more)
+    data.num_nodes += 1
+    with pytest.raises(ValueError, match="'node_ids' needs to hold 151 strings"):
         save_pretrained(model, tmp_path / "third", data)
     data.num_nodes, data.rel_names = 150, [1, 2, 3, 4, 5]
     with pytest.raises(ValueError, match="'rel_names' needs to hold 5 strings"):
@@ -286,7 +291,7 @@ def test_other_folders(fake, tmp_path):
     with pytest.raises(ValueError, match=r"holds another 'config.json'"):
         save_pretrained(kge(fake), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [MANIFEST]
-    with pytest.raises(OSError, match=MANIFEST):  # A file.
+    with pytest.raises(OSError, match=f"{MANIFEST}' is a file, choose a folder"):
         save_pretrained(kge(fake), tmp_path / MANIFEST)
     for name in ("nowhere", MANIFEST):
         with pytest.raises(ValueError, match=f"{name}' holds no saved model: there is no"):
@@ -468,6 +473,8 @@ def test_push_to_hub(fake, tmp_path, fake_hub):
     save_pretrained(kge(fake), tmp_path / "user" / "name")
     assert not torch.equal(from_pretrained("user/name").node_emb.weight, second.node_emb.weight)
 
+    with pytest.raises(ValueError, match="could not be shared as 'user/name' .*'of another'"):
+        push_to_hub(tmp_path / "a", "user/name", token="of another")
     with pytest.raises(ValueError, match=r"no folder 'user/other'.*Hub, .*\(It is not there"):
         from_pretrained("user/other")
     (weights,) = (tmp_path / "a").glob("model-*")
@@ -531,6 +538,10 @@ def test_sizes_of_no_tensor_take_no_memory(fake, tmp_path, monkeypatch, name, ke
     [
         (lambda c: {**c, "versions": "x"}, "config.json' is damaged"),
         (lambda c: {**c, "known_names": [1]}, "config.json' is damaged"),
+        (
+            lambda c: {**c, "files": {k: x for k, x in c["files"].items() if k != "names.json"}},
+            "config.json' is damaged, .* lacks a model",
+        ),
         (lambda c: {**c, "model": {**c["model"], "loss": nested(600)}}, "config.json', written by"),
         (lambda c: {**c, "model": {"class": "DistMult", "channels": 8}}, "config.json', written"),
     ],
@@ -643,3 +654,6 @@ def test_what_is_no_model_or_folder(fake, tmp_path):
     ):
         with pytest.raises(ValueError, match=match):
             save_pretrained(*args)
+    for classes in ("KGE", [kge(fake)], nn.KGE):
+        with pytest.raises(ValueError, match="'classes' needs to be of type Sequence.type."):
+            from_pretrained(tmp_path, classes)

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import Identity
 from torch_geometric.data import Data
 
-from torch_imf.data.graph import MASKS, NAMES, check_graph, prepare, remember
+from torch_imf.data.graph import MASKS, NAMES, check_graph, digest_names, names_of, prepare
 from torch_imf.evaluation.ranking import check_finite, inference
 from torch_imf.io import require, warn
 from torch_imf.io.atomic import locked, read_bytes, replacing
@@ -27,7 +27,7 @@ from torch_imf.io.hash import hash_content
 from torch_imf.io.paths import url_to_fs
 from torch_imf.nn.models import MultimodalKGE
 from torch_imf.nn.models.features import FrozenFeatures
-from torch_imf.registry import describe, make
+from torch_imf.registry import check_type, describe, make
 
 #: The version of the layout of a folder.
 FORMAT = 2
@@ -79,6 +79,8 @@ def save_pretrained(
         kind = type(model).__name__
         raise ValueError(f"The first argument needs to be a model of this package (got a '{kind}')")
     root = _root(folder)
+    if os.path.isfile(root):
+        raise NotADirectoryError(f"'{root}' is a file, choose a folder")
     if b'"format":' not in _content(root, MANIFEST, b'"format":'):
         raise ValueError(f"'{root}' holds another '{MANIFEST}', choose another folder")
     state = _prediction_state(model)
@@ -88,13 +90,13 @@ def save_pretrained(
     contents, facts = {"model.safetensors": save(state)}, None
     if data is not None:
         prepare(model, data)  # Raises, if it does not fit.
-        remember(made, data)
+        made.known_names = {**made.known_names, **digest_names(data)}
         base = data.edge_type < data.num_relations
         facts = {name.removesuffix("_mask"): int((data[name] & base).sum()) for name in MASKS}
         tensors = {"edge_index": data.edge_index.int(), "edge_type": data.edge_type.int()}
         tensors |= {name: data[name] for name in MASKS}
         tensors = {name: x.cpu().contiguous() for name, x in tensors.items()}
-        contents |= {"graph.safetensors": save(tensors), "names.json": _to_json(_names(data))}
+        contents |= {"graph.safetensors": save(tensors), "names.json": _to_json(names_of(data))}
     files = {name: _entry(name, content) for name, content in contents.items()}
     packages = ("torch", "torch-geometric", "safetensors")
     description = _description(made)  # With defaults in place of tensors.
@@ -140,6 +142,7 @@ def from_pretrained(
         ValueError: If a file is missing, damaged or of another version, or a class is unknown. The
             message names it.
     """
+    check_type("'classes'", classes, Sequence[type])
     root = _found(folder, revision)
     config = read_config(root)
     state = _tensors(root, config, "model.safetensors")
@@ -177,7 +180,6 @@ def pretrained_graph(folder: str | os.PathLike[str], revision: str | None = None
         tensors = {k: x.long() if x.dtype == torch.int else x for k, x in facts.items()}
         data = Data(**sizes, **tensors, **names)
         check_graph(data)
-        _names(data)  # Raises, if they do not fit.
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"The graph in '{root}' is damaged ({error})") from error
     return data
@@ -208,7 +210,7 @@ def push_to_hub(
         The address of the commit.
 
     Raises:
-        ValueError: If the folder holds no whole model.
+        ValueError: If the folder holds no whole model, or the Hub cannot be reached or refuses it.
     """
     require("huggingface_hub", "Models on the Hub", "hub")
     from huggingface_hub import HfApi
@@ -218,15 +220,20 @@ def push_to_hub(
         config = read_config(root)
         for name in config["files"]:
             _read(root, config, name)  # Raises, if it is damaged.
-        api = HfApi(token=token)
-        api.create_repo(repo_id, private=private, exist_ok=True)
-        commit = api.upload_folder(
-            repo_id=repo_id,
-            folder_path=root,
-            commit_message=message,
-            allow_patterns=[*(x["file"] for x in config["files"].values()), MANIFEST, CARD],
-            delete_patterns=["model-*", "graph-*", "names-*"],  # Of the model before.
-        )
+        try:
+            api = HfApi(token=token)
+            api.create_repo(repo_id, private=private, exist_ok=True)
+            commit = api.upload_folder(
+                repo_id=repo_id,
+                folder_path=root,
+                commit_message=message,
+                allow_patterns=[*(x["file"] for x in config["files"].values()), MANIFEST, CARD],
+                delete_patterns=["model-*", "graph-*", "names-*"],  # Of the model before.
+            )
+        except Exception as error:  # Those of its client for the network share no class.
+            raise ValueError(
+                f"The model could not be shared as '{repo_id}' on the Hugging Face Hub ({error})"
+            ) from error
     return str(commit.commit_url)
 
 
@@ -357,6 +364,7 @@ def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
         files = {name: entry["file"] for name, entry in config["files"].items()}
         dicts = [config[x] for x in ("model", "versions")] + [config.get("known_names", {})]
         is_whole = all(isinstance(x, dict) for x in dicts) and "model.safetensors" in files
+        is_whole &= ("graph.safetensors" in files) == ("names.json" in files)
         if not is_whole or not all(map(FILE.fullmatch, files.values())):
             raise ValueError(f"it lacks a model, or names files that are not its own: {files}")
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -446,19 +454,6 @@ def _remove_unnamed(root: str) -> None:
         name = other.rpartition("/")[2]
         if FILE.fullmatch(name) and name not in named:
             filesystem.rm(other)
-
-
-def _names(data: Data) -> dict[str, list[str]]:
-    out = {name: data[name] for name in NAMES if name in data}
-    for name, values in out.items():
-        size = data.num_nodes if name.startswith("node") else data.num_relations
-        is_list = isinstance(values, list | tuple) and all(isinstance(x, str) for x in values)
-        if not is_list or len(values) != size:
-            got = f"{len(values)} values" if isinstance(values, list) else type(values).__name__
-            raise ValueError(f"'{name}' needs to hold {size} strings (got {got})")
-        if name.endswith("ids") and len(set(values)) < size:
-            raise ValueError(f"'{name}' holds an identifier twice")
-    return out
 
 
 def _to_json(value: Any, name: str = "data") -> bytes:

@@ -111,6 +111,72 @@ def test_hetero_data():
     assert out.x_film.sum() == 15 and out.film_mask.tolist() == [True] * 5 + [False] * 4
 
 
+def hetero(high, **kwargs):
+    data = HeteroData()
+    data["film"].num_nodes, data["person"].num_nodes = 5, kwargs.pop("num_persons", 3)
+    for name in ("by", "for"):
+        index = torch.tensor([[0, 1, 2], [0, 1, high]])
+        data["film", name, "person"].edge_index = index
+    for name, value in kwargs.items():
+        data["film", "by", "person"][name] = value
+    return data
+
+
+def flags(*sizes):
+    return dict(zip(MASKS, (torch.ones(size, dtype=torch.bool) for size in sizes), strict=False))
+
+
+@pytest.mark.parametrize(
+    "given, kwargs, match",
+    [
+        (stock(**flags(100, 100)), {}, r"has \['train_mask', 'val_mask'\], but lacks others"),
+        (stock(**flags(99, 100, 100)), {}, r"'train_mask' needs .* of shape \[100\]"),
+        (
+            stock(),
+            {"num_relations": 3},
+            "facts of relations from 'num_relations' .3. on are no inv",
+        ),
+        (stock(), {"num_relations": True}, "'num_relations' needs to be a whole number .*got True"),
+        (stock(), {"num_relations": "4"}, "'num_relations' needs to be a whole number .*got '4'"),
+        (stock(num_nodes=9), {}, r"'edge_index' holds ids outside \[0, 9\)"),
+        (stock(num_nodes=12.5), {}, "'num_nodes' needs to be a whole number .*got 12.5"),
+        (Data(edge_index=-stock().edge_index, edge_type=stock().edge_type), {}, "ids outside"),
+        (Data(edge_index=[[0], [1]], edge_type=torch.zeros(1)), {}, "the tensors 'edge_index'"),
+        (hetero(3), {}, "'edge_index' of .*, for 'person' holds ids outside"),
+        (hetero(2, num_persons=None), {}, "'num_nodes' of 'person' needs to be a whole number"),
+        (hetero(2, **flags(3, 3, 3)), {}, "Only some of the edge types have a 'train_mask'"),
+        (stock(), {"shares": (2, -0.5, -0.5)}, "Invalid 'shares' argument"),
+        (stock(), {"shares": (0.9, 0.1, 0)}, "Invalid 'shares' argument"),
+    ],
+)
+def test_nothing_is_lost_without_a_word(given, kwargs, match):
+    with pytest.raises(ValueError, match=match):
+        to_graph(given, **kwargs)
+
+
+@pytest.mark.parametrize("name", ["node_names", "x"])
+def test_splits_of_other_nodes(name):
+    x = list("abcdefghijkl") if name == "node_names" else torch.rand(12, 3)
+    for values, differ in (
+        ([x, x, x], False),
+        ([x, x, [*reversed(x)]], True),
+        ([None, x, x], True),
+    ):
+        parts = split(stock())
+        for part, value in zip(parts, values, strict=True):
+            part[name] = torch.stack(value) if name == "x" and isinstance(value, list) else value
+        if not differ:
+            assert len(to_graph(parts)[name.replace("x", "x_node")]) == 12
+            continue
+        with pytest.raises(ValueError, match=f"need to be of the same '{name}"):
+            to_graph(parts)
+
+
+def test_masks_over_nodes_are_no_splits():
+    out = to_graph(stock(num_nodes=14, **flags(14)))
+    assert [int(out[mask].sum()) for mask in MASKS] == MASK_SIZES
+
+
 class OneGraph(InMemoryDataset):
     def __init__(self, *parts):
         super().__init__()

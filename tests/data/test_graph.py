@@ -44,6 +44,11 @@ def test_check_graph():
         ({"num_nodes": 2}, r"'edge_index' holds ids outside \[0, 2\) .got a range of \[0, 2\]"),
         ({"num_relations": 1}, r"'edge_type' holds ids outside \[0, 1\)"),
         ({"edge_type": torch.tensor([0, -1, 0])}, "'edge_type' holds ids outside"),
+        ({"edge_index": [[0, 1, 2], [1, 2, 0]]}, r"'edge_index' needs .* tensor .*got a 'list'"),
+        ({"num_relations": 2.0}, "'num_relations' needs to be a whole number .*got 2.0"),
+        ({"node_names": ["a", 5, "c"]}, "'node_names' needs to hold 3 strings .*one is 5"),
+        ({"rel_ids": ["r"]}, "'rel_ids' needs to hold 2 strings .got 1 values"),
+        ({"rel_names": torch.ones(2)}, "'rel_names' needs .* .got Tensor"),
     ],
 )
 def test_check_graph_errors(kwargs, match):
@@ -80,6 +85,10 @@ def test_modalities():
     [
         ({"x_text": torch.randn(2, 4)}, r"'text' need to be floats of shape \[3, \*\]"),
         ({"x_text": torch.zeros(3)}, r"'text' need to be floats of shape \[3, \*\]"),
+        ({"x_text": torch.zeros(3, 0)}, r"'text' need to be .* .got shape \[3, 0\]"),
+        ({"x_text": torch.eye(3).to_sparse()}, "'text' need to be .* dense .* torch.sparse_coo"),
+        ({"x_text": torch.eye(3, device="meta")}, "'text' need to be .* dense .* on 'meta'"),
+        ({"x_text": [[0.0]] * 3}, "'text' need to be .* .got a 'list'"),
         ({"x_text": torch.tensor([[0.0], [torch.nan], [0.0]])}, r"values in 1 rows \(first: 1"),
         (
             {"x_text": torch.zeros(3, 4), "text_mask": torch.ones(3)},

@@ -1,4 +1,5 @@
 import time
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from operator import eq, gt
 
@@ -7,9 +8,9 @@ import torch
 from torch_geometric.data import Data
 from torch_geometric.nn.kge import DistMult
 
-from torch_imf import evaluate
+from torch_imf import evaluate, fit, from_pretrained, save_pretrained
 from torch_imf.data import modalities
-from torch_imf.data.graph import split_facts
+from torch_imf.data.graph import MASKS, split_facts
 from torch_imf.nn import IMF, KGE, TuckER
 from torch_imf.transforms import AddInverse
 
@@ -143,10 +144,36 @@ def test_errors(fake):
         (KGE(5, fake.num_relations, 8), fake, {}, "expects 5 entities"),
         (model, empty, {}, "The 'test' split holds no facts"),
         (broken, fake, {}, "NaN or infinite scores"),
+        (torch.nn.Identity(), fake, {}, "A model needs 'predict.*got a 'Identity'"),
     ):
         with pytest.raises(ValueError, match=match):
             evaluate(ranked, data, **kwargs)
     assert broken.training
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_facts_that_a_model_was_selected_by(fake, tmp_path, kept):
+    model = KGE(fake.num_nodes, fake.num_relations, 8)
+    fit(model, fake, epochs=1, batch_size=64, progress=False)
+    if kept:
+        save_pretrained(model, tmp_path, fake)
+        model = from_pretrained(tmp_path)
+    row = torch.randperm(fake.num_edges)
+    other = fake.clone()  # The same facts in another order.
+    for name in ("edge_index", "edge_type", *MASKS):
+        other[name] = fake[name][..., row]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        evaluate(model, fake)
+        evaluate(model, other)
+    other.val_mask, other.test_mask = other.test_mask, other.val_mask
+    with pytest.warns(UserWarning, match="^The validation facts of this graph are not those"):
+        evaluate(model, other)
+    train = fake.clone()
+    moved = fake.train_mask & (fake.edge_index[0] < 20)
+    train.train_mask, train.test_mask = fake.train_mask & ~moved, fake.test_mask | moved
+    with pytest.warns(UserWarning, match="^The training facts of this graph are not those"):
+        evaluate(model, train)
 
 
 class Slow(torch.nn.Dropout):

@@ -269,6 +269,10 @@ def test_leaks_are_told(fake, held_out):
         ({"optimizer": "adagard"}, "Could not resolve 'adagard' .*PyTorch. Did you mean 'adagrad'"),
         ({"optimizer": "sparseadam"}, "optimizer 'sparseadam' cannot be used .*'weight_decay'"),
         ({"weight_decay": -1.0}, "optimizer 'adamw' cannot be used .*weight_decay value: -1"),
+        *(
+            ({"lr_decay": x}, "'lr_decay' needs to be")
+            for x in (0, float("nan"), float("inf"), "a")
+        ),
         ({"epochs": 2.5}, "'epochs' needs to be positive and whole .got 2.5"),
         ({"batch_size": "64"}, "'batch_size' needs to be positive and whole .got '64'"),
     ],
@@ -276,6 +280,11 @@ def test_leaks_are_told(fake, held_out):
 def test_arguments_of_a_newcomer(fake, kwargs, match):
     with pytest.raises(ValueError, match=match):
         fit(build(fake), fake, **{"epochs": 1, **kwargs})
+
+
+def test_what_is_no_model_to_train(fake):
+    with pytest.raises(ValueError, match="A model to train is one .*got a 'Linear'"):
+        fit(torch.nn.Linear(3, 3), fake)
 
 
 def test_validation_and_test_facts_change_no_training_batch(fake):

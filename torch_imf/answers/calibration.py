@@ -13,7 +13,7 @@ from torch_geometric.data import Data
 
 from torch_imf.data import TripletIndex
 from torch_imf.data.graph import prepare, split_facts
-from torch_imf.evaluation.ranking import StreamedScores, check_finite, inference
+from torch_imf.evaluation.ranking import StreamedScores, check_finite, check_own, inference
 
 #: The number of false candidates of a query that count one by one in a calibration.
 NUM_BEST = 1024
@@ -199,6 +199,7 @@ def _prepare(
     model: torch.nn.Module, data: Data, num_facts: int, seed: int
 ) -> tuple[Data, tuple[Tensor, Tensor, Tensor]]:
     # The graph of a model and some validation facts, in both directions.
+    check_own(model)
     if num_facts < 1:
         raise ValueError(f"'num_facts' needs to be positive (got {num_facts})")
     data = prepare(model, data)

@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data, Dataset, HeteroData
 
-from torch_imf.data.graph import MASKS, NAMES, check_graph
-from torch_imf.data.index import distinct_facts
+from torch_imf.data.graph import MASKS, NAMES, check_graph, check_size, check_tensor
+from torch_imf.data.index import TripletIndex, check_range, check_triples, distinct_facts
 from torch_imf.data.split import draw_splits
 
 SPLITS = (("train",), ("val", "valid"), ("test",))
@@ -53,7 +53,9 @@ def to_graph(
         seed (int, optional): The seed of the draw. (default: :obj:`0`)
 
     Raises:
-        ValueError: If there are no facts with relations, or they cannot be split.
+        ValueError: If there are no facts with relations, they cannot be split, or something would
+            be lost: facts beyond :obj:`num_relations` that are no inverses, nodes beyond
+            :obj:`num_nodes`, one or two masks over edges, or other names or features of a split.
     """
     if isinstance(data, Mapping):
         found = [[data[name] for name in names if name in data] for names in SPLITS]
@@ -67,18 +69,31 @@ def to_graph(
     prefixes = [f"{x}_" for names in SPLITS for x in names if f"{x}_edge_index" in first]
     is_split = len(parts) == 1 and len(prefixes) == 3
     facts = [_facts(first, x) for x in prefixes] if is_split else [_facts(x, "") for x in parts]
-    sizes = [int(part.num_nodes) for part in parts if {"num_nodes", "x"} & set(part.keys())]
-    num_nodes = max([*sizes, *(int(x[::2].max()) + 1 for x in facts if x.numel() > 0)], default=0)
-    num_relations = num_relations or first.get("num_relations")
+    content = _content(first)
+    for name, x in (pair for part in parts[1:] for pair in _content(part).items()):
+        if not _equal(x, content.get(name)):
+            raise ValueError(f"The graphs of the splits need to be of the same '{name}'")
+    fact = torch.cat(facts, dim=1)
+    if fact.numel() == 0:
+        raise ValueError("The graph holds no facts")
+    given = [part.num_nodes for part in parts if {"num_nodes", "x"} & set(part.keys())]
+    num_nodes = max((check_size("num_nodes", x) for x in given), default=int(fact[::2].max()) + 1)
+    check_range("edge_index", fact[::2], num_nodes)
     if num_relations is None:
-        if sum(x.size(1) for x in facts) == 0:
-            raise ValueError("The graph holds no facts")
-        num_relations = _num_relations(torch.cat(facts, dim=1), num_nodes)
-    num_relations = int(num_relations)
+        num_relations = first.get("num_relations", _num_relations(fact, num_nodes))
+    num_relations = check_size("num_relations", num_relations)
+    base = fact[1] < num_relations
+    shift = torch.tensor([[0], [num_relations], [0]], device=fact.device)
+    lost = ~TripletIndex(*fact[:, base]).contains(*(fact[:, ~base] - shift).flip(0))
+    if bool(lost.any()):
+        raise ValueError(
+            f"{int(lost.sum())} facts of relations from 'num_relations' ({num_relations}) on are "
+            f"no inverses of others. 'num_relations' is the number of all relations but inverses"
+        )
     bases = [fact[1] < num_relations for fact in facts]
     facts = [fact[:, base] for fact, base in zip(facts, bases, strict=True)]
-    masks = [first.get(name) for name in MASKS]
-    if len(facts) == 1 and all(x is not None and x.numel() == bases[0].numel() for x in masks):
+    masks = _masks(first, bases[0].numel(), num_nodes) if len(facts) == 1 else []
+    if masks:
         row = torch.stack([mask[bases[0]] for mask in masks])
         fact = facts[0]
     else:
@@ -94,7 +109,7 @@ def to_graph(
         **dict(zip(MASKS, row.to(fact.device), strict=True)),
         num_nodes=num_nodes,
         num_relations=num_relations,
-        **_content(first),
+        **content,
     )
     check_graph(out)
     return out
@@ -118,10 +133,30 @@ def _one(part: object) -> Data:
 def _facts(data: Data, prefix: str) -> Tensor:
     # Heads, relations and tails, of shape [3, E].
     index, kind = (data.get(f"{prefix}edge_{x}") for x in ("index", "type"))
-    if index is None or kind is None or index.dim() != 2 or kind.size() != index.size()[1:]:
-        names = f"'{prefix}edge_index' [2, E] and '{prefix}edge_type' [E]"
+    are_tensors = isinstance(index, Tensor) and isinstance(kind, Tensor)
+    if not are_tensors or index.dim() != 2 or len(index) != 2 or kind.size() != index.size()[1:]:
+        names = f"the tensors '{prefix}edge_index' [2, E] and '{prefix}edge_type' [E]"
         raise ValueError(f"A graph needs to hold {names}, the relation of each edge (got {data})")
-    return torch.stack([index[0], kind, index[1]])
+    check_triples(index[0], kind, index[1])
+    return torch.stack([index[0], kind, index[1]]).long()
+
+
+def _masks(data: Data, size: int, num_nodes: int) -> list[Tensor]:
+    # The masks of the splits over edges, if there are any. Those over nodes are of another task.
+    found = {name: data[name] for name in MASKS if name in data}
+    if size != num_nodes:
+        found = {n: x for n, x in found.items() if getattr(x, "shape", ()) != (num_nodes,)}
+    if found and len(found) < len(MASKS):
+        raise ValueError(f"The graph has {list(found)}, but lacks others over edges of {MASKS}")
+    for name, mask in found.items():
+        check_tensor(f"'{name}'", mask, [size], torch.bool)
+    return list(found.values())
+
+
+def _equal(x: object, other: object) -> bool:
+    if isinstance(x, Tensor) and isinstance(other, Tensor):
+        return torch.equal(x, other)
+    return bool(x == other)
 
 
 def _num_relations(fact: Tensor, num_nodes: int) -> int:
@@ -143,7 +178,7 @@ def _content(data: Data) -> dict[str, object]:
 
 
 def _homogeneous(data: HeteroData) -> Data:
-    sizes = {kind: int(data[kind].num_nodes) for kind in data.node_types}
+    sizes = {x: check_size(f"num_nodes' of '{x}", data[x].num_nodes) for x in data.node_types}
     ends = torch.tensor(list(sizes.values())).cumsum(0)
     start = dict(zip(sizes, (ends - torch.tensor(list(sizes.values()))).tolist(), strict=True))
     types = [
@@ -156,7 +191,11 @@ def _homogeneous(data: HeteroData) -> Data:
         raise ValueError(f"The graph has no edges (got {data})")
     fact = []
     for i, kind in enumerate(types):
-        index = data[kind].edge_index + torch.tensor([[start[kind[0]]], [start[kind[2]]]])
+        index = data[kind].get("edge_index")
+        check_tensor(f"'edge_index' of {kind}", index, [2, data[kind].num_edges], torch.long)
+        for end, node_type in zip(index, kind[::2], strict=True):
+            check_range(f"edge_index' of {kind}, for '{node_type}", end, sizes[node_type])
+        index = index + torch.tensor([[start[kind[0]]], [start[kind[2]]]])
         fact.append(torch.stack([index[0], torch.full_like(index[0], i), index[1]]))
     head_index, edge_type, tail_index = torch.cat(fact, dim=1)
     out = Data(
@@ -168,8 +207,11 @@ def _homogeneous(data: HeteroData) -> Data:
         rel_ids=["__".join(kind) for kind in types],
     )
     for name in MASKS:
-        if all(name in data[kind] for kind in types):
-            out[name] = torch.cat([data[kind][name] for kind in types])
+        found = [data[kind][name] for kind in types if name in data[kind]]
+        if 0 < len(found) < len(types):
+            raise ValueError(f"Only some of the edge types have a '{name}' (of {types})")
+        if found:
+            out[name] = torch.cat(found)
     for kind, size in sizes.items():
         if "x" in data[kind]:
             rows = slice(start[kind], start[kind] + size)

@@ -1,14 +1,15 @@
 import copy
 import json
+from numbers import Integral
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from torch_imf.data.index import TripletIndex, both_sides, check_range
+from torch_imf.data.index import TripletIndex, both_sides, check_range, distinct_facts
 from torch_imf.io import warn
-from torch_imf.io.hash import hash_content
+from torch_imf.io.hash import hash_content, hash_tensor
 
 MASKS = ("train_mask", "val_mask", "test_mask")
 #: What entities and relations are called: identifiers, of which each has its own, and names.
@@ -31,20 +32,48 @@ def check_graph(data: Data) -> None:
             f"The graph lacks {absent}. It needs 'edge_index', 'edge_type', 'num_relations' (of "
             f"base relations), and the masks over edges {list(MASKS)}. {HINT}"
         )
-    size = list(data.edge_index.size()[-1:])
+    size = list(getattr(data.edge_index, "shape", ()))[-1:]
     for name, dtype in kinds.items():
         check_tensor(f"'{name}'", data[name], [2, *size] if name == "edge_index" else size, dtype)
-    check_range("edge_index", data.edge_index, int(data.num_nodes))
-    check_range("edge_type", data.edge_type, data.num_relations * (1 + has_inverse(data)))
+    num_relations = check_size("num_relations", data.num_relations)
+    check_range("edge_index", data.edge_index, check_size("num_nodes", data.num_nodes))
+    check_range("edge_type", data.edge_type, num_relations * (1 + has_inverse(data)))
+    names_of(data)
 
 
-def check_tensor(name: str, x: Tensor, size: list[int], dtype: torch.dtype) -> None:
-    r"""Raises a :class:`ValueError` if a tensor is of another shape or type."""
-    if list(x.size()) != size or x.dtype != dtype:
-        raise ValueError(
-            f"{name} needs to be a {dtype} tensor of shape {size} (got {x.dtype} of shape "
-            f"{list(x.size())})"
-        )
+def check_size(name: str, value: object) -> int:
+    r"""Returns a number of entities or relations, or raises a :class:`ValueError`."""
+    x = value.item() if isinstance(value, Tensor) and value.numel() == 1 else value
+    if isinstance(x, bool) or not isinstance(x, Integral) or not 0 <= int(x) < 2**31:
+        raise ValueError(f"'{name}' needs to be a whole number below 2^31 (got {x!r:.80})")
+    return int(x)
+
+
+def check_tensor(name: str, x: Any, size: list[int], dtype: torch.dtype) -> None:
+    r"""Raises a :class:`ValueError` if a tensor is of another shape or type, or is none."""
+    is_tensor = isinstance(x, Tensor)
+    if not is_tensor or list(x.size()) != size or x.dtype != dtype:
+        got = f"{x.dtype} of shape {list(x.size())}" if is_tensor else f"a '{type(x).__name__}'"
+        raise ValueError(f"{name} needs to be a {dtype} tensor of shape {size} (got {got})")
+
+
+def names_of(data: Data) -> dict[str, list[str]]:
+    r"""Returns the names of entities and relations that a graph has. Raises a :class:`ValueError`
+    if they are not a list of strings, one for each, of which identifiers are distinct.
+    """
+    out = {name: data[name] for name in NAMES if name in data}
+    for name, values in out.items():
+        size = data.num_nodes if name.startswith("node") else data.num_relations
+        is_list = isinstance(values, list | tuple)
+        if not is_list or len(values) != size or not all(isinstance(x, str) for x in values):
+            got = type(values).__name__
+            if is_list:
+                other = next((f", one is {x!r:.40}" for x in values if not isinstance(x, str)), "")
+                got = f"{len(values)} values{other}"
+            raise ValueError(f"'{name}' needs to hold {size} strings (got {got})")
+        if name.endswith("ids") and len(set(values)) < len(values):
+            raise ValueError(f"'{name}' holds an identifier twice")
+    return out
 
 
 def has_inverse(data: Data) -> bool:
@@ -85,16 +114,38 @@ def prepare(model: torch.nn.Module, data: Data) -> Data:
 
 def remember(model: torch.nn.Module, data: Data) -> None:
     r"""Lets a model know, as its attribute :obj:`known_names`, the digests of the names of a graph,
-    so that :meth:`prepare` refuses graphs whose rows stand for other entities or relations.
+    so that :meth:`prepare` refuses graphs whose rows stand for other entities or relations, and
+    those of the facts that it is trained and selected by, for :meth:`warn_of_other_facts`.
     """
     known: dict[str, str] = getattr(model, "known_names", {})  # type: ignore[assignment]
-    model.known_names = {**known, **digest_names(data)}  # type: ignore[assignment]
+    model.known_names = {**known, **digest_names(data), **digest_facts(data)}  # type: ignore[assignment]
 
 
 def digest_names(data: Data) -> dict[str, str]:
     r"""Returns a digest of each list of names that a graph has, in its order."""
     found = {key: list(map(str, data[key])) for key in NAMES if data.get(key) is not None}
     return {key: hash_content(json.dumps(names)) for key, names in found.items()}
+
+
+def digest_facts(data: Data) -> dict[str, str]:
+    r"""Returns a digest of the training and validation facts, in whatever order they are."""
+    sizes = int(data.num_nodes), int(data.num_relations)
+    found = {x: fact for x, fact in facts_by_split(data).items() if x.startswith(("train", "val"))}
+    return {x: hash_tensor(distinct_facts(f[::2], f[1], *sizes)[0]) for x, f in found.items()}
+
+
+def warn_of_other_facts(model: torch.nn.Module, data: Data) -> None:
+    r"""Warns if a model was trained or selected by other facts than those of a graph, as it may
+    know its test facts.
+    """
+    known: dict[str, str] = getattr(model, "known_names", {})  # type: ignore[assignment]
+    differ = [x for x, digest in digest_facts(data).items() if known.get(x, digest) != digest]
+    if differ:
+        warn(
+            f"The {' and '.join(differ)} of this graph are not those that the model was trained "
+            f"and selected by, which may be among those to rank. Evaluate it on the splits that it "
+            f"was trained on"
+        )
 
 
 def facts_by_split(data: Data) -> dict[str, Tensor]:
@@ -185,7 +236,8 @@ def modalities(data: Data) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
 def modality_mask(data: Data, name: str) -> Tensor:
     r"""Returns which entities have a modality, all of them if there is no mask."""
     x, mask = data[f"x_{name}"], data.get(f"{name}_mask")
-    return x.new_ones(x.size(0), dtype=torch.bool) if mask is None else mask
+    size, device = int(data.num_nodes), getattr(x, "device", None)
+    return torch.ones(size, dtype=torch.bool, device=device) if mask is None else mask
 
 
 def check_features(
@@ -193,10 +245,16 @@ def check_features(
 ) -> None:
     r"""Raises a :class:`ValueError` if features or masks do not fit a graph."""
     for name, x in x_dict.items():
-        if x.dim() != 2 or x.size(0) != num_nodes or not x.is_floating_point():
+        is_dense = isinstance(x, Tensor) and x.layout == torch.strided and not x.is_meta
+        is_fit = is_dense and x.is_floating_point() and x.dim() == 2 and x.size(1) > 0
+        if not is_fit or x.size(0) != num_nodes:
+            got = f"got a '{type(x).__name__}'"
+            if isinstance(x, Tensor):
+                kind = "" if is_dense else f", on '{x.device}' as {x.layout}"
+                got = f"got shape {list(x.size())} of {x.dtype}{kind}"
             raise ValueError(
-                f"Features of modality '{name}' need to be floats of shape [{num_nodes}, *] "
-                f"(got shape {list(x.size())} of {x.dtype})"
+                f"Features of modality '{name}' need to be floats of shape [{num_nodes}, *], in a "
+                f"dense tensor ({got})"
             )
         bad = (~finite_rows(x)).nonzero().view(-1).tolist()
         if bad:

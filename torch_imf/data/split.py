@@ -1,4 +1,7 @@
 import copy
+import math
+from collections.abc import Iterable
+from numbers import Real
 
 import torch
 from torch import Tensor
@@ -82,6 +85,7 @@ def draw_splits(
     training fact. Where too few facts can be spared, validation and test are smaller than asked
     for, which a warning tells.
     """
+    shares = check_shares(shares)
     spare = draw_spare(fact, num_nodes, num_relations, seed)
     size, num_spare = fact.size(1), spare.numel()
     num_val, num_test = (max(1, round(share * size)) for share in shares[1:])
@@ -103,6 +107,18 @@ def draw_splits(
     part[spare[:num_val]] = 1
     part[spare[num_val : num_val + num_test]] = 2
     return [fact[:, part == i] for i in range(3)]
+
+
+def check_shares(shares: object) -> tuple[float, float, float]:
+    r"""Returns the shares of splits, or raises a :class:`ValueError`."""
+    given = tuple(shares) if isinstance(shares, Iterable) else ()
+    positive = len(given) == 3 and all(isinstance(x, Real) and float(x) > 0 for x in given)
+    if not positive or not math.isclose(sum(given), 1, abs_tol=1e-6):
+        raise ValueError(
+            f"Invalid 'shares' argument (got {shares}), expected the shares of training, "
+            f"validation and test, three positive numbers with a sum of 1"
+        )
+    return given
 
 
 def draw_spare(fact: Tensor, num_nodes: int, num_relations: int, seed: int = 0) -> Tensor:

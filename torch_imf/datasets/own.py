@@ -18,7 +18,7 @@ from torch_geometric.data import Data
 from torch_imf.data.audit import SPLITS
 from torch_imf.data.index import distinct_facts
 from torch_imf.data.names import UNKNOWN, NameIndex, normalize, order, read_ids, unbracketed
-from torch_imf.data.split import draw_splits
+from torch_imf.data.split import check_shares, draw_splits
 from torch_imf.datasets.base import Encoder, Given, KGDataset, Record
 from torch_imf.datasets.numbers import ENTITY, find_layout
 from torch_imf.datasets.raw import Literals, join, number_facts
@@ -177,14 +177,7 @@ class MultimodalKG(KGDataset):
         for path in self._tables():
             if not osp.isfile(path):
                 raise ValueError(f"There is no file '{path}'")
-        given = list(shares) if isinstance(shares, Iterable) else []
-        positive = len(given) == 3 and all(isinstance(x, int | float) and x > 0 for x in given)
-        if not positive or not math.isclose(sum(given), 1, abs_tol=1e-6):
-            raise ValueError(
-                f"Invalid 'shares' argument (got {shares}), expected the shares of training, "
-                f"validation and test, three positive numbers with a sum of 1"
-            )
-        if len(self.triples) > 1 and given != list(SHARES):
+        if check_shares(shares) != SHARES and len(self.triples) > 1:
             raise ValueError(f"'shares' divide one file of facts, not those of {self.triples}")
         listed = columns.split(",") if isinstance(columns, str) else list(columns or ())
         self.columns = [str(x).strip() for x in listed] or None

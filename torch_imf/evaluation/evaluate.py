@@ -5,7 +5,13 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from torch_imf.data import TripletIndex
-from torch_imf.data.graph import modality_mask, prepare, split_facts, warn_of_leaks
+from torch_imf.data.graph import (
+    modality_mask,
+    prepare,
+    split_facts,
+    warn_of_leaks,
+    warn_of_other_facts,
+)
 from torch_imf.data.index import mark
 from torch_imf.data.names import Lookup
 from torch_imf.evaluation.ranking import metrics, rank_tails
@@ -26,7 +32,8 @@ def evaluate(
     progress: bool = False,
 ) -> dict[str, float | dict]:
     r"""Ranks the true head and the true tail of every fact of a split among all entities, ignoring
-    other answers that are known to be true in *any* split (the filtered setting).
+    other answers that are known to be true in *any* split (the filtered setting). Warns if test
+    facts are training facts, or the model was trained or selected by other facts.
 
     The head of :math:`(h, r, t)` is ranked as the tail of its inverse :math:`(t, r + |\mathcal{R}|,
     h)`. There are never more than :obj:`batch_size * chunk_size` scores.
@@ -66,6 +73,7 @@ def evaluate(
     data = prepare(model, data)
     if split == "test":
         warn_of_leaks(data, "test")
+        warn_of_other_facts(model, data)
     rank = rank_facts(model, data, split, batch_size, chunk_size, TIES[tie], view, progress)
     out: dict = {**metrics(rank), "head": metrics(rank[1]), "tail": metrics(rank[0])}
     for name in by:

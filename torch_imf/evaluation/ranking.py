@@ -122,10 +122,17 @@ def check_finite(score: Tensor) -> Tensor:
     return score.to(dtype)
 
 
+def check_own(model: object) -> None:
+    r"""Raises a :class:`ValueError` unless a model is one of this package."""
+    if not hasattr(model, "view_similarity"):
+        raise ValueError(f"This takes a model of this package (got a '{type(model).__name__}')")
+
+
 class StreamedScores:
     r"""The scores of a model of this package, whose keys are computed once."""
 
     def __init__(self, model: Any, view: str | None = None) -> None:
+        check_own(model)
         self.model, self.view = model, view
         self.z: dict[str, Tensor] = model.encode()
         self.key: dict[str, Tensor] = model.key(self.z)
@@ -143,6 +150,12 @@ class StreamedScores:
 class _Dense:
     # A model that scores all candidates at once, or single triples, of base relations only.
     def __init__(self, model: Any, num_nodes: int) -> None:
+        if not hasattr(model, "predict") and not hasattr(model, "num_relations"):
+            kind = type(model).__name__
+            raise ValueError(
+                f"A model needs 'predict(head_index, rel_type)', or to be one of "
+                f"'torch_geometric.nn.kge' (got a '{kind}')"
+            )
         self.model, self.num_nodes = model, num_nodes
 
     def query(self, head_index: Tensor, rel_type: Tensor) -> Tensor:

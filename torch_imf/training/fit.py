@@ -106,6 +106,8 @@ def fit(
     data = prepare(model, data)
     sizes = {"batch_size": batch_size, "eval_every": eval_every}
     check_run(data, metric, epochs=epochs, patience=patience, **sizes)
+    if not isinstance(lr_decay, int | float) or not 0 < lr_decay < math.inf:
+        raise ValueError(f"'lr_decay' needs to be a positive number (got {lr_decay!r})")
     warn_of_leaks(data, "validation", "test")
     loader = make_loader(model, data, batch_size)
     optimizers = make_optimizers(model, lr, dense_lr, optimizer, weight_decay)
@@ -164,6 +166,11 @@ def make_loader(
     The model knows the names of the graph from then on.
     """
     facts = split_facts(prepare(model, data), "train")
+    if not hasattr(model, "loader"):
+        raise ValueError(
+            f"A model to train is one of this package or of 'torch_geometric.nn.kge', with a "
+            f"'loader' and a 'loss' (got a '{type(model).__name__}')"
+        )
     remember(model, data)
     if not hasattr(model, "objectives"):  # One of PyTorch Geometric, which knows no inverses.
         facts = tuple(x.tensor_split(2)[0] for x in facts)  # type: ignore[assignment]

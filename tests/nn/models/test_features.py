@@ -128,5 +128,12 @@ def test_errors(fake, build, refuses):
             lambda: build(KGE, struct=x.numpy()),
         ),
         ("'freeze' needs the embeddings", lambda: StructuralEmbedding(freeze=True)),
+        ("'init' need to be floats", lambda: StructuralEmbedding(x.to(torch.complex64))),
+        ("'rel_emb' need to be floats", lambda: StructuralEmbedding(rel_emb=x.long())),
+        ("a 'Bilinear' does not take", lambda: build(KGE, struct=torch.nn.Bilinear(2, 2, 2))),
+        (
+            r"needs to give embeddings \[150, 16\] .got \[7, 16\]",
+            build(KGE, 16, struct=table(7)).encode,
+        ),
         ("'views' need to be distinct ones of", lambda: build(IMF, struct=False, views=["struct"])),
     )

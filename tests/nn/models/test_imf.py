@@ -166,6 +166,8 @@ def test_errors(build, refuses):
         ("need to be floats of shape", imf({"text": x[:3]})),
         ("cannot be called 'struct'. Rename 'x_struct'", imf({"struct": x})),
         ("cannot be called 'values'", imf({"values": x})),
+        ("cannot be called 'training'", imf({"training": x})),
+        ("cannot be called ''", imf({"": x})),
         ("missing for every entity", imf({"text": x}, {"text": ~mask})),
         ("Mask of unknown modality", imf({"text": x}, {"audio": mask})),
     )

@@ -1,3 +1,5 @@
+import inspect
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -38,6 +40,15 @@ class StructuralEmbedding(Recorded, Module):
         super().__init__()
         if freeze and init is None:
             raise ValueError("'freeze' needs the embeddings to freeze")
+        if isinstance(init, Module):
+            try:
+                inspect.signature(init.forward).bind()
+            except TypeError as error:
+                kind = type(init).__name__
+                raise ValueError(
+                    f"A module for structural embeddings is called without arguments, which a "
+                    f"'{kind}' does not take ({error})"
+                ) from error
         if freeze and isinstance(init, Module):
             training = init.training  # A twin would not do for what only `init` itself refers to.
             with torch.no_grad():
@@ -50,6 +61,8 @@ class StructuralEmbedding(Recorded, Module):
         self.uses_table = self.module is None and not freeze
         # Not persistent: a table holds them, which starts from them again if it is reset.
         for name, x in (("init", init), ("rel_emb", rel_emb)):
+            if isinstance(x, Tensor) and not x.is_floating_point():
+                raise ValueError(f"'{name}' need to be floats (got {x.dtype})")
             x = x.detach().float() if isinstance(x, Tensor) else None
             self.register_buffer(name, x, persistent=False)
 
@@ -78,6 +91,10 @@ class StructuralEmbedding(Recorded, Module):
         if self.module is None:
             return node_emb.weight if index is None else node_emb(index)
         x = self.module()
+        size = list(node_emb.weight.size())
+        if not isinstance(x, Tensor) or list(x.size()) != size:
+            got = list(x.size()) if isinstance(x, Tensor) else f"a '{type(x).__name__}'"
+            raise ValueError(f"The module of 'struct' needs to give embeddings {size} (got {got})")
         return x if index is None else F.embedding(index, x)
 
     def __repr__(self) -> str:
@@ -153,7 +170,7 @@ def project(x_dict: Tensors, mask_dict: Tensors, num_nodes: int, out_channels: i
     out = ModuleDict()
     for name, x in x_dict.items():
         # Names of views that are there anyway, and those that a ModuleDict cannot hold:
-        if name in ("struct", "fused") or "." in name or hasattr(ModuleDict, name):
+        if name in ("struct", "fused") or "." in name or not name or hasattr(out, name):
             raise ValueError(f"A modality cannot be called '{name}'. Rename 'x_{name}'")
         mask = mask_dict.get(name, torch.ones(num_nodes, dtype=torch.bool))
         if not bool(mask.any()):
