@@ -22,11 +22,9 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import click
 from click.core import ParameterSource
 
+from torch_imf.answers.results import shown
 from torch_imf.io import nearest
 from torch_imf.registry import union_types
-
-#: Control characters but tabs and line feeds, separators of lines, and marks of direction.
-HARMFUL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 
 class Word(click.Argument):
@@ -311,10 +309,3 @@ def plain(values: Any) -> Any:
 def say(text: str) -> None:
     r"""Tells people what is going on, apart from what a command has found."""
     click.echo(shown(text), err=True)
-
-
-def shown(text: str) -> str:
-    r"""Returns a text without what makes a terminal do or hide something, such as escape sequences
-    and marks that turn the direction of writing: names, and what servers answer, are not ours.
-    """
-    return HARMFUL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
