@@ -13,7 +13,7 @@ from torch_geometric.data import Data
 
 from torch_imf.data import TripletIndex
 from torch_imf.data.graph import prepare, split_facts
-from torch_imf.evaluation.ranking import StreamedScores, check_finite, inference
+from torch_imf.evaluation.ranking import StreamedScores, check_finite, check_model, inference
 from torch_imf.registry import checked
 
 #: The number of false candidates of a query that count one by one in a calibration.
@@ -205,6 +205,7 @@ def _prepare(
     if num_facts < 1:
         raise ValueError(f"'num_facts' needs to be positive (got {num_facts})")
     data = prepare(model, data)
+    check_model(model)
     return data, split_facts(data, "val", num_facts, seed)
 
 

@@ -198,6 +198,8 @@ def read_value(words: Sequence[str], annotation: Any) -> Any:
             return value
     choices = choices_of(annotation)
     expected = f"one of {', '.join(choices)}" if choices else type_name(annotation)
+    if int in types and all(map(re.compile("-?[0-9]+").fullmatch, words)):
+        expected += " from -2**63 to 2**63 - 1"
     wrong = [word for word in words if word not in choices]
     hint = f".{nearest(wrong[0], choices)}" if wrong else ""
     raise ValueError(f"expected {expected} (got '{' '.join(words)}'){hint.rstrip('.')}")

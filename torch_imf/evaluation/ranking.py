@@ -122,10 +122,18 @@ def check_finite(score: Tensor) -> Tensor:
     return score.to(dtype)
 
 
+def check_model(model: Any) -> None:
+    r"""Raises a :class:`ValueError` if a model has no scores of views, as those of others."""
+    if not hasattr(model, "view_similarity"):
+        name = type(model).__name__
+        raise ValueError(f"The model needs to be one of this package (got a '{name}')")
+
+
 class StreamedScores:
     r"""The scores of a model of this package, whose keys are computed once."""
 
     def __init__(self, model: Any, view: str | None = None) -> None:
+        check_model(model)
         self.model, self.view = model, view
         self.z: dict[str, Tensor] = model.encode()
         self.key: dict[str, Tensor] = model.key(self.z)
@@ -143,6 +151,9 @@ class StreamedScores:
 class _Dense:
     # A model that scores all candidates at once, or single triples, of base relations only.
     def __init__(self, model: Any, num_nodes: int) -> None:
+        if not (hasattr(model, "predict") or hasattr(model, "num_relations")):
+            name = type(model).__name__
+            raise ValueError(f"The model needs 'predict' or 'num_relations' (got a '{name}')")
         self.model, self.num_nodes = model, num_nodes
 
     def query(self, head_index: Tensor, rel_type: Tensor) -> Tensor:

@@ -170,6 +170,9 @@ def make_loader(
     The model knows the names of the graph from then on.
     """
     facts = split_facts(prepare(model, data), "train")
+    if not hasattr(model, "loader"):
+        name = type(model).__name__
+        raise ValueError(f"The model needs to be one of this package or of PyG (got a '{name}')")
     remember(model, data)
     if not hasattr(model, "objectives"):  # One of PyTorch Geometric, which knows no inverses.
         facts = tuple(x.tensor_split(2)[0] for x in facts)  # type: ignore[assignment]
