@@ -35,7 +35,6 @@ MANIFEST, CARD = "config.json", "README.md"
 FILE = re.compile(r"(?:model|graph|names)-[0-9a-f]{12}\.(?:safetensors|json)")
 
 
-@checked
 def save_pretrained(
     model: MultimodalKGE,
     folder: str | os.PathLike[str],

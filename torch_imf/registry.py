@@ -533,7 +533,7 @@ def _fits(value: Any, annotation: Any) -> bool:
     if kind is Literal:
         return value in inner
     unchecked = kind is inspect.Parameter.empty or getattr(kind, "_is_protocol", False)
-    if unchecked or not isinstance(kind, type):
+    if unchecked or kind is Any or not isinstance(kind, type):
         return True
     if isinstance(value, bool | str):  # To Python, an integer and a sequence.
         return kind in (object, bool if isinstance(value, bool) else str)
