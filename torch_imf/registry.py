@@ -256,7 +256,7 @@ class Recorded:
             if "init_args" in self.__dict__:  # By the class of the object, which comes first.
                 return init(self, *args, **kwargs)
             bound = inspect.signature(init).bind(self, *args, **kwargs)
-            for name, parameter in _parameters(cls).items():
+            for name, parameter in _parameters(cast(Any, cls)).items():
                 if name in bound.arguments:
                     value = bound.arguments[name]
                     check_type(f"{type(self).__name__}: '{name}'", value, parameter.annotation)
@@ -512,7 +512,7 @@ def check_settings(
                 check_type(f"'{key}'", value, setting.parameter.annotation)
 
 
-def check_type(name: str, value: object, annotation: Any) -> None:
+def check_type(name: str, value: Any, annotation: Any) -> None:
     r"""Raises a :class:`ValueError` if the value of an argument does not fit its annotation."""
     if not _fits(value, annotation):
         expected = re.sub(r"(\w+\.)+", "", inspect.formatannotation(annotation))

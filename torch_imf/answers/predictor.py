@@ -166,8 +166,8 @@ class Predictor:
         given, rows, errors = [], [], {}
         columns = [Column(name, (name,), blank=True) for name in FACT]
         empty = "?" if suffix(queries) in JSON else ""  # What null is read as.
-        for line, cells in read_table(queries, columns):
-            fact = [cell or empty for cell in cells]
+        for line, row in read_table(queries, columns):
+            fact = [cell or empty for cell in row]
             given.append((line, fact))
             try:
                 rows.append(self._query(*(None if cell == "?" else cell for cell in fact)))
