@@ -517,10 +517,11 @@ def check_type(name: str, value: Any, annotation: Any) -> None:
     if not _fits(value, annotation):
         expected = re.sub(r"(\w+\.)+", "", inspect.formatannotation(annotation))
         raise ValueError(f"{name} needs to be of type {expected} (got {value!r:.80})")
+    is_number = isinstance(value, numbers.Real)
     is_order = name.endswith("'p_norm'") and value == math.inf  # That of the maximum norm.
-    if isinstance(value, numbers.Real) and not (-(2**63) <= value < 2**63 or is_order):
+    if is_number and not (-(2**63) <= value < 2**63 or is_order):
         raise ValueError(f"{name} needs to be finite and below 2**63 (got {value!r:.80})")
-    if name.endswith("dropout'") and isinstance(value, numbers.Real) and not 0 <= value < 1:
+    if name.endswith("dropout'") and is_number and not 0 <= value < 1:
         raise ValueError(f"{name} needs to be in [0, 1) (got {value!r})")
     if isinstance(value, str) and "\0" in value and "PathLike" in str(annotation):
         raise ValueError(f"{name} is no path, it has a null character (got {value!r:.80})")
