@@ -22,7 +22,7 @@ LAYERS = {
     "training": {"io", "data", "transforms", "sampler", "evaluation", "nn"},
     "answers": {"io", "data", "evaluation"},
     "hub": {"io", "data", "sampler", "evaluation", "nn"},
-    "visualize": {"data", "evaluation", "training", "answers"},
+    "visualize": {"io", "data", "evaluation", "training", "answers"},
     "cli": {"io", "data", "datasets", "encoders", "training", "answers", "hub", "visualize", "nn"},
     "__main__": {"cli"},
 }

@@ -3,6 +3,7 @@ import gc
 import importlib
 import inspect
 import json
+import math
 import pickle
 import subprocess
 import sys
@@ -262,6 +263,12 @@ def test_objects_and_classes_are_taken_as_they_are(fake):
         ({"hidden_channels": True}, "'hidden_channels' needs to be of type int .got True"),
         ({"hidden_channels": 8, "fusion": set()}, "'fusion' needs to be of type str . type.Fusion"),
         ({"hidden_channels": 8, "scorer.dropout": "a"}, "'scorer.dropout' needs to be of type flo"),
+        ({"hidden_channels": 2**70}, "'hidden_channels' needs to be finite and below 2..63"),
+        *(
+            ({"hidden_channels": 8, "scorer.dropout": x}, "'scorer.dropout' needs to be in .0, 1.")
+            for x in (-1, 1.0, 2)
+        ),
+        ({"hidden_channels": 8, "scorer.scale": math.inf}, "'scorer.scale' needs to be finite"),
         ({"hidden_channels": 8, "views": "fused"}, "'views' needs to be of type list.str. . None"),
         ({"hidden_channels": 8, "scorer.similarity": "no"}, "needs to be 'cosine' or 'dot'"),
     ],

@@ -27,7 +27,7 @@ from torch_imf.io.hash import hash_content
 from torch_imf.io.paths import url_to_fs
 from torch_imf.nn.models import MultimodalKGE
 from torch_imf.nn.models.features import FrozenFeatures
-from torch_imf.registry import check_type, describe, make
+from torch_imf.registry import check_type, checked, describe, make
 
 #: The version of the layout of a folder.
 FORMAT = 2
@@ -125,6 +125,7 @@ def save_pretrained(
         _write_card(root, _card(config))
 
 
+@checked
 def from_pretrained(
     folder: str | os.PathLike[str], classes: Sequence[type] = (), revision: str | None = None
 ) -> MultimodalKGE:
@@ -160,6 +161,7 @@ def from_pretrained(
     return model
 
 
+@checked
 def pretrained_graph(folder: str | os.PathLike[str], revision: str | None = None) -> Data:
     r"""Loads the graph that :meth:`save_pretrained` has saved with a model: its facts, splits and
     names, without features. Arguments and errors are those of :meth:`from_pretrained`, and the
@@ -185,6 +187,7 @@ def pretrained_graph(folder: str | os.PathLike[str], revision: str | None = None
     return data
 
 
+@checked
 def push_to_hub(
     folder: str | os.PathLike[str],
     repo_id: str,

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from torch_imf.nn.models import MultimodalKGE
 
 Cls = TypeVar("Cls", bound=type)
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 #: What can be chosen by name: the package that exports it, and the base class of all of them.
 KINDS: dict[str, tuple[str, str]] = {
@@ -176,6 +177,8 @@ def _find(kind: str, query: str | type) -> tuple[type, dict[str, Any]]:
         base = _base_class(kind)
         if isinstance(cls, type) and issubclass(cls, base):
             return cls, {}
+        if not isinstance(cls, type):
+            raise ValueError(f"Expected a {kind}, by its name or class (got {query!r:.80})")
         raise ValueError(f"'{query}' is no {kind}: it does not derive from '{base.__name__}'")
     known = classes(kind)
     for name, x in [*known.items(), *((x.__name__, x) for x in known.values())]:
@@ -253,11 +256,10 @@ class Recorded:
             if "init_args" in self.__dict__:  # By the class of the object, which comes first.
                 return init(self, *args, **kwargs)
             bound = inspect.signature(init).bind(self, *args, **kwargs)
-            for name, setting in _arguments(cast(Any, cls)).items():
+            for name, parameter in _parameters(cast(Any, cls)).items():
                 if name in bound.arguments:
-                    check_type(
-                        f"{type(self).__name__}: '{name}'", bound.arguments[name], setting.full
-                    )
+                    value = bound.arguments[name]
+                    check_type(f"{type(self).__name__}: '{name}'", value, parameter.annotation)
             bound.apply_defaults()
             values = {name: _plain(x) for name, x in list(bound.arguments.items())[1:]}
             self.__dict__["init_args"] = {k: x for k, x in values.items() if x is not _OMITTED}
@@ -268,6 +270,26 @@ class Recorded:
                 _maker.reset(token)
 
         cls.__init__ = recorded  # type: ignore[method-assign]
+
+
+def checked(function: Function) -> Function:
+    r"""Lets a function check the types of its arguments by their annotations, as constructors of
+    parts do, but for :obj:`model` and :obj:`data`. Scalars of NumPy and PyTorch are numbers.
+    """
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        parameters = _parameters(function)
+        bound = inspect.signature(function).bind(*args, **kwargs)
+        for name, value in bound.arguments.items():
+            annotation = parameters[name].annotation
+            if getattr(value, "ndim", None) == 0 and not _fits(value, annotation):
+                bound.arguments[name] = value = value.item()
+            if name not in ("model", "data"):
+                check_type(f"'{name}'", value, annotation)
+        return function(*bound.args, **bound.kwargs)
+
+    return cast(Function, call)
 
 
 def describe(module: object) -> dict[str, Any]:
@@ -490,11 +512,19 @@ def check_settings(
                 check_type(f"'{key}'", value, setting.parameter.annotation)
 
 
-def check_type(name: str, value: object, annotation: Any) -> None:
+def check_type(name: str, value: Any, annotation: Any) -> None:
     r"""Raises a :class:`ValueError` if the value of an argument does not fit its annotation."""
     if not _fits(value, annotation):
         expected = re.sub(r"(\w+\.)+", "", inspect.formatannotation(annotation))
         raise ValueError(f"{name} needs to be of type {expected} (got {value!r:.80})")
+    is_number = isinstance(value, numbers.Real)
+    is_order = name.endswith("'p_norm'") and value == math.inf  # That of the maximum norm.
+    if is_number and not (-(2**63) <= value < 2**63 or is_order):
+        raise ValueError(f"{name} needs to be finite and below 2**63 (got {value!r:.80})")
+    if name.endswith("dropout'") and is_number and not 0 <= value < 1:
+        raise ValueError(f"{name} needs to be in [0, 1) (got {value!r})")
+    if isinstance(value, str) and "\0" in value and "PathLike" in str(annotation):
+        raise ValueError(f"{name} is no path, it has a null character (got {value!r:.80})")
 
 
 def _fits(value: Any, annotation: Any) -> bool:
@@ -504,7 +534,7 @@ def _fits(value: Any, annotation: Any) -> bool:
     if kind is Literal:
         return value in inner
     unchecked = kind is inspect.Parameter.empty or getattr(kind, "_is_protocol", False)
-    if unchecked or not isinstance(kind, type):
+    if unchecked or kind is Any or not isinstance(kind, type):
         return True
     if isinstance(value, bool | str):  # To Python, an integer and a sequence.
         return kind in (object, bool if isinstance(value, bool) else str)
@@ -553,13 +583,17 @@ def _part(
 
 
 @functools.cache
-def _arguments(cls: type) -> dict[str, Setting]:
+def _parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
     try:
-        parameters = inspect.signature(cls, eval_str=True).parameters
-    except NameError:  # Of a class whose annotations are there for type checkers alone.
-        parameters = inspect.signature(cls).parameters
+        return inspect.signature(function, eval_str=True).parameters
+    except NameError:  # One whose annotations are there for type checkers alone.
+        return inspect.signature(function).parameters
+
+
+@functools.cache
+def _arguments(cls: type) -> dict[str, Setting]:
     out = {}
-    for name, parameter in parameters.items():
+    for name, parameter in _parameters(cls).items():
         if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             types = union_types(parameter.annotation)
             parts = [x for x in types if get_origin(x) is None and isinstance(x, type)]

@@ -149,8 +149,12 @@ def test_errors(fake, build):
             function(model, fake, num_facts=0)
         with pytest.raises(ValueError, match="'val' split holds no facts"):
             function(model, data)
-        with pytest.raises(ValueError, match="takes a model of this package .got a 'DistMult'"):
+        with pytest.raises(ValueError, match="needs to be one of this package .got a 'DistMult'"):
             function(DistMult(fake.num_nodes, fake.num_relations, 8), fake)
+        with pytest.raises(ValueError, match="'seed' needs to be finite and below"):
+            function(model, fake, seed=2**70)
+    with pytest.raises(ValueError, match="Expected some"):
+        calibration_error(torch.ones(0), torch.ones(0))
     for probability in (torch.rand(3), torch.tensor([torch.nan])):
         with pytest.raises(ValueError, match=r"in \[0, 1\] and as many targets"):
             calibration_error(probability, torch.ones(1))

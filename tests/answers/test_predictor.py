@@ -184,7 +184,9 @@ def test_one_bad_query(fake, build, tmp_path, suffix):
     import pandas as pd
 
     facts = [["thing 3", "has_topic", "?"], ["thing 4", "has_topics", "?"], ["?", "after", "who"]]
-    frame = pd.DataFrame([*facts, ["thing 5", "after", "?"]], columns=["head", "relation", "tail"])
+    facts += [["thing 5", "after", None if suffix == "jsonl" else "?"]]
+    facts += [["" if suffix == "csv" else "who", "after", "?"]]
+    frame = pd.DataFrame(facts, columns=["head", "relation", "tail"])
     path, out = tmp_path / f"q.{suffix}", tmp_path / "a.jsonl"
     if suffix == "jsonl":
         frame.to_json(path, orient="records", lines=True)
@@ -192,11 +194,11 @@ def test_one_bad_query(fake, build, tmp_path, suffix):
         write = {"csv": frame.to_csv, "parquet": frame.to_parquet, "xlsx": frame.to_excel}[suffix]
         write(path, index=False)
     predictor = Predictor(build(fake), fake)
-    with pytest.warns(TorchIMFWarning, match="2 of 4 queries have no answers.*Did you mean 'has_"):
+    with pytest.warns(TorchIMFWarning, match="3 of 5 queries have no answers.*Did you mean 'has_"):
         assert predictor.predict_file(path, out, k=2) == 4
     rows = pd.read_json(out, lines=True)
-    assert list(rows["rank"].fillna(0)) == [1, 2, 0, 0, 1, 2]
-    assert list(rows["error"].notna()) == [False, False, True, True, False, False]
+    assert list(rows["rank"].fillna(0)) == [1, 2, 0, 0, 1, 2, 0]
+    assert list(rows["error"].notna()) == [False, False, True, True, False, False, True]
     assert "no relation 'has_topics'" in rows["error"][2] and "'who'" in rows["error"][3]
     assert rows["relation"][2] == "has_topics"
 
@@ -254,6 +256,7 @@ def test_errors_of_files(fake, build, tmp_path):
         (b"?\tnext_to\t?\n", "line 1: Give"),
         (b"\n\nthing 3\tnext_two\t?\n", "line 3: .*Did you mean 'next_to'"),
         (b"head\trelation\ttail\n", "holds no queries"),
+        ("thing 3\tnext_to\t\uff1f\n".encode(), "line 1: Give .*got .*\uff1f"),
     ):
         path.write_bytes(content)
         assert str(path) in check(match)
@@ -280,7 +283,12 @@ def test_errors(fake, build):
         ("predict", (), {**one, "known": "hide"}, "'known' to be 'mark' or 'remove'"),
         ("predict", (), {**one, "k": 0}, "'k' needs to be positive"),
         ("predict", ([3, 4], 0), {}, "takes one query. Ask several by 'predict_many'"),
-        ("predict", (0.5, 0), {}, "'head_index' needs to be a one-dimensional integer"),
+        ("predict", (0.5, 0), {}, "'head' needs to be of type"),
+        ("predict", (torch.tensor(0.5), 0), {}, "'head_index' needs to be a one-dimensional"),
+        ("predict", (), {**one, "k": 2.5}, "'k' needs to be of type int"),
+        ("predict", (), {**one, "keep": fake.train_mask[:3]}, "'keep', a mask over edges"),
+        ("complete", (), {"everyone": "no"}, "'everyone' needs to be of type bool"),
+        ("complete", (), {"relation": torch.tensor(1.0)}, r"in \[0, 5\), the base relations"),
         ("predict", (0, 10), {}, "'rel_type' holds ids outside"),
         ("predict_many", ([1, 2], [0, 1, 2]), {}, "same length"),
         ("complete", (), {"k": 0}, "needs to be positive"),
@@ -288,7 +296,8 @@ def test_errors(fake, build):
         ("explain", (0, 0, 1), {"k": 0}, "'k' needs to be positive"),
         ("explain", (0, 0, 1), {"view": "audio"}, "'view' one of"),
         ("explain", (0, 5, 1), {}, "'rel_type' holds ids outside"),
-        ("explain", ([0, 1], 0, 1), {}, "need to be one name or number each"),
+        ("explain", (torch.tensor([0, 1]), 0, 1), {}, "need to be one name or number each"),
+        ("explain", ([0, 1], 0, 1), {}, "'head' needs to be of type"),
     ):
         with pytest.raises(ValueError, match=match):
             getattr(predictor, question)(*args, **kwargs)

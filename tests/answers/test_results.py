@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import pytest
@@ -18,7 +19,8 @@ def test_answers():
     ]
     lacks = Completion(9, "Bari", "Q3519", 0.5, False, {}, {}, {"text": 0.1}, lacks=("text",))
     assert str(Answers([lacks])).endswith("  1  Bari    0.500     none")
-    assert str(Answers([], ("a", "b", "?"))) == "a  b  ?\n  no answer is left"
+    assert str(Answers([], ("a", "b\x1b", "?"))) == "a  b\\x1b  ?\n  no answer is left"
+    assert "Bari\\u202e" in str(Answers([dataclasses.replace(lacks, name="Bari\u202e")]))
 
 
 def test_facts():

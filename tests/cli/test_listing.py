@@ -129,6 +129,7 @@ NONE = "--text-encoder none --visual-encoder none --numeric-encoder none"
         (f"encode countries {NONE}", "no texts, images or numbers"),
         ("encode countries --visual-encoder magic", "magic"),
         ("encode countries --numeric-encoder x", "no encoder 'x'"),
+        ("encode countries --text-encoder tfdf", "no encoder 'tfdf'. Did you mean 'tfidf'?"),
         ("encode countries --visual-weights x.pth", "'--visual-weights' needs"),
         ("encode countries --text-encoder facts.npz", "facts.npz"),
         ("describe fit patienc", "no argument"),

@@ -80,7 +80,7 @@ def test_examples(name, monkeypatch):
         ("list countries", "torch-imf list: Invalid value for '[KIND]': expected "),
         ("audit x --scheme dedup", "for '--scheme': expected one of original, clean (got"),
         ("list scorer", "(got 'scorer'). Did you mean 'scorers'?"),
-        (f"train x --seed 1{23 * '0'}", "for '--seed': expected int (got '1000"),
+        (f"train x --seed 1{23 * '0'}", "from -2**63 to 2**63 - 1 (got '1000"),
         (f"predict x -k {2**63}", "for '-k': expected int"),
         # No abbreviations, as names may be added:
         ("train countries --epoch 3", "No such option '--epoch'. Did you mean '--epochs'?"),

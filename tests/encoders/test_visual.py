@@ -235,3 +235,8 @@ def test_unreadable_images(tmp_path):
     assert x[mask].tolist() == [[1, -1, -1]] * 2 and (x[~mask] == 0).all()
     encoder([good])
     assert encoder.unreadable == {}
+
+
+def test_a_network_that_is_not_there():
+    with pytest.raises(ValueError, match=r"no model 'vgg99' in timm. Did you mean 'vgg\d+'\?"):
+        VisualEncoder("vgg99").load()

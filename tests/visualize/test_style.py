@@ -2,7 +2,7 @@ import io
 
 import pytest
 
-from torch_imf.visualize import style
+from torch_imf.visualize import plot_history, style
 from torch_imf.visualize.style import COLORS, VIEW_COLORS, make_axes, shorten, view_colors
 
 pytest.importorskip("matplotlib")
@@ -23,6 +23,13 @@ def test_shorten():
     assert shorten("a \n\tb") == "a b" and shorten("") == " "
     assert style.label_of("text", {"struct": "a"}) == "text"
     assert style.label_of("text", {"text": "descriptions"}, 7) == "des…ons"
+
+
+def test_without_matplotlib(monkeypatch):
+    monkeypatch.setattr("torch_imf.io.find_spec", lambda name: None)
+    for plot in (lambda: make_axes(None, 1, 1), lambda: plot_history([{}])):
+        with pytest.raises(ImportError, match=r"Figures need 'matplotlib', .*torch_imf\[plot\]"):
+            plot()
 
 
 def test_make_axes_does_not_touch_pyplot():

@@ -13,7 +13,8 @@ from torch_geometric.data import Data
 
 from torch_imf.data import TripletIndex
 from torch_imf.data.graph import prepare, split_facts
-from torch_imf.evaluation.ranking import StreamedScores, check_finite, check_own, inference
+from torch_imf.evaluation.ranking import StreamedScores, check_finite, check_model, inference
+from torch_imf.registry import checked
 
 #: The number of false candidates of a query that count one by one in a calibration.
 NUM_BEST = 1024
@@ -130,21 +131,23 @@ def _thin_out(score: Tensor) -> tuple[Tensor, Tensor]:
     return score.masked_fill(~found, 0.0), weight.to(score.dtype) * found
 
 
+@checked
 def calibration_error(probability: Tensor, target: Tensor, num_bins: int = 10) -> float:
     r"""The expected calibration error: how far probabilities are from the share of what is true, of
-    the same shape, on average over bins of equal width. Raises if shapes differ or a probability is
-    not in :obj:`[0, 1]`.
+    the same shape, on average over bins of equal width. Raises if shapes differ, there are none or
+    one is not in :obj:`[0, 1]`.
     """
     is_valid = bool(((probability >= 0) & (probability <= 1)).all())
-    if probability.size() != target.size() or not is_valid:
+    if probability.size() != target.size() or target.numel() == 0 or not is_valid:
         sizes = f"{list(probability.size())} and {list(target.size())}"
-        raise ValueError(f"Expected probabilities in [0, 1] and as many targets (got {sizes})")
+        raise ValueError(f"Expected some probabilities in [0, 1] and as many targets (got {sizes})")
     probability, target = probability.double().view(-1), target.double().view(-1)
     pos = (probability * num_bins).long().clamp(max=num_bins - 1)
     gap = torch.zeros(num_bins, dtype=torch.double, device=pos.device)
     return float(gap.index_add(0, pos, probability - target).abs().sum()) / target.numel()
 
 
+@checked
 def fit_view_weights(
     model: torch.nn.Module, data: Data, num_facts: int = 1024, seed: int = 0
 ) -> dict[str, float]:
@@ -199,10 +202,11 @@ def _prepare(
     model: torch.nn.Module, data: Data, num_facts: int, seed: int
 ) -> tuple[Data, tuple[Tensor, Tensor, Tensor]]:
     # The graph of a model and some validation facts, in both directions.
-    check_own(model)
+    check_model(model)
     if num_facts < 1:
         raise ValueError(f"'num_facts' needs to be positive (got {num_facts})")
     data = prepare(model, data)
+    check_model(model)
     return data, split_facts(data, "val", num_facts, seed)
 
 

@@ -27,16 +27,17 @@ from torch_imf.answers.results import (
     write_table,
 )
 from torch_imf.data import TripletIndex
-from torch_imf.data.graph import loop_relations, prepare
+from torch_imf.data.graph import check_tensor, loop_relations, prepare
 from torch_imf.data.index import check_triples
 from torch_imf.data.names import Lookup, Names
 from torch_imf.evaluation.ranking import StreamedScores, inference, twin
 from torch_imf.io import warn
-from torch_imf.io.tables import Column, read_table, where
+from torch_imf.io.tables import JSON, Column, read_table, short, suffix, where
+from torch_imf.registry import checked
 
 FACT = ("head", "relation", "tail")
 COLUMNS = ["query", *FACT, "rank", "id", "score", "probability", "conditional", "known", "error"]
-Name = str | int
+Name = str | int | Tensor
 
 
 class Predictor:
@@ -65,6 +66,7 @@ class Predictor:
             is unknown or ambiguous, an argument is invalid, or a score is NaN or infinite.
     """
 
+    @checked
     def __init__(self, model: Module, data: Data, calibration: Calibration | None = None) -> None:
         self.data = prepare(model, data)
         self.num_nodes, self.num_relations = int(data.num_nodes), int(data.num_relations)
@@ -113,6 +115,7 @@ class Predictor:
             raise ValueError("'predict' takes one query. Ask several by 'predict_many'")
         return found[0]
 
+    @checked
     def predict_many(
         self,
         head: Names | None = None,
@@ -129,6 +132,7 @@ class Predictor:
         """
         return list(self._answers(*self._query(head, relation, tail), k, known, keep))
 
+    @checked
     def predict_file(
         self,
         queries: str | os.PathLike[str],
@@ -160,12 +164,15 @@ class Predictor:
             raise ValueError(f"'{queries}' cannot hold the answers, it is the file of queries")
         table_suffix(answers)
         given, rows, errors = [], [], {}
-        for line, fact in read_table(queries, [Column(name, (name,)) for name in FACT]):
+        columns = [Column(name, (name,), blank=True) for name in FACT]
+        empty = "?" if suffix(queries) in JSON else ""  # What null is read as.
+        for line, row in read_table(queries, columns):
+            fact = [cell or empty for cell in row]
             given.append((line, fact))
             try:
                 rows.append(self._query(*(None if cell == "?" else cell for cell in fact)))
             except ValueError as e:
-                errors[line] = str(e)
+                errors[line] = f"{e} (got {short(fact)})"
         if not given:
             raise ValueError(f"'{queries}' holds no queries")
         if errors:
@@ -195,6 +202,7 @@ class Predictor:
         return write_table(answers, cells()) - len(errors)
 
     @torch.no_grad()
+    @checked
     def complete(
         self,
         k: int = 100,
@@ -222,7 +230,8 @@ class Predictor:
         rels = torch.arange(self.num_relations)
         if relation is not None:
             rels = self.relations.rows("relation", relation).unique()
-        if k < 1 or int(rels[0]) < 0 or int(rels[-1]) >= self.num_relations:
+        is_row = not (rels.is_floating_point() or rels.dtype == torch.bool)
+        if k < 1 or not is_row or int(rels[0]) < 0 or int(rels[-1]) >= self.num_relations:
             base, got = f"[0, {self.num_relations}), the base relations", f"{k} and {rels.tolist()}"
             raise ValueError(f"'k' needs to be positive, and 'relation' in {base} (got {got})")
         calibration = self.calibration or calibrate(self.model, self.data)
@@ -239,6 +248,7 @@ class Predictor:
         return out
 
     @torch.no_grad()
+    @checked
     def explain(
         self, head: Name, relation: Name, tail: Name, k: int = 5, view: str | None = None
     ) -> Explanation:
@@ -320,6 +330,9 @@ class Predictor:
         if k < 1 or known not in {"mark", "remove"}:
             needs = "'k' needs to be positive, 'known' to be 'mark' or 'remove'"
             raise ValueError(f"{needs} (got {k}, '{known}')")
+        if keep is not None:
+            size = list(self.data.edge_type.size())
+            check_tensor("'keep', a mask over edges,", keep, size, torch.bool)
         kept = None if keep is None else TripletIndex.from_data(self.data, keep.to(self.device))
         weights, views = self.model.view_weights(), self.model.views
         is_prob = yields_probabilities(self.model)
@@ -364,6 +377,7 @@ def _version(model: Module) -> int:
 # One question of a model: for many, make a predictor once ########################################
 
 
+@checked
 def calibrate(model: Module, data: Data, num_facts: int = 1024, seed: int = 0) -> Calibration:
     r"""Fits the map from scores to probabilities to validation facts, and leaves the model as it
     is.

@@ -16,6 +16,8 @@ from torch_imf.io.tables import BINARY, PARQUET, SEPARATORS, TABLES, suffix
 
 #: Characters that Excel files cannot hold.
 CONTROLS = r"[\x00-\x08\x0b-\x1f]"
+#: Control characters but tabs and line feeds, separators of lines, and marks of direction.
+HARMFUL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class Answers(list[Completion]):
     @property
     def query(self) -> str:
         r"""The query on one line."""
-        return "  ".join(self.fact)
+        return shown("  ".join(self.fact))
 
     def __str__(self) -> str:
         if len(self) == 0:
@@ -168,7 +170,7 @@ class Explanation:
             "Paths along training facts:",
             *(f"  {line}" for line in paths or ["there are none of one or two facts"]),
         ]
-        return "\n".join(lines)
+        return shown("\n".join(lines))
 
 
 def format_table(rows: Sequence[Sequence[str]], left: Sequence[int] = ()) -> str:
@@ -178,7 +180,7 @@ def format_table(rows: Sequence[Sequence[str]], left: Sequence[int] = ()) -> str
     """
     columns = []
     for i, cells in enumerate(zip(*rows, strict=True)):
-        column = [re.sub(r"[\t\r\n]", " ", x) for x in cells]
+        column = [shown(re.sub(r"[\t\r\n]", " ", x)) for x in cells]
         width = max(map(len, column))
         if any(column[1:]):
             columns.append([x.ljust(width) if i in left else x.rjust(width) for x in column])
@@ -260,3 +262,10 @@ def percent(value: float | None) -> str:
     if value is None:
         return ""
     return "< 0.1 %" if value < 0.001 else f"{100 * value:.1f} %"
+
+
+def shown(text: str) -> str:
+    r"""Returns a text without what makes a terminal do or hide something, such as escape sequences
+    and marks that turn the direction of writing: names, and what servers answer, are not ours.
+    """
+    return HARMFUL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)

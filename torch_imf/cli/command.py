@@ -22,11 +22,9 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import click
 from click.core import ParameterSource
 
+from torch_imf.answers.results import shown
 from torch_imf.io import nearest
 from torch_imf.registry import union_types
-
-#: Control characters but tabs and line feeds, separators of lines, and marks of direction.
-HARMFUL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 
 class Word(click.Argument):
@@ -200,6 +198,8 @@ def read_value(words: Sequence[str], annotation: Any) -> Any:
             return value
     choices = choices_of(annotation)
     expected = f"one of {', '.join(choices)}" if choices else type_name(annotation)
+    if int in types and all(map(re.compile("-?[0-9]+").fullmatch, words)):
+        expected += " from -2**63 to 2**63 - 1"
     wrong = [word for word in words if word not in choices]
     hint = f".{nearest(wrong[0], choices)}" if wrong else ""
     raise ValueError(f"expected {expected} (got '{' '.join(words)}'){hint.rstrip('.')}")
@@ -311,10 +311,3 @@ def plain(values: Any) -> Any:
 def say(text: str) -> None:
     r"""Tells people what is going on, apart from what a command has found."""
     click.echo(shown(text), err=True)
-
-
-def shown(text: str) -> str:
-    r"""Returns a text without what makes a terminal do or hide something, such as escape sequences
-    and marks that turn the direction of writing: names, and what servers answer, are not ours.
-    """
-    return HARMFUL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import torch_imf
 from torch_imf import registry
 from torch_imf.answers.results import table_suffix
-from torch_imf.io import noted
+from torch_imf.io import nearest, noted
 from torch_imf.io.paths import url_to_fs
 
 if TYPE_CHECKING:
@@ -57,6 +57,8 @@ class Features:
             raise ValueError(f"{flags} '--{kind}-encoder'")
         if modality == "numeric" or name.lower() in kinds or ":" in name:
             return registry.resolve("encoder", name)
+        if hint := nearest(name.lower(), [x for x in kinds if kinds[x] == modality]):
+            raise ValueError(f"There is no encoder '{name}'.{hint}")
         if modality == "text":
             return torch_imf.encoders.TextEncoder(name)
         return torch_imf.encoders.VisualEncoder(name, weights=self.visual_weights)

@@ -8,11 +8,13 @@ from torch_geometric.data import Data, Dataset, HeteroData
 from torch_imf.data.graph import MASKS, NAMES, check_graph, check_size, check_tensor
 from torch_imf.data.index import TripletIndex, check_range, check_triples, distinct_facts
 from torch_imf.data.split import draw_splits
+from torch_imf.registry import checked
 
 SPLITS = (("train",), ("val", "valid"), ("test",))
 Part: TypeAlias = Data | HeteroData | Dataset
 
 
+@checked
 def to_graph(
     data: Part | Sequence[Part] | Mapping[str, Part],
     num_relations: int | None = None,

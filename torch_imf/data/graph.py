@@ -227,6 +227,8 @@ def modalities(data: Data) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     Raises:
         ValueError: If features or masks are of a wrong shape, or not finite.
     """
+    if not isinstance(data, Data):
+        raise ValueError(f"A graph needs to be a 'Data' (got a '{type(data).__name__}')")
     x_dict = {key[2:]: data[key] for key in sorted(data.keys()) if key.startswith("x_")}
     mask_dict = {name: modality_mask(data, name) for name in x_dict}
     check_features(x_dict, mask_dict, int(data.num_nodes))

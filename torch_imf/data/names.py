@@ -15,7 +15,7 @@ from torch_imf.io.atomic import read_bytes
 
 #: Entities or relations, by name or identifier, or by number: one, or several (in a list, an array
 #: or a series).
-Names = str | int | Iterable[str] | Iterable[int] | Tensor
+Names = str | int | Iterable[str | int] | Tensor
 
 ELSEWHERE = -2
 UNKNOWN = -1

@@ -69,7 +69,8 @@ class TextEncoder(BatchEncoder):
         if pooling not in (None, "pooler", "mean", "cls"):
             raise ValueError(f"Invalid 'pooling' argument (got '{pooling}')")
         super().__init__(batch_size, cache, device)
-        require("sentence_transformers", "Sentence encoders (all but 'tfidf')", "textual")
+        for package in ("sentence_transformers", "transformers"):
+            require(package, "Sentence encoders (all but 'tfidf')", "textual")
 
         self.model = os.fspath(model)
         self.pooling = pooling

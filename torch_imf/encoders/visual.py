@@ -9,7 +9,7 @@ from torch import Tensor
 
 from torch_imf.encoders.base import default_device, no_weights
 from torch_imf.encoders.cache import BatchEncoder
-from torch_imf.io import require, warn
+from torch_imf.io import nearest, require, warn
 from torch_imf.io.hash import hash_file, hash_tensor
 from torch_imf.io.images import read_images
 
@@ -199,6 +199,9 @@ class VisualEncoder(ImageEncoder):
     def _create(self) -> torch.nn.Module:
         import timm
 
+        if ":" not in self.model and not timm.is_model(self.model):  # Nor one of the Hub.
+            hint = nearest(self.model, timm.list_models())
+            raise ValueError(f"There is no model '{self.model}' in timm.{hint}")
         create: Callable[..., torch.nn.Module] = timm.create_model
         if self.weights is None:
             try:

@@ -15,11 +15,13 @@ from torch_imf.data.graph import (
 from torch_imf.data.index import mark
 from torch_imf.data.names import Lookup
 from torch_imf.evaluation.ranking import metrics, rank_tails
+from torch_imf.registry import checked
 
 #: The share of the facts of equal score that a fact ranks behind.
 TIES = {"optimistic": 0.0, "realistic": 0.5, "pessimistic": 1.0}
 
 
+@checked
 def evaluate(
     model: torch.nn.Module,
     data: Data,
@@ -27,7 +29,7 @@ def evaluate(
     batch_size: int = 512,
     chunk_size: int = 2**15,
     tie: str = "realistic",
-    by: Sequence[str] = (),
+    by: str | Sequence[str] = (),
     view: str | None = None,
     progress: bool = False,
 ) -> dict[str, float | dict]:
@@ -50,10 +52,10 @@ def evaluate(
         tie (str, optional): The rank among :math:`e` others of equal score, with :math:`g` better
             ones: :obj:`"realistic"` (:math:`1 + g + e / 2`), :obj:`"optimistic"` (:math:`1 + g`) or
             :obj:`"pessimistic"` (:math:`1 + g + e`). (default: :obj:`"realistic"`)
-        by (Sequence[str], optional): Further break-downs: :obj:`"relation"`, :obj:`"category"`
-            (:obj:`1-1`, :obj:`1-N`, :obj:`N-1`, :obj:`N-N`), :obj:`"seen"` (whether both entities
-            occur in training), or the name of a modality (whether both entities have it). (default:
-            :obj:`()`)
+        by (str or Sequence[str], optional): Further break-downs: :obj:`"relation"`,
+            :obj:`"category"` (:obj:`1-1`, :obj:`1-N`, :obj:`N-1`, :obj:`N-N`), :obj:`"seen"`
+            (whether both entities occur in training), or the name of a modality (whether both
+            entities have it). (default: :obj:`()`)
         view (str, optional): The only one of the model's views to rank by, *e.g.*, :obj:`"text"`.
             (default: :obj:`None`)
         progress (bool, optional): Whether to show progress in a terminal. (default: :obj:`False`)
@@ -76,7 +78,7 @@ def evaluate(
         warn_of_other_facts(model, data)
     rank = rank_facts(model, data, split, batch_size, chunk_size, TIES[tie], view, progress)
     out: dict = {**metrics(rank), "head": metrics(rank[1]), "tail": metrics(rank[0])}
-    for name in by:
+    for name in [by] if isinstance(by, str) else by:
         groups = fact_groups(name, data, split)
         out[name] = {key: metrics(rank[:, group]) for key, group in groups.items()}
     return out

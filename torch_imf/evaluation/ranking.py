@@ -122,17 +122,18 @@ def check_finite(score: Tensor) -> Tensor:
     return score.to(dtype)
 
 
-def check_own(model: object) -> None:
-    r"""Raises a :class:`ValueError` unless a model is one of this package."""
+def check_model(model: Any) -> None:
+    r"""Raises a :class:`ValueError` if a model has no scores of views, as those of others."""
     if not hasattr(model, "view_similarity"):
-        raise ValueError(f"This takes a model of this package (got a '{type(model).__name__}')")
+        name = type(model).__name__
+        raise ValueError(f"The model needs to be one of this package (got a '{name}')")
 
 
 class StreamedScores:
     r"""The scores of a model of this package, whose keys are computed once."""
 
     def __init__(self, model: Any, view: str | None = None) -> None:
-        check_own(model)
+        check_model(model)
         self.model, self.view = model, view
         self.z: dict[str, Tensor] = model.encode()
         self.key: dict[str, Tensor] = model.key(self.z)

@@ -1,6 +1,7 @@
 import copy
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
@@ -56,7 +57,8 @@ class TrainingState:
         if self.path is not None:
             self.facts = {name: hash_tensor(fact) for name, fact in (facts or {}).items()}
             self.fingerprint = fingerprint(model)
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with suppress(OSError):
+                self.path.parent.mkdir(parents=True, exist_ok=True)
             if self.path.is_dir() or not os.access(self.path.parent, os.W_OK):
                 raise CheckpointError(f"The checkpoint '{path}' cannot be written")
             self.claim = claim(self.path)

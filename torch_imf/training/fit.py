@@ -23,12 +23,15 @@ from torch_imf.data.graph import (
 from torch_imf.evaluation.evaluate import evaluate
 from torch_imf.evaluation.ranking import NotFinite
 from torch_imf.io import require
+from torch_imf.registry import checked
 from torch_imf.sampler.base import Objective
 from torch_imf.training.checkpoint import History, TrainingState
 
 METRICS = ("mr", "mrr", "hits@1", "hits@3", "hits@10")
 #: Who trains well with `recipe`.
 RECIPE_MODELS = ("imf", "adamf", "kge")
+#: Optimizers of PyTorch that need a closure, sparse gradients or matrices alone.
+UNFIT = {"lbfgs", "muon", "rprop", "sparseadam"}
 #: Settings that are chosen together. Whoever chooses one of them has other plans.
 TOGETHER = ("scorer", "loss", "optimizer", "lr")
 
@@ -37,6 +40,7 @@ class Diverged(RuntimeError):
     r"""A loss or a parameter is NaN or infinite."""
 
 
+@checked
 def fit(
     model: torch.nn.Module,
     data: Data,
@@ -106,8 +110,8 @@ def fit(
     data = prepare(model, data)
     sizes = {"batch_size": batch_size, "eval_every": eval_every}
     check_run(data, metric, epochs=epochs, patience=patience, **sizes)
-    if not isinstance(lr_decay, int | float) or not 0 < lr_decay < math.inf:
-        raise ValueError(f"'lr_decay' needs to be a positive number (got {lr_decay!r})")
+    if lr_decay <= 0:
+        raise ValueError(f"'lr_decay' needs to be positive (got {lr_decay})")
     warn_of_leaks(data, "validation", "test")
     loader = make_loader(model, data, batch_size)
     optimizers = make_optimizers(model, lr, dense_lr, optimizer, weight_decay)
@@ -203,8 +207,9 @@ def make_optimizers(
     found = [x for x in vars(torch.optim).values() if isinstance(x, type) and x is not Optimizer]
     known, out = {cls.__name__.lower(): cls for cls in found}, []
     if str(optimizer).lower() not in known:
-        near = difflib.get_close_matches(str(optimizer).lower(), known, n=1)
-        hint = f"Did you mean '{near[0]}'?" if near else f"Choose of {sorted(known)}"
+        named = {*known} - UNFIT
+        near = difflib.get_close_matches(str(optimizer).lower(), named, n=1)
+        hint = f"Did you mean '{near[0]}'?" if near else f"Choose of {sorted(named)}"
         raise ValueError(f"Could not resolve '{optimizer}' to an optimizer of PyTorch. {hint}")
     for name, params, _ in objectives:
         if not params:

@@ -18,7 +18,14 @@ from torch_imf.data.graph import without_test
 from torch_imf.io import require
 from torch_imf.io.atomic import claim
 from torch_imf.io.hash import hash_content, hash_tensor
-from torch_imf.registry import Setting, build_model, check_settings, describe_settings, lookup
+from torch_imf.registry import (
+    Setting,
+    build_model,
+    check_settings,
+    checked,
+    describe_settings,
+    lookup,
+)
 from torch_imf.training.checkpoint import best_entry
 from torch_imf.training.fit import Diverged, check_run, fit
 
@@ -48,6 +55,7 @@ SPACES = {"IMF": {**ADAGRAD, "contrastive.weight": (0.01, 1.0)}, "AdaMF": ADAGRA
 GIVEN = ("model", "data", "epochs", "metric", "checkpoint", "callback", "progress")
 
 
+@checked
 def tune(
     model: "str | type[MultimodalKGE]",
     data: Data,
@@ -115,7 +123,10 @@ def tune(
         raise ValueError(f"'seed' cannot be negative (got {seed})")
     search, data = SearchSpace(model, space), without_test(data)
     check_run(data, metric, trials=trials, epochs=epochs)
-    device = torch.device("cpu" if device is None else device)
+    try:
+        device = torch.device("cpu" if device is None else device)
+    except RuntimeError as error:
+        raise ValueError(f"Invalid 'device' argument (got '{device}'): {error}") from error
     pruner = pruner or optuna.pruners.MedianPruner(n_warmup_steps=epochs // 5)
     fixed: Settings = {"epochs": epochs, "metric": metric}
     settings = {**fixed, "seed": seed, "facts and features": digest(data)}
@@ -178,6 +189,8 @@ def best_settings(study: "Study") -> tuple[Settings, Settings]:
     those of :meth:`fit`. With the :obj:`"seed"` of the trial and the graph :meth:`without_test`,
     they give the same metric again.
     """
+    if not hasattr(study, "user_attrs"):
+        raise ValueError(f"'study' needs to be what 'tune' returns (got {study!r:.80})")
     settings = study.best_trial.user_attrs["settings"]
     return settings["model"], settings["fit"]
 

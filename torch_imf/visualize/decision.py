@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from torch_imf.answers.results import Answers, Completion, Explanation, Rank, percent
+from torch_imf.io import require
 from torch_imf.visualize import style
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def plot_decision(
     Raises:
         ValueError: If there are no answers.
     """
+    require("matplotlib", "Figures", "plot")
     from matplotlib import colormaps
 
     if len(answers) == 0:

@@ -9,6 +9,7 @@ from torch_geometric.data import Data
 from torch_imf.data.graph import prepare
 from torch_imf.evaluation.evaluate import fact_groups, rank_facts
 from torch_imf.evaluation.ranking import metrics as rank_metrics
+from torch_imf.io import require
 from torch_imf.training.checkpoint import best_entry
 from torch_imf.visualize import style
 
@@ -68,6 +69,7 @@ def plot_history(
     the best epoch by the first metric, with its value. The history is what :meth:`torch_imf.fit`
     returns; the first metric should be the one that it selects by. Raises if there is no entry.
     """
+    require("matplotlib", "Figures", "plot")
     from matplotlib.ticker import MaxNLocator
 
     if len(history) == 0:

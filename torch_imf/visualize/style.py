@@ -5,6 +5,8 @@ from functools import cache
 from itertools import cycle
 from typing import TYPE_CHECKING, Any, cast
 
+from torch_imf.io import require
+
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
@@ -56,6 +58,7 @@ def ink(color: Any) -> str:
 
 def make_axes(ax: "Axes | None", width: float, height: float) -> "tuple[Figure, Axes]":
     r"""Returns the figure of axes and these, or new ones of so many inches, in no window."""
+    require("matplotlib", "Figures", "plot")
     from matplotlib.figure import Figure
 
     if ax is None:

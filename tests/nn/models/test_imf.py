@@ -156,6 +156,7 @@ def test_errors(build, refuses):
             for views in ([], ["struct", "smell"], ["text", "text"])
         ),
         ("'views' need to be distinct", imf(views=["fused"])),
+        ("'struct' cannot be False without modalities", imf(struct=False)),
         ("'decision' joins the views", lambda: build(IMF, decision=decision)),
         ("'weight' needs a positive number", lambda: build(IMF, decision=0.0)),
         ("'pairs' need to be two of", imf({"text": x}, contrastive=Contrastive(pairs=pairs))),

@@ -77,6 +77,8 @@ class IMF(MultimodalKGE):
     ) -> None:
         x_dict, mask_dict = x_dict or {}, mask_dict or {}
         choices = [*modality_names(struct, x_dict), *(["fused"] if x_dict else [])]
+        if not choices:
+            raise ValueError("'struct' cannot be False without modalities")
         views = list(dict.fromkeys(choices) if views is None else views)
         if len(views) == 0 or not set(views) <= set(choices) or len(set(views)) < len(views):
             raise ValueError(f"'views' need to be distinct ones of {choices} (got {views})")
