@@ -302,8 +302,9 @@ class MultimodalKG(KGDataset):
         given = {(index.find(node), attribute) for node, attribute, _ in zip(*numbers, strict=True)}
         for entry in facts.content.numbers:
             if entry[0] in known and (index.find(entry[0]), entry[1]) not in given:
-                for column, value in zip(numbers, entry, strict=True):
-                    column.append(value)  # type: ignore[arg-type]
+                numbers[0].append(entry[0])
+                numbers[1].append(entry[1])
+                numbers[2].append(entry[2])
         self._literals = numbers
         return Record(splits, node_ids, rel_ids, names, rel_names, sources, facts.columns)
 

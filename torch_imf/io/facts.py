@@ -280,8 +280,10 @@ def _by_meaning(
     odd = [i for i in weak if _holds_numbers(body, i)]
     others = [i for i in others if all(x[i] and not NUMBER.fullmatch(x[i]) for x in body)]
     if len(odd) == 2 and len(others) > 1:
-        left = [first[i] for i in others]
-        doubts.append(f"'{first[odd[0]]}' and '{first[odd[1]]}' hold numbers or dates, not {left}")
+        unused = [first[i] for i in others]
+        doubts.append(
+            f"'{first[odd[0]]}' and '{first[odd[1]]}' hold numbers or dates, not {unused}"
+        )
     return [*index, *names], doubts
 
 
