@@ -282,6 +282,8 @@ def checked(function: Function) -> Function:
         parameters = _parameters(function)
         bound = inspect.signature(function).bind(*args, **kwargs)
         for name, value in bound.arguments.items():
+            if name not in parameters:
+                continue
             annotation = parameters[name].annotation
             if getattr(value, "ndim", None) == 0 and not _fits(value, annotation):
                 bound.arguments[name] = value = value.item()
@@ -585,21 +587,22 @@ def _part(
 @functools.cache
 def _parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
     try:
-        return inspect.signature(function, eval_str=True).parameters
+        parameters = inspect.signature(function, eval_str=True).parameters
     except NameError:  # One whose annotations are there for type checkers alone.
-        return inspect.signature(function).parameters
+        parameters = inspect.signature(function).parameters
+    of_many = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD
+    return {name: x for name, x in parameters.items() if x.kind not in of_many}
 
 
 @functools.cache
 def _arguments(cls: type) -> dict[str, Setting]:
     out = {}
     for name, parameter in _parameters(cls).items():
-        if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            types = union_types(parameter.annotation)
-            parts = [x for x in types if get_origin(x) is None and isinstance(x, type)]
-            base = next((x for x in parts if issubclass(x, Recorded)), None)
-            plain = functools.reduce(operator.or_, [x for x in types if _is_plain(x)] or [NoneType])
-            out[name] = Setting(parameter.replace(annotation=plain), base, parameter.annotation)
+        types = union_types(parameter.annotation)
+        parts = [x for x in types if get_origin(x) is None and isinstance(x, type)]
+        base = next((x for x in parts if issubclass(x, Recorded)), None)
+        plain = functools.reduce(operator.or_, [x for x in types if _is_plain(x)] or [NoneType])
+        out[name] = Setting(parameter.replace(annotation=plain), base, parameter.annotation)
     return out
 
 

@@ -540,7 +540,7 @@ def test_texts_and_numbers_are_found_by_name(tmp_path):
     dataset = MultimodalKG.from_folder(tmp_path)
     assert dataset.texts()[3] == "A text" and dataset.literals()[0].tolist() == [3]
     (tmp_path / "texts.tsv").write_text("Node 3|A text\n")
-    assert "texts.tsv': separated by pipes" in str(MultimodalKG.from_folder(tmp_path).report())
+    assert "separated by pipes" in str(MultimodalKG.from_folder(tmp_path).report())
 
 
 def test_rdf_without_literals(tmp_path):
