@@ -95,25 +95,3 @@ def test_a_sentence_encoder_is_suggested_for_several_scripts():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         TfidfEncoder(channels=8)(["フランスの首都", "法国的首都", "ひらがな"] + ["東京"] * 3)
-
-
-@pytest.mark.parametrize(
-    "a, b",
-    [
-        ("snake_case", "snake case"),
-        ("ﬂat oﬃce", "flat office"),
-        ("ΣΠΑΡΤΗ", "Σπάρτη"),
-        ("Semën", "Semen"),
-        ("GROSS", "groß"),
-        ("DİYAR", "diyar"),
-        ("co\u00adop", "coop"),
-    ],
-)
-def test_two_spellings_of_a_text_are_one(a, b):
-    x, _ = TfidfEncoder(channels=8)([a, b, "something else"])
-    assert torch.equal(x[0], x[1]) and x[0].any()
-
-
-def test_words_of_one_letter_that_tell_things_apart():
-    x, _ = TfidfEncoder(channels=8)(["F# language", "F language", "D language", "a language"])
-    assert x.unique(dim=0).size(0) == 4

@@ -1,4 +1,3 @@
-import re
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
@@ -15,15 +14,13 @@ from torch_imf.io import warn
 if TYPE_CHECKING:
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-TOKEN = re.compile(r"[^\W_]{2,}|[^\W_][+#]+|(?<![^\W_])[B-HJ-Z](?![^\W_])")
-
 
 class TfidfEncoder(Encoder):
     r"""Encodes texts by latent semantic analysis: the TF-IDF weights of words and pairs of words
     with sublinear term frequency, projected by a truncated singular value decomposition and
     normalised to unit length. Of texts in scripts without capitals, such as Chinese, Thai or Hindi,
     where spaces and letters do not make out words, terms are two or three characters in a row. Two
-    Unicode forms of a text are one, and accents, capitals and underscores do not matter.
+    Unicode forms of a text are one.
 
     It needs no weights and no network, only scikit-learn, and knows only what the texts that it was
     fitted to say together. Where these are in several scripts, which a warning tells, a
@@ -116,13 +113,11 @@ class TfidfEncoder(Encoder):
     def _vectorizer(self, vocabulary: list[str] | None = None) -> "TfidfVectorizer":
         from sklearn.feature_extraction.text import TfidfVectorizer
 
-        words = TfidfVectorizer(
-            ngram_range=(1, self.ngrams), tokenizer=tokens, token_pattern=None, lowercase=False
-        ).build_analyzer()
+        words = TfidfVectorizer(ngram_range=(1, self.ngrams)).build_analyzer()
         characters = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 3)).build_analyzer()
 
         def terms(text: str) -> list[str]:
-            text = unicodedata.normalize("NFKC", text.replace("\u00ad", ""))  # A soft hyphen.
+            text = unicodedata.normalize("NFC", text)
             return (words if is_cased(text) else characters)(text)
 
         return TfidfVectorizer(
@@ -132,15 +127,6 @@ class TfidfEncoder(Encoder):
             vocabulary=vocabulary,
             dtype=np.float32,
         )
-
-
-def tokens(text: str) -> list[str]:
-    r"""Returns the words of a text without case and accents. Of those of one letter, only capitals
-    count, but for the English ones, and what is written as :obj:`C#`.
-    """
-    text = unicodedata.normalize("NFKD", text)
-    text = "".join(x for x in text if not unicodedata.combining(x))
-    return [token.casefold() for token in TOKEN.findall(text)]
 
 
 def is_cased(text: str) -> bool:
