@@ -143,7 +143,7 @@ def test_errors(fake):
         (model, fake, {"batch_size": 0}, "need to be positive"),
         (model, fake, {"by": 5}, "'by' needs to be of type"),
         (model, fake, {"split": fake.test_mask}, "'split' needs to be of type str"),
-        (torch.nn.Linear(3, 3), fake, {}, "needs 'predict' or 'num_relations' .got a 'Linear'"),
+        (torch.nn.Linear(3, 3), fake, {}, "needs 'predict.head.*got a 'Linear'"),
         (KGE(5, fake.num_relations, 8), fake, {}, "expects 5 entities"),
         (model, empty, {}, "The 'test' split holds no facts"),
         (broken, fake, {}, "NaN or infinite scores"),

@@ -133,3 +133,11 @@ def test_a_fork_has_processes_of_its_own(path):
         os._exit(other == pid)
     assert os.waitpid(child, 0)[1] == 0
     assert list(confined(f"{HERE}echo", path))[-1] == pid
+
+
+def test_relative_paths_after_a_change_of_folder(tmp_path, path, monkeypatch):
+    for size in (5, 6):  # Read by one process.
+        (tmp_path / str(size)).mkdir()
+        (tmp_path / str(size) / "b").write_bytes(bytes(size))
+        monkeypatch.chdir(tmp_path / str(size))
+        assert next(iter(list(confined(f"{HERE}echo", "b")))) == [size]

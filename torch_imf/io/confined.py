@@ -118,7 +118,8 @@ class _Worker:
         return self.output.closed or self.process.poll() is not None
 
     def ask(self, function: str, path: str, args: Sequence[str], ratio: int) -> None:
-        request = [function, [path, *args], ratio, (MEMORY, SECONDS)]
+        # In full, as the current folder may have changed since the process has begun:
+        request = [function, [osp.abspath(path), *args], ratio, (MEMORY, SECONDS)]
         self.pending += 1
         with suppress(BrokenPipeError):  # Who waits for the answer will find out.
             self.input.write(json.dumps(request).encode() + b"\n")

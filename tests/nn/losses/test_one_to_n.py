@@ -88,6 +88,6 @@ def test_by_name(refuses):
         ("Invalid 'loss' argument", lambda: OneToN("hinge")),
         (r"'label_smoothing' needs to be in \[0, 1\)", lambda: OneToN(label_smoothing=1.0)),
         ("'weight' of a regularizer cannot be negative", lambda: DURA(-0.1)),
-        ("'weight' of a regularizer cannot be negative", lambda: DURA(float("nan"))),
+        ("'weight' needs to be finite", lambda: DURA(float("nan"))),
         ("no regularizer 'duraa'. Did you mean 'dura'", lambda: OneToN(regularizer="duraa")),
     )

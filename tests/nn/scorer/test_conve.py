@@ -50,5 +50,5 @@ def test_conve_errors(refuses):
         (r"'height' 3 .* \(choose a height of \[2, 4, 5\]", lambda: ConvE(20, height=3)),
         (r"'height' 1 .* \(choose a height of \[2\]", lambda: ConvE(8, height=1)),
         (r"image of 7 'channels' .* \[\], or other channels", lambda: ConvE(7)),
-        ("dropout probability has to be between", lambda: ConvE(8, input_dropout=-0.1)),
+        ("'input_dropout' needs to be in", lambda: ConvE(8, input_dropout=-0.1)),
     )
