@@ -53,7 +53,8 @@ def test_read_value(words, annotation, value):
         ("text= fused=1", dict[str, float] | float, "dict[str, float] | float"),
         ("maybe", bool | None, "bool | None"),
         ("gif", Literal["png", "pdf"], "one of png, pdf"),
-        ("1" + 19 * "0", int, "int"),  # Of more bits than a tensor has.
+        # Of more bits than a tensor has:
+        ("1" + 19 * "0", int, "int from -2**63 to 2**63 - 1"),
     ],
 )
 def test_read_value_fails(words, annotation, name):

@@ -8,7 +8,6 @@ import json
 import os.path as osp
 import tempfile
 import warnings
-from unicodedata import normalize
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,7 +19,7 @@ from hypothesis import strategies as st
 from torch_imf.data import NameIndex
 from torch_imf.datasets.own import TEXTS, draw_splits, read_facts, read_numbers, read_texts
 from torch_imf.io.archive import unpack
-from torch_imf.io.tables import read_table
+from torch_imf.io.tables import normalized, read_table
 
 few = settings(max_examples=20, derandomize=True, deadline=None, database=None)
 
@@ -34,7 +33,7 @@ NAMES = st.one_of(
     ),
 )
 # White space around names does not matter, nor does their normal form:
-PLAIN = NAMES.map(lambda name: normalize("NFC", name.strip())).filter(bool)
+PLAIN = NAMES.map(lambda name: normalized(name).strip()).filter(bool)
 FACTS = st.lists(st.tuples(PLAIN, PLAIN, PLAIN), min_size=1, max_size=10)
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 GZIP = st.booleans()
