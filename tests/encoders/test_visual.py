@@ -150,8 +150,8 @@ def test_bad_input(weights, images, tmp_path, monkeypatch):
         VisualEncoder(MODEL, tmp_path / "none.pth")
     with pytest.raises(ValueError, match=r"Unknown 'data_config' entries \['crop'\]"):
         VisualEncoder(MODEL, weights, data_config={"crop": False})(images)
-    with pytest.raises(RuntimeError, match="Unknown model"):
-        VisualEncoder("vgg_none")(images)
+    with pytest.raises(ValueError, match="no model 'vgg_none' in timm. Did you mean 'vgg"):
+        VisualEncoder("vgg_none")
     monkeypatch.setattr("timm.create_model", Mock(side_effect=FileNotFoundError("no network")))
     with pytest.raises(RuntimeError, match="'vgg16' are not on .* 'PixelEncoder' .no network"):
         VisualEncoder()(images)

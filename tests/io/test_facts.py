@@ -390,7 +390,7 @@ def test_json(tmp_path, content):
             [{"head": "a", "relation": "r", "tail": "b"}, ["a", "r", "b"]],
             "entry 2: expected an obj",
         ),
-        ([{"from": "a", "w": f"{i}.5", "to": "b"} for i in range(4)], "'w' holds numbers, no rel"),
+        ([{"from": "a", "w": f"{i}.5", "to": "b"} for i in range(4)], "'w' holds numbers"),
         ([{"head": "a", "relation": "r"}], "names columns, but not all"),
         ([{"head": "a", "relation": "r", "tail": None}], "entry 1: the tail is empty"),
         ({"head": "a"}, "expected a list of facts"),
