@@ -151,7 +151,7 @@ def test_bad_input(weights, images, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=r"Unknown 'data_config' entries \['crop'\]"):
         VisualEncoder(MODEL, weights, data_config={"crop": False})(images)
     with pytest.raises(ValueError, match="no model 'vgg_none' in timm. Did you mean 'vgg"):
-        VisualEncoder("vgg_none")
+        VisualEncoder("vgg_none")(images)
     monkeypatch.setattr("timm.create_model", Mock(side_effect=FileNotFoundError("no network")))
     with pytest.raises(RuntimeError, match="'vgg16' are not on .* 'PixelEncoder' .no network"):
         VisualEncoder()(images)
