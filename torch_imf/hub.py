@@ -27,7 +27,7 @@ from torch_imf.io.hash import hash_content
 from torch_imf.io.paths import url_to_fs
 from torch_imf.nn.models import MultimodalKGE
 from torch_imf.nn.models.features import FrozenFeatures
-from torch_imf.registry import check_type, checked, describe, make
+from torch_imf.registry import checked, describe, make
 
 #: The version of the layout of a folder.
 FORMAT = 2
@@ -143,7 +143,6 @@ def from_pretrained(
         ValueError: If a file is missing, damaged or of another version, or a class is unknown. The
             message names it.
     """
-    check_type("'classes'", classes, Sequence[type])
     root = _found(folder, revision)
     config = read_config(root)
     state = _tensors(root, config, "model.safetensors")

@@ -250,12 +250,13 @@ class Recorded:
         if "__init__" not in cls.__dict__:
             return
         init = cls.__dict__["__init__"]
+        signature = inspect.signature(init)
 
         @functools.wraps(init)
         def recorded(self: Any, *args: Any, **kwargs: Any) -> None:
             if "init_args" in self.__dict__:  # By the class of the object, which comes first.
                 return init(self, *args, **kwargs)
-            bound = inspect.signature(init).bind(self, *args, **kwargs)
+            bound = signature.bind(self, *args, **kwargs)
             for name, parameter in _parameters(cast(Any, cls)).items():
                 if name in bound.arguments:
                     value = bound.arguments[name]
@@ -276,19 +277,19 @@ def checked(function: Function) -> Function:
     r"""Lets a function check the types of its arguments by their annotations, as constructors of
     parts do, but for :obj:`model` and :obj:`data`. Scalars of NumPy and PyTorch are numbers.
     """
+    signature = inspect.signature(function)
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        parameters = _parameters(function)
-        bound = inspect.signature(function).bind(*args, **kwargs)
-        for name, value in bound.arguments.items():
-            if name not in parameters:
+        bound = signature.bind(*args, **kwargs)
+        for name, parameter in _parameters(function).items():
+            if name in ("model", "data") or name not in bound.arguments:
                 continue
-            annotation = parameters[name].annotation
-            if getattr(value, "ndim", None) == 0 and not _fits(value, annotation):
+            value, annotation = bound.arguments[name], parameter.annotation
+            is_numpy = type(value).__module__ == "numpy"  # Which is no number to JSON.
+            if getattr(value, "ndim", None) == 0 and (is_numpy or not _fits(value, annotation)):
                 bound.arguments[name] = value = value.item()
-            if name not in ("model", "data"):
-                check_type(f"'{name}'", value, annotation)
+            check_type(f"'{name}'", value, annotation)
         return function(*bound.args, **bound.kwargs)
 
     return cast(Function, call)
@@ -395,13 +396,11 @@ ALIKE: dict[Any, tuple[type, ...]] = {
 class Setting(NamedTuple):
     r"""An argument of a model or a part: its :obj:`parameter`, annotated with the types of its
     plain values alone (numbers, names, and lists and dictionaries of them; :obj:`NoneType` if it
-    takes none), the :obj:`base` class of the part that it takes, if any, and its :obj:`full`
-    annotation.
+    takes none), and the :obj:`base` class of the part that it takes, if any.
     """
 
     parameter: inspect.Parameter
     base: type | None = None
-    full: Any = Any
 
     @property
     def is_plain(self) -> bool:
@@ -602,7 +601,7 @@ def _arguments(cls: type) -> dict[str, Setting]:
         parts = [x for x in types if get_origin(x) is None and isinstance(x, type)]
         base = next((x for x in parts if issubclass(x, Recorded)), None)
         plain = functools.reduce(operator.or_, [x for x in types if _is_plain(x)] or [NoneType])
-        out[name] = Setting(parameter.replace(annotation=plain), base, parameter.annotation)
+        out[name] = Setting(parameter.replace(annotation=plain), base)
     return out
 
 

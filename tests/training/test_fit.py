@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 import torch
 
@@ -282,6 +283,13 @@ def test_leaks_are_told(fake, held_out):
 def test_arguments_of_a_newcomer(fake, kwargs, match):
     with pytest.raises(ValueError, match=match):
         fit(build(fake), fake, **{"epochs": 1, **kwargs})
+
+
+def test_numbers_of_numpy(fake, tmp_path):
+    kwargs = {"lr": np.float32(0.01), "checkpoint": tmp_path / "run.pt"}  # Whose settings are kept.
+    assert (
+        len(fit(KGE(150, 5, 8), fake, epochs=np.int64(1), batch_size=np.int64(64), **kwargs)) == 1
+    )
 
 
 def test_what_is_no_model_to_train(fake):

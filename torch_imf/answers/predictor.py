@@ -1,6 +1,7 @@
 import os
 from collections.abc import Iterator
 from functools import cached_property
+from itertools import compress
 from typing import Any
 
 import torch
@@ -337,7 +338,7 @@ class Predictor:
         weights, views = self.model.view_weights(), self.model.views
         is_prob = yields_probabilities(self.model)
         features = getattr(self.model, "features", {})
-        masks = {view: features[view].mask.tolist() for view in views if view in features}
+        masks = {view: features[view].mask for view in views if view in features}
         for head, rel in torch.stack([head_index, rel_type]).split(self.batch_size, dim=1):
             score, score_dict = self.score(head, rel)
             ranked = score.clone()
@@ -355,17 +356,21 @@ class Predictor:
             alone = torch.stack([score_dict[view].gather(1, tail) for view in views], dim=-1)
             part = alone.sigmoid() if is_prob else alone
             part = part * part.new_tensor([weights[view] for view in views])
-            columns = (head, rel, tail, value, is_known, alone, part)  # With one transfer for each.
+            lacking = torch.zeros(*tail.size(), len(masks), dtype=torch.bool, device=tail.device)
+            for j, mask in enumerate(masks.values()):
+                lacking[..., j] = ~(mask[head, None] & mask[tail])
+            # With one transfer for each:
+            columns = (head, rel, tail, value, is_known, alone, part, lacking)
             for h, r, *rows in zip(*(x.tolist() for x in columns), *probability, strict=True):
                 fact = (self.nodes.labels[h], self.relations.labels[r % self.num_relations], "?")
                 out = Answers(fact=fact if r < self.num_relations else fact[::-1])
-                for i, x, held, *cells, p, given in zip(*rows, strict=True):
+                for i, x, held, *cells, lacks, p, given in zip(*rows, strict=True):
                     by_view, parts = (dict(zip(views, y, strict=True)) for y in cells)
                     if x > -torch.inf:
                         labels = self.nodes.labels[i], self.nodes.ids[i]
-                        lacks = tuple(v for v, has in masks.items() if not (has[h] and has[i]))
                         about = by_view, weights, parts
-                        out.append(Completion(i, *labels, x, held, *about, p, given, lacks))
+                        absent = tuple(compress(masks, lacks))
+                        out.append(Completion(i, *labels, x, held, *about, p, given, absent))
                 yield out
 
 

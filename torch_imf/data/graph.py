@@ -1,5 +1,6 @@
 import copy
 import json
+from collections.abc import Sequence
 from numbers import Integral
 from typing import Any
 
@@ -99,11 +100,11 @@ def prepare(model: torch.nn.Module, data: Data) -> Data:
             raise ValueError(
                 f"The model expects {expected} {kind}, but the graph holds {data[name]}"
             )
-    known, found = getattr(model, "known_names", {}), digest_names(data)
-    for kind, ids, names in (("entities", *NAMES[:2]), ("relations", *NAMES[2:])):
+    known: Any = getattr(model, "known_names", {})
+    for kind, names in (("entities", NAMES[:2]), ("relations", NAMES[2:])):
         # Names may be other ones where identifiers are the same:
-        key = next((key for key in (ids, names) if key in known and key in found), None)
-        if key is not None and known[key] != found[key]:
+        key = next((x for x in names if x in known and data.get(x) is not None), None)
+        if key is not None and known[key] != _digest(data[key]):
             raise ValueError(
                 f"The model was trained with other {kind}, or in another order: their '{key}' are "
                 f"not those of this graph. Pass the graph that it was trained on"
@@ -123,8 +124,11 @@ def remember(model: torch.nn.Module, data: Data) -> None:
 
 def digest_names(data: Data) -> dict[str, str]:
     r"""Returns a digest of each list of names that a graph has, in its order."""
-    found = {key: list(map(str, data[key])) for key in NAMES if data.get(key) is not None}
-    return {key: hash_content(json.dumps(names)) for key, names in found.items()}
+    return {key: _digest(data[key]) for key in NAMES if data.get(key) is not None}
+
+
+def _digest(names: Sequence[object]) -> str:
+    return hash_content(json.dumps(list(map(str, names))))
 
 
 def digest_facts(data: Data) -> dict[str, str]:

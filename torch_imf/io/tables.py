@@ -261,6 +261,7 @@ class Table:
         self.path = source if isinstance(source, str) else FRAME
         self.delimiter = ""
         self.note = ""
+        self.is_utf16 = False
         self.is_json = columns is not None and suffix(self.path) in JSON
         self.rest = self._read(source, width, columns)
         self.block: list[tuple[int, list[str]]] = []
@@ -303,7 +304,8 @@ class Table:
             self.delimiter = found
         if self.delimiter != SEPARATORS[kind]:
             self.note = f"separated by {WORDS[self.delimiter]}"
-        if is_utf16(source):
+        self.is_utf16 = is_utf16(source)
+        if self.is_utf16:
             self.note += f"{self.note and ', '}in UTF-16"
         lines = chain(sample, lines)
         if self.delimiter == "\t" and kind != ".csv":
@@ -553,7 +555,7 @@ class Layout:
         from pyarrow import csv
 
         is_plain = table.delimiter == "\t" and suffix(table.path) != ".csv"
-        if not is_plain or len(table.block) < BLOCK // 2 or is_utf16(table.path):
+        if not is_plain or len(table.block) < BLOCK // 2 or table.is_utf16:
             return None
         names = list(map(str, range(self.width)))
         with readable(table.path), open_file(table.path, compression="infer") as file:

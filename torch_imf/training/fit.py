@@ -1,4 +1,3 @@
-import difflib
 import math
 import os
 from collections.abc import Callable, Iterable, Mapping
@@ -22,7 +21,7 @@ from torch_imf.data.graph import (
 )
 from torch_imf.evaluation.evaluate import evaluate
 from torch_imf.evaluation.ranking import NotFinite
-from torch_imf.io import require
+from torch_imf.io import nearest, require
 from torch_imf.registry import checked
 from torch_imf.sampler.base import Objective
 from torch_imf.training.checkpoint import History, TrainingState
@@ -155,7 +154,7 @@ def fit(
 def check_run(data: Data, metric: str, **sizes: int | None) -> None:
     r"""Raises if a size is not positive, a metric unknown, or a split to train with empty."""
     for name, value in sizes.items():
-        if value is not None and (not isinstance(value, int) or value < 1):
+        if value is not None and value < 1:
             raise ValueError(f"'{name}' needs to be positive and whole (got {value!r})")
     if metric not in METRICS:
         raise ValueError(f"Invalid 'metric' argument (got '{metric}', choose of {METRICS})")
@@ -208,9 +207,8 @@ def make_optimizers(
     known, out = {cls.__name__.lower(): cls for cls in found}, []
     if str(optimizer).lower() not in known:
         named = {*known} - UNFIT
-        near = difflib.get_close_matches(str(optimizer).lower(), named, n=1)
-        hint = f"Did you mean '{near[0]}'?" if near else f"Choose of {sorted(named)}"
-        raise ValueError(f"Could not resolve '{optimizer}' to an optimizer of PyTorch. {hint}")
+        hint = nearest(str(optimizer).lower(), named) or f" Choose of {sorted(named)}"
+        raise ValueError(f"Could not resolve '{optimizer}' to an optimizer of PyTorch.{hint}")
     for name, params, _ in objectives:
         if not params:
             raise ValueError(f"The objective '{name}' has no parameters to train. Are they frozen?")
