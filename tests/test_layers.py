@@ -20,14 +20,14 @@ LAYERS = {
     "datasets": {"io", "data", "encoders"},
     "nn": {"data", "sampler", "evaluation"},
     "training": {"io", "data", "transforms", "sampler", "evaluation", "nn"},
-    "answers": {"io", "data", "evaluation"},
+    "answers": {"io", "data", "evaluation", "nn"},
     "hub": {"io", "data", "sampler", "evaluation", "nn"},
     "visualize": {"io", "data", "evaluation", "training", "answers"},
     "cli": {"io", "data", "datasets", "encoders", "training", "answers", "hub", "visualize", "nn"},
     "__main__": {"cli"},
 }
 # Within `nn`, from the bottom to the top:
-NN = ["functional", "scorer", "structural", "fusion", "losses", "models"]
+NN = ["functional", "scorer", "structural", "fusion", "losses", "views", "models"]
 EXTRAS = "torchvision timm sentence_transformers transformers h5py openpyxl huggingface_hub"
 EXTRAS += " tensorboard optuna sqlalchemy matplotlib torch_scatter"
 SLOW = "pyarrow pandas pyoxigraph pooch sklearn scipy PIL"  # To import.

@@ -12,13 +12,13 @@ from . import transforms as transforms
 from . import visualize as visualize
 from .answers.calibration import Calibration as Calibration
 from .answers.calibration import calibration_error as calibration_error
-from .answers.calibration import fit_view_weights as fit_view_weights
 from .answers.predictor import Predictor as Predictor
 from .answers.predictor import calibrate as calibrate
 from .answers.predictor import complete as complete
 from .answers.predictor import explain as explain
 from .answers.predictor import predict as predict
 from .answers.predictor import predict_file as predict_file
+from .answers.weights import fit_view_weights as fit_view_weights
 from .evaluation.evaluate import evaluate as evaluate
 from .hub import from_pretrained as from_pretrained
 from .hub import pretrained_graph as pretrained_graph

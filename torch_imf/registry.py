@@ -46,6 +46,7 @@ KINDS: dict[str, tuple[str, str]] = {
     "loss": ("nn.losses", "Loss"),
     "regularizer": ("nn.losses", "Regularizer"),
     "sampler": ("sampler", "Sampler"),
+    "view": ("nn.views", "View"),
     "encoder": ("encoders", "Encoder"),
     "dataset": ("datasets", "KGDataset"),
 }

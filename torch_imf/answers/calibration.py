@@ -1,6 +1,4 @@
-r"""What is fitted to validation facts once a model is trained: probabilities of answers, and the
-weights of views.
-"""
+r"""What is fitted to validation facts once a model is trained: probabilities of answers."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -145,57 +143,6 @@ def calibration_error(probability: Tensor, target: Tensor, num_bins: int = 10) -
     pos = (probability * num_bins).long().clamp(max=num_bins - 1)
     gap = torch.zeros(num_bins, dtype=torch.double, device=pos.device)
     return float(gap.index_add(0, pos, probability - target).abs().sum()) / target.numel()
-
-
-@checked
-def fit_view_weights(
-    model: torch.nn.Module, data: Data, num_facts: int = 1024, seed: int = 0
-) -> dict[str, float]:
-    r"""Fits the weights :math:`\gamma_k` of decision fusion (Eq. 11 of IMF) to validation facts,
-    and leaves all other parameters of a trained model as they are.
-
-    Weights that are learned along with the views do not tell a view that generalises from one that
-    has memorised. With the views fixed, they minimise
-
-    .. math::
-        - \frac{1}{|\mathcal{V}|} \sum_{(h, r, t) \in \mathcal{V}} \log
-        \mathrm{softmax}_t (\tau \, y(h, r, \cdot)) + \lambda \, {\| \log
-        \gamma - \log \gamma^0 \|}^2
-
-    over both sides of the validation facts :math:`\mathcal{V}`, with a temperature :math:`\tau`
-    that is not kept and :math:`\lambda = 10^{-3}`. Other known answers do not compete, but for test
-    facts. In place of an average of probabilities, its logit is taken. All scores are kept:
-    :math:`8 F K N` bytes for :math:`F` facts, :math:`K` views and :math:`N` entities.
-
-    Arguments and errors are those of :meth:`~torch_imf.calibrate`. Returns the weights, which sum
-    to one.
-    """
-    data, (head, rel, tail) = _prepare(model, data, num_facts, seed)
-    decision: Any = model.decision
-    if decision is None:
-        return model.view_weights()  # type: ignore[operator]
-
-    parts = [torch.stack([x[v] for v in decision.views]) for _, _, x in _scores(model, head, rel)]
-    score = check_finite(torch.cat(parts, dim=1))  # [V, M, N]
-    score = score.sigmoid() if decision.sigmoid else score
-    row, col = TripletIndex.from_data(data, data.train_mask | data.val_mask)(head, rel)
-    other = col != tail[row]
-    row, col = row[other], col[other]
-
-    init = -decision.log_var.detach()
-    log_weight = init.clone().requires_grad_()
-    log_scale = torch.zeros((), device=init.device, requires_grad=True)
-
-    def loss() -> Tensor:
-        y = torch.tensordot(log_weight.softmax(dim=0), score, dims=1)  # [M, N]
-        y = torch.logit(y, eps=1e-6) if decision.sigmoid else y
-        y = (log_scale.exp() * y).index_put((row, col), y.new_tensor(-torch.inf))
-        return F.cross_entropy(y, tail) + PRIOR * (log_weight - init).square().sum()
-
-    minimise(loss, [log_weight, log_scale], max_iter=50)
-    with torch.no_grad():
-        decision.log_var.copy_(-log_weight)
-    return model.view_weights()  # type: ignore[operator]
 
 
 def _prepare(

@@ -1,11 +1,13 @@
 from .adversary import Adversary as Adversary
 from .adversary import ModalityGenerator as ModalityGenerator
 from .base import MultimodalKGE as MultimodalKGE
+from .ensemble import Ensemble as Ensemble
 from .features import StructuralEmbedding as StructuralEmbedding
 from .imf import IMF as IMF
 from .joint import AdaMF as AdaMF
 from .joint import JointKGE as JointKGE
 from .kge import KGE as KGE
+from .scoring import ViewModel as ViewModel
 from .stacked import IKRL as IKRL
 from .stacked import RSME as RSME
 from .stacked import TBKGC as TBKGC

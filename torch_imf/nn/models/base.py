@@ -7,18 +7,18 @@ from torch import Tensor
 from torch.nn import Embedding, Module, ModuleDict
 from torch_geometric.nn.kge import KGEModel
 
-from torch_imf.data import NegativeLoader, QueryLoader, TripletIndex
+from torch_imf.data import NegativeLoader, QueryLoader
 from torch_imf.data.graph import warn_of_one_side
 from torch_imf.data.index import check_triples
-from torch_imf.evaluation.ranking import inference, metrics, rank_tails
 from torch_imf.nn.functional.gather import group_by_size
 from torch_imf.nn.fusion import DecisionFusion, Fusion
 from torch_imf.nn.fusion.base import Tensors
 from torch_imf.nn.losses import Loss
 from torch_imf.nn.losses.sampled import gather_scores
 from torch_imf.nn.models.features import FrozenFeatures, StructuralEmbedding, project
+from torch_imf.nn.models.scoring import ViewModel
 from torch_imf.nn.scorer import Scorer
-from torch_imf.registry import Recorded, resolve
+from torch_imf.registry import resolve
 from torch_imf.sampler import Sampler
 from torch_imf.sampler.base import Objective
 
@@ -26,7 +26,7 @@ from torch_imf.sampler.base import Objective
 WORKERS = ("num_workers", "pin_memory", "persistent_workers", "prefetch_factor")
 
 
-class MultimodalKGE(Recorded, KGEModel):
+class MultimodalKGE(ViewModel, KGEModel):
     r"""An abstract base class of models that score an entity in one or several *views*
     (:obj:`'struct'`, each modality, :obj:`'fused'`), each with its own scorer. It is a drop-in for
     :obj:`torch_geometric.nn.kge`, and has the contract of :class:`~torch_imf.nn.Scorer` with one
@@ -114,10 +114,6 @@ class MultimodalKGE(Recorded, KGEModel):
 
     # Representations and scores ##################################################################
 
-    def encode(self, index: Tensor | None = None) -> Tensors:
-        r"""Represents the entities :obj:`index`, or all, as :obj:`[*, C]` in each view."""
-        raise NotImplementedError
-
     def embed(self, index: Tensor | None = None) -> Tensors:
         r"""Returns structural embeddings and projected features, as :meth:`encode`."""
         out = {} if self.struct is None else {"struct": self.struct(self.node_emb, index)}
@@ -129,7 +125,6 @@ class MultimodalKGE(Recorded, KGEModel):
         return masks if index is None else {name: mask[index] for name, mask in masks.items()}
 
     def query(self, head: Tensors, rel_type: Tensor) -> Tensors:
-        r"""Encodes queries from their heads :obj:`[B, C]` per view and relations :obj:`[B]`."""
         distinct, group = group_by_size(rel_type)
         return {
             view: scorer.grouped_query(head[view], self.relation(view, distinct), group)
@@ -147,30 +142,16 @@ class MultimodalKGE(Recorded, KGEModel):
         return self.scorers[view].invert(rel).where(is_inverse.unsqueeze(-1), rel)
 
     def key(self, tail: Tensors) -> Tensors:
-        r"""Encodes candidates, of shape :obj:`[*, C]` per view."""
         return {view: scorer.key(tail[view]) for view, scorer in self.scorers.items()}
 
-    def similarity(self, query: Tensors, key: Tensors) -> Tensor:
-        r"""Scores queries :obj:`[B, Q]` per view against keys :obj:`[N, Q]` or :obj:`[B, K, Q]` per
-        view, giving :obj:`[B, N]` or :obj:`[B, K]`.
-        """
-        return self.fuse(self.view_similarity(query, key))
-
     def view_similarity(self, query: Tensors, key: Tensors) -> Tensors:
-        r"""The scores of :meth:`similarity` in each view."""
         return {v: scorer.similarity(query[v], key[v]) for v, scorer in self.scorers.items()}
-
-    def pair_similarity(self, query: Tensors, tail: Tensors) -> Tensor:
-        r"""Scores queries against one tail each, giving :obj:`[B]`."""
-        key = {view: x.unsqueeze(1) for view, x in self.key(tail).items()}
-        return self.similarity(query, key).squeeze(1)
 
     def fuse(self, score_dict: Tensors) -> Tensor:
         r"""Joins the scores of all views (Eq. 11 of IMF)."""
         return score_dict[self.views[0]] if self.decision is None else self.decision(score_dict)
 
     def view_weights(self) -> dict[str, float]:
-        r"""The weight of each view in :meth:`fuse`; they sum to one."""
         weight = [1.0] if self.decision is None else self.decision.weight().tolist()
         return dict(zip(self.views, weight, strict=True))
 
@@ -188,26 +169,6 @@ class MultimodalKGE(Recorded, KGEModel):
         return emb if isinstance(emb, Embedding) else emb[view]
 
     # The protocol of torch_geometric.nn.kge ######################################################
-
-    def forward(self, head_index: Tensor, rel_type: Tensor, tail_index: Tensor) -> Tensor:
-        r"""Scores triples :obj:`[B]`, giving :obj:`[B]`."""
-        query = self.query(self.encode(head_index), rel_type)
-        return self.pair_similarity(query, self.encode(tail_index))
-
-    def predict(
-        self, head_index: Tensor, rel_type: Tensor, return_views: bool = False
-    ) -> Tensor | tuple[Tensor, Tensors, dict[str, float]]:
-        r"""Scores every entity as tail of each query :obj:`[B]`, giving :obj:`[B, N]`, as in
-        evaluation mode. If :obj:`return_views` is set, also returns the scores of each view, and
-        its weight.
-        """
-        check_triples(head_index, rel_type, head_index, self.num_nodes, 2 * self.num_relations)
-        with inference(self) as model:
-            z = model.encode()
-            query = model.query(rows(z, head_index), rel_type)
-            score_dict = model.view_similarity(query, model.key(z))
-            score = model.fuse(score_dict)
-            return (score, score_dict, model.view_weights()) if return_views else score
 
     def loss(self, head_index: Tensor, rel_type: Tensor, *target: Tensor) -> Tensor:
         r"""Computes the loss of queries :obj:`[B]` and what follows in a batch of :meth:`loader`:
@@ -239,27 +200,6 @@ class MultimodalKGE(Recorded, KGEModel):
             warn_of_one_side(rel_type, self.num_relations)
         kwargs = {name: x for name, x in kwargs.items() if name not in WORKERS}
         return self.loss_fn.loader(facts, self.num_nodes, **kwargs)
-
-    @torch.no_grad()
-    def test(
-        self,
-        head_index: Tensor,
-        rel_type: Tensor,
-        tail_index: Tensor,
-        batch_size: int = 1024,
-        k: int = 10,
-        log: bool = True,
-        index: TripletIndex | None = None,
-    ) -> tuple[float, float, float]:
-        r"""Ranks the tails of triples :obj:`[E]` among all entities, and returns their mean rank
-        (from 1), mean reciprocal rank, and Hits@:obj:`k`. Facts of :obj:`index`, or else the given
-        ones, are filtered. :meth:`torch_imf.evaluate` ranks both sides, and knows what to filter.
-        """
-        facts = head_index, rel_type, tail_index
-        index = TripletIndex(*facts) if index is None else index
-        greater, equal = rank_tails(self, *facts, index, batch_size=batch_size, progress=log)
-        out = metrics(1 + greater + equal / 2, ks=(k,))
-        return out["mr"], out["mrr"], out[f"hits@{k}"]
 
     # Training and saving #########################################################################
 

@@ -1,0 +1,205 @@
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import Module
+from torch_geometric.data import Data
+
+from torch_imf.answers.calibration import minimise
+from torch_imf.data import TripletIndex
+from torch_imf.data.graph import prepare, remember, split_facts, without_test
+from torch_imf.evaluation.ranking import StreamedScores, inference
+from torch_imf.io import warn
+from torch_imf.nn.models.ensemble import Ensemble
+from torch_imf.nn.views import View
+from torch_imf.registry import checked, resolve
+
+#: The false candidates of a query that are compared with the true one.
+NUM_CANDIDATES = 256
+NUM_FOLDS = 5
+#: With fewer validation facts, weights stay equal.
+MIN_FACTS = 20
+#: What scales may depend on.
+BY = ("all", "relation")
+#: What sets a relation apart is shrunk as by so many facts, and sums of weights above this, too.
+PRIOR, SHARPEST = 1.0, 100.0
+#: The logarithms of weights to start from, and the steps of an optimisation.
+STARTS, MAX_ITER = (1.0, -1.0), 30
+
+
+class Votes(NamedTuple):
+    r"""What queries are compared by: :obj:`gap`, by how much each of some false candidates beats
+    the true one in each view, of shape :obj:`[M, C, V]`, which of them there are, the relation of
+    each query, and the validation fact behind it.
+    """
+
+    gap: Tensor
+    found: Tensor
+    rel_type: Tensor
+    fact: Tensor
+
+    def some(self, mask: Tensor) -> "Votes":
+        return Votes(*(x[mask] for x in self))
+
+
+@checked
+def fit_view_weights(
+    model: Module | Sequence[Module],
+    data: Data,
+    extra: Sequence[str | type | View] = ("types", "rules"),
+    num_facts: int = 2048,
+    seed: int = 0,
+) -> Ensemble:
+    r"""Lets the views of one or several trained models vote, along with views that need no
+    training, and fits what each of them counts to validation facts. Returns the
+    :class:`~torch_imf.nn.Ensemble`, whose attribute :obj:`fitted` tells what was found; the models
+    stay as they are.
+
+    .. code-block:: python
+
+        fit(model, data)
+        model = fit_view_weights(model, data)
+        print(model.view_weights(), evaluate(model, data)["mrr"])
+
+    Weights maximise a smooth mean reciprocal rank (cross-entropy would be dominated by facts that
+    no view knows),
+
+    .. math::
+        \frac{1}{M} \sum_i \frac{1}{1 + \sum_j \sigma (y_{ij} - y_i)}
+
+    over validation facts :math:`i` on both sides, and their 256 best false candidates :math:`j`.
+    The scale of a view may depend on the relation where five-fold cross-validation says that this
+    pays. Test facts have no part in it.
+
+    Args:
+        model (torch.nn.Module or list): A trained model of this package, or several.
+        data (Data): All facts with split masks.
+        extra (list, optional): Views that need no training, by name or as objects, which are made
+            of training facts here. (default: :obj:`("types", "rules")`)
+        num_facts (int, optional): The number of validation facts to fit to, drawn at random if
+            there are more. (default: :obj:`2048`)
+        seed (int, optional): The seed of the draws. (default: :obj:`0`)
+
+    Raises:
+        ValueError: If the graph does not fit the models, there are no validation facts, or a score
+            is NaN or infinite.
+    """
+    models = [model] if isinstance(model, Module) else list(model)
+    data = without_test(prepare(models[0], data))
+    views = [resolve("view", x).fit(data).to(data.edge_index.device) for x in extra]
+    out = Ensemble([*models, *views])
+    votes = _collect(out, data, num_facts, seed)
+    scale = votes.gap[votes.found].std(dim=0)
+    is_idle = ~(scale > 0)
+    scale = scale.masked_fill(is_idle, 1)
+    votes = votes._replace(gap=votes.gap / scale)
+    num_types, size = 2 * out.num_relations, int(votes.fact.max()) + 1
+    weight, ratio, by = torch.ones_like(scale), scale.new_ones(num_types, 1), "none"
+    if size < MIN_FACTS:
+        warn(f"Views count the same, as {size} validation facts do not tell what they are worth")
+        found = {by: _reciprocal_rank(votes, weight.expand(num_types, -1))}
+    else:
+        found = {x: _cross_validate(votes, num_types, x == "relation", seed) for x in BY}
+        gain = found["relation"] - found["all"]
+        # What takes more numbers needs to be better beyond doubt:
+        by = BY[int(gain.mean() > 2 * gain.std() / len(gain) ** 0.5)]
+        weight, ratio = _fit(votes, num_types, by == "relation", STARTS)
+        weight = weight.masked_fill(is_idle, 0)
+    weight = weight * _sharpness(votes, weight * ratio)
+    out.weight, out.scale = weight, (scale / ratio).expand(num_types, -1).contiguous()
+    out.fitted = {"num_facts": size, "by": by, "mrr": float(found[by].mean())}
+    remember(out, data)
+    return out
+
+
+def _collect(model: Ensemble, data: Data, num_facts: int, seed: int) -> Votes:
+    # How the best false candidates of validation facts, of any view, compare with the true ones.
+    head, rel, tail = split_facts(data, "val", num_facts, seed)
+    known = TripletIndex.from_data(data)
+    size = max(1, 2**22 // model.num_nodes)
+    num_each = max(1, 2 * NUM_CANDIDATES // len(model.views))
+    gaps, masks = [], []
+    with inference(model) as model:
+        scores = StreamedScores(model)
+        for h, r, t in zip(*(x.split(size) for x in (head, rel, tail)), strict=True):
+            query = scores.query(h, r)
+            by_view = model.view_similarity(query, scores.key)
+            score = torch.stack(list(by_view.values()))  # [V, B, N]
+            taken = torch.ones_like(score[0], dtype=torch.bool)
+            taken[tuple(known(h, r))] = False
+            taken.scatter_(1, t[:, None], False)
+            votes = torch.zeros_like(score[0])
+            for x in score:
+                value, col = x.masked_fill(~taken, -torch.inf).topk(min(num_each, x.size(1)))
+                place = torch.arange(col.size(1), 0, -1, device=col.device, dtype=votes.dtype)
+                votes.scatter_reduce_(1, col, place.expand_as(value), "amax")
+            votes = votes.masked_fill(~taken, -1)
+            col = votes.topk(min(NUM_CANDIDATES, votes.size(1))).indices
+            own = score.gather(2, t.expand(len(score), -1).unsqueeze(-1))
+            gap = score.gather(2, col.expand(len(score), -1, -1)) - own
+            found = taken.gather(1, col)
+            gaps.append(gap.masked_fill(~found, 0).permute(1, 2, 0))
+            masks.append(found)
+    fact = torch.arange(head.numel(), device=head.device) % (head.numel() // 2)
+    return Votes(torch.cat(gaps), torch.cat(masks), rel, fact)
+
+
+def _cross_validate(votes: Votes, num_types: int, by_relation: bool, seed: int) -> Tensor:
+    # The reciprocal ranks of queries by weights that were fitted to those of other facts.
+    generator, size = torch.Generator().manual_seed(seed), int(votes.fact.max()) + 1
+    fold = torch.randperm(size, generator=generator).to(votes.fact.device)[votes.fact] % NUM_FOLDS
+    out = torch.zeros_like(votes.gap[:, 0, 0])
+    for i in range(NUM_FOLDS):
+        weight, ratio = _fit(votes.some(fold != i), num_types, by_relation, STARTS[:1])
+        out[fold == i] = _reciprocal_rank(votes.some(fold == i), weight * ratio)
+    return out
+
+
+def _fit(
+    votes: Votes, num_types: int, by_relation: bool, starts: Sequence[float]
+) -> tuple[Tensor, Tensor]:
+    # The weights of views [V], and factors of each relation [2 * R, V].
+    best, value = (votes.gap.new_empty(0), votes.gap.new_empty(0)), -torch.inf
+    for start in starts:
+        log_weight = votes.gap.new_full((votes.gap.size(2),), start).requires_grad_()
+        offset = votes.gap.new_zeros(num_types, votes.gap.size(2)).requires_grad_()
+
+        def loss(log_weight: Tensor = log_weight, offset: Tensor = offset) -> Tensor:
+            weight = log_weight.exp()
+            gap = _joined(votes, (log_weight + offset).exp() if by_relation else weight)
+            rank = 1 + (gap.sigmoid() * votes.found).sum(dim=1)
+            prior = PRIOR * (offset.square().sum() + weight.sum() / SHARPEST) / len(rank)
+            return prior - rank.reciprocal().mean()
+
+        minimise(loss, [log_weight, offset] if by_relation else [log_weight], MAX_ITER)
+        if (reached := -float(loss())) > value:
+            value, best = reached, (log_weight.exp().detach(), offset.exp().detach())
+    return best
+
+
+def _sharpness(votes: Votes, weight: Tensor) -> Tensor:
+    # The factor by which scores are logits: ranks do not tell it.
+    gap = _joined(votes, weight)
+    log_factor = gap.new_zeros(()).requires_grad_()
+    own = gap.new_zeros(len(gap), 1)
+
+    def loss() -> Tensor:
+        logit = (log_factor.exp() * gap).masked_fill(~votes.found, -torch.inf)
+        return torch.cat([own, logit], dim=1).logsumexp(dim=1).mean()
+
+    minimise(loss, [log_factor], MAX_ITER)
+    return log_factor.exp().detach()
+
+
+def _joined(votes: Votes, weight: Tensor) -> Tensor:
+    # By how much each candidate beats the true one [M, C], given weights [V] or [2 * R, V].
+    if weight.dim() == 1:
+        return votes.gap @ weight
+    return (votes.gap @ weight[votes.rel_type].unsqueeze(-1)).squeeze(-1)
+
+
+def _reciprocal_rank(votes: Votes, weight: Tensor) -> Tensor:
+    gap = _joined(votes, weight)
+    better, equal = (x.logical_and(votes.found).sum(dim=1) for x in (gap > 0, gap == 0))
+    return 1 / (1 + better + equal / 2)

@@ -1,0 +1,138 @@
+from collections.abc import Sequence
+from functools import reduce
+from operator import add
+
+import torch
+from torch import Tensor
+
+from torch_imf.nn.fusion.base import Tensors
+from torch_imf.nn.models.base import MultimodalKGE
+from torch_imf.nn.models.scoring import ViewModel
+from torch_imf.nn.views import View
+
+
+class Ensemble(ViewModel):
+    r"""Views that vote: those of trained models, and such as need no training
+    (:class:`~torch_imf.nn.View`). The score of a fact is
+
+    .. math::
+        y = \sum_k w_k \, \frac{y_k}{\sigma_{k, r}}
+
+    with a weight for each view, and a scale that may depend on the relation. Weights start as one,
+    and :meth:`torch_imf.fit_view_weights` fits them to validation facts. The decision fusion of its
+    models (Eq. 11 of IMF) has no part in it, and stays as it is.
+
+    An ensemble is evaluated, asked and saved as any model; there is nothing of it to train.
+
+    Args:
+        members (list[torch.nn.Module]): Trained models, and views that have been made of training
+            facts (:meth:`View.fit`).
+
+    Raises:
+        ValueError: If there are none, or they are of graphs of different sizes.
+    """
+
+    weight: Tensor
+    scale: Tensor
+
+    def __init__(self, members: Sequence[torch.nn.Module]) -> None:
+        super().__init__()
+        kinds = MultimodalKGE, View
+        if len(members) == 0 or not all(isinstance(x, kinds) for x in members):
+            got = [type(x).__name__ for x in members]
+            raise ValueError(f"An ensemble is of models and views of this package (got {got})")
+        sizes = {(x.num_nodes, x.num_relations) for x in members}
+        if len(sizes) > 1 or (0, 0) in sizes:
+            raise ValueError(
+                f"Members need to be of one graph, to which views have been fitted "
+                f"('View.fit'; got sizes {sorted(sizes)})"
+            )
+        self.num_nodes, self.num_relations = sizes.pop()
+        self.members = torch.nn.ModuleList(members)
+        #: The names of the views of each member, and those that they have here.
+        self.names: list[dict[str, str]] = []
+        self.views: list[str] = []
+        for member in members:
+            own = member.scores if isinstance(member, View) else member.views
+            names = {name: self._free(name) for name in own}
+            self.names.append(names)
+            self.views += names.values()
+        self.register_buffer("weight", torch.ones(len(self.views)))
+        self.register_buffer("scale", torch.ones(2 * self.num_relations, len(self.views)))
+        known = [x.known_names for x in members if hasattr(x, "known_names")]
+        self.known_names = reduce(dict.__or__, known, {})
+
+    @property
+    def features(self) -> dict[str, torch.nn.Module]:
+        r"""The features behind each view that stands for a modality."""
+        pairs = ((x, names) for x, names in self._members() if isinstance(x, MultimodalKGE))
+        return {
+            name: x.features[view]
+            for x, names in pairs
+            for view, name in names.items()
+            if view in x.features
+        }
+
+    def encode(self, index: Tensor | None = None) -> Tensors:
+        out = {}
+        for member, names in self._members():
+            if isinstance(member, View):  # Which knows entities by number.
+                every = torch.arange(self.num_nodes, device=self.weight.device)
+                out |= dict.fromkeys(names.values(), every if index is None else index)
+            else:
+                z = member.encode(index)
+                out |= {name: z[view] for view, name in names.items()}
+        return out
+
+    def query(self, head: Tensors, rel_type: Tensor) -> Tensors:
+        out = {"scale": 1 / self.scale[rel_type]}
+        for member, names in self._members():
+            if isinstance(member, View):
+                found = member(next(head[name] for name in names.values()), rel_type)
+            else:
+                found = member.query({view: head[x] for view, x in names.items()}, rel_type)
+            out |= {name: found[view] for view, name in names.items()}
+        return out
+
+    def key(self, tail: Tensors) -> Tensors:
+        out = {}
+        for member, names in self._members():
+            if isinstance(member, View):
+                out |= {name: tail[name] for name in names.values()}
+            else:
+                found = member.key({view: tail[name] for view, name in names.items()})
+                out |= {name: found[view] for view, name in names.items()}
+        return out
+
+    def view_similarity(self, query: Tensors, key: Tensors) -> Tensors:
+        out = {}
+        for member, names in self._members():
+            for view, name in names.items():
+                q, k = query[name], key[name]
+                if not isinstance(member, View):
+                    out[name] = member.scorers[view].similarity(q, k)  # type: ignore[index]
+                else:
+                    out[name] = q[:, k] if k.dim() == 1 else q.gather(1, k)
+        scale = query["scale"].unbind(dim=1)
+        return {v: out[v] * s.unsqueeze(-1) for v, s in zip(self.views, scale, strict=True)}
+
+    def fuse(self, score_dict: Tensors) -> Tensor:
+        r"""Joins the scores of all views."""
+        weight = self.weight.unbind()
+        return reduce(add, (w * score_dict[v] for w, v in zip(weight, self.views, strict=True)))
+
+    def view_weights(self) -> dict[str, float]:
+        r"""The weight of each view in :meth:`fuse`."""
+        return dict(zip(self.views, self.weight.tolist(), strict=True))
+
+    def _members(self) -> zip:
+        return zip(self.members, self.names, strict=True)
+
+    def _free(self, name: str) -> str:
+        # Of several views of a name, the second one is called "struct 2".
+        count = 1 + sum(x.split(" ")[0] == name for x in self.views)
+        return name if count == 1 else f"{name} {count}"
+
+    def __repr__(self) -> str:
+        members = ", ".join(type(x).__name__ for x in self.members)
+        return f"{self.__class__.__name__}([{members}])"

@@ -1,0 +1,4 @@
+from .base import View as View
+from .rules import Rule as Rule
+from .rules import RuleView as RuleView
+from .types import TypePrior as TypePrior

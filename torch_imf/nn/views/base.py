@@ -1,0 +1,84 @@
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch_geometric.data import Data
+
+from torch_imf.data.graph import check_graph, split_facts
+from torch_imf.nn.fusion.base import Tensors
+from torch_imf.registry import Recorded
+
+
+class View(Recorded, torch.nn.Module):
+    r"""An abstract base class of views that need no training: made of training facts and features
+    alone, they score all entities for a query, beside the views of a model
+    (:class:`~torch_imf.nn.Ensemble`).
+
+    A sub-class names its :attr:`scores` and implements :meth:`fit_facts` and :meth:`forward`. What
+    it keeps are buffers, which are saved with a model.
+    """
+
+    #: The names of what :meth:`forward` returns. Each has a weight of its own.
+    scores: tuple[str, ...] = ()
+    num_nodes: int = 0
+    num_relations: int = 0
+
+    def __init__(self) -> None:
+        super().__init__()  # So that a class without arguments of its own is recorded, too.
+
+    def fit(self, data: Data) -> "View":
+        r"""Makes the view of the training facts of a graph, and returns it. Raises a
+        :class:`ValueError` if there are none, or the graph is not sound.
+        """
+        check_graph(data)
+        facts = split_facts(data, "train")
+        self.num_nodes, self.num_relations = int(data.num_nodes), int(data.num_relations)
+        with torch.no_grad():
+            self.fit_facts(*(x.cpu() for x in facts), data)
+        return self
+
+    def fit_facts(
+        self, head_index: Tensor, rel_type: Tensor, tail_index: Tensor, data: Data
+    ) -> None:
+        r"""Makes the view of training facts :obj:`[E]` in both directions, on the CPU, and of the
+        features of a graph.
+        """
+        raise NotImplementedError
+
+    def forward(self, head_index: Tensor, rel_type: Tensor) -> Tensors:
+        r"""Scores all entities as tail of queries :obj:`[B]`, as :obj:`[B, N]` for each name of
+        :attr:`scores`. A view that has nothing to say scores zero.
+        """
+        raise NotImplementedError
+
+    def reasons(self, head: int, rel: int, tail: int, k: int = 5) -> list[Any]:
+        r"""Returns what speaks for a fact, best first, if the view can tell."""
+        return []
+
+    def _load_from_state_dict(self, state: dict[str, Tensor], prefix: str, *args: Any) -> None:
+        # How much a view keeps is up to the facts that it was made of.
+        for name, x in state.items():
+            if name.startswith(prefix) and (own := name[len(prefix) :]) in self._buffers:
+                self._buffers[own] = torch.empty_like(x)
+        super()._load_from_state_dict(state, prefix, *args)
+
+
+def keep(module: torch.nn.Module, name: str, matrix: Any) -> None:
+    r"""Keeps a sparse matrix of SciPy as buffers of a module."""
+    matrix = matrix.tocsr()
+    matrix.sort_indices()
+    parts = {"ptr": matrix.indptr, "col": matrix.indices, "value": matrix.data}
+    for part, x in parts.items():
+        dtype = np.float32 if part == "value" else np.int64
+        module.register_buffer(f"{name}_{part}", torch.from_numpy(x.astype(dtype)))
+
+
+def kept(module: torch.nn.Module, name: str, num_cols: int) -> Any:
+    r"""Returns a sparse matrix that a module keeps, of shape :obj:`[*, num_cols]`."""
+    from scipy.sparse import csr_array
+
+    ptr, col, value = (
+        getattr(module, f"{name}_{part}").cpu().numpy() for part in ("ptr", "col", "value")
+    )
+    return csr_array((value, col, ptr), shape=(len(ptr) - 1, num_cols))

@@ -1,0 +1,342 @@
+from functools import cached_property
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch_geometric.data import Data
+
+from torch_imf.data import TripletIndex
+from torch_imf.nn.fusion.base import Tensors
+from torch_imf.nn.views.base import View, keep, kept
+
+#: A sum of powers is near to the largest one: of ten rules of one confidence, a third more.
+POWER = 8
+#: The most entities that a path reaches from a query; one that reaches more tells nothing.
+MAX_REACH = 10_000
+#: The most entries to look at for the rules of a relation, and the most constants to keep for it.
+MAX_ENTRIES, MAX_CONSTANTS = 5_000_000, 20_000
+#: The least confidence of a constant, and how much likelier it needs to make an answer.
+MIN_CONFIDENCE, MIN_LIFT = 0.02, 1.5
+
+
+class Rule(NamedTuple):
+    r"""A rule: a fact of :obj:`relation` follows, with a :obj:`confidence` in :obj:`[0, 1]`, from a
+    path of one or two facts of the relations :obj:`body` from head to tail, or for :obj:`tail` from
+    a fact of the head with the relation :obj:`body[0]` and the entity :obj:`constant`. Relations
+    from :math:`R` on are inverses.
+    """
+
+    relation: int
+    body: tuple[int, ...]
+    confidence: float
+    constant: int | None = None
+    tail: int | None = None
+
+
+class RuleView(View):
+    r"""Horn rules that are mined from training facts, as in `"Anytime Bottom-Up Rule Learning for
+    Knowledge Graph Completion" <https://www.ijcai.org/proceedings/2019/435>`_:
+
+    .. math::
+        r(x, y) \leftarrow b(x, y), \qquad
+        r(x, y) \leftarrow b_1(x, z) \wedge b_2(z, y), \qquad
+        r(x, c) \leftarrow b(x, d)
+
+    The confidence of a rule is the share of its conclusions that are training facts, among heads
+    that have the relation at all, with a few more failures (:obj:`smoothing`). Rules that conclude
+    the same fact are joined in three ways, each a score with a weight of its own:
+
+    .. math::
+        y_{paths} = - \sum_i \log(1 - c_i), \qquad
+        y_{best} = \max_{i} c_i, \qquad
+        y_{constants} = \max_{j} c_j
+
+    over paths :math:`i`, as if they were independent (noisy-or) and by the best one, and over
+    constants :math:`j`; maxima are soft. Everything is counted by sparse products, and bounded: a
+    relation is mined from :obj:`num_facts` of its facts, and each path is measured on
+    :obj:`num_heads` of its heads, drawn at random if there are more.
+
+    Args:
+        max_rules (int, optional): The most paths to keep for a relation. (default: :obj:`100`)
+        min_confidence (float, optional): The least confidence of a path, in :obj:`(0, 1)`.
+            (default: :obj:`0.01`)
+        min_support (int, optional): How many facts a rule needs to be right about. (default:
+            :obj:`2`)
+        smoothing (float, optional): How many failures are added, not negative. (default:
+            :obj:`2.`)
+        num_facts (int, optional): The facts of a relation to find paths from. (default:
+            :obj:`1000`)
+        num_heads (int, optional): The heads of a relation to measure a path on. (default:
+            :obj:`200`)
+        seed (int, optional): The seed of the draws. (default: :obj:`0`)
+    """
+
+    aliases: ClassVar[dict] = {"rules": {}}
+    scores = ("paths", "best path", "constants")
+    facts: Tensor  # [3, E]
+    rules: Tensor  # [3, P], the relation and those of the body, of which the second may be -1.
+    confidence: Tensor  # [P]
+    constant: Tensor  # [K], numbers of a relation, that of the body, and a constant.
+
+    def __init__(
+        self,
+        max_rules: int = 100,
+        min_confidence: float = 0.01,
+        min_support: int = 2,
+        smoothing: float = 2.0,
+        num_facts: int = 1000,
+        num_heads: int = 200,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if min(max_rules, min_support, num_facts, num_heads) < 1:
+            raise ValueError("The numbers of rules, facts and heads need to be positive")
+        if not 0 < min_confidence < 1 or not smoothing >= 0:
+            got = min_confidence, smoothing
+            raise ValueError(f"'min_confidence' is in (0, 1), 'smoothing' from 0 on (got {got})")
+        self.max_rules, self.min_confidence = max_rules, min_confidence
+        self.min_support, self.smoothing = min_support, smoothing
+        self.num_facts, self.num_heads, self.seed = num_facts, num_heads, seed
+        for name in ("facts", "rules", "constant"):
+            self.register_buffer(name, torch.empty(0, dtype=torch.long))
+        self.register_buffer("confidence", torch.empty(0))
+        keep(self, "tail", _sparse((np.empty(0), np.empty(0), np.empty(0)), (0, 0)))
+
+    def fit_facts(
+        self, head_index: Tensor, rel_type: Tensor, tail_index: Tensor, data: Data
+    ) -> None:
+        self.facts = torch.stack([head_index, rel_type, tail_index])
+        self.__dict__.pop("index", None)
+        rng = np.random.default_rng(self.seed)
+        paths, constants = [], []
+        for rel in rel_type.unique().tolist():
+            head, tail = (x[rel_type == rel].numpy() for x in (head_index, tail_index))
+            paths.append(self._mine_paths(head, rel, tail, rng))
+            constants.append(self._mine_constants(head, rel, rng))
+        rules, confidence = (np.concatenate(x, axis=-1) for x in zip(*paths, strict=True))
+        self.rules, self.confidence = torch.from_numpy(rules), torch.from_numpy(confidence).float()
+        key, tail, value = (np.concatenate(x) for x in zip(*constants, strict=True))
+        key, row = np.unique(key, return_inverse=True)
+        self.constant = torch.from_numpy(key)
+        keep(self, "tail", _sparse((value, row, tail), (len(key), self.num_nodes)))
+
+    def forward(self, head_index: Tensor, rel_type: Tensor) -> Tensors:
+        head, rel = head_index.cpu().numpy(), rel_type.cpu().numpy()
+        row, rule = self._applied(rel)
+        reached = self._reach(head[row], *self.rules[1:].cpu().numpy()[:, rule])
+        confidence, size = self.confidence.cpu().numpy()[rule], (len(head), len(row))
+
+        def join(weight: np.ndarray) -> np.ndarray:
+            return (_sparse((weight, row, np.arange(len(row))), size) @ reached).toarray()
+
+        tail = kept(self, "tail", self.num_nodes)
+        tail.data = tail.data**POWER
+        found = (
+            join(-np.log1p(-confidence)),
+            join(confidence**POWER) ** (1 / POWER),
+            (self._constants(head, rel) @ tail).toarray() ** (1 / POWER),
+        )
+        each = (torch.from_numpy(x).float().to(head_index.device) for x in found)
+        return dict(zip(self.scores, each, strict=True))
+
+    def reasons(self, head: int, rel: int, tail: int, k: int = 5) -> list[Rule]:
+        r"""Returns the rules from which a fact follows, the most confident ones first."""
+        query = np.array([head]), np.array([rel])
+        row, rule = self._applied(query[1])
+        bodies = self.rules[1:].cpu().numpy()[:, rule]
+        holds = self._reach(query[0][row], *bodies)[:, [tail]].toarray()[:, 0] > 0
+        out = [
+            Rule(rel, tuple(x for x in body if x >= 0), confidence)
+            for body, confidence in zip(
+                bodies.T[holds].tolist(), self.confidence[rule[holds]].tolist(), strict=True
+            )
+        ]
+        key = self._constants(*query).indices
+        value = kept(self, "tail", self.num_nodes)[key][:, [tail]].toarray()[:, 0]
+        for i in value.nonzero()[0].tolist():
+            pair = int(self.constant[key[i]]) % (2 * self.num_relations * self.num_nodes)
+            b, constant = divmod(pair, self.num_nodes)
+            out.append(Rule(rel, (b,), float(value[i]), constant, tail))
+        return sorted(out, key=lambda x: -x.confidence)[:k]
+
+    # Mining ######################################################################################
+
+    def _mine_paths(
+        self, head: np.ndarray, rel: int, tail: np.ndarray, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        # Those that lead from head to tail in some facts, and their confidence on some heads.
+        node = _draw(np.unique(head), self.num_heads, rng)
+        known = self._tails(node, np.full_like(node, rel))
+        fact = _draw(np.arange(len(head)), self.num_facts, rng)
+        bodies = self._bodies(head[fact], rel, tail[fact])
+        # A path to more entities than this cannot be of enough confidence:
+        size = self._num_reached(*_product(node, bodies)).reshape(len(node), -1).mean(axis=0)
+        bodies = bodies[:, size * self.min_confidence <= 2 * known.nnz / len(node)]
+        start, *body = _product(node, bodies)
+        reached = self._reach(start, *body)
+        row, i = np.divmod(np.arange(len(start)), max(bodies.shape[1], 1))
+        hits = reached.multiply(known[row]).sum(axis=1)
+        hits = np.bincount(i, hits, minlength=bodies.shape[1])
+        size = np.bincount(i, np.diff(reached.indptr), minlength=bodies.shape[1])
+        confidence = hits / (size + self.smoothing).clip(min=1)
+        good = (confidence >= self.min_confidence) & (hits >= self.min_support)
+        best = np.argsort(-confidence[good], kind="stable")[: self.max_rules]
+        bodies, confidence = bodies[:, good][:, best], confidence[good][best]
+        # Nothing is certain, and the logarithm of zero is infinite:
+        return np.stack([np.full(len(best), rel), *bodies]), confidence.clip(max=0.999)
+
+    def _bodies(self, head: np.ndarray, rel: int, tail: np.ndarray) -> np.ndarray:
+        # The paths between heads and tails, [2, P], those of most of them first.
+        size = self._degree(head) + self._degree(tail)
+        some = np.cumsum(size) <= MAX_ENTRIES
+        head, tail = head[some], tail[some]
+        (row, b1, mid), (other_row, b2, other_mid) = self._edges(head), self._edges(tail)
+        direct = (mid == tail[row]) & (b1 != rel)
+        count = np.bincount(b1[direct], minlength=2 * self.num_relations)
+        one = (count >= self.min_support).nonzero()[0]
+        is_way, is_other = (
+            (x != head[i]) & (x != tail[i]) for i, x in ((row, mid), (other_row, other_mid))
+        )
+        key, b1 = (row * self.num_nodes + mid)[is_way], b1[is_way]
+        other_key, b2 = (other_row * self.num_nodes + other_mid)[is_other], b2[is_other]
+        every = np.sort(np.concatenate([_distinct(key), _distinct(other_key)]))
+        both = every[1:][every[1:] == every[:-1]]
+        found, col = _find(both, key)
+        other_found, other_row = _find(both, other_key)
+        rows, cols = (b1[found], col[found]), (other_row[other_found], b2[other_found])
+        num_types = 2 * self.num_relations
+        first = _sparse((np.ones(len(rows[0])), *rows), (num_types, len(both)))
+        second = _sparse((np.ones(len(cols[0])), *cols), (len(both), num_types))
+        two = (first @ second).tocoo()
+        order = np.argsort(-two.data, kind="stable")
+        order = order[two.data[order] >= self.min_support][: 2 * self.max_rules]
+        # The last one leads to the tail, and so is the inverse of one that begins there:
+        last = (two.col[order] + self.num_relations) % num_types
+        paths = np.stack([two.row[order], last])
+        return np.concatenate([np.stack([one, np.full_like(one, -1)]), paths], axis=1)
+
+    def _mine_constants(
+        self, head: np.ndarray, rel: int, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        # Which facts of heads go along with which answers.
+        node = rng.permutation(np.unique(head))
+        known = self._tails(node, np.full_like(node, rel))
+        some = np.cumsum(np.diff(known.indptr) * self._degree(node)) <= MAX_ENTRIES
+        node, known = node[some], known[some]
+        row, b, constant = self._edges(node)
+        pair, col = np.unique(b * self.num_nodes + constant, return_inverse=True)
+        has = _sparse((np.ones(len(row)), row, col), (len(node), len(pair)))
+        both = (has.T @ known).tocoo()
+        confidence = both.data / (has.sum(axis=0)[both.row] + self.smoothing)
+        prior = known.sum(axis=0)[both.col] / max(len(node), 1)
+        good = (confidence >= np.maximum(MIN_CONFIDENCE, MIN_LIFT * prior)) & (
+            (both.data >= self.min_support) & (pair[both.row] != rel * self.num_nodes + both.col)
+        )
+        best = good.nonzero()[0]
+        best = best[np.argsort(-confidence[best], kind="stable")][:MAX_CONSTANTS]
+        key = rel * (2 * self.num_relations * self.num_nodes) + pair[both.row[best]]
+        return key, both.col[best], confidence[best]
+
+    # Facts and paths as sparse matrices ##########################################################
+
+    @cached_property
+    def index(self) -> TripletIndex:
+        return TripletIndex(*self.facts.cpu())
+
+    def _tails(self, head: np.ndarray, rel: np.ndarray) -> Any:
+        # The tails of queries, as a matrix [B, N].
+        row, col = self.index(torch.from_numpy(head), torch.from_numpy(rel)).numpy()
+        return _sparse((np.ones(len(row)), row, col), (len(head), self.num_nodes))
+
+    def _num_tails(self, head: np.ndarray, rel: np.ndarray) -> np.ndarray:
+        pos, found = self.index.find(torch.from_numpy(head), torch.from_numpy(rel))
+        return ((self.index.ptr[pos + 1] - self.index.ptr[pos]) * found).numpy()
+
+    def _bounds(self, head: np.ndarray) -> tuple[Tensor, Tensor]:
+        # Facts are sorted by head and relation.
+        node = torch.from_numpy(head)
+        size = self.index.num_relations
+        first, last = (torch.searchsorted(self.index.key, x * size) for x in (node, node + 1))
+        return first, last
+
+    def _degree(self, head: np.ndarray) -> np.ndarray:
+        first, last = self._bounds(head)
+        return (self.index.ptr[last] - self.index.ptr[first]).numpy()
+
+    def _edges(self, head: np.ndarray) -> tuple[np.ndarray, ...]:
+        # All facts of heads: the position of the head, the relation, and the tail.
+        first, last = self._bounds(head)
+        count = last - first
+        row = torch.arange(len(head)).repeat_interleave(count)
+        pos = torch.arange(len(row)) + (first - count.cumsum(0) + count)[row]
+        query, tail = self.index.tails(pos)
+        return row[query].numpy(), self.index.queries(pos)[1][query].numpy(), tail.numpy()
+
+    def _applied(self, rel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        # The rules of queries: the position of the query, and the number of the rule.
+        of_rule = self.rules[0].cpu().numpy()
+        start, end = (np.searchsorted(of_rule, rel, side=side) for side in ("left", "right"))
+        count = end - start
+        row = np.repeat(np.arange(len(rel)), count)
+        return row, np.arange(len(row)) + (start - np.cumsum(count) + count)[row]
+
+    def _num_reached(self, head: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        # An upper bound, as several ways may lead to one entity.
+        size = self._num_tails(head, first)
+        two = ((second >= 0) & (size <= MAX_REACH)).nonzero()[0]
+        mids = self._tails(head[two], first[two])
+        row = np.repeat(two, np.diff(mids.indptr))
+        size[two] = 0
+        return size + np.bincount(row, self._num_tails(mids.indices, second[row]), len(size))
+
+    def _reach(self, head: np.ndarray, first: np.ndarray, second: np.ndarray) -> Any:
+        # Which entities paths reach from heads, as a matrix [B, N], but for the head itself.
+        some = (self._num_reached(head, first, second) <= MAX_REACH).nonzero()[0]
+        mids = self._tails(head[some], first[some])
+        row = np.repeat(some, np.diff(mids.indptr))
+        is_last, mid = second[row] < 0, mids.indices
+        num_types = 2 * self.num_relations
+        key, col = np.unique((mid * num_types + second[row])[~is_last], return_inverse=True)
+        ways = _sparse((np.ones(len(col)), row[~is_last], col), (len(head), len(key)))
+        out = (ways @ self._tails(key // num_types, key % num_types)).tocoo()
+        row, col = np.r_[out.row, row[is_last]], np.r_[out.col, mid[is_last]]
+        other = col != head[row]
+        return _sparse((np.ones(other.sum()), row[other], col[other]), (len(head), self.num_nodes))
+
+    def _constants(self, head: np.ndarray, rel: np.ndarray) -> Any:
+        # Which constants of rules queries have, as a matrix [B, K].
+        row, b, constant = self._edges(head)
+        key = (rel[row] * (2 * self.num_relations) + b) * self.num_nodes + constant
+        known = self.constant.cpu().numpy()
+        found, col = _find(known, key)
+        return _sparse((np.ones(found.sum()), row[found], col[found]), (len(head), len(known)))
+
+
+def _sparse(parts: tuple[Any, Any, Any], shape: tuple[int, int]) -> Any:
+    from scipy.sparse import csr_array
+
+    value, row, col = parts
+    return csr_array((value, (row, col)), shape=shape, dtype=np.float32)
+
+
+def _distinct(x: np.ndarray) -> np.ndarray:
+    # `numpy.unique` hashes, which takes ten times as long.
+    x = np.sort(x)
+    return x[np.r_[True, x[1:] != x[:-1]]] if len(x) else x
+
+
+def _find(known: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    # Which values are among sorted ones, and where.
+    pos = np.searchsorted(known, x).clip(max=max(len(known) - 1, 0))
+    return known[pos] == x if len(known) else np.zeros(len(x), dtype=bool), pos
+
+
+def _draw(x: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
+    return x if len(x) <= size else rng.choice(x, size, replace=False)
+
+
+def _product(node: np.ndarray, bodies: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    # Every head with every path.
+    first, second = np.tile(bodies, len(node))
+    return np.repeat(node, bodies.shape[1]), first, second
