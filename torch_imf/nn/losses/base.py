@@ -4,11 +4,9 @@ import torch
 from torch import Tensor
 
 from torch_imf.data import NegativeLoader, QueryLoader
+from torch_imf.nn.losses.regularizer import Facts, FactTerm
 from torch_imf.nn.scorer import Scorer
 from torch_imf.registry import Recorded
-
-#: Heads, relations and tails, of one shape.
-Facts = tuple[Tensor, Tensor, Tensor]
 
 
 class Loss(Recorded, torch.nn.Module):
@@ -36,6 +34,11 @@ class Loss(Recorded, torch.nn.Module):
     def facts(self, head_index: Tensor, rel_type: Tensor, *target: Tensor) -> Facts:
         r"""Returns the facts :obj:`[P]` of a batch of :meth:`loader`."""
         raise self._lacks("facts")
+
+    @property
+    def terms(self) -> list[FactTerm]:
+        r"""What a model adds to the loss for the embeddings of facts."""
+        return [module for module in self.children() if isinstance(module, FactTerm)]
 
     def _lacks(self, method: str) -> NotImplementedError:
         return NotImplementedError(f"The loss '{type(self).__name__}' has no method '{method}'")

@@ -5,40 +5,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from torch_imf.data import QueryLoader
-from torch_imf.nn.functional import dura_loss, linear_bce_loss, linear_ce_loss
-from torch_imf.nn.losses.base import Facts, Loss
+from torch_imf.nn.functional import linear_bce_loss, linear_ce_loss
+from torch_imf.nn.losses.base import Loss
+from torch_imf.nn.losses.regularizer import Facts, FactTerm, Regularizer
 from torch_imf.nn.scorer import Scorer
-from torch_imf.registry import Recorded, resolve
-
-
-class Regularizer(Recorded, torch.nn.Module):
-    r"""An abstract base class of what a loss adds for the queries and keys of facts, with a weight
-    that cannot be negative.
-    """
-
-    def __init__(self, weight: float = 0.1) -> None:
-        super().__init__()
-        if not weight >= 0:
-            raise ValueError(f"The 'weight' of a regularizer cannot be negative (got {weight})")
-        self.weight = weight
-
-    def forward(self, query: Tensor, key: Tensor, pos_index: Tensor, count: Tensor) -> Tensor:
-        r"""Computes the term to add, a scalar, from queries :obj:`[B, Q]`, all keys :obj:`[N, Q]`,
-        positives :obj:`[2, P]` (row: query, column: key), and their number per query :obj:`[B]`.
-        """
-        raise NotImplementedError
-
-    def __repr__(self) -> str:
-        return f"{self.__class__.__name__}({self.weight})"
-
-
-class DURA(Regularizer):
-    r"""The squared norms of the query and of the key of each fact, averaged over facts
-    (:meth:`~torch_imf.nn.dura_loss`).
-    """
-
-    def forward(self, query: Tensor, key: Tensor, pos_index: Tensor, count: Tensor) -> Tensor:
-        return self.weight * dura_loss(query, key, pos_index, count)
+from torch_imf.registry import resolve
 
 
 class OneToN(Loss):
@@ -52,8 +23,8 @@ class OneToN(Loss):
             or :obj:`"ce"`, the softmax cross-entropy, averaged over facts. (default: :obj:`"bce"`)
         label_smoothing (float, optional): That of :obj:`"bce"`, in :obj:`[0, 1)`. (default:
             :obj:`0.`)
-        regularizer (str or Regularizer, optional): What is added for queries and keys. (default:
-            :obj:`None`)
+        regularizer (str or Regularizer, optional): What is added for queries and keys, or for the
+            embeddings of facts. (default: :obj:`None`)
     """
 
     aliases: ClassVar[dict] = {"bce": {"loss": "bce"}, "ce": {"loss": "ce"}}
@@ -78,12 +49,12 @@ class OneToN(Loss):
 
     def forward(self, scorer: Scorer, query: Tensor, key: Tensor, *target: Tensor) -> Tensor:
         r"""Computes the loss of queries with distinct positives :obj:`[2, P]` (row: query, column:
-        key), or one each :obj:`[B]`.
+        key), or one each :obj:`[B]`. A model adds the :obj:`terms` of facts.
         """
         pos_index = _positives(*target)
         count = torch.bincount(pos_index[0], minlength=query.size(0))
         loss = self._loss(scorer, query, key, pos_index, count)
-        if self.regularizer is None:
+        if self.regularizer is None or isinstance(self.regularizer, FactTerm):
             return loss
         return loss + self.regularizer(query, key, pos_index, count)
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import Linear
 
 from torch_imf.nn.fusion.base import Tensors
-from torch_imf.nn.losses.base import Facts
+from torch_imf.nn.losses.regularizer import Facts
 from torch_imf.nn.models.base import rows
 from torch_imf.registry import Recorded
 

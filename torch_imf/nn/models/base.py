@@ -223,6 +223,15 @@ class MultimodalKGE(Recorded, KGEModel):
         query, key = self.query(rows(z, head_index), rel_type), self.key(z)
         items = self.scorers.items()
         losses = {v: self.loss_fn(scorer, query[v], key[v], *target) for v, scorer in items}
+        if terms := self.loss_fn.terms:
+            facts = self.loss_fn.facts(head_index, rel_type, *target)
+            every = torch.arange(2 * self.num_relations, device=rel_type.device)
+            for view, scorer in items:
+                if z[view].size(-1) != scorer.channels:  # Several side by side.
+                    name = type(self).__name__
+                    raise ValueError(f"{terms[0]} needs one embedding per entity ({name} has more)")
+                args = scorer, z[view], self.relation(view, every), facts
+                losses[view] = losses[view] + sum(term(*args) for term in terms)
         return losses[self.views[0]] if self.decision is None else self.decision.loss(losses)
 
     def loader(

@@ -34,6 +34,7 @@ class ComplEx(Scorer):
     """
 
     same_channels = True
+    num_parts = 2
 
     def __init__(self, channels: int, rel_channels: int | None = None) -> None:
         super().__init__(channels, rel_channels)
