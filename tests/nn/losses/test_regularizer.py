@@ -1,5 +1,6 @@
 import pytest
 import torch
+import torch.nn.functional as F
 
 from torch_imf.nn import (
     DURA,
@@ -14,9 +15,10 @@ from torch_imf.nn import (
     FactTerm,
     OneToN,
     Regularizer,
+    RelationPrediction,
     TransE,
 )
-from torch_imf.registry import describe, make, resolve
+from torch_imf.registry import build_model, describe, make, resolve
 
 
 @pytest.mark.parametrize("scorer", [TransE(8), DistMult(8)])
@@ -28,6 +30,25 @@ def test_dura(scorer):
     out = loss(scorer, query, key, pos_index) - OneToN("ce")(scorer, query, key, pos_index)
     assert torch.allclose(out, 0.2 * norm.mean())
     assert loss(scorer, query, key, torch.empty(2, 0, dtype=torch.long)) == 0
+
+
+def test_dura_as_published(fake, build, facts, refuses):
+    # Over a fact and its inverse triple, the weights of the released code:
+    regularizer = DURA(0.2, query_weight=3.0)
+    losses = [OneToN("ce", regularizer=x) for x in (regularizer, None)]
+    model = build(KGE, scorer="complex", tie_inverses=True, loss=losses[0])
+    head_index, rel_type, tail_index = facts(6)
+    index = torch.cat([head_index, tail_index]), torch.cat([tail_index, head_index])
+    batch = index[0], torch.cat([rel_type, rel_type + fake.num_relations]), index[1]
+    out = model.loss(*batch)
+    model.loss_fn = losses[1]
+    h, r, t = (
+        torch.view_as_complex(x.unflatten(-1, (2, -1)).mT.contiguous())
+        for x in (model.node_emb(head_index), model.rel_emb(rel_type), model.node_emb(tail_index))
+    )
+    sides = 0.5 * (h.abs() ** 2 + t.abs() ** 2) + 1.5 * ((h * r).abs() ** 2 + (t * r).abs() ** 2)
+    assert torch.allclose(out - model.loss(*batch), 0.2 * sides.sum(-1).mean(), rtol=1e-3)
+    refuses(("'key_weight' cannot be negative", lambda: DURA(key_weight=-1.0)))
 
 
 def test_a_regularizer_of_your_own():
@@ -100,3 +121,37 @@ def test_terms_by_name_and_of_your_own(fake, build, facts, refuses):
     assert out - plain == 2 * (fake.num_nodes + 2 * fake.num_relations + 6)
     side_by_side = build(RSME, loss=OneToN("ce", regularizer=N3()))
     refuses((r"N3\(0.1\) needs one embedding per entity", lambda: side_by_side.loss(*facts(6))))
+
+
+@pytest.mark.parametrize("name", ["complex", "distmult", "views"])
+def test_relation_prediction(fake, build, facts, same, name):
+    cls, kwargs = MODELS[name]
+    kwargs = {**kwargs, "decision": 1.0} if cls is IMF else kwargs
+    loss = OneToN("ce", regularizer=N3(), auxiliary=RelationPrediction(0.4))
+    model = build(cls, **kwargs, loss=loss).double()
+    batch = head_index, rel_type, tail_index = facts(6)
+    params = [p for n, p in model.named_parameters() if "emb" in n]
+
+    out, z = model.loss(*batch), model.encode()
+    expected = 0.0
+    for view, scorer in model.scorers.items():
+        scores = [  # Of each relation.
+            scorer(
+                z[view][head_index], model.relation(view, torch.full((6,), r)), z[view][tail_index]
+            )
+            for r in range(2 * fake.num_relations)
+        ]
+        expected = expected + 0.4 * F.cross_entropy(torch.stack(scores, dim=-1), rel_type)
+    model.loss_fn = OneToN("ce", regularizer=N3())
+    same(out, model.loss(*batch) + expected, params)
+
+
+def test_relation_prediction_by_name(fake, facts, refuses):
+    settings = {"loss.auxiliary": "relation-prediction", "loss.auxiliary.weight": 4.0}
+    model = build_model("kge", fake, hidden_channels=8, loss="ce", scorer="rotate", **settings)
+    assert str(model.loss_fn.terms) == "[RelationPrediction(4.0)]"
+    assert describe(make(describe(model.loss_fn))) == describe(model.loss_fn)
+    by_name = OneToN("ce", auxiliary="relation-prediction")
+    assert describe(make(describe(by_name))) == describe(by_name)
+    words = "'RotatE' does not predict relations"
+    refuses((words, lambda: model.loss(*facts(6))), error=NotImplementedError)

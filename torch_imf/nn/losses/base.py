@@ -31,8 +31,17 @@ class Loss(Recorded, torch.nn.Module):
         r"""Returns a mini-batch loader, which takes further arguments, over facts."""
         raise self._lacks("loader")
 
+    def sample(
+        self, num_nodes: int, head_index: Tensor, rel_type: Tensor, *target: Tensor
+    ) -> tuple[Tensor | None, tuple[Tensor, ...]]:
+        r"""Returns which entities a batch of :meth:`loader` is compared with, those of its facts
+        among them, or :obj:`None` for all, and the batch, in which entities are positions among
+        these.
+        """
+        return None, (head_index, rel_type, *target)
+
     def facts(self, head_index: Tensor, rel_type: Tensor, *target: Tensor) -> Facts:
-        r"""Returns the facts :obj:`[P]` of a batch of :meth:`loader`."""
+        r"""Returns the facts :obj:`[P]` of a batch of :meth:`loader` or :meth:`sample`."""
         raise self._lacks("facts")
 
     @property

@@ -214,12 +214,15 @@ class MultimodalKGE(Recorded, KGEModel):
         for a 1-N loss, positives :obj:`[2, P]` (row: query, column: tail), or one tail per query;
         for a sampled one, a tail per query and negatives :obj:`[B, K]`.
         """
-        return self.view_loss(self.encode(), head_index, rel_type, *target)
+        index, batch = self.loss_fn.sample(self.num_nodes, head_index, rel_type, *target)
+        return self.view_loss(self.encode(index), *batch)
 
     def view_loss(
         self, z: Tensors, head_index: Tensor, rel_type: Tensor, *target: Tensor
     ) -> Tensor:
-        r"""The joint loss of all views (Eq. 9-10 of IMF), given those of all entities."""
+        r"""The joint loss of all views (Eq. 9-10 of IMF), given those of entities, and a batch with
+        positions among these.
+        """
         query, key = self.query(rows(z, head_index), rel_type), self.key(z)
         items = self.scorers.items()
         losses = {v: self.loss_fn(scorer, query[v], key[v], *target) for v, scorer in items}

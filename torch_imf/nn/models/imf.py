@@ -120,14 +120,16 @@ class IMF(MultimodalKGE):
         return self._encode(index)[0]
 
     def loss(self, head_index: Tensor, rel_type: Tensor, *target: Tensor) -> Tensor:
-        z, latent_dict = self._encode()
-        loss = self.view_loss(z, head_index, rel_type, *target)
+        index, batch = self.loss_fn.sample(self.num_nodes, head_index, rel_type, *target)
+        z, latent_dict = self._encode(index)
+        loss = self.view_loss(z, *batch)
         if len(latent_dict) < 2 or self.contrastive is None or self.contrastive.weight == 0:
             return loss
         # The heads of the batch are the paper's "minibatch of entities":
-        index = head_index.unique()
-        latent_dict = {name: F.embedding(index, x) for name, x in latent_dict.items()}
-        return loss + self.contrastive(latent_dict, self.masks(index))
+        position = batch[0].unique()
+        latent_dict = {name: F.embedding(position, x) for name, x in latent_dict.items()}
+        heads = position if index is None else index[position]
+        return loss + self.contrastive(latent_dict, self.masks(heads))
 
     def _encode(self, index: Tensor | None = None) -> tuple[Tensors, Tensors]:
         z, latent_dict = self.embed(index), {}

@@ -140,12 +140,13 @@ class JointKGE(MultimodalKGE):
         return torch.cat(out)
 
     def loss(self, head_index: Tensor, rel_type: Tensor, *target: Tensor) -> Tensor:
-        z = self.encode()
-        loss = self.view_loss(z, head_index, rel_type, *target)
+        index, batch = self.loss_fn.sample(self.num_nodes, head_index, rel_type, *target)
+        z = self.encode(index)
+        loss = self.view_loss(z, *batch)
         if self.adversary is None or self.adversary.weight == 0:
             return loss
-        facts = self.loss_fn.facts(head_index, rel_type, *target)
-        return loss + self.adversary.weight * self.adversary.loss(self, z, facts)
+        facts = self.loss_fn.facts(*batch)
+        return loss + self.adversary.weight * self.adversary.loss(self, z, facts, index)
 
     def _check_mix(self, sampler: MANSSampler) -> None:
         names, masks = sampler.modalities, self.masks()

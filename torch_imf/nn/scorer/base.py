@@ -91,6 +91,13 @@ class Scorer(Recorded, torch.nn.Module):
         """
         raise NotImplementedError(f"'{self.__class__.__name__}' does not tie inverse relations")
 
+    def relation_query(self, head: Tensor, tail: Tensor) -> Tensor:
+        r"""Encodes :math:`(h, t)`, so that the score is the plain product with the embedding of the
+        relation: :obj:`[B, C], [B, C] -> [B, C_r]`. Raises a :class:`NotImplementedError` if a
+        scorer is none.
+        """
+        raise NotImplementedError(f"'{self.__class__.__name__}' does not predict relations")
+
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}({self.channels})"
 
