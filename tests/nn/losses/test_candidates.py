@@ -57,14 +57,14 @@ def test_denominator_is_right_on_average(fake, build, batch, scorer):
             model.query(model.encode(head_index), rel_type), model.key(model.encode())
         )
         ratios = []
-        for _ in range(3000):
+        for _ in range(800):
             index, (head, rel, pos_index, bias) = loss.sample(fake.num_nodes, *batch)
             assert index.numel() == 27 and index[head].equal(head_index) and rel is rel_type
             assert index[pos_index[1]].equal(tail_index) and pos_index[0].equal(row)
             ratios.append((score[:, index] + bias).logsumexp(-1) - score.logsumexp(-1))
         ratio = torch.stack(ratios).exp()
         error = ratio.std(dim=0) / math.sqrt(len(ratios))
-        assert ((ratio.mean(dim=0) - 1).abs() < 4 * error).all() and error.max() < 0.02
+        assert ((ratio.mean(dim=0) - 1).abs() < 4 * error).all() and error.max() < 0.05
         torch.manual_seed(1)
         out = model.loss(*batch)
         torch.manual_seed(1)

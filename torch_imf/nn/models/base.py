@@ -128,6 +128,12 @@ class MultimodalKGE(Recorded, KGEModel):
         masks = {name: module.mask for name, module in self.features.items()}
         return masks if index is None else {name: mask[index] for name, mask in masks.items()}
 
+    def fused_masks(self, mask_dict: Tensors) -> Tensors:
+        r"""Returns the masks of what is fused, given those of modalities: in training, structural
+        embeddings may be dropped.
+        """
+        return mask_dict if self.struct is None else self.struct.drop(mask_dict)
+
     def query(self, head: Tensors, rel_type: Tensor) -> Tensors:
         r"""Encodes queries from their heads :obj:`[B, C]` per view and relations :obj:`[B]`."""
         distinct, group = group_by_size(rel_type)

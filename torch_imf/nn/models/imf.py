@@ -10,6 +10,7 @@ from torch_imf.nn.fusion import DecisionFusion, Fusion
 from torch_imf.nn.fusion.base import Tensors
 from torch_imf.nn.losses import Contrastive, Loss
 from torch_imf.nn.models.base import MultimodalKGE, make_scorer, modality_names
+from torch_imf.nn.models.features import StructuralEmbedding
 from torch_imf.nn.scorer import ContextualRelationalScorer, Scorer
 from torch_imf.registry import lookup, resolve
 from torch_imf.sampler import MANSSampler
@@ -68,7 +69,7 @@ class IMF(MultimodalKGE):
         scorer: str | type[Scorer] | Scorer = "contextual",
         fusion: str | type[Fusion] | Fusion = "imf",
         loss: str | type[Loss] | Loss = "bce",
-        struct: bool | Tensor | Module = True,
+        struct: bool | Tensor | Module | StructuralEmbedding = True,
         contrastive: Contrastive | bool = True,
         decision: DecisionFusion | dict[str, float] | float | None = None,
         views: list[str] | None = None,
@@ -135,5 +136,5 @@ class IMF(MultimodalKGE):
         z, latent_dict = self.embed(index), {}
         if self.fusion is not None:
             latent_dict = self.fusion.latent(dict(z))  # A copy: it may be its argument.
-            z["fused"] = self.fusion.fuse(latent_dict, self.masks(index))
+            z["fused"] = self.fusion.fuse(latent_dict, self.fused_masks(self.masks(index)))
         return {view: z[view] for view in self.views}, latent_dict
