@@ -70,6 +70,16 @@ MODELS = {
         shared_relations=False,
     ),
     "imf tensor": struct,
+    "imf dropout": lambda data: imf(data, struct=nn.StructuralEmbedding(dropout=0.2)),
+    "imf n3": lambda data: imf(
+        data,
+        loss=nn.OneToN(
+            "ce",
+            regularizer=nn.N3(0.05),
+            auxiliary=nn.RelationPrediction(4.0),
+            num_candidates=20,
+        ),
+    ),
     "imf frozen": lambda data: struct(data, freeze=True),
     "imf encoder": structural,
     "imf features": lambda data: imf(data, struct=False),

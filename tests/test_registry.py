@@ -163,7 +163,8 @@ def test_settings_of_parts_follow_the_choice():
     assert not {"kbgan", "mans", "mmrns"} & set(sampled["loss.sampler"].choices)
     # Parts have parts, which are there or not:
     settings = describe_settings("imf")
-    assert settings["loss.regularizer"].choices == ("dura",)
+    assert {"dura", "l2", "n3"} <= set(settings["loss.regularizer"].choices)
+    assert "dura" not in settings["loss.auxiliary"].choices
     assert not {"loss.sampler", "loss.regularizer.weight"} & set(settings)
     assert "loss.regularizer.weight" in describe_settings("imf", {"loss.regularizer": "dura"})
     settings = describe_settings("adamf")

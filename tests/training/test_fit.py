@@ -24,7 +24,18 @@ from torch_imf import (
 from torch_imf.data import modalities
 from torch_imf.data.graph import without_test
 from torch_imf.io.sealed import seal, unseal
-from torch_imf.nn import IMF, KGE, AdaMF, Adversary, ContextualRelationalScorer, Sampled
+from torch_imf.nn import (
+    IMF,
+    KGE,
+    N3,
+    AdaMF,
+    Adversary,
+    ContextualRelationalScorer,
+    OneToN,
+    RelationPrediction,
+    Sampled,
+    StructuralEmbedding,
+)
 from torch_imf.training import CheckpointError, make_loader, make_optimizers, train, validate
 from torch_imf.training.fit import Diverged
 
@@ -51,6 +62,13 @@ def with_adversary(data, seed=1):
     torch.manual_seed(seed)
     args = data.num_nodes, data.num_relations, 8, *modalities(data)
     return AdaMF(*args, loss=Sampled(4), adversary=Adversary())
+
+
+def with_draws(data):
+    torch.manual_seed(1)
+    loss = OneToN("ce", regularizer=N3(), auxiliary=RelationPrediction(), num_candidates=20)
+    args = data.num_nodes, data.num_relations, 8, *modalities(data)
+    return AdaMF(*args, scorer="complex", loss=loss, struct=StructuralEmbedding(dropout=0.2))
 
 
 def test_fit_selects_on_validation(fake):
@@ -126,7 +144,8 @@ def test_nothing_to_train(fake):
 
 
 @pytest.mark.parametrize("eval_every, optimizer", [(3, "adamw"), (1, "adagrad")])
-def test_resume_is_bit_exact(fake, tmp_path, eval_every, optimizer):
+@pytest.mark.parametrize("build", [build, with_draws])
+def test_resume_is_bit_exact(fake, tmp_path, build, eval_every, optimizer):
     settings = {**SETTINGS, "eval_every": eval_every, "optimizer": optimizer}
     whole = build(fake)
     history = fit(whole, fake, epochs=8, **settings)
@@ -311,7 +330,8 @@ def test_validation_and_test_facts_change_no_training_batch(fake):
         assert all(map(torch.equal, first, second))
 
 
-def test_train_in_bf16(fake):
+@pytest.mark.parametrize("build", [build, with_draws])
+def test_train_in_bf16(fake, build):
     model = build(fake)
     history = fit(model, fake, epochs=3, precision="bf16", **SETTINGS)
     assert history[-1]["loss"] < history[0]["loss"]

@@ -14,11 +14,11 @@ def naive_bce(query, key, pos_index, label_smoothing=0.0, bias=None):
     return F.binary_cross_entropy_with_logits(score if bias is None else score + bias, target)
 
 
-def naive_ce(query, key, pos_index, weight=None):
+def naive_ce(query, key, pos_index, weight=None, chunk_size=None, bias=0.0):
     target = torch.zeros(query.size(0), key.size(0), dtype=torch.double)
     target[pos_index[0], pos_index[1]] = 1.0
     target = target / target.sum(dim=-1, keepdim=True).clamp(min=1)
-    loss = F.cross_entropy((query @ key.t()).double(), target, reduction="none")
+    loss = F.cross_entropy((query @ key.t()).double() + bias, target, reduction="none")
     weight = torch.ones_like(loss) if weight is None else weight.double()
     return (weight * loss).sum() / weight.sum()
 
@@ -59,13 +59,14 @@ def test_bce_equals_naive(same, chunk_size, label_smoothing, bias):
 
 @chunked
 @pytest.mark.parametrize("weight", [None, torch.tensor([0.5, 3.0, 0.0, 1.0, 2.0])])
-def test_ce_equals_naive(same, kept, chunk_size, weight):
+@pytest.mark.parametrize("bias", [None, torch.arange(23) / 10])
+def test_ce_equals_naive(same, kept, chunk_size, weight, bias):
     query, key, pos_index = random_input()
-    args = (query, key, pos_index, weight)
-    expected = naive_ce(*args)
-    same(linear_ce_loss(*args, chunk_size), expected, [query, key])
+    args = (query, key, pos_index, weight, chunk_size, bias)
+    expected = naive_ce(*args[:5], 0.0 if bias is None else bias)
+    same(linear_ce_loss(*args), expected, [query, key])
     with torch.no_grad():
-        assert torch.allclose(linear_ce_loss(*args, chunk_size), expected)
+        assert torch.allclose(linear_ce_loss(*args), expected)
 
 
 @both

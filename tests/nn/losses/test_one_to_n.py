@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from torch_imf.data import TripletIndex
-from torch_imf.nn import DURA, KGE, DistMult, OneToN, Regularizer, RotatE, TransE
+from torch_imf.nn import DURA, KGE, OneToN, RotatE, TransE
 from torch_imf.registry import class_names, resolve
 
 each = pytest.mark.parametrize("loss", ["bce", "ce"])
@@ -54,28 +54,6 @@ def test_loss_in_low_precision(loss):
     out = OneToN(loss)(RotatE(8), query.bfloat16(), key.bfloat16(), pos_index)
     assert out.dtype == torch.float
     assert torch.allclose(out.double(), truth, rtol=0.02)
-
-
-@pytest.mark.parametrize("scorer", [TransE(8), DistMult(8)])
-def test_dura(scorer):
-    query, key = torch.randn(4, 8), torch.randn(9, 8)
-    row, col = pos_index = torch.tensor([[0, 1, 1, 2, 3], [8, 0, 3, 5, 2]])
-    loss = OneToN("ce", regularizer=DURA(0.2))
-    norm = query[row].square().sum(-1) + key[col].square().sum(-1)
-    out = loss(scorer, query, key, pos_index) - OneToN("ce")(scorer, query, key, pos_index)
-    assert torch.allclose(out, 0.2 * norm.mean())
-    assert loss(scorer, query, key, torch.empty(2, 0, dtype=torch.long)) == 0
-
-
-def test_a_regularizer_of_your_own():
-    class Spread(Regularizer):
-        def forward(self, query, key, pos_index, count):
-            return self.weight * count.max()
-
-    args = DistMult(4), torch.randn(2, 4), torch.randn(5, 4), torch.tensor([[0, 0], [1, 2]])
-    for given in (Spread, Spread(0.1)):
-        out = OneToN("ce", regularizer=given)(*args) - OneToN("ce")(*args)
-        assert torch.allclose(out, torch.tensor(0.2))
 
 
 def test_by_name(refuses):

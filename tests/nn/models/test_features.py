@@ -2,8 +2,9 @@ import pytest
 import torch
 
 from torch_imf import fit
-from torch_imf.nn import IMF, KGE, RSME, AdaMF, StructuralEmbedding
+from torch_imf.nn import IKRL, IMF, KGE, RSME, AdaMF, StructuralEmbedding
 from torch_imf.nn.models.features import FrozenFeatures
+from torch_imf.registry import build_model, describe
 
 
 def test_frozen_features():
@@ -118,7 +119,7 @@ def test_structure_that_is_left_out_is_not_trained(fake, build, facts, cls, tmp_
 
 
 def test_errors(fake, build, refuses):
-    assert str(StructuralEmbedding()) == "StructuralEmbedding(freeze=False)"
+    assert str(StructuralEmbedding()) == "StructuralEmbedding(freeze=False, dropout=0.0)"
     x, rel = torch.zeros(150, 8), StructuralEmbedding(rel_emb=torch.full((10, 8), torch.inf))
     refuses(
         (r"'init' need to be finite, of shape \[150, 16\]", lambda: build(IMF, 16, struct=x)),
@@ -137,3 +138,37 @@ def test_errors(fake, build, refuses):
         ),
         ("'views' need to be distinct ones of", lambda: build(IMF, struct=False, views=["struct"])),
     )
+
+
+@pytest.mark.parametrize("cls", [IMF, AdaMF, IKRL, RSME])
+def test_dropout_of_structure(bare, build, cls):
+    model = build(cls, data=bare, struct=StructuralEmbedding(dropout=0.4)).train()
+    mask_dict = model.masks()
+    has_others = torch.stack(list(mask_dict.values())).any(dim=0)
+    kept, full = mask_dict | {"struct": has_others | True}, model.fusion(model.embed(), mask_dict)
+    assert torch.equal(model.fusion(model.embed(), kept), full)
+    none = model.fusion(model.embed(), mask_dict | {"struct": ~has_others})
+    size = full.size(1)  # RSME has features beside.
+    dropped = []
+    for _ in range(20):
+        out = model.encode()["fused"][:, :size]
+        is_dropped = (out != full).any(dim=-1)
+        assert torch.equal(out, none.where(is_dropped.unsqueeze(-1), full))
+        dropped.append(is_dropped)
+    share = torch.stack(dropped).float().mean(dim=0)
+    assert (share[~has_others] == 0).all()  # Nothing else would be left of them.
+    assert abs(share[has_others].mean() - 0.4) < 0.03 and share[has_others].std() > 0.05
+    assert torch.equal(model.eval().encode()["fused"][:, :size], full)
+
+    with torch.no_grad():  # What is dropped has no influence.
+        model.node_emb.weight.normal_()
+    changed = model.fusion(model.embed(), mask_dict | {"struct": ~has_others})
+    assert torch.equal(changed[has_others], none[has_others])
+
+
+def test_dropout_of_structure_by_name(fake):
+    settings = {"hidden_channels": 8, "struct.dropout": 0.25}
+    for name in ("imf", "adamf", "rsme"):
+        model = build_model(name, fake, **settings)
+        assert str(model.struct) == "StructuralEmbedding(freeze=False, dropout=0.25)"
+        assert describe(model)["struct"]["dropout"] == 0.25

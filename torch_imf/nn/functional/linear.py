@@ -47,6 +47,7 @@ def linear_ce_loss(
     pos_index: Tensor,
     weight: Tensor | None = None,
     chunk_size: int | None = None,
+    bias: Tensor | None = None,
 ) -> Tensor:
     r"""The 1-N softmax cross-entropy in which the positives of a query share the target mass
     evenly, averaged over queries. Weighed by the number of positives of each query, it is the
@@ -57,7 +58,8 @@ def linear_ce_loss(
         target = torch.zeros(B, N)
         target[pos_index[0], pos_index[1]] = 1.0
         target = target / target.sum(dim=-1, keepdim=True)
-        loss = F.cross_entropy((query @ key.t()).float(), target, reduction="none")
+        logit = (query @ key.t()).float() + bias
+        loss = F.cross_entropy(logit, target, reduction="none")
         (weight * loss).sum() / weight.sum()
 
     It differs from :meth:`linear_bce_loss` in that it visits keys twice: for the normaliser and for
@@ -72,34 +74,46 @@ def linear_ce_loss(
             negative, or one each. (default: :obj:`None`)
         chunk_size (int, optional): The number of candidates to visit at once, or one that suits the
             batch size. (default: :obj:`None`)
+        bias (torch.Tensor, optional): What is added to the logits of each candidate, of shape
+            :obj:`[N]`, a constant. (default: :obj:`None`)
 
     Returns:
         A scalar in :obj:`float32` (:obj:`float64` for such inputs). It can be differentiated once.
     """
-    return _LinearCE.apply(query, key, pos_index, weight, chunk_size)
+    return _LinearCE.apply(query, key, pos_index, weight, chunk_size, bias)
 
 
 def dura_loss(
-    query: Tensor, key: Tensor, pos_index: Tensor, weight: Tensor | None = None
+    query: Tensor,
+    key: Tensor,
+    pos_index: Tensor,
+    weight: Tensor | None = None,
+    query_weight: float = 1.0,
+    key_weight: float = 1.0,
 ) -> Tensor:
     r"""The regulariser of the `"Duality-Induced Regularizer for Tensor Factorization Based
     Knowledge Graph Completion" <https://arxiv.org/abs/2011.05816>`_ paper (DURA): the squared norms
     of the query and of the key of each fact, averaged over facts as the loss is:
 
     .. math::
-        \mathcal{L}_{DURA} = \frac{1}{\sum_i w_i} \sum_i w_i \Big( {\| \mathbf{q}_i \|}^2 +
-        \frac{1}{|\mathcal{P}_i|} \sum_{j \in \mathcal{P}_i} {\| \mathbf{k}_j \|}^2 \Big)
+        \mathcal{L}_{DURA} = \frac{1}{\sum_i w_i} \sum_i w_i \Big( \lambda_q {\| \mathbf{q}_i \|}^2
+        + \frac{\lambda_k}{|\mathcal{P}_i|} \sum_{j \in \mathcal{P}_i} {\| \mathbf{k}_j \|}^2 \Big)
 
-    With inverse triples among the facts, it takes both sides of a fact, as the paper does. The
-    arguments are those of :meth:`linear_ce_loss`.
+    A fact and its inverse triple have together what the paper has for a fact, :math:`\lambda_k
+    ({\| \mathbf{h} \|}^2 + {\| \mathbf{t} \|}^2) + \lambda_q ({\| \mathbf{h} \overline{\mathbf{R}}
+    \|}^2 + {\| \mathbf{t} \mathbf{R}^{\top} \|}^2)`. Its released code takes all four terms of each
+    triple, in either direction, with 0.5 for entities and 1.5 for products: if relations are of the
+    size of their inverses, this is :obj:`query_weight=3`. The other arguments are those of
+    :meth:`linear_ce_loss`.
     """
     dtype = torch.promote_types(query.dtype, torch.float32)
     row, col = pos_index
     share, fact = _fact_shares(pos_index, query.size(0), weight, dtype)
     share_key = fact.new_zeros(key.size(0)).index_add_(0, col, fact[row])
     with torch.autocast(query.device.type, enabled=False):
-        out = (query.to(dtype).square().sum(dim=-1) * share).sum()
-        return out + (key.to(dtype).square().sum(dim=-1) * share_key).sum()
+        queries = (query.to(dtype).square().sum(dim=-1) * share).sum()
+        keys = (key.to(dtype).square().sum(dim=-1) * share_key).sum()
+    return query_weight * queries + key_weight * keys
 
 
 class _LinearBCE(torch.autograd.Function):
@@ -172,9 +186,10 @@ class _LinearCE(torch.autograd.Function):
         pos_index: Tensor,
         weight: Tensor | None,
         chunk_size: int | None,
+        bias: Tensor | None,
     ) -> Tensor:
         need_query, need_key, *_ = ctx.needs_input_grad
-        chunks = _Chunks(query, key, pos_index, chunk_size)
+        chunks = _Chunks(query, key, pos_index, chunk_size, bias)
         share, fact = _fact_shares(pos_index, query.size(0), weight, chunks.dtype)
         size = query.size(0) * key.size(0) * chunks.low.itemsize
         keep = need_key and size <= MAX_KEPT
@@ -223,7 +238,7 @@ class _LinearCE(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        return *_scaled(ctx.saved_tensors, grad_out), None, None, None
+        return *_scaled(ctx.saved_tensors, grad_out), None, None, None, None
 
 
 def _powers(chunks: "_Chunks", top: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
@@ -244,7 +259,12 @@ class _Chunks:
     # one costs more than what is computed in it.
 
     def __init__(
-        self, query: Tensor, key: Tensor, pos_index: Tensor, chunk_size: int | None
+        self,
+        query: Tensor,
+        key: Tensor,
+        pos_index: Tensor,
+        chunk_size: int | None,
+        bias: Tensor | None = None,
     ) -> None:
         num_queries, num_keys = query.size(0), key.size(0)
         if min(num_queries, num_keys) == 0:
@@ -260,6 +280,7 @@ class _Chunks:
             self.low = torch.get_autocast_dtype(query.device.type)
         self.query = query.detach().to(self.low)
         self.all_keys = key.detach()
+        self.bias = None if bias is None else bias.to(self.dtype)
 
         # The range of each chunk, and the positives inside it:
         col, perm = pos_index[1].sort()
@@ -283,6 +304,8 @@ class _Chunks:
             torch.mm(self.query, key.t(), out=logit)
             if self.low != self.dtype:
                 logit = self._view(self.buffer, end - start).copy_(logit)
+            if self.bias is not None:
+                logit += self.bias[start:end]
             yield start, end, key, logit, row, col
 
     def lower(self, x: Tensor) -> Tensor:

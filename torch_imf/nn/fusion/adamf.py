@@ -110,7 +110,7 @@ class StackFusion(Fusion):
     r"""Puts the structural embedding and the mean of the embeddings in other modalities side by
     side, for scorers that compare the two (:class:`~torch_imf.nn.CrossModal`). The mean is over the
     modalities that an entity has. For an entity without any, the structural embedding stands in, so
-    that it is scored by structure alone.
+    that it is scored by structure alone, and the other way around.
 
     Args:
         in_channels (dict[str, int]): Size of each modality, :math:`C` for all. One is
@@ -134,4 +134,6 @@ class StackFusion(Fusion):
         x_dict = {name: latent_dict[name] for name in self.mean.in_channels}
         mean, weight = self.mean(x_dict, mask_dict, return_attention_weights=True)
         mean = mean.where(weight.sum(dim=-1, keepdim=True) > 0, struct)
+        mask = (mask_dict or {}).get("struct")
+        struct = struct if mask is None else struct.where(mask.unsqueeze(-1), mean)
         return torch.cat([struct, mean], dim=-1)  # [*, 2 * C]

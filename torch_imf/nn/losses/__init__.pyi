@@ -1,6 +1,10 @@
 from .base import Loss as Loss
 from .contrastive import Contrastive as Contrastive
-from .one_to_n import DURA as DURA
 from .one_to_n import OneToN as OneToN
-from .one_to_n import Regularizer as Regularizer
+from .regularizer import DURA as DURA
+from .regularizer import L2 as L2
+from .regularizer import N3 as N3
+from .regularizer import FactTerm as FactTerm
+from .regularizer import Regularizer as Regularizer
+from .regularizer import RelationPrediction as RelationPrediction
 from .sampled import Sampled as Sampled

@@ -4,11 +4,9 @@ import torch
 from torch import Tensor
 
 from torch_imf.data import NegativeLoader, QueryLoader
+from torch_imf.nn.losses.regularizer import Facts, FactTerm
 from torch_imf.nn.scorer import Scorer
 from torch_imf.registry import Recorded
-
-#: Heads, relations and tails, of one shape.
-Facts = tuple[Tensor, Tensor, Tensor]
 
 
 class Loss(Recorded, torch.nn.Module):
@@ -33,9 +31,23 @@ class Loss(Recorded, torch.nn.Module):
         r"""Returns a mini-batch loader, which takes further arguments, over facts."""
         raise self._lacks("loader")
 
+    def sample(
+        self, num_nodes: int, head_index: Tensor, rel_type: Tensor, *target: Tensor
+    ) -> tuple[Tensor | None, tuple[Tensor, ...]]:
+        r"""Returns which entities a batch of :meth:`loader` is compared with, those of its facts
+        among them, or :obj:`None` for all, and the batch, in which entities are positions among
+        these.
+        """
+        return None, (head_index, rel_type, *target)
+
     def facts(self, head_index: Tensor, rel_type: Tensor, *target: Tensor) -> Facts:
-        r"""Returns the facts :obj:`[P]` of a batch of :meth:`loader`."""
+        r"""Returns the facts :obj:`[P]` of a batch of :meth:`loader` or :meth:`sample`."""
         raise self._lacks("facts")
+
+    @property
+    def terms(self) -> list[FactTerm]:
+        r"""What a model adds to the loss for the embeddings of facts."""
+        return [module for module in self.children() if isinstance(module, FactTerm)]
 
     def _lacks(self, method: str) -> NotImplementedError:
         return NotImplementedError(f"The loss '{type(self).__name__}' has no method '{method}'")

@@ -1,3 +1,4 @@
+import math
 from typing import Any, ClassVar
 
 import torch
@@ -5,40 +6,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from torch_imf.data import QueryLoader
-from torch_imf.nn.functional import dura_loss, linear_bce_loss, linear_ce_loss
-from torch_imf.nn.losses.base import Facts, Loss
+from torch_imf.nn.functional import linear_bce_loss, linear_ce_loss
+from torch_imf.nn.losses.base import Loss
+from torch_imf.nn.losses.regularizer import Facts, FactTerm, Regularizer
 from torch_imf.nn.scorer import Scorer
-from torch_imf.registry import Recorded, resolve
-
-
-class Regularizer(Recorded, torch.nn.Module):
-    r"""An abstract base class of what a loss adds for the queries and keys of facts, with a weight
-    that cannot be negative.
-    """
-
-    def __init__(self, weight: float = 0.1) -> None:
-        super().__init__()
-        if not weight >= 0:
-            raise ValueError(f"The 'weight' of a regularizer cannot be negative (got {weight})")
-        self.weight = weight
-
-    def forward(self, query: Tensor, key: Tensor, pos_index: Tensor, count: Tensor) -> Tensor:
-        r"""Computes the term to add, a scalar, from queries :obj:`[B, Q]`, all keys :obj:`[N, Q]`,
-        positives :obj:`[2, P]` (row: query, column: key), and their number per query :obj:`[B]`.
-        """
-        raise NotImplementedError
-
-    def __repr__(self) -> str:
-        return f"{self.__class__.__name__}({self.weight})"
-
-
-class DURA(Regularizer):
-    r"""The squared norms of the query and of the key of each fact, averaged over facts
-    (:meth:`~torch_imf.nn.dura_loss`).
-    """
-
-    def forward(self, query: Tensor, key: Tensor, pos_index: Tensor, count: Tensor) -> Tensor:
-        return self.weight * dura_loss(query, key, pos_index, count)
+from torch_imf.registry import resolve
 
 
 class OneToN(Loss):
@@ -52,8 +24,15 @@ class OneToN(Loss):
             or :obj:`"ce"`, the softmax cross-entropy, averaged over facts. (default: :obj:`"bce"`)
         label_smoothing (float, optional): That of :obj:`"bce"`, in :obj:`[0, 1)`. (default:
             :obj:`0.`)
-        regularizer (str or Regularizer, optional): What is added for queries and keys. (default:
-            :obj:`None`)
+        regularizer (str or Regularizer, optional): What is added for queries and keys, or for the
+            embeddings of facts. (default: :obj:`None`)
+        auxiliary (str or FactTerm, optional): A further term for facts, such as
+            :class:`RelationPrediction`. (default: :obj:`None`)
+        num_candidates (int, optional): The number :math:`M` of entities that a batch of :obj:`"ce"`
+            is compared with, beside the :math:`K` heads and tails of its facts. They are drawn
+            anew for each batch, and those drawn count :math:`(N - K) / M` times in the softmax,
+            whose denominator is then right on average. A model encodes no others. If :obj:`None`,
+            it is all. (default: :obj:`None`)
     """
 
     aliases: ClassVar[dict] = {"bce": {"loss": "bce"}, "ce": {"loss": "ce"}}
@@ -63,48 +42,85 @@ class OneToN(Loss):
         loss: str = "bce",
         label_smoothing: float = 0.0,
         regularizer: str | type[Regularizer] | Regularizer | None = None,
+        auxiliary: str | type[FactTerm] | FactTerm | None = None,
+        num_candidates: int | None = None,
     ) -> None:
         super().__init__()
         if loss not in {"bce", "ce"}:
             raise ValueError(f"Invalid 'loss' argument (got '{loss}', choose 'bce' or 'ce')")
         if not 0 <= label_smoothing < 1:
             raise ValueError(f"'label_smoothing' needs to be in [0, 1) (got {label_smoothing})")
+        if num_candidates is not None and (loss != "ce" or num_candidates < 1):
+            got = f"{num_candidates} and '{loss}'"
+            raise ValueError(
+                f"'num_candidates' needs to be positive, and 'loss' to be 'ce' (got {got})"
+            )
         self.loss = loss
         self.is_binary = loss == "bce"
         self.label_smoothing = label_smoothing
+        self.num_candidates = num_candidates
         self.regularizer: Regularizer | None = None
         if regularizer is not None:
             self.regularizer = resolve("regularizer", regularizer)
+        self.auxiliary: FactTerm | None = None
+        if auxiliary is not None:
+            self.auxiliary = resolve("regularizer", auxiliary)
 
     def forward(self, scorer: Scorer, query: Tensor, key: Tensor, *target: Tensor) -> Tensor:
         r"""Computes the loss of queries with distinct positives :obj:`[2, P]` (row: query, column:
-        key), or one each :obj:`[B]`.
+        key), or one each :obj:`[B]`, and what :meth:`sample` adds to the scores of each key, if it
+        draws any. A model adds the :obj:`terms` of facts.
         """
-        pos_index = _positives(*target)
+        pos_index, bias = _positives(target[0]), target[1] if len(target) > 1 else None
         count = torch.bincount(pos_index[0], minlength=query.size(0))
-        loss = self._loss(scorer, query, key, pos_index, count)
-        if self.regularizer is None:
+        loss = self._loss(scorer, query, key, pos_index, count, bias)
+        if self.regularizer is None or isinstance(self.regularizer, FactTerm):
             return loss
         return loss + self.regularizer(query, key, pos_index, count)
 
     def loader(self, facts: Facts, num_nodes: int, **kwargs: Any) -> QueryLoader:
         return QueryLoader(*facts, **kwargs)
 
+    def sample(
+        self, num_nodes: int, head_index: Tensor, rel_type: Tensor, *target: Tensor
+    ) -> tuple[Tensor | None, tuple[Tensor, ...]]:
+        if self.num_candidates is None:
+            return super().sample(num_nodes, head_index, rel_type, *target)
+        row, tail_index = _positives(target[0])
+        is_known = torch.zeros(num_nodes, dtype=torch.bool, device=row.device)
+        is_known[head_index] = is_known[tail_index] = True
+        others = (~is_known).nonzero().squeeze(1)
+        if others.numel() <= self.num_candidates:
+            return super().sample(num_nodes, head_index, rel_type, *target)
+        drawn = torch.randperm(others.numel())[: self.num_candidates].to(others.device)
+        is_in = is_known.index_fill(0, others[drawn], True)
+        index, position = is_in.nonzero().squeeze(1), is_in.cumsum(0) - 1
+        bias = math.log(others.numel() / drawn.numel()) * (~is_known[index]).float()
+        pos_index = torch.stack([row, position[tail_index]])
+        return index, (position[head_index], rel_type, pos_index, bias)
+
     def facts(self, head_index: Tensor, rel_type: Tensor, *target: Tensor) -> Facts:
-        row, tail_index = _positives(*target)
+        row, tail_index = _positives(target[0])
         return head_index[row], rel_type[row], tail_index
 
     def _loss(
-        self, scorer: Scorer, query: Tensor, key: Tensor, pos_index: Tensor, count: Tensor
+        self,
+        scorer: Scorer,
+        query: Tensor,
+        key: Tensor,
+        pos_index: Tensor,
+        count: Tensor,
+        bias: Tensor | None,
     ) -> Tensor:
         smoothing, size = self.label_smoothing, key.size(0)
         if scorer.dot_product:
             if self.loss == "ce":
-                return linear_ce_loss(query, key, pos_index, count)
+                return linear_ce_loss(query, key, pos_index, count, bias=bias)
             return size * linear_bce_loss(query, key, pos_index, smoothing, scorer.logit_bias)
 
         score = scorer.similarity(query, key)  # [B, N]
         score = score.to(torch.promote_types(score.dtype, torch.float32))
+        score = score if bias is None else score + bias
         row, col = pos_index
         if self.loss == "ce":
             return -score.log_softmax(dim=-1)[row, col].sum() / max(row.numel(), 1)

@@ -6,7 +6,8 @@ from torch.utils.checkpoint import checkpoint
 
 from torch_imf.data import NegativeLoader, TripletIndex
 from torch_imf.nn.functional import gather_similarity, self_adversarial_loss
-from torch_imf.nn.losses.base import Facts, Loss
+from torch_imf.nn.losses.base import Loss
+from torch_imf.nn.losses.regularizer import Facts
 from torch_imf.nn.scorer import Scorer
 from torch_imf.registry import resolve
 from torch_imf.sampler import Sampler

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import Linear
 
 from torch_imf.nn.fusion.base import Tensors
-from torch_imf.nn.losses.base import Facts
+from torch_imf.nn.losses.regularizer import Facts
 from torch_imf.nn.models.base import rows
 from torch_imf.registry import Recorded
 
@@ -124,15 +124,19 @@ class Adversary(Recorded, torch.nn.Module):
         for generator in self.generators.values():
             generator.reset_parameters()
 
-    def loss(self, model: "JointKGE", z: Tensors, facts: Facts) -> Tensor:
+    def loss(
+        self, model: "JointKGE", z: Tensors, facts: Facts, index: Tensor | None = None
+    ) -> Tensor:
         r"""Computes :math:`\mathcal{L}_{adv}` (Eq. 10) of a batch of facts, of shape :obj:`[B]`
-        each, given the joint embeddings of all entities.
+        each, given the joint embeddings of all entities, or of those of :obj:`index`, among which
+        facts have positions.
         """
         assert model.struct is not None
         head_index, rel_type, tail_index = facts
         query, key = model.query(rows(z, head_index), rel_type), rows(z, tail_index)
         pos_score = model.pair_similarity(query, key)
-        head, tail = (model.struct(model.node_emb, i) for i in (head_index, tail_index))
+        ends = [x if index is None else index[x] for x in (head_index, tail_index)]
+        head, tail = (model.struct(model.node_emb, x) for x in ends)
         with torch.no_grad():  # Structural embeddings are no constants: they learn from it, too.
             fakes = [(self.fake(head), self.fake(tail)) for _ in range(self.num_groups)]
         return log_loss(pos_score) + log_loss(-self._score(model, query, key, rel_type, fakes))

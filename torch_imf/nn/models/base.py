@@ -124,6 +124,12 @@ class MultimodalKGE(ViewModel, KGEModel):
         masks = {name: module.mask for name, module in self.features.items()}
         return masks if index is None else {name: mask[index] for name, mask in masks.items()}
 
+    def fused_masks(self, mask_dict: Tensors) -> Tensors:
+        r"""Returns the masks of what is fused, given those of modalities: in training, structural
+        embeddings may be dropped.
+        """
+        return mask_dict if self.struct is None else self.struct.drop(mask_dict)
+
     def query(self, head: Tensors, rel_type: Tensor) -> Tensors:
         distinct, group = group_by_size(rel_type)
         return {
@@ -175,15 +181,27 @@ class MultimodalKGE(ViewModel, KGEModel):
         for a 1-N loss, positives :obj:`[2, P]` (row: query, column: tail), or one tail per query;
         for a sampled one, a tail per query and negatives :obj:`[B, K]`.
         """
-        return self.view_loss(self.encode(), head_index, rel_type, *target)
+        index, batch = self.loss_fn.sample(self.num_nodes, head_index, rel_type, *target)
+        return self.view_loss(self.encode(index), *batch)
 
     def view_loss(
         self, z: Tensors, head_index: Tensor, rel_type: Tensor, *target: Tensor
     ) -> Tensor:
-        r"""The joint loss of all views (Eq. 9-10 of IMF), given those of all entities."""
+        r"""The joint loss of all views (Eq. 9-10 of IMF), given those of entities, and a batch with
+        positions among these.
+        """
         query, key = self.query(rows(z, head_index), rel_type), self.key(z)
         items = self.scorers.items()
         losses = {v: self.loss_fn(scorer, query[v], key[v], *target) for v, scorer in items}
+        if terms := self.loss_fn.terms:
+            facts = self.loss_fn.facts(head_index, rel_type, *target)
+            every = torch.arange(2 * self.num_relations, device=rel_type.device)
+            for view, scorer in items:
+                if z[view].size(-1) != scorer.channels:  # Several side by side.
+                    name = type(self).__name__
+                    raise ValueError(f"{terms[0]} needs one embedding per entity ({name} has more)")
+                args = scorer, z[view], self.relation(view, every), facts
+                losses[view] = losses[view] + sum(term(*args) for term in terms)
         return losses[self.views[0]] if self.decision is None else self.decision.loss(losses)
 
     def loader(

@@ -26,6 +26,10 @@ class StructuralEmbedding(Recorded, Module):
             else the structural one, start from. (default: :obj:`None`)
         freeze (bool, optional): Whether structural embeddings stay as given; a module is called
             once. (default: :obj:`False`)
+        dropout (float, optional): The probability that an entity with other modalities is fused
+            without its structural embedding, drawn for each batch in training, so that they learn
+            to speak for it. The structural view of :class:`~torch_imf.nn.IMF` keeps it. (default:
+            :obj:`0.`)
     """
 
     init: Tensor | None
@@ -36,6 +40,7 @@ class StructuralEmbedding(Recorded, Module):
         init: Tensor | Module | None = None,
         rel_emb: Tensor | None = None,
         freeze: bool = False,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         if freeze and init is None:
@@ -56,6 +61,7 @@ class StructuralEmbedding(Recorded, Module):
             init.train(training)
             init = x
         self.freeze = freeze
+        self.dropout = dropout
         self.module = None if isinstance(init, Tensor) else init
         #: Whether a table of the model holds the embeddings and learns them.
         self.uses_table = self.module is None and not freeze
@@ -97,8 +103,18 @@ class StructuralEmbedding(Recorded, Module):
             raise ValueError(f"The module of 'struct' needs to give embeddings {size} (got {got})")
         return x if index is None else F.embedding(index, x)
 
+    def drop(self, mask_dict: Tensors) -> Tensors:
+        r"""Adds to the masks :obj:`[*]` of other modalities which entities keep their structural
+        embedding, all but in training.
+        """
+        if not self.training or self.dropout == 0 or not mask_dict:
+            return mask_dict
+        others = torch.stack(list(mask_dict.values())).any(dim=0)
+        drawn = torch.rand(others.size(), device=others.device) < self.dropout
+        return {**mask_dict, "struct": ~(drawn & others)}
+
     def __repr__(self) -> str:
-        return f"{self.__class__.__name__}(freeze={self.freeze})"
+        return f"{self.__class__.__name__}(freeze={self.freeze}, dropout={self.dropout})"
 
 
 class FrozenFeatures(Module):

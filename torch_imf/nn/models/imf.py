@@ -10,6 +10,7 @@ from torch_imf.nn.fusion import DecisionFusion, Fusion
 from torch_imf.nn.fusion.base import Tensors
 from torch_imf.nn.losses import Contrastive, Loss
 from torch_imf.nn.models.base import MultimodalKGE, make_scorer, modality_names
+from torch_imf.nn.models.features import StructuralEmbedding
 from torch_imf.nn.scorer import ContextualRelationalScorer, Scorer
 from torch_imf.registry import lookup, resolve
 from torch_imf.sampler import MANSSampler
@@ -68,7 +69,7 @@ class IMF(MultimodalKGE):
         scorer: str | type[Scorer] | Scorer = "contextual",
         fusion: str | type[Fusion] | Fusion = "imf",
         loss: str | type[Loss] | Loss = "bce",
-        struct: bool | Tensor | Module = True,
+        struct: bool | Tensor | Module | StructuralEmbedding = True,
         contrastive: Contrastive | bool = True,
         decision: DecisionFusion | dict[str, float] | float | None = None,
         views: list[str] | None = None,
@@ -120,18 +121,20 @@ class IMF(MultimodalKGE):
         return self._encode(index)[0]
 
     def loss(self, head_index: Tensor, rel_type: Tensor, *target: Tensor) -> Tensor:
-        z, latent_dict = self._encode()
-        loss = self.view_loss(z, head_index, rel_type, *target)
+        index, batch = self.loss_fn.sample(self.num_nodes, head_index, rel_type, *target)
+        z, latent_dict = self._encode(index)
+        loss = self.view_loss(z, *batch)
         if len(latent_dict) < 2 or self.contrastive is None or self.contrastive.weight == 0:
             return loss
         # The heads of the batch are the paper's "minibatch of entities":
-        index = head_index.unique()
-        latent_dict = {name: F.embedding(index, x) for name, x in latent_dict.items()}
-        return loss + self.contrastive(latent_dict, self.masks(index))
+        position = batch[0].unique()
+        latent_dict = {name: F.embedding(position, x) for name, x in latent_dict.items()}
+        heads = position if index is None else index[position]
+        return loss + self.contrastive(latent_dict, self.masks(heads))
 
     def _encode(self, index: Tensor | None = None) -> tuple[Tensors, Tensors]:
         z, latent_dict = self.embed(index), {}
         if self.fusion is not None:
             latent_dict = self.fusion.latent(dict(z))  # A copy: it may be its argument.
-            z["fused"] = self.fusion.fuse(latent_dict, self.masks(index))
+            z["fused"] = self.fusion.fuse(latent_dict, self.fused_masks(self.masks(index)))
         return {view: z[view] for view in self.views}, latent_dict

@@ -11,6 +11,7 @@ from torch_imf.nn.fusion.base import Tensors
 from torch_imf.nn.losses import Loss, Sampled
 from torch_imf.nn.models.adversary import Adversary
 from torch_imf.nn.models.base import MultimodalKGE, modality_names, rows
+from torch_imf.nn.models.features import StructuralEmbedding
 from torch_imf.nn.scorer import Scorer
 from torch_imf.registry import resolve
 from torch_imf.sampler import MANSSampler
@@ -55,7 +56,7 @@ class JointKGE(MultimodalKGE):
         scorer: str | type[Scorer] | Scorer = "rotate",
         fusion: str | type[Fusion] | Fusion = "adamf",
         loss: str | type[Loss] | Loss = "sampled",
-        struct: bool | Tensor | Module = True,
+        struct: bool | Tensor | Module | StructuralEmbedding = True,
         adversary: Adversary | bool | None = None,
         rel_channels: int | None = None,
         tie_inverses: bool = False,
@@ -95,7 +96,7 @@ class JointKGE(MultimodalKGE):
             self.adversary.reset_parameters()
 
     def encode(self, index: Tensor | None = None) -> Tensors:
-        return self.join(self.embed(index), self.masks(index))
+        return self.join(self.embed(index), self.fused_masks(self.masks(index)))
 
     def join(self, e_dict: Tensors, mask_dict: Tensors | None = None) -> Tensors:
         r"""Returns the joint embeddings of entities, of shape :obj:`[*, C]`."""
@@ -105,7 +106,8 @@ class JointKGE(MultimodalKGE):
     def mixed(self, e_dict: Tensors, index_dict: Tensors) -> Tensors:
         r"""Joins the embeddings of all entities, given which ones to take each modality from."""
         e_dict = {name: F.embedding(index_dict[name], x) for name, x in e_dict.items()}
-        return self.join(e_dict, {name: m[index_dict[name]] for name, m in self.masks().items()})
+        mask_dict = {name: mask[index_dict[name]] for name, mask in self.masks().items()}
+        return self.join(e_dict, self.fused_masks(mask_dict))
 
     def view_loss(
         self, z: Tensors, head_index: Tensor, rel_type: Tensor, *target: Tensor
@@ -140,12 +142,13 @@ class JointKGE(MultimodalKGE):
         return torch.cat(out)
 
     def loss(self, head_index: Tensor, rel_type: Tensor, *target: Tensor) -> Tensor:
-        z = self.encode()
-        loss = self.view_loss(z, head_index, rel_type, *target)
+        index, batch = self.loss_fn.sample(self.num_nodes, head_index, rel_type, *target)
+        z = self.encode(index)
+        loss = self.view_loss(z, *batch)
         if self.adversary is None or self.adversary.weight == 0:
             return loss
-        facts = self.loss_fn.facts(head_index, rel_type, *target)
-        return loss + self.adversary.weight * self.adversary.loss(self, z, facts)
+        facts = self.loss_fn.facts(*batch)
+        return loss + self.adversary.weight * self.adversary.loss(self, z, facts, index)
 
     def _check_mix(self, sampler: MANSSampler) -> None:
         names, masks = sampler.modalities, self.masks()

@@ -10,7 +10,7 @@ from torch_imf.nn.fusion.base import Tensors
 from torch_imf.nn.losses import Loss
 from torch_imf.nn.models.adversary import Adversary
 from torch_imf.nn.models.base import modality_names
-from torch_imf.nn.models.features import FrozenFeatures
+from torch_imf.nn.models.features import FrozenFeatures, StructuralEmbedding
 from torch_imf.nn.models.joint import JointKGE
 from torch_imf.nn.scorer import ComplEx, CrossModal, Scorer
 from torch_imf.registry import resolve
@@ -49,7 +49,7 @@ class IKRL(JointKGE):
         *,
         scorer: str | type[Scorer] | Scorer = "transe",
         loss: str | type[Loss] | Loss = "sampled",
-        struct: bool | Tensor | Module = True,
+        struct: bool | Tensor | Module | StructuralEmbedding = True,
         adversary: Adversary | bool | None = None,
     ) -> None:
         super().__init__(
@@ -125,7 +125,7 @@ class RSME(JointKGE):
         beta: float = 0.5,
         gate: Tensor | None = None,
         loss: str | type[Loss] | Loss = "ce",
-        struct: bool | Tensor | Module = True,
+        struct: bool | Tensor | Module | StructuralEmbedding = True,
     ) -> None:
         if not 0 <= beta <= 1:
             raise ValueError(f"'beta' needs to be in [0, 1] (got {beta})")

@@ -28,6 +28,9 @@ class Scorer(Recorded, torch.nn.Module):
     dot_product: bool = True
     #: Whether relation embeddings need to be of the size of entity embeddings.
     same_channels: ClassVar[bool] = False
+    #: How many numbers of an embedding make one modulus, for regularisers: two, if its first half
+    #: holds real parts, and its second half the imaginary ones.
+    num_parts: ClassVar[int] = 1
     #: A scalar added to every score, or :obj:`None`.
     logit_bias: Tensor | None
 
@@ -87,6 +90,13 @@ class Scorer(Recorded, torch.nn.Module):
         r^{-1}, h)`. Raises a :class:`NotImplementedError` if a scorer has none.
         """
         raise NotImplementedError(f"'{self.__class__.__name__}' does not tie inverse relations")
+
+    def relation_query(self, head: Tensor, tail: Tensor) -> Tensor:
+        r"""Encodes :math:`(h, t)`, so that the score is the plain product with the embedding of the
+        relation: :obj:`[B, C], [B, C] -> [B, C_r]`. Raises a :class:`NotImplementedError` if a
+        scorer is none.
+        """
+        raise NotImplementedError(f"'{self.__class__.__name__}' does not predict relations")
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}({self.channels})"

@@ -21,6 +21,9 @@ class DistMult(Scorer):
     def invert(self, rel: Tensor) -> Tensor:
         return rel
 
+    def relation_query(self, head: Tensor, tail: Tensor) -> Tensor:
+        return head * tail
+
 
 class ComplEx(Scorer):
     r"""The ComplEx scorer from the `"Complex Embeddings for Simple Link Prediction"
@@ -34,6 +37,7 @@ class ComplEx(Scorer):
     """
 
     same_channels = True
+    num_parts = 2
 
     def __init__(self, channels: int, rel_channels: int | None = None) -> None:
         super().__init__(channels, rel_channels)
@@ -46,6 +50,10 @@ class ComplEx(Scorer):
     def invert(self, rel: Tensor) -> Tensor:
         r_re, r_im = rel.chunk(2, dim=-1)
         return torch.cat([r_re, -r_im], dim=-1)
+
+    def relation_query(self, head: Tensor, tail: Tensor) -> Tensor:
+        h_re, h_im = head.chunk(2, dim=-1)
+        return complex_product(tail, (h_re, -h_im))
 
 
 def complex_product(x: Tensor, y: tuple[Tensor, ...]) -> Tensor:

@@ -1,0 +1,83 @@
+# The softmax over candidates that are drawn: `OneToN("ce", num_candidates=...)`.
+import math
+
+import pytest
+import torch
+
+from torch_imf.nn import IMF, KGE, N3, AdaMF, OneToN
+from torch_imf.registry import build_model, describe, make
+
+MODELS = {
+    "product": (KGE, {"scorer": "complex"}),
+    "distance": (KGE, {"scorer": "rotate"}),
+    "adversary": (AdaMF, {"scorer": "complex", "adversary": True}),
+    "contrastive": (IMF, {"scorer": "complex"}),
+}
+
+
+@pytest.fixture
+def batch(fake):
+    head_index, rel_type = torch.tensor([3, 1, 3, 0]), torch.arange(4)
+    pos_index = torch.tensor([[0, 1, 1, 2, 3], [7, 9, 7, 2, 140]])
+    return head_index, rel_type, pos_index
+
+
+class Reversed(OneToN):
+    """Compares with all entities, in another order."""
+
+    def sample(self, num_nodes, head_index, rel_type, *target):
+        index, (row, tail_index) = torch.arange(num_nodes).flip(0), target[0]
+        pos_index = torch.stack([row, num_nodes - 1 - tail_index])
+        return index, (num_nodes - 1 - head_index, rel_type, pos_index, torch.zeros(num_nodes))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_all_candidates_are_the_exact_loss(fake, build, batch, same, name):
+    cls, kwargs = MODELS[name]
+    model = build(cls, **kwargs).double()
+    params = [p for n, p in model.named_parameters() if p.requires_grad and "generators" not in n]
+
+    def loss(cls, **kwargs):
+        model.loss_fn = cls("ce", regularizer=N3(), **kwargs)
+        torch.manual_seed(3)
+        return model.loss(*batch)
+
+    same(loss(OneToN, num_candidates=fake.num_nodes), loss(OneToN), params)
+    same(loss(Reversed), loss(OneToN), params)
+
+
+@pytest.mark.parametrize("scorer", ["complex", "rotate"])
+def test_denominator_is_right_on_average(fake, build, batch, scorer):
+    loss = OneToN("ce", num_candidates=20)
+    model = build(KGE, scorer=scorer, loss=loss)
+    with torch.no_grad():
+        model.node_emb.weight.mul_(4)  # Scores that differ.
+        head_index, rel_type, (row, tail_index) = batch
+        score = model.similarity(
+            model.query(model.encode(head_index), rel_type), model.key(model.encode())
+        )
+        ratios = []
+        for _ in range(800):
+            index, (head, rel, pos_index, bias) = loss.sample(fake.num_nodes, *batch)
+            assert index.numel() == 27 and index[head].equal(head_index) and rel is rel_type
+            assert index[pos_index[1]].equal(tail_index) and pos_index[0].equal(row)
+            ratios.append((score[:, index] + bias).logsumexp(-1) - score.logsumexp(-1))
+        ratio = torch.stack(ratios).exp()
+        error = ratio.std(dim=0) / math.sqrt(len(ratios))
+        assert ((ratio.mean(dim=0) - 1).abs() < 4 * error).all() and error.max() < 0.05
+        torch.manual_seed(1)
+        out = model.loss(*batch)
+        torch.manual_seed(1)
+        index, (*_, bias) = loss.sample(fake.num_nodes, *batch)
+        log_sum = (score[:, index] + bias).logsumexp(-1)
+        assert torch.allclose(out, (log_sum[row] - score[row, tail_index]).mean())
+
+
+def test_by_name(fake, refuses):
+    settings = {"hidden_channels": 8, "loss": "ce", "loss.num_candidates": 30}
+    loss = build_model("kge", fake, **settings).loss_fn
+    assert loss.num_candidates == 30 and describe(make(describe(loss))) == describe(loss)
+    refuses(
+        ("'loss' to be 'ce'", lambda: OneToN("bce", num_candidates=3)),
+        ("'num_candidates' needs to be positive", lambda: OneToN("ce", num_candidates=0)),
+    )
