@@ -14,8 +14,8 @@ Rows:
 - `AdaMF`, `AdaMF-MAT`: adaptive fusion, without and with the adversary, under ComplEx against all
   entities; `AdaMF, RotatE`, `AdaMF-MAT, RotatE`: the paper's Eq. 6-8.
 - `mean`: mean fusion; `w/o T`: without texts; `w/o S`: without structure; `w/o V`: without images,
-  on `countries`, as the other graphs have none; `element-wise`, `shared vector`: other readings of
-  Eq. 4.
+  on `countries` and `openmoji`, as the other graphs have none; `element-wise`, `shared vector`:
+  other readings of Eq. 4.
 - `w/o (h*, r, t)` and so on: AdaMF-MAT without one kind of synthetic triples; `L = 4`: with more
   groups of them; `weight 0.1`: a larger lambda.
 """

@@ -107,7 +107,8 @@ SCORERS: dict[str, tuple[Settings, Settings]] = {
 
 # AdaMF on the graphs of its paper, chosen on validation facts of MKG-Y: ComplEx on joint vectors,
 # against all entities. The RotatE of the paper, against sampled negatives, has a row of its own.
-GRAPHS = ("mkgy", "mkgw", "db15k", "countries")
+GRAPHS = ("mkgy", "mkgw", "db15k", "countries", "openmoji")
+WITH_IMAGES = ("countries", "openmoji")
 ADAMF: Settings = {
     "class": "AdaMF",
     "model": {
@@ -286,8 +287,8 @@ def adamf_rows(graph: str) -> dict[str, Settings]:
         "mean": fusion(adaptive=False),
         "element-wise": fusion(elementwise=True),
         "shared vector": fusion(shared=True),
-        "w/o T": changed(adamf, modalities=["visual"] if graph == "countries" else []),
-        **({"w/o V": changed(adamf, modalities=["text"])} if graph == "countries" else {}),
+        "w/o T": changed(adamf, modalities=["visual"] if graph in WITH_IMAGES else []),
+        **({"w/o V": changed(adamf, modalities=["text"])} if graph in WITH_IMAGES else {}),
         "w/o S": changed(adamf, model={"struct": False}),
         **{
             f"w/o {label}": mat(adamf, kinds=[k for k in kinds.values() if k != kind])

@@ -1,12 +1,13 @@
 """The graphs that the benchmarks run on, by name."""
 
+import os
 import os.path as osp
 
 import torch
 from torch_geometric.data import Data
 
-from torch_imf.datasets import FB15K237, Countries
-from torch_imf.encoders import TfidfEncoder
+from torch_imf.datasets import FB15K237, Countries, OpenMoji
+from torch_imf.encoders import TfidfEncoder, VisualEncoder
 from torch_imf.registry import resolve
 
 DATA = osp.join(osp.dirname(osp.dirname(osp.realpath(__file__))), "data")
@@ -15,7 +16,8 @@ DATA = osp.join(osp.dirname(osp.dirname(osp.realpath(__file__))), "data")
 def graph(name: str) -> Data:
     """Returns a graph: `countries`, `fb15k237`, or `fb15k237-4k`, the facts among 4,000 entities of
     FB15K-237 that are drawn at random with seed 0; `db15k`, `mkgw` or `mkgy`, with texts by TF-IDF
-    and a clean split (what is published to validate on DB15K are almost all training facts).
+    and a clean split (what is published to validate on DB15K are almost all training facts);
+    `openmoji`, with pictures by the MobileNetV2 of a mirror and names by TF-IDF.
     """
     if name == "countries":
         return Countries(numeric=None)[0]  # As it was when these tables were measured.
@@ -26,7 +28,25 @@ def graph(name: str) -> Data:
         # Images are left out: the few that can be had are flags.
         kwargs = {"scheme": "clean", "text": "auto", "visual": None}
         return resolve("dataset", name, osp.join(DATA, name.upper()), **kwargs)[0]
+    if name == "openmoji":
+        return OpenMoji(osp.join(DATA, "OpenMoji"), visual=mobilenet())[0]
     raise ValueError(f"Unknown graph '{name}', see the docstring of 'graph'")
+
+
+def mobilenet() -> VisualEncoder:
+    """The MobileNetV2 that `TORCH_IMF_MIRROR` has weights of, which sees the whole picture."""
+    weights = osp.join("encoders", "mobilenetv2_100_same.fp16.safetensors")
+    return VisualEncoder(
+        "mobilenetv2_100",
+        weights=osp.join(os.environ.get("TORCH_IMF_MIRROR", ""), weights),
+        model_kwargs={"pad_type": "same"},
+        data_config={
+            "mean": (0.5, 0.5, 0.5),
+            "std": (0.5, 0.5, 0.5),
+            "crop_mode": "squash",
+            "crop_pct": 1.0,
+        },
+    )
 
 
 def subsample(data: Data, num_nodes: int, seed: int = 0) -> Data:

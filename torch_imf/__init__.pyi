@@ -30,8 +30,8 @@ from .registry import describe_settings as describe_settings
 from .registry import register as register
 from .training.fit import TensorBoard as TensorBoard
 from .training.fit import fit as fit
-from .training.fit import recipe as recipe
 from .training.fit import train as train
+from .training.recipe import recipe as recipe
 from .training.tune import best_settings as best_settings
 from .training.tune import tune as tune
 from .transforms import *

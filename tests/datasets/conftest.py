@@ -67,6 +67,8 @@ class Sources:
 def encode(name, value):
     r"""Returns the bytes of a file, in the format that its name tells."""
     buffer = io.BytesIO()
+    if isinstance(value, bytes):
+        return value
     if name.endswith(".tar.gz"):
         with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
             for member, text in value.items():

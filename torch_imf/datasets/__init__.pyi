@@ -7,5 +7,6 @@ from .mkg import MKGW as MKGW
 from .mkg import MKGY as MKGY
 from .mmkb import DB15K as DB15K
 from .mmkb import YAGO15K as YAGO15K
+from .openmoji import OpenMoji as OpenMoji
 from .own import MultimodalKG as MultimodalKG
 from .wn9img import WN9IMG as WN9IMG

@@ -1,5 +1,6 @@
 from .checkpoint import CheckpointError, History, TrainingState
-from .fit import TensorBoard, fit, make_loader, make_optimizers, recipe, train, validate
+from .fit import TensorBoard, fit, make_loader, make_optimizers, train, validate
+from .recipe import recipe
 from .tune import best_settings, tune
 
 __all__ = [
