@@ -26,6 +26,8 @@ BY = ("all", "relation")
 PRIOR, SHARPEST = 1.0, 100.0
 #: The logarithms of weights to start from, and the steps of an optimisation.
 STARTS, MAX_ITER = (1.0, -1.0), 30
+#: Logarithms beyond these are of no consequence, and might overflow.
+LIMIT = 8.0
 
 
 class Votes(NamedTuple):
@@ -166,15 +168,18 @@ def _fit(
         offset = votes.gap.new_zeros(num_types, votes.gap.size(2)).requires_grad_()
 
         def loss(log_weight: Tensor = log_weight, offset: Tensor = offset) -> Tensor:
-            weight = log_weight.exp()
-            gap = _joined(votes, (log_weight + offset).exp() if by_relation else weight)
+            weight = log_weight.clamp(-LIMIT, LIMIT).exp()
+            by_type = weight * offset.clamp(-LIMIT, LIMIT).exp()
+            gap = _joined(votes, by_type if by_relation else weight)
             rank = 1 + (gap.sigmoid() * votes.found).sum(dim=1)
             prior = PRIOR * (offset.square().sum() + weight.sum() / SHARPEST) / len(rank)
             return prior - rank.reciprocal().mean()
 
         minimise(loss, [log_weight, offset] if by_relation else [log_weight], MAX_ITER)
         if (reached := -float(loss())) > value:
-            value, best = reached, (log_weight.exp().detach(), offset.exp().detach())
+            value = reached
+            found = log_weight.detach(), offset.detach()
+            best = tuple(x.clamp(-LIMIT, LIMIT).exp() for x in found)
     return best
 
 
