@@ -16,8 +16,8 @@ All variants share their settings (`configs.py`) and differ in what their name s
 - `texts alone`: no structure at all, each entity is its text.
 - `random structure`, `frozen structure`, `joint structure`: what becomes of the structural encoder,
   whose embeddings IMF starts from otherwise.
-- `Eq. 4 as printed`: a plain product of the modalities. All equations as printed, and the choices of
-  the released code, are recipes of the package (`recipe.py`).
+- `Eq. 4 as printed`: a plain product of the modalities. All equations as printed, and what the
+  released code chooses, are recipes of the package (`recipe.py`).
 - `S+V`, `S+T`, `S+V+T`, `S+V+T+N`: structure with images, texts, numeric literals.
 """
 
