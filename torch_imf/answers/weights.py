@@ -176,7 +176,7 @@ def _fit(
             return prior - rank.reciprocal().mean()
 
         minimise(loss, [log_weight, offset] if by_relation else [log_weight], MAX_ITER)
-        if (reached := -float(loss())) > value:
+        if (reached := -loss().item()) > value:
             value = reached
             found = log_weight.detach(), offset.detach()
             best = tuple(x.clamp(-LIMIT, LIMIT).exp() for x in found)
