@@ -161,6 +161,9 @@ class MultimodalKGE(ViewModel, KGEModel):
         weight = [1.0] if self.decision is None else self.decision.weight().tolist()
         return dict(zip(self.views, weight, strict=True))
 
+    def view_masks(self) -> Tensors:
+        return {name: mask for name, mask in self.masks().items() if name in self.views}
+
     def score(self, head_index: Tensor, rel_type: Tensor, key_index: Tensor) -> Tensor:
         r"""Scores the candidates :obj:`[B, K]` of each query :obj:`[B]`. All entities are encoded
         once; keys of candidates are never stored.

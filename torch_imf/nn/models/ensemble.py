@@ -1,14 +1,19 @@
 from collections.abc import Sequence
 from functools import reduce
 from operator import add
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from torch_imf.data.graph import NAMES
 from torch_imf.nn.fusion.base import Tensors
 from torch_imf.nn.models.base import MultimodalKGE
 from torch_imf.nn.models.scoring import ViewModel
 from torch_imf.nn.views import View
+
+#: What queries carry beside those of views, none of which has no name.
+SCALE = ""
 
 
 class Ensemble(ViewModel):
@@ -22,14 +27,19 @@ class Ensemble(ViewModel):
     and :meth:`torch_imf.fit_view_weights` fits them to validation facts. The decision fusion of its
     models (Eq. 11 of IMF) has no part in it, and stays as it is.
 
-    An ensemble is evaluated, asked and saved as any model; there is nothing of it to train.
+    An ensemble is evaluated, asked and saved as any model; there is nothing of it to train. Of
+    several views of one name, the second one is called :obj:`"struct 2"`.
 
     Args:
         members (list[torch.nn.Module]): Trained models, and views that have been made of training
             facts (:meth:`View.fit`).
 
+    Attributes:
+        fitted (dict): What :meth:`torch_imf.fit_view_weights` has found: the number of validation
+            facts, what scales depend on, and the cross-validated MRR.
+
     Raises:
-        ValueError: If there are none, or they are of graphs of different sizes.
+        ValueError: If there are none, or they are of different graphs.
     """
 
     weight: Tensor
@@ -59,19 +69,22 @@ class Ensemble(ViewModel):
             self.views += names.values()
         self.register_buffer("weight", torch.ones(len(self.views)))
         self.register_buffer("scale", torch.ones(2 * self.num_relations, len(self.views)))
+        self.fitted: dict[str, Any] = {}
         known = [x.known_names for x in members if hasattr(x, "known_names")]
-        self.known_names = reduce(dict.__or__, known, {})
+        for kind, ids, labels in (("entities", *NAMES[:2]), ("relations", *NAMES[2:])):
+            if len({x.get(ids) or x.get(labels) for x in known} - {None}) > 1:
+                raise ValueError(f"Members are of graphs of other {kind}, or in another order")
+        self.known_names: dict[str, str] = reduce(dict.__or__, known, {})
 
     @property
     def features(self) -> dict[str, torch.nn.Module]:
-        r"""The features behind each view that stands for a modality."""
-        pairs = ((x, names) for x, names in self._members() if isinstance(x, MultimodalKGE))
-        return {
-            name: x.features[view]
-            for x, names in pairs
-            for view, name in names.items()
-            if view in x.features
-        }
+        r"""The features of each modality, of the first model that has them."""
+        models = [x for x in self.members if isinstance(x, MultimodalKGE)]
+        return {name: x for model in reversed(models) for name, x in model.features.items()}
+
+    def view_masks(self) -> Tensors:
+        pairs = [(x, names) for x, names in self._members() if isinstance(x, MultimodalKGE)]
+        return {names[view]: y for x, names in pairs for view, y in x.view_masks().items()}
 
     def encode(self, index: Tensor | None = None) -> Tensors:
         out = {}
@@ -85,7 +98,7 @@ class Ensemble(ViewModel):
         return out
 
     def query(self, head: Tensors, rel_type: Tensor) -> Tensors:
-        out = {"scale": 1 / self.scale[rel_type]}
+        out = {SCALE: 1 / self.scale[rel_type]}
         for member, names in self._members():
             if isinstance(member, View):
                 found = member(next(head[name] for name in names.values()), rel_type)
@@ -107,13 +120,15 @@ class Ensemble(ViewModel):
     def view_similarity(self, query: Tensors, key: Tensors) -> Tensors:
         out = {}
         for member, names in self._members():
-            for view, name in names.items():
-                q, k = query[name], key[name]
-                if not isinstance(member, View):
-                    out[name] = member.scorers[view].similarity(q, k)  # type: ignore[index]
-                else:
-                    out[name] = q[:, k] if k.dim() == 1 else q.gather(1, k)
-        scale = query["scale"].unbind(dim=1)
+            if isinstance(member, View):
+                for name in names.values():
+                    score, index = query[name], key[name]
+                    out[name] = score[:, index] if index.dim() == 1 else score.gather(1, index)
+            else:
+                parts = ({view: x[name] for view, name in names.items()} for x in (query, key))
+                found = member.view_similarity(*parts)
+                out |= {name: found[view] for view, name in names.items()}
+        scale = query[SCALE].unbind(dim=1)
         return {v: out[v] * s.unsqueeze(-1) for v, s in zip(self.views, scale, strict=True)}
 
     def fuse(self, score_dict: Tensors) -> Tensor:
@@ -122,15 +137,14 @@ class Ensemble(ViewModel):
         return reduce(add, (w * score_dict[v] for w, v in zip(weight, self.views, strict=True)))
 
     def view_weights(self) -> dict[str, float]:
-        r"""The weight of each view in :meth:`fuse`."""
+        r"""The weight of each view in :meth:`fuse`, which do not sum to one."""
         return dict(zip(self.views, self.weight.tolist(), strict=True))
 
     def _members(self) -> zip:
         return zip(self.members, self.names, strict=True)
 
     def _free(self, name: str) -> str:
-        # Of several views of a name, the second one is called "struct 2".
-        count = 1 + sum(x.split(" ")[0] == name for x in self.views)
+        count = 1 + sum(name in names for names in self.names)
         return name if count == 1 else f"{name} {count}"
 
     def __repr__(self) -> str:

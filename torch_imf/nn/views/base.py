@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from torch_imf.data.graph import check_graph, split_facts
+from torch_imf.data.graph import check_graph, remember, split_facts
 from torch_imf.nn.fusion.base import Tensors
 from torch_imf.registry import Recorded
 
@@ -34,6 +34,7 @@ class View(Recorded, torch.nn.Module):
         check_graph(data)
         facts = split_facts(data, "train")
         self.num_nodes, self.num_relations = int(data.num_nodes), int(data.num_relations)
+        remember(self, data)
         with torch.no_grad():
             self.fit_facts(*(x.cpu() for x in facts), data)
         return self
@@ -56,11 +57,18 @@ class View(Recorded, torch.nn.Module):
         r"""Returns what speaks for a fact, best first, if the view can tell."""
         return []
 
+    def get_extra_state(self) -> Tensor:
+        return torch.tensor([self.num_nodes, self.num_relations], device="cpu")
+
+    def set_extra_state(self, state: Tensor) -> None:
+        self.num_nodes, self.num_relations = state.tolist()
+
     def _load_from_state_dict(self, state: dict[str, Tensor], prefix: str, *args: Any) -> None:
         # How much a view keeps is up to the facts that it was made of.
-        for name, x in state.items():
-            if name.startswith(prefix) and (own := name[len(prefix) :]) in self._buffers:
-                self._buffers[own] = torch.empty_like(x)
+        for name, buffer in self._buffers.items():
+            x = state.get(prefix + name)
+            if x is not None and buffer is not None:
+                self._buffers[name] = buffer.new_empty(x.size())
         super()._load_from_state_dict(state, prefix, *args)
 
 

@@ -160,6 +160,10 @@ class RuleView(View):
             out.append(Rule(rel, (b,), float(value[i]), constant, tail))
         return sorted(out, key=lambda x: -x.confidence)[:k]
 
+    def set_extra_state(self, state: Tensor) -> None:
+        super().set_extra_state(state)
+        self.__dict__.pop("index", None)  # Of other facts.
+
     # Mining ######################################################################################
 
     def _mine_paths(

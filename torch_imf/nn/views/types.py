@@ -20,7 +20,8 @@ class TypePrior(View):
 
     aliases: ClassVar[dict] = {"types": {}}
     scores = ("types",)
-    count: Tensor
+    key: Tensor
+    log_count: Tensor
 
     def __init__(self) -> None:
         super().__init__()
