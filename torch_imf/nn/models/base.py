@@ -59,6 +59,8 @@ class MultimodalKGE(ViewModel, KGEModel):
         ValueError: If sizes, features, embeddings or the names of modalities cannot be used.
     """
 
+    hidden_channels: int
+    node_emb: Embedding
     scorers: dict[str, Scorer]
     features: dict[str, FrozenFeatures]
 

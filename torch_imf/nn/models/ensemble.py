@@ -9,6 +9,7 @@ from torch import Tensor
 from torch_imf.data.graph import NAMES
 from torch_imf.nn.fusion.base import Tensors
 from torch_imf.nn.models.base import MultimodalKGE
+from torch_imf.nn.models.features import FrozenFeatures
 from torch_imf.nn.models.scoring import ViewModel
 from torch_imf.nn.views import View
 
@@ -47,11 +48,11 @@ class Ensemble(ViewModel):
 
     def __init__(self, members: Sequence[torch.nn.Module]) -> None:
         super().__init__()
-        kinds = MultimodalKGE, View
-        if len(members) == 0 or not all(isinstance(x, kinds) for x in members):
+        parts = [x for x in members if isinstance(x, MultimodalKGE | View)]
+        if len(members) == 0 or len(parts) < len(members):
             got = [type(x).__name__ for x in members]
             raise ValueError(f"An ensemble is of models and views of this package (got {got})")
-        sizes = {(x.num_nodes, x.num_relations) for x in members}
+        sizes = {(x.num_nodes, x.num_relations) for x in parts}
         if len(sizes) > 1 or (0, 0) in sizes:
             raise ValueError(
                 f"Members need to be of one graph, to which views have been fitted "
@@ -62,22 +63,22 @@ class Ensemble(ViewModel):
         #: The names of the views of each member, and those that they have here.
         self.names: list[dict[str, str]] = []
         self.views: list[str] = []
-        for member in members:
-            own = member.scores if isinstance(member, View) else member.views
+        for member in parts:
+            own: Any = member.scores if isinstance(member, View) else member.views
             names = {name: self._free(name) for name in own}
             self.names.append(names)
             self.views += names.values()
         self.register_buffer("weight", torch.ones(len(self.views)))
         self.register_buffer("scale", torch.ones(2 * self.num_relations, len(self.views)))
         self.fitted: dict[str, Any] = {}
-        known = [x.known_names for x in members if hasattr(x, "known_names")]
+        known: list[Any] = [x.known_names for x in members if hasattr(x, "known_names")]
         for kind, ids, labels in (("entities", *NAMES[:2]), ("relations", *NAMES[2:])):
             if len({x.get(ids) or x.get(labels) for x in known} - {None}) > 1:
                 raise ValueError(f"Members are of graphs of other {kind}, or in another order")
-        self.known_names: dict[str, str] = reduce(dict.__or__, known, {})
+        self.known_names = {key: digest for x in known for key, digest in x.items()}
 
     @property
-    def features(self) -> dict[str, torch.nn.Module]:
+    def features(self) -> dict[str, FrozenFeatures]:
         r"""The features of each modality, of the first model that has them."""
         models = [x for x in self.members if isinstance(x, MultimodalKGE)]
         return {name: x for model in reversed(models) for name, x in model.features.items()}
@@ -87,7 +88,7 @@ class Ensemble(ViewModel):
         return {names[view]: y for x, names in pairs for view, y in x.view_masks().items()}
 
     def encode(self, index: Tensor | None = None) -> Tensors:
-        out = {}
+        out: Tensors = {}
         for member, names in self._members():
             if isinstance(member, View):  # Which knows entities by number.
                 every = torch.arange(self.num_nodes, device=self.weight.device)
@@ -108,7 +109,7 @@ class Ensemble(ViewModel):
         return out
 
     def key(self, tail: Tensors) -> Tensors:
-        out = {}
+        out: Tensors = {}
         for member, names in self._members():
             if isinstance(member, View):
                 out |= {name: tail[name] for name in names.values()}
@@ -118,7 +119,7 @@ class Ensemble(ViewModel):
         return out
 
     def view_similarity(self, query: Tensors, key: Tensors) -> Tensors:
-        out = {}
+        out: Tensors = {}
         for member, names in self._members():
             if isinstance(member, View):
                 for name in names.values():

@@ -17,6 +17,8 @@ class ViewModel(Recorded, torch.nn.Module):
     num_relations: int
     #: The names of the views.
     views: list[str]
+    #: Digests of the names and facts that it was trained with, once it is.
+    known_names: dict[str, str]
 
     # Representations and scores ##################################################################
 

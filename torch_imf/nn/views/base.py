@@ -32,11 +32,11 @@ class View(Recorded, torch.nn.Module):
         :class:`ValueError` if there are none, or the graph is not sound.
         """
         check_graph(data)
-        facts = split_facts(data, "train")
+        head_index, rel_type, tail_index = (x.cpu() for x in split_facts(data, "train"))
         self.num_nodes, self.num_relations = int(data.num_nodes), int(data.num_relations)
         remember(self, data)
         with torch.no_grad():
-            self.fit_facts(*(x.cpu() for x in facts), data)
+            self.fit_facts(head_index, rel_type, tail_index, data)
         return self
 
     def fit_facts(

@@ -163,6 +163,7 @@ class RuleView(View):
     def set_extra_state(self, state: Tensor) -> None:
         super().set_extra_state(state)
         self.__dict__.pop("index", None)  # Of other facts.
+        kept(self, "tail", self.num_nodes).check_format()  # Its products write where columns say.
 
     # Mining ######################################################################################
 
