@@ -612,7 +612,7 @@ def one_of(name, change):
         (None, lambda c: c["model"].update(num_nodes=10**9)),
         (None, lambda c: c["model"].update(members=3)),
         (None, lambda c: c["model"]["members"].append({"class": "TypePrior"})),
-        (None, lambda c: c["model"]["members"].append(dict(c["model"]))),
+        (None, lambda c: c["model"]["members"].append({**c["model"], "members": []})),
         (None, lambda c: c["model"]["members"].append({"class": "DistMult", "channels": 8})),
         (None, lambda c: c.update(model=c["model"]["members"][0])),
     ],

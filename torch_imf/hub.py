@@ -47,8 +47,9 @@ def save_pretrained(
 ) -> None:
     r"""Saves all that a model needs to predict in a folder, to be loaded by :meth:`from_pretrained`
     where neither features nor dataset are at hand: its settings, its parameters, and its features
-    as it has projected them; of an ensemble, those of its members. A card (:obj:`README.md`) says what it is, and is yours once you edit
-    it. What only training needs, such as a sampler, is left out.
+    as it has projected them; of an ensemble, those of its members. A card (:obj:`README.md`) says
+    what it is, and is yours once you edit it. What only training needs, such as a sampler, is left
+    out.
 
     .. code-block:: python
 
@@ -534,8 +535,8 @@ tags: [knowledge-graph-completion, torch_imf]
 
 # {model["class"]}
 
-A model of the class `{model["class"]}`{members} of torch_imf {config["versions"]["torch_imf"]} for the
-completion of a knowledge graph of {model["num_nodes"]:,} entities and {model["num_relations"]:,} \
+A model of the class `{model["class"]}`{members} of torch_imf {config["versions"]["torch_imf"]} \
+for the completion of a knowledge graph of {model["num_nodes"]:,} entities and {model["num_relations"]:,} \
 relations, with {config["num_parameters"]:,} parameters as saved.
 {features}
 
