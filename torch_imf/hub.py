@@ -536,8 +536,8 @@ tags: [knowledge-graph-completion, torch_imf]
 # {model["class"]}
 
 A model of the class `{model["class"]}`{members} of torch_imf {config["versions"]["torch_imf"]} \
-for the completion of a knowledge graph of {model["num_nodes"]:,} entities and {model["num_relations"]:,} \
-relations, with {config["num_parameters"]:,} parameters as saved.
+for the completion of a knowledge graph of {model["num_nodes"]:,} entities and \
+{model["num_relations"]:,} relations, with {config["num_parameters"]:,} parameters as saved.
 {features}
 
 ```python

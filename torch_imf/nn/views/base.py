@@ -1,4 +1,5 @@
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -53,7 +54,7 @@ class View(Recorded, torch.nn.Module):
         """
         raise NotImplementedError
 
-    def reasons(self, head: int, rel: int, tail: int, k: int = 5) -> list[Any]:
+    def reasons(self, head: int, rel: int, tail: int, k: int = 5) -> "Sequence[Reason]":
         r"""Returns what speaks for a fact, best first, if the view can tell."""
         return []
 
@@ -70,6 +71,17 @@ class View(Recorded, torch.nn.Module):
             if x is not None and buffer is not None:
                 self._buffers[name] = buffer.new_empty(x.size())
         super()._load_from_state_dict(state, prefix, *args)
+
+
+class Reason(Protocol):
+    r"""What speaks for a fact, with a :obj:`confidence` in :obj:`[0, 1]` if it can be told."""
+
+    @property
+    def confidence(self) -> float | None: ...
+
+    def words(self, nodes: Sequence[str], relations: Sequence[str]) -> str:
+        r"""Tells it, given the names of entities and of base relations."""
+        ...
 
 
 def keep(module: torch.nn.Module, name: str, matrix: Any) -> None:
