@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
 
@@ -21,17 +22,26 @@ MIN_CONFIDENCE, MIN_LIFT = 0.02, 1.5
 
 
 class Rule(NamedTuple):
-    r"""A rule: a fact of :obj:`relation` follows, with a :obj:`confidence` in :obj:`[0, 1]`, from a
-    path of one or two facts of the relations :obj:`body` from head to tail, or for :obj:`tail` from
-    a fact of the head with the relation :obj:`body[0]` and the entity :obj:`constant`. Relations
-    from :math:`R` on are inverses.
+    r"""A rule and the training facts that it applies to: a fact of :obj:`relation` follows, with a
+    :obj:`confidence` in :obj:`[0, 1]`, from one or two facts of the relations :obj:`body`. These
+    lead along the entities :obj:`path`, which begins at the head and ends at the tail or, for a
+    rule that is about one tail, at a constant. Relations from :math:`R` on are inverses.
     """
 
     relation: int
     body: tuple[int, ...]
+    path: tuple[int, ...]
     confidence: float
-    constant: int | None = None
-    tail: int | None = None
+
+    def words(self, nodes: Sequence[str], relations: Sequence[str]) -> str:
+        r"""Tells the facts, given the names of entities and of base relations."""
+        facts = []
+        for head, rel, tail in zip(self.path, self.body, self.path[1:], strict=False):
+            is_inverse, rel = divmod(rel, len(relations))
+            head, tail = (tail, head) if is_inverse else (head, tail)
+            facts.append(f"{nodes[head]}  {relations[rel]}  {nodes[tail]}")
+        # From the head of the base relation to its tail:
+        return "  and  ".join(facts if self.relation < len(relations) else facts[::-1])
 
 
 class RuleView(View):
@@ -146,19 +156,25 @@ class RuleView(View):
         row, rule = self._applied(query[1])
         bodies = self.rules[1:].cpu().numpy()[:, rule]
         holds = self._reach(query[0][row], *bodies)[:, [tail]].toarray()[:, 0] > 0
-        out = [
-            Rule(rel, tuple(x for x in body if x >= 0), confidence)
-            for body, confidence in zip(
-                bodies.T[holds].tolist(), self.confidence[rule[holds]].tolist(), strict=True
-            )
-        ]
+        confidence = self.confidence.cpu().numpy()[rule[holds]].tolist()
+        found = zip(bodies.T[holds].tolist(), confidence, strict=True)
+        out = []
+        for (first, second), share in found:
+            middle = () if second < 0 else (self._middle(head, first, second, tail),)
+            body = (first, second)[: 1 + len(middle)]
+            out.append(Rule(rel, body, (head, *middle, tail), share))
         key = self._constants(*query).indices
         value = kept(self, "tail", self.num_nodes)[key][:, [tail]].toarray()[:, 0]
         for i in value.nonzero()[0].tolist():
             pair = int(self.constant[key[i]]) % (2 * self.num_relations * self.num_nodes)
             b, constant = divmod(pair, self.num_nodes)
-            out.append(Rule(rel, (b,), float(value[i]), constant, tail))
+            out.append(Rule(rel, (b,), (head, constant), float(value[i])))
         return sorted(out, key=lambda x: -x.confidence)[:k]
+
+    def set_extra_state(self, state: Tensor) -> None:
+        super().set_extra_state(state)
+        self.__dict__.pop("index", None)  # Of other facts.
+        kept(self, "tail", self.num_nodes).check_format()  # Its products write where columns say.
 
     # Mining ######################################################################################
 
@@ -304,6 +320,14 @@ class RuleView(View):
         out = _sparse((np.ones(len(row)), row, col), (len(head), self.num_nodes))
         out.data[:] = 1  # However many ways there are.
         return out
+
+    def _middle(self, head: int, first: int, second: int, tail: int) -> int:
+        # The entity that a path leads by, that of fewest facts, as a hub says little.
+        inverse = (second + self.num_relations) % (2 * self.num_relations)
+        ends = (np.array([head, tail]), np.array([first, inverse]))
+        tails = self._tails(*ends)
+        both = np.intersect1d(tails[[0]].indices, tails[[1]].indices)
+        return int(both[self._degree(both).argmin()])
 
     def _constants(self, head: np.ndarray, rel: np.ndarray) -> Any:
         # Which constants of rules queries have, as a matrix [B, K].
