@@ -16,7 +16,11 @@ def test_trains_well(fake):
     given, state = {"hidden_channels": 32, "epochs": 6}, torch.get_rng_state()
     settings = recipe("kge", fake, given)
     assert torch.equal(torch.get_rng_state(), state)
-    assert settings == recipe("kge", fake, given)
+    # The same again, in which test facts have no part:
+    other = copy.copy(fake)
+    other.edge_index = fake.edge_index.clone()
+    other.edge_index[:, fake.test_mask] = fake.edge_index[:, fake.test_mask].roll(1, dims=1)
+    assert recipe("kge", other, given) == settings
     assert {**settings.model, **settings.fit} == settings
     model = settings.build(fake)
     fit(model, fake, **settings.fit)
@@ -38,17 +42,9 @@ def test_the_best_of_what_is_tried(fake, monkeypatch):
     assert [settings[name] for name in SEARCHED] == [0.01, 128]
     weights = [0.1, 0.03, 0.01, 0.003]
     assert tried[:4] == [(weight, 128, 3) for weight in weights] and len(tried) == 7
-    assert sorted(tried[4:]) == [(0.003, 128, 6), (0.01, 128, 6), (0.01, 256, 3)]
+    assert sorted(tried[4:]) == [(0.01, 128, 6), (0.01, 256, 3), (0.03, 128, 6)]
     tried.clear()
     assert recipe("imf", fake, search=False) == {**settings, SEARCHED[0]: 0.05} and not tried
-
-
-def test_test_facts_have_no_part(fake):
-    settings = recipe("kge", fake, {"hidden_channels": 8})
-    other = copy.copy(fake)
-    other.edge_index = fake.edge_index.clone()
-    other.edge_index[:, fake.test_mask] = fake.edge_index[:, fake.test_mask].roll(1, dims=1)
-    assert recipe("kge", other, {"hidden_channels": 8}) == settings
 
 
 def test_given_settings_win(fake):
@@ -89,7 +85,7 @@ def test_as_printed_and_as_released(fake):
     assert float(model.node_emb.weight.norm(dim=-1).std()) > 1e-4  # Of any length.
     assert isinstance(model.fusion, IMFFusion) and not model.fusion.all_orders
     score = scorer(torch.randn(50, 8), torch.randn(50, 8), torch.randn(50, 8))
-    assert float(score.abs().max()) <= 1 and float(scorer.log_scale) == 0
+    assert float(score.detach().abs().max()) <= 1 and float(scorer.log_scale) == 0
     assert not any(p.requires_grad for p in (scorer.log_scale, model.decision.log_var))
     assert model.loss_fn.reduction == "mean" and model.contrastive.weight == 1
 
