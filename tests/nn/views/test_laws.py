@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch_geometric.data import Data
 
-from torch_imf import Predictor
-from torch_imf.nn import KGE, Ensemble
+from torch_imf import Predictor, from_pretrained, save_pretrained
+from torch_imf.nn import KGE, Ensemble, View
 from torch_imf.registry import classes
 
 VIEWS = list(dict.fromkeys(classes("view").values()))
@@ -114,3 +114,24 @@ def test_unsound_graphs(fake, refuses):
             ("'train' split holds no facts", lambda cls=cls: cls().fit(none)),
             ("needs to be a 'Data'", lambda cls=cls: cls().fit(3)),
         )
+
+
+def test_a_view_of_somebody(fake, tmp_path):
+    # As in the docs: what it keeps is not there before it is made of a graph.
+    class Popularity(View):
+        scores = ("popular",)
+
+        def fit_facts(self, head_index, rel_type, tail_index, data):
+            count = torch.bincount(tail_index, minlength=self.num_nodes)
+            self.register_buffer("log_count", count.float().log1p())
+
+        def forward(self, head_index, rel_type):
+            return {"popular": self.log_count.expand(head_index.numel(), -1)}
+
+    model = Ensemble([Popularity().fit(fake)])
+    save_pretrained(model, tmp_path)
+    other = from_pretrained(tmp_path, [Popularity])
+    query = torch.arange(9), torch.zeros(9, dtype=torch.long)
+    assert torch.equal(other.predict(*query), model.predict(*query))
+    with pytest.raises(ValueError, match="If it is one of yours, pass it in 'classes'"):
+        from_pretrained(tmp_path)

@@ -66,10 +66,12 @@ class View(Recorded, torch.nn.Module):
 
     def _load_from_state_dict(self, state: dict[str, Tensor], prefix: str, *args: Any) -> None:
         # How much a view keeps is up to the facts that it was made of.
-        for name, buffer in self._buffers.items():
-            x = state.get(prefix + name)
-            if x is not None and buffer is not None:
-                self._buffers[name] = buffer.new_empty(x.size())
+        for key, x in state.items():
+            name = key.removeprefix(prefix)
+            if key.startswith(prefix) and "." not in name and name != "_extra_state":
+                old = self._buffers.get(name)
+                device = x.device if old is None else old.device
+                self._buffers[name] = torch.empty_like(x, device=device)
         super()._load_from_state_dict(state, prefix, *args)
 
 
