@@ -54,7 +54,7 @@ class View(Recorded, torch.nn.Module):
         """
         raise NotImplementedError
 
-    def reasons(self, head: int, rel: int, tail: int, k: int = 5) -> "Sequence[Reason]":
+    def reasons(self, head: int, rel: int, tail: int, k: int = 5) -> "Sequence[Evidence]":
         r"""Returns what speaks for a fact, best first, if the view can tell."""
         return []
 
@@ -75,7 +75,7 @@ class View(Recorded, torch.nn.Module):
         super()._load_from_state_dict(state, prefix, *args)
 
 
-class Reason(Protocol):
+class Evidence(Protocol):
     r"""What speaks for a fact, with a :obj:`confidence` in :obj:`[0, 1]` if it can be told."""
 
     @property
