@@ -91,6 +91,8 @@ def fit_view_weights(
     for x in models:
         check_model(x)
         data = prepare(x, data)
+    if num_facts < 1:
+        raise ValueError(f"'num_facts' needs to be positive (got {num_facts})")
     data = without_test(data)
     views = [resolve("view", x).fit(data).to(data.edge_index.device) for x in extra]
     out = Ensemble([*models, *views])
