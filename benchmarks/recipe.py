@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import io
 import json
+import os
 import os.path as osp
 import tempfile
 import time
@@ -21,10 +22,15 @@ from results import RESULTS, append
 
 from torch_imf.cli import main
 
+MIRROR = os.environ.get("TORCH_IMF_MIRROR", "")
 GRAPHS = {
     "countries": [],
+    "kinships": [],
+    "codex-s": [],
     "mkgy": ["--root", osp.join(DATA, "MKGY"), "--scheme", "clean", "--visual-encoder", "none"],
 }
+#: Where graphs are that no dataset of the package is for.
+FOLDERS = {"kinships": "Kinships/ConvE", "codex-s": "CoDEx-S/codex"}
 SMALL = ["--hidden-channels", "64", "--epochs", "200"]
 ROWS = {
     "IMF": [],
@@ -58,7 +64,8 @@ for label in args.rows:
         if (args.graph, label, seed) in done:
             continue
         start, out = time.perf_counter(), io.StringIO()
-        words = ["train", args.graph, *GRAPHS[args.graph], *ROWS[label], "--seed", str(seed)]
+        folder = osp.join(MIRROR, FOLDERS[args.graph]) if args.graph in FOLDERS else args.graph
+        words = ["train", folder, *GRAPHS[args.graph], *ROWS[label], "--seed", str(seed)]
         words += ["--threads", str(args.threads), "--quiet", "--json"]
         with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(out):
             if main([*words, "--out", folder]) != 0:
@@ -68,5 +75,6 @@ for label in args.rows:
         metrics["val_mrr"] = round(found["val"]["mrr"], 5)
         settings = {"graph": args.graph, **found["settings"]}
         info = {"label": label, "settings": settings, "epoch": found["epoch"]}
+        info["votes"] = found.get("votes")
         append("recipe", seed, time.perf_counter() - start, metrics, **info)
         print(f"{label}, seed {seed}: test MRR {metrics['mrr']:.4f}", flush=True)

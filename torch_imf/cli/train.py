@@ -158,9 +158,7 @@ def train(
     ]
     values = {"folder": str(folder), **about, **measured}
     if controls:
-        training.pop("checkpoint"), training.pop("progress")
-        parts = {key: x for key, x in settings.items() if key not in of_fit}
-        found = torch_imf.training.controls(name, data, parts, training, views, progress=True)
+        found = torch_imf.training.controls(chosen, data, views, progress=True)
         text += ["", "Features and controls, MRR by three seeds:", controls_table(found)]
         values["controls"] = found
     return Output("\n".join(text), values)
@@ -170,10 +168,9 @@ def find_recipe(
     name: str, data: "Data", given: Mapping[str, Any], seed: int, path: Path, goes_on: bool
 ) -> dict[str, Any]:
     r"""Returns the recipe of a training, which is found anew unless it goes on."""
-    if goes_on and path.exists():
-        found = json.loads(path.read_text())
-        known = torch_imf.recipe(name, data, given, search=False)
-        return left({key: x for key, x in found.items() if key in known}, given)
+    known = left(torch_imf.recipe(name, data, given, search=False), given)
+    if not known or (goes_on and path.exists()):
+        return known and left(json.loads(path.read_text()), given)
     say("Trying settings on validation facts ('--recipe none' takes the model's own)")
     chosen = left(torch_imf.recipe(name, data, given, seed=seed, progress=True), given)
     with replacing(path) as file:
