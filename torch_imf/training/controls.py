@@ -9,8 +9,9 @@ from tqdm import tqdm
 from torch_imf.answers.weights import fit_view_weights
 from torch_imf.data import modalities
 from torch_imf.evaluation.evaluate import evaluate
-from torch_imf.registry import build_model, checked
+from torch_imf.registry import checked
 from torch_imf.training.fit import fit
+from torch_imf.training.recipe import Recipe
 
 #: What a row of the table is trained on.
 Row = Callable[[Data, int], list[Data]]
@@ -36,7 +37,7 @@ def controls(
     Args:
         model (str): The name of the model.
         data (Data): The graph, with features.
-        settings (dict): The settings of :meth:`~torch_imf.build_model`.
+        settings (dict): The settings of the model, as in :class:`~torch_imf.training.Recipe`.
         training (dict): Those of :meth:`~torch_imf.fit`.
         extra (list, optional): Views that need no training, which vote in every row, as in
             :meth:`~torch_imf.fit_view_weights`. (default: :obj:`("types", "rules")`)
@@ -74,7 +75,7 @@ def controls(
                 members = []
                 for i, graph in enumerate(graphs):
                     torch.manual_seed(seed + 1000 * i)
-                    member = build_model(model, graph, **settings).to(data.edge_index.device)
+                    member = Recipe(model, settings).build(graph).to(data.edge_index.device)
                     fit(member, graph, **training, progress=False)
                     members.append(member)
                 voting = fit_view_weights(members, data, extra)
