@@ -2,17 +2,19 @@ import pytest
 import torch
 
 from torch_imf import evaluate, fit, fit_view_weights
+from torch_imf.data import modalities
 from torch_imf.io import TorchIMFWarning
 from torch_imf.nn import IMF, KGE, AdaMF, Ensemble, TypePrior
 
 
 @pytest.fixture
-def trained(fake, build):
+def trained(fake):
     def trained(cls=KGE, **kwargs):
         if cls is KGE:
             model = KGE(fake.num_nodes, fake.num_relations, 16, scorer="complex", loss="ce")
         else:
-            model = build(fake, cls, 16, loss="ce", **kwargs)
+            sizes = fake.num_nodes, fake.num_relations, 16
+            model = cls(*sizes, *modalities(fake), loss="ce", **kwargs)
         fit(model, fake, epochs=8, batch_size=64, lr=0.02, eval_every=8, progress=False)
         return model
 

@@ -71,7 +71,7 @@ def controls(
         voting = fit_view_weights(models, data, extra)
         found = out.setdefault(row, {"val": [], "test": []})
         found["val"].append(voting.fitted["mrr"])
-        found["test"].append(evaluate(voting, data)["mrr"])
+        found["test"].append(float(evaluate(voting, data)["mrr"]))  # type: ignore[arg-type]
     return out
 
 
