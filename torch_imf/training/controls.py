@@ -1,5 +1,6 @@
 import copy
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,9 +13,6 @@ from torch_imf.evaluation.evaluate import evaluate
 from torch_imf.registry import checked
 from torch_imf.training.fit import fit
 from torch_imf.training.recipe import Recipe
-
-#: What a row of the table is trained on.
-Row = Callable[[Data, int], list[Data]]
 
 
 @checked
@@ -58,7 +56,7 @@ def controls(
     alone = _with(data, [])
     rows: dict[str, Callable[[int], list[Data]]] = {
         "structure": lambda seed: [alone],
-        **{f"with {name}": lambda seed, name=name: [_with(data, [name])] for name in names},
+        **{f"with {name}": partial(lambda x, seed: [x], _with(data, [name])) for name in names},
         "with all": lambda seed: [data],
         "control: structure twice": lambda seed: [alone, alone],
         "control: shuffled": lambda seed: [_replaced(data, _shuffle, seed)],
@@ -66,7 +64,7 @@ def controls(
     }
     if len(names) == 1:
         del rows["with all"]
-    out = {row: {"val": [], "test": []} for row in rows}
+    out: dict[str, dict[str, list[float]]] = {row: {"val": [], "test": []} for row in rows}
     bar = tqdm(desc="Controls", total=len(rows) * len(seeds), disable=None if progress else True)
     with bar:
         for seed in seeds:
@@ -80,7 +78,8 @@ def controls(
                     members.append(member)
                 voting = fit_view_weights(members, data, extra)
                 out[row]["val"].append(voting.fitted["mrr"])
-                out[row]["test"].append(evaluate(voting, data)["mrr"])
+                metrics: Any = evaluate(voting, data)
+                out[row]["test"].append(metrics["mrr"])
                 bar.update()
     return out
 
