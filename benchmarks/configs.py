@@ -111,6 +111,14 @@ ADAMF: Settings = {
         "eval_every": 2,
     },
 }
+# The members of `views.py` on each graph. Those that are trained on more than 10,000 entities are of
+# one size, so that they take minutes.
+SIZED: Settings = {"hidden_channels": 512, "epochs": 16, "eval_every": 2, "patience": 2}
+VIEWS: dict[str, list[tuple[str, Settings]]] = {
+    "countries": [("imf", {}), ("adamf", {}), ("kge", {})],
+    "openmoji": [("adamf", {}), ("kge", {})],
+    **dict.fromkeys(("mkgy", "mkgw", "db15k"), [("adamf", SIZED), ("kge", SIZED)]),
+}
 ADVERSARY: Settings = {"weight": 0.01}
 TUCKER: Settings = {
     "model": {
