@@ -111,8 +111,8 @@ ADAMF: Settings = {
         "eval_every": 2,
     },
 }
-# The members of `views.py` on each graph. Those that are trained on more than 10,000 entities are of
-# one size, so that they take minutes.
+# The members of `views.py` on each graph. Those with more than 10,000 entities are of one size, so
+# that they take minutes.
 SIZED: Settings = {"hidden_channels": 512, "epochs": 16, "eval_every": 2, "patience": 2}
 VIEWS: dict[str, list[tuple[str, Settings]]] = {
     "countries": [("imf", {}), ("adamf", {}), ("kge", {})],
