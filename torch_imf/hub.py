@@ -326,7 +326,8 @@ def _made(
     for name in model.prediction_buffers:
         model.register_buffer(name, state.pop(name), persistent=False)
     try:
-        model.load_state_dict(state, assign=True)
+        seen = {} if model.seen is None else {"seen": model.seen}  # Models of before have none.
+        model.load_state_dict(seen | state, assign=True)
     except RuntimeError as error:
         raise ValueError(f"The parameters do not fit the settings ({error})") from error
     return model

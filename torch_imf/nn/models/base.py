@@ -61,6 +61,7 @@ class MultimodalKGE(ViewModel, KGEModel):
 
     scorers: dict[str, Scorer]
     features: dict[str, FrozenFeatures]
+    seen: Tensor | None
 
     def __init__(
         self,
@@ -88,6 +89,9 @@ class MultimodalKGE(ViewModel, KGEModel):
         self.loss_fn: Loss = resolve("loss", loss)
         self.struct = StructuralEmbedding.of(struct)
         self.node_emb.requires_grad_(self.struct is not None and self.struct.uses_table)
+        # Which entities have a training fact, as `fit` lets a model know that learns embeddings.
+        learns = self.struct is not None and not self.struct.freeze
+        self.register_buffer("seen", torch.ones(num_nodes, dtype=torch.bool) if learns else None)
         size = (1 if tie_inverses else 2) * num_relations
         rel_channels = next(iter(scorers.values())).rel_channels
         names = ["all"] if shared_relations else self.views
@@ -116,19 +120,24 @@ class MultimodalKGE(ViewModel, KGEModel):
 
     def embed(self, index: Tensor | None = None) -> Tensors:
         r"""Returns structural embeddings and projected features, as :meth:`encode`."""
-        out = {} if self.struct is None else {"struct": self.struct(self.node_emb, index)}
-        return out | {name: module(index) for name, module in self.features.items()}
+        out = {name: module(index) for name, module in self.features.items()}
+        if self.struct is None:
+            return out
+        return {"struct": self.struct(self.node_emb, index, self.seen), **out}
 
     def masks(self, index: Tensor | None = None) -> Tensors:
         r"""Returns which entities have each modality."""
         masks = {name: module.mask for name, module in self.features.items()}
         return masks if index is None else {name: mask[index] for name, mask in masks.items()}
 
-    def fused_masks(self, mask_dict: Tensors) -> Tensors:
-        r"""Returns the masks of what is fused, given those of modalities: in training, structural
-        embeddings may be dropped.
+    def fused_masks(self, mask_dict: Tensors, index: Tensor | None = None) -> Tensors:
+        r"""Returns the masks of what is fused, given those of modalities of the entities
+        :obj:`index`, or all: structural embeddings may be dropped.
         """
-        return mask_dict if self.struct is None else self.struct.drop(mask_dict)
+        if self.struct is None:
+            return mask_dict
+        has_all = self.seen is None or index is None
+        return self.struct.drop(mask_dict, self.seen if has_all else self.seen[index])
 
     def query(self, head: Tensors, rel_type: Tensor) -> Tensors:
         distinct, group = group_by_size(rel_type)
