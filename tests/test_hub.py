@@ -98,15 +98,23 @@ MODELS = {
         nn.RSME, data, alpha=torch.rand(data.num_relations), gate=torch.rand(data.num_relations)
     ),
     "kge conve": lambda data: kge(data, nn.ConvE(8, height=2, num_filters=3, kernel_size=2)),
+    "ensemble": lambda data: ensemble(data),
+    "views alone": lambda data: nn.Ensemble([nn.RuleView().fit(data), nn.TypePrior().fit(data)]),
     "kge tucker": lambda data: kge(data, nn.TuckER(8, 4, hidden_dropout=0.1)),
 }
 
 
+def ensemble(data, *more):
+    views = [cls().fit(data) for cls in (nn.TypePrior, nn.RuleView)]
+    return nn.Ensemble([*more, imf(data), adamf(data).double(), views[0], kge(data), views[1]])
+
+
 def perturb(model):
     # As if it had been trained: parameters and statistics that no constructor gives.
+    counted = {x for view in model.modules() if isinstance(view, nn.View) for x in view.buffers()}
     with torch.no_grad():
         for x in [*model.parameters(), *model.buffers()]:
-            if x.is_floating_point():
+            if x.is_floating_point() and x not in counted:
                 x.add_(0.1 * torch.rand_like(x))
     return model
 
@@ -138,13 +146,16 @@ def test_models(fake, tmp_path, name):
 def test_fitted_view_weights(fake, tmp_path):
     model = imf(fake, loss="ce", views=["struct", "text", "fused"])
     fit(model, fake, epochs=2, batch_size=64, lr=0.02, progress=False)
-    before = model.view_weights()
-    weights = fit_view_weights(model, fake)
-    assert weights != before
+    model = fit_view_weights(model, fake)
     save_pretrained(model, tmp_path, fake)
     other = from_pretrained(tmp_path)
-    assert other.view_weights() == weights == read_config(tmp_path)["view_weights"]
-    assert_same_answers(model, other)
+    assert other.view_weights() == model.view_weights() == read_config(tmp_path)["view_weights"]
+    assert other.fitted == model.fitted and other.fitted["num_facts"] > 0
+    assert other.known_names == model.known_names != {}
+    mrr = [evaluate(*x)["mrr"] for x in ((model, fake), (other, pretrained_graph(tmp_path)))]
+    assert mrr[0] == pytest.approx(mrr[1], rel=1e-3)
+    card = (tmp_path / "README.md").read_text()
+    assert "`Ensemble` of IMF, TypePrior, RuleView" in card and "| weights by num_facts |" in card
 
 
 def test_graph(fake, tmp_path):
@@ -581,6 +592,34 @@ def nested(depth):
 def test_crafted_parameters(fake, tmp_path, edit):
     save_pretrained(kge(fake), tmp_path)
     crafted(tmp_path, tensors=edit)
+    with pytest.raises(ValueError, match="config.json', written by .* cannot be made"):
+        from_pretrained(tmp_path)
+
+
+def one_of(name, change):
+    return lambda x: x | {name: change(x[name].clone())}
+
+
+@pytest.mark.parametrize(
+    "edit, change",
+    [
+        (one_of("members.1.tail_col", lambda x: x.fill_(10**6)), None),
+        (one_of("members.1._extra_state", lambda x: x + 1), None),
+        (one_of("members.0._extra_state", lambda x: x[:1]), None),
+        (one_of("weight", lambda x: x[:-1]), None),
+        (one_of("weight", lambda x: x.int()), None),
+        (lambda x: x | {"members.2.key": torch.zeros(1)}, None),
+        (None, lambda c: c["model"].update(num_nodes=10**9)),
+        (None, lambda c: c["model"].update(members=3)),
+        (None, lambda c: c["model"]["members"].append({"class": "TypePrior"})),
+        (None, lambda c: c["model"]["members"].append({**c["model"], "members": []})),
+        (None, lambda c: c["model"]["members"].append({"class": "DistMult", "channels": 8})),
+        (None, lambda c: c.update(model=c["model"]["members"][0])),
+    ],
+)
+def test_crafted_ensembles(fake, tmp_path, edit, change):
+    save_pretrained(nn.Ensemble([x().fit(fake) for x in (nn.TypePrior, nn.RuleView)]), tmp_path)
+    crafted(tmp_path, change and (lambda config: change(config) or config), edit)
     with pytest.raises(ValueError, match="config.json', written by .* cannot be made"):
         from_pretrained(tmp_path)
 

@@ -7,8 +7,9 @@ JSON only, so that :obj:`IMF(..., x_dict)` comes back without its modalities, an
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
+from itertools import chain
 from operator import methodcaller
 from typing import Any
 
@@ -25,18 +26,20 @@ from torch_imf.io import require, warn
 from torch_imf.io.atomic import locked, read_bytes, replacing
 from torch_imf.io.hash import hash_content
 from torch_imf.io.paths import url_to_fs
-from torch_imf.nn.models import MultimodalKGE
+from torch_imf.nn.models import Ensemble, MultimodalKGE
 from torch_imf.nn.models.features import FrozenFeatures
+from torch_imf.nn.views import View
 from torch_imf.registry import checked, describe, make
 
 #: The version of the layout of a folder.
 FORMAT = 2
 MANIFEST, CARD = "config.json", "README.md"
+Part = MultimodalKGE | Ensemble | View
 FILE = re.compile(r"(?:model|graph|names)-[0-9a-f]{12}\.(?:safetensors|json)")
 
 
 def save_pretrained(
-    model: MultimodalKGE,
+    model: MultimodalKGE | Ensemble,
     folder: str | os.PathLike[str],
     data: Data | None = None,
     metrics: dict[str, Any] | None = None,
@@ -44,8 +47,9 @@ def save_pretrained(
 ) -> None:
     r"""Saves all that a model needs to predict in a folder, to be loaded by :meth:`from_pretrained`
     where neither features nor dataset are at hand: its settings, its parameters, and its features
-    as it has projected them. A card (:obj:`README.md`) says what it is, and is yours once you edit
-    it. What only training needs, such as a sampler, is left out.
+    as it has projected them; of an ensemble, those of its members. A card (:obj:`README.md`) says
+    what it is, and is yours once you edit it. What only training needs, such as a sampler, is left
+    out.
 
     .. code-block:: python
 
@@ -60,7 +64,7 @@ def save_pretrained(
     one waits for the other.
 
     Args:
-        model (MultimodalKGE): The model.
+        model (MultimodalKGE or Ensemble): The model.
         folder (str): The folder, on disk or any file system of :obj:`fsspec`.
         data (Data, optional): The graph, to save its facts and names, too. (default: :obj:`None`)
         metrics (dict, optional): Its metrics, as of :meth:`~torch_imf.evaluate`, for the card.
@@ -75,7 +79,7 @@ def save_pretrained(
     """
     import torch_imf
 
-    if not isinstance(model, MultimodalKGE):
+    if not isinstance(model, MultimodalKGE | Ensemble):
         kind = type(model).__name__
         raise ValueError(f"The first argument needs to be a model of this package (got a '{kind}')")
     root = _root(folder)
@@ -86,7 +90,7 @@ def save_pretrained(
     state = _prediction_state(model)
     made = _rebuild(_description(model), state, [type(module) for module in model.modules()])
     _check_same(model, made)
-    made.known_names = getattr(model, "known_names", {})
+    _recall(made, vars(model))
     contents, facts = {"model.safetensors": save(state)}, None
     if data is not None:
         prepare(model, data)  # Raises, if it does not fit.
@@ -105,9 +109,10 @@ def save_pretrained(
         "model": description,
         "model_sha256": _digest(description),
         "known_names": made.known_names,
+        "fitted": getattr(model, "fitted", {}),
         "num_parameters": sum(x.numel() for x in made.parameters()),
         "coverage": {name: int(x.mask.sum()) for name, x in made.features.items()},
-        "view_weights": model.view_weights() if model.decision is not None else {},
+        "view_weights": model.view_weights() if len(model.views) > 1 else {},
         "facts": facts,
         "metrics": json.loads(_to_json(metrics or {}, "metrics")),
         "training": json.loads(_to_json(training or {}, "training")),
@@ -128,7 +133,7 @@ def save_pretrained(
 @checked
 def from_pretrained(
     folder: str | os.PathLike[str], classes: Sequence[type] = (), revision: str | None = None
-) -> MultimodalKGE:
+) -> MultimodalKGE | Ensemble:
     r"""Loads a model that :meth:`save_pretrained` has saved, in evaluation mode. Its features stay
     as they were projected. Nothing that a file may ask for is run, and only known classes are made.
 
@@ -156,8 +161,7 @@ def from_pretrained(
             f"The model in '{root}/{MANIFEST}', written by torch_imf {writer}, cannot be made "
             f"({error})"
         ) from error
-    model.known_names = config.get("known_names", {})
-    return model
+    return _recall(model, config)
 
 
 @checked
@@ -262,9 +266,15 @@ class ProjectedFeatures(FrozenFeatures):
         return f"{self.__class__.__name__}({size}, coverage={coverage})"
 
 
-def _description(model: MultimodalKGE) -> dict[str, Any]:
+def _description(model: Part) -> dict[str, Any]:
     # What `describe` says, with names in place of tensors, and of a sampler, which holds facts.
     out = describe(model)
+    if isinstance(model, View):
+        return out
+    if isinstance(model, Ensemble):
+        sizes = {"num_nodes": model.num_nodes, "num_relations": model.num_relations}
+        parts: Any = model.members
+        return {**sizes, **out, "members": [_description(x) for x in parts]}
     if model.sampler is not None:
         sampler = out["loss"]["sampler"]
         sizes = {k: sampler[k] for k in ("num_negatives",) if k in sampler and k in out["loss"]}
@@ -272,29 +282,31 @@ def _description(model: MultimodalKGE) -> dict[str, Any]:
     return out | {k: list(model.features) for k in ("x_dict", "mask_dict") if k in out}
 
 
-def _prediction_state(model: MultimodalKGE) -> dict[str, Tensor]:
+def _prediction_state(model: Part) -> dict[str, Tensor]:
     # All tensors that predictions need, on the CPU: in place of features, their projections and
     # masks, and in place of a module that gives structural embeddings, these.
+    if isinstance(model, View | Ensemble):
+        parts: Any = enumerate(getattr(model, "members", ()))
+        own = {k: x for k, x in model.state_dict().items() if not k.startswith("members.")}
+        members = {f"members.{i}.{k}": x for i, y in parts for k, x in _prediction_state(y).items()}
+        return {k: x.cpu().contiguous() for k, x in own.items()} | members
     left_out = ("features.", "struct.", "loss_fn.sampler.")
     state = {k: x for k, x in model.state_dict().items() if not k.startswith(left_out)}
-    with inference(model) as model:
-        if getattr(model.struct, "module", None) is not None:
-            state["node_emb.weight"] = model.embed()["struct"]
-        for name, module in model.features.items():
-            parts = {"x": module.lin(module.x), "missing": module.missing, "mask": module.mask}
-            state |= {f"features.{name}.{key}": x for key, x in parts.items()}
+    with inference(model) as scored:
+        if getattr(scored.struct, "module", None) is not None:
+            state["node_emb.weight"] = scored.embed()["struct"]
+        for name, module in scored.features.items():
+            found = {"x": module.lin(module.x), "missing": module.missing, "mask": module.mask}
+            state |= {f"features.{name}.{key}": x for key, x in found.items()}
     state |= {name: getattr(model, name) for name in model.prediction_buffers}
     return {name: x.detach().cpu().contiguous() for name, x in state.items()}
 
 
 def _rebuild(
     description: dict[str, Any], state: dict[str, Tensor], classes: Sequence[type] = ()
-) -> MultimodalKGE:
+) -> MultimodalKGE | Ensemble:
     # Makes a model of its settings and tensors. Nothing random is drawn from the generator of the
     # process. Raises a `ValueError` if the two do not fit each other.
-    types = {x.dtype for x in state.values() if x.dtype not in (torch.bool, torch.long)}
-    if not types <= {torch.half, torch.bfloat16, torch.float, torch.double} or len(types) > 1:
-        raise ValueError(f"The parameters need to be floats of one type (got {types})")
     is_own = not re.search(r'"class": "[^"]*:', json.dumps(description))
     with torch.random.fork_rng(devices=[]):
         try:  # Without memory, of which settings that do not fit the tensors may ask for any.
@@ -303,13 +315,27 @@ def _rebuild(
         except ValueError:
             if is_own:  # Classes of others may compute with numbers, of which there are none.
                 raise
-        return _made(description, state, classes).eval()
+        model = _made(description, state, classes).eval()
+    if not isinstance(model, MultimodalKGE | Ensemble):
+        raise ValueError(f"A '{type(model).__name__}' is no model")
+    return model
 
 
-def _made(
-    description: dict[str, Any], state: dict[str, Tensor], classes: Sequence[type]
-) -> MultimodalKGE:
-    state, names = dict(state), description.get("x_dict") or []
+def _made(description: dict[str, Any], state: dict[str, Tensor], classes: Sequence[type]) -> Part:
+    state = dict(state)
+    if description["class"] == "Ensemble":
+        parts = []
+        for i, part in enumerate(description["members"]):
+            prefix = f"members.{i}."
+            names = [name for name in state if name.startswith(prefix)]
+            own = {name.removeprefix(prefix): state.pop(name) for name in names}
+            parts.append(_made(part, own, classes))
+        model: Part = Ensemble(parts)
+        sizes = {"num_nodes": model.num_nodes, "num_relations": model.num_relations}
+        if not sizes.items() <= description.items():
+            raise ValueError(f"its members are of {sizes}")
+        return _loaded(model, {**model.state_dict(), **state})
+    names = description.get("x_dict") or []
     masks = {name: state.pop(f"features.{name}.mask") for name in names}
     tensors: dict[str, Any] = {}
     if "x_dict" in description:  # The modules that are made of them are replaced below.
@@ -319,12 +345,23 @@ def _made(
     if isinstance(struct, dict) and struct.get("freeze"):
         tensors["struct"] = make(struct, classes, init=state["node_emb.weight"])
     model = make(description, classes, **tensors)
+    if isinstance(model, View):
+        return _loaded(model, state)
     if not isinstance(model, MultimodalKGE):
         raise ValueError(f"A '{type(model).__name__}' is no model")
     for name in names:
         model.features[name] = ProjectedFeatures(state[f"features.{name}.x"], masks[name])
     for name in model.prediction_buffers:
         model.register_buffer(name, state.pop(name), persistent=False)
+    return _loaded(model, state)
+
+
+def _loaded(model: Part, state: dict[str, Tensor]) -> Part:
+    types = {x.dtype for x in state.values() if x.dtype not in (torch.bool, torch.long)}
+    members = isinstance(model, Ensemble)  # Each of which has been loaded.
+    known = {torch.half, torch.bfloat16, torch.float, torch.double}
+    if not types <= known or (len(types) > 1 and not members):
+        raise ValueError(f"The parameters need to be floats of one type (got {types})")
     try:
         seen = {} if model.seen is None else {"seen": model.seen}  # Models of before have none.
         model.load_state_dict(seen | state, assign=True)
@@ -333,13 +370,21 @@ def _made(
     return model
 
 
-def _check_same(model: MultimodalKGE, other: MultimodalKGE) -> None:
+def _recall(model: MultimodalKGE | Ensemble, about: Mapping[str, Any]) -> MultimodalKGE | Ensemble:
+    # Lets a model know what another one did.
+    model.known_names = about.get("known_names", {})
+    if isinstance(model, Ensemble):
+        model.fitted = about.get("fitted", {})
+    return model
+
+
+def _check_same(model: MultimodalKGE | Ensemble, other: MultimodalKGE | Ensemble) -> None:
     # Raises, if a model does not predict as another one does.
     head_index = torch.arange(min(model.num_nodes, 8))
     rel_type = head_index % (2 * model.num_relations)
     scores = []
     for x in (model, other):
-        device = next(x.parameters()).device
+        device = next(chain(x.parameters(), x.buffers())).device  # Views have no parameters.
         with inference(x) as scored:
             score: Any = scored.predict(head_index.to(device), rel_type.to(device))
         scores.append(check_finite(score).cpu().double())
@@ -365,7 +410,8 @@ def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
         if config["format"] != FORMAT:
             raise ValueError(f"it is of format {config['format']}, by {config.get('versions')}")
         files = {name: entry["file"] for name, entry in config["files"].items()}
-        dicts = [config[x] for x in ("model", "versions")] + [config.get("known_names", {})]
+        dicts = [config[x] for x in ("model", "versions")]
+        dicts += [config.get(x, {}) for x in ("known_names", "fitted")]
         is_whole = all(isinstance(x, dict) for x in dicts) and "model.safetensors" in files
         is_whole &= ("graph.safetensors" in files) == ("names.json" in files)
         if not is_whole or not all(map(FILE.fullmatch, files.values())):
@@ -477,6 +523,8 @@ def _card(config: dict[str, Any]) -> str:
     from pandas import json_normalize
 
     model, has_graph = config["model"], config["facts"] is not None
+    kinds = [x["class"] for x in model.get("members", [])]
+    members = f" of {', '.join(kinds)}" if kinds else ""
     features = "It takes no features."
     if config["coverage"]:
         features = "It predicts without the features that it was trained on, which are not here."
@@ -488,9 +536,9 @@ tags: [knowledge-graph-completion, torch_imf]
 
 # {model["class"]}
 
-A model of the class `{model["class"]}` of torch_imf {config["versions"]["torch_imf"]} for the
-completion of a knowledge graph of {model["num_nodes"]:,} entities and {model["num_relations"]:,} \
-relations, with {config["num_parameters"]:,} parameters as saved.
+A model of the class `{model["class"]}`{members} of torch_imf {config["versions"]["torch_imf"]} \
+for the completion of a knowledge graph of {model["num_nodes"]:,} entities and \
+{model["num_relations"]:,} relations, with {config["num_parameters"]:,} parameters as saved.
 {features}
 
 ```python
@@ -504,6 +552,7 @@ model = torch_imf.from_pretrained{folder}
         "facts of": config["facts"] or {},
         "entities with": config["coverage"],
         "weight of": config["view_weights"],
+        "weights by": config["fitted"],
         "metric": config["metrics"],
         "training": config["training"],
         "version of": config["versions"],

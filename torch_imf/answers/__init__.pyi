@@ -1,6 +1,5 @@
 from .calibration import Calibration as Calibration
 from .calibration import calibration_error as calibration_error
-from .calibration import fit_view_weights as fit_view_weights
 from .predictor import Predictor as Predictor
 from .predictor import calibrate as calibrate
 from .predictor import complete as complete
@@ -13,4 +12,6 @@ from .results import Explanation as Explanation
 from .results import Fact as Fact
 from .results import Facts as Facts
 from .results import Rank as Rank
+from .results import Reason as Reason
 from .results import Support as Support
+from .weights import fit_view_weights as fit_view_weights

@@ -5,9 +5,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn import Module
 
-from torch_imf.answers.results import Explanation, Rank, Support
+from torch_imf.answers.results import Explanation, Rank, Reason, Support
 from torch_imf.data.index import both_sides, check_triples
 from torch_imf.evaluation.ranking import StreamedScores, check_finite, inference, twin
+from torch_imf.nn.views import View
 
 if TYPE_CHECKING:
     from torch_imf.answers.predictor import Predictor
@@ -16,9 +17,11 @@ if TYPE_CHECKING:
 def explain(predictor: "Predictor", fact: Tensor, k: int, view: str | None) -> Explanation:
     r"""Explains a fact, given by its three numbers, as :meth:`Predictor.explain`."""
     model, data, views = predictor.model, predictor.data, predictor.model.views
-    view = ("fused" if "fused" in views else views[0]) if view is None else view
-    if k < 1 or view not in views:
-        raise ValueError(f"'k' needs to be positive, 'view' one of {views} (got {k}, '{view}')")
+    # Those that represent entities, and not by their number alone:
+    trained = [name for name, x in predictor.scores.z.items() if x.is_floating_point()]
+    if k < 1 or view not in [None, *trained]:
+        raise ValueError(f"'k' needs to be positive, 'view' one of {trained} (got {k}, '{view}')")
+    view = "fused" if view is None and "fused" in trained else view or next(iter(trained), None)
     h, r, t = fact.tolist()
     head, rel, tail = fact.split(1)
     check_triples(head, rel, tail, predictor.num_nodes, predictor.num_relations)
@@ -47,9 +50,10 @@ def explain(predictor: "Predictor", fact: Tensor, k: int, view: str | None) -> E
         views={v: rank(check_finite(score_dict[v])) for v in views},
         weights=model.view_weights(),
         without={name: rank(predictor.score(head, rel, x)[0]) for name, x in lacking.items()},
-        neighbors=_nearest(predictor, view, fact, edges[masks["train"] & ~same], k),
+        neighbors=_nearest(predictor, view, fact, edges[masks["train"] & ~same], k) if view else [],
         paths=_paths(predictor, h, r, t, k),
         conditional=conditional[0][0],
+        reasons=_reasons(predictor, torch.stack([head, rel, tail], dim=1), k),
     )
 
 
@@ -59,12 +63,14 @@ def without(model: Module, modality: str) -> Module:
     modality, or still where that started if none does; fusions leave it out.
     """
     out: Any = twin(model)
-    feature = out.features[modality]
-    feature.row = torch.full_like(feature.row, feature.x.size(0))
-    feature.full = False
-    raw = out._buffers.get(f"x_{modality}")
-    if raw is not None:  # Of models that also compare raw features.
-        setattr(out, f"x_{modality}", torch.zeros_like(raw))
+    parts = [x for x in getattr(out, "members", [out]) if modality in getattr(x, "features", {})]
+    for part in parts:
+        feature = part.features[modality]
+        feature.row = torch.full_like(feature.row, feature.x.size(0))
+        feature.full = False
+        raw = part._buffers.get(f"x_{modality}")
+        if raw is not None:  # Of models that also compare raw features.
+            setattr(part, f"x_{modality}", torch.zeros_like(raw))
     return out
 
 
@@ -93,6 +99,19 @@ def _nearest(
     names, relation = predictor.nodes.labels, predictor.relations.labels[int(fact[1])]
     facts = zip(*edge_index[:, edges[best]].tolist(), value.tolist(), strict=True)
     return [Support(names[i], relation, names[j], similarity) for i, j, similarity in facts]
+
+
+def _reasons(predictor: "Predictor", query: Tensor, k: int) -> list[Reason]:
+    # Of the fact, and of its inverse.
+    names, out = (predictor.nodes.labels, predictor.relations.labels), []
+    for member in getattr(predictor.model, "members", []):
+        if isinstance(member, View):
+            found = [x for h, r, t in query.tolist() for x in member.reasons(h, r, t, k)]
+            told: dict[str, float | None] = {}
+            for x in sorted(found, key=lambda x: -(x.confidence or 0.0)):
+                told.setdefault(x.words(*names), x.confidence)  # Both sides may tell the same.
+            out += [Reason(type(member).__name__, *x) for x in told.items()][:k]
+    return out
 
 
 def _paths(predictor: "Predictor", h: int, r: int, t: int, k: int) -> list[tuple[str, ...]]:

@@ -255,7 +255,8 @@ class Predictor:
     ) -> Explanation:
         r"""Tells what stands behind the score of a fact, known or not: which view carries it, what
         it would be without each modality, and which training facts support it: the :obj:`k` nearest
-        ones in a view (by default the fused one or, without it, the first), and :obj:`k` paths.
+        ones in a trained view (by default the fused one or, without it, the first), and :obj:`k`
+        paths; and the :obj:`k` best reasons of each view that needs no training.
         """
         rows = self.nodes.rows("head", head), self.relations.rows("relation", relation)
         fact = torch.cat([*rows, self.nodes.rows("tail", tail)]).to(self.device)
@@ -337,8 +338,7 @@ class Predictor:
         kept = None if keep is None else TripletIndex.from_data(self.data, keep.to(self.device))
         weights, views = self.model.view_weights(), self.model.views
         is_prob = yields_probabilities(self.model)
-        features = getattr(self.model, "features", {})
-        masks = {view: features[view].mask for view in views if view in features}
+        masks = self.model.view_masks()
         for head, rel in torch.stack([head_index, rel_type]).split(self.batch_size, dim=1):
             score, score_dict = self.score(head, rel)
             ranked = score.clone()

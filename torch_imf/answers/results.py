@@ -127,14 +127,32 @@ class Support:
 
 
 @dataclass(frozen=True)
+class Reason:
+    r"""What a view that needs no training has to say for a fact: by which view, in words, and the
+    share of such conclusions that are training facts, if it is a rule. Of a rule, the words are the
+    training facts that it concludes from.
+    """
+
+    view: str
+    text: str
+    confidence: float | None = None
+
+    def __str__(self) -> str:
+        if self.confidence is None:
+            return self.text
+        return f"{self.text}: right in {percent(self.confidence)} of cases"
+
+
+@dataclass(frozen=True)
 class Explanation:
     r"""What stands behind the score of a fact, which is given by names: the split that holds it, if
     any; its score over all views, probability (of the fact, and, as :obj:`conditional`, of the tail
     if its query misses one) and rank; its rank in each view alone, the weight of
     each view, and its rank over all views if no entity had a modality; the training facts of its
-    relation that are nearest to it, nearest first; and ways from head to tail along one or two
+    relation that are nearest to it, nearest first; ways from head to tail along one or two
     training facts, as names of entities and, between them, of relations, with :obj:`^-1` where they
-    are followed backwards. It prints as a short report.
+    are followed backwards; and the reasons of views that need no training, such as the rules that
+    it follows from. It prints as a short report.
     """
 
     fact: tuple[str, str, str]
@@ -148,6 +166,7 @@ class Explanation:
     neighbors: list[Support] = field(default_factory=list)
     paths: list[tuple[str, ...]] = field(default_factory=list)
     conditional: float | None = None
+    reasons: list[Reason] = field(default_factory=list)
 
     def __str__(self) -> str:
         held = f"a fact of '{self.split}'" if self.split else "no known fact"
@@ -170,6 +189,9 @@ class Explanation:
             "Paths along training facts:",
             *(f"  {line}" for line in paths or ["there are none of one or two facts"]),
         ]
+        if self.reasons:
+            lines += ["", "Behind the views that need no training:"]
+            lines += [f"  {reason}" for reason in self.reasons]
         return shown("\n".join(lines))
 
 

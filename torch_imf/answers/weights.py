@@ -9,7 +9,7 @@ from torch_geometric.data import Data
 from torch_imf.answers.calibration import minimise
 from torch_imf.data import TripletIndex
 from torch_imf.data.graph import prepare, remember, split_facts, without_test
-from torch_imf.evaluation.ranking import StreamedScores, inference
+from torch_imf.evaluation.ranking import StreamedScores, check_model, inference
 from torch_imf.io import warn
 from torch_imf.nn.models.ensemble import Ensemble
 from torch_imf.nn.views import View
@@ -88,7 +88,10 @@ def fit_view_weights(
             is NaN or infinite.
     """
     models = [model] if isinstance(model, Module) else list(model)
-    data = without_test(prepare(models[0], data))
+    for x in models:
+        check_model(x)
+        data = prepare(x, data)
+    data = without_test(data)
     views = [resolve("view", x).fit(data).to(data.edge_index.device) for x in extra]
     out = Ensemble([*models, *views])
     votes = _collect(out, data, num_facts, seed)
@@ -176,10 +179,10 @@ def _fit(
             return prior - rank.reciprocal().mean()
 
         minimise(loss, [log_weight, offset] if by_relation else [log_weight], MAX_ITER)
-        if (reached := -float(loss())) > value:
+        if (reached := -float(loss().detach())) > value:
             value = reached
-            found = log_weight.detach(), offset.detach()
-            best = tuple(x.clamp(-LIMIT, LIMIT).exp() for x in found)
+            weight, ratio = (x.detach().clamp(-LIMIT, LIMIT).exp() for x in (log_weight, offset))
+            best = weight, ratio
     return best
 
 

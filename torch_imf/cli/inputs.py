@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 MAX_THREADS = 1024  # Of which no system has more for one process to compute with.
 #: What `train` writes in the folder of a run.
-MODEL, CHECKPOINT, HISTORY = "model", "checkpoint.pt", "history.json"
+MODEL, CHECKPOINT, HISTORY, RECIPE = "model", "checkpoint.pt", "history.json", "recipe.json"
 
 
 @dataclasses.dataclass

@@ -15,9 +15,19 @@ import click
 
 import torch_imf
 from torch_imf import registry
+from torch_imf.answers.results import format_table
 from torch_imf.cli.answers import metrics_table
 from torch_imf.cli.command import Flag, Output, flag_words, read_value, say
-from torch_imf.cli.inputs import CHECKPOINT, HISTORY, MODEL, Compute, Features, Graph, test_fact
+from torch_imf.cli.inputs import (
+    CHECKPOINT,
+    HISTORY,
+    MODEL,
+    RECIPE,
+    Compute,
+    Features,
+    Graph,
+    test_fact,
+)
 from torch_imf.io import require, warn
 from torch_imf.io.atomic import replacing
 
@@ -39,13 +49,19 @@ def train(
     recipe: Annotated[
         bool, "settings that train well, shown, if no scorer, loss, optimizer or lr is given"
     ] = True,
+    extra_views: Annotated[
+        Sequence[str], "what votes beside the views of the model, made of training facts; or 'none'"
+    ] = ("types", "rules"),
+    controls: Annotated[
+        bool, "tell whether features are worth having, by three seeds of six trainings"
+    ] = False,
     restart: Annotated[bool, "begin anew, and keep the checkpoint as 'checkpoint.old.pt'"] = False,
 ) -> Output:
-    r"""Trains a model, ranks the test facts, and saves it.
+    r"""Trains a model, lets it vote with mined rules, ranks the test facts, and saves both.
 
-    Its epoch is selected on validation. Ctrl-C keeps whole epochs; the same command goes on from
-    there. '--help' lists the settings of the model, scorer, fusion and loss that a command chooses,
-    and 'torch-imf describe' tells what they mean.
+    Settings are tried on validation first, where epoch and votes are chosen, too. Ctrl-C keeps
+    whole epochs; the same command goes on from there. '--help' lists the settings of the model,
+    scorer, fusion and loss that a command chooses, and 'torch-imf describe' tells what they mean.
 
     Examples:
       torch-imf train my_graph/ --model adamf --adversary.weight 0.01 --out runs/adamf
@@ -66,17 +82,20 @@ def train(
         warn(f"{' '.join(problems)} '--scheme clean' repairs this")
         warnings.filterwarnings("ignore", ".* facts are training facts as well")  # As just said.
     name, of_fit = settings.pop("model", "imf"), fit_parameters()
-    if recipe and (chosen := torch_imf.recipe(name, data, settings)):
+    folder = Path(out or default_path(graph, name))
+    checkpoint = folder / CHECKPOINT
+    goes_on = checkpoint.exists() and not restart
+    say(f"{'Going on from' if goes_on else 'Training in'} '{folder}'")
+    views = [] if list(extra_views) == ["none"] else list(extra_views)
+    for view in views:
+        registry.lookup("view", view)
+    if recipe and (chosen := find_recipe(name, data, settings, seed, folder / RECIPE, goes_on)):
         words = ", ".join(f"{key}={x}" for key, x in chosen.items())
         say(f"Recipe, as no scorer, loss or optimizer is given: {words}")
         settings = {**chosen, **settings}
     settings = {"hidden_channels": 128, **settings}
     training = {key: x for key, x in settings.items() if key in of_fit}
     parts = {key: x for key, x in settings.items() if key not in of_fit}
-    folder = Path(out or default_path(graph, name))
-    checkpoint = folder / CHECKPOINT
-    goes_on = checkpoint.exists() and not restart
-    say(f"{'Going on from' if goes_on else 'Training in'} '{folder}'")
 
     torch.manual_seed(seed)
     model: Any = torch_imf.build_model(name, data, **parts).to(device)
@@ -90,6 +109,9 @@ def train(
             raise CheckpointError(f"'{checkpoint}' began with seed {first} (got {seed})")
         with board as callback:
             history = torch_imf.fit(model, data, **training, callback=callback)
+            if views or len(model.views) > 1:
+                say("Views learn to vote")
+                model = torch_imf.fit_view_weights(model, data, views)
             metrics = torch_imf.evaluate(model, data, "test", progress=True)
             best = best_entry(history, settings.get("metric", "mrr"))
             epoch = int(best["epoch"])
@@ -104,6 +126,7 @@ def train(
         more = {"dataset": repr(dataset), "calibration": calibration}
         more["command"] = click.get_current_context().meta["typed"]
         measured = {"val": best, "test": metrics}
+        measured |= {"votes": model.fitted} if hasattr(model, "fitted") else {}
         torch_imf.save_pretrained(model, folder / MODEL, data, measured, {**about, **more})
         with replacing(folder / HISTORY) as file:
             file.write(json.dumps(history, indent=2).encode())
@@ -120,14 +143,68 @@ def train(
     classes = [x for x in given if isinstance(x, str) and ":" in x]  # As "my_package:Twist".
     own = flag_words("classes", classes) if classes else []
     text = [
-        f"{type(model).__name__} of epoch {best['epoch']}, which was best on validation "
-        f"(MRR {best['mrr']:.3f}){early}",
+        f"{registry.lookup('model', name).__name__} of epoch {best['epoch']}, which was best on "
+        f"validation (MRR {best['mrr']:.3f}){early}",
+        *votes(model),
         f"Test facts: {int(data.test_mask.sum()):,}",
         metrics_table(metrics),
         f"Saved in '{folder}'. Next:",
         *(f"  torch-imf {shlex.join([*words, *own])}" for words in questions(str(folder), data)),
     ]
-    return Output("\n".join(text), {"folder": str(folder), **about, **measured})
+    values = {"folder": str(folder), **about, **measured}
+    if controls:
+        training.pop("checkpoint"), training.pop("progress")
+        found = torch_imf.training.controls(name, data, parts, training, views, progress=True)
+        text += ["", "Features and controls, MRR by three seeds:", controls_table(found)]
+        values["controls"] = found
+    return Output("\n".join(text), values)
+
+
+def find_recipe(
+    name: str, data: "Data", given: Mapping[str, Any], seed: int, path: Path, goes_on: bool
+) -> dict[str, Any]:
+    r"""Returns the recipe of a training, which is found anew unless it goes on."""
+    if goes_on and path.exists():
+        chosen = json.loads(path.read_text())
+        known = torch_imf.recipe(name, data, given, search=False)
+        return {key: x for key, x in chosen.items() if key in known}
+    say("Trying settings on validation facts ('--no-recipe' takes the model's own)")
+    chosen = torch_imf.recipe(name, data, given, seed=seed, progress=True)
+    with replacing(path) as file:
+        file.write(json.dumps(chosen, indent=2).encode())
+    return chosen
+
+
+def votes(model: Any) -> list[str]:
+    r"""Tells what the views of an ensemble count, in words."""
+    if not hasattr(model, "fitted"):
+        return []
+    weights = sorted(model.view_weights().items(), key=lambda x: -x[1])
+    total = sum(weight for _, weight in weights)
+    shares = ", ".join(f"{view} {weight / total:.0%}" for view, weight in weights)
+    by = ", by relation" if model.fitted["by"] == "relation" else ""
+    return [f"Views vote (MRR {model.fitted['mrr']:.3f} by cross-validation): {shares}{by}"]
+
+
+def controls_table(found: Mapping[str, Mapping[str, list[float]]]) -> str:
+    r"""Returns what :meth:`torch_imf.training.controls` has found, with a verdict."""
+    mean = {row: sum(x["val"]) / len(x["val"]) for row, x in found.items()}
+    rows = [["", "VALIDATION", "TEST", "SEEDS"]]
+    for row, x in found.items():
+        test = sum(x["test"]) / len(x["test"])
+        seeds = " ".join(f"{value:.3f}" for value in x["test"])
+        rows.append([row, f"{mean[row]:.4f}", f"{test:.4f}", seeds])
+    with_features = max((row for row in found if row.startswith("with")), key=mean.__getitem__)
+    best = max((row for row in found if not row.startswith("with")), key=mean.__getitem__)
+    # By how much each seed is better than the best of what cannot help:
+    gains = [a - b for a, b in zip(found[with_features]["val"], found[best]["val"], strict=True)]
+    gain = sum(gains) / len(gains)
+    verdict = f"'{with_features}' is better than '{best}' on validation by {gain:+.4f}"
+    if min(gains) > 0:
+        verdict += ", with each seed: features are worth having"
+    else:
+        verdict += ", and not with each seed: features are not worth having here"
+    return f"{format_table(rows, left=(0, 3))}\n{verdict}"
 
 
 def tune(

@@ -1,4 +1,5 @@
 from .checkpoint import CheckpointError, History, TrainingState
+from .controls import controls
 from .fit import TensorBoard, fit, make_loader, make_optimizers, train, validate
 from .recipe import recipe
 from .tune import best_settings, tune
@@ -9,6 +10,7 @@ __all__ = [
     "TensorBoard",
     "TrainingState",
     "best_settings",
+    "controls",
     "fit",
     "make_loader",
     "make_optimizers",

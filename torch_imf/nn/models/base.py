@@ -59,6 +59,8 @@ class MultimodalKGE(ViewModel, KGEModel):
         ValueError: If sizes, features, embeddings or the names of modalities cannot be used.
     """
 
+    hidden_channels: int
+    node_emb: Embedding
     scorers: dict[str, Scorer]
     features: dict[str, FrozenFeatures]
     seen: Tensor | None
@@ -169,6 +171,9 @@ class MultimodalKGE(ViewModel, KGEModel):
     def view_weights(self) -> dict[str, float]:
         weight = [1.0] if self.decision is None else self.decision.weight().tolist()
         return dict(zip(self.views, weight, strict=True))
+
+    def view_masks(self) -> Tensors:
+        return {name: mask for name, mask in self.masks().items() if name in self.views}
 
     def score(self, head_index: Tensor, rel_type: Tensor, key_index: Tensor) -> Tensor:
         r"""Scores the candidates :obj:`[B, K]` of each query :obj:`[B]`. All entities are encoded

@@ -17,6 +17,8 @@ class ViewModel(Recorded, torch.nn.Module):
     num_relations: int
     #: The names of the views.
     views: list[str]
+    #: Digests of the names and facts that it was trained with, once it is.
+    known_names: dict[str, str]
 
     # Representations and scores ##################################################################
 
@@ -41,8 +43,12 @@ class ViewModel(Recorded, torch.nn.Module):
         raise NotImplementedError
 
     def view_weights(self) -> dict[str, float]:
-        r"""The weight of each view in :meth:`fuse`; they sum to one."""
+        r"""The weight of each view in :meth:`fuse`; those of a model sum to one."""
         raise NotImplementedError
+
+    def view_masks(self) -> Tensors:
+        r"""Which entities :obj:`[N]` have the modality of each view that stands for one."""
+        return {}
 
     def similarity(self, query: Tensors, key: Tensors) -> Tensor:
         r"""Scores queries :obj:`[B, Q]` per view against keys :obj:`[N, Q]` or :obj:`[B, K, Q]` per

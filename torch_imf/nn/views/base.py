@@ -1,11 +1,12 @@
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from torch_imf.data.graph import check_graph, split_facts
+from torch_imf.data.graph import check_graph, remember, split_facts
 from torch_imf.nn.fusion.base import Tensors
 from torch_imf.registry import Recorded
 
@@ -32,10 +33,11 @@ class View(Recorded, torch.nn.Module):
         :class:`ValueError` if there are none, or the graph is not sound.
         """
         check_graph(data)
-        facts = split_facts(data, "train")
+        head_index, rel_type, tail_index = (x.cpu() for x in split_facts(data, "train"))
         self.num_nodes, self.num_relations = int(data.num_nodes), int(data.num_relations)
+        remember(self, data)
         with torch.no_grad():
-            self.fit_facts(*(x.cpu() for x in facts), data)
+            self.fit_facts(head_index, rel_type, tail_index, data)
         return self
 
     def fit_facts(
@@ -52,16 +54,34 @@ class View(Recorded, torch.nn.Module):
         """
         raise NotImplementedError
 
-    def reasons(self, head: int, rel: int, tail: int, k: int = 5) -> list[Any]:
+    def reasons(self, head: int, rel: int, tail: int, k: int = 5) -> "Sequence[Reason]":
         r"""Returns what speaks for a fact, best first, if the view can tell."""
         return []
 
+    def get_extra_state(self) -> Tensor:
+        return torch.tensor([self.num_nodes, self.num_relations], device="cpu")
+
+    def set_extra_state(self, state: Tensor) -> None:
+        self.num_nodes, self.num_relations = state.tolist()
+
     def _load_from_state_dict(self, state: dict[str, Tensor], prefix: str, *args: Any) -> None:
         # How much a view keeps is up to the facts that it was made of.
-        for name, x in state.items():
-            if name.startswith(prefix) and (own := name[len(prefix) :]) in self._buffers:
-                self._buffers[own] = torch.empty_like(x)
+        for name, buffer in self._buffers.items():
+            x = state.get(prefix + name)
+            if x is not None and buffer is not None:
+                self._buffers[name] = buffer.new_empty(x.size())
         super()._load_from_state_dict(state, prefix, *args)
+
+
+class Reason(Protocol):
+    r"""What speaks for a fact, with a :obj:`confidence` in :obj:`[0, 1]` if it can be told."""
+
+    @property
+    def confidence(self) -> float | None: ...
+
+    def words(self, nodes: Sequence[str], relations: Sequence[str]) -> str:
+        r"""Tells it, given the names of entities and of base relations."""
+        ...
 
 
 def keep(module: torch.nn.Module, name: str, matrix: Any) -> None:

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
 
@@ -21,17 +22,26 @@ MIN_CONFIDENCE, MIN_LIFT = 0.02, 1.5
 
 
 class Rule(NamedTuple):
-    r"""A rule: a fact of :obj:`relation` follows, with a :obj:`confidence` in :obj:`[0, 1]`, from a
-    path of one or two facts of the relations :obj:`body` from head to tail, or for :obj:`tail` from
-    a fact of the head with the relation :obj:`body[0]` and the entity :obj:`constant`. Relations
-    from :math:`R` on are inverses.
+    r"""A rule and the training facts that it applies to: a fact of :obj:`relation` follows, with a
+    :obj:`confidence` in :obj:`[0, 1]`, from one or two facts of the relations :obj:`body`. These
+    lead along the entities :obj:`path`, which begins at the head and ends at the tail or, for a
+    rule that is about one tail, at a constant. Relations from :math:`R` on are inverses.
     """
 
     relation: int
     body: tuple[int, ...]
+    path: tuple[int, ...]
     confidence: float
-    constant: int | None = None
-    tail: int | None = None
+
+    def words(self, nodes: Sequence[str], relations: Sequence[str]) -> str:
+        r"""Tells the facts, given the names of entities and of base relations."""
+        facts = []
+        for head, rel, tail in zip(self.path, self.body, self.path[1:], strict=False):
+            is_inverse, rel = divmod(rel, len(relations))
+            head, tail = (tail, head) if is_inverse else (head, tail)
+            facts.append(f"{nodes[head]}  {relations[rel]}  {nodes[tail]}")
+        # From the head of the base relation to its tail:
+        return "  and  ".join(facts if self.relation < len(relations) else facts[::-1])
 
 
 class RuleView(View):
@@ -146,19 +156,25 @@ class RuleView(View):
         row, rule = self._applied(query[1])
         bodies = self.rules[1:].cpu().numpy()[:, rule]
         holds = self._reach(query[0][row], *bodies)[:, [tail]].toarray()[:, 0] > 0
-        out = [
-            Rule(rel, tuple(x for x in body if x >= 0), confidence)
-            for body, confidence in zip(
-                bodies.T[holds].tolist(), self.confidence[rule[holds]].tolist(), strict=True
-            )
-        ]
+        confidence = self.confidence.cpu().numpy()[rule[holds]].tolist()
+        found = zip(bodies.T[holds].tolist(), confidence, strict=True)
+        out = []
+        for (first, second), share in found:
+            middle = () if second < 0 else (self._middle(head, first, second, tail),)
+            body = (first, second)[: 1 + len(middle)]
+            out.append(Rule(rel, body, (head, *middle, tail), share))
         key = self._constants(*query).indices
         value = kept(self, "tail", self.num_nodes)[key][:, [tail]].toarray()[:, 0]
         for i in value.nonzero()[0].tolist():
             pair = int(self.constant[key[i]]) % (2 * self.num_relations * self.num_nodes)
             b, constant = divmod(pair, self.num_nodes)
-            out.append(Rule(rel, (b,), float(value[i]), constant, tail))
+            out.append(Rule(rel, (b,), (head, constant), float(value[i])))
         return sorted(out, key=lambda x: -x.confidence)[:k]
+
+    def set_extra_state(self, state: Tensor) -> None:
+        super().set_extra_state(state)
+        self.__dict__.pop("index", None)  # Of other facts.
+        kept(self, "tail", self.num_nodes).check_format()  # Its products write where columns say.
 
     # Mining ######################################################################################
 
@@ -171,8 +187,9 @@ class RuleView(View):
         fact = _draw(np.arange(len(head)), self.num_facts, rng)
         bodies = self._bodies(head[fact], rel, tail[fact])
         # A path to more entities than this cannot be of enough confidence:
-        size = self._num_reached(*_product(node, bodies)).reshape(len(node), -1).mean(axis=0)
-        bodies = bodies[:, size * self.min_confidence <= 2 * known.nnz / len(node)]
+        row, _, _, count = self._ways(*_product(node, bodies))
+        size = torch.bincount(row % max(bodies.shape[1], 1), count, bodies.shape[1]) / len(node)
+        bodies = bodies[:, size.numpy() * self.min_confidence <= 2 * known.nnz / len(node)]
         start, *body = _product(node, bodies)
         reached = self._reach(start, *body)
         row, i = np.divmod(np.arange(len(start)), max(bodies.shape[1], 1))
@@ -249,10 +266,6 @@ class RuleView(View):
         row, col = self.index(torch.from_numpy(head), torch.from_numpy(rel)).numpy()
         return _sparse((np.ones(len(row)), row, col), (len(head), self.num_nodes))
 
-    def _num_tails(self, head: np.ndarray, rel: np.ndarray) -> np.ndarray:
-        pos, found = self.index.find(torch.from_numpy(head), torch.from_numpy(rel))
-        return ((self.index.ptr[pos + 1] - self.index.ptr[pos]) * found).numpy()
-
     def _bounds(self, head: np.ndarray) -> tuple[Tensor, Tensor]:
         # Facts are sorted by head and relation.
         node = torch.from_numpy(head)
@@ -281,28 +294,40 @@ class RuleView(View):
         row = np.repeat(np.arange(len(rel)), count)
         return row, np.arange(len(row)) + (start - np.cumsum(count) + count)[row]
 
-    def _num_reached(self, head: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        # An upper bound, as several ways may lead to one entity.
-        size = self._num_tails(head, first)
-        two = ((second >= 0) & (size <= MAX_REACH)).nonzero()[0]
-        mids = self._tails(head[two], first[two])
-        row = np.repeat(two, np.diff(mids.indptr))
-        size[two] = 0
-        return size + np.bincount(row, self._num_tails(mids.indices, second[row]), len(size))
+    def _ways(
+        self, head: np.ndarray, first: np.ndarray, second: np.ndarray
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        # What the first fact of each path leads to: the position of the path, the entity, where the
+        # second fact is in the index (-1 if there is none to come), and how many there are of it.
+        start, first_rel, second_rel = map(torch.from_numpy, (head, first, second))
+        pos, found = self.index.find(start, first_rel)
+        few = self.index.ptr[pos + 1] - self.index.ptr[pos] <= MAX_REACH
+        row, mid = self.index.tails(pos, found & few)
+        pos, found = self.index.find(mid, second_rel[row])
+        count = (self.index.ptr[pos + 1] - self.index.ptr[pos]) * found
+        is_last = second_rel[row] < 0
+        return row, mid, pos.masked_fill(is_last, -1), count.masked_fill(is_last, 1)
 
     def _reach(self, head: np.ndarray, first: np.ndarray, second: np.ndarray) -> Any:
         # Which entities paths reach from heads, as a matrix [B, N], but for the head itself.
-        some = (self._num_reached(head, first, second) <= MAX_REACH).nonzero()[0]
-        mids = self._tails(head[some], first[some])
-        row = np.repeat(some, np.diff(mids.indptr))
-        is_last, mid = second[row] < 0, mids.indices
-        num_types = 2 * self.num_relations
-        key, col = np.unique((mid * num_types + second[row])[~is_last], return_inverse=True)
-        ways = _sparse((np.ones(len(col)), row[~is_last], col), (len(head), len(key)))
-        out = (ways @ self._tails(key // num_types, key % num_types)).tocoo()
-        row, col = np.r_[out.row, row[is_last]], np.r_[out.col, mid[is_last]]
-        other = col != head[row]
-        return _sparse((np.ones(other.sum()), row[other], col[other]), (len(head), self.num_nodes))
+        row, mid, pos, count = self._ways(head, first, second)
+        few = torch.bincount(row, count, minlength=len(head))[row] <= MAX_REACH
+        one, two = (few & (pos < 0)), (few & (pos >= 0) & (count > 0))
+        way, tail = self.index.tails(pos[two])
+        row, col = torch.cat([row[one], row[two][way]]), torch.cat([mid[one], tail])
+        other = col != torch.from_numpy(head)[row]
+        row, col = row[other].numpy(), col[other].numpy()
+        out = _sparse((np.ones(len(row)), row, col), (len(head), self.num_nodes))
+        out.data[:] = 1  # However many ways there are.
+        return out
+
+    def _middle(self, head: int, first: int, second: int, tail: int) -> int:
+        # The entity that a path leads by, that of fewest facts, as a hub says little.
+        inverse = (second + self.num_relations) % (2 * self.num_relations)
+        ends = (np.array([head, tail]), np.array([first, inverse]))
+        tails = self._tails(*ends)
+        both = np.intersect1d(tails[[0]].indices, tails[[1]].indices)
+        return int(both[self._degree(both).argmin()])
 
     def _constants(self, head: np.ndarray, rel: np.ndarray) -> Any:
         # Which constants of rules queries have, as a matrix [B, K].

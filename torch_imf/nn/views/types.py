@@ -1,4 +1,5 @@
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -6,6 +7,22 @@ from torch_geometric.data import Data
 
 from torch_imf.nn.fusion.base import Tensors
 from torch_imf.nn.views.base import View
+
+
+class Seen(NamedTuple):
+    r"""In how many training facts an entity is a tail of a relation, which may be an inverse."""
+
+    node: int
+    relation: int
+    num_facts: int
+    confidence: None = None
+
+    def words(self, nodes: Sequence[str], relations: Sequence[str]) -> str:
+        r"""Tells it, given the names of entities and of base relations."""
+        is_inverse, rel = divmod(self.relation, len(relations))
+        side = "head" if is_inverse else "tail"
+        facts = f"{self.num_facts or 'no'} training fact{'s' * (self.num_facts > 1)}"
+        return f"{nodes[self.node]} is {side} of {relations[rel]} in {facts}"
 
 
 class TypePrior(View):
@@ -20,7 +37,8 @@ class TypePrior(View):
 
     aliases: ClassVar[dict] = {"types": {}}
     scores = ("types",)
-    count: Tensor
+    key: Tensor
+    log_count: Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,3 +58,8 @@ class TypePrior(View):
         for i, (start, end) in enumerate(torch.searchsorted(self.key, bounds).t().tolist()):
             out[i, self.key[start:end] % self.num_nodes] = self.log_count[start:end]
         return {"types": out[row]}
+
+    def reasons(self, head: int, rel: int, tail: int, k: int = 5) -> list[Seen]:
+        r"""Returns how often an entity was seen there."""
+        is_there = self.key == rel * self.num_nodes + tail
+        return [Seen(tail, rel, round(float(self.log_count[is_there].expm1().sum())))]
