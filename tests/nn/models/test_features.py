@@ -192,11 +192,6 @@ def test_entities_without_a_training_fact(bare, build, cls, tmp_path):
     index = torch.tensor([3, 9, 0])
     for view, x in model.encode().items():
         assert torch.allclose(model.encode(index)[view], x[index], atol=1e-6)
-    if model.fusion is not None:
-        masks = {name: mask[new] for name, mask in model.masks().items()}
-        masks["struct"] = torch.tensor([True, False])
-        out = model.fusion({name: x[new] for name, x in model.embed().items()}, masks)
-        assert torch.allclose(model.encode()["fused"][new, : out.size(1)], out, atol=1e-6)
 
     score = model.predict(head, rel)
     with torch.no_grad():

@@ -18,6 +18,7 @@ from torch_imf.nn.losses.sampled import gather_scores
 from torch_imf.nn.models.features import FrozenFeatures, StructuralEmbedding, project
 from torch_imf.nn.models.scoring import ViewModel
 from torch_imf.nn.scorer import Scorer
+from torch_imf.nn.scorer.distance import DistanceScorer
 from torch_imf.registry import resolve
 from torch_imf.sampler import Sampler
 from torch_imf.sampler.base import Objective
@@ -92,8 +93,11 @@ class MultimodalKGE(ViewModel, KGEModel):
         self.struct = StructuralEmbedding.of(struct)
         self.node_emb.requires_grad_(self.struct is not None and self.struct.uses_table)
         # Which entities have a training fact, as `fit` lets a model know that learns embeddings.
-        learns = self.struct is not None and not self.struct.freeze
-        self.register_buffer("seen", torch.ones(num_nodes, dtype=torch.bool) if learns else None)
+        # Of points, the mean is nearer to a query than most, and so would not be neutral.
+        parts = [part for scorer in scorers.values() for part in scorer.modules()]
+        is_near = any(isinstance(part, DistanceScorer) for part in parts)
+        knows = self.struct is not None and not self.struct.freeze and not is_near
+        self.register_buffer("seen", torch.ones(num_nodes, dtype=torch.bool) if knows else None)
         size = (1 if tie_inverses else 2) * num_relations
         rel_channels = next(iter(scorers.values())).rel_channels
         names = ["all"] if shared_relations else self.views
@@ -132,14 +136,11 @@ class MultimodalKGE(ViewModel, KGEModel):
         masks = {name: module.mask for name, module in self.features.items()}
         return masks if index is None else {name: mask[index] for name, mask in masks.items()}
 
-    def fused_masks(self, mask_dict: Tensors, index: Tensor | None = None) -> Tensors:
-        r"""Returns the masks of what is fused, given those of modalities of the entities
-        :obj:`index`, or all: structural embeddings may be dropped.
+    def fused_masks(self, mask_dict: Tensors) -> Tensors:
+        r"""Returns the masks of what is fused, given those of modalities: in training, structural
+        embeddings may be dropped.
         """
-        if self.struct is None:
-            return mask_dict
-        has_all = self.seen is None or index is None
-        return self.struct.drop(mask_dict, self.seen if has_all else self.seen[index])
+        return mask_dict if self.struct is None else self.struct.drop(mask_dict)
 
     def query(self, head: Tensors, rel_type: Tensor) -> Tensors:
         distinct, group = group_by_size(rel_type)

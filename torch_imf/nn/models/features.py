@@ -19,8 +19,8 @@ class StructuralEmbedding(Recorded, Module):
         model = IMF(..., struct=StructuralEmbedding(x, freeze=True))
 
     Learned embeddings of entities without a training fact are only ever pushed away from all
-    queries. In evaluation, such an entity has the mean of the others instead, and is fused without
-    a structural embedding if it has other modalities.
+    queries. In evaluation, such an entity has the mean of the others instead, but for scorers by
+    distance (:class:`~torch_imf.nn.TransE`, :class:`~torch_imf.nn.RotatE`).
 
     Args:
         init (torch.Tensor or torch.nn.Module, optional): Embeddings :obj:`[N, C]`, or a module that
@@ -107,17 +107,15 @@ class StructuralEmbedding(Recorded, Module):
             x = x.where(seen.unsqueeze(-1), x[seen].mean(dim=0))
         return x if index is None else F.embedding(index, x)
 
-    def drop(self, mask_dict: Tensors, seen: Tensor | None = None) -> Tensors:
+    def drop(self, mask_dict: Tensors) -> Tensors:
         r"""Adds to the masks :obj:`[*]` of other modalities which entities keep their structural
-        embedding: in training, those that are not drawn, and else those with a training fact.
+        embedding, all but in training.
         """
-        is_idle = self.dropout == 0 if self.training else seen is None or bool(seen.all())
-        if is_idle or not mask_dict:
+        if not self.training or self.dropout == 0 or not mask_dict:
             return mask_dict
         others = torch.stack(list(mask_dict.values())).any(dim=0)
-        if self.training:
-            seen = torch.rand(others.size(), device=others.device) >= self.dropout
-        return {**mask_dict, "struct": seen | ~others}
+        drawn = torch.rand(others.size(), device=others.device) < self.dropout
+        return {**mask_dict, "struct": ~(drawn & others)}
 
     def _given(self, size: torch.Size) -> Tensor:
         x = self.module()  # type: ignore[misc]

@@ -96,7 +96,7 @@ class JointKGE(MultimodalKGE):
             self.adversary.reset_parameters()
 
     def encode(self, index: Tensor | None = None) -> Tensors:
-        return self.join(self.embed(index), self.fused_masks(self.masks(index), index))
+        return self.join(self.embed(index), self.fused_masks(self.masks(index)))
 
     def join(self, e_dict: Tensors, mask_dict: Tensors | None = None) -> Tensors:
         r"""Returns the joint embeddings of entities, of shape :obj:`[*, C]`."""
@@ -107,7 +107,7 @@ class JointKGE(MultimodalKGE):
         r"""Joins the embeddings of all entities, given which ones to take each modality from."""
         e_dict = {name: F.embedding(index_dict[name], x) for name, x in e_dict.items()}
         mask_dict = {name: mask[index_dict[name]] for name, mask in self.masks().items()}
-        return self.join(e_dict, self.fused_masks(mask_dict, index_dict.get("struct")))
+        return self.join(e_dict, self.fused_masks(mask_dict))
 
     def view_loss(
         self, z: Tensors, head_index: Tensor, rel_type: Tensor, *target: Tensor

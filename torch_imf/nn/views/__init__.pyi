@@ -1,4 +1,5 @@
 from .base import View as View
+from .neighbors import FeatureView as FeatureView
 from .rules import Rule as Rule
 from .rules import RuleView as RuleView
 from .types import TypePrior as TypePrior
