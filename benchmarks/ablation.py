@@ -16,12 +16,12 @@ All variants share their settings (`configs.py`) and differ in what their name s
 - `texts alone`: no structure at all, each entity is its text.
 - `random structure`, `frozen structure`, `joint structure`: what becomes of the structural encoder,
   whose embeddings IMF starts from otherwise.
-- `Eq. 4 as printed`: a plain product of the modalities; `paper`: the paper's equations, where they
-  can be trained; `released code`: its choices.
+- `Eq. 4 as printed`: a plain product of the modalities. All equations as printed, and what the
+  released code chooses, are recipes of the package (`recipe.py`).
 - `S+V`, `S+T`, `S+V+T`, `S+V+T+N`: structure with images, texts, numeric literals.
 """
 
-from configs import PAPER, RELEASED, config, settings_of, variant
+from configs import config, variant
 from experiment import load, parser, run
 from torch import set_num_threads
 
@@ -62,8 +62,6 @@ if "struct" in base:
         rows[f"{use} structure"] = {**base, "struct": {**base["struct"], "use": use}}
 printed = {"fusion": "imf", "fusion.rank": 1, "fusion.all_orders": False}
 rows["Eq. 4 as printed"] = variant(base, printed)
-rows["paper"] = settings_of(base, PAPER)
-rows["released code"] = settings_of(base, RELEASED)
 for chosen in [["visual"], ["text"], ["visual", "text"], ["visual", "text", "numeric"]]:
     if set(chosen) <= set(names):
         label = "+".join(["S", *(LETTERS[name] for name in chosen)])

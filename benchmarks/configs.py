@@ -11,21 +11,6 @@ def dura(weight: float) -> Settings:
     return {"loss.regularizer": "dura", "loss.regularizer.weight": weight}
 
 
-# The defaults of `IMF` are the paper's equations where they can be trained; Eq. 4 as it is printed
-# is a row of its own in `ablation.py`. The released code has a product of rectified maps of rank 2,
-# TuckER with batch norm and dropout in every view, relations per view, the mean of the views, label
-# smoothing and no contrastive loss.
-PAPER: Settings = {"loss": "bce", "contrastive.weight": 1.0, "scorer": "contextual"}
-RELEASED: Settings = {
-    "loss": "bce",
-    "fusion": "mutan",
-    "scorer": "tucker",
-    "shared_relations": False,
-    "decision": 1.0,
-    "loss.label_smoothing": 0.1,
-    "contrastive.weight": 0.0,
-}
-
 CONFIGS: dict[str, Settings] = {
     "countries": {
         "graph": "countries",
@@ -126,6 +111,14 @@ ADAMF: Settings = {
         "eval_every": 2,
     },
 }
+# The members of `views.py` on each graph. Those that are trained on more than 10,000 entities are of
+# one size, so that they take minutes.
+SIZED: Settings = {"hidden_channels": 512, "epochs": 16, "eval_every": 2, "patience": 2}
+VIEWS: dict[str, list[tuple[str, Settings]]] = {
+    "countries": [("imf", {}), ("adamf", {}), ("kge", {})],
+    "openmoji": [("adamf", {}), ("kge", {})],
+    **dict.fromkeys(("mkgy", "mkgw", "db15k"), [("adamf", SIZED), ("kge", SIZED)]),
+}
 ADVERSARY: Settings = {"weight": 0.01}
 TUCKER: Settings = {
     "model": {
@@ -210,13 +203,6 @@ def changed(base: Settings, **settings: Any) -> Settings:
 def variant(settings: Settings, model: Settings) -> Settings:
     """The same settings with some arguments of the model changed."""
     return changed(settings, model=model)
-
-
-def settings_of(settings: Settings, model: Settings) -> Settings:
-    """The same graph, views, sizes and training with the model of a paper or of a release."""
-    keep = {"hidden_channels", "rel_channels", "views"}
-    kept = {key: value for key, value in settings["model"].items() if key in keep}
-    return {**copy.deepcopy(settings), "model": {**kept, **copy.deepcopy(model)}}
 
 
 def alone(settings: Settings) -> Settings:

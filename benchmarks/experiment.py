@@ -25,7 +25,6 @@ from torch_imf import MultimodalKGE, build_model, evaluate, fit, fit_view_weight
 from torch_imf.data import mean_rank_percentile, modalities
 from torch_imf.data.graph import prepare as to_device
 from torch_imf.nn import StructuralEmbedding, StructuralEncoder
-from torch_imf.training import validate
 from torch_imf.transforms import DropModality
 
 Settings = dict[str, Any]
@@ -166,8 +165,8 @@ def run(
     )
     best = max(history, key=lambda entry: entry["mrr"])
     if settings.get("fit_view_weights", False):
-        fit_view_weights(model, data)
-        best = {**best, "mrr": validate(model, data)["mrr"]}
+        model = fit_view_weights(model, data, extra=[])
+        best = {**best, "mrr": model.fitted["mrr"]}
     out = evaluate(model, data)
     metrics = {k: round(v, 5) for k, v in out.items() if not isinstance(v, dict)}
     metrics["val_mrr"] = round(best["mrr"], 5)

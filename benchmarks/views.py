@@ -21,8 +21,7 @@ from experiment import parser
 from graphs import graph
 from results import RESULTS, append
 
-from torch_imf import build_model, evaluate, fit, fit_view_weights, recipe
-from torch_imf.data.graph import without_test
+from torch_imf import evaluate, fit, fit_view_weights, recipe
 
 args = parser(__doc__, seeds=3, graphs=VIEWS)
 args = args.parse_args()
@@ -51,12 +50,10 @@ for seed in range(args.seeds):
         continue
     start, members = time.perf_counter(), []
     for number, (name, given) in enumerate(VIEWS[args.graph]):
-        settings = {**recipe(name, data, given, seed=seed), **given}
-        training = {k: settings[k] for k in list(settings) if k in FIT}
-        parts = {k: x for k, x in settings.items() if k not in FIT}
+        settings = recipe(name, data, given, seed=seed)
         torch.manual_seed(seed + 1000 * number)
-        model = build_model(name, data, **parts)
-        history = fit(model, data, **training)
+        model = settings.build(data)
+        history = fit(model, data, **settings.fit)
         members.append(model)
         curve = [[x["epoch"], round(x["mrr"], 4)] for x in history]
         about = {"graph": args.graph, "model": name, **settings}

@@ -74,11 +74,13 @@ history = fit(
     callback=report,
 )
 best = max(history, key=lambda entry: entry["mrr"])
-weights = fit_view_weights(model, data)  # Of the views, on validation facts.
+model = fit_view_weights(model, data)  # Views vote, and rules with them.
+weights = model.view_weights()
 print("Weights: " + ", ".join(f"{view}: {weight:.3f}" for view, weight in weights.items()))
 out = evaluate(model, data, "test", progress=True)
 names = {"mrr": "MRR", "hits@1": "Hits@1", "hits@3": "Hits@3", "hits@10": "Hits@10", "mr": "MR"}
 print(f"Best epoch: {best['epoch']:02.0f}, Val MRR: {best['mrr']:.4f}")
+print(f"Of the vote, by cross-validation: {model.fitted['mrr']:.4f}")
 print("Test " + ", ".join(f"{label}: {out[key]:.4f}" for key, label in names.items()))
 
 i = int(data.test_mask.nonzero()[args.seed])

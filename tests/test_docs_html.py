@@ -15,7 +15,7 @@ SOURCE = Path(__file__).parent.parent / "docs" / "source"
 
 def exported() -> list[object]:
     rooms = ("data", "datasets", "encoders", "nn", "sampler", "transforms", "visualize")
-    parts = ("functional", "fusion", "losses", "models", "scorer", "structural")
+    parts = ("functional", "fusion", "losses", "models", "scorer", "structural", "views")
     names = [*rooms, *(f"nn.{name}" for name in parts)]
     packages = [torch_imf, *(importlib.import_module(f"torch_imf.{name}") for name in names)]
     objects = [getattr(package, name) for package in packages for name in package.__all__]

@@ -31,9 +31,10 @@ torch_imf.nn.IMF(5, 2, 4)
 
 def test_readme_runs(capsys):
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert len(blocks) == 2 and "epochs=60" in blocks[0] and "epochs=30" in blocks[1]
+    assert len(blocks) == 2 and 'recipe("imf", data)' in blocks[0] and "epochs=30" in blocks[1]
     torch.manual_seed(0)
     # The same lines, one block after the other, for a shorter time:
-    exec(re.sub(r"epochs=\d+", "epochs=2", "".join(blocks)), {})
+    short = "".join(blocks).replace('"imf", data', '"imf", data, {"epochs": 2}, search=False')
+    exec(short.replace("epochs=30", "epochs=2"), {})
     lines = capsys.readouterr().out.splitlines()
     assert 0 < float(lines[0]) < 1 and lines[1] == "France  borders  ?" and len(lines) == 13

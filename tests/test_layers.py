@@ -20,7 +20,7 @@ LAYERS = {
     "datasets": {"io", "data", "encoders"},
     "nn": {"data", "sampler", "evaluation"},
     "training": {"io", "data", "transforms", "sampler", "evaluation", "nn"},
-    "answers": {"io", "data", "evaluation", "nn"},
+    "answers": {"io", "data", "evaluation", "nn", "training"},
     "hub": {"io", "data", "sampler", "evaluation", "nn"},
     "visualize": {"io", "data", "evaluation", "training", "answers"},
     "cli": {"io", "data", "datasets", "encoders", "training", "answers", "hub", "visualize", "nn"},

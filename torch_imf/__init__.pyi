@@ -18,7 +18,6 @@ from .answers.predictor import complete as complete
 from .answers.predictor import explain as explain
 from .answers.predictor import predict as predict
 from .answers.predictor import predict_file as predict_file
-from .answers.weights import fit_view_weights as fit_view_weights
 from .evaluation.evaluate import evaluate as evaluate
 from .hub import from_pretrained as from_pretrained
 from .hub import pretrained_graph as pretrained_graph
@@ -34,6 +33,7 @@ from .training.fit import train as train
 from .training.recipe import recipe as recipe
 from .training.tune import best_settings as best_settings
 from .training.tune import tune as tune
+from .training.weights import fit_view_weights as fit_view_weights
 from .transforms import *
 
 __version__: str

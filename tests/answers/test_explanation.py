@@ -9,7 +9,7 @@ from torch_imf import Calibration, Predictor, evaluate
 from torch_imf.answers import Rank
 from torch_imf.answers.explanation import without
 from torch_imf.data import modalities
-from torch_imf.nn import IKRL, IMF, KGE, RSME, AdaMF
+from torch_imf.nn import IKRL, IMF, KGE, RSME, AdaMF, Ensemble, RuleView, TypePrior
 
 
 def fact(data, rel, split="test"):
@@ -47,6 +47,38 @@ def test_explain(fake, build):
     assert list(out.views) == list(out.weights) == model.views
     assert len(out.neighbors) == 3 and all(x.relation == "has_topic" for x in out.neighbors)
     assert predictor.explain(h, r, t, k=3, view="text").neighbors != out.neighbors
+
+
+def test_explain_an_ensemble(fake, build, tmp_path):
+    views = [cls().fit(fake) for cls in (TypePrior, RuleView)]
+    imf = build(fake, views=["struct", "text", "fused"])
+    model = Ensemble([*views, imf, build(fake, AdaMF)])
+    h, r, t = fact(fake, 1)  # "after", the inverse of "next_to".
+    predictor = Predictor(model, fake)
+    out = predictor.explain(h, r, t)
+    assert out.rank == evaluated(model, fake, h, r, t)
+    assert out.views == {v: evaluated(model, fake, h, r, t, view=v) for v in model.views}
+    # Modalities of both models, those that are only fused, too:
+    assert set(out.without) == {"numeric", "text", "visual"}
+    other = Ensemble([*views, without(imf, "text"), without(model.members[3], "text")])
+    assert out.without["text"] == evaluated(other, fake, h, r, t)
+    head, tail = fake.node_names[h], fake.node_names[t]
+    best = next(x for x in out.reasons if x.view == "RuleView")
+    assert best.text == f"{tail}  next_to  {head}" and best.confidence > 0.8
+    assert f"{best.text}: right in {100 * best.confidence:.1f} % of cases" in str(out)
+    assert f"{tail} is tail of after in " in str(out)
+    # Neighbours are those of a trained view:
+    assert out.neighbors == predictor.explain(h, r, t, view="fused").neighbors != []
+    with pytest.raises(ValueError, match="'view' one of .'struct', 'text', 'fused', 'fused 2'."):
+        predictor.explain(h, r, t, view="paths")
+    assert Predictor(Ensemble(views), fake).explain(h, r, t).neighbors == []
+    # What a view of a modality that is lacking takes in its place is no part of the score:
+    one = int((~fake.text_mask).nonzero()[0])
+    assert all("text" in x.lacks for x in predictor.predict(one, r))
+    (tmp_path / "queries.tsv").write_text("thing 1\tafter\t?\n")
+    assert predictor.predict_file(tmp_path / "queries.tsv", tmp_path / "out.tsv", k=4) == 4
+    assert "of best path" in (tmp_path / "out.tsv").read_text()
+    assert len(predictor.complete(3)) == 3
 
 
 def test_splits_and_ties(fake):

@@ -31,7 +31,7 @@ def test_evaluate(saved, read, call):
     by_hand = evaluate(model, Countries(text=None, visual=None)[0], by=["numeric"])["numeric"]
     assert found == plain(by_hand) and set(found) == {"yes", "no"}
     title, header, *rows = call("evaluate", saved, "--by", "category").splitlines()
-    assert title == "IMF on 209 test facts, filtered ranks of both sides"
+    assert title == "Ensemble on 209 test facts, filtered ranks of both sides"
     assert header.split() == list(map(str.upper, METRICS))
     assert [row.split()[0] for row in rows] == ["both", "heads", "tails", *["category"] * 3]
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch_geometric.data import Data
 
-from torch_imf import build_model, evaluate, fit, from_pretrained, pretrained_graph, recipe
+from torch_imf import evaluate, fit, fit_view_weights, from_pretrained, pretrained_graph, recipe
 from torch_imf.cli import main
 from torch_imf.cli.inputs import Graph
 from torch_imf.cli.train import questions, read_space
@@ -24,24 +24,17 @@ def test_run(saved):
     # The same by hand:
     data = Countries(text=None, visual=None)[0]
     settings = recipe("imf", data, {"hidden_channels": 8, "epochs": 2, "eval_every": 1})
-    parts = [x for x in settings if x.split(".")[0] in ("scorer", "loss", "contrastive")]
     torch.manual_seed(0)
-    parts = {x: settings.pop(x) for x in parts}
-    model = build_model("imf", data, hidden_channels=8, **parts)
-    history = fit(model, data, epochs=2, eval_every=1, **settings)
+    model = settings.build(data)
+    history = fit(model, data, **settings.fit)
     assert json.loads((saved / "history.json").read_text()) == history
     loaded, graph = from_pretrained(saved / "model"), pretrained_graph(saved / "model")
-    assert isinstance(loaded.scorers["fused"], ComplEx)
-    metrics = evaluate(model, data)
+    assert isinstance(loaded.members[0].scorers["fused"], ComplEx)
+    metrics = evaluate(fit_view_weights(model, data, ["types", "rules"]), data)
     assert evaluate(loaded, graph)["mrr"] == pytest.approx(metrics["mrr"], abs=1e-6)
     config = json.loads((saved / "model" / "config.json").read_text())
     assert config["metrics"]["test"]["mrr"] == metrics["mrr"]
-    given = {"model": "imf", "hidden_channels": 8, "epochs": 2, "eval_every": 1}
-    assert config["training"]["settings"] == {**given, **settings, **parts}  # The whole recipe.
-    assert parts["loss.regularizer.weight"] == 0.1
-    assert recipe("imf", data, {"optimizer": "adam"}) == recipe("rsme", data) == {}
-    assert recipe("imf", data, {"scorer.dropout": 0.1}) == {}
-    assert "contrastive.weight" not in recipe("imf", data, {"contrastive": False})
+    assert config["training"]["settings"] == {"model": "imf", **settings}  # The whole recipe.
     assert "torch-imf train countries" in config["training"]["command"]
 
 
@@ -79,10 +72,15 @@ def test_recipe(fast, tmp_path, capsys):
     assert main([*args, "--model", "adamf", "--adversary.weight", "0.02"]) == 0
     out, err = capsys.readouterr()
     assert out.startswith("AdaMF of epoch 1") and "Recipe, as no scorer" in err
-    for words in ("loss.regularizer.weight=0.1", "lr={'model': 0.1, 'generator': 0.015}"):
+    for words in ("loss.regularizer.weight=", "lr={'model': 0.1, 'generator': 0.015}"):
         assert words in err
-    model = from_pretrained(tmp_path / "model")
+    model = from_pretrained(tmp_path / "model").members[0]
     assert isinstance(model, AdaMF) and model.adversary.weight == 0.02
+    # That of a paper is as it is there, without further votes:
+    assert main([*args, "--model", "adamf", "--recipe", "paper", "--restart"]) == 0
+    assert "Recipe 'paper': fusion=adamf" in capsys.readouterr().err
+    model = from_pretrained(tmp_path / "model")
+    assert isinstance(model, AdaMF) and model.fusion.elementwise
     # Who chooses one of the settings that belong together has other plans:
     assert main([*args, "--scorer", "distmult", "--restart"]) == 0
     assert "Recipe, as no scorer" not in capsys.readouterr().err
@@ -245,8 +243,8 @@ def test_train_command(tmp_path, read):
     args = ["--space", "hidden_channels=4", "--epochs", "1", "--trials", "1"]
     out = read("tune", *graph, *args, "--study", tmp_path / "study.db")
     words = shlex.split(out["command"])
-    flags = ["--split-seed", "3", "--no-header", "--no-strict", "--no-recipe"]
-    assert words[3:10] == ["--model", "imf", *flags]
+    flags = ["--split-seed", "3", "--no-header", "--no-strict", "--recipe", "none"]
+    assert words[3:11] == ["--model", "imf", *flags]
     trained = read(*words[1:], "--seed", "5", "--out", tmp_path / "run")
     expected = {"hidden_channels": 4, "epochs": 1, "metric": "mrr"}
     assert {**out["settings"]["model"], **out["settings"]["fit"]} == expected

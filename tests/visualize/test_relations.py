@@ -3,13 +3,15 @@ from collections import Counter
 import pytest
 import torch
 
-from torch_imf import IMF, AdaMF, fit
+from torch_imf import IMF, AdaMF, Predictor, fit
 from torch_imf.data import modalities
 from torch_imf.data.index import both_sides
-from torch_imf.nn import KGE, AdaMFFusion
+from torch_imf.nn import KGE, AdaMFFusion, Ensemble, TypePrior
 from torch_imf.visualize import (
     modality_weights,
     plot_contextual,
+    plot_decision,
+    plot_explanation,
     plot_modality_weights,
     plot_relation_weights,
     plot_tsne,
@@ -170,6 +172,30 @@ def test_silhouette():
     assert silhouette(direction * length, torch.arange(12) // 4) < 0.1
     with pytest.raises(ValueError, match="Number of labels is 1"):
         silhouette(direction, label * 0)
+
+
+def test_figures_of_an_ensemble(fake):
+    model = Ensemble(
+        [TypePrior().fit(fake), build(fake, IMF, views=["struct"]), build(fake, AdaMF)]
+    )
+    model.weight.copy_(torch.tensor([0.5, 2.0, 0.0]))
+    shares = modality_weights(model, fake, ["after"])["after"]
+    assert list(shares) == ["types", "struct", "fused"] and shares["fused"] == 0
+    assert sum(shares.values()) == pytest.approx(1)
+    titles = plot_relation_weights(model, fake, ["after"]).axes[0].get_title()
+    assert titles == "Ensemble: share of each view in what lifts facts above others"
+    fact = int(fake.edge_index[0, 0]), int(fake.edge_type[0]), int(fake.edge_index[1, 0])
+    predictor = Predictor(model, fake)
+    rows = plot_explanation(predictor.explain(*fact)).axes[0].get_yticklabels()
+    assert [x.get_text() for x in rows] == [
+        *("all views", "types alone (× 0.50)", "struct alone (× 2.00)", "fused alone (× 0.00)"),
+        *("without numeric", "without text", "without visual"),
+    ]
+    plot_decision(predictor.predict(*fact[:2])).canvas.draw()
+    # A view that needs no training has no embeddings:
+    with pytest.raises(ValueError, match="'view' needs to be one of .'struct', 'fused'."):
+        plot_contextual(model, fake, "has_topic", "types")
+    plot_contextual(model, fake, "has_topic", num_nodes=8)
 
 
 @pytest.mark.parametrize(

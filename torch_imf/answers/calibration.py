@@ -1,6 +1,6 @@
 r"""What is fitted to validation facts once a model is trained: probabilities of answers."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch_imf.data import TripletIndex
 from torch_imf.data.graph import prepare, split_facts
 from torch_imf.evaluation.ranking import StreamedScores, check_finite, check_model, inference
 from torch_imf.registry import checked
+from torch_imf.training.weights import minimise
 
 #: The number of false candidates of a query that count one by one in a calibration.
 NUM_BEST = 1024
@@ -165,20 +166,6 @@ def _scores(
         scores = StreamedScores(model)
         for i in torch.arange(head_index.numel(), device=head_index.device).split(BATCH_SIZE):
             yield i, *view_scores(scores, head_index[i], rel_type[i])
-
-
-def minimise(loss: Callable[[], Tensor], params: list[Tensor], max_iter: int) -> None:
-    r"""Changes parameters in place to those with the smallest loss."""
-    optimizer = torch.optim.LBFGS(params, max_iter=max_iter, line_search_fn="strong_wolfe")
-
-    def closure() -> Tensor:
-        optimizer.zero_grad()
-        value = loss()
-        value.backward()
-        return value
-
-    with torch.enable_grad():
-        optimizer.step(closure)
 
 
 def view_scores(

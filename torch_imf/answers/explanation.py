@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 def explain(predictor: "Predictor", fact: Tensor, k: int, view: str | None) -> Explanation:
     r"""Explains a fact, given by its three numbers, as :meth:`Predictor.explain`."""
     model, data, views = predictor.model, predictor.data, predictor.model.views
-    # Those that represent entities, and not by their number alone:
-    trained = [name for name, x in predictor.scores.z.items() if x.is_floating_point()]
+    trained = trained_views(predictor.scores.z)
     if k < 1 or view not in [None, *trained]:
         raise ValueError(f"'k' needs to be positive, 'view' one of {trained} (got {k}, '{view}')")
     view = "fused" if view is None and "fused" in trained else view or next(iter(trained), None)
@@ -55,6 +54,11 @@ def explain(predictor: "Predictor", fact: Tensor, k: int, view: str | None) -> E
         conditional=conditional[0][0],
         reasons=_reasons(predictor, torch.stack([head, rel, tail], dim=1), k),
     )
+
+
+def trained_views(z: dict[str, Tensor]) -> list[str]:
+    r"""Returns the views that represent entities by embeddings, and not by their number alone."""
+    return [view for view, x in z.items() if x.is_floating_point()]
 
 
 def without(model: Module, modality: str) -> Module:

@@ -10,10 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric.data import Data
 
-from torch_imf.answers.calibration import Calibration, minimise
+from torch_imf.answers.calibration import Calibration
 from torch_imf.answers.completion import best_facts
 from torch_imf.data import TripletIndex
 from torch_imf.data.graph import split_facts
+from torch_imf.training.weights import minimise
 
 if TYPE_CHECKING:
     from torch_imf.answers.predictor import Predictor

@@ -111,7 +111,7 @@ def explain(
     r"""Tells what stands behind the score of a fact, known or not.
 
     Which view carries it: its rank in each view alone and without each modality, the nearest
-    training facts, and the paths from head to tail.
+    training facts, the paths from head to tail, and the rules that it follows from.
 
     Examples:
       torch-imf explain runs/first France borders Spain -k 10 --json

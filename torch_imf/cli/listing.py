@@ -14,7 +14,7 @@ from torch_imf.cli.command import Output
 from torch_imf.cli.inputs import Features, Graph, NotEncoded
 from torch_imf.io.atomic import replacing
 
-Models = Literal["models", "scorers", "fusions", "losses", "regularizers", "samplers"]
+Models = Literal["models", "scorers", "fusions", "losses", "regularizers", "samplers", "views"]
 Kind = Literal["datasets", Models, "encoders"]
 
 

@@ -47,8 +47,9 @@ def train(
     log_dir: Annotated[str | None, "write curves for TensorBoard"] = None,
     seed: Annotated[int, "seed of the training"] = 0,
     recipe: Annotated[
-        bool, "settings that train well, shown, if no scorer, loss, optimizer or lr is given"
-    ] = True,
+        Literal["best", "paper", "released", "none"],
+        "settings: 'best' tries some, if no scorer, loss, optimizer or lr is given",
+    ] = "best",
     extra_views: Annotated[
         Sequence[str], "what votes beside the views of the model, made of training facts; or 'none'"
     ] = ("types", "rules"),
@@ -70,6 +71,7 @@ def train(
     """
     import torch
 
+    from torch_imf.training import Recipe
     from torch_imf.training.checkpoint import CheckpointError, best_entry, first_seed
 
     if log_dir:
@@ -89,16 +91,19 @@ def train(
     views = [] if list(extra_views) == ["none"] else list(extra_views)
     for view in views:
         registry.lookup("view", view)
-    if recipe and (chosen := find_recipe(name, data, settings, seed, folder / RECIPE, goes_on)):
-        words = ", ".join(f"{key}={x}" for key, x in chosen.items())
-        say(f"Recipe, as no scorer, loss or optimizer is given: {words}")
-        settings = {**chosen, **settings}
-    settings = {"hidden_channels": 128, **settings}
-    training = {key: x for key, x in settings.items() if key in of_fit}
-    parts = {key: x for key, x in settings.items() if key not in of_fit}
+    is_best, found = recipe == "best", {}
+    if is_best:
+        found = find_recipe(name, data, settings, seed, folder / RECIPE, goes_on)
+    elif recipe != "none":
+        found = left(torch_imf.recipe(name, data, settings, recipe), settings)
+    if found:
+        why = ", as no scorer, loss or optimizer is given" if is_best else f" '{recipe}'"
+        say(f"Recipe{why}: {', '.join(f'{key}={x}' for key, x in found.items())}")
+    chosen = Recipe(name, {"hidden_channels": 128, **found, **settings})
+    settings, training = dict(chosen), chosen.fit
 
     torch.manual_seed(seed)
-    model: Any = torch_imf.build_model(name, data, **parts).to(device)
+    model: Any = chosen.build(data).to(device)
     if restart and checkpoint.exists():
         checkpoint.replace(checkpoint.with_suffix(".old.pt"))
     data = data.to(str(device))
@@ -109,7 +114,7 @@ def train(
             raise CheckpointError(f"'{checkpoint}' began with seed {first} (got {seed})")
         with board as callback:
             history = torch_imf.fit(model, data, **training, callback=callback)
-            if views or len(model.views) > 1:
+            if recipe in ("best", "none") and (views or len(model.views) > 1):
                 say("Views learn to vote")
                 model = torch_imf.fit_view_weights(model, data, views)
             metrics = torch_imf.evaluate(model, data, "test", progress=True)
@@ -153,8 +158,7 @@ def train(
     ]
     values = {"folder": str(folder), **about, **measured}
     if controls:
-        training.pop("checkpoint"), training.pop("progress")
-        found = torch_imf.training.controls(name, data, parts, training, views, progress=True)
+        found = torch_imf.training.controls(chosen, data, views, progress=True)
         text += ["", "Features and controls, MRR by three seeds:", controls_table(found)]
         values["controls"] = found
     return Output("\n".join(text), values)
@@ -164,15 +168,19 @@ def find_recipe(
     name: str, data: "Data", given: Mapping[str, Any], seed: int, path: Path, goes_on: bool
 ) -> dict[str, Any]:
     r"""Returns the recipe of a training, which is found anew unless it goes on."""
-    if goes_on and path.exists():
-        chosen = json.loads(path.read_text())
-        known = torch_imf.recipe(name, data, given, search=False)
-        return {key: x for key, x in chosen.items() if key in known}
-    say("Trying settings on validation facts ('--no-recipe' takes the model's own)")
-    chosen = torch_imf.recipe(name, data, given, seed=seed, progress=True)
+    known = left(torch_imf.recipe(name, data, given, search=False), given)
+    if not known or (goes_on and path.exists()):
+        return known and left(json.loads(path.read_text()), given)
+    say("Trying settings on validation facts ('--recipe none' takes the model's own)")
+    chosen = left(torch_imf.recipe(name, data, given, seed=seed, progress=True), given)
     with replacing(path) as file:
         file.write(json.dumps(chosen, indent=2).encode())
     return chosen
+
+
+def left(settings: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    r"""Returns the settings that are not given."""
+    return {key: x for key, x in settings.items() if key not in given}
 
 
 def votes(model: Any) -> list[str]:
@@ -287,7 +295,7 @@ def train_command(graph: Graph, features: Features, model: str, settings: Mappin
     for part, field in given[1:]:  # All but the graph itself.
         value = getattr(part, field.name)
         words += [] if value == field.default else flag_words(field.name, value)
-    words.append("--no-recipe")  # What is not in the space was as the model has it.
+    words += ["--recipe", "none"]  # What is not in the space was as the model has it.
     return shlex.join([*words, *(x for pair in settings.items() for x in flag_words(*pair))])
 
 

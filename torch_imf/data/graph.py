@@ -1,6 +1,7 @@
 import copy
 import json
 from collections.abc import Sequence
+from itertools import chain
 from numbers import Integral
 from typing import Any
 
@@ -109,7 +110,7 @@ def prepare(model: torch.nn.Module, data: Data) -> Data:
                 f"The model was trained with other {kind}, or in another order: their '{key}' are "
                 f"not those of this graph. Pass the graph that it was trained on"
             )
-    device = next(model.parameters(), data.edge_index).device
+    device = next(chain(model.parameters(), model.buffers()), data.edge_index).device
     return copy.copy(data).to(device, "edge_index", "edge_type", *MASKS)
 
 

@@ -1,12 +1,13 @@
 from .checkpoint import CheckpointError, History, TrainingState
 from .controls import controls
 from .fit import TensorBoard, fit, make_loader, make_optimizers, train, validate
-from .recipe import recipe
+from .recipe import Recipe, recipe
 from .tune import best_settings, tune
 
 __all__ = [
     "CheckpointError",
     "History",
+    "Recipe",
     "TensorBoard",
     "TrainingState",
     "best_settings",

@@ -1,27 +1,22 @@
 import copy
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch_geometric.data import Data
 from tqdm import tqdm
 
-from torch_imf.answers.weights import fit_view_weights
 from torch_imf.data import modalities
 from torch_imf.evaluation.evaluate import evaluate
-from torch_imf.registry import build_model, checked
+from torch_imf.registry import checked
 from torch_imf.training.fit import fit
-
-#: What a row of the table is trained on.
-Row = Callable[[Data, int], list[Data]]
+from torch_imf.training.recipe import Recipe
+from torch_imf.training.weights import fit_view_weights
 
 
 @checked
 def controls(
-    model: str,
+    recipe: Recipe,
     data: Data,
-    settings: Mapping[str, Any],
-    training: Mapping[str, Any],
     extra: Sequence[str] = ("types", "rules"),
     seeds: Sequence[int] = (0, 1, 2),
     progress: bool = False,
@@ -34,10 +29,8 @@ def controls(
     noise of the same size.
 
     Args:
-        model (str): The name of the model.
+        recipe (Recipe): The settings, of :meth:`~torch_imf.recipe`.
         data (Data): The graph, with features.
-        settings (dict): The settings of :meth:`~torch_imf.build_model`.
-        training (dict): Those of :meth:`~torch_imf.fit`.
         extra (list, optional): Views that need no training, which vote in every row, as in
             :meth:`~torch_imf.fit_view_weights`. (default: :obj:`("types", "rules")`)
         seeds (list[int], optional): The seeds, for each of which every row is trained anew.
@@ -55,32 +48,30 @@ def controls(
     if not names:
         raise ValueError("The graph has no features that could help")
     alone = _with(data, [])
-    rows: dict[str, Callable[[int], list[Data]]] = {
-        "structure": lambda seed: [alone],
-        **{f"with {name}": lambda seed, name=name: [_with(data, [name])] for name in names},
-        "with all": lambda seed: [data],
-        "control: structure twice": lambda seed: [alone, alone],
-        "control: shuffled": lambda seed: [_replaced(data, _shuffle, seed)],
-        "control: noise": lambda seed: [_replaced(data, _noise, seed)],
-    }
-    if len(names) == 1:
-        del rows["with all"]
-    out = {row: {"val": [], "test": []} for row in rows}
-    bar = tqdm(desc="Controls", total=len(rows) * len(seeds), disable=None if progress else True)
-    with bar:
-        for seed in seeds:
-            for row, make in rows.items():
-                graphs = make(seed)
-                members = []
-                for i, graph in enumerate(graphs):
-                    torch.manual_seed(seed + 1000 * i)
-                    member = build_model(model, graph, **settings).to(data.edge_index.device)
-                    fit(member, graph, **training, progress=False)
-                    members.append(member)
-                voting = fit_view_weights(members, data, extra)
-                out[row]["val"].append(voting.fitted["mrr"])
-                out[row]["test"].append(evaluate(voting, data)["mrr"])
-                bar.update()
+
+    def graphs(seed: int) -> Iterator[tuple[str, list[Data]]]:
+        yield "structure", [alone]
+        for name in names:
+            yield f"with {name}", [_with(data, [name])]
+        if len(names) > 1:
+            yield "with all", [data]
+        yield "control: structure twice", [alone, alone]
+        yield "control: shuffled", [_replaced(data, _shuffle, seed)]
+        yield "control: noise", [_replaced(data, _noise, seed)]
+
+    out: dict[str, dict[str, list[float]]] = {}
+    training = {**recipe.fit, "progress": False}
+    todo = [(seed, *row) for seed in seeds for row in graphs(seed)]
+    for seed, row, members in tqdm(todo, "Controls", disable=None if progress else True):
+        models = []
+        for i, graph in enumerate(members):
+            torch.manual_seed(seed + 1000 * i)
+            models.append(recipe.build(graph).to(data.edge_index.device))
+            fit(models[-1], graph, **training)
+        voting = fit_view_weights(models, data, extra)
+        found = out.setdefault(row, {"val": [], "test": []})
+        found["val"].append(voting.fitted["mrr"])
+        found["test"].append(float(evaluate(voting, data)["mrr"]))  # type: ignore[arg-type]
     return out
 
 

@@ -10,6 +10,7 @@ from torch.nn import Module
 from torch_geometric.data import Data
 
 from torch_imf.answers.calibration import view_scores, yields_probabilities
+from torch_imf.answers.explanation import trained_views
 from torch_imf.data.graph import prepare
 from torch_imf.data.index import both_sides
 from torch_imf.data.names import Lookup, Names
@@ -181,8 +182,8 @@ def plot_contextual(
         model (torch.nn.Module): A model of this package.
         data (Data): The graph.
         relations (list[str] or list[int]): The relations, of which many heads share a tail.
-        view (str, optional): The view. If :obj:`None`, the fused one or, without it, the first.
-            (default: :obj:`None`)
+        view (str, optional): The view, a trained one. If :obj:`None`, the fused one or, without it,
+            the first. (default: :obj:`None`)
         num_classes (int, optional): The number of tails, those of most heads. (default: :obj:`5`)
         num_nodes (int, optional): The number of heads per relation, drawn at random. (default:
             :obj:`500`)
@@ -194,9 +195,12 @@ def plot_contextual(
     """
     from matplotlib.figure import Figure
 
-    view = view or ("fused" if "fused" in model.views else model.views[0])
-    if view not in model.views or min(num_classes, num_nodes) < 1:
-        needs = f"'view' needs to be one of {list(model.views)}, 'num_classes' and 'num_nodes'"
+    with inference(model) as scored:
+        z = scored.encode()
+    views = trained_views(z)
+    view = view or ("fused" if "fused" in views else next(iter(views), None))
+    if view not in views or min(num_classes, num_nodes) < 1:
+        needs = f"'view' needs to be one of {views}, 'num_classes' and 'num_nodes'"
         raise ValueError(f"{needs} positive (got '{view}', {num_classes} and {num_nodes})")
     data = prepare(model, data)
     rows, names = find_relations(relations, data)
@@ -209,8 +213,6 @@ def plot_contextual(
     # Many marks make a large file:
     fig = Figure(figsize=(7.6, 0.3 + 4.4 * len(rows)), dpi=120, layout="constrained")
     parts = fig.subfigures(len(rows), 1, squeeze=False, hspace=0.04)[:, 0]
-    with inference(model) as scored:
-        z = scored.encode()
     for part, r, fact in zip(parts, rows, facts, strict=True):
         perm = torch.randperm(fact.numel(), generator=torch.Generator().manual_seed(0))
         fact = fact[perm[:num_nodes].sort().values.to(fact.device)]

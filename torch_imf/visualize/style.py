@@ -1,5 +1,6 @@
 r"""What all figures share: colours, sizes, fonts, and the parts they are drawn of."""
 
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
 from itertools import cycle
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 #: Design" <https://jfly.uni-koeln.de/color/>`_ palette of Okabe and Ito.
 COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#7f7f7f", "#000000")
 #: A view has the same colour in every figure.
-VIEW_COLORS = dict(zip(("struct", "text", "visual", "numeric", "fused"), COLORS, strict=False))
+NAMES = ("struct", "text", "visual", "numeric", "fused", "paths", "types", "constants")
+VIEW_COLORS = {**dict(zip(NAMES, COLORS, strict=True)), "best path": "#f0e442"}
 MARKERS = "osD^vPXp*"
 DARK, LIGHT = "#333333", "#d9d9d9"
 TITLE, TEXT, SMALL = 11, 10, 9
@@ -28,10 +30,21 @@ FALLBACKS = (
 
 
 def view_colors(names: Iterable[str]) -> dict[str, str]:
-    r"""Returns a colour for each view, known to :obj:`VIEW_COLORS` or not."""
-    names = list(dict.fromkeys(names))
-    others = cycle([x for x in COLORS if x not in map(VIEW_COLORS.get, names)])
-    return {name: VIEW_COLORS.get(name) or next(others) for name in names}
+    r"""Returns a colour for each view, known to :obj:`VIEW_COLORS` or not. That of
+    :obj:`"struct 2"`, in an ensemble, is a paler one of :obj:`"struct"`.
+    """
+    parts = {name: re.fullmatch(r"(.*?)(?: (\d+))?", name, re.DOTALL) for name in names}
+    kinds = {name: (match[1], int(match[2] or 1)) for name, match in parts.items() if match}
+    known = {kind: VIEW_COLORS.get(kind) for kind, _ in kinds.values()}
+    others = cycle([x for x in COLORS if x not in known.values()] or COLORS)
+    colors = {kind: color or next(others) for kind, color in known.items()}
+    return {name: paler(colors[kind], number) for name, (kind, number) in kinds.items()}
+
+
+def paler(color: str, number: int) -> str:
+    r"""Returns a colour mixed with white, of which it is one of so many parts."""
+    parts = (int(color[i : i + 2], 16) for i in (1, 3, 5))
+    return "#" + "".join(f"{255 - (255 - x) // number:02x}" for x in parts)
 
 
 def shorten(name: str, width: int = 26) -> str:

@@ -6,10 +6,11 @@ import torch.nn.functional as F
 from torch_imf.nn.functional import dura_loss, linear, linear_bce_loss, linear_ce_loss
 
 
-def naive_bce(query, key, pos_index, label_smoothing=0.0, bias=None):
+def naive_bce(query, key, pos_index, label_smoothing=0.0, bias=None, spread=None):
     target = torch.zeros(query.size(0), key.size(0), dtype=torch.double)
     target[pos_index[0], pos_index[1]] = 1.0
-    target = (1 - label_smoothing) * target + label_smoothing / key.size(0)
+    spread = label_smoothing if spread is None else spread
+    target = (1 - label_smoothing) * target + spread / key.size(0)
     score = (query @ key.t()).double()
     return F.binary_cross_entropy_with_logits(score if bias is None else score + bias, target)
 
@@ -43,18 +44,18 @@ def random_input(dtype=torch.double, B=5, N=23, C=8):
 
 
 @chunked
-@pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("label_smoothing, spread", [(0.0, None), (0.1, None), (0.1, 1.0)])
 @pytest.mark.parametrize("bias", [None, -3.0])
-def test_bce_equals_naive(same, chunk_size, label_smoothing, bias):
+def test_bce_equals_naive(same, chunk_size, label_smoothing, spread, bias):
     query, key, pos_index = random_input()
     given = [] if bias is None else [torch.tensor([bias], dtype=torch.double, requires_grad=True)]
     args = (query, key, pos_index, label_smoothing, *(given or [None]))
-    expected = naive_bce(*args)
-    same(linear_bce_loss(*args, chunk_size), expected, [query, key, *given])
-    out = linear_bce_loss(query.detach(), key.detach(), *args[2:], chunk_size)
+    expected = naive_bce(*args, spread)
+    same(linear_bce_loss(*args, chunk_size, spread), expected, [query, key, *given])
+    out = linear_bce_loss(query.detach(), key.detach(), *args[2:], chunk_size, spread)
     assert torch.allclose(out, expected) and out.requires_grad == bool(given)
     if given:
-        same(out, naive_bce(*args), given)
+        same(out, naive_bce(*args, spread), given)
 
 
 @chunked

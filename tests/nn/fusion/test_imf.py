@@ -11,9 +11,10 @@ def x_dict():
     return {name: torch.randn(7, size) for name, size in SIZES.items()}
 
 
-@pytest.mark.parametrize("all_orders", [True, False])
-def test_imf_fusion_equals_equation_4(x_dict, all_orders):
-    fusion = IMFFusion(SIZES, 8, rank=2, latent_channels=3, all_orders=all_orders)
+@pytest.mark.parametrize("all_orders, bias", [(True, True), (False, True), (False, False)])
+def test_imf_fusion_equals_equation_4(x_dict, all_orders, bias):
+    fusion = IMFFusion(SIZES, 8, rank=2, latent_channels=3, all_orders=all_orders, bias=bias)
+    assert any(name.endswith("bias") for name in fusion.state_dict()) == bias
     assert str(fusion) == "IMFFusion({'s': 4, 'v': 6, 't': 5}, 8, rank=2)"
     latent = fusion.latent(x_dict)
     expected = torch.zeros(7, 8)

@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from torch_imf.data import TripletIndex
-from torch_imf.nn import DURA, KGE, OneToN, RotatE, TransE
+from torch_imf.nn import DURA, KGE, DistMult, OneToN, RotatE, TransE
 from torch_imf.registry import class_names, resolve
 
 each = pytest.mark.parametrize("loss", ["bce", "ce"])
@@ -56,6 +56,20 @@ def test_loss_in_low_precision(loss):
     assert torch.allclose(out.double(), truth, rtol=0.02)
 
 
+@pytest.mark.parametrize("scorer", [DistMult(8), TransE(8)])  # A product, and none.
+def test_bce_as_the_paper_and_its_code_have_it(same, scorer):
+    query = torch.randn(5, 8, dtype=torch.double, requires_grad=True)
+    key = torch.randn(23, 8, dtype=torch.double, requires_grad=True)
+    row, col = pos_index = (torch.rand(5, 23) < 0.2).nonzero().t()
+    target = torch.zeros(5, 23, dtype=torch.double)
+    target[row, col] = 1.0
+    for settings, label in [({}, target), ({"label_smoothing": 0.1}, 0.9 * target + 1 / 23)]:
+        loss = OneToN(reduction="mean", spread=1.0 if settings else None, **settings)
+        score = scorer.similarity(query, key)
+        expected = F.binary_cross_entropy_with_logits(score, label)
+        same(loss(scorer, query, key, pos_index), expected, [query, key])
+
+
 def test_by_name(refuses):
     for name in ("bce", "ce"):
         loss = resolve("loss", name, regularizer="dura")
@@ -65,6 +79,8 @@ def test_by_name(refuses):
     refuses(
         ("Invalid 'loss' argument", lambda: OneToN("hinge")),
         (r"'label_smoothing' needs to be in \[0, 1\)", lambda: OneToN(label_smoothing=1.0)),
+        ("'reduction' needs to be 'sum' or 'mean'", lambda: OneToN(reduction="max")),
+        (r"'spread' needs to be in \[0, 1\]", lambda: OneToN(spread=2.0)),
         ("'weight' of a regularizer cannot be negative", lambda: DURA(-0.1)),
         ("'weight' needs to be finite", lambda: DURA(float("nan"))),
         ("no regularizer 'duraa'. Did you mean 'dura'", lambda: OneToN(regularizer="duraa")),

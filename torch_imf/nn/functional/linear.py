@@ -21,6 +21,7 @@ def linear_bce_loss(
     label_smoothing: float = 0.0,
     bias: Tensor | None = None,
     chunk_size: int | None = None,
+    spread: float | None = None,
 ) -> Tensor:
     r"""The 1-N binary cross-entropy of the `"IMF: Interactive Multimodal Fusion Model for Link
     Prediction" <https://arxiv.org/abs/2303.10816>`_ paper (Eq. 9), averaged over queries and
@@ -30,7 +31,7 @@ def linear_bce_loss(
 
         target = torch.zeros(B, N)
         target[pos_index[0], pos_index[1]] = 1.0
-        target = (1 - label_smoothing) * target + label_smoothing / N
+        target = (1 - label_smoothing) * target + spread / N  # Of label_smoothing, by default.
         F.binary_cross_entropy_with_logits((query @ key.t()).float() + bias, target)
 
     It allocates neither logits nor target: keys are visited in chunks, and the gradient is computed
@@ -38,7 +39,8 @@ def linear_bce_loss(
     everything else in :obj:`float32`. The arguments are those of :meth:`linear_ce_loss`, a label
     smoothing in :obj:`[0, 1]`, and a scalar :obj:`bias` that is added to every logit.
     """
-    return _LinearBCE.apply(query, key, pos_index, label_smoothing, bias, chunk_size)
+    spread = label_smoothing if spread is None else spread
+    return _LinearBCE.apply(query, key, pos_index, 1 - label_smoothing, spread, bias, chunk_size)
 
 
 def linear_ce_loss(
@@ -123,7 +125,8 @@ class _LinearBCE(torch.autograd.Function):
         query: Tensor,
         key: Tensor,
         pos_index: Tensor,
-        label_smoothing: float,
+        hit: float,
+        spread: float,
         bias: Tensor | None,
         chunk_size: int | None,
     ) -> Tensor:
@@ -131,7 +134,7 @@ class _LinearBCE(torch.autograd.Function):
         need_grad = need_query or need_key or need_bias
         chunks = _Chunks(query, key, pos_index, chunk_size)
         dtype, ctx.scale = chunks.dtype, 1.0 / (query.size(0) * key.size(0))
-        smooth, hit = label_smoothing / key.size(0), 1.0 - label_smoothing
+        smooth = spread / key.size(0)
 
         loss = query.new_zeros((), dtype=dtype)
         grad_bias = torch.zeros_like(loss)
@@ -174,7 +177,7 @@ class _LinearBCE(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         grad_query, grad_key, grad_bias = _scaled(ctx.saved_tensors, grad_out * ctx.scale)
-        return grad_query, grad_key, None, None, grad_bias, None
+        return grad_query, grad_key, None, None, None, grad_bias, None
 
 
 class _LinearCE(torch.autograd.Function):

@@ -29,7 +29,8 @@ class Fusion(Recorded, torch.nn.Module):
         for module in self.modules():
             if isinstance(module, Linear):
                 torch.nn.init.xavier_uniform_(module.weight)
-                torch.nn.init.zeros_(module.bias)
+                if module.bias is not None:
+                    torch.nn.init.zeros_(module.bias)
 
     def forward(self, x_dict: Tensors, mask_dict: Tensors | None = None) -> Tensor:
         r"""Fuses modalities :obj:`[*, C_k]` into :obj:`[*, C]`. One that an entity lacks, by the

@@ -60,8 +60,9 @@ class IMFFusion(LowRankFusion):
         latent_channels (int, optional): Size of :math:`\tilde{\mathbf{e}}_k`, or
             :obj:`out_channels`. (default: :obj:`None`)
         dropout (float, optional): That of latent representations. (default: :obj:`0.`)
-        all_orders (bool, optional): If set to :obj:`False`, computes Eq. 4 as it is printed.
-            (default: :obj:`True`)
+        all_orders (bool, optional): If set to :obj:`False`, computes the plain product of Eq. 4,
+            which is as printed with :obj:`rank=1` and :obj:`bias=False`. (default: :obj:`True`)
+        bias (bool, optional): If set to :obj:`False`, maps have no biases. (default: :obj:`True`)
     """
 
     def __init__(
@@ -72,12 +73,14 @@ class IMFFusion(LowRankFusion):
         latent_channels: int | None = None,
         dropout: float = 0.0,
         all_orders: bool = True,
+        bias: bool = True,
     ) -> None:
         super().__init__(in_channels, out_channels, rank, dropout)
         size = latent_channels or out_channels
         self.all_orders = all_orders
-        self.lins = ModuleDict({name: Linear(x, size) for name, x in in_channels.items()})
-        self.out_lins = ModuleDict({name: Linear(size, rank * out_channels) for name in self.lins})
+        self.lins = ModuleDict({name: Linear(x, size, bias) for name, x in in_channels.items()})
+        out = {name: Linear(size, rank * out_channels, bias) for name in in_channels}
+        self.out_lins = ModuleDict(out)
         self.reset_parameters()
 
     def latent(self, x_dict: Tensors) -> Tensors:

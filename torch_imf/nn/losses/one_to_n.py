@@ -19,9 +19,8 @@ class OneToN(Loss):
     similarity is a product.
 
     Args:
-        loss (str, optional): :obj:`"bce"`, the binary cross-entropy, averaged over queries and
-            **summed** over candidates (a mean has gradients near Adam's epsilon on large graphs),
-            or :obj:`"ce"`, the softmax cross-entropy, averaged over facts. (default: :obj:`"bce"`)
+        loss (str, optional): :obj:`"bce"`, the binary cross-entropy, averaged over queries, or
+            :obj:`"ce"`, the softmax cross-entropy, averaged over facts. (default: :obj:`"bce"`)
         label_smoothing (float, optional): That of :obj:`"bce"`, in :obj:`[0, 1)`. (default:
             :obj:`0.`)
         regularizer (str or Regularizer, optional): What is added for queries and keys, or for the
@@ -33,6 +32,12 @@ class OneToN(Loss):
             anew for each batch, and those drawn count :math:`(N - K) / M` times in the softmax,
             whose denominator is then right on average. A model encodes no others. If :obj:`None`,
             it is all. (default: :obj:`None`)
+        reduction (str, optional): What :obj:`"bce"` is over candidates: :obj:`"sum"`, or
+            :obj:`"mean"`, as Eq. 9 of IMF is printed, whose gradients are near Adam's epsilon on
+            large graphs. (default: :obj:`"sum"`)
+        spread (float, optional): What smoothing adds to the labels of all candidates together. If
+            :obj:`None`, as much as it takes from positives; the released code of IMF adds one.
+            (default: :obj:`None`)
     """
 
     aliases: ClassVar[dict] = {"bce": {"loss": "bce"}, "ce": {"loss": "ce"}}
@@ -44,12 +49,18 @@ class OneToN(Loss):
         regularizer: str | type[Regularizer] | Regularizer | None = None,
         auxiliary: str | type[FactTerm] | FactTerm | None = None,
         num_candidates: int | None = None,
+        reduction: str = "sum",
+        spread: float | None = None,
     ) -> None:
         super().__init__()
         if loss not in {"bce", "ce"}:
             raise ValueError(f"Invalid 'loss' argument (got '{loss}', choose 'bce' or 'ce')")
         if not 0 <= label_smoothing < 1:
             raise ValueError(f"'label_smoothing' needs to be in [0, 1) (got {label_smoothing})")
+        if reduction not in {"sum", "mean"}:
+            raise ValueError(f"'reduction' needs to be 'sum' or 'mean' (got '{reduction}')")
+        if spread is not None and not 0 <= spread <= 1:
+            raise ValueError(f"'spread' needs to be in [0, 1] (got {spread})")
         if num_candidates is not None and (loss != "ce" or num_candidates < 1):
             got = f"{num_candidates} and '{loss}'"
             raise ValueError(
@@ -59,6 +70,8 @@ class OneToN(Loss):
         self.is_binary = loss == "bce"
         self.label_smoothing = label_smoothing
         self.num_candidates = num_candidates
+        self.reduction = reduction
+        self.spread = label_smoothing if spread is None else spread
         self.regularizer: Regularizer | None = None
         if regularizer is not None:
             self.regularizer = resolve("regularizer", regularizer)
@@ -113,10 +126,12 @@ class OneToN(Loss):
         bias: Tensor | None,
     ) -> Tensor:
         smoothing, size = self.label_smoothing, key.size(0)
+        scale = size if self.reduction == "sum" else 1
         if scorer.dot_product:
             if self.loss == "ce":
                 return linear_ce_loss(query, key, pos_index, count, bias=bias)
-            return size * linear_bce_loss(query, key, pos_index, smoothing, scorer.logit_bias)
+            args = query, key, pos_index, smoothing, scorer.logit_bias
+            return scale * linear_bce_loss(*args, spread=self.spread)
 
         score = scorer.similarity(query, key)  # [B, N]
         score = score.to(torch.promote_types(score.dtype, torch.float32))
@@ -125,9 +140,9 @@ class OneToN(Loss):
         if self.loss == "ce":
             return -score.log_softmax(dim=-1)[row, col].sum() / max(row.numel(), 1)
         total = F.softplus(score).sum() - (1 - smoothing) * score[row, col].sum()
-        if smoothing > 0:
-            total = total - smoothing / size * score.sum()
-        return total / score.size(0)
+        if self.spread > 0:
+            total = total - self.spread / size * score.sum()
+        return scale * total / score.numel()
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}('{self.loss}')"

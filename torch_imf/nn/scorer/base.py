@@ -28,8 +28,8 @@ class Scorer(Recorded, torch.nn.Module):
     dot_product: bool = True
     #: Whether relation embeddings need to be of the size of entity embeddings.
     same_channels: ClassVar[bool] = False
-    #: How many numbers of an embedding make one modulus, for regularisers: two, if its first half
-    #: holds real parts, and its second half the imaginary ones.
+    #: How many numbers of an embedding make one modulus, for regularisers. They are two if its
+    #: first half holds real parts, and its second half the imaginary ones.
     num_parts: ClassVar[int] = 1
     #: A scalar added to every score, or :obj:`None`.
     logit_bias: Tensor | None

@@ -54,7 +54,7 @@ class View(Recorded, torch.nn.Module):
         """
         raise NotImplementedError
 
-    def reasons(self, head: int, rel: int, tail: int, k: int = 5) -> "Sequence[Reason]":
+    def reasons(self, head: int, rel: int, tail: int, k: int = 5) -> "Sequence[Evidence]":
         r"""Returns what speaks for a fact, best first, if the view can tell."""
         return []
 
@@ -66,14 +66,16 @@ class View(Recorded, torch.nn.Module):
 
     def _load_from_state_dict(self, state: dict[str, Tensor], prefix: str, *args: Any) -> None:
         # How much a view keeps is up to the facts that it was made of.
-        for name, buffer in self._buffers.items():
-            x = state.get(prefix + name)
-            if x is not None and buffer is not None:
-                self._buffers[name] = buffer.new_empty(x.size())
+        for key, x in state.items():
+            name = key.removeprefix(prefix)
+            if key.startswith(prefix) and "." not in name and name != "_extra_state":
+                old = self._buffers.get(name)
+                device = x.device if old is None else old.device
+                self._buffers[name] = torch.empty_like(x, device=device)
         super()._load_from_state_dict(state, prefix, *args)
 
 
-class Reason(Protocol):
+class Evidence(Protocol):
     r"""What speaks for a fact, with a :obj:`confidence` in :obj:`[0, 1]` if it can be told."""
 
     @property

@@ -187,9 +187,9 @@ class RuleView(View):
         fact = _draw(np.arange(len(head)), self.num_facts, rng)
         bodies = self._bodies(head[fact], rel, tail[fact])
         # A path to more entities than this cannot be of enough confidence:
-        row, _, _, count = self._ways(*_product(node, bodies))
-        size = torch.bincount(row % max(bodies.shape[1], 1), count, bodies.shape[1]) / len(node)
-        bodies = bodies[:, size.numpy() * self.min_confidence <= 2 * known.nnz / len(node)]
+        way, _, _, count = self._ways(*_product(node, bodies))
+        mean = torch.bincount(way % max(bodies.shape[1], 1), count, bodies.shape[1]) / len(node)
+        bodies = bodies[:, mean.numpy() * self.min_confidence <= 2 * known.nnz / len(node)]
         start, *body = _product(node, bodies)
         reached = self._reach(start, *body)
         row, i = np.divmod(np.arange(len(start)), max(bodies.shape[1], 1))
@@ -316,8 +316,8 @@ class RuleView(View):
         way, tail = self.index.tails(pos[two])
         row, col = torch.cat([row[one], row[two][way]]), torch.cat([mid[one], tail])
         other = col != torch.from_numpy(head)[row]
-        row, col = row[other].numpy(), col[other].numpy()
-        out = _sparse((np.ones(len(row)), row, col), (len(head), self.num_nodes))
+        parts = np.ones(int(other.sum())), row[other].numpy(), col[other].numpy()
+        out = _sparse(parts, (len(head), self.num_nodes))
         out.data[:] = 1  # However many ways there are.
         return out
 

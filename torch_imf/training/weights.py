@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -6,7 +6,6 @@ from torch import Tensor
 from torch.nn import Module
 from torch_geometric.data import Data
 
-from torch_imf.answers.calibration import minimise
 from torch_imf.data import TripletIndex
 from torch_imf.data.graph import prepare, remember, split_facts, without_test
 from torch_imf.evaluation.ranking import StreamedScores, check_model, inference
@@ -91,6 +90,8 @@ def fit_view_weights(
     for x in models:
         check_model(x)
         data = prepare(x, data)
+    if num_facts < 1:
+        raise ValueError(f"'num_facts' needs to be positive (got {num_facts})")
     data = without_test(data)
     views = [resolve("view", x).fit(data).to(data.edge_index.device) for x in extra]
     out = Ensemble([*models, *views])
@@ -211,3 +212,17 @@ def _reciprocal_rank(votes: Votes, weight: Tensor) -> Tensor:
     gap = _joined(votes, weight)
     better, equal = (x.logical_and(votes.found).sum(dim=1) for x in (gap > 0, gap == 0))
     return 1 / (1 + better + equal / 2)
+
+
+def minimise(loss: Callable[[], Tensor], params: list[Tensor], max_iter: int) -> None:
+    r"""Changes parameters in place to those with the smallest loss."""
+    optimizer = torch.optim.LBFGS(params, max_iter=max_iter, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        value = loss()
+        value.backward()
+        return value
+
+    with torch.enable_grad():
+        optimizer.step(closure)
