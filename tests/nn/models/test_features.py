@@ -178,7 +178,7 @@ def test_dropout_of_structure_by_name(fake):
 def test_entities_without_a_training_fact(bare, build, cls, tmp_path):
     data, new = bare.clone(), torch.tensor([0, 3])  # The first one has no modality either.
     data.train_mask = data.train_mask & ~torch.isin(data.edge_index, new).any(dim=0)
-    model = build(cls, data=data).eval()
+    model = build(cls, data=data, **({"scorer": "complex"} if cls is AdaMF else {})).eval()
     head, rel = torch.tensor([5, 9]), torch.tensor([1, 6])
     assert model.seen.all() and torch.equal(model.embed()["struct"], model.node_emb.weight)
 
@@ -206,6 +206,11 @@ def test_entities_without_a_training_fact(bare, build, cls, tmp_path):
     old = model.predict(head, rel)
     assert torch.equal(old[:, ~is_new], score[:, ~is_new])  # and scores of others stay.
     assert not torch.isclose(old[:, is_new], score[:, is_new]).any()
+
+
+def test_the_mean_is_not_neutral_for_distances(build):
+    assert build(KGE, scorer="transe").seen is None and build(AdaMF).seen is None
+    assert build(AdaMF, scorer="distmult").seen is not None
 
 
 @pytest.mark.parametrize("freeze", [False, True])

@@ -103,7 +103,7 @@ class StructuralEmbedding(Recorded, Module):
         which entities :obj:`[N]` have a training fact, or all.
         """
         x = node_emb.weight if self.module is None else self._given(node_emb.weight.size())
-        if not (self.training or seen is None or bool(seen.all())):
+        if not self.training and seen is not None and not bool(seen.all()):
             x = x.where(seen.unsqueeze(-1), x[seen].mean(dim=0))
         return x if index is None else F.embedding(index, x)
 
