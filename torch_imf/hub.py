@@ -353,7 +353,8 @@ def _made(description: dict[str, Any], state: dict[str, Tensor], classes: Sequen
         model.features[name] = ProjectedFeatures(state[f"features.{name}.x"], masks[name])
     for name in model.prediction_buffers:
         model.register_buffer(name, state.pop(name), persistent=False)
-    return _loaded(model, state)
+    seen = {} if model.seen is None else {"seen": model.seen}  # Models of before have none.
+    return _loaded(model, seen | state)
 
 
 def _loaded(model: Part, state: dict[str, Tensor]) -> Part:

@@ -117,10 +117,14 @@ def prepare(model: torch.nn.Module, data: Data) -> Data:
 def remember(model: torch.nn.Module, data: Data) -> None:
     r"""Lets a model know, as its attribute :obj:`known_names`, the digests of the names of a graph,
     so that :meth:`prepare` refuses graphs whose rows stand for other entities or relations, and
-    those of the facts that it is trained and selected by, for :meth:`warn_of_other_facts`.
+    those of the facts that it is trained and selected by, for :meth:`warn_of_other_facts`; and as
+    its buffer :obj:`seen`, if it has one, which entities have a training fact.
     """
     known: dict[str, str] = getattr(model, "known_names", {})  # type: ignore[assignment]
     model.known_names = {**known, **digest_names(data), **digest_facts(data)}  # type: ignore[assignment]
+    seen = getattr(model, "seen", None)
+    if isinstance(seen, Tensor):
+        seen.fill_(False)[data.edge_index[:, data.train_mask].to(seen.device)] = True
 
 
 def digest_names(data: Data) -> dict[str, str]:

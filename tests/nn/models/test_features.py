@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from torch_imf import fit
+from torch_imf import fit, from_pretrained, save_pretrained
 from torch_imf.nn import IKRL, IMF, KGE, RSME, AdaMF, StructuralEmbedding
 from torch_imf.nn.models.features import FrozenFeatures
 from torch_imf.registry import build_model, describe
@@ -172,3 +172,53 @@ def test_dropout_of_structure_by_name(fake):
         model = build_model(name, fake, **settings)
         assert str(model.struct) == "StructuralEmbedding(freeze=False, dropout=0.25)"
         assert describe(model)["struct"]["dropout"] == 0.25
+
+
+@pytest.mark.parametrize("cls", [KGE, IMF, AdaMF, RSME])
+def test_entities_without_a_training_fact(bare, build, cls, tmp_path):
+    data, new = bare.clone(), torch.tensor([0, 3])  # The first one has no modality either.
+    data.train_mask = data.train_mask & ~torch.isin(data.edge_index, new).any(dim=0)
+    model = build(cls, data=data, **({"scorer": "complex"} if cls is AdaMF else {})).eval()
+    head, rel = torch.tensor([5, 9]), torch.tensor([1, 6])
+    assert model.seen.all() and torch.equal(model.embed()["struct"], model.node_emb.weight)
+
+    fit(model, data, epochs=1, batch_size=64, progress=False)
+    model.eval()
+    is_new = torch.zeros(data.num_nodes).index_fill(0, new, 1).bool()
+    assert torch.equal(model.seen, ~is_new)
+    struct, weight = model.embed()["struct"], model.node_emb.weight
+    assert torch.equal(struct[~is_new], weight[~is_new])
+    assert torch.allclose(struct[is_new], weight[~is_new].mean(dim=0), atol=1e-6)
+    index = torch.tensor([3, 9, 0])
+    for view, x in model.encode().items():
+        assert torch.allclose(model.encode(index)[view], x[index], atol=1e-6)
+
+    score = model.predict(head, rel)
+    with torch.no_grad():
+        model.node_emb.weight[new] += 100
+    assert torch.equal(model.predict(head, rel), score)  # Whatever these hold,
+    save_pretrained(model, tmp_path)
+    other = from_pretrained(tmp_path)
+    assert torch.equal(other.seen, model.seen)
+    assert torch.allclose(other.predict(head, rel), score, atol=1e-5)
+    assert torch.equal(model.train().embed()["struct"], model.node_emb.weight)
+    model.seen.fill_(True)
+    old = model.predict(head, rel)
+    assert torch.equal(old[:, ~is_new], score[:, ~is_new])  # and scores of others stay.
+    assert not torch.isclose(old[:, is_new], score[:, is_new]).any()
+
+
+def test_the_mean_is_not_neutral_for_distances(build):
+    assert build(KGE, scorer="transe").seen is None and build(AdaMF).seen is None
+    assert build(AdaMF, scorer="distmult").seen is not None
+
+
+@pytest.mark.parametrize("freeze", [False, True])
+def test_embeddings_of_a_module_without_a_training_fact(fake, build, freeze):
+    data, module = fake.clone(), table(fake.num_nodes)
+    data.train_mask = data.train_mask & (data.edge_index != 3).all(dim=0)
+    model = build(KGE, 16, struct=StructuralEmbedding(module, freeze=freeze))
+    fit(model, data, epochs=1, batch_size=64, progress=False)
+    own, x = module() if not freeze else model.node_emb.weight, model.eval().embed()["struct"]
+    assert torch.equal(x[4:], own[4:])
+    assert torch.equal(x[3], own[3]) == freeze  # What is given and not learned stays.

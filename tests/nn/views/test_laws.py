@@ -17,8 +17,9 @@ def graph(triples, num_nodes, num_relations, split=None):
     head, rel, tail = torch.tensor(triples).view(-1, 3).t()
     split = torch.zeros(len(rel), dtype=torch.long) if split is None else torch.tensor(split)
     masks = {name: split == i for i, name in enumerate(("train_mask", "val_mask", "test_mask"))}
-    sizes = {"num_nodes": num_nodes, "num_relations": num_relations}
-    return Data(edge_index=torch.stack([head, tail]), edge_type=rel, **masks, **sizes)
+    others = {"num_relations": num_relations, "x_text": torch.randn(num_nodes, 4)}
+    edges = {"edge_index": torch.stack([head, tail]), "edge_type": rel}
+    return Data(num_nodes=num_nodes, **edges, **masks, **others)
 
 
 def scores(view, data, size=64):

@@ -18,6 +18,7 @@ from torch_imf.nn.losses.sampled import gather_scores
 from torch_imf.nn.models.features import FrozenFeatures, StructuralEmbedding, project
 from torch_imf.nn.models.scoring import ViewModel
 from torch_imf.nn.scorer import Scorer
+from torch_imf.nn.scorer.distance import DistanceScorer
 from torch_imf.registry import resolve
 from torch_imf.sampler import Sampler
 from torch_imf.sampler.base import Objective
@@ -63,6 +64,7 @@ class MultimodalKGE(ViewModel, KGEModel):
     node_emb: Embedding
     scorers: dict[str, Scorer]
     features: dict[str, FrozenFeatures]
+    seen: Tensor | None
 
     def __init__(
         self,
@@ -90,6 +92,12 @@ class MultimodalKGE(ViewModel, KGEModel):
         self.loss_fn: Loss = resolve("loss", loss)
         self.struct = StructuralEmbedding.of(struct)
         self.node_emb.requires_grad_(self.struct is not None and self.struct.uses_table)
+        # Which entities have a training fact, as `fit` lets a model know that learns embeddings.
+        # Of points, the mean is nearer to a query than most, and so would not be neutral.
+        parts = [part for scorer in scorers.values() for part in scorer.modules()]
+        is_near = any(isinstance(part, DistanceScorer) for part in parts)
+        knows = self.struct is not None and not self.struct.freeze and not is_near
+        self.register_buffer("seen", torch.ones(num_nodes, dtype=torch.bool) if knows else None)
         size = (1 if tie_inverses else 2) * num_relations
         rel_channels = next(iter(scorers.values())).rel_channels
         names = ["all"] if shared_relations else self.views
@@ -118,8 +126,10 @@ class MultimodalKGE(ViewModel, KGEModel):
 
     def embed(self, index: Tensor | None = None) -> Tensors:
         r"""Returns structural embeddings and projected features, as :meth:`encode`."""
-        out = {} if self.struct is None else {"struct": self.struct(self.node_emb, index)}
-        return out | {name: module(index) for name, module in self.features.items()}
+        out = {name: module(index) for name, module in self.features.items()}
+        if self.struct is None:
+            return out
+        return {"struct": self.struct(self.node_emb, index, self.seen), **out}
 
     def masks(self, index: Tensor | None = None) -> Tensors:
         r"""Returns which entities have each modality."""

@@ -18,6 +18,10 @@ class StructuralEmbedding(Recorded, Module):
         x = encoder.encode(data)  # Of a trained StructuralEncoder, as in IMF.
         model = IMF(..., struct=StructuralEmbedding(x, freeze=True))
 
+    Learned embeddings of entities without a training fact are only ever pushed away from all
+    queries. In evaluation, such an entity has the mean of the others instead, but for scorers by
+    distance (:class:`~torch_imf.nn.TransE`, :class:`~torch_imf.nn.RotatE`).
+
     Args:
         init (torch.Tensor or torch.nn.Module, optional): Embeddings :obj:`[N, C]`, or a module that
             gives them when called without arguments and is trained jointly, or random ones.
@@ -92,15 +96,15 @@ class StructuralEmbedding(Recorded, Module):
                 raise ValueError(f"'{name}' need to be finite, of shape {list(size)} (got {got})")
             table.weight.copy_(init)
 
-    def forward(self, node_emb: Embedding, index: Tensor | None = None) -> Tensor:
-        r"""Returns the embeddings of entities: of the module, or else of the model's table."""
-        if self.module is None:
-            return node_emb.weight if index is None else node_emb(index)
-        x = self.module()
-        size = list(node_emb.weight.size())
-        if not isinstance(x, Tensor) or list(x.size()) != size:
-            got = list(x.size()) if isinstance(x, Tensor) else f"a '{type(x).__name__}'"
-            raise ValueError(f"The module of 'struct' needs to give embeddings {size} (got {got})")
+    def forward(
+        self, node_emb: Embedding, index: Tensor | None = None, seen: Tensor | None = None
+    ) -> Tensor:
+        r"""Returns the embeddings of entities: of the module, or else of the model's table, given
+        which entities :obj:`[N]` have a training fact, or all.
+        """
+        x = node_emb.weight if self.module is None else self._given(node_emb.weight.size())
+        if not self.training and seen is not None and not bool(seen.all()):
+            x = x.where(seen.unsqueeze(-1), x[seen].mean(dim=0))
         return x if index is None else F.embedding(index, x)
 
     def drop(self, mask_dict: Tensors) -> Tensors:
@@ -112,6 +116,15 @@ class StructuralEmbedding(Recorded, Module):
         others = torch.stack(list(mask_dict.values())).any(dim=0)
         drawn = torch.rand(others.size(), device=others.device) < self.dropout
         return {**mask_dict, "struct": ~(drawn & others)}
+
+    def _given(self, size: torch.Size) -> Tensor:
+        x = self.module()  # type: ignore[misc]
+        if not isinstance(x, Tensor) or x.size() != size:
+            got = list(x.size()) if isinstance(x, Tensor) else f"a '{type(x).__name__}'"
+            raise ValueError(
+                f"The module of 'struct' needs to give embeddings {list(size)} (got {got})"
+            )
+        return x
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}(freeze={self.freeze}, dropout={self.dropout})"

@@ -1,5 +1,6 @@
 from .base import Evidence as Evidence
 from .base import View as View
+from .neighbors import FeatureView as FeatureView
 from .rules import Rule as Rule
 from .rules import RuleView as RuleView
 from .types import Seen as Seen

@@ -1,0 +1,147 @@
+from math import isqrt
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch_geometric.data import Data
+
+from torch_imf.data.graph import modalities
+from torch_imf.nn.fusion.base import Tensors
+from torch_imf.nn.views.base import View
+
+#: How many numbers to keep for the maps of all relations, and to hold at once for the votes.
+MAX_NUMBERS = 2**24
+#: The power of a cosine that is the weight of a vote.
+POWER = 3
+
+
+class FeatureView(View):
+    r"""What features tell by themselves: those of the answers of a relation, and those of the heads
+    that have it. For each modality, with features :math:`\mathbf{x}` that are centred, reduced to
+    principal components and of unit length, there are two scores:
+
+    .. math::
+        y_{near} = \cos (\mathbf{x}_h \mathbf{W}_r + \mathbf{b}_r, \mathbf{x}_t), \qquad
+        y_{votes} = \frac{\sum_{h'} \cos(\mathbf{x}_h, \mathbf{x}_{h'})^3 \,
+        [(h', r, t) \in \mathcal{T}]}{\sum_{h'} \cos(\mathbf{x}_h, \mathbf{x}_{h'})^3}
+
+    The map :math:`\mathbf{W}_r` is a ridge regression from heads to tails in training facts,
+    towards a multiple of the identity (their mean cosine), and :math:`\mathbf{b}_r` is the mean of
+    tails. The heads :math:`h'` that vote are those with the relation that are most similar to the
+    one of the query. What lacks a modality, and relations without facts, score zero.
+
+    Args:
+        num_channels (int, optional): The most components of a modality. Graphs of thousands of
+            relations have less. (default: :obj:`128`)
+        num_neighbors (int, optional): The most heads that vote. (default: :obj:`64`)
+        ridge (float, optional): The strength of the regression, as of so many facts, positive.
+            (default: :obj:`10.`)
+    """
+
+    aliases: ClassVar[dict] = {"features": {}}
+    x: Tensor  # [M, N, D], zero where an entity lacks a modality.
+    lin: Tensor  # [M, 2 * R, D, D]
+    bias: Tensor  # [M, 2 * R, D]
+    facts: Tensor  # [3, E], in the order of relations.
+
+    def __init__(
+        self, num_channels: int = 128, num_neighbors: int = 64, ridge: float = 10.0
+    ) -> None:
+        super().__init__()
+        if min(num_channels, num_neighbors) < 1 or not ridge > 0:
+            got = num_channels, num_neighbors, ridge
+            raise ValueError(
+                f"'num_channels', 'num_neighbors' and 'ridge' need to be positive (got {got})"
+            )
+        self.num_channels, self.num_neighbors, self.ridge = num_channels, num_neighbors, ridge
+        self.modalities: list[str] = []
+        for name in ("x", "lin", "bias"):
+            self.register_buffer(name, torch.empty(0))
+        self.register_buffer("facts", torch.empty(0, dtype=torch.long))
+
+    @property
+    def scores(self) -> tuple[str, ...]:  # type: ignore[override]
+        return tuple(f"{kind} {name}" for name in self.modalities for kind in ("near", "votes"))
+
+    def fit_facts(
+        self, head_index: Tensor, rel_type: Tensor, tail_index: Tensor, data: Data
+    ) -> None:
+        x_dict, mask_dict = modalities(data)
+        if not x_dict:
+            raise ValueError("A FeatureView needs a graph with features, an 'x_<name>'")
+        self.modalities = list(x_dict)
+        num_types = 2 * self.num_relations
+        size = max(1, isqrt(MAX_NUMBERS // (num_types * len(x_dict))))
+        size = min(self.num_channels, size)
+        self.x = torch.stack([components(x_dict[k], mask_dict[k], size) for k in x_dict])
+        order = rel_type.argsort(stable=True)
+        self.facts = torch.stack([head_index, rel_type, tail_index])[:, order]
+        self.lin = self.x.new_zeros(len(x_dict), num_types, size, size)
+        self.bias = self.x.new_zeros(len(x_dict), num_types, size)
+        for rel in rel_type.unique().tolist():
+            head, tail = self._facts(rel)
+            for i, x in enumerate(self.x):
+                has_both = (x[head].any(dim=-1) & x[tail].any(dim=-1)).nonzero().view(-1)
+                if has_both.numel() > 0:
+                    self.lin[i, rel], self.bias[i, rel] = self._regress(
+                        x[head[has_both]], x[tail[has_both]]
+                    )
+
+    def forward(self, head_index: Tensor, rel_type: Tensor) -> Tensors:
+        size = len(self.modalities), head_index.numel(), self.num_nodes
+        near, votes = (self.x.new_zeros(size) for _ in range(2))
+        for rel in rel_type.unique().tolist():
+            row = (rel_type == rel).nonzero().view(-1)
+            for i, x in enumerate(self.x):
+                own = row[x[head_index[row]].any(dim=-1)]
+                query = x[head_index[own]] @ self.lin[i, rel] + self.bias[i, rel]
+                near[i, own] = F.normalize(query, dim=-1) @ x.t()
+                votes[i, own] = self._votes(x, head_index[own], rel)
+        both = zip(near, votes, strict=True)
+        return dict(zip(self.scores, (y for pair in both for y in pair), strict=True))
+
+    def get_extra_state(self) -> Tensor:
+        names = list("\n".join(self.modalities).encode())
+        return torch.tensor([self.num_nodes, self.num_relations, *names], device="cpu")
+
+    def set_extra_state(self, state: Tensor) -> None:
+        super().set_extra_state(state[:2])
+        self.modalities = bytes(state[2:].tolist()).decode().splitlines()
+
+    def _facts(self, rel: int) -> tuple[Tensor, Tensor]:
+        bounds = torch.tensor([rel, rel + 1], device=self.facts.device)
+        start, end = torch.searchsorted(self.facts[1].contiguous(), bounds).tolist()
+        return self.facts[0, start:end], self.facts[2, start:end]
+
+    def _regress(self, head: Tensor, tail: Tensor) -> tuple[Tensor, Tensor]:
+        bias, eye = tail.mean(dim=0), torch.eye(head.size(1))
+        slope = (head * (tail - bias)).sum() / (len(head) + self.ridge)
+        gram = head.t() @ head + self.ridge * eye
+        rest = head.t() @ (tail - bias - slope * head)
+        return slope * eye + torch.linalg.solve(gram, rest), bias
+
+    def _votes(self, x: Tensor, head_index: Tensor, rel: int) -> Tensor:
+        head, tail = self._facts(rel)
+        node, group = head.unique(return_inverse=True)
+        out = x.new_zeros(len(head_index), self.num_nodes)
+        for row in torch.arange(len(out), device=x.device).split(
+            max(1, MAX_NUMBERS // max(len(head), 1))
+        ):
+            cosine = x[head_index[row]] @ x[node].t()
+            cosine = cosine.clamp(min=0).masked_fill(node == head_index[row, None], 0) ** POWER
+            best = cosine.topk(min(self.num_neighbors, len(node)), dim=1)
+            weight = torch.zeros_like(cosine).scatter_(1, best.indices, best.values)
+            total = weight.sum(dim=1, keepdim=True).clamp(min=0.1)  # A few weak ones say little.
+            out[row] = out[row].index_add_(1, tail, (weight / total)[:, group])
+        return out
+
+
+def components(x: Tensor, mask: Tensor, size: int) -> Tensor:
+    r"""Returns the directions of centred features, in principal components :obj:`[N, size]`, and
+    zero for entities without them.
+    """
+    x, mask = x.detach().cpu().float(), mask.cpu()
+    x = F.normalize((x - x[mask].mean(dim=0)).masked_fill(~mask.unsqueeze(-1), 0), dim=-1)
+    _, vectors = torch.linalg.eigh(x.t() @ x)  # In ascending order.
+    return F.pad(F.normalize(x @ vectors[:, -size:], dim=-1), (0, max(0, size - x.size(1))))

@@ -1,0 +1,109 @@
+import pytest
+import torch
+import torch.nn.functional as F
+from torch_geometric.data import Data
+
+from torch_imf import evaluate, from_pretrained, save_pretrained
+from torch_imf.data.graph import split_facts
+from torch_imf.nn import KGE, Ensemble, FeatureView
+from torch_imf.nn.views.neighbors import components
+
+
+@pytest.fixture
+def data():
+    """Answers follow from features: relation 0 rotates them, relation 1 keeps the nearest one."""
+    x, index = torch.randn(60, 6), torch.arange(30)
+    x[30:] = x[:30].roll(1, dims=1) + 0.1 * torch.randn(30, 6)
+    train = torch.rand(60) < 0.8
+    val = ~train & (torch.rand(60) < 0.5)
+    return Data(
+        x_text=x,
+        text_mask=torch.arange(60) != 7,
+        edge_index=torch.stack([index.repeat(2), torch.cat([index + 30, index.roll(1)])]),
+        edge_type=torch.arange(2).repeat_interleave(30),
+        train_mask=train,
+        val_mask=val,
+        test_mask=~train & ~val,
+        num_nodes=60,
+        num_relations=3,  # The last one has no facts.
+    )
+
+
+def test_feature_view(data):
+    view = FeatureView(ridge=1.0, num_neighbors=3).fit(data)
+    assert view.scores == ("near text", "votes text")
+    x = components(data.x_text, data.text_mask, 128)
+    head, rel = torch.tensor([2, 40, 7, 3, 5]), torch.tensor([0, 3, 0, 2, 1])
+    near, votes = view(head, rel).values()
+
+    train_head, train_rel, train_tail = split_facts(data, "train")
+    for i in (0, 1, 4):  # Every head has one tail.
+        facts = (train_rel == rel[i]) & (train_head != head[i])
+        cosine = x[train_head[facts]] @ x[head[i]]
+        value, best = cosine.clamp(min=0).pow(3).topk(3)
+        expected = torch.zeros(60).index_put((train_tail[facts][best],), value / value.sum())
+        assert torch.allclose(votes[i], expected, atol=1e-5)
+    assert not near[2:4].any() and not votes[2:4].any()  # No features, or no facts.
+    assert not near[:, 7].any() and near[0].argmax() == 32 and near[1].argmax() == 10
+
+    # A ridge regression towards a multiple of the identity, by its gradient:
+    facts = (train_rel == 0) & (train_head != 7)
+    a, b = x[train_head[facts]], x[train_tail[facts]]
+    bias = b.mean(dim=0)
+    slope = (a * (b - bias)).sum() / (len(a) + 1)
+    weight = view.lin[0, 0].clone().requires_grad_()
+    loss = (a @ weight + bias - b).square().sum()
+    loss = loss + (weight - slope * torch.eye(128)).square().sum()
+    assert torch.autograd.grad(loss, weight)[0].abs().max() < 1e-4
+    query = F.normalize(x[2] @ weight + bias, dim=0)
+    assert torch.allclose(near[0], x @ query, atol=1e-5)
+
+
+def test_components():
+    x, mask = torch.randn(8, 5), torch.arange(8) > 1
+    out = components(x, mask, 7)
+    centred = F.normalize(x[mask] - x[mask].mean(dim=0), dim=1)
+    assert out.size() == (8, 7) and not out[~mask].any()
+    assert torch.allclose(out[mask] @ out[mask].t(), centred @ centred.t(), atol=1e-5)
+    assert torch.allclose(components(x, mask, 2)[mask].norm(dim=1), torch.ones(6))
+
+
+def test_no_leak_and_any_chunks(data, monkeypatch):
+    view, head, rel = FeatureView().fit(data), torch.arange(60), torch.arange(60) % 6
+    other = data.clone()
+    other.edge_index[:, ~data.train_mask] = 0
+    scores = view(head, rel)
+    monkeypatch.setattr("torch_imf.nn.views.neighbors.MAX_NUMBERS", 3 * 128**2 * 6)
+    again = FeatureView().fit(other)
+    monkeypatch.setattr("torch_imf.nn.views.neighbors.MAX_NUMBERS", 40)
+    for name, x in again(head, rel).items():
+        assert torch.allclose(x, scores[name], atol=1e-6)
+        assert torch.allclose(x[7:9], again(head[7:9], rel[7:9])[name], atol=1e-6)
+
+
+def test_in_an_ensemble(data, tmp_path):
+    model = Ensemble([KGE(60, 3, 8), FeatureView().fit(data)])
+    assert model.views == ["struct", "near text", "votes text"]
+    save_pretrained(model, tmp_path)
+    other, query = from_pretrained(tmp_path), (torch.tensor([2, 7]), torch.tensor([0, 4]))
+    assert other.views == model.views
+    assert torch.allclose(model.predict(*query), other.predict(*query), atol=1e-5)
+
+
+def test_control(data):
+    # Features of relation 0 tell its answers, and those dealt anew do not.
+    data.train_mask = data.edge_type == 0
+    data.train_mask[::3] = False
+    data.test_mask, data.val_mask = ~data.train_mask & (data.edge_type == 0), data.edge_type == 1
+    other = data.clone()
+    other.x_text = data.x_text[torch.randperm(60)]
+    mrr = [evaluate(Ensemble([FeatureView(ridge=1.0).fit(x)]), x)["mrr"] for x in (data, other)]
+    assert mrr[0] > 3 * mrr[1]
+
+
+def test_errors(data, refuses):
+    del data.x_text, data.text_mask
+    refuses(
+        ("need to be positive", lambda: FeatureView(ridge=0.0)),
+        ("needs a graph with features", lambda: FeatureView().fit(data)),
+    )
