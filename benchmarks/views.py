@@ -5,8 +5,9 @@
 Each seed finds its recipe, trains the members of the graph, and ranks:
 
 - `model`: one model as trained, with its own views;
-- `+ types`, `+ rules`: the same model, voting with the prior of types, and with rules as well;
-- `ensemble`: all models, voting with both. The rows before are of the first one.
+- `+ types`, `+ rules`, `+ features`: the same model, voting with the prior of types, with rules as
+  well, and with what features tell by themselves;
+- `ensemble`: all models, voting with all of these. The rows before are of the first one.
 
 Weights are fitted to validation facts; the validation MRR of a vote is cross-validated.
 """
@@ -60,9 +61,10 @@ for seed in range(args.seeds):
         if number == 0:
             best = max(x["mrr"] for x in history)
             report("model", seed, start, model, best, about, curve=curve)
-            for label, extra in (("+ types", ["types"]), ("+ rules", ["types", "rules"])):
+            rows = {"+ types": ["types"], "+ rules": ["types", "rules"], "+ features": None}
+            for label, extra in rows.items():
                 vote = fit_view_weights(model, data, extra)
                 report(label, seed, start, vote, vote.fitted["mrr"], about, fitted=vote.fitted)
-    vote = fit_view_weights(members, data, ["types", "rules"])
+    vote = fit_view_weights(members, data)
     about = {"graph": args.graph, "members": VIEWS[args.graph]}
     report("ensemble", seed, start, vote, vote.fitted["mrr"], about, fitted=vote.fitted)

@@ -51,8 +51,9 @@ def train(
         "settings: 'best' tries some, if no scorer, loss, optimizer or lr is given",
     ] = "best",
     extra_views: Annotated[
-        Sequence[str], "what votes beside the views of the model, made of training facts; or 'none'"
-    ] = ("types", "rules"),
+        Sequence[str] | None,
+        "what votes beside the views of the model, or 'none' (default: types, rules and features)",
+    ] = None,
     controls: Annotated[
         bool, "tell whether features are worth having, by three seeds of six trainings"
     ] = False,
@@ -88,8 +89,8 @@ def train(
     checkpoint = folder / CHECKPOINT
     goes_on = checkpoint.exists() and not restart
     say(f"{'Going on from' if goes_on else 'Training in'} '{folder}'")
-    views = [] if list(extra_views) == ["none"] else list(extra_views)
-    for view in views:
+    views = [] if list(extra_views or ()) == ["none"] else extra_views
+    for view in views or []:
         registry.lookup("view", view)
     is_best, found = recipe == "best", {}
     if is_best:
@@ -114,7 +115,7 @@ def train(
             raise CheckpointError(f"'{checkpoint}' began with seed {first} (got {seed})")
         with board as callback:
             history = torch_imf.fit(model, data, **training, callback=callback)
-            if recipe in ("best", "none") and (views or len(model.views) > 1):
+            if recipe in ("best", "none") and (views != [] or len(model.views) > 1):
                 say("Views learn to vote")
                 model = torch_imf.fit_view_weights(model, data, views)
             metrics = torch_imf.evaluate(model, data, "test", progress=True)

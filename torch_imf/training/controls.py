@@ -17,7 +17,7 @@ from torch_imf.training.weights import fit_view_weights
 def controls(
     recipe: Recipe,
     data: Data,
-    extra: Sequence[str] = ("types", "rules"),
+    extra: Sequence[str] | None = None,
     seeds: Sequence[int] = (0, 1, 2),
     progress: bool = False,
 ) -> dict[str, dict[str, list[float]]]:
@@ -31,8 +31,8 @@ def controls(
     Args:
         recipe (Recipe): The settings, of :meth:`~torch_imf.recipe`.
         data (Data): The graph, with features.
-        extra (list, optional): Views that need no training, which vote in every row, as in
-            :meth:`~torch_imf.fit_view_weights`. (default: :obj:`("types", "rules")`)
+        extra (list, optional): Views that need no training, which vote in every row, made of what
+            the row has, as in :meth:`~torch_imf.fit_view_weights`. (default: :obj:`None`)
         seeds (list[int], optional): The seeds, for each of which every row is trained anew.
             (default: :obj:`(0, 1, 2)`)
         progress (bool, optional): Whether to show progress in a terminal. (default: :obj:`False`)
@@ -68,7 +68,7 @@ def controls(
             torch.manual_seed(seed + 1000 * i)
             models.append(recipe.build(graph).to(data.edge_index.device))
             fit(models[-1], graph, **training)
-        voting = fit_view_weights(models, data, extra)
+        voting = fit_view_weights(models, members[0], extra)
         found = out.setdefault(row, {"val": [], "test": []})
         found["val"].append(voting.fitted["mrr"])
         found["test"].append(float(evaluate(voting, data)["mrr"]))  # type: ignore[arg-type]

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import Module
 from torch_geometric.data import Data
 
-from torch_imf.data import TripletIndex
+from torch_imf.data import TripletIndex, modalities
 from torch_imf.data.graph import prepare, remember, split_facts, without_test
 from torch_imf.evaluation.ranking import StreamedScores, check_model, inference
 from torch_imf.io import warn
@@ -48,7 +48,7 @@ class Votes(NamedTuple):
 def fit_view_weights(
     model: Module | Sequence[Module],
     data: Data,
-    extra: Sequence[str | type | View] = ("types", "rules"),
+    extra: Sequence[str | type | View] | None = None,
     num_facts: int = 2048,
     seed: int = 0,
 ) -> Ensemble:
@@ -77,7 +77,8 @@ def fit_view_weights(
         model (torch.nn.Module or list): A trained model of this package, or several.
         data (Data): All facts with split masks.
         extra (list, optional): Views that need no training, by name or as objects, which are made
-            of training facts here. (default: :obj:`("types", "rules")`)
+            of training facts here. If :obj:`None`, they are :obj:`"types"`, :obj:`"rules"` and, of
+            a graph with features, :obj:`"features"`. (default: :obj:`None`)
         num_facts (int, optional): The number of validation facts to fit to, drawn at random if
             there are more. (default: :obj:`2048`)
         seed (int, optional): The seed of the draws. (default: :obj:`0`)
@@ -93,6 +94,8 @@ def fit_view_weights(
     if num_facts < 1:
         raise ValueError(f"'num_facts' needs to be positive (got {num_facts})")
     data = without_test(data)
+    if extra is None:
+        extra = ["types", "rules", *(["features"] if modalities(data)[0] else [])]
     views = [resolve("view", x).fit(data).to(data.edge_index.device) for x in extra]
     out = Ensemble([*models, *views])
     votes = _collect(out, data, num_facts, seed)
