@@ -80,7 +80,7 @@ def test_resume_with_other_weights(fake, build, refuses, tmp_path):
     model = build(RSME, **own)
     assert len(fit(model, fake, 2, **settings)) == 2
     names = {name for name, _ in model.named_parameters()}
-    assert set(model.state_dict()) == names  # Without weights and features.
+    assert set(model.state_dict()) == {*names, "seen"}  # Without weights and features.
 
 
 def test_rsme_errors(build, refuses):
