@@ -35,7 +35,7 @@ SMALL = ["--hidden-channels", "64", "--epochs", "200"]
 ROWS = {
     "IMF": [],
     "AdaMF": ["--model", "adamf"],
-    "structure only": ["--model", "kge"],
+    "KGE": ["--model", "kge"],
     "IMF, constructor defaults": ["--recipe", "none"],
     "AdaMF, constructor defaults": ["--model", "adamf", "--recipe", "none"],
     "IMF, paper": ["--recipe", "paper", *SMALL],

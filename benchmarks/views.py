@@ -24,7 +24,7 @@ from results import RESULTS, append
 
 from torch_imf import evaluate, fit, fit_view_weights, recipe
 
-args = parser(__doc__, seeds=3, graphs=VIEWS)
+args = parser(__doc__, seeds=3, graphs=tuple(VIEWS))
 args = args.parse_args()
 torch.set_num_threads(args.threads)
 data, path = graph(args.graph), osp.join(RESULTS, "views.jsonl")

@@ -422,7 +422,8 @@ def test_classes_of_other_packages(request, others, fake, tmp_path, capsys):
     flags = [word for key, x in part.items() for word in (f"--{key.replace('_', '-')}", x)]
     none = ["--text-encoder", "none", "--visual-encoder", "none", "--numeric-encoder", "none"]
     words = ["Village" if is_named else "countries", "--model", names["model"], *none, *flags]
-    out = run("train", *words, "--epochs", 1, "--out", tmp_path / "run")
+    words += ["--extra-views", "none", "--epochs", 1]
+    out = run("train", *words, "--out", tmp_path / "run")
     assert out["settings"] == {"model": names["model"], **part, "epochs": 1}
 
     # They are saved, and made again if they are known:

@@ -14,4 +14,3 @@ from .results import Facts as Facts
 from .results import Rank as Rank
 from .results import Reason as Reason
 from .results import Support as Support
-from .weights import fit_view_weights as fit_view_weights
