@@ -30,7 +30,7 @@ def test_run(saved):
     assert json.loads((saved / "history.json").read_text()) == history
     loaded, graph = from_pretrained(saved / "model"), pretrained_graph(saved / "model")
     assert isinstance(loaded.members[0].scorers["fused"], ComplEx)
-    metrics = evaluate(fit_view_weights(model, data, ["types", "rules"]), data)
+    metrics = evaluate(fit_view_weights(model, data), data)
     assert evaluate(loaded, graph)["mrr"] == pytest.approx(metrics["mrr"], abs=1e-6)
     config = json.loads((saved / "model" / "config.json").read_text())
     assert config["metrics"]["test"]["mrr"] == metrics["mrr"]

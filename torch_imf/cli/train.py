@@ -51,9 +51,9 @@ def train(
         "settings: 'best' tries some, if no scorer, loss, optimizer or lr is given",
     ] = "best",
     extra_views: Annotated[
-        Sequence[str] | None,
-        "what votes beside the views of the model, or 'none' (default: types, rules and features)",
-    ] = None,
+        Sequence[str],
+        "what votes beside the views of the model: 'auto' (types, rules and features), or 'none'",
+    ] = ("auto",),
     controls: Annotated[
         bool, "tell whether features are worth having, by three seeds of six trainings"
     ] = False,
@@ -89,7 +89,8 @@ def train(
     checkpoint = folder / CHECKPOINT
     goes_on = checkpoint.exists() and not restart
     say(f"{'Going on from' if goes_on else 'Training in'} '{folder}'")
-    views = [] if list(extra_views or ()) == ["none"] else extra_views
+    named: dict[str, list[str] | None] = {"auto": None, "none": []}
+    views = named.get(" ".join(extra_views), list(extra_views))
     for view in views or []:
         registry.lookup("view", view)
     is_best, found = recipe == "best", {}
