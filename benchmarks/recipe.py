@@ -72,7 +72,7 @@ for label in args.rows:
                 raise SystemExit(f"'torch-imf {' '.join(words)}' failed")
         found = json.loads(out.getvalue())
         metrics = {k: round(x, 5) for k, x in found["test"].items() if not isinstance(x, dict)}
-        metrics["val_mrr"] = round(found["val"]["mrr"], 5)
+        metrics["val_mrr"] = round(found.get("votes", found["val"])["mrr"], 5)
         settings = {"graph": args.graph, **found["settings"]}
         info = {"label": label, "settings": settings, "epoch": found["epoch"]}
         info["votes"] = found.get("votes")
