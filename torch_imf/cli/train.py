@@ -209,7 +209,7 @@ def controls_table(found: Mapping[str, Mapping[str, list[float]]]) -> str:
     # By how much each seed is better than the best of what cannot help:
     gains = [a - b for a, b in zip(found[with_features]["val"], found[best]["val"], strict=True)]
     gain = sum(gains) / len(gains)
-    verdict = f"'{with_features}' is better than '{best}' on validation by {gain:+.4f}"
+    verdict = f"On validation, '{with_features}' has {gain:+.4f} over '{best}'"
     if min(gains) > 0:
         verdict += ", with each seed: features are worth having"
     else:
