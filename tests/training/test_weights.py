@@ -24,7 +24,7 @@ def trained(fake):
 def test_is_better_than_each_view(fake, trained):
     models = [trained(), trained(IMF, views=["struct", "text"], scorer="distmult"), trained(AdaMF)]
     state = [{k: v.clone() for k, v in model.state_dict().items()} for model in models]
-    out = fit_view_weights(models, fake)
+    out = fit_view_weights(models, fake, ["types", "rules"])
     assert isinstance(out, Ensemble) and list(out.members[:3]) == models
     views = ["struct", "struct 2", "text", "fused", "types", "paths", "best path", "constants"]
     assert out.views == views and out.fitted["num_facts"] == int(fake.val_mask.sum())

@@ -59,9 +59,11 @@ class View(Recorded, torch.nn.Module):
         return []
 
     def get_extra_state(self) -> Tensor:
+        r"""Returns what is saved beside the buffers, the sizes of the graph first."""
         return torch.tensor([self.num_nodes, self.num_relations], device="cpu")
 
     def set_extra_state(self, state: Tensor) -> None:
+        r"""Takes what has been saved."""
         self.num_nodes, self.num_relations = state.tolist()
 
     def _load_from_state_dict(self, state: dict[str, Tensor], prefix: str, *args: Any) -> None:
