@@ -64,8 +64,8 @@ for label in args.rows:
         if (args.graph, label, seed) in done:
             continue
         start, out = time.perf_counter(), io.StringIO()
-        folder = osp.join(MIRROR, FOLDERS[args.graph]) if args.graph in FOLDERS else args.graph
-        words = ["train", folder, *GRAPHS[args.graph], *ROWS[label], "--seed", str(seed)]
+        source = osp.join(MIRROR, FOLDERS[args.graph]) if args.graph in FOLDERS else args.graph
+        words = ["train", source, *GRAPHS[args.graph], *ROWS[label], "--seed", str(seed)]
         words += ["--threads", str(args.threads), "--quiet", "--json"]
         with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(out):
             if main([*words, "--out", folder]) != 0:

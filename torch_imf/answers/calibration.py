@@ -154,7 +154,6 @@ def _prepare(
     if num_facts < 1:
         raise ValueError(f"'num_facts' needs to be positive (got {num_facts})")
     data = prepare(model, data)
-    check_model(model)
     return data, split_facts(data, "val", num_facts, seed)
 
 

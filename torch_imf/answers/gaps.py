@@ -68,7 +68,7 @@ class Gaps:
         self, known: TripletIndex, node: Tensor, rel: Tensor, without: Tensor | int = 0
     ) -> Tensor:
         pos, found = known.find(node, rel)
-        count = (known.ptr[pos + 1] - known.ptr[pos]) * found - without
+        count = known.count(pos, found) - without
         key = rel * self.num_nodes + node
         slot = torch.searchsorted(self.fits, key).clamp(max=self.fits.numel() - 1)
         return torch.where(count > 0, 1 + count.clamp(max=2), (self.fits[slot] == key).long())

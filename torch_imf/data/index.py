@@ -75,13 +75,13 @@ class TripletIndex:
         r"""As a call, for queries at some positions of :meth:`queries`, without those that are not
         :obj:`found`.
         """
-        start = self.ptr[pos]
-        count = self.ptr[pos + 1] - start
-        count = count if found is None else count * found
-        row = torch.arange(pos.numel(), device=pos.device).repeat_interleave(count)
-        offset = (start - count.cumsum(0) + count)[row]
-        slot = offset + torch.arange(row.numel(), device=pos.device)
+        row, slot = spread(self.ptr[pos], self.count(pos, found))
         return torch.stack([row, self.tail_index[slot]])
+
+    def count(self, pos: Tensor, found: Tensor | None = None) -> Tensor:
+        r"""Counts the known tails of queries, given as in :meth:`tails`."""
+        count = self.ptr[pos + 1] - self.ptr[pos]
+        return count if found is None else count * found
 
     def contains(self, head_index: Tensor, rel_type: Tensor, tail_index: Tensor) -> Tensor:
         r"""Tells which triples are known. The arguments broadcast."""
@@ -127,6 +127,13 @@ def distinct_facts(
     key, index = index.mul_(num_nodes).add_(edge_index[1]).unique(return_inverse=True)
     query, tail_index = query[key // num_nodes], key % num_nodes
     return torch.stack([query // num_relations, query % num_relations, tail_index]), index
+
+
+def spread(start: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
+    r"""Spreads out ranges of so many numbers each: which range a number is of, and the number."""
+    row = torch.arange(count.numel(), device=count.device).repeat_interleave(count)
+    offset = (start - count.cumsum(0) + count)[row]
+    return row, offset + torch.arange(row.numel(), device=count.device)
 
 
 def mark(index: Tensor, size: int) -> Tensor:

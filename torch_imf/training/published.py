@@ -18,7 +18,10 @@ PUBLISHED["paper"]["imf"] = {
         "normalize": False,
         "residual": False,
         # All facts at once:
-        "fit": {"optimizer": "adam", "lr": 5e-4, "batch_size": 10**9, "weight_decay": 1e-5},
+        "fit": {
+            **{"optimizer": "adam", "lr": 5e-4, "batch_size": 10**9, "weight_decay": 1e-5},
+            **{"epochs": 3000, "eval_every": 100},
+        },
     },
     # Eq. 4, without biases, as it is printed:
     "fusion": "imf",
@@ -42,7 +45,6 @@ PUBLISHED["paper"]["imf"] = {
     "lr": 5e-4,
     **TRAINING,
 }
-PUBLISHED["paper"]["imf"]["structure"]["fit"] |= {"epochs": 3000, "eval_every": 100}
 
 PUBLISHED["released"]["imf"] = {
     "hidden_channels": 256,

@@ -149,16 +149,18 @@ def _search(settings: dict[str, Any], data: Data, seed: int, progress: bool) -> 
     size = settings["hidden_channels"]
     bar = tqdm(desc="Trying settings", total=7, disable=None if progress else True, leave=False)
 
-    def run(weight: float = 0.0, size: int = 0, trial: "_Trial | None" = None) -> "_Trial":
-        trial = trial or _Trial(settings, data, weight, size, seed)
+    def run(trial: _Trial) -> _Trial:
         trial.run(EPOCHS)
         bar.update()
         return trial
 
+    def start(weight: float, size: int = size) -> _Trial:
+        return run(_Trial(settings, data, weight, size, seed))
+
     with bar:
-        found = sorted((run(weight, size) for weight in WEIGHTS), key=lambda trial: -trial.mrr)
-        double, single = run(found[0].weight, 2 * size), found[0].mrr
-        best = max((run(trial=trial) for trial in found[:2]), key=lambda trial: trial.mrr)
+        found = sorted(map(start, WEIGHTS), key=lambda trial: -trial.mrr)
+        double, single = start(found[0].weight, 2 * size), found[0].mrr
+        best = max(map(run, found[:2]), key=lambda trial: trial.mrr)
     size = double.size if double.mrr > single else size
     return {"loss.regularizer.weight": best.weight, "hidden_channels": size}
 

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from torch_imf.data import TripletIndex
+from torch_imf.data.index import spread
 from torch_imf.nn.fusion.base import Tensors
 from torch_imf.nn.views.base import View, keep, kept
 
@@ -120,8 +121,11 @@ class RuleView(View):
         self.__dict__.pop("index", None)
         rng = np.random.default_rng(self.seed)
         paths, constants = [], []
-        for rel in rel_type.unique().tolist():
-            head, tail = (x[rel_type == rel].numpy() for x in (head_index, tail_index))
+        order = rel_type.argsort(stable=True)
+        rels, count = rel_type.unique(return_counts=True)
+        parts = (x[order].split(count.tolist()) for x in (head_index, tail_index))
+        for rel, head, tail in zip(rels.tolist(), *parts, strict=True):
+            head, tail = head.numpy(), tail.numpy()
             paths.append(self._mine_paths(head, rel, tail, rng))
             constants.append(self._mine_constants(head, rel, rng))
         rules, confidence = (np.concatenate(x, axis=-1) for x in zip(*paths, strict=True))
@@ -280,19 +284,16 @@ class RuleView(View):
     def _edges(self, head: np.ndarray) -> tuple[np.ndarray, ...]:
         # All facts of heads: the position of the head, the relation, and the tail.
         first, last = self._bounds(head)
-        count = last - first
-        row = torch.arange(len(head)).repeat_interleave(count)
-        pos = torch.arange(len(row)) + (first - count.cumsum(0) + count)[row]
+        row, pos = spread(first, last - first)
         query, tail = self.index.tails(pos)
         return row[query].numpy(), self.index.queries(pos)[1][query].numpy(), tail.numpy()
 
     def _applied(self, rel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         # The rules of queries: the position of the query, and the number of the rule.
-        of_rule = self.rules[0].cpu().numpy()
-        start, end = (np.searchsorted(of_rule, rel, side=side) for side in ("left", "right"))
-        count = end - start
-        row = np.repeat(np.arange(len(rel)), count)
-        return row, np.arange(len(row)) + (start - np.cumsum(count) + count)[row]
+        of_rule, rel_type = self.rules[0].cpu().contiguous(), torch.from_numpy(rel)
+        start, end = (torch.searchsorted(of_rule, x) for x in (rel_type, rel_type + 1))
+        row, rule = spread(start, end - start)
+        return row.numpy(), rule.numpy()
 
     def _ways(
         self, head: np.ndarray, first: np.ndarray, second: np.ndarray
@@ -301,10 +302,9 @@ class RuleView(View):
         # second fact is in the index (-1 if there is none to come), and how many there are of it.
         start, first_rel, second_rel = map(torch.from_numpy, (head, first, second))
         pos, found = self.index.find(start, first_rel)
-        few = self.index.ptr[pos + 1] - self.index.ptr[pos] <= MAX_REACH
-        row, mid = self.index.tails(pos, found & few)
+        row, mid = self.index.tails(pos, found & (self.index.count(pos) <= MAX_REACH))
         pos, found = self.index.find(mid, second_rel[row])
-        count = (self.index.ptr[pos + 1] - self.index.ptr[pos]) * found
+        count = self.index.count(pos, found)
         is_last = second_rel[row] < 0
         return row, mid, pos.masked_fill(is_last, -1), count.masked_fill(is_last, 1)
 
