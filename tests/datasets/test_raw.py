@@ -135,7 +135,10 @@ def test_check(tmp_path, mirror):
     assert (root / A.path).read_bytes() == b"source/a.txt"
 
 
-PINNED = re.compile(r"https://raw\.githubusercontent\.com/[\w.-]+/[\w.-]+/[0-9a-f]{40}/[\w./-]+")
+# At a commit, or at a release (checksums tell if somebody moves it):
+PINNED = re.compile(
+    r"https://raw\.githubusercontent\.com/[\w.-]+/[\w.-]+/([0-9a-f]{40}|\d+\.\d+\.\d+)/[\w./-]+"
+)
 
 
 def test_raw_files():
