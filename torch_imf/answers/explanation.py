@@ -35,7 +35,11 @@ def explain(predictor: "Predictor", fact: Tensor, k: int, view: str | None) -> E
         return Rank(*(1 + greater + equal / 2).tolist())
 
     score, score_dict = predictor.score(head, rel)
-    lacking = {name: _lacking(predictor, name) for name in getattr(model, "features", {})}
+    parts = [model, *getattr(model, "members", [])]
+    names = [
+        x for part in parts for key in ("features", "modalities") for x in getattr(part, key, [])
+    ]
+    lacking = {name: _lacking(predictor, name) for name in dict.fromkeys(names)}
     edges = (data.edge_type == r).nonzero().view(-1)
     same = (data.edge_index[:, edges] == fact[::2, None]).all(dim=0)
     masks = {split: data[f"{split}_mask"][edges] for split in ("train", "val", "test")}
@@ -67,8 +71,11 @@ def without(model: Module, modality: str) -> Module:
     modality, or still where that started if none does; fusions leave it out.
     """
     out: Any = twin(model)
-    parts = [x for x in getattr(out, "members", [out]) if modality in getattr(x, "features", {})]
-    for part in parts:
+    for part in getattr(out, "members", [out]):
+        if isinstance(part, View):
+            part.forget(modality)
+        if modality not in getattr(part, "features", {}):
+            continue
         feature = part.features[modality]
         feature.row = torch.full_like(feature.row, feature.x.size(0))
         feature.full = False

@@ -4,7 +4,7 @@ import torch
 from torch_imf import evaluate
 from torch_imf.data import TripletIndex
 from torch_imf.evaluation.evaluate import rank_facts
-from torch_imf.nn import IKRL, IMF, KGE, RSME, AdaMF, Ensemble, RuleView, TypePrior
+from torch_imf.nn import IKRL, IMF, KGE, RSME, AdaMF, Ensemble, FeatureView, RuleView, TypePrior
 
 
 @pytest.fixture
@@ -30,6 +30,11 @@ def test_names_of_views(fake, build, ensemble):
     # Modalities of what is only fused are those of the ensemble, too:
     assert set(Ensemble([build(AdaMF)]).features) == {"numeric", "text", "visual"}
     assert set(ensemble.view_masks()) == {"numeric", "text", "visual"}
+    masks = Ensemble([FeatureView().fit(fake)]).view_masks()
+    assert set(masks) == {
+        f"{x} {y}" for x in ("near", "votes") for y in ("numeric", "text", "visual")
+    }
+    assert torch.equal(masks["votes text"], fake.text_mask)
 
 
 def test_scores_agree(fake, facts, ensemble):

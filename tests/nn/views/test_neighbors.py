@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 from torch_geometric.data import Data
 
-from torch_imf import evaluate, from_pretrained, save_pretrained
+from torch_imf import Predictor, evaluate, from_pretrained, save_pretrained
 from torch_imf.data.graph import split_facts
 from torch_imf.nn import KGE, Ensemble, FeatureView
 from torch_imf.nn.views.neighbors import components
@@ -107,3 +107,31 @@ def test_errors(data, refuses):
         ("need to be positive", lambda: FeatureView(ridge=0.0)),
         ("needs a graph with features", lambda: FeatureView().fit(data)),
     )
+
+
+def test_who_is_similar(data):
+    data.edge_index[1, :30] = 31  # Of 30 heads.
+    view = FeatureView().fit(data)
+    x = components(data.x_text, data.text_mask, 128)
+    found = view.reasons(2, 0, 31, k=3)
+    train_head = split_facts(data, "train")[0]
+    expected = sorted(float(x[2] @ x[h]) for h in range(30) if h != 2 and data.train_mask[h])
+    assert [fact.similarity for fact in found] == pytest.approx(expected[:-4:-1], abs=1e-5)
+    assert all(fact.head in train_head and fact[2:4] == (0, 31) for fact in found)
+    names = [f"node {i}" for i in range(60)]
+    words = f"node {found[0].head}  b  node 31: node {found[0].head} is like it in text ("
+    assert found[0].words(names, ["b", "c", "d"]).startswith(words)
+    assert view.reasons(7, 0, 31) == view.reasons(2, 0, 40) == []  # No features, or no facts.
+
+
+def test_without_a_modality(data):
+    view = FeatureView().fit(data)
+    model = Ensemble([KGE(60, 3, 8), view])
+    predictor = Predictor(model, data)
+    out = predictor.explain(2, 0, 32)
+    other = FeatureView().fit(data)
+    other.forget("text")
+    assert not any(y.any() for y in other(torch.tensor([2]), torch.tensor([0])).values())
+    alone = Predictor(Ensemble([model.members[0], other]), data).explain(2, 0, 32)
+    assert set(out.without) == {"text"} and out.without["text"] == alone.rank
+    assert view.x.any()  # It has not forgotten.

@@ -84,8 +84,11 @@ class Ensemble(ViewModel):
         return {name: x for model in reversed(models) for name, x in model.features.items()}
 
     def view_masks(self) -> Tensors:
-        pairs = [(x, names) for x, names in self._members() if isinstance(x, MultimodalKGE)]
-        return {names[view]: y for x, names in pairs for view, y in x.view_masks().items()}
+        out: Tensors = {}
+        for member, names in self._members():
+            masks = member.masks() if isinstance(member, View) else member.view_masks()
+            out |= {names[view]: mask for view, mask in masks.items()}
+        return out
 
     def encode(self, index: Tensor | None = None) -> Tensors:
         out: Tensors = {}

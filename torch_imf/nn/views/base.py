@@ -54,6 +54,13 @@ class View(Recorded, torch.nn.Module):
         """
         raise NotImplementedError
 
+    def masks(self) -> Tensors:
+        r"""Which entities :obj:`[N]` have the modality of each score that is made of one."""
+        return {}
+
+    def forget(self, modality: str) -> None:
+        r"""Leaves out a modality, as if no entity had it."""
+
     def reasons(self, head: int, rel: int, tail: int, k: int = 5) -> "Sequence[Evidence]":
         r"""Returns what speaks for a fact, best first, if the view can tell."""
         return []

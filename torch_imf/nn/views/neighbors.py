@@ -1,5 +1,6 @@
+from collections.abc import Sequence
 from math import isqrt
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +15,24 @@ from torch_imf.nn.views.base import View
 MAX_NUMBERS = 2**24
 #: The power of a cosine that is the weight of a vote.
 POWER = 3
+
+
+class Similar(NamedTuple):
+    r"""A training fact whose head is like the one of a query in a modality, by a cosine."""
+
+    modality: str
+    head: int
+    relation: int
+    tail: int
+    similarity: float
+    confidence: None = None
+
+    def words(self, nodes: Sequence[str], relations: Sequence[str]) -> str:
+        r"""Tells it, given the names of entities and of base relations."""
+        is_inverse, rel = divmod(self.relation, len(relations))
+        head, tail = (self.tail, self.head) if is_inverse else (self.head, self.tail)
+        like = f"{nodes[self.head]} is like it in {self.modality} ({self.similarity:.2f})"
+        return f"{nodes[head]}  {relations[rel]}  {nodes[tail]}: {like}"
 
 
 class FeatureView(View):
@@ -100,6 +119,25 @@ class FeatureView(View):
                 votes[i, own] = self._votes(x, head_index[own], rel)
         both = zip(near, votes, strict=True)
         return dict(zip(self.scores, (y for pair in both for y in pair), strict=True))
+
+    def masks(self) -> Tensors:
+        masks = dict(zip(self.modalities, self.x.any(dim=-1), strict=True))
+        return {score: masks[score.partition(" ")[2]] for score in self.scores}
+
+    def forget(self, modality: str) -> None:
+        if modality in self.modalities:
+            self.x = self.x.clone()
+            self.x[self.modalities.index(modality)] = 0
+
+    def reasons(self, head: int, rel: int, tail: int, k: int = 5) -> list[Similar]:
+        r"""Returns the training facts of the answer whose heads vote most, best first."""
+        heads, tails = self._facts(rel)
+        heads, out = heads[(tails == tail) & (heads != head)], []
+        for name, x in zip(self.modalities, self.x, strict=True):
+            value, best = (x[heads] @ x[head]).topk(min(k, len(heads)))
+            pairs = zip(heads[best].tolist(), value.tolist(), strict=True)
+            out += [Similar(name, h, rel, tail, cosine) for h, cosine in pairs if cosine > 0]
+        return sorted(out, key=lambda x: -x.similarity)[:k]
 
     def get_extra_state(self) -> Tensor:
         names = list("\n".join(self.modalities).encode())
