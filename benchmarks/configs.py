@@ -111,7 +111,7 @@ ADAMF: Settings = {
         "eval_every": 2,
     },
 }
-# The members of `views.py` on each graph: what the recipe finds, or, with more than 10,000 entities,
+# The members of `views.py` on each graph: what the recipe finds or, of more than 10,000 entities,
 # settings by which a member takes minutes.
 TRANSE: Settings = {
     "hidden_channels": 200,
