@@ -89,6 +89,24 @@ def test_recipe(fast, tmp_path, capsys):
     assert training["settings"] == expected
 
 
+def test_members(fast, tmp_path, capsys):
+    args = ["train", *fast, "--recipe", "none", "--epochs", "1", "--eval-every", "1"]
+    args += ["--out", str(tmp_path), "--members", "kge", "adamf"]
+    assert main(args) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("IMF of epoch 1") and "Views vote" in out
+    assert "Model 2 of the ensemble: kge" in err and "Model 3 of the ensemble: adamf" in err
+    model = from_pretrained(tmp_path / "model")
+    names = ["IMF", "KGE", "AdaMF", "TypePrior", "RuleView", "FeatureView"]
+    assert [type(x).__name__ for x in model.members] == names
+    before = (tmp_path / "checkpoint-3.pt").read_bytes()
+    assert main(args) == 0  # Goes on, with nothing left to do.
+    assert (tmp_path / "checkpoint-3.pt").read_bytes() == before
+    again = from_pretrained(tmp_path / "model")
+    assert torch.equal(again.weight, model.weight)
+    assert main([*args[:-1], "adamfx"]) == 1 and "adamfx" in capsys.readouterr().err
+
+
 def test_next(tmp_path, call):
     # The commands that it shows can be typed, whatever the names are:
     names = ["-a", "--b_c", "-it's d", "-100%", "-e=f"]

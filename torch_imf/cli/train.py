@@ -34,6 +34,8 @@ from torch_imf.io.atomic import replacing
 if TYPE_CHECKING:
     from torch_geometric.data import Data
 
+    from torch_imf.training import Recipe
+
 Metric = Literal["mrr", "mr", "hits@1", "hits@3", "hits@10"]
 
 
@@ -54,6 +56,9 @@ def train(
         Sequence[str],
         "what votes beside the views of the model: 'auto' (types, rules and features), or 'none'",
     ] = ("auto",),
+    members: Annotated[
+        Sequence[str], "further models that vote with it, each by a recipe of its own: 'kge adamf'"
+    ] = (),
     controls: Annotated[
         bool, "tell whether features are worth having, by three seeds of six trainings"
     ] = False,
@@ -70,10 +75,8 @@ def train(
       torch-imf train countries --scorer contextual --scorer.dropout 0.5 --scorer.similarity dot \
           --scorer.batch-norm --loss ce --batch-size 128 --lr 0.003 --out runs/contextual
     """
-    import torch
-
     from torch_imf.training import Recipe
-    from torch_imf.training.checkpoint import CheckpointError, best_entry, first_seed
+    from torch_imf.training.checkpoint import CheckpointError, best_entry
 
     if log_dir:
         require("tensorboard", "Curves", "tensorboard")
@@ -93,6 +96,9 @@ def train(
     views = named.get(" ".join(extra_views), list(extra_views))
     for view in views or []:
         registry.lookup("view", view)
+    for member in members:
+        registry.lookup("model", member)
+    shared = {key: x for key, x in settings.items() if key in of_fit}
     is_best, found = recipe == "best", {}
     if is_best:
         found = find_recipe(name, data, settings, seed, folder / RECIPE, goes_on)
@@ -102,23 +108,24 @@ def train(
         why = ", as no scorer, loss or optimizer is given" if is_best else f" '{recipe}'"
         say(f"Recipe{why}: {', '.join(f'{key}={x}' for key, x in found.items())}")
     chosen = Recipe(name, {"hidden_channels": 128, **found, **settings})
-    settings, training = dict(chosen), chosen.fit
-
-    torch.manual_seed(seed)
-    model: Any = chosen.build(data).to(device)
-    if restart and checkpoint.exists():
-        checkpoint.replace(checkpoint.with_suffix(".old.pt"))
-    data = data.to(str(device))
+    settings, data = dict(chosen), data.to(str(device))
     board = torch_imf.TensorBoard(log_dir) if log_dir else contextlib.nullcontext()
-    training |= {"checkpoint": checkpoint, "progress": True}
     try:
-        if goes_on and (first := first_seed(checkpoint)) != torch.initial_seed():
-            raise CheckpointError(f"'{checkpoint}' began with seed {first} (got {seed})")
         with board as callback:
-            history = torch_imf.fit(model, data, **training, callback=callback)
-            if recipe in ("best", "none") and (views != [] or len(model.views) > 1):
+            model, history = fit_one(chosen, data, seed, checkpoint, restart, callback)
+            models = [model]
+            for i, member in enumerate(members, start=2):
+                say(f"Model {i} of the ensemble: {member}")
+                path, own = (folder / f"{x.stem}-{i}{x.suffix}" for x in (checkpoint, Path(RECIPE)))
+                goes_on = path.exists() and not restart
+                found = {}
+                if recipe != "none":
+                    found = find_recipe(member, data, shared, seed + i, own, goes_on)
+                found = Recipe(member, {"hidden_channels": 128, **found, **shared})
+                models.append(fit_one(found, data, seed + i, path, restart)[0])
+            if members or recipe in ("best", "none") and (views != [] or len(model.views) > 1):
                 say("Views learn to vote")
-                model = torch_imf.fit_view_weights(model, data, views)
+                model = torch_imf.fit_view_weights(models, data, views)
             metrics = torch_imf.evaluate(model, data, "test", progress=True)
             best = best_entry(history, settings.get("metric", "mrr"))
             epoch = int(best["epoch"])
@@ -130,6 +137,7 @@ def train(
         except ValueError as error:
             warn(f"Answers will have no probabilities: {error}")
         about = {"settings": {"model": name, **settings}, "seed": seed, "epoch": epoch}
+        about |= {"members": list(members)} if members else {}
         more = {"dataset": repr(dataset), "calibration": calibration}
         more["command"] = click.get_current_context().meta["typed"]
         measured = {"val": best, "test": metrics}
@@ -164,6 +172,29 @@ def train(
         text += ["", "Features and controls, MRR by three seeds:", controls_table(found)]
         values["controls"] = found
     return Output("\n".join(text), values)
+
+
+def fit_one(
+    recipe: "Recipe",
+    data: "Data",
+    seed: int,
+    checkpoint: Path,
+    restart: bool,
+    callback: Any = None,
+) -> tuple[Any, list[dict[str, float]]]:
+    r"""Trains a model by a recipe, or goes on, and returns it with its history."""
+    import torch
+
+    from torch_imf.training.checkpoint import CheckpointError, first_seed
+
+    torch.manual_seed(seed)
+    model = recipe.build(data).to(data.edge_index.device)
+    if restart and checkpoint.exists():
+        checkpoint.replace(checkpoint.with_suffix(".old.pt"))
+    elif checkpoint.exists() and (first := first_seed(checkpoint)) != seed:
+        raise CheckpointError(f"'{checkpoint}' began with seed {first} (got {seed})")
+    training = {**recipe.fit, "checkpoint": checkpoint, "progress": True}
+    return model, torch_imf.fit(model, data, **training, callback=callback)
 
 
 def find_recipe(
