@@ -471,10 +471,10 @@ def _made(description: dict[str, Any], state: dict[str, Tensor], classes: Sequen
     if not isinstance(model, MultimodalKGE):
         raise ValueError(f"A '{type(model).__name__}' is no model")
     for name in names:
-        own: dict[str, Any] = {
+        kept: dict[str, Any] = {
             key: state.get(f"features.{name}.{key}") for key in ("x", *PROJECTION)
         }
-        model.features[name] = ProjectedFeatures(own.pop("x"), masks[name], own)
+        model.features[name] = ProjectedFeatures(kept.pop("x"), masks[name], kept)
     for name in model.prediction_buffers:
         model.register_buffer(name, state.pop(name), persistent=False)
     model.blocks = state.get("blocks")
