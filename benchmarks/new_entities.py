@@ -3,10 +3,10 @@
     python benchmarks/new_entities.py --graph fb15k237 --model kge
 
 Of 5 % of the entities, drawn at random of those with a text and a training fact, one model has all
-training facts, and another one nothing. To the second one they are added: with their texts alone (of
-a model that has texts), with 1, 2, 4 or 8 of their training facts each, and with all of these. Rows
-rank the same test facts, those of such entities, among all entities. Besides, 1,000 entities are
-added at once.
+training facts, and another one nothing. To the second one they are added: with their texts alone
+(of a model that has texts), with 1, 2, 4 or 8 of their training facts each, and with all. Rows rank
+the same test facts, those of such entities, among all entities. Besides, 1,000 entities are added
+at once.
 """
 
 import copy

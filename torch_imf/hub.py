@@ -333,12 +333,14 @@ class ProjectedFeatures(FrozenFeatures):
     weight: Any  # Models of before have none.
     bias: Tensor
 
-    def __init__(self, x: Tensor, mask: Tensor, projection: Mapping[str, Any]) -> None:
+    def __init__(
+        self, x: Tensor, mask: Tensor, projection: Mapping[str, Any] | None = None
+    ) -> None:
         super().__init__(mask.new_zeros(mask.size(0), 1), mask, x.size(1))
         del self.x, self.center, self.scale
         self.register_buffer("x", x)
         for name in PROJECTION:
-            self.register_buffer(name, projection.get(name))
+            self.register_buffer(name, (projection or {}).get(name))
         self.lin = Identity()  # type: ignore[assignment]
 
     @property
