@@ -376,6 +376,12 @@ def _encoder_files(encoders: Mapping[str, EncoderLike | None]) -> dict[str, byte
     for modality, encoder in encoders.items():
         if not isinstance(encoder, Encoder) or isinstance(encoder, FeatureFile):
             continue
+        if set(encoder._state) != set(encoder.state):
+            warn(
+                f"The encoder of '{modality}' is not saved, as it has not seen anything: the graph "
+                f"was processed by an earlier version. Load it once with 'force_reload=True'"
+            )
+            continue
         description = describe(encoder)
         settings = {k: x for k, x in description.items() if k not in encoder.run_args}
         state = encoder.plain_state()
