@@ -72,13 +72,16 @@ def some_facts(data, is_own, most, seed):
 
 
 def report(label, model, ranked, seconds, **info):
-    """Ranks the test facts of new entities and keeps the line."""
+    """Ranks the test facts of new entities, and those of the others, and keeps the line."""
     found = evaluate(model, ranked)
     metrics = {k: round(x, 5) for k, x in found.items() if not isinstance(x, dict)}
+    others = copy.copy(ranked)
+    others.test_mask = data.test_mask & ~ranked.test_mask
+    metrics["mrr_of_others"] = round(evaluate(model, others)["mrr"], 5)
     about = {"graph": args.graph, "model": args.model, **settings, "epochs": args.epochs}
     about["facts"] = int(ranked.test_mask.sum())
     append("new_entities", seed, seconds, metrics, label=label, settings=about, **info)
-    print(f"{label}: MRR {metrics['mrr']:.4f} {info}", flush=True)
+    print(f"{label}: MRR {metrics['mrr']:.4f} ({metrics['mrr_of_others']:.4f}) {info}", flush=True)
 
 
 args = parser(__doc__, seeds=1, graphs=("fb15k237", "fb15k237-4k"))
