@@ -116,7 +116,8 @@ def add_entities(
     for part in _parts(out):
         if isinstance(part, MultimodalKGE) and part.struct is not None:
             stand_in(part, first, known)
-            fold_in(part, first, both, known)
+            if both.numel() > 0:
+                fold_in(part, first, both, known)
     for part in {out, *_parts(out)}:
         if names := getattr(part, "known_names", None):
             part.known_names = {**names, **digest_names(out_data), **digest_facts(out_data)}
