@@ -21,7 +21,7 @@ LAYERS = {
     "nn": {"data", "sampler", "evaluation"},
     "training": {"io", "data", "transforms", "sampler", "evaluation", "nn"},
     "answers": {"io", "data", "evaluation", "nn", "training"},
-    "hub": {"io", "data", "sampler", "evaluation", "nn"},
+    "hub": {"io", "data", "encoders", "sampler", "evaluation", "nn"},
     "visualize": {"io", "data", "evaluation", "training", "answers"},
     "cli": {"io", "data", "datasets", "encoders", "training", "answers", "hub", "visualize", "nn"},
     "__main__": {"cli"},

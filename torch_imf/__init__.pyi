@@ -12,6 +12,7 @@ from . import transforms as transforms
 from . import visualize as visualize
 from .answers.calibration import Calibration as Calibration
 from .answers.calibration import calibration_error as calibration_error
+from .answers.entities import add_entities as add_entities
 from .answers.predictor import Predictor as Predictor
 from .answers.predictor import calibrate as calibrate
 from .answers.predictor import complete as complete
@@ -20,6 +21,7 @@ from .answers.predictor import predict as predict
 from .answers.predictor import predict_file as predict_file
 from .evaluation.evaluate import evaluate as evaluate
 from .hub import from_pretrained as from_pretrained
+from .hub import pretrained_encoders as pretrained_encoders
 from .hub import pretrained_graph as pretrained_graph
 from .hub import push_to_hub as push_to_hub
 from .hub import save_pretrained as save_pretrained

@@ -7,7 +7,7 @@ JSON only, so that :obj:`IMF(..., x_dict)` comes back without its modalities, an
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from itertools import chain
 from operator import methodcaller
@@ -18,9 +18,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 from torch.nn import Identity
+from torch.nn.functional import linear
 from torch_geometric.data import Data
 
 from torch_imf.data.graph import MASKS, NAMES, check_graph, digest_names, names_of, prepare
+from torch_imf.encoders import FeatureFile
+from torch_imf.encoders.base import Encoder, EncoderLike, record_of
 from torch_imf.evaluation.ranking import check_finite, inference
 from torch_imf.io import require, warn
 from torch_imf.io.atomic import locked, read_bytes, replacing
@@ -33,9 +36,11 @@ from torch_imf.registry import checked, describe, make
 
 #: The version of the layout of a folder.
 FORMAT = 2
+#: What new features are projected by.
+PROJECTION = ("weight", "bias", "center", "scale")
 MANIFEST, CARD = "config.json", "README.md"
 Part = MultimodalKGE | Ensemble | View
-FILE = re.compile(r"(?:model|graph|names)-[0-9a-f]{12}\.(?:safetensors|json)")
+FILE = re.compile(r"(?:model|graph|names|encoders)-[0-9a-f]{12}\.(?:safetensors|json)")
 
 
 def save_pretrained(
@@ -44,6 +49,7 @@ def save_pretrained(
     data: Data | None = None,
     metrics: dict[str, Any] | None = None,
     training: dict[str, Any] | None = None,
+    encoders: Mapping[str, EncoderLike | None] | None = None,
 ) -> None:
     r"""Saves all that a model needs to predict in a folder, to be loaded by :meth:`from_pretrained`
     where neither features nor dataset are at hand: its settings, its parameters, and its features
@@ -71,6 +77,10 @@ def save_pretrained(
             (default: :obj:`None`)
         training (dict, optional): How it was trained, such as the arguments of
             :meth:`~torch_imf.fit`, for the card. (default: :obj:`None`)
+        encoders (dict, optional): What made its features of texts, images and numbers, by modality,
+            as :obj:`dataset.encoders`, to make those of new entities (:meth:`pretrained_encoders`):
+            what they have learned or, of networks, their names and versions. Encoders that are not
+            of a class of this package, or derived from one, are left out. (default: :obj:`None`)
 
     Raises:
         ValueError: If the model cannot be made again or its scores are not finite, the graph does
@@ -101,6 +111,7 @@ def save_pretrained(
         tensors |= {name: data[name] for name in MASKS}
         tensors = {name: x.cpu().contiguous() for name, x in tensors.items()}
         contents |= {"graph.safetensors": save(tensors), "names.json": _to_json(names_of(data))}
+    contents |= _encoder_files(encoders or {})
     files = {name: _entry(name, content) for name, content in contents.items()}
     packages = ("torch", "torch-geometric", "safetensors")
     description = _description(made)  # With defaults in place of tensors.
@@ -191,6 +202,72 @@ def pretrained_graph(folder: str | os.PathLike[str], revision: str | None = None
 
 
 @checked
+def pretrained_encoders(
+    folder: str | os.PathLike[str], classes: Sequence[type] = (), revision: str | None = None
+) -> Mapping[str, Encoder]:
+    r"""Loads the encoders that :meth:`save_pretrained` has saved with a model, by modality, each
+    once it is asked for. Arguments are those of :meth:`from_pretrained`.
+
+    Raises:
+        ValueError: If a file is missing or damaged; and once one is asked for, if a package that it
+            needs is missing, or its network is another one on this machine. Other versions of the
+            same network are warned of.
+    """
+    root = _found(folder, revision)
+    config = read_config(root)
+    if "encoders.json" not in config["files"]:
+        return {}
+    about = json.loads(_read(root, config, "encoders.json"))
+    return SavedEncoders(about, _tensors(root, config, "encoders.safetensors"), classes)
+
+
+class SavedEncoders(Mapping[str, Encoder]):
+    r"""The encoders of a saved model, made once they are asked for."""
+
+    def __init__(
+        self, about: dict[str, Any], tensors: dict[str, Tensor], classes: Sequence[type]
+    ) -> None:
+        self.about, self.tensors, self.classes = about, tensors, classes
+        self.made: dict[str, Encoder] = {}
+
+    def __getitem__(self, modality: str) -> Encoder:
+        if modality not in self.made:
+            self.made[modality] = self._make(modality)
+        return self.made[modality]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.about)
+
+    def __len__(self) -> int:
+        return len(self.about)
+
+    def _make(self, modality: str) -> Encoder:
+        about = self.about[modality]
+        name = about["name"]
+        try:
+            out: Encoder = make(about["encoder"], self.classes)
+            prefix = f"{modality}."
+            arrays = {k: x for k, x in self.tensors.items() if k.startswith(prefix)}
+            arrays = {k.removeprefix(prefix): x for k, x in arrays.items()}
+            out.load_state_dict({**arrays, **about["texts"]})
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"The encoder of '{modality}' of this model, {name}, cannot be made here ({error})"
+            ) from error
+        if repr(out) != name:
+            raise ValueError(
+                f"The encoder of '{modality}' of this model is {name}, and here it is {out!r}, "
+                f"which makes other features. Give features 'x_{modality}' that {name} made"
+            )
+        if record_of(out) != about["record"]:
+            warn(
+                f"The encoder of '{modality}' was {about['record']}, and here it is "
+                f"{record_of(out)}: features may differ a little"
+            )
+        return out
+
+
+@checked
 def push_to_hub(
     folder: str | os.PathLike[str],
     repo_id: str,
@@ -234,7 +311,8 @@ def push_to_hub(
                 folder_path=root,
                 commit_message=message,
                 allow_patterns=[*(x["file"] for x in config["files"].values()), MANIFEST, CARD],
-                delete_patterns=["model-*", "graph-*", "names-*"],  # Of the model before.
+                # Of the model before:
+                delete_patterns=["model-*", "graph-*", "names-*", "encoders-*"],
             )
         except Exception as error:  # Those of its client for the network share no class.
             raise ValueError(
@@ -248,15 +326,40 @@ def push_to_hub(
 
 class ProjectedFeatures(FrozenFeatures):
     r"""What a model needs of the features of a modality: the projections, of shape :obj:`[M, C]`,
-    of the entities that have it, by a mask of shape :obj:`[N]`, which stay as they are, and the
-    vector for those without.
+    of the entities that have it, by a mask of shape :obj:`[N]`, which stay as they are, the vector
+    for those without, and what projects the features of new entities.
     """
 
-    def __init__(self, x: Tensor, mask: Tensor) -> None:
+    weight: Any  # Models of before have none.
+    bias: Tensor
+
+    def __init__(
+        self, x: Tensor, mask: Tensor, projection: Mapping[str, Any] | None = None
+    ) -> None:
         super().__init__(mask.new_zeros(mask.size(0), 1), mask, x.size(1))
-        del self.x
+        del self.x, self.center, self.scale
         self.register_buffer("x", x)
+        for name in PROJECTION:
+            self.register_buffer(name, (projection or {}).get(name))
         self.lin = Identity()  # type: ignore[assignment]
+
+    @property
+    def in_channels(self) -> int:
+        if self.weight is None:
+            raise ValueError(
+                "The model was saved by an earlier version, without what projects new features. "
+                "Save it again, or train it anew"
+            )
+        return self.center.numel()
+
+    def projected(self) -> Tensor:
+        return self.x
+
+    def projection(self) -> dict[str, Tensor]:
+        return {name: x for name in PROJECTION if (x := getattr(self, name)) is not None}
+
+    def extend(self, x: Tensor, mask: Tensor) -> None:
+        self._append(linear(self.standardized(x[mask]), self.weight, self.bias), mask)
 
     def reset_parameters(self) -> None:
         torch.nn.init.normal_(self.missing, std=1 / self.missing.numel() ** 0.5)
@@ -264,6 +367,31 @@ class ProjectedFeatures(FrozenFeatures):
     def __repr__(self) -> str:
         size, coverage = self.x.size(1), f"{self.x.size(0)}/{self.row.numel()}"
         return f"{self.__class__.__name__}({size}, coverage={coverage})"
+
+
+def _encoder_files(encoders: Mapping[str, EncoderLike | None]) -> dict[str, bytes]:
+    # What is saved of encoders, of which those that read features from files know no others.
+    about: dict[str, Any] = {}
+    tensors: dict[str, Tensor] = {}
+    for modality, encoder in encoders.items():
+        if not isinstance(encoder, Encoder) or isinstance(encoder, FeatureFile):
+            continue
+        if set(encoder._state) != set(encoder.state):
+            warn(
+                f"The encoder of '{modality}' is not saved, as it has not seen anything: the graph "
+                f"was processed by an earlier version. Load it once with 'force_reload=True'"
+            )
+            continue
+        description = describe(encoder)
+        settings = {k: x for k, x in description.items() if k not in encoder.run_args}
+        state = encoder.plain_state()
+        tensors |= {f"{modality}.{k}": x for k, x in state.items() if isinstance(x, Tensor)}
+        texts = {k: x for k, x in state.items() if not isinstance(x, Tensor)}
+        words = {"name": repr(encoder), "record": record_of(encoder)}
+        about[modality] = {"encoder": settings, **words, "texts": texts}
+    if not about:
+        return {}
+    return {"encoders.json": _to_json(about), "encoders.safetensors": save(tensors)}
 
 
 def _description(model: Part) -> dict[str, Any]:
@@ -296,7 +424,8 @@ def _prediction_state(model: Part) -> dict[str, Tensor]:
         if getattr(scored.struct, "module", None) is not None:
             state["node_emb.weight"] = scored.embed()["struct"]
         for name, module in scored.features.items():
-            found = {"x": module.lin(module.x), "missing": module.missing, "mask": module.mask}
+            found = {"x": module.projected(), "missing": module.missing, "mask": module.mask}
+            found |= module.projection()
             state |= {f"features.{name}.{key}": x for key, x in found.items()}
     state |= {name: getattr(model, name) for name in model.prediction_buffers}
     return {name: x.detach().cpu().contiguous() for name, x in state.items()}
@@ -350,9 +479,13 @@ def _made(description: dict[str, Any], state: dict[str, Tensor], classes: Sequen
     if not isinstance(model, MultimodalKGE):
         raise ValueError(f"A '{type(model).__name__}' is no model")
     for name in names:
-        model.features[name] = ProjectedFeatures(state[f"features.{name}.x"], masks[name])
+        kept: dict[str, Any] = {
+            key: state.get(f"features.{name}.{key}") for key in ("x", *PROJECTION)
+        }
+        model.features[name] = ProjectedFeatures(kept.pop("x"), masks[name], kept)
     for name in model.prediction_buffers:
         model.register_buffer(name, state.pop(name), persistent=False)
+    model.blocks = state.get("blocks")
     seen = {} if model.seen is None else {"seen": model.seen}  # Models of before have none.
     return _loaded(model, seen | state)
 
@@ -414,6 +547,7 @@ def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
         dicts += [config.get(x, {}) for x in ("known_names", "fitted")]
         is_whole = all(isinstance(x, dict) for x in dicts) and "model.safetensors" in files
         is_whole &= ("graph.safetensors" in files) == ("names.json" in files)
+        is_whole &= ("encoders.safetensors" in files) == ("encoders.json" in files)
         if not is_whole or not all(map(FILE.fullmatch, files.values())):
             raise ValueError(f"it lacks a model, or names files that are not its own: {files}")
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -528,6 +662,8 @@ def _card(config: dict[str, Any]) -> str:
     features = "It takes no features."
     if config["coverage"]:
         features = "It predicts without the features that it was trained on, which are not here."
+    if "encoders.json" in config["files"]:
+        features += " What made them of texts, images or numbers is, for new entities."
     folder = '("path/to/this/folder")'
     text = f"""---
 library_name: torch_imf

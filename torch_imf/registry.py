@@ -340,7 +340,7 @@ def make(description: Mapping[str, Any], classes: Sequence[type] = (), **kwargs:
 
 
 def _known_class(name: str, allowed: Sequence[type]) -> type:
-    modules = [import_module(f"torch_imf.{package}") for package in ("nn", "sampler")]
+    modules = [import_module(f"torch_imf.{package}") for package in ("nn", "sampler", "encoders")]
     own = [getattr(module, name) for module in modules if name in module.__all__]
     for cls in [*allowed, *_registered, *_loaded_entry_points(), *own]:
         # One that is given may have moved to another module:

@@ -5,6 +5,7 @@ import unicodedata
 from collections import Counter, defaultdict
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch_geometric.testing import withPackage
@@ -171,3 +172,19 @@ def test_no_text_spells_out_a_fact():
             # plural or genitive names it too:
             name = re.escape(fold(ENTITIES[other]["name"].split(" (")[0]))
             assert not re.search(rf"(?<!\w){name}s?(?!\w)", text), (node, other)
+
+
+def test_encoders_remember(tmp_path):
+    # Also where the processed file is reused.
+    first = Countries(str(tmp_path))
+    again = Countries(str(tmp_path))
+    texts = ["A country in Europe.", None]
+    for name in ("text", "numeric"):
+        state = again.encoders[name].state_dict()
+        for key, x in first.encoders[name].state_dict().items():
+            assert np.array_equal(x, state[key], equal_nan=x.dtype.kind == "f")
+    x, mask = again.encoders["text"].transform(texts)
+    assert torch.equal(x, first.encoders["text"].transform(texts)[0]) and mask.tolist() == [
+        True,
+        False,
+    ]

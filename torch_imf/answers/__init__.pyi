@@ -1,5 +1,6 @@
 from .calibration import Calibration as Calibration
 from .calibration import calibration_error as calibration_error
+from .entities import add_entities as add_entities
 from .predictor import Predictor as Predictor
 from .predictor import calibrate as calibrate
 from .predictor import complete as complete

@@ -1,5 +1,5 @@
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from itertools import compress
 from typing import Any
@@ -16,6 +16,7 @@ from torch_imf.answers.calibration import (
     yields_probabilities,
 )
 from torch_imf.answers.completion import MAX_SCORES, best_facts, find_domains
+from torch_imf.answers.entities import Entity, add_entities
 from torch_imf.answers.explanation import explain as explain_fact
 from torch_imf.answers.gaps import Gaps, fit_chance
 from torch_imf.answers.results import (
@@ -37,6 +38,8 @@ from torch_imf.io.tables import JSON, Column, read_table, short, suffix, where
 from torch_imf.registry import checked
 
 FACT = ("head", "relation", "tail")
+#: What an entity that the graph lacks is called.
+NEW = "new entity"
 COLUMNS = ["query", *FACT, "rank", "id", "score", "probability", "conditional", "known", "error"]
 Name = str | int | Tensor
 
@@ -61,6 +64,8 @@ class Predictor:
         data (Data): The graph, with names of entities and relations.
         calibration (Calibration, optional): The map from scores to probabilities, of
             :meth:`~torch_imf.calibrate`. (default: :obj:`None`)
+        encoders (dict, optional): The encoders of the features of the graph, to ask for entities
+            that it lacks, as :meth:`~torch_imf.add_entities`. (default: :obj:`None`)
 
     Raises:
         ValueError: If the graph is not sound or does not fit the model. Questions raise if a name
@@ -68,7 +73,14 @@ class Predictor:
     """
 
     @checked
-    def __init__(self, model: Module, data: Data, calibration: Calibration | None = None) -> None:
+    def __init__(
+        self,
+        model: Module,
+        data: Data,
+        calibration: Calibration | None = None,
+        encoders: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.encoders = encoders
         self.data = prepare(model, data)
         self.num_nodes, self.num_relations = int(data.num_nodes), int(data.num_relations)
         self.batch_size = max(1, MAX_SCORES // self.num_nodes)
@@ -87,11 +99,11 @@ class Predictor:
 
     def predict(
         self,
-        head: Name | None = None,
+        head: Name | Entity | None = None,
         relation: Name | None = None,
         k: int = 10,
         *,
-        tail: Name | None = None,
+        tail: Name | Entity | None = None,
         known: str = "mark",
         keep: Tensor | None = None,
     ) -> Answers:
@@ -100,17 +112,27 @@ class Predictor:
         an average of probabilities; views give logits.
 
         Args:
-            head (str or int, optional): The head. (default: :obj:`None`)
+            head (str, int or dict, optional): The head. A dictionary stands for an entity that the
+                graph lacks, as :obj:`{"text": "...", "image": "flag.png"}`, of which
+                :meth:`~torch_imf.add_entities` tells. (default: :obj:`None`)
             relation (str or int): The relation. The number :obj:`r + num_relations` is the inverse
                 of relation :obj:`r`.
             k (int, optional): The number of answers. (default: :obj:`10`)
-            tail (str or int, optional): The tail, in place of :obj:`head`. (default: :obj:`None`)
+            tail (str, int or dict, optional): The tail, in place of :obj:`head`. (default:
+                :obj:`None`)
             known (str, optional): Whether to :obj:`"mark"` facts that the graph holds or to
                 :obj:`"remove"` them. (default: :obj:`"mark"`)
             keep (torch.Tensor, optional): A mask over edges: the known facts to mark while all
                 others are removed, *e.g.*, :obj:`data.test_mask` to see how test facts rank among
                 new ones. (default: :obj:`None`)
         """
+        if isinstance(head, Mapping) or isinstance(tail, Mapping):
+            return self._with_entity(head, tail).predict(
+                *(NEW if isinstance(head, Mapping) else head, relation, k),
+                tail=NEW if isinstance(tail, Mapping) else tail,
+                known=known,
+                keep=keep,
+            )
         found = self.predict_many(head, relation, k, tail=tail, known=known, keep=keep)
         if len(found) != 1:
             raise ValueError("'predict' takes one query. Ask several by 'predict_many'")
@@ -312,6 +334,12 @@ class Predictor:
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}({type(self.model).__name__}, {self.num_nodes})"
 
+    def _with_entity(self, *given: object) -> "Predictor":
+        # One whose graph has an entity more.
+        entities = [{"name": NEW, **x, "id": NEW} for x in given if isinstance(x, Mapping)]
+        model, data = add_entities(self.model, self.data, entities, (), self.encoders)
+        return Predictor(model, data, self.calibration)
+
     def _query(
         self, head: Names | None, relation: Names | None, tail: Names | None
     ) -> tuple[Tensor, Tensor]:
@@ -416,17 +444,18 @@ def calibrate(model: Module, data: Data, num_facts: int = 1024, seed: int = 0) -
 def predict(
     model: Module,
     data: Data,
-    head: Name | None = None,
+    head: Name | Entity | None = None,
     relation: Name | None = None,
     k: int = 10,
     *,
-    tail: Name | None = None,
+    tail: Name | Entity | None = None,
     known: str = "mark",
     keep: Tensor | None = None,
     calibration: Calibration | None = None,
+    encoders: Mapping[str, Any] | None = None,
 ) -> Answers:
     r"""Answers a query, as :meth:`Predictor.predict` of a new predictor."""
-    predictor = Predictor(model, data, calibration)
+    predictor = Predictor(model, data, calibration, encoders)
     return predictor.predict(head, relation, k, tail=tail, known=known, keep=keep)
 
 

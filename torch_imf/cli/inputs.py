@@ -204,7 +204,12 @@ class Saved(Compute):
         r"""Returns what answers questions by the model, with the calibration of `train`, if any."""
         values = self.training.get("calibration")
         calibration = torch_imf.Calibration(**values) if values else None
-        return torch_imf.Predictor(*self.load(), calibration)
+        return torch_imf.Predictor(*self.load(), calibration, self.encoders())
+
+    def encoders(self) -> "Mapping[str, Encoder]":
+        r"""Returns the encoders of its features, to make those of new entities."""
+        classes = list(map(registry.import_class, self.classes))
+        return torch_imf.pretrained_encoders(self.folder, classes)
 
     def history(self) -> list[dict[str, float]]:
         r"""Returns the history of the training, of which `train` keeps a file."""

@@ -142,7 +142,10 @@ def train(
         more["command"] = click.get_current_context().meta["typed"]
         measured = {"val": best, "test": metrics}
         measured |= {"votes": model.fitted} if hasattr(model, "fitted") else {}
-        torch_imf.save_pretrained(model, folder / MODEL, data, measured, {**about, **more})
+        about_training = {**about, **more}
+        torch_imf.save_pretrained(
+            *(model, folder / MODEL, data, measured, about_training), encoders=dataset.encoders
+        )
         with replacing(folder / HISTORY) as file:
             file.write(json.dumps(history, indent=2).encode())
     except KeyboardInterrupt as error:

@@ -9,4 +9,5 @@ from .mmkb import DB15K as DB15K
 from .mmkb import YAGO15K as YAGO15K
 from .openmoji import OpenMoji as OpenMoji
 from .own import MultimodalKG as MultimodalKG
+from .own import read_entities as read_entities
 from .wn9img import WN9IMG as WN9IMG

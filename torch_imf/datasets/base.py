@@ -21,6 +21,7 @@ from torch_imf.data.names import NameIndex
 from torch_imf.data.split import clean_split
 from torch_imf.datasets.raw import Groups, Literals, RawFolder
 from torch_imf.encoders import FeatureFile, NumericEncoder, TfidfEncoder
+from torch_imf.encoders.base import Encoder as FittedEncoder
 from torch_imf.encoders.base import EncoderLike as Encoder
 from torch_imf.encoders.base import record_of
 from torch_imf.io import noted, warn
@@ -35,6 +36,7 @@ from torch_imf.io.tables import read_rows
 Given = Encoder | str | os.PathLike[str] | None
 ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 SCHEMES = ("original", "clean")
+STATES = "encoder states"  # As a processed file calls them.
 CONTENT = {"text": "texts", "visual": "images", "numeric": "numeric literals"}
 LEFT_OUT = {
     "repeated": "repeated",
@@ -169,7 +171,8 @@ class KGDataset(InMemoryDataset):
       an entity has this modality; rows of those without are zero
     * :obj:`encoders`: the encoder of each modality in words, with the versions of its packages
 
-    The texts, literals and images themselves are returned by :meth:`texts`, :meth:`literals` and
+    The encoders, which know what they were fitted to, are :attr:`encoders`, by modality. The texts,
+    literals and images themselves are returned by :meth:`texts`, :meth:`literals` and
     :meth:`images`. :meth:`summary` says how many entities have what.
 
     A subclass sets :attr:`files` and implements :meth:`read`, and what it has of
@@ -452,7 +455,7 @@ class KGDataset(InMemoryDataset):
         data = self.build()
         with replacing(self.processed_paths[0]) as file:
             # Not by `self.save()`, whose files can run code, and are not checked:
-            seal(data.to_dict(), file)
+            seal({**data.to_dict(), STATES: self._states()}, file)
 
     def _process(self) -> None:
         # In place of PyG's, which unpickles a file that tells the 'pre_transform': our name does.
@@ -468,11 +471,19 @@ class KGDataset(InMemoryDataset):
 
     def load(self, path: str, data_cls: type[BaseData] = Data) -> None:
         try:
-            self.data = data_cls.from_dict(unseal(path))
+            content = unseal(path)
+            for modality, state in content.pop(STATES, {}).items():
+                self.encoders[modality].load_state_dict(state)  # type: ignore[union-attr]
+            self.data = data_cls.from_dict(content)
         except (ValueError, AttributeError) as e:
             raise RuntimeError(
                 f"'{path}' is damaged, pass 'force_reload=True' to process the dataset again ({e})"
             ) from e
+
+    def _states(self) -> dict[str, dict[str, Tensor | list[str]]]:
+        # What encoders have learned.
+        encoders = {x: y for x, y in self.encoders.items() if isinstance(y, FittedEncoder)}
+        return {x: y.plain_state() for x, y in encoders.items() if y._state}
 
     def _inputs(
         self, modality: str, data: Data, names: Callable[[], NameIndex]

@@ -26,7 +26,7 @@ from torch_imf.encoders import PixelEncoder
 from torch_imf.io import noted, some, tables, warn
 from torch_imf.io.facts import read_fact_table
 from torch_imf.io.hash import hash_content
-from torch_imf.io.images import ARCHIVES, INDEX, read_index
+from torch_imf.io.images import ARCHIVES, INDEX, find_images, image_names, read_index
 from torch_imf.io.quantities import MISSING, to_numbers
 from torch_imf.io.rdf import FORMATS, Content, Literal, read_rdf
 from torch_imf.io.tables import FRAME, GRAPHS, TABLES, Column, short, suffix, where
@@ -373,7 +373,7 @@ def to_table(facts: object) -> "pd.DataFrame | None":
 
 
 def find_content(
-    folder: str, given: Mapping[str, object] | None = None
+    folder: str, given: Mapping[str, object] | None = None, needs_facts: bool = True
 ) -> dict[str, str | list[str]]:
     r"""Returns the files of a graph that a folder holds by their names: facts (:obj:`"triples"`,
     three of them if they are ready splits), and those of :obj:`"texts"`, :obj:`"images"` and
@@ -431,12 +431,61 @@ def find_content(
     splits = [found.pop(split) for split in SPLITS if split in found]
     if len(splits) == 3 and "triples" not in found:
         found["triples"] = list(map(str, splits))
-    elif splits or "triples" not in found:
+    elif splits or (needs_facts and "triples" not in found):
         raise ValueError(
             f"The folder '{folder}' holds no facts, or too few or too many files of them. Expected "
             f"'facts.tsv', or 'train.tsv', 'valid.tsv' and 'test.tsv' (got {names[:10]})"
         )
     return found
+
+
+def read_entities(
+    folder: Path, header: bool | None = None
+) -> tuple[list[dict[str, object]], list[tuple[str, str, str]]]:
+    r"""Reads what a folder says of new entities, as :meth:`~torch_imf.add_entities` takes it: the
+    entities that its texts, images and numbers are of, and its facts, all of which are there as
+    for :class:`MultimodalKG`, and optional. An entity of which there are facts alone is a row of
+    the texts without a text.
+
+    Raises:
+        ValueError: If a file or a line of it cannot be read, or there are no entities.
+    """
+    folder = osp.expanduser(os.fspath(folder))
+    found: dict = find_content(folder, needs_facts=False)
+    out: dict[str, dict[str, object]] = {}
+
+    def entity(node: str) -> dict[str, object]:
+        return out.setdefault(node, {"id": node, "name": to_label(node)})
+
+    if path := found.get("texts"):
+        for _, (node, text, name) in tables.read_table(path, TEXTS, header):
+            entity(node).update({"text": join(name, text), "name": name or to_label(node)})
+    if path := found.get("images"):
+        for name in image_names(path, NameIndex(list(out))):
+            entity(name)
+        names = NameIndex(list(out))
+        for node, files in zip(names.node_ids, find_images(path, names), strict=True):
+            out[node]["image"] = files
+    if path := found.get("numbers"):
+        columns, has_header, _ = find_layout(path, NameIndex(list(out)), header)
+        for _, fields in tables.read_table(path, columns, has_header):
+            entity(fields[0])
+        literals, _ = read_numbers(path, NameIndex(list(out)), header)
+        for node, attribute, value in zip(*literals, strict=True):
+            numbers = out[node].setdefault("numbers", {})
+            numbers[attribute] = value  # type: ignore[index]
+    if not out:
+        raise ValueError(
+            f"The folder '{folder}' holds no entities. Expected 'texts.tsv', 'images' or "
+            f"'numbers.tsv'"
+        )
+    facts = []
+    if "triples" in found:
+        read = read_facts([found["triples"]], header)
+        head, rel, tail = read.splits[0].tolist()
+        nodes, rels = read.node_ids, read.rel_ids
+        facts = [(nodes[h], rels[r], nodes[t]) for h, r, t in zip(head, rel, tail, strict=True)]
+    return list(out.values()), facts
 
 
 def _nearest(stem: str) -> str | None:

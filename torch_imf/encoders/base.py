@@ -58,13 +58,21 @@ class Encoder(Recorded):
             raise ValueError(f"{self} has not seen anything yet, call 'fit' first")
         return dict(self._state)
 
-    def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         r"""Takes what another encoder of this kind has found. Raises a :class:`ValueError` if it is
         that of another kind.
         """
         if set(state) != set(self.state):
             raise ValueError(f"{self} needs the arrays {list(self.state)} (got {list(state)})")
-        self._state = dict(state)
+        self._state = {name: np.asarray(x) for name, x in state.items()}
+
+    def plain_state(self) -> dict[str, Tensor | list[str]]:
+        r"""Returns :meth:`state_dict` as files hold it: tensors, and lists of texts."""
+        arrays = self.state_dict().items()
+        return {
+            k: x.tolist() if x.dtype.kind == "U" else torch.from_numpy(np.ascontiguousarray(x))
+            for k, x in arrays
+        }
 
     def settings(self) -> dict[str, object]:
         r"""Returns the arguments that shape the features, by name."""

@@ -106,6 +106,19 @@ def find_images(
     return [sorted(images[row]) if row in images else None for row in range(len(names))]
 
 
+def image_names(source: str, names: Names) -> list[str]:
+    r"""Returns the names that the images of a folder or an index file give to their entities, of
+    those that nobody is known by. Images of an archive are of known entities.
+    """
+    keys: list[str] = []
+    if osp.isdir(source):
+        keys, _ = _list_folder(source, names)
+    elif source.endswith(INDEX):
+        keys, _ = read_index(source, osp.dirname(source))
+    rows = _find_rows(keys, names).tolist() if keys else []
+    return list(dict.fromkeys(key for key, row in zip(keys, rows, strict=True) if row == -1))
+
+
 def _walk(folder: str) -> list[str]:
     # The files below a folder, apart from hidden ones. Links to folders are followed, but not in
     # circles, and below the folder of an entity to each folder once.

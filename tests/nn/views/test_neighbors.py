@@ -6,7 +6,6 @@ from torch_geometric.data import Data
 from torch_imf import Predictor, evaluate, from_pretrained, save_pretrained
 from torch_imf.data.graph import split_facts
 from torch_imf.nn import KGE, Ensemble, FeatureView
-from torch_imf.nn.views.neighbors import components
 
 
 @pytest.fixture
@@ -32,7 +31,7 @@ def data():
 def test_feature_view(data):
     view = FeatureView(ridge=1.0, num_neighbors=3).fit(data)
     assert view.scores == ("near text", "votes text")
-    x = components(data.x_text, data.text_mask, 128)
+    x = view.x[0]
     head, rel = torch.tensor([2, 40, 7, 3, 5]), torch.tensor([0, 3, 0, 2, 1])
     near, votes = view(head, rel).values()
 
@@ -59,13 +58,14 @@ def test_feature_view(data):
     assert torch.allclose(near[0], x @ query, atol=1e-5)
 
 
-def test_components():
-    x, mask = torch.randn(8, 5), torch.arange(8) > 1
-    out = components(x, mask, 7)
+def test_components(data):
+    x, mask = data.x_text, data.text_mask
     centred = F.normalize(x[mask] - x[mask].mean(dim=0), dim=1)
-    assert out.size() == (8, 7) and not out[~mask].any()
+    (out,) = FeatureView().fit(data).x
+    assert out.size() == (60, 128) and not out[~mask].any()
     assert torch.allclose(out[mask] @ out[mask].t(), centred @ centred.t(), atol=1e-5)
-    assert torch.allclose(components(x, mask, 2)[mask].norm(dim=1), torch.ones(6))
+    (out,) = FeatureView(2).fit(data).x
+    assert torch.allclose(out[mask].norm(dim=1), torch.ones(int(mask.sum())))
 
 
 def test_no_leak_and_any_chunks(data, monkeypatch):
@@ -112,7 +112,7 @@ def test_errors(data, refuses):
 def test_who_is_similar(data):
     data.edge_index[1, :30] = 31  # Of 30 heads.
     view = FeatureView().fit(data)
-    x = components(data.x_text, data.text_mask, 128)
+    x = view.x[0]
     found = view.reasons(2, 0, 31, k=3)
     train_head = split_facts(data, "train")[0]
     expected = sorted(float(x[2] @ x[h]) for h in range(30) if h != 2 and data.train_mask[h])

@@ -44,6 +44,16 @@ def grouped_mm(x: Tensor, matrix: Tensor, group: Tensor) -> Tensor:
     return torch.cat(out).index_select(0, perm.argsort())
 
 
+def by_blocks(similarity: Similarity, query: Tensor, key: Tensor, blocks: Tensor | None) -> Tensor:
+    r"""Scores queries against shared keys of several blocks, one block at a time: products of
+    another size may round otherwise, and the scores of the first blocks are to the last bit what
+    they were before there were others. Other keys are scored at once.
+    """
+    if blocks is None or key.dim() == 3 or key.size(0) != int(blocks.sum()):
+        return similarity(query, key)
+    return torch.cat([similarity(query, x) for x in key.split(blocks.tolist())], dim=-1)
+
+
 def group_by_size(index: Tensor) -> tuple[Tensor, Tensor]:
     r"""Returns the distinct values of a vector, rarest first, and which of them each element is."""
     value, group, count = index.unique(return_inverse=True, return_counts=True)

@@ -10,7 +10,8 @@ from torch_geometric.nn.kge import KGEModel
 from torch_imf.data import NegativeLoader, QueryLoader
 from torch_imf.data.graph import warn_of_one_side
 from torch_imf.data.index import check_triples
-from torch_imf.nn.functional.gather import group_by_size
+from torch_imf.evaluation.ranking import inference, twin
+from torch_imf.nn.functional.gather import by_blocks, group_by_size
 from torch_imf.nn.fusion import DecisionFusion, Fusion
 from torch_imf.nn.fusion.base import Tensors
 from torch_imf.nn.losses import Loss
@@ -65,6 +66,7 @@ class MultimodalKGE(ViewModel, KGEModel):
     scorers: dict[str, Scorer]
     features: dict[str, FrozenFeatures]
     seen: Tensor | None
+    blocks: Tensor | None
 
     def __init__(
         self,
@@ -98,6 +100,8 @@ class MultimodalKGE(ViewModel, KGEModel):
         is_near = any(isinstance(part, DistanceScorer) for part in parts)
         knows = self.struct is not None and not self.struct.freeze and not is_near
         self.register_buffer("seen", torch.ones(num_nodes, dtype=torch.bool) if knows else None)
+        # How many entities came at a time, once some were added.
+        self.register_buffer("blocks", None)
         size = (1 if tie_inverses else 2) * num_relations
         rel_channels = next(iter(scorers.values())).rel_channels
         names = ["all"] if shared_relations else self.views
@@ -163,7 +167,10 @@ class MultimodalKGE(ViewModel, KGEModel):
         return {view: scorer.key(tail[view]) for view, scorer in self.scorers.items()}
 
     def view_similarity(self, query: Tensors, key: Tensors) -> Tensors:
-        return {v: scorer.similarity(query[v], key[v]) for v, scorer in self.scorers.items()}
+        return {
+            v: by_blocks(scorer.similarity, query[v], key[v], self.blocks)
+            for v, scorer in self.scorers.items()
+        }
 
     def fuse(self, score_dict: Tensors) -> Tensor:
         r"""Joins the scores of all views (Eq. 11 of IMF)."""
@@ -184,6 +191,49 @@ class MultimodalKGE(ViewModel, KGEModel):
         query, key = self.query(rows(z, head_index), rel_type), self.key(z)
         items = self.scorers.items()
         return self.fuse({v: gather_scores(x, query[v], key[v], key_index) for v, x in items})
+
+    # Entities that are added to a trained model ###################################################
+
+    @torch.no_grad()
+    def extend(self, size: int, x_dict: Tensors, mask_dict: Tensors) -> None:
+        r"""Adds so many entities at the end, given their raw features :obj:`[K, D]` and which of
+        them there are. Their structural embeddings are the mean of those of entities with training
+        facts, which entities without one now hold for good, and scores of others stay as they are.
+        """
+        blocks = torch.tensor([self.num_nodes]) if self.blocks is None else self.blocks.cpu()
+        weight = self.node_emb.weight
+        new = weight.new_zeros(size, weight.size(1))
+        if self.struct is not None:
+            with inference(self) as model:
+                weight = model.struct(model.node_emb, None, model.seen)
+            new += (weight if self.seen is None else weight[self.seen]).mean(dim=0)
+        weight = torch.cat([weight, new])
+        if self.struct is not None:
+            self.struct.extend(weight)
+        learns = self.struct is not None and self.struct.uses_table
+        self.node_emb = Embedding(len(weight), weight.size(1), _weight=weight).requires_grad_(
+            learns
+        )
+        if self.seen is not None:
+            self.seen = self.seen.new_ones(len(weight))
+        self.blocks = torch.cat([blocks, torch.tensor([size])]).to(weight.device)
+        for name, module in self.features.items():
+            module.extend(x_dict[name], mask_dict[name])
+        self.num_nodes += size
+        self.init_args["num_nodes"] = self.num_nodes
+
+    def part(self, index: Tensor) -> "MultimodalKGE":
+        r"""Returns a model of some of the entities, in evaluation mode, that has all else in common
+        with this one but their structural embeddings, which are a copy.
+        """
+        out: Any = twin(self)
+        weight = self.node_emb.weight.detach()[index]
+        out.node_emb = Embedding(len(weight), weight.size(1), _weight=weight)
+        out.seen = out.blocks = None
+        for module in out.features.values():
+            module.row, module.full = module.row[index], False
+        out.num_nodes = index.numel()
+        return out
 
     def _rel_emb(self, view: str) -> Embedding:
         emb: Any = self.rel_emb

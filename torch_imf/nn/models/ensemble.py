@@ -144,6 +144,15 @@ class Ensemble(ViewModel):
         r"""The weight of each view in :meth:`fuse`, which do not sum to one."""
         return dict(zip(self.views, self.weight.tolist(), strict=True))
 
+    def extend(self, size: int, x_dict: Tensors, mask_dict: Tensors, facts: Tensor) -> None:
+        r"""Adds so many entities at the end of all members, given their raw features and training
+        facts :obj:`[3, F]` in both directions.
+        """
+        for member in self.members:
+            args = (size, x_dict, mask_dict)
+            member.extend(*args, facts) if isinstance(member, View) else member.extend(*args)  # type: ignore
+        self.num_nodes += size
+
     def _members(self) -> zip:
         return zip(self.members, self.names, strict=True)
 

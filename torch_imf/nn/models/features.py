@@ -117,6 +117,12 @@ class StructuralEmbedding(Recorded, Module):
         drawn = torch.rand(others.size(), device=others.device) < self.dropout
         return {**mask_dict, "struct": ~(drawn & others)}
 
+    def extend(self, weight: Tensor) -> None:
+        r"""Takes the embeddings that a model's table now holds in place of what gave them."""
+        self.init = None if self.init is None else weight
+        self.module = None
+        self.uses_table = not self.freeze
+
     def _given(self, size: torch.Size) -> Tensor:
         x = self.module()  # type: ignore[misc]
         if not isinstance(x, Tensor) or x.size() != size:
@@ -138,17 +144,24 @@ class FrozenFeatures(Module):
 
     x: Tensor
     row: Tensor
+    center: Tensor  # [D]
+    scale: Tensor
     _low: tuple[Tensor, int, Tensor] | None = None
 
     def __init__(self, x: Tensor, mask: Tensor, out_channels: int) -> None:
         super().__init__()
         row = mask.cumsum(0) - 1
         x = x[mask].detach().float()
-        x = x - x.mean(dim=0)
-        x = x / x.norm(dim=-1).mean().clamp(min=1e-12)
-        self.register_buffer("x", x, persistent=False)
+        center = x.mean(dim=0)
+        x = x - center
+        scale = x.norm(dim=-1).mean().clamp(min=1e-12)
+        self.register_buffer("x", x / scale, persistent=False)
         self.register_buffer("row", row.where(mask, mask.sum()), persistent=False)
+        self.register_buffer("center", center, persistent=False)
+        self.register_buffer("scale", scale, persistent=False)
         self.full = bool(mask.all())
+        #: How many rows came at a time. Each block is projected as it was when it was the last.
+        self.blocks = [x.size(0)]
         self.lin = torch.nn.Linear(x.size(1), out_channels)
         self.missing = torch.nn.Parameter(torch.empty(out_channels))
         self.reset_parameters()
@@ -167,13 +180,49 @@ class FrozenFeatures(Module):
     def forward(self, index: Tensor | None = None) -> Tensor:
         r"""Represents the entities :obj:`index`, or all, as :obj:`[*, C]`."""
         if index is None:
-            h = self.lin(self._cast())
+            h = self.projected()
             missing = self.missing[None].to(h.dtype)
             return h if self.full else F.embedding(self.row, torch.cat([h, missing]))
         row = self.row[index]
         missing = row == self.x.size(0)
         h = self.lin(self.x[row.masked_fill(missing, 0)])
         return h.where(~missing.unsqueeze(-1), self.missing.to(h.dtype))
+
+    @property
+    def in_channels(self) -> int:
+        r"""The size of raw features."""
+        return self.center.numel()
+
+    def projected(self) -> Tensor:
+        r"""Returns the projections of the entities that have the modality."""
+        parts = self._cast().split(self.blocks)
+        return self.lin(parts[0]) if len(parts) == 1 else torch.cat([*map(self.lin, parts)])
+
+    def projection(self) -> Tensors:
+        r"""Returns what new features are projected by: :obj:`weight`, :obj:`bias`, and the
+        :obj:`center` and :obj:`scale` of raw ones.
+        """
+        lin = {"weight": self.lin.weight, "bias": self.lin.bias}
+        return {**lin, "center": self.center, "scale": self.scale}
+
+    def standardized(self, x: Tensor) -> Tensor:
+        r"""Centres and scales raw features of other entities as those of the known ones."""
+        return (x.to(self.center) - self.center) / self.scale
+
+    def extend(self, x: Tensor, mask: Tensor) -> None:
+        r"""Adds the rows of new entities at the end: raw features :obj:`[K, D]`, and which of them
+        there are.
+        """
+        self._append(self.standardized(x[mask]), mask)
+
+    def _append(self, x: Tensor, mask: Tensor) -> None:
+        size, mask = self.x.size(0), mask.to(self.row.device)
+        row = torch.cat([self.row, (size + mask.cumsum(0) - 1).where(mask, size)])
+        is_missing = torch.cat([~self.mask, ~mask])
+        self.x = torch.cat([self.x, x])
+        self.row = row.masked_fill(is_missing, self.x.size(0))
+        self.full = self.full and bool(mask.all())
+        self.blocks = [*self.blocks, x.size(0)]
 
     def _cast(self) -> Tensor:
         # Features in the type that autocast asks for, kept from one step to the next.

@@ -148,6 +148,20 @@ class RSME(JointKGE):
     def prediction_buffers(self) -> list[str]:
         return ["alpha", "gate", *(f"x_{name}" for name in self.features)]
 
+    @torch.no_grad()
+    def extend(self, size: int, x_dict: Tensors, mask_dict: Tensors) -> None:
+        super().extend(size, x_dict, mask_dict)
+        for name, module in self.features.items():
+            x = module.standardized(x_dict[name]).masked_fill(~mask_dict[name][:, None], 0)
+            x = F.normalize(x, dim=-1) / len(self.features) ** 0.5
+            setattr(self, f"x_{name}", torch.cat([getattr(self, f"x_{name}"), x]))
+
+    def part(self, index: Tensor) -> "RSME":
+        out: Any = super().part(index)
+        for name in self.features:
+            setattr(out, f"x_{name}", getattr(self, f"x_{name}")[index])
+        return out
+
     def encode(self, index: Tensor | None = None) -> Tensors:
         rows = {name: slice(None) if index is None else index for name in self.features}
         return self._with_features(super().encode(index), rows)

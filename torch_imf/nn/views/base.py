@@ -24,9 +24,12 @@ class View(Recorded, torch.nn.Module):
     scores: tuple[str, ...] = ()
     num_nodes: int = 0
     num_relations: int = 0
+    #: How many entities came at a time, once some were added.
+    blocks: Tensor | None
 
     def __init__(self) -> None:
         super().__init__()  # So that a class without arguments of its own is recorded, too.
+        self.register_buffer("blocks", None)
 
     def fit(self, data: Data) -> "View":
         r"""Makes the view of the training facts of a graph, and returns it. Raises a
@@ -35,6 +38,7 @@ class View(Recorded, torch.nn.Module):
         check_graph(data)
         head_index, rel_type, tail_index = (x.cpu() for x in split_facts(data, "train"))
         self.num_nodes, self.num_relations = int(data.num_nodes), int(data.num_relations)
+        self.blocks = None
         remember(self, data)
         with torch.no_grad():
             self.fit_facts(head_index, rel_type, tail_index, data)
@@ -47,6 +51,26 @@ class View(Recorded, torch.nn.Module):
         features of a graph.
         """
         raise NotImplementedError
+
+    def extend(self, size: int, x_dict: Tensors, mask_dict: Tensors, facts: Tensor) -> None:
+        r"""Adds so many entities at the end, given their raw features and training facts :obj:`[3,
+        F]` in both directions. Scores among the others stay as they are. Of a view that cannot,
+        this raises a :class:`ValueError`.
+        """
+        sizes = [self.num_nodes] if self.blocks is None else self.blocks.tolist()
+        self.extend_facts(self.num_nodes + size, x_dict, mask_dict, facts)
+        self.blocks = torch.tensor([*sizes, size], device=facts.device)
+        self.num_nodes += size
+
+    def extend_facts(
+        self, num_nodes: int, x_dict: Tensors, mask_dict: Tensors, facts: Tensor
+    ) -> None:
+        r"""Lets the view know of new entities, whose number makes up :obj:`num_nodes` with that of
+        the others.
+        """
+        raise ValueError(
+            f"A '{type(self).__name__}' takes no new entities: it has no 'extend_facts'"
+        )
 
     def forward(self, head_index: Tensor, rel_type: Tensor) -> Tensors:
         r"""Scores all entities as tail of queries :obj:`[B]`, as :obj:`[B, N]` for each name of

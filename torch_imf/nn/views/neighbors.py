@@ -8,6 +8,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from torch_imf.data.graph import modalities
+from torch_imf.nn.functional.gather import by_blocks
 from torch_imf.nn.fusion.base import Tensors
 from torch_imf.nn.views.base import View
 
@@ -48,7 +49,8 @@ class FeatureView(View):
     The map :math:`\mathbf{W}_r` is a ridge regression from heads to tails in training facts,
     towards a multiple of the identity (their mean cosine), and :math:`\mathbf{b}_r` is the mean of
     tails. The heads :math:`h'` that vote are those with the relation that are most similar to the
-    one of the query. What lacks a modality, and relations without facts, score zero.
+    one of the query. What lacks a modality, and relations without facts, score zero. New entities
+    (:meth:`torch_imf.add_entities`) have no vote, and are voted for by none.
 
     Args:
         num_channels (int, optional): The most components of a modality. Graphs of thousands of
@@ -93,7 +95,13 @@ class FeatureView(View):
         num_types = 2 * self.num_relations
         size = max(1, isqrt(MAX_NUMBERS // (num_types * len(x_dict))))
         size = min(self.num_channels, size)
-        self.x = torch.stack([components(x_dict[k], mask_dict[k], size) for k in x_dict])
+        for name, x in x_dict.items():
+            self.register_buffer(f"center_{name}", x[mask_dict[name]].cpu().float().mean(dim=0))
+            unit = self._directions(name, x.cpu(), mask_dict[name].cpu())
+            _, vectors = torch.linalg.eigh(unit.t() @ unit)  # In ascending order.
+            self.register_buffer(f"basis_{name}", vectors[:, -size:])
+        rows = [self._components(k, x.cpu(), mask_dict[k].cpu()) for k, x in x_dict.items()]
+        self.x = torch.stack([F.pad(y, (0, size - y.size(1))) for y in rows])
         order = rel_type.argsort(stable=True)
         self.facts = torch.stack([head_index, rel_type, tail_index])[:, order]
         self.lin = self.x.new_zeros(len(x_dict), num_types, size, size)
@@ -107,6 +115,17 @@ class FeatureView(View):
                         x[head[has_both]], x[tail[has_both]]
                     )
 
+    def extend_facts(
+        self, num_nodes: int, x_dict: Tensors, mask_dict: Tensors, facts: Tensor
+    ) -> None:
+        x = [self._components(name, x_dict[name], mask_dict[name]) for name in self.modalities]
+        new = torch.stack([F.pad(y, (0, self.x.size(2) - y.size(1))) for y in x])
+        self.x = torch.cat([self.x, new], dim=1)
+
+    def in_channels(self) -> dict[str, int]:
+        r"""Returns the size of the raw features of each modality."""
+        return {name: getattr(self, f"center_{name}").numel() for name in self.modalities}
+
     def forward(self, head_index: Tensor, rel_type: Tensor) -> Tensors:
         size = len(self.modalities), head_index.numel(), self.num_nodes
         near, votes = (self.x.new_zeros(size) for _ in range(2))
@@ -115,7 +134,8 @@ class FeatureView(View):
             for i, x in enumerate(self.x):
                 own = row[x[head_index[row]].any(dim=-1)]
                 query = x[head_index[own]] @ self.lin[i, rel] + self.bias[i, rel]
-                near[i, own] = F.normalize(query, dim=-1) @ x.t()
+                query = F.normalize(query, dim=-1)
+                near[i, own] = by_blocks(lambda q, x: q @ x.t(), query, x, self.blocks)
                 votes[i, own] = self._votes(x, head_index[own], rel)
         both = zip(near, votes, strict=True)
         return dict(zip(self.scores, (y for pair in both for y in pair), strict=True))
@@ -147,6 +167,14 @@ class FeatureView(View):
         super().set_extra_state(state[:2])
         self.modalities = bytes(state[2:].tolist()).decode().splitlines()
 
+    def _directions(self, name: str, x: Tensor, mask: Tensor) -> Tensor:
+        center = getattr(self, f"center_{name}")
+        return F.normalize((x.to(center) - center).masked_fill(~mask.unsqueeze(-1), 0), dim=-1)
+
+    def _components(self, name: str, x: Tensor, mask: Tensor) -> Tensor:
+        # The directions of centred features in principal components, zero without features.
+        return F.normalize(self._directions(name, x, mask) @ getattr(self, f"basis_{name}"), dim=-1)
+
     def _facts(self, rel: int) -> tuple[Tensor, Tensor]:
         bounds = torch.tensor([rel, rel + 1], device=self.facts.device)
         start, end = torch.searchsorted(self.facts[1].contiguous(), bounds).tolist()
@@ -173,13 +201,3 @@ class FeatureView(View):
             total = weight.sum(dim=1, keepdim=True).clamp(min=0.1)  # A few weak ones say little.
             out[row] = out[row].index_add_(1, tail, (weight / total)[:, group])
         return out
-
-
-def components(x: Tensor, mask: Tensor, size: int) -> Tensor:
-    r"""Returns the directions of centred features, in principal components :obj:`[N, size]`, and
-    zero for entities without them.
-    """
-    x, mask = x.detach().cpu().float(), mask.cpu()
-    x = F.normalize((x - x[mask].mean(dim=0)).masked_fill(~mask.unsqueeze(-1), 0), dim=-1)
-    _, vectors = torch.linalg.eigh(x.t() @ x)  # In ascending order.
-    return F.pad(F.normalize(x @ vectors[:, -size:], dim=-1), (0, max(0, size - x.size(1))))

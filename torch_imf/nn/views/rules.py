@@ -68,6 +68,10 @@ class RuleView(View):
     relation is mined from :obj:`num_facts` of its facts, and each path is measured on
     :obj:`num_heads` of its heads, drawn at random if there are more.
 
+    Rules apply to the facts of new entities (:meth:`torch_imf.add_entities`), but no path between
+    two others leads by a new one, so that scores among these stay as they are (unless a path is
+    close to the 10,000 entities beyond which it tells nothing).
+
     Args:
         max_rules (int, optional): The most paths to keep for a relation. (default: :obj:`100`)
         min_confidence (float, optional): The least confidence of a path, in :obj:`(0, 1)`.
@@ -153,6 +157,14 @@ class RuleView(View):
         )
         each = (torch.from_numpy(x).float().to(head_index.device) for x in found)
         return dict(zip(self.scores, each, strict=True))
+
+    def extend_facts(
+        self, num_nodes: int, x_dict: Tensors, mask_dict: Tensors, facts: Tensor
+    ) -> None:
+        self.facts = torch.cat([self.facts, facts], dim=1)
+        self.__dict__.pop("index", None)
+        pair, constant = self.constant // self.num_nodes, self.constant % self.num_nodes
+        self.constant = pair * num_nodes + constant  # In the same order.
 
     def reasons(self, head: int, rel: int, tail: int, k: int = 5) -> list[Rule]:
         r"""Returns the rules from which a fact follows, the most confident ones first."""
@@ -314,12 +326,22 @@ class RuleView(View):
         few = torch.bincount(row, count, minlength=len(head))[row] <= MAX_REACH
         one, two = (few & (pos < 0)), (few & (pos >= 0) & (count > 0))
         way, tail = self.index.tails(pos[two])
-        row, col = torch.cat([row[one], row[two][way]]), torch.cat([mid[one], tail])
-        other = col != torch.from_numpy(head)[row]
+        mid, by = torch.cat([mid[one], mid[two][way]]), row[two][way]
+        row, col = torch.cat([row[one], by]), torch.cat([mid[: int(one.sum())], tail])
+        start = torch.from_numpy(head)[row]
+        other = (col != start) & ~self._is_newer(mid, start, col)
         parts = np.ones(int(other.sum())), row[other].numpy(), col[other].numpy()
         out = _sparse(parts, (len(head), self.num_nodes))
         out.data[:] = 1  # However many ways there are.
         return out
+
+    def _is_newer(self, mid: Tensor, head: Tensor, tail: Tensor) -> Tensor:
+        # Which entities were added after both of two others.
+        if self.blocks is None:
+            return torch.zeros_like(mid, dtype=torch.bool)
+        bounds = self.blocks.cpu().cumsum(0)[:-1]
+        mid, head, tail = (torch.bucketize(x, bounds, right=True) for x in (mid, head, tail))
+        return mid > torch.maximum(head, tail)
 
     def _middle(self, head: int, first: int, second: int, tail: int) -> int:
         # The entity that a path leads by, that of fewest facts, as a hub says little.
@@ -327,6 +349,8 @@ class RuleView(View):
         ends = (np.array([head, tail]), np.array([first, inverse]))
         tails = self._tails(*ends)
         both = np.intersect1d(tails[[0]].indices, tails[[1]].indices)
+        newer = self._is_newer(torch.from_numpy(both), torch.tensor(head), torch.tensor(tail))
+        both = both[~newer.numpy()]
         return int(both[self._degree(both).argmin()])
 
     def _constants(self, head: np.ndarray, rel: np.ndarray) -> Any:

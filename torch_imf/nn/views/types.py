@@ -33,6 +33,7 @@ class TypePrior(View):
         y_t = \log \big( 1 + | \{ h' : (h', r, t) \in \mathcal{T} \} | \big)
 
     It never excludes an entity: on some graphs, a third of held-out answers were never seen there.
+    Facts of new entities (:meth:`torch_imf.add_entities`) count for these alone.
     """
 
     aliases: ClassVar[dict] = {"types": {}}
@@ -50,6 +51,15 @@ class TypePrior(View):
     ) -> None:
         key, count = (rel_type * self.num_nodes + tail_index).unique(return_counts=True)
         self.key, self.log_count = key, count.float().log1p()
+
+    def extend_facts(
+        self, num_nodes: int, x_dict: Tensors, mask_dict: Tensors, facts: Tensor
+    ) -> None:
+        _, rel_type, tail_index = facts[:, facts[2] >= self.num_nodes]
+        new, count = (rel_type * num_nodes + tail_index).unique(return_counts=True)
+        old = self.key // self.num_nodes * num_nodes + self.key % self.num_nodes
+        self.key, order = torch.cat([old, new]).sort()
+        self.log_count = torch.cat([self.log_count, count.float().log1p()])[order]
 
     def forward(self, head_index: Tensor, rel_type: Tensor) -> Tensors:
         rel, row = rel_type.unique(return_inverse=True)
