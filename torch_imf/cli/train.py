@@ -116,11 +116,13 @@ def train(
             models = [model]
             for i, member in enumerate(members, start=2):
                 say(f"Model {i} of the ensemble: {member}")
-                path, own = (folder / f"{x.stem}-{i}{x.suffix}" for x in (checkpoint, Path(RECIPE)))
+                path, kept = (
+                    folder / f"{x.stem}-{i}{x.suffix}" for x in (checkpoint, Path(RECIPE))
+                )
                 goes_on = path.exists() and not restart
                 found = {}
                 if recipe != "none":
-                    found = find_recipe(member, data, shared, seed + i, own, goes_on)
+                    found = find_recipe(member, data, shared, seed + i, kept, goes_on)
                 found = Recipe(member, {"hidden_channels": 128, **found, **shared})
                 models.append(fit_one(found, data, seed + i, path, restart)[0])
             if members or recipe in ("best", "none") and (views != [] or len(model.views) > 1):
