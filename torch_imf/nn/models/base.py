@@ -136,11 +136,14 @@ class MultimodalKGE(ViewModel, KGEModel):
         masks = {name: module.mask for name, module in self.features.items()}
         return masks if index is None else {name: mask[index] for name, mask in masks.items()}
 
-    def fused_masks(self, mask_dict: Tensors) -> Tensors:
-        r"""Returns the masks of what is fused, given those of modalities: in training, structural
-        embeddings may be dropped.
+    def fused_masks(self, mask_dict: Tensors, index: Tensor | None = None) -> Tensors:
+        r"""Returns the masks of what is fused, given those of modalities of the entities
+        :obj:`index`, or all: structural embeddings may be dropped.
         """
-        return mask_dict if self.struct is None else self.struct.drop(mask_dict)
+        if self.struct is None:
+            return mask_dict
+        seen = self.seen if self.seen is None or index is None else self.seen[index]
+        return self.struct.drop(mask_dict, seen)
 
     def query(self, head: Tensors, rel_type: Tensor) -> Tensors:
         distinct, group = group_by_size(rel_type)

@@ -96,7 +96,7 @@ class JointKGE(MultimodalKGE):
             self.adversary.reset_parameters()
 
     def encode(self, index: Tensor | None = None) -> Tensors:
-        return self.join(self.embed(index), self.fused_masks(self.masks(index)))
+        return self.join(self.embed(index), self.fused_masks(self.masks(index), index))
 
     def join(self, e_dict: Tensors, mask_dict: Tensors | None = None) -> Tensors:
         r"""Returns the joint embeddings of entities, of shape :obj:`[*, C]`."""
