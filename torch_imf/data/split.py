@@ -17,7 +17,7 @@ MIN_EXCLUSIVE = 0.5
 #: What is drawn for a new one. The standard error of an MRR on 3,965 facts of DB15K is below .006.
 VAL_SHARE = 0.05
 
-#: Entities: a share of them to draw, a mask over all, or their numbers.
+#: A share of entities to draw, or a mask or the numbers of some.
 Nodes = float | Tensor | Sequence[int]
 
 
