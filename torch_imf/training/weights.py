@@ -21,12 +21,10 @@ NUM_FOLDS = 5
 MIN_FACTS = 20
 #: What scales may depend on.
 BY = ("all", "relation")
-#: What sets a relation apart is shrunk as by so many facts, and sums of weights above this, too.
-PRIOR, SHARPEST = 1.0, 100.0
-#: The logarithms of weights to start from, and the steps of an optimisation.
-STARTS, MAX_ITER = (1.0, -1.0), 30
-#: Logarithms beyond these are of no consequence, and might overflow.
-LIMIT = 8.0
+#: What sets a relation apart is shrunk as by so many facts.
+PRIOR = 1.0
+#: The sum of weights while they are fitted, so that the smooth rank is neither blunt nor flat.
+SHARPNESS, MAX_ITER = 80.0, 60
 
 
 class Votes(NamedTuple):
@@ -113,7 +111,7 @@ def fit_view_weights(
         gain = found["relation"] - found["all"]
         # What takes more numbers needs to be better beyond doubt:
         by = BY[int(gain.mean() > 2 * gain.std() / len(gain) ** 0.5)]
-        weight, ratio = _fit(votes, num_types, by == "relation", STARTS)
+        weight, ratio = _fit(votes, num_types, by == "relation")
         weight = weight.masked_fill(is_idle, 0)
     weight = weight * _sharpness(votes, weight * ratio)
     out.weight, out.scale = weight, (scale / ratio).expand(num_types, -1).contiguous()
@@ -160,34 +158,25 @@ def _cross_validate(votes: Votes, num_types: int, by_relation: bool, seed: int) 
     fold = torch.randperm(size, generator=generator).to(votes.fact.device)[votes.fact] % NUM_FOLDS
     out = torch.zeros_like(votes.gap[:, 0, 0])
     for i in range(NUM_FOLDS):
-        weight, ratio = _fit(votes.some(fold != i), num_types, by_relation, STARTS[:1])
+        weight, ratio = _fit(votes.some(fold != i), num_types, by_relation)
         out[fold == i] = _reciprocal_rank(votes.some(fold == i), weight * ratio)
     return out
 
 
-def _fit(
-    votes: Votes, num_types: int, by_relation: bool, starts: Sequence[float]
-) -> tuple[Tensor, Tensor]:
+def _fit(votes: Votes, num_types: int, by_relation: bool) -> tuple[Tensor, Tensor]:
     # The weights of views [V], and factors of each relation [2 * R, V].
-    best, value = (votes.gap.new_empty(0), votes.gap.new_empty(0)), -torch.inf
-    for start in starts:
-        log_weight = votes.gap.new_full((votes.gap.size(2),), start).requires_grad_()
-        offset = votes.gap.new_zeros(num_types, votes.gap.size(2)).requires_grad_()
+    logit = votes.gap.new_zeros(votes.gap.size(2)).requires_grad_()
+    offset = votes.gap.new_zeros(num_types, votes.gap.size(2)).requires_grad_()
 
-        def loss(log_weight: Tensor = log_weight, offset: Tensor = offset) -> Tensor:
-            weight = log_weight.clamp(-LIMIT, LIMIT).exp()
-            by_type = weight * offset.clamp(-LIMIT, LIMIT).exp()
-            gap = _joined(votes, by_type if by_relation else weight)
-            rank = 1 + (gap.sigmoid() * votes.found).sum(dim=1)
-            prior = PRIOR * (offset.square().sum() + weight.sum() / SHARPEST) / len(rank)
-            return prior - rank.reciprocal().mean()
+    def loss() -> Tensor:
+        weight = SHARPNESS * logit.softmax(dim=0)
+        gap = _joined(votes, weight * offset.exp() if by_relation else weight)
+        rank = 1 + (gap.sigmoid() * votes.found).sum(dim=1)
+        prior = PRIOR * (offset.square().sum() + 0.01 * logit.square().sum()) / len(rank)
+        return prior - rank.reciprocal().mean()
 
-        minimise(loss, [log_weight, offset] if by_relation else [log_weight], MAX_ITER)
-        if (reached := -float(loss().detach())) > value:
-            value = reached
-            weight, ratio = (x.detach().clamp(-LIMIT, LIMIT).exp() for x in (log_weight, offset))
-            best = weight, ratio
-    return best
+    minimise(loss, [logit, offset] if by_relation else [logit], MAX_ITER)
+    return SHARPNESS * logit.detach().softmax(dim=0), offset.detach().exp()
 
 
 def _sharpness(votes: Votes, weight: Tensor) -> Tensor:
