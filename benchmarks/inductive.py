@@ -22,7 +22,6 @@ from results import append
 
 from torch_imf import build_model, evaluate, fit, fit_view_weights
 from torch_imf.data import modalities
-from torch_imf.nn import OneToN
 from torch_imf.training.controls import noise, shuffle
 
 
@@ -64,7 +63,6 @@ def report(label, seed, start, model, val, **settings):
 args = parser(__doc__, seeds=3, graphs=tuple(INDUCTIVE)).parse_args()
 torch.set_num_threads(args.threads)
 data, settings = graph(f"{args.graph}-inductive"), INDUCTIVE[args.graph]
-about = {"graph": f"{args.graph}-inductive"}
 done = {(x["settings"]["graph"], x["label"], x["seed"]) for x in lines("inductive")}
 for seed in range(args.seeds):
     start, models = time.perf_counter(), {}
@@ -72,20 +70,17 @@ for seed in range(args.seeds):
         replace = {"noise": noise, "shuffled": shuffle}.get(own.get("replace"))
         seen = part(data, own["modalities"], replace, seed)
         torch.manual_seed(seed + 1000 * number)
-        struct = {} if own.get("structure", True) else {"struct": False}
-        struct = struct or {"struct.dropout": own.get("dropout", 0.5)}
-        loss = OneToN("ce", seen_only=True, **settings["loss"])
-        name = "adamf" if own["modalities"] else "kge"
-        struct = struct if own["modalities"] else {}
-        model = build_model(name, seen, loss=loss, **settings["model"], **struct)
+        struct = {"struct.dropout": 0.5} if own.get("structure", True) else {"struct": False}
+        name, struct = ("adamf", struct) if own["modalities"] else ("kge", {})
+        model = build_model(name, seen, **settings["model"], **struct)
         path = osp.join(DATA, "checkpoints", f"inductive-{args.graph}-{number}-{seed}.pt")
         history = fit(model, few(seen), **settings["fit"], checkpoint=path, callback=print)
         val = max(x["mrr"] for x in history)
         models[label] = model
-        if (about["graph"], label, seed) not in done:
+        if (f"{args.graph}-inductive", label, seed) not in done:
             report(label, seed, start, model, val, **own)
     for label, (members, extra) in settings["votes"].items():
-        if (about["graph"], label, seed) in done:
+        if (f"{args.graph}-inductive", label, seed) in done:
             continue
         vote = fit_view_weights([models[x] for x in members], data, extra)
         report(label, seed, start, vote, vote.fitted["mrr"], members=members, extra=extra)
