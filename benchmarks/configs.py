@@ -168,7 +168,14 @@ NEW: Settings = {
 INDUCTIVE: dict[str, Settings] = {
     "openmoji": {
         "model": {**NEW, "hidden_channels": 200},
-        "fit": {**ADAGRAD, "dense_lr": 0.06, "batch_size": 256, "epochs": 30, "eval_every": 3},
+        "fit": {
+            **ADAGRAD,
+            "dense_lr": 0.06,
+            "batch_size": 256,
+            "epochs": 16,
+            "eval_every": 4,
+            "lr_decay": 0.92,
+        },
         "models": {
             "structure": {"modalities": []},
             "names": {"modalities": ["text"]},

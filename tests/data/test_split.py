@@ -183,5 +183,5 @@ def test_inductive_split_errors(fake, refuses):
         ("2 entities are of both splits", lambda: inductive_split(fake, [3, 4, 5], [4, 5])),
         ("'val_nodes' needs to be a mask", lambda: inductive_split(fake, [0.5], [4])),
         ("'test_nodes' holds ids outside", lambda: inductive_split(fake, [3], [4000])),
-        ("no fact for 'val_mask'", lambda: inductive_split(fake, [], [4])),
+        ("no fact for 'val_mask'", lambda: inductive_split(fake, torch.arange(0), [4])),
     )

@@ -166,11 +166,11 @@ def test_dropout_of_structure(bare, build, cls):
     assert torch.equal(changed[has_others], none[has_others])
 
 
-@pytest.mark.parametrize("cls", [IMF, AdaMF])
-def test_entities_that_are_new_to_a_model_with_dropout(bare, build, cls):
+@pytest.mark.parametrize("cls, scorer", [(IMF, "complex"), (AdaMF, "complex"), (AdaMF, "rotate")])
+def test_entities_that_are_new_to_a_model_with_dropout(bare, build, cls, scorer):
     # Other modalities speak for them, as they have learned to.
     struct = StructuralEmbedding(dropout=0.4)
-    model = build(cls, data=bare, scorer="complex", struct=struct).eval()
+    model = build(cls, data=bare, scorer=scorer, struct=struct).eval()
     full = model.encode()["fused"]
     has_others = torch.stack(list(model.masks().values())).any(dim=0)
     model.seen[:10] = False

@@ -96,7 +96,8 @@ class MultimodalKGE(ViewModel, KGEModel):
         # Of points, the mean is nearer to a query than most, and so would not be neutral.
         parts = [part for scorer in scorers.values() for part in scorer.modules()]
         is_near = any(isinstance(part, DistanceScorer) for part in parts)
-        knows = self.struct is not None and not self.struct.freeze and not is_near
+        self._takes_mean = self.struct is not None and not self.struct.freeze and not is_near
+        knows = self._takes_mean or (self.struct is not None and self.struct.dropout > 0)
         self.register_buffer("seen", torch.ones(num_nodes, dtype=torch.bool) if knows else None)
         size = (1 if tie_inverses else 2) * num_relations
         rel_channels = next(iter(scorers.values())).rel_channels
@@ -129,7 +130,8 @@ class MultimodalKGE(ViewModel, KGEModel):
         out = {name: module(index) for name, module in self.features.items()}
         if self.struct is None:
             return out
-        return {"struct": self.struct(self.node_emb, index, self.seen), **out}
+        seen = self.seen if self._takes_mean else None
+        return {"struct": self.struct(self.node_emb, index, seen), **out}
 
     def masks(self, index: Tensor | None = None) -> Tensors:
         r"""Returns which entities have each modality."""
