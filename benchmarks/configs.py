@@ -172,9 +172,8 @@ INDUCTIVE: dict[str, Settings] = {
             **ADAGRAD,
             "dense_lr": 0.06,
             "batch_size": 256,
-            "epochs": 16,
+            "epochs": 20,
             "eval_every": 4,
-            "lr_decay": 0.92,
         },
         "models": {
             "structure": {"modalities": []},
