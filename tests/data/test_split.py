@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch_geometric.data import Data
 
-from torch_imf.data import audit, clean_split
+from torch_imf.data import audit, clean_split, inductive_split
 from torch_imf.data.split import VAL_SHARE
 from torch_imf.transforms import AddInverse
 
@@ -141,3 +141,47 @@ def test_clean_split_leaves_the_rest_alone(fake):
 def test_clean_split_with_inverse():
     with pytest.raises(ValueError, match="inverse triples. Clean splits before 'AddInverse'"):
         clean_split(AddInverse()(random_graph(seed=0, broken=False)))
+
+
+@pytest.mark.parametrize("inverse", [False, True])
+def test_inductive_split(inverse):
+    # Test facts have a test entity, validation facts a validation entity and no test entity.
+    data = random_graph(seed=0, broken=False)
+    data = AddInverse()(data) if inverse else data
+    before = data.clone()
+    out = inductive_split(data, val_nodes=[3, 4], test_nodes=torch.arange(30) == 5)
+    assert equal(data, before)
+    for split in SPLITS:
+        for h, _, t in rows(out, split):
+            kind = "test" if 5 in (h, t) else "val" if {3, 4} & {h, t} else "train"
+            assert kind == split
+    assert sum(len(rows(out, split)) for split in SPLITS) == data.num_edges
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_inductive_split_draws(fake, seed):
+    among = torch.arange(fake.num_nodes) % 3 > 0
+    out = inductive_split(fake, 0.1, 0.2, among, seed)
+    seen = out.edge_index[:, out.train_mask].unique()
+    new = [out.edge_index[:, out[f"{x}_mask"]].unique() for x in ("val", "test")]
+    # As many as are asked for, of those, and no other one or relation is lost:
+    lost = [x for x in torch.cat(new).unique().tolist() if x not in seen]
+    assert among[lost].all() and len(lost) == sum(round(x * int(among.sum())) for x in (0.1, 0.2))
+    assert set(seen.tolist()) | set(lost) == set(fake.edge_index.unique().tolist())
+    assert out.edge_type[out.train_mask].unique().numel() == fake.num_relations
+    assert equal_masks(inductive_split(fake, 0.1, 0.2, among, seed), out)
+    assert not equal_masks(inductive_split(fake, 0.1, 0.2, among, seed + 1), out)
+
+
+def equal_masks(data, other):
+    return all(torch.equal(data[f"{x}_mask"], other[f"{x}_mask"]) for x in SPLITS)
+
+
+def test_inductive_split_errors(fake, refuses):
+    refuses(
+        ("Shares of new entities need to be positive", lambda: inductive_split(fake, 0.1, 0.9)),
+        ("2 entities are of both splits", lambda: inductive_split(fake, [3, 4, 5], [4, 5])),
+        ("'val_nodes' needs to be a mask", lambda: inductive_split(fake, [0.5], [4])),
+        ("'test_nodes' holds ids outside", lambda: inductive_split(fake, [3], [4000])),
+        ("no fact for 'val_mask'", lambda: inductive_split(fake, torch.arange(0), [4])),
+    )

@@ -177,3 +177,19 @@ def test_clean(release):
         assert len(new_val) == round(0.05 * len(new_train | new_val))
         found = audit(clean).splits["val"]
         assert found.unseen_node_rows == found.unseen_relation_rows == 0
+
+
+def test_entities_that_training_never_sees(tmp_path):
+    bare = dict.fromkeys(["text", "visual", "numeric"])
+    data = datasets.FB15K237(str(tmp_path / "fb"), scheme="inductive", **bare)[0]
+    assert [int(data[mask].sum()) for mask in MASKS] == [215_082, 42_164, 52_870]
+    seen = data.edge_index[:, data.train_mask].unique()
+    assert seen.numel() == 11_633
+    lists = [MIRROR / "FB15K-237" / "BLP" / f"{x}_entities.txt" for x in ("val", "test")]
+    new = [set(path.read_text().split()) for path in lists]
+    assert list(map(len, new)) == [1454, 1454] and not new[0] & new[1]
+    assert {data.node_ids[i] for i in seen.tolist()}.isdisjoint(new[0] | new[1])
+    data = datasets.OpenMoji(str(tmp_path / "om"), scheme="inductive", **bare)[0]
+    seen = set(data.edge_index[:, data.train_mask].unique().tolist())
+    lost = [node for i, node in enumerate(data.node_ids) if i not in seen]
+    assert len(lost) == round(0.1 * 2456) + round(0.2 * 2456) and not any(":" in x for x in lost)

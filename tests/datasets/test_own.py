@@ -69,6 +69,17 @@ def test_from_files(folder):
     assert dataset.names()(["n1", "Node 1"]).tolist() == [row, row]
 
 
+def test_split_by_entities(folder):
+    options = {"texts": None, "numbers": None, "scheme": "inductive"}
+    data = load(folder, shares=(0.8, 0.1, 0.1), **options)[0]
+    seen = data.edge_index[:, data.train_mask].unique().tolist()
+    assert data.num_nodes - len(seen) == 2 * round(0.1 * data.num_nodes)
+    for mask in (data.val_mask, data.test_mask):
+        assert all(not set(pair) <= set(seen) for pair in data.edge_index[:, mask].t().tolist())
+    other = load(folder, shares=(0.8, 0.1, 0.1), seed=1, **options)[0]
+    assert not torch.equal(other.train_mask, data.train_mask)
+
+
 def test_seed_and_split(folder):
     def masks(**kwargs):
         data = load(folder, texts=None, numbers=None, **kwargs)[0]

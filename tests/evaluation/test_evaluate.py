@@ -11,6 +11,8 @@ from torch_geometric.nn.kge import DistMult
 from torch_imf import evaluate, fit, from_pretrained, save_pretrained
 from torch_imf.data import modalities
 from torch_imf.data.graph import MASKS, split_facts
+from torch_imf.evaluation.evaluate import rank_facts
+from torch_imf.evaluation.ranking import metrics
 from torch_imf.nn import IMF, KGE, TuckER
 from torch_imf.transforms import AddInverse
 
@@ -119,6 +121,39 @@ def test_break_downs(fake, has_mask):
         assert set(out[name]) == set(expected)
         for label, rank in expected.items():
             assert out[name][label]["mr"] == pytest.approx(float(rank.mean()))
+
+
+def test_new_entities_and_those_of_few_facts():
+    # A new entity 4 is asked for, and asked about; 0 and 1 have two training facts.
+    data = random_graph(num_nodes=5, num_relations=1, num_edges=6)
+    data.edge_index = torch.tensor([[0, 0, 1, 4, 0, 4], [1, 2, 3, 0, 3, 4]])
+    data.edge_type = torch.zeros(6, dtype=torch.long)
+    data.train_mask, data.test_mask = torch.arange(6) < 3, torch.arange(6) >= 3
+    data.val_mask = torch.zeros(6, dtype=torch.bool)
+    names = ["new", "query_facts", "answer_facts"]
+    model = Table(data)
+    out = evaluate(model, data, by=names)
+    rank = rank_facts(model, data, "test")  # Of tails and heads.
+    expected = {
+        "new": {
+            "neither": rank[:, 1],
+            "query": rank[:1, 0],
+            "answer": rank[1:, 0],
+            "both": rank[:, 2],
+        },
+        "query_facts": {
+            "0": torch.stack([rank[0, 0], rank[0, 2], rank[1, 2]]),
+            "1": rank[1:, 1],
+            "2-3": torch.stack([rank[1, 0], rank[0, 1]]),
+        },
+        "answer_facts": {
+            "0": torch.stack([rank[1, 0], rank[0, 2], rank[1, 2]]),
+            "1": rank[:1, 1],
+            "2-3": torch.stack([rank[0, 0], rank[1, 1]]),
+        },
+    }
+    for name in names:
+        assert out[name] == {key: metrics(x) for key, x in expected[name].items()}
 
 
 def test_relation_categories():

@@ -5,7 +5,7 @@ import torch
 
 from torch_imf import evaluate, fit
 from torch_imf.nn import KGE
-from torch_imf.visualize import plot_categories, plot_history, plot_metric
+from torch_imf.visualize import plot_categories, plot_cold_start, plot_history, plot_metric
 from torch_imf.visualize.metrics import BINS
 
 pytest.importorskip("matplotlib")
@@ -37,6 +37,22 @@ def test_plot_categories(fake):
     data.val_mask = torch.arange(data.num_edges) == 3
     plot_categories(model, data, "val", ax, view="struct")
     assert "view 'struct'" in ax.get_title() and ax.texts[-1].get_text().endswith("\n1 fact")
+
+
+def test_plot_cold_start(fake):
+    # A curve for the entity to find and one for that of the query, of each model.
+    models = {x: KGE(fake.num_nodes, fake.num_relations, 8) for x in ("first", "second")}
+    ax = plot_cold_start(models, fake).axes[0]
+    for i, (name, model) in enumerate(models.items()):
+        out = evaluate(model, fake, by=["answer_facts", "query_facts"])
+        lines = ax.lines[2 * i : 2 * i + 2]
+        for line, groups in zip(lines, (out["answer_facts"], out["query_facts"]), strict=True):
+            assert line.get_label().startswith(f"{name}, ")
+            assert list(line.get_ydata()) == [group["mrr"] for group in groups.values()]
+    ticks = [t.get_text().split("\n") for t in ax.get_xticklabels()]
+    assert sum(int(size) for _, size in ticks) == 2 * int(fake.test_mask.sum())
+    ax.figure.canvas.draw()
+    assert len(plot_cold_start(models["first"], fake, view="struct").axes[0].lines) == 2
 
 
 def curve(values, metric="mrr"):

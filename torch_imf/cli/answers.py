@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from torch_geometric.data import Data
 
 Tie = Literal["realistic", "optimistic", "pessimistic"]
-Name = Literal["decision", "explanation", "weights", "categories", "contextual", "history"]
+Name = Literal[
+    "decision", "explanation", "weights", "categories", "cold_start", "contextual", "history"
+]
 View = Annotated[str | None, "the view to ask alone, as in 'text' (default: all of them)"]
 METRICS = {"mrr": ".3f", "mr": ".1f", "hits@1": ".3f", "hits@3": ".3f", "hits@10": ".3f"}
 
@@ -25,7 +27,11 @@ def evaluate(
     saved: Saved,
     *,
     split: Annotated[Literal["test", "val", "train"], "whose facts to rank:"] = "test",
-    by: Annotated[Sequence[str], "break down by 'relation', 'category', 'seen' or a modality"] = (),
+    by: Annotated[
+        Sequence[str],
+        "break down by 'relation', 'category', 'seen', 'new', 'query_facts', 'answer_facts' (how "
+        "many of the entity that is given, or asked for), or a modality",
+    ] = (),
     view: View = None,
     tie: Annotated[Tie, "the rank among equal scores:"] = "realistic",
     batch_size: Annotated[int, "queries to rank at once"] = 512,
@@ -174,7 +180,8 @@ def figures(
 
     That is the part of each view in the answers to a query (decision), the ranks of a fact by view
     and without each modality (explanation), what modalities weigh under each relation (weights),
-    test ranks by relation category (categories), entities before and after the contextual
+    test ranks by relation category (categories), and by how much is known of an entity
+    (cold_start), entities before and after the contextual
     transformation (contextual), and training (history).
 
     Examples:
@@ -196,6 +203,7 @@ def figures(
         "explanation": lambda: visualize.plot_explanation(predictor.explain(*fact())),
         "weights": lambda: visualize.plot_relation_weights(model, data, relations),
         "categories": lambda: visualize.plot_categories(model, data),
+        "cold_start": lambda: visualize.plot_cold_start(model, data),
         "contextual": lambda: visualize.plot_contextual(model, data, relations or shared(data)),
         "history": lambda: visualize.plot_history(saved.history(), metrics=metrics),
     }

@@ -88,10 +88,16 @@ class Graph:
     _: dataclasses.KW_ONLY
     root: Annotated[str | None, "folder to keep it in (default: data/<dataset>)"] = None
     version: Annotated[str | None, "the published version of a dataset, as in the list"] = None
-    scheme: Annotated[Literal["original", "clean"], "splits with or without leaks:"] = "original"
+    scheme: Annotated[
+        Literal["original", "clean", "inductive"],
+        "splits as published, without leaks, or by entities that training never sees:",
+    ] = "original"
     shares: Annotated[
         tuple[float, float, float] | None,
         "of training, validation and test in a file of your own (default: 0.8 0.1 0.1)",
+    ] = None
+    split_entities: Annotated[
+        float | None, "the share of your entities that are new in validation, and in testing"
     ] = None
     split_seed: Annotated[int | None, "seed of that division (default: 0)"] = None
     texts: Annotated[str | None, "file of texts, beside what your own folder holds"] = None
@@ -111,7 +117,7 @@ class Graph:
 
         is_own = osp.exists(self.graph)
         kind = "published datasets" if is_own else "graphs of your own"
-        own = ["shares", "split_seed", "texts", "numbers", "header", "columns"]
+        own = ["shares", "split_entities", "split_seed", "texts", "numbers", "header", "columns"]
         others = ["version"] if is_own else own
         for name in (x for x in others if getattr(self, x) is not None):
             flag = name.replace("_", "-")
@@ -127,6 +133,13 @@ class Graph:
         names = (*CONTENT.values(), "header", "columns", "strict", "scheme", "root", "shares")
         given = {name: getattr(self, name) for name in names}
         options: Any = {name: x for name, x in given.items() if x is not None}
+        if (share := self.split_entities) is not None:
+            if self.shares is not None or self.scheme == "clean" or not 0 < share < 0.5:
+                raise ValueError(
+                    f"'--split-entities' needs to be a share below a half (got {share}), in place "
+                    f"of '--shares' and '--scheme clean'"
+                )
+            options |= {"scheme": "inductive", "shares": (1 - 2 * share, share, share)}
         with noted() as notes:
             if osp.isdir(self.graph):
                 options = {**find_content(self.graph, options), **options}

@@ -4,7 +4,7 @@ from .graph import modalities
 from .index import TripletIndex
 from .loader import NegativeLoader, QueryLoader
 from .names import NameIndex
-from .split import clean_split
+from .split import clean_split, inductive_split
 
 __all__ = [
     "NameIndex",
@@ -13,6 +13,7 @@ __all__ = [
     "TripletIndex",
     "audit",
     "clean_split",
+    "inductive_split",
     "mean_rank_percentile",
     "modalities",
     "to_graph",

@@ -18,7 +18,7 @@ from torch_imf.data import audit, modalities
 from torch_imf.data.audit import SPLITS, Audit
 from torch_imf.data.graph import MASKS, check_graph, check_range, nonzero_rows
 from torch_imf.data.names import NameIndex
-from torch_imf.data.split import clean_split
+from torch_imf.data.split import clean_split, inductive_split
 from torch_imf.datasets.raw import Groups, Literals, RawFolder
 from torch_imf.encoders import FeatureFile, NumericEncoder, TfidfEncoder
 from torch_imf.encoders.base import Encoder as FittedEncoder
@@ -35,7 +35,7 @@ from torch_imf.io.tables import read_rows
 # What may be given as the encoder of a modality:
 Given = Encoder | str | os.PathLike[str] | None
 ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
-SCHEMES = ("original", "clean")
+SCHEMES = ("original", "clean", "inductive")
 STATES = "encoder states"  # As a processed file calls them.
 CONTENT = {"text": "texts", "visual": "images", "numeric": "numeric literals"}
 LEFT_OUT = {
@@ -191,7 +191,9 @@ class KGDataset(InMemoryDataset):
         scheme (str, optional): :obj:`"original"` are the published rows as they are. :obj:`"clean"`
             holds each fact once and no held-out fact in training, see
             :meth:`~torch_imf.data.clean_split`; models are to be selected on its validation facts.
-            (default: :obj:`"original"`)
+            In :obj:`"inductive"`, each validation and test fact has an entity that is in no
+            training fact, see :meth:`~torch_imf.data.inductive_split`: a tenth of all entities for
+            each of the two, unless a dataset says otherwise. (default: :obj:`"original"`)
         text (callable or str, optional): The encoder of the texts, a callable :obj:`list[str |
             None] -> Tensor[N, D]`, or :obj:`None` to leave them out. It may also return a mask
             :obj:`Tensor[N]` that is :obj:`False` for entities that turned out to have none. Its
@@ -361,6 +363,10 @@ class KGDataset(InMemoryDataset):
             f"holds them as 'images', named by entity (as in '{names.example()}.jpg')"
         )
 
+    def split_entities(self, data: Data) -> Data:
+        r"""Returns the graph with the splits of :obj:`scheme="inductive"`."""
+        return inductive_split(data)
+
     def default_encoder(self, modality: str) -> Encoder | None:
         r"""Returns the encoder that :obj:`"auto"` stands for."""
         if modality not in self.modalities:
@@ -425,8 +431,10 @@ class KGDataset(InMemoryDataset):
         r"""Returns the graph as it is saved: read, checked, encoded and transformed."""
         with noted() as notes:
             data = self.read().to_data()
-            if self.scheme == "clean":
+            if self.scheme != "original":
                 data = clean_split(data)
+            if self.scheme == "inductive":
+                data = self.split_entities(data)
             validate(data)  # Before encoders spend their time on it.
             self.encode(data)
         validate(data)

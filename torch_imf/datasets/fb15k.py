@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from torch_geometric.data import Data
 
+from torch_imf.data.split import inductive_split
 from torch_imf.datasets.base import KGDataset, Record, Stats
 from torch_imf.datasets.raw import (
     IMF,
@@ -23,7 +24,7 @@ from torch_imf.datasets.raw import (
     tidy,
 )
 from torch_imf.io.atomic import read_bytes
-from torch_imf.io.tables import read_rows, to_columns
+from torch_imf.io.tables import read_lines, read_rows, to_columns
 
 TEXTS = raw_files("FB15K/StAR/fb-entity2text-new.txt", "FB15K/villmow/entity2wikidata.json")
 LABELS = raw_files("FB15K/kg-bert/FB15k_mid2name.txt", "FB15K/villmow/entity2wikidata.json")
@@ -154,6 +155,11 @@ class FB15K237(FB15K):
       :obj:`visual="FB15K_ImageData.h5"`. A mirror may carry MobileNetV2 features of 280 entities
       (flags of countries and states, and ten photographs), and the flags themselves.
 
+    Of :obj:`scheme="inductive"`, the new entities are those of the `"Inductive Entity
+    Representations from Text via Link Prediction" <https://arxiv.org/abs/2010.03496>`_ paper (BLP),
+    1,454 of validation and as many of test: 215,082 training facts of the other 11,633, 42,164
+    validation and 52,870 test facts. Two lists of a mirror name them.
+
     .. note::
         Files come from the mirror that the environment variable :obj:`TORCH_IMF_MIRROR` names, or
         from their repositories at a pinned commit, see :obj:`torch_imf.io.download.download`.
@@ -166,8 +172,15 @@ class FB15K237(FB15K):
     stats = {"standard": Stats(14_541, 237, 272_115, 17_535, 20_466, 14_539, 12_402, 280)}
     files = {
         "standard": [[*raw_files("FB15K-237/ConvE/FB15k-237.tar.gz"), *LABELS]],
+        "inductive": [raw_files("FB15K-237/BLP/{val,test}_entities.txt")],
         **MODALITIES,
     }
+
+    def split_entities(self, data: Data) -> Data:
+        number = {node: i for i, node in enumerate(data.node_ids)}
+        paths = self.raw.fetch("inductive")
+        val, test = ([number[line.strip()] for line in read_lines(path)] for path in paths)
+        return inductive_split(data, val, test)
 
     def read_facts(self) -> Facts:
         path = self.raw.path("ConvE/FB15k-237.tar.gz")

@@ -18,7 +18,7 @@ from torch_geometric.data import Data
 from torch_imf.data.audit import SPLITS
 from torch_imf.data.index import distinct_facts
 from torch_imf.data.names import UNKNOWN, NameIndex, normalize, order, read_ids, unbracketed
-from torch_imf.data.split import check_shares, draw_splits
+from torch_imf.data.split import check_shares, draw_splits, inductive_split
 from torch_imf.datasets.base import Encoder, Given, KGDataset, Record
 from torch_imf.datasets.numbers import ENTITY, find_layout
 from torch_imf.datasets.raw import Literals, join, number_facts
@@ -125,7 +125,8 @@ class MultimodalKG(KGDataset):
             times, or missing. (default: :obj:`None`)
         shares (tuple[float, float, float], optional): The shares of training, validation and test
             facts of a single file. They are drawn such that every entity and relation is in
-            training, whatever the order of lines. (default: :obj:`(0.8, 0.1, 0.1)`)
+            training, whatever the order of lines. Of :obj:`scheme="inductive"`, they are shares of
+            the entities, whose facts may be in several files. (default: :obj:`(0.8, 0.1, 0.1)`)
         seed (int, optional): The seed of the draw. (default: :obj:`0`)
         header (bool or dict, optional): Whether all tables begin with a header, or those of
             :obj:`"triples"`, :obj:`"texts"` and :obj:`"numbers"`. If :obj:`None`, the first line is
@@ -177,7 +178,8 @@ class MultimodalKG(KGDataset):
         for path in self._tables():
             if not osp.isfile(path):
                 raise ValueError(f"There is no file '{path}'")
-        if check_shares(shares) != SHARES and len(self.triples) > 1:
+        is_divided = len(self.triples) > 1 and scheme != "inductive"
+        if check_shares(shares) != SHARES and is_divided:
             raise ValueError(f"'shares' divide one file of facts, not those of {self.triples}")
         listed = columns.split(",") if isinstance(columns, str) else list(columns or ())
         self.columns = [str(x).strip() for x in listed] or None
@@ -276,7 +278,9 @@ class MultimodalKG(KGDataset):
     def read(self) -> Record:
         facts = read_facts(self.triples, self.header.get("triples"), self.columns)
         splits, node_ids, rel_ids, sources = facts[:4]
-        if len(splits) == 1:
+        if len(splits) == 1 and self.scheme == "inductive":
+            splits = [splits[0], *torch.empty(2, 3, 0, dtype=torch.long)]
+        elif len(splits) == 1:
             try:
                 splits = draw_splits(splits[0], self.shares, len(node_ids), len(rel_ids), self.seed)
             except ValueError as e:
@@ -307,6 +311,9 @@ class MultimodalKG(KGDataset):
                 numbers[2].append(entry[2])
         self._literals = numbers
         return Record(splits, node_ids, rel_ids, names, rel_names, sources, facts.columns)
+
+    def split_entities(self, data: Data) -> Data:
+        return inductive_split(data, *self.shares[1:], seed=self.seed)
 
     def encode(self, data: Data) -> None:
         texts, literals = self._texts or [], self._literals or ([], [], [])

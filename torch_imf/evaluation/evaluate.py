@@ -19,6 +19,8 @@ from torch_imf.registry import checked
 
 #: The share of the facts of equal score that a fact ranks behind.
 TIES = {"optimistic": 0.0, "realistic": 0.5, "pessimistic": 1.0}
+#: The break-downs that any graph has.
+GROUPS = ("relation", "category", "seen", "new", "query_facts", "answer_facts")
 
 
 @checked
@@ -54,8 +56,11 @@ def evaluate(
             :obj:`"pessimistic"` (:math:`1 + g + e`). (default: :obj:`"realistic"`)
         by (str or Sequence[str], optional): Further break-downs: :obj:`"relation"`,
             :obj:`"category"` (:obj:`1-1`, :obj:`1-N`, :obj:`N-1`, :obj:`N-N`), :obj:`"seen"`
-            (whether both entities occur in training), or the name of a modality (whether both
-            entities have it). (default: :obj:`()`)
+            (whether both entities occur in training), :obj:`"new"` (which entity does not: that of
+            the :obj:`query`, the :obj:`answer`, :obj:`both` or :obj:`neither`),
+            :obj:`"query_facts"` and :obj:`"answer_facts"` (the number of training facts of that
+            entity: :obj:`0`, :obj:`1`, :obj:`2-3`, :obj:`4-7` and so on), or the name of a modality
+            (whether both entities have it). (default: :obj:`()`)
         view (str, optional): The only one of the model's views to rank by, *e.g.*, :obj:`"text"`.
             (default: :obj:`None`)
         progress (bool, optional): Whether to show progress in a terminal. (default: :obj:`False`)
@@ -80,7 +85,7 @@ def evaluate(
     out: dict = {**metrics(rank), "head": metrics(rank[1]), "tail": metrics(rank[0])}
     for name in [by] if isinstance(by, str) else by:
         groups = fact_groups(name, data, split)
-        out[name] = {key: metrics(rank[:, group]) for key, group in groups.items()}
+        out[name] = {key: metrics(rank[group.expand_as(rank)]) for key, group in groups.items()}
     return out
 
 
@@ -104,10 +109,13 @@ def rank_facts(
 
 
 def fact_groups(name: str, data: Data, split: str) -> dict[str, Tensor]:
-    r"""Returns the groups of a break-down that hold facts as masks over the facts of a split."""
+    r"""Returns the groups of a break-down that hold facts as masks over the facts :obj:`[M]` of a
+    split, or over its queries :obj:`[2, M]`, for tails and for heads.
+    """
     base = data.edge_type < data.num_relations
     mask = data[f"{split}_mask"][base]
     (head, tail), rel = data.edge_index[:, base], data.edge_type[base]
+    pair = data.edge_index[:, base][:, mask]  # The entity of each query, for tails and for heads.
     if name == "relation":
         names = Lookup.of_relations(data).labels
         groups = {names[r]: rel[mask] == r for r in rel[mask].unique().tolist()}
@@ -116,15 +124,31 @@ def fact_groups(name: str, data: Data, split: str) -> dict[str, Tensor]:
         heads = _mean_degree(tail, rel, data.num_relations)[rel[mask]] >= 1.5
         groups = {"1-1": ~heads & ~tails, "1-N": ~heads & tails, "N-1": heads & ~tails}
         groups["N-N"] = heads & tails
+    elif name == "new":
+        query, answer = (num_facts(data)[x] == 0 for x in (pair, pair.flip(0)))
+        groups = {"neither": ~query & ~answer, "query": query & ~answer}
+        groups |= {"answer": answer & ~query, "both": query & answer}
+    elif name in ("query_facts", "answer_facts"):
+        count = num_facts(data)[pair if name == "query_facts" else pair.flip(0)]
+        groups = {"0": count == 0, "1": count == 1}
+        for power in range(1, int(count.max()).bit_length()):
+            low, high = 2**power, 2 ** (power + 1) - 1
+            groups[f"{low}-{high}"] = (count >= low) & (count <= high)
     elif name == "seen" or f"x_{name}" in data:
         seen = data.edge_index[:, data.train_mask].view(-1)
         has = mark(seen, int(data.num_nodes)) if name == "seen" else modality_mask(data, name)
         both = has.to(head.device)[head[mask]] & has.to(head.device)[tail[mask]]
         groups = {"yes": both, "no": ~both}
     else:
-        known = ["relation", "category", "seen", *(k[2:] for k in data.keys() if k[:2] == "x_")]
+        known = [*GROUPS, *(key[2:] for key in data.keys() if key[:2] == "x_")]
         raise ValueError(f"Invalid 'by' argument (got '{name}', choose of {known})")
     return {label: group for label, group in groups.items() if bool(group.any())}
+
+
+def num_facts(data: Data) -> Tensor:
+    r"""Returns in how many training facts each entity is, of shape :obj:`[N]`."""
+    mask = data.train_mask & (data.edge_type < data.num_relations)
+    return data.edge_index[:, mask].view(-1).bincount(minlength=int(data.num_nodes))
 
 
 def _mean_degree(index: Tensor, rel: Tensor, num_relations: int) -> Tensor:

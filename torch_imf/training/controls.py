@@ -56,8 +56,8 @@ def controls(
         if len(names) > 1:
             yield "with all", [data]
         yield "control: structure twice", [alone, alone]
-        yield "control: shuffled", [_replaced(data, _shuffle, seed)]
-        yield "control: noise", [_replaced(data, _noise, seed)]
+        yield "control: shuffled", [_replaced(data, shuffle, seed)]
+        yield "control: noise", [_replaced(data, noise, seed)]
 
     out: dict[str, dict[str, list[float]]] = {}
     training = {**recipe.fit, "progress": False}
@@ -94,9 +94,11 @@ def _replaced(data: Data, replace: Callable[..., torch.Tensor], seed: int) -> Da
     return out
 
 
-def _shuffle(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+def shuffle(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    r"""Returns features in random order."""
     return x[torch.randperm(len(x), generator=generator).to(x.device)]
 
 
-def _noise(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+def noise(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    r"""Returns noise of the same size."""
     return torch.randn(x.size(), generator=generator).to(x)

@@ -1,6 +1,7 @@
 from .decision import plot_decision as plot_decision
 from .decision import plot_explanation as plot_explanation
 from .metrics import plot_categories as plot_categories
+from .metrics import plot_cold_start as plot_cold_start
 from .metrics import plot_history as plot_history
 from .metrics import plot_metric as plot_metric
 from .relations import modality_weights as modality_weights

@@ -59,6 +59,51 @@ def plot_categories(
     return fig
 
 
+def plot_cold_start(
+    model: Module | Mapping[str, Module],
+    data: Data,
+    split: str = "test",
+    ax: "Axes | None" = None,
+    *,
+    view: str | None = None,
+    title: str | None = None,
+) -> "Figure":
+    r"""Plots the cold-start curve of a model, or of several by name: the MRR by the number of
+    training facts of the entity to find (lines) and of the one of the query (dashed), from none on,
+    above the number of queries of the former. Other arguments are those of :meth:`plot_categories`.
+    """
+    models = {"": model} if isinstance(model, Module) else model
+    fig, ax = style.make_axes(ax, 6.4, 3.8)
+    looks = {"answer_facts": ("o-", "to find"), "query_facts": ("s--", "of the query")}
+    found: dict[tuple[str, str], dict[str, float]] = {}
+    for label, x in models.items():
+        graph = prepare(x, data)
+        rank = rank_facts(x, graph, split, view=view)
+        groups = {name: fact_groups(name, graph, split) for name in looks}
+        for name, by in groups.items():
+            mrr = {key: rank_metrics(rank[group])["mrr"] for key, group in by.items()}
+            found[label, name] = mrr
+    sizes = {key: int(group.sum()) for key, group in groups["answer_facts"].items()}
+    steps = {key: int(key.partition("-")[0]) for mrr in found.values() for key in mrr}
+    ticks = sorted(steps, key=steps.__getitem__)
+    for i, label in enumerate(models):
+        for name, (look, what) in looks.items():
+            mrr = {key: found[label, name][key] for key in ticks if key in found[label, name]}
+            text = f"{label}, {what}" if label else f"entity {what}"
+            color = style.COLORS[i % len(style.COLORS)]
+            places = [ticks.index(key) for key in mrr]
+            ax.plot(places, list(mrr.values()), look, c=color, ms=4, lw=2, label=text)
+    ax.set_xticks(range(len(ticks)), [f"{x.replace('-', '–')}\n{sizes.get(x, 0):,}" for x in ticks])
+    ax.set(xlabel="training facts of the entity\n(below: queries for it)", ylabel="MRR")
+    ax.set_ylim(0, None)
+    ax.grid(axis="y", color=style.LIGHT, linewidth=0.6)
+    ax.set_axisbelow(True)
+    style.legend_below(ax, 2, -0.34)
+    what = f"{split} facts by what is known of an entity" + (f", view '{view}'" if view else "")
+    style.finish(ax, f"Ranks of {what}" if title is None else title, ("left", "bottom"))
+    return fig
+
+
 def plot_history(
     history: Sequence[Mapping[str, float]],
     ax: "Axes | None" = None,

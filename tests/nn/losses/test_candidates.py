@@ -46,6 +46,25 @@ def test_all_candidates_are_the_exact_loss(fake, build, batch, same, name):
     same(loss(Reversed), loss(OneToN), params)
 
 
+@pytest.mark.parametrize("num_candidates", [None, 20])
+def test_seen_only(fake, batch, num_candidates):
+    # Entities without a fact to train on are no candidates.
+    head_index, tail_index = fake.edge_index[:, fake.train_mask & (fake.edge_index > 9).all(dim=0)]
+    loss = OneToN("ce", num_candidates=num_candidates, seen_only=True)
+    loss.loader((head_index, torch.zeros_like(head_index), tail_index), fake.num_nodes)
+    query = head_index[:4], torch.zeros(4, dtype=torch.long), tail_index[:4]
+    index, (head, _, pos_index, bias) = loss.sample(fake.num_nodes, *query)
+    seen = torch.cat([head_index, tail_index]).unique()
+    assert torch.isin(index, seen).all() and index[head].equal(query[0])
+    assert index[pos_index[1]].equal(query[2])
+    known = torch.cat([query[0], query[2]]).unique().numel()
+    others = seen.numel() - known
+    assert index.numel() == known + (num_candidates or others)
+    assert bias.sum() == pytest.approx(20 * math.log(others / 20) if num_candidates else 0)
+    with pytest.raises(ValueError, match="'seen_only' needs 'loss' to be 'ce'"):
+        OneToN("bce", seen_only=True)
+
+
 @pytest.mark.parametrize("scorer", ["complex", "rotate"])
 def test_denominator_is_right_on_average(fake, build, batch, scorer):
     loss = OneToN("ce", num_candidates=20)

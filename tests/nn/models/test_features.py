@@ -166,6 +166,22 @@ def test_dropout_of_structure(bare, build, cls):
     assert torch.equal(changed[has_others], none[has_others])
 
 
+@pytest.mark.parametrize("cls, scorer", [(IMF, "complex"), (AdaMF, "complex"), (AdaMF, "rotate")])
+def test_entities_that_are_new_to_a_model_with_dropout(bare, build, cls, scorer):
+    # Other modalities speak for them, as they have learned to.
+    struct = StructuralEmbedding(dropout=0.4)
+    model = build(cls, data=bare, scorer=scorer, struct=struct).eval()
+    full = model.encode()["fused"]
+    has_others = torch.stack(list(model.masks().values())).any(dim=0)
+    model.seen[:10] = False
+    masks = model.masks() | {"struct": model.seen | ~has_others}
+    out = model.encode()["fused"]
+    assert torch.allclose(out, model.fusion(model.embed(), masks)) and not out[:10].equal(full[:10])
+    assert torch.equal(out[10:], full[10:]) and torch.equal(
+        model.encode(torch.arange(5, 15))["fused"], out[5:15]
+    )
+
+
 def test_dropout_of_structure_by_name(fake):
     settings = {"hidden_channels": 8, "struct.dropout": 0.25}
     for name in ("imf", "adamf", "rsme"):

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from torch_imf.data import QueryLoader
+from torch_imf.data.index import mark
 from torch_imf.nn.functional import linear_bce_loss, linear_ce_loss
 from torch_imf.nn.losses.base import Loss
 from torch_imf.nn.losses.regularizer import Facts, FactTerm, Regularizer
@@ -32,6 +33,10 @@ class OneToN(Loss):
             anew for each batch, and those drawn count :math:`(N - K) / M` times in the softmax,
             whose denominator is then right on average. A model encodes no others. If :obj:`None`,
             it is all. (default: :obj:`None`)
+        seen_only (bool, optional): Whether :obj:`"ce"` compares with entities that are in a fact to
+            train on alone. All others are only ever false, which features would learn to tell them
+            by: for entities that are new (:meth:`~torch_imf.data.inductive_split`). (default:
+            :obj:`False`)
         reduction (str, optional): What :obj:`"bce"` is over candidates: :obj:`"sum"`, or
             :obj:`"mean"`, as Eq. 9 of IMF is printed, whose gradients are near Adam's epsilon on
             large graphs. (default: :obj:`"sum"`)
@@ -49,6 +54,7 @@ class OneToN(Loss):
         regularizer: str | type[Regularizer] | Regularizer | None = None,
         auxiliary: str | type[FactTerm] | FactTerm | None = None,
         num_candidates: int | None = None,
+        seen_only: bool = False,
         reduction: str = "sum",
         spread: float | None = None,
     ) -> None:
@@ -69,7 +75,11 @@ class OneToN(Loss):
         self.loss = loss
         self.is_binary = loss == "bce"
         self.label_smoothing = label_smoothing
+        if seen_only and loss != "ce":
+            raise ValueError(f"'seen_only' needs 'loss' to be 'ce' (got '{loss}')")
         self.num_candidates = num_candidates
+        self.seen_only = seen_only
+        self._seen: Tensor | None = None  # As a mask, if there are others.
         self.reduction = reduction
         self.spread = label_smoothing if spread is None else spread
         self.regularizer: Regularizer | None = None
@@ -92,23 +102,27 @@ class OneToN(Loss):
         return loss + self.regularizer(query, key, pos_index, count)
 
     def loader(self, facts: Facts, num_nodes: int, **kwargs: Any) -> QueryLoader:
+        seen = mark(torch.cat(facts[::2]), num_nodes)
+        self._seen = seen if self.seen_only and not bool(seen.all()) else None
         return QueryLoader(*facts, **kwargs)
 
     def sample(
         self, num_nodes: int, head_index: Tensor, rel_type: Tensor, *target: Tensor
     ) -> tuple[Tensor | None, tuple[Tensor, ...]]:
-        if self.num_candidates is None:
+        if self.num_candidates is None and self._seen is None:
             return super().sample(num_nodes, head_index, rel_type, *target)
         row, tail_index = _positives(target[0])
-        is_known = torch.zeros(num_nodes, dtype=torch.bool, device=row.device)
-        is_known[head_index] = is_known[tail_index] = True
-        others = (~is_known).nonzero().squeeze(1)
-        if others.numel() <= self.num_candidates:
+        is_known = mark(torch.cat([head_index, tail_index]), num_nodes)
+        others = (~is_known if self._seen is None else self._seen & ~is_known).nonzero().squeeze(1)
+        drawn = others
+        if self.num_candidates is not None and others.numel() > self.num_candidates:
+            drawn = others[torch.randperm(others.numel())[: self.num_candidates].to(others.device)]
+        elif self._seen is None:
             return super().sample(num_nodes, head_index, rel_type, *target)
-        drawn = torch.randperm(others.numel())[: self.num_candidates].to(others.device)
-        is_in = is_known.index_fill(0, others[drawn], True)
+        is_in = is_known.index_fill(0, drawn, True)
         index, position = is_in.nonzero().squeeze(1), is_in.cumsum(0) - 1
-        bias = math.log(others.numel() / drawn.numel()) * (~is_known[index]).float()
+        count = math.log(max(others.numel(), 1) / max(drawn.numel(), 1))
+        bias = count * (~is_known[index]).float()
         pos_index = torch.stack([row, position[tail_index]])
         return index, (position[head_index], rel_type, pos_index, bias)
 

@@ -98,7 +98,8 @@ class MultimodalKGE(ViewModel, KGEModel):
         # Of points, the mean is nearer to a query than most, and so would not be neutral.
         parts = [part for scorer in scorers.values() for part in scorer.modules()]
         is_near = any(isinstance(part, DistanceScorer) for part in parts)
-        knows = self.struct is not None and not self.struct.freeze and not is_near
+        self._takes_mean = self.struct is not None and not self.struct.freeze and not is_near
+        knows = self._takes_mean or (self.struct is not None and self.struct.dropout > 0)
         self.register_buffer("seen", torch.ones(num_nodes, dtype=torch.bool) if knows else None)
         # How many entities came at a time, once some were added.
         self.register_buffer("blocks", None)
@@ -133,18 +134,22 @@ class MultimodalKGE(ViewModel, KGEModel):
         out = {name: module(index) for name, module in self.features.items()}
         if self.struct is None:
             return out
-        return {"struct": self.struct(self.node_emb, index, self.seen), **out}
+        seen = self.seen if self._takes_mean else None
+        return {"struct": self.struct(self.node_emb, index, seen), **out}
 
     def masks(self, index: Tensor | None = None) -> Tensors:
         r"""Returns which entities have each modality."""
         masks = {name: module.mask for name, module in self.features.items()}
         return masks if index is None else {name: mask[index] for name, mask in masks.items()}
 
-    def fused_masks(self, mask_dict: Tensors) -> Tensors:
-        r"""Returns the masks of what is fused, given those of modalities: in training, structural
-        embeddings may be dropped.
+    def fused_masks(self, mask_dict: Tensors, index: Tensor | None = None) -> Tensors:
+        r"""Returns the masks of what is fused, given those of modalities of the entities
+        :obj:`index`, or all: structural embeddings may be dropped.
         """
-        return mask_dict if self.struct is None else self.struct.drop(mask_dict)
+        if self.struct is None:
+            return mask_dict
+        seen = self.seen if self.seen is None or index is None else self.seen[index]
+        return self.struct.drop(mask_dict, seen)
 
     def query(self, head: Tensors, rel_type: Tensor) -> Tensors:
         distinct, group = group_by_size(rel_type)

@@ -32,8 +32,8 @@ class StructuralEmbedding(Recorded, Module):
             once. (default: :obj:`False`)
         dropout (float, optional): The probability that an entity with other modalities is fused
             without its structural embedding, drawn for each batch in training, so that they learn
-            to speak for it. The structural view of :class:`~torch_imf.nn.IMF` keeps it. (default:
-            :obj:`0.`)
+            to speak for it, as they then do in evaluation for entities without a training fact.
+            The structural view of :class:`~torch_imf.nn.IMF` keeps it. (default: :obj:`0.`)
     """
 
     init: Tensor | None
@@ -107,15 +107,18 @@ class StructuralEmbedding(Recorded, Module):
             x = x.where(seen.unsqueeze(-1), x[seen].mean(dim=0))
         return x if index is None else F.embedding(index, x)
 
-    def drop(self, mask_dict: Tensors) -> Tensors:
+    def drop(self, mask_dict: Tensors, seen: Tensor | None = None) -> Tensors:
         r"""Adds to the masks :obj:`[*]` of other modalities which entities keep their structural
-        embedding, all but in training.
+        embedding: in evaluation, those that have been :obj:`seen` in a training fact.
         """
-        if not self.training or self.dropout == 0 or not mask_dict:
+        if self.dropout == 0 or not mask_dict or not (self.training or seen is not None):
             return mask_dict
         others = torch.stack(list(mask_dict.values())).any(dim=0)
-        drawn = torch.rand(others.size(), device=others.device) < self.dropout
-        return {**mask_dict, "struct": ~(drawn & others)}
+        if self.training:
+            hidden = torch.rand(others.size(), device=others.device) < self.dropout
+        else:
+            hidden = ~seen  # type: ignore[operator]
+        return {**mask_dict, "struct": ~(hidden & others)}
 
     def extend(self, weight: Tensor) -> None:
         r"""Takes the embeddings that a model's table now holds in place of what gave them."""

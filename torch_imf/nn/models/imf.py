@@ -136,5 +136,6 @@ class IMF(MultimodalKGE):
         z, latent_dict = self.embed(index), {}
         if self.fusion is not None:
             latent_dict = self.fusion.latent(dict(z))  # A copy: it may be its argument.
-            z["fused"] = self.fusion.fuse(latent_dict, self.fused_masks(self.masks(index)))
+            masks = self.fused_masks(self.masks(index), index)
+            z["fused"] = self.fusion.fuse(latent_dict, masks)
         return {view: z[view] for view in self.views}, latent_dict

@@ -96,7 +96,7 @@ class JointKGE(MultimodalKGE):
             self.adversary.reset_parameters()
 
     def encode(self, index: Tensor | None = None) -> Tensors:
-        return self.join(self.embed(index), self.fused_masks(self.masks(index)))
+        return self.join(self.embed(index), self.fused_masks(self.masks(index), index))
 
     def join(self, e_dict: Tensors, mask_dict: Tensors | None = None) -> Tensors:
         r"""Returns the joint embeddings of entities, of shape :obj:`[*, C]`."""
@@ -180,4 +180,10 @@ class AdaMF(JointKGE):
     trained against self-adversarial negatives (Eq. 7-8) and, with :obj:`adversary=True`, against
     synthetic modality embeddings (Eq. 9-11): plain AdaMF, which the commands of the released code
     train, has none. These are the defaults of :class:`JointKGE`, whose arguments it takes.
+
+    .. note::
+        For entities that training never saw, pass :obj:`struct=StructuralEmbedding(dropout=0.5)`,
+        so that other modalities learn to speak for them. One model for each modality, which vote
+        (:meth:`torch_imf.fit_view_weights`), know them better than one joint embedding
+        (:obj:`benchmarks/inductive.py`).
     """
