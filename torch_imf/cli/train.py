@@ -116,12 +116,11 @@ def train(
             models = [model]
             for i, member in enumerate(members, start=2):
                 say(f"Model {i} of the ensemble: {member}")
-                path, kept = (
-                    folder / f"{x.stem}-{i}{x.suffix}" for x in (checkpoint, Path(RECIPE))
-                )
+                path = checkpoint.with_stem(f"{checkpoint.stem}-{i}")
                 goes_on = path.exists() and not restart
                 found = {}
                 if recipe != "none":
+                    kept = folder / f"recipe-{i}.json"
                     found = find_recipe(member, data, shared, seed + i, kept, goes_on)
                 found = Recipe(member, {"hidden_channels": 128, **found, **shared})
                 models.append(fit_one(found, data, seed + i, path, restart)[0])
@@ -151,8 +150,8 @@ def train(
         with replacing(folder / HISTORY) as file:
             file.write(json.dumps(history, indent=2).encode())
     except KeyboardInterrupt as error:
-        kept = f"all whole epochs are in '{checkpoint}'"
-        raise KeyboardInterrupt(kept if checkpoint.exists() else "no epoch is kept") from error
+        where = f"all whole epochs are in '{checkpoint}'"
+        raise KeyboardInterrupt(where if checkpoint.exists() else "no epoch is kept") from error
     except CheckpointError as error:
         hint = "'--out' names another folder, '--restart' begins anew"
         raise ValueError(f"{error} ({hint})") from error

@@ -115,7 +115,7 @@ def inductive_split(
     size = int(data.num_nodes)
     given = {"val_nodes": val_nodes, "test_nodes": test_nodes}
     shares = {name: x for name, x in given.items() if isinstance(x, float)}
-    masks = {name: to_mask(name, x, size) for name, x in given.items() if name not in shares}
+    masks = {k: to_mask(k, x, size) for k, x in given.items() if not isinstance(x, float)}
     if shares:
         kept = to_mask("among", torch.arange(size) if among is None else among, size)
         nums = {name: round(share * int(kept.sum())) for name, share in shares.items()}
