@@ -59,11 +59,11 @@ nitpick_ignore_regex = [
     ("py:.*", r"[a-z]+(\[.*)?|\w+Error|None|True|False"),
     (
         "py:class",
-        r"Tensor|Data|HeteroData|Dataset|DataFrame|Module|Parameter|Path|Axes|Figure|Optimizer|Any|Study"
+        r"Tensor|Data|HeteroData|Dataset|(pd\.)?DataFrame|Module|Parameter|Path|Axes|Figure|Optimizer|Any|Study"
         r"|BaseSampler|BasePruner",
     ),
     # What is not for users, in types and as a base class:
-    ("py:class", r"(.*\.)?(RawFile|Options|Objective|Source|Gaps)"),
+    ("py:class", r"(.*\.)?(RawFile|Options|Objective|Source|Gaps|Entity|Model)"),
     ("py:class", r"(.*\.)?(Cls|Self|SubgraphLoader|StreamedScores|_Loader)"),
     ("py:class", r"(.*\.)?(FreebaseKG|MMKB|MKG|Record|Stats)"),
     ("py:class", r"(.*\.)?(LowRankFusion|CoreTensorScorer|EncoderLike)"),

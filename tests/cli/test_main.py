@@ -78,7 +78,10 @@ def test_examples(name, monkeypatch):
         ("plot", "torch-imf: No such command 'plot'"),
         ("audit", "torch-imf audit: Missing argument 'GRAPH'. See 'torch-imf audit --help'"),
         ("list countries", "torch-imf list: Invalid value for '[KIND]': expected "),
-        ("audit x --scheme dedup", "for '--scheme': expected one of original, clean (got"),
+        (
+            "audit x --scheme dedup",
+            "for '--scheme': expected one of original, clean, inductive (",
+        ),
         ("list scorer", "(got 'scorer'). Did you mean 'scorers'?"),
         (f"train x --seed 1{23 * '0'}", "from -2**63 to 2**63 - 1 (got '1000"),
         (f"predict x -k {2**63}", "for '-k': expected int"),

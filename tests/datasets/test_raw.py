@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from torch_imf import datasets
+from torch_imf.datasets.base import CONTENT
 from torch_imf.datasets.raw import (
     RawFolder,
     join,
@@ -157,7 +158,7 @@ def test_sources():
     for name in class_names("dataset"):
         cls = getattr(datasets, name)
         facts = set(cls.versions)
-        assert facts <= set(cls.files) <= facts | {"text", "numeric", "names", "visual", "images"}
+        assert facts <= set(cls.files) <= facts | {*CONTENT, "names", "images", "inductive"}
         files = {file for options in cls.files.values() for file in itertools.chain(*options)}
         # Two files of one name in the folder of raw files would overwrite each other:
         assert len({file.path for file in files}) == len(files)

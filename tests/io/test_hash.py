@@ -22,3 +22,6 @@ def test_tensors(dtype):
         assert hash_tensor(x) == hash_tensor(x.clone().t()) != hash_tensor(other)
         assert hash_tensor(x) != hash_tensor(x[None])
         assert hash_tensor(x).startswith(f"{dtype}{list(x.size())} ")
+    one = torch.ones(3, 1, dtype=dtype).t()[:, 0]  # Of which any stride will do.
+    assert hash_tensor(torch.ones(1, 3, dtype=dtype).t()[0]) == hash_tensor(one)
+    assert hash_tensor(one.as_strided((1,), (3,))) == hash_tensor(one)

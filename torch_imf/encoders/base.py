@@ -70,8 +70,7 @@ class Encoder(Recorded):
         r"""Returns :meth:`state_dict` as files hold it: tensors, and lists of texts."""
         arrays = self.state_dict().items()
         return {
-            k: x.tolist() if x.dtype.kind == "U" else torch.from_numpy(np.ascontiguousarray(x))
-            for k, x in arrays
+            k: x.tolist() if x.dtype.kind == "U" else torch.from_numpy(x.copy()) for k, x in arrays
         }
 
     def settings(self) -> dict[str, object]:

@@ -24,6 +24,7 @@ def hash_file(path: str | os.PathLike[str]) -> str:
 
 def hash_tensor(x: Tensor) -> str:
     r"""Returns the type and size of a tensor, and the SHA-256 of its bytes, in hexadecimal."""
-    # As bytes, since NumPy does not know every type:
-    data = x.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data
+    # As bytes, since NumPy does not know every type; the stride of a single value may be any.
+    flat = x.detach().cpu().contiguous().as_strided((x.numel(),), (1,))
+    data = flat.view(torch.uint8).numpy().data
     return f"{x.dtype}{list(x.size())} {hash_content(data)}"
