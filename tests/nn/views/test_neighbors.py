@@ -119,7 +119,7 @@ def test_who_is_similar(data):
     assert [fact.similarity for fact in found] == pytest.approx(expected[:-4:-1], abs=1e-5)
     assert all(fact.head in train_head and fact[2:4] == (0, 31) for fact in found)
     names = [f"node {i}" for i in range(60)]
-    words = f"node {found[0].head}  b  node 31: node {found[0].head} is like it in text ("
+    words = f"node {found[0].head}  b  node 31: node {found[0].head} is like node 2 in text ("
     assert found[0].words(names, ["b", "c", "d"]).startswith(words)
     assert view.reasons(7, 0, 31) == view.reasons(2, 0, 40) == []  # No features, or no facts.
 

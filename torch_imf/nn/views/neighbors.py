@@ -19,21 +19,24 @@ POWER = 3
 
 
 class Similar(NamedTuple):
-    r"""A training fact whose head is like the one of a query in a modality, by a cosine."""
+    r"""A training fact whose head is like another entity, that of a query, in a modality, by a
+    cosine.
+    """
 
     modality: str
     head: int
     relation: int
     tail: int
     similarity: float
+    node: int
     confidence: None = None
 
     def words(self, nodes: Sequence[str], relations: Sequence[str]) -> str:
         r"""Tells it, given the names of entities and of base relations."""
         is_inverse, rel = divmod(self.relation, len(relations))
         head, tail = (self.tail, self.head) if is_inverse else (self.head, self.tail)
-        like = f"{nodes[self.head]} is like it in {self.modality} ({self.similarity:.2f})"
-        return f"{nodes[head]}  {relations[rel]}  {nodes[tail]}: {like}"
+        like = f"is like {nodes[self.node]} in {self.modality} ({self.similarity:.2f})"
+        return f"{nodes[head]}  {relations[rel]}  {nodes[tail]}: {nodes[self.head]} {like}"
 
 
 class FeatureView(View):
@@ -156,7 +159,7 @@ class FeatureView(View):
         for name, x in zip(self.modalities, self.x, strict=True):
             value, best = (x[heads] @ x[head]).topk(min(k, len(heads)))
             pairs = zip(heads[best].tolist(), value.tolist(), strict=True)
-            out += [Similar(name, h, rel, tail, cosine) for h, cosine in pairs if cosine > 0]
+            out += [Similar(name, h, rel, tail, cosine, head) for h, cosine in pairs if cosine > 0]
         return sorted(out, key=lambda x: -x.similarity)[:k]
 
     def get_extra_state(self) -> Tensor:
