@@ -127,7 +127,7 @@ TRANSE: Settings = {
 }
 
 
-def sampled(weight: float, epochs: int, channels: int = 512) -> list[tuple[str, Settings]]:
+def members(weight: float, epochs: int, channels: int = 512) -> list[tuple[str, Settings]]:
     """An AdaMF and a ComplEx, which compare with 3,000 candidates, and a TransE."""
     complex_n3 = {
         "hidden_channels": channels,
@@ -150,14 +150,13 @@ def sampled(weight: float, epochs: int, channels: int = 512) -> list[tuple[str, 
 VIEWS: dict[str, list[tuple[str, Settings]]] = {
     "countries": [("imf", {}), ("adamf", {}), ("kge", {})],
     "openmoji": [("adamf", {}), ("kge", {})],
-    "mkgy-minilm": sampled(0.1, 14),
-    "mkgw-minilm": sampled(0.1, 10),
-    "db15k-minilm": sampled(0.05, 12),
-    "fb15k237": sampled(0.05, 8),
+    "mkgy-minilm": members(0.1, 14),
+    "mkgw-minilm": members(0.1, 10),
+    "db15k-minilm": members(0.05, 12),
+    "fb15k237": members(0.05, 8),
 }
 # What training never saw (`inductive.py`). Names of a model's modalities; all have structure, which
 # is hidden for half of the entities at a time, unless said.
-ADAGRAD = {"optimizer": "adagrad", "lr": 0.1}
 NEW: Settings = {
     "scorer": "complex",
     "loss": "ce",
@@ -169,7 +168,8 @@ INDUCTIVE: dict[str, Settings] = {
     "openmoji": {
         "model": {**NEW, "hidden_channels": 200},
         "fit": {
-            **ADAGRAD,
+            "optimizer": "adagrad",
+            "lr": 0.1,
             "dense_lr": 0.06,
             "batch_size": 256,
             "epochs": 20,
@@ -191,7 +191,14 @@ INDUCTIVE: dict[str, Settings] = {
     },
     "fb15k237": {
         "model": {**NEW, "hidden_channels": 400, "loss.num_candidates": 1000},
-        "fit": {**ADAGRAD, "dense_lr": 0.06, "batch_size": 384, "epochs": 5, "lr_decay": 0.75},
+        "fit": {
+            "optimizer": "adagrad",
+            "lr": 0.1,
+            "dense_lr": 0.06,
+            "batch_size": 384,
+            "epochs": 5,
+            "lr_decay": 0.75,
+        },
         "models": {
             "texts": {"modalities": ["text"]},
             "texts, no structure": {"modalities": ["text"], "structure": False},

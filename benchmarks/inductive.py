@@ -10,7 +10,6 @@ batch. Rows with `+` are votes (`torch_imf.fit_view_weights`) of the models abov
 The epoch is chosen on up to 2,000 validation facts, and weights are fitted to others.
 """
 
-import copy
 import os.path as osp
 import time
 
@@ -21,29 +20,8 @@ from graphs import graph
 from results import append
 
 from torch_imf import build_model, evaluate, fit, fit_view_weights
-from torch_imf.data import modalities
-from torch_imf.training.controls import noise, shuffle
-
-
-def few(data, num_facts=2000):
-    """Returns a graph with some of its validation facts."""
-    out, index = copy.copy(data), data.val_mask.nonzero().view(-1)
-    perm = torch.randperm(index.numel(), generator=torch.Generator().manual_seed(0))
-    out.val_mask = torch.zeros_like(data.val_mask).index_fill(0, index[perm[:num_facts]], True)
-    return out
-
-
-def part(data, names, replace=None, seed=0):
-    """Returns a graph with some of its modalities, which `replace` may deal anew."""
-    out, generator = copy.copy(data), torch.Generator().manual_seed(seed)
-    for name in modalities(data)[0]:
-        mask = data[f"{name}_mask"]
-        if name not in names:
-            del out[f"x_{name}"], out[f"{name}_mask"]
-        elif replace is not None:
-            out[f"x_{name}"] = data[f"x_{name}"].clone()
-            out[f"x_{name}"][mask] = replace(data[f"x_{name}"][mask], generator)
-    return out
+from torch_imf.training.controls import noise, replaced, shuffle, with_modalities
+from torch_imf.training.recipe import few
 
 
 def report(label, seed, start, model, val, **settings):
@@ -67,14 +45,15 @@ done = {(x["settings"]["graph"], x["label"], x["seed"]) for x in lines("inductiv
 for seed in range(args.seeds):
     start, models = time.perf_counter(), {}
     for number, (label, own) in enumerate(settings["models"].items()):
-        replace = {"noise": noise, "shuffled": shuffle}.get(own.get("replace"))
-        seen = part(data, own["modalities"], replace, seed)
+        seen = with_modalities(data, own["modalities"])
+        if "replace" in own:
+            seen = replaced(seen, {"noise": noise, "shuffled": shuffle}[own["replace"]], seed)
         torch.manual_seed(seed + 1000 * number)
         struct = {"struct.dropout": 0.5} if own.get("structure", True) else {"struct": False}
         name, struct = ("adamf", struct) if own["modalities"] else ("kge", {})
         model = build_model(name, seen, **settings["model"], **struct)
         path = osp.join(DATA, "checkpoints", f"inductive-{args.graph}-{number}-{seed}.pt")
-        history = fit(model, few(seen), **settings["fit"], checkpoint=path, callback=print)
+        history = fit(model, few(seen, 0, 2000), **settings["fit"], checkpoint=path, callback=print)
         val = max(x["mrr"] for x in history)
         models[label] = model
         if (f"{args.graph}-inductive", label, seed) not in done:

@@ -4,7 +4,7 @@ import torch
 from torch_imf.cli.train import controls_table
 from torch_imf.data import modalities
 from torch_imf.training import Recipe, controls
-from torch_imf.training.controls import _replaced, _with, shuffle
+from torch_imf.training.controls import replaced, shuffle, with_modalities
 
 SMALL = {"hidden_channels": 8, "scorer": "distmult", "loss": "ce", "epochs": 1, "batch_size": 512}
 
@@ -24,12 +24,12 @@ def test_rows(fake):
     values = [tuple(x["val"]) for x in found.values()]
     assert len(set(values)) == len(values)  # Each is trained on something else.
     with pytest.raises(ValueError, match="has no features"):
-        controls(Recipe("adamf", SMALL), _with(fake, []))
+        controls(Recipe("adamf", SMALL), with_modalities(fake, []))
 
 
 def test_shuffled(fake):
     name = next(iter(modalities(fake)[0]))
-    other, mask = _replaced(fake, shuffle, 0), fake[f"{name}_mask"]
+    other, mask = replaced(fake, shuffle, 0), fake[f"{name}_mask"]
     assert not torch.equal(other[f"x_{name}"], fake[f"x_{name}"])
     assert torch.equal(other[f"x_{name}"][~mask], fake[f"x_{name}"][~mask])
     rows = (sorted(x[f"x_{name}"][mask].tolist()) for x in (other, fake))

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import Module
 from torch_geometric.data import Data
 
+from torch_imf.answers.explanation import model_modalities
 from torch_imf.data import modalities
 from torch_imf.data.graph import (
     MASKS,
@@ -191,7 +192,7 @@ def _channels(model: Module, data: Data) -> dict[str, int]:
 
 
 def _check_known(model: Module, names: list[str], mask_dict: Tensors, pairs: Tensor) -> None:
-    own = set().union(*(_channels_of(part) for part in _parts(model)))
+    own = model_modalities(model)
     masks = [mask for name, mask in mask_dict.items() if name in own]
     known = torch.stack([torch.zeros(len(names), dtype=torch.bool), *masks]).any(dim=0)
     inside = pairs[pairs >= 0]
@@ -203,10 +204,6 @@ def _check_known(model: Module, names: list[str], mask_dict: Tensors, pairs: Ten
             f"some of {sorted(own)}, or a fact" if own else "a fact, as the model has no modality"
         )
         raise ValueError(f"Nothing is known of {some(unknown)}. Give each {what}")
-
-
-def _channels_of(part: Any) -> set[str]:
-    return {*getattr(part, "features", {}), *getattr(part, "modalities", ())}
 
 
 def _triples(data: Data, facts: Iterable[Sequence[str | int]], first: int) -> Tensor:

@@ -35,11 +35,7 @@ def explain(predictor: "Predictor", fact: Tensor, k: int, view: str | None) -> E
         return Rank(*(1 + greater + equal / 2).tolist())
 
     score, score_dict = predictor.score(head, rel)
-    parts = [model, *getattr(model, "members", [])]
-    names = [
-        x for part in parts for key in ("features", "modalities") for x in getattr(part, key, [])
-    ]
-    lacking = {name: _lacking(predictor, name) for name in dict.fromkeys(names)}
+    lacking = {name: _lacking(predictor, name) for name in model_modalities(model)}
     edges = (data.edge_type == r).nonzero().view(-1)
     same = (data.edge_index[:, edges] == fact[::2, None]).all(dim=0)
     masks = {split: data[f"{split}_mask"][edges] for split in ("train", "val", "test")}
@@ -58,6 +54,13 @@ def explain(predictor: "Predictor", fact: Tensor, k: int, view: str | None) -> E
         conditional=conditional[0][0],
         reasons=_reasons(predictor, torch.stack([head, rel, tail], dim=1), k),
     )
+
+
+def model_modalities(model: Module) -> list[str]:
+    r"""Returns the modalities of a model or, of an ensemble, of all its models and views."""
+    parts = [model, *getattr(model, "members", [])]
+    keys = ("features", "modalities")
+    return list(dict.fromkeys(x for part in parts for key in keys for x in getattr(part, key, [])))
 
 
 def trained_views(z: dict[str, Tensor]) -> list[str]:

@@ -127,12 +127,9 @@ class Predictor:
                 new ones. (default: :obj:`None`)
         """
         if isinstance(head, Mapping) or isinstance(tail, Mapping):
-            return self._with_entity(head, tail).predict(
-                *(NEW if isinstance(head, Mapping) else head, relation, k),
-                tail=NEW if isinstance(tail, Mapping) else tail,
-                known=known,
-                keep=keep,
-            )
+            predictor = self._with_entity(head, tail)
+            head, tail = (NEW if isinstance(x, Mapping) else x for x in (head, tail))
+            return predictor.predict(head, relation, k, tail=tail, known=known, keep=keep)
         found = self.predict_many(head, relation, k, tail=tail, known=known, keep=keep)
         if len(found) != 1:
             raise ValueError("'predict' takes one query. Ask several by 'predict_many'")

@@ -28,6 +28,7 @@ def add(
       torch-imf add runs/first new/ --out runs/second
       torch-imf predict runs/second --head Atlantis --relation continent
     """
+    from torch_imf.evaluation.evaluate import num_facts
     from torch_imf.hub import read_config
 
     saved.prepare()
@@ -51,8 +52,7 @@ def add(
         with replacing(folder / HISTORY) as file:
             file.write(content)
 
-    edges = data.edge_index[:, data.train_mask & (data.edge_type < data.num_relations)]
-    count = edges.flatten().bincount(minlength=int(data.num_nodes))[size:].tolist()
+    count = num_facts(data)[size:].tolist()
     rows = [["ENTITY", "TEXT", "IMAGES", "NUMBERS", "FACTS"]]
     for entity, facts_of in zip(entities, count, strict=True):
         found: dict[str, Any] = {key: entity.get(key) or () for key in ("image", "numbers")}

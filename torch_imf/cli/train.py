@@ -143,10 +143,8 @@ def train(
         more["command"] = click.get_current_context().meta["typed"]
         measured = {"val": best, "test": metrics}
         measured |= {"votes": model.fitted} if hasattr(model, "fitted") else {}
-        about_training = {**about, **more}
-        torch_imf.save_pretrained(
-            *(model, folder / MODEL, data, measured, about_training), encoders=dataset.encoders
-        )
+        target, training = folder / MODEL, {**about, **more}
+        torch_imf.save_pretrained(model, target, data, measured, training, dataset.encoders)
         with replacing(folder / HISTORY) as file:
             file.write(json.dumps(history, indent=2).encode())
     except KeyboardInterrupt as error:

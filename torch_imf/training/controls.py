@@ -47,17 +47,17 @@ def controls(
     names = list(modalities(data)[0])
     if not names:
         raise ValueError("The graph has no features that could help")
-    alone = _with(data, [])
+    alone = with_modalities(data, [])
 
     def graphs(seed: int) -> Iterator[tuple[str, list[Data]]]:
         yield "structure", [alone]
         for name in names:
-            yield f"with {name}", [_with(data, [name])]
+            yield f"with {name}", [with_modalities(data, [name])]
         if len(names) > 1:
             yield "with all", [data]
         yield "control: structure twice", [alone, alone]
-        yield "control: shuffled", [_replaced(data, shuffle, seed)]
-        yield "control: noise", [_replaced(data, noise, seed)]
+        yield "control: shuffled", [replaced(data, shuffle, seed)]
+        yield "control: noise", [replaced(data, noise, seed)]
 
     out: dict[str, dict[str, list[float]]] = {}
     training = {**recipe.fit, "progress": False}
@@ -75,8 +75,8 @@ def controls(
     return out
 
 
-def _with(data: Data, names: Sequence[str]) -> Data:
-    # A graph with some of its modalities.
+def with_modalities(data: Data, names: Sequence[str]) -> Data:
+    r"""Returns a graph with some of its modalities."""
     out = copy.copy(data)
     for name in modalities(data)[0]:
         if name not in names:
@@ -84,7 +84,8 @@ def _with(data: Data, names: Sequence[str]) -> Data:
     return out
 
 
-def _replaced(data: Data, replace: Callable[..., torch.Tensor], seed: int) -> Data:
+def replaced(data: Data, replace: Callable[..., torch.Tensor], seed: int) -> Data:
+    r"""Returns a graph with others in place of the features of each modality."""
     out, generator = copy.copy(data), torch.Generator().manual_seed(seed)
     x_dict, mask_dict = modalities(data)
     for name, x in x_dict.items():

@@ -145,7 +145,7 @@ def recipe(
 
 def _search(settings: dict[str, Any], data: Data, seed: int, progress: bool) -> dict[str, Any]:
     # What does best of some short trainings of structure alone.
-    data = _few(without_test(data), seed)
+    data = few(without_test(data), seed)
     size = settings["hidden_channels"]
     bar = tqdm(desc="Trying settings", total=7, disable=None if progress else True, leave=False)
 
@@ -202,11 +202,11 @@ def _structure(data: Data, channels: int, settings: Mapping[str, Any]) -> Struct
     return StructuralEmbedding(encoder.encode(data).cpu(), freeze=settings["use"] == "frozen")
 
 
-def _few(data: Data, seed: int) -> Data:
-    # A graph with some of its validation facts.
+def few(data: Data, seed: int, num_facts: int = NUM_FACTS) -> Data:
+    r"""Returns a graph with some of its validation facts."""
     base = (data.val_mask & (data.edge_type < data.num_relations)).nonzero().view(-1)
     perm = torch.randperm(base.numel(), generator=torch.Generator().manual_seed(seed))
     out = copy.copy(data)
     out.val_mask = torch.zeros_like(data.val_mask)
-    out.val_mask[base[perm[:NUM_FACTS].to(base.device)]] = True
+    out.val_mask[base[perm[:num_facts].to(base.device)]] = True
     return out

@@ -102,8 +102,10 @@ class OneToN(Loss):
         return loss + self.regularizer(query, key, pos_index, count)
 
     def loader(self, facts: Facts, num_nodes: int, **kwargs: Any) -> QueryLoader:
-        seen = mark(torch.cat(facts[::2]), num_nodes)
-        self._seen = seen if self.seen_only and not bool(seen.all()) else None
+        self._seen = None
+        if self.seen_only:
+            seen = mark(torch.cat(facts[::2]), num_nodes)
+            self._seen = None if bool(seen.all()) else seen
         return QueryLoader(*facts, **kwargs)
 
     def sample(

@@ -149,8 +149,8 @@ class Ensemble(ViewModel):
         facts :obj:`[3, F]` in both directions.
         """
         for member in self.members:
-            args = (size, x_dict, mask_dict)
-            member.extend(*args, facts) if isinstance(member, View) else member.extend(*args)  # type: ignore
+            given = (facts,) if isinstance(member, View) else ()
+            member.extend(size, x_dict, mask_dict, *given)  # type: ignore[operator]
         self.num_nodes += size
 
     def _members(self) -> zip:

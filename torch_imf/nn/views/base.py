@@ -119,6 +119,16 @@ class Evidence(Protocol):
         ...
 
 
+def told(fact: Sequence[int], nodes: Sequence[str], relations: Sequence[str]) -> str:
+    r"""Tells a fact of a relation or an inverse, given the names of entities and of base relations:
+    from the head of the base relation to its tail.
+    """
+    head, rel, tail = fact
+    is_inverse, rel = divmod(rel, len(relations))
+    head, tail = (tail, head) if is_inverse else (head, tail)
+    return f"{nodes[head]}  {relations[rel]}  {nodes[tail]}"
+
+
 def keep(module: torch.nn.Module, name: str, matrix: Any) -> None:
     r"""Keeps a sparse matrix of SciPy as buffers of a module."""
     matrix = matrix.tocsr()

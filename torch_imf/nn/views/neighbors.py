@@ -10,7 +10,7 @@ from torch_geometric.data import Data
 from torch_imf.data.graph import modalities
 from torch_imf.nn.functional.gather import by_blocks
 from torch_imf.nn.fusion.base import Tensors
-from torch_imf.nn.views.base import View
+from torch_imf.nn.views.base import View, told
 
 #: How many numbers to keep for the maps of all relations, and to hold at once for the votes.
 MAX_NUMBERS = 2**24
@@ -33,10 +33,9 @@ class Similar(NamedTuple):
 
     def words(self, nodes: Sequence[str], relations: Sequence[str]) -> str:
         r"""Tells it, given the names of entities and of base relations."""
-        is_inverse, rel = divmod(self.relation, len(relations))
-        head, tail = (self.tail, self.head) if is_inverse else (self.head, self.tail)
+        fact = told((self.head, self.relation, self.tail), nodes, relations)
         like = f"is like {nodes[self.node]} in {self.modality} ({self.similarity:.2f})"
-        return f"{nodes[head]}  {relations[rel]}  {nodes[tail]}: {nodes[self.head]} {like}"
+        return f"{fact}: {nodes[self.head]} {like}"
 
 
 class FeatureView(View):
@@ -98,13 +97,14 @@ class FeatureView(View):
         num_types = 2 * self.num_relations
         size = max(1, isqrt(MAX_NUMBERS // (num_types * len(x_dict))))
         size = min(self.num_channels, size)
+        parts = []
         for name, x in x_dict.items():
             self.register_buffer(f"center_{name}", x[mask_dict[name]].cpu().float().mean(dim=0))
             unit = self._directions(name, x.cpu(), mask_dict[name].cpu())
             _, vectors = torch.linalg.eigh(unit.t() @ unit)  # In ascending order.
             self.register_buffer(f"basis_{name}", vectors[:, -size:])
-        rows = [self._components(k, x.cpu(), mask_dict[k].cpu()) for k, x in x_dict.items()]
-        self.x = torch.stack([F.pad(y, (0, size - y.size(1))) for y in rows])
+            parts.append(self._components(name, unit, size))
+        self.x = torch.stack(parts)
         order = rel_type.argsort(stable=True)
         self.facts = torch.stack([head_index, rel_type, tail_index])[:, order]
         self.lin = self.x.new_zeros(len(x_dict), num_types, size, size)
@@ -121,9 +121,9 @@ class FeatureView(View):
     def extend_facts(
         self, num_nodes: int, x_dict: Tensors, mask_dict: Tensors, facts: Tensor
     ) -> None:
-        x = [self._components(name, x_dict[name], mask_dict[name]) for name in self.modalities]
-        new = torch.stack([F.pad(y, (0, self.x.size(2) - y.size(1))) for y in x])
-        self.x = torch.cat([self.x, new], dim=1)
+        unit = {k: self._directions(k, x_dict[k], mask_dict[k]) for k in self.modalities}
+        new = [self._components(name, x, self.x.size(2)) for name, x in unit.items()]
+        self.x = torch.cat([self.x, torch.stack(new)], dim=1)
 
     def in_channels(self) -> dict[str, int]:
         r"""Returns the size of the raw features of each modality."""
@@ -174,9 +174,10 @@ class FeatureView(View):
         center = getattr(self, f"center_{name}")
         return F.normalize((x.to(center) - center).masked_fill(~mask.unsqueeze(-1), 0), dim=-1)
 
-    def _components(self, name: str, x: Tensor, mask: Tensor) -> Tensor:
-        # The directions of centred features in principal components, zero without features.
-        return F.normalize(self._directions(name, x, mask) @ getattr(self, f"basis_{name}"), dim=-1)
+    def _components(self, name: str, unit: Tensor, size: int) -> Tensor:
+        # Directions in principal components, [*, size], zero without features.
+        x = F.normalize(unit @ getattr(self, f"basis_{name}"), dim=-1)
+        return F.pad(x, (0, size - x.size(1)))
 
     def _facts(self, rel: int) -> tuple[Tensor, Tensor]:
         bounds = torch.tensor([rel, rel + 1], device=self.facts.device)

@@ -10,7 +10,7 @@ from torch_geometric.data import Data
 from torch_imf.data import TripletIndex
 from torch_imf.data.index import spread
 from torch_imf.nn.fusion.base import Tensors
-from torch_imf.nn.views.base import View, keep, kept
+from torch_imf.nn.views.base import View, keep, kept, told
 
 #: A sum of powers is near to the largest one: of ten rules of one confidence, a third more.
 POWER = 8
@@ -36,11 +36,8 @@ class Rule(NamedTuple):
 
     def words(self, nodes: Sequence[str], relations: Sequence[str]) -> str:
         r"""Tells the facts, given the names of entities and of base relations."""
-        facts = []
-        for head, rel, tail in zip(self.path, self.body, self.path[1:], strict=False):
-            is_inverse, rel = divmod(rel, len(relations))
-            head, tail = (tail, head) if is_inverse else (head, tail)
-            facts.append(f"{nodes[head]}  {relations[rel]}  {nodes[tail]}")
+        steps = zip(self.path, self.body, self.path[1:], strict=False)
+        facts = [told(step, nodes, relations) for step in steps]
         # From the head of the base relation to its tail:
         return "  and  ".join(facts if self.relation < len(relations) else facts[::-1])
 
