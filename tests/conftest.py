@@ -5,6 +5,7 @@ import torch
 from torch_geometric.data import Data
 
 from torch_imf.datasets import FakeMMKG
+from torch_imf.encoders import TfidfEncoder
 
 
 def pytest_configure() -> None:
@@ -28,6 +29,12 @@ def seed() -> None:
 def cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     # Never that of the user, in sub-processes neither:
     os.environ["TORCH_IMF_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def texts() -> None:
+    # By TF-IDF alone, whatever is installed: MiniLM takes seconds.
+    pytest.MonkeyPatch().setattr("torch_imf.datasets.own.default_text_encoder", TfidfEncoder)
 
 
 @pytest.fixture(scope="session")

@@ -31,7 +31,9 @@ class Features:
 
     _: dataclasses.KW_ONLY
     text_encoder: Annotated[
-        str, "'tfidf', a model (all-MiniLM-L6-v2), a class (my_package:Encoder), a file, or 'none'"
+        str,
+        "'tfidf', a model (all-MiniLM-L6-v2), a class (my_package:Encoder), a file, or 'none'; "
+        "'auto' is 'tfidf', on a graph of your own with MiniLM beside it if that is installed",
     ] = "auto"
     visual_encoder: Annotated[str, "likewise; 'pixel', or a network of timm (vgg16)"] = "auto"
     numeric_encoder: Annotated[str, "likewise; 'numeric'"] = "auto"

