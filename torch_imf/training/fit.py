@@ -1,4 +1,3 @@
-import math
 import os
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
@@ -6,7 +5,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import Embedding
 from torch.optim import Optimizer
 from torch_geometric.data import Data
 from tqdm import tqdm
@@ -21,14 +19,12 @@ from torch_imf.data.graph import (
 )
 from torch_imf.evaluation.evaluate import evaluate
 from torch_imf.evaluation.ranking import NotFinite
-from torch_imf.io import nearest, require
+from torch_imf.io import require
 from torch_imf.registry import checked
-from torch_imf.sampler.base import Objective
 from torch_imf.training.checkpoint import History, TrainingState
+from torch_imf.training.optimizers import make_optimizers, objectives_of
 
 METRICS = ("mr", "mrr", "hits@1", "hits@3", "hits@10")
-#: Optimizers of PyTorch that need a closure, sparse gradients or matrices alone.
-UNFIT = {"lbfgs", "muon", "rprop", "sparseadam"}
 
 
 class Diverged(RuntimeError):
@@ -174,62 +170,6 @@ def make_loader(
     if not hasattr(model, "objectives"):  # One of PyTorch Geometric, which knows no inverses.
         facts = tuple(x.tensor_split(2)[0] for x in facts)  # type: ignore[assignment]
     return model.loader(*facts, batch_size=batch_size, shuffle=True)  # type: ignore[operator]
-
-
-def make_optimizers(
-    model: torch.nn.Module,
-    lr: float | dict[str, float] = 1e-3,
-    dense_lr: float | dict[str, float] | None = None,
-    optimizer: str = "adamw",
-    weight_decay: float = 0.0,
-) -> list[Optimizer]:
-    r"""Returns an optimizer for each objective of a model. Arguments are those of :meth:`fit`."""
-    objectives = objectives_of(model)
-    names = [objective.name for objective in objectives]
-    rates: dict[str, dict[str, float]] = {}
-    for argument, given in (("lr", lr), ("dense_lr", lr if dense_lr is None else dense_lr)):
-        rate = given if isinstance(given, dict) else dict.fromkeys(names, given)
-        rates[argument] = {**rates.get("lr", {}), **rate}
-        is_named = isinstance(given, dict) or not isinstance(lr, dict)
-        if set(rates[argument]) != set(names) or not is_named:
-            raise ValueError(
-                f"'{argument}' needs a rate for each of the objectives {names}, by name (got "
-                f"{given})"
-            )
-        if not all(isinstance(x, int | float) and 0 <= x < math.inf for x in rate.values()):
-            raise ValueError(f"'{argument}' needs to be a number from 0 on (got {given!r})")
-    tables = {id(x.weight) for x in model.modules() if isinstance(x, Embedding)}
-    found = [x for x in vars(torch.optim).values() if isinstance(x, type) and x is not Optimizer]
-    known, out = {cls.__name__.lower(): cls for cls in found}, []
-    if str(optimizer).lower() not in known:
-        named = {*known} - UNFIT
-        hint = nearest(str(optimizer).lower(), named) or f" Choose of {sorted(named)}"
-        raise ValueError(f"Could not resolve '{optimizer}' to an optimizer of PyTorch.{hint}")
-    for name, params, _ in objectives:
-        if not params:
-            raise ValueError(f"The objective '{name}' has no parameters to train. Are they frozen?")
-        groups = []
-        for argument, rate in rates.items():
-            part = [p for p in params if (id(p) in tables) == (argument == "lr")]
-            groups += [{"params": part, "lr": rate[name], "base_lr": rate[name]}] if part else []
-        options: dict[str, float] = {"weight_decay": weight_decay}
-        # Faster where PyTorch has it; older versions have no fused Adagrad for an accelerator.
-        fused = {"adam", "adamw", "sgd", *(["adagrad"] if params[0].device.type == "cpu" else [])}
-        options |= {"fused": True} if optimizer.lower() in fused else {}
-        try:
-            out.append(known[optimizer.lower()](groups, **options))
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"The optimizer '{optimizer}' cannot be used ({error})") from error
-    return out
-
-
-def objectives_of(model: torch.nn.Module) -> list[Objective]:
-    r"""Returns what a model trains: its :obj:`objectives()` or, as those of
-    :obj:`torch_geometric.nn.kge` have none, all parameters by its :obj:`loss`.
-    """
-    if hasattr(model, "objectives"):
-        return model.objectives()  # type: ignore[operator]
-    return [Objective("model", [p for p in model.parameters() if p.requires_grad], model.loss)]  # type: ignore[arg-type]
 
 
 def train(

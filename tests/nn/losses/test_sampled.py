@@ -1,11 +1,11 @@
 import pytest
 import torch
 
-from torch_imf.data import NegativeLoader
-from torch_imf.nn import KGE, Sampled, self_adversarial_loss
+from torch_imf.data import NegativeLoader, modalities
+from torch_imf.nn import IMF, KGE, AdaMF, Sampled, self_adversarial_loss
 from torch_imf.nn.losses.sampled import shared_negatives
 from torch_imf.registry import resolve
-from torch_imf.sampler import BernoulliSampler, SharedSampler, UniformSampler
+from torch_imf.sampler import BernoulliSampler, MANSSampler, SharedSampler, UniformSampler
 
 
 @pytest.mark.parametrize("sampler", ["bernoulli", BernoulliSampler])
@@ -78,3 +78,31 @@ def test_two_loaders_of_one_loss(fake, build, facts):
         expected = self_adversarial_loss(model(*fact), score, 1.0, neg_index >= 0)
         assert torch.allclose(model.loss(*fact, neg_index), expected, atol=1e-6)
     assert model.loss_fn.__dict__ == before
+
+
+@pytest.mark.parametrize(
+    "cls, is_mixed", [(KGE, False), (IMF, False), (AdaMF, False), (AdaMF, True)]
+)
+def test_only_what_a_batch_touches_is_encoded(fake, build, batch, monkeypatch, cls, is_mixed):
+    mask_dict = {"text": modalities(fake)[1]["text"]}
+    extra = {KGE: {}, IMF: {"contrastive": True}, AdaMF: {"adversary": True}}[cls]
+
+    def run():
+        sampler = "uniform"
+        if is_mixed:
+            sampler = MANSSampler(fake.num_nodes, None, 5, ["text"], mask_dict)
+        model = build(cls, scorer="distmult", loss=Sampled(5, sampler=sampler), **extra).eval()
+        embed, seen = model.embed, []
+        monkeypatch.setattr(model, "embed", lambda index: seen.append(index) or embed(index))
+        torch.manual_seed(1)
+        out = model.loss(*batch)
+        out.backward()
+        return seen, [out, *(p.grad for p in model.parameters() if p.grad is not None)]
+
+    seen, part = run()
+    assert len(seen) == 1 + is_mixed and all(x.numel() < fake.num_nodes / 2 for x in seen)
+    monkeypatch.setattr(Sampled, "touched", staticmethod(lambda _, *index: (None, index)))
+    seen, whole = run()
+    assert len(seen) == 1 + is_mixed and all(x is None for x in seen)
+    for x, y in zip(part, whole, strict=True):
+        assert torch.allclose(x, y, atol=1e-5)

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from torch_imf.data import NegativeLoader, QueryLoader
+from torch_imf.data.index import mark
 from torch_imf.nn.losses.regularizer import Facts, FactTerm
 from torch_imf.nn.scorer import Scorer
 from torch_imf.registry import Recorded
@@ -17,6 +18,8 @@ class Loss(Recorded, torch.nn.Module):
     #: Whether the sigmoid of a score is the probability of a fact, so that decision fusion averages
     #: these. It averages the scores themselves elsewhere: a product of experts.
     is_binary: bool = False
+    #: Whether a batch is compared with some entities only, so that a step leaves most as they are.
+    is_sparse: bool = False
 
     def __init__(self) -> None:
         super().__init__()  # So that a class without arguments of its own is recorded, too.
@@ -39,6 +42,19 @@ class Loss(Recorded, torch.nn.Module):
         these.
         """
         return None, (head_index, rel_type, *target)
+
+    @staticmethod
+    def touched(num_nodes: int, *index: Tensor) -> tuple[Tensor | None, tuple[Tensor, ...]]:
+        r"""Returns which entities there are among several indices (:obj:`-1` is none), and their
+        positions among these. If they are most of all, it returns :obj:`None` and the indices.
+        """
+        flat = torch.cat([x.flatten() for x in index])
+        known = flat.clamp(min=0)
+        if 2 * int(mark(known, num_nodes).sum()) > num_nodes:
+            return None, index
+        every, position = known.unique(return_inverse=True)
+        parts = position.where(flat >= 0, flat).split([x.numel() for x in index])
+        return every, tuple(part.view_as(x) for part, x in zip(parts, index, strict=True))
 
     def facts(self, head_index: Tensor, rel_type: Tensor, *target: Tensor) -> Facts:
         r"""Returns the facts :obj:`[P]` of a batch of :meth:`loader` or :meth:`sample`."""

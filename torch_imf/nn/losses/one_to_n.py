@@ -108,6 +108,10 @@ class OneToN(Loss):
             self._seen = None if bool(seen.all()) else seen
         return QueryLoader(*facts, **kwargs)
 
+    @property
+    def is_sparse(self) -> bool:  # type: ignore[override]
+        return self.num_candidates is not None
+
     def sample(
         self, num_nodes: int, head_index: Tensor, rel_type: Tensor, *target: Tensor
     ) -> tuple[Tensor | None, tuple[Tensor, ...]]:

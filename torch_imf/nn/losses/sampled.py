@@ -27,6 +27,8 @@ class Sampled(Loss):
             model. (default: :obj:`"uniform"`)
     """
 
+    is_sparse = True
+
     def __init__(
         self,
         num_negatives: int = 64,
@@ -77,6 +79,12 @@ class Sampled(Loss):
             size = sampler.num_nodes
             raise ValueError(f"The sampler draws of {size} entities (expected {num_nodes})")
         return NegativeLoader(*facts, sampler, **kwargs)
+
+    def sample(
+        self, num_nodes: int, head_index: Tensor, rel_type: Tensor, *target: Tensor
+    ) -> tuple[Tensor | None, tuple[Tensor, ...]]:
+        index, (head_index, *target) = self.touched(num_nodes, head_index, *target)  # type: ignore
+        return index, (head_index, rel_type, *target)
 
     def facts(self, head_index: Tensor, rel_type: Tensor, *target: Tensor) -> Facts:
         return head_index, rel_type, target[0]

@@ -139,8 +139,7 @@ class MultimodalKGE(ViewModel, KGEModel):
 
     def masks(self, index: Tensor | None = None) -> Tensors:
         r"""Returns which entities have each modality."""
-        masks = {name: module.mask for name, module in self.features.items()}
-        return masks if index is None else {name: mask[index] for name, mask in masks.items()}
+        return {name: module.has(index) for name, module in self.features.items()}
 
     def fused_masks(self, mask_dict: Tensors, index: Tensor | None = None) -> Tensors:
         r"""Returns the masks of what is fused, given those of modalities of the entities
@@ -189,10 +188,11 @@ class MultimodalKGE(ViewModel, KGEModel):
         return {name: mask for name, mask in self.masks().items() if name in self.views}
 
     def score(self, head_index: Tensor, rel_type: Tensor, key_index: Tensor) -> Tensor:
-        r"""Scores the candidates :obj:`[B, K]` of each query :obj:`[B]`. All entities are encoded
+        r"""Scores the candidates :obj:`[B, K]` of each query :obj:`[B]`. Their entities are encoded
         once; keys of candidates are never stored.
         """
-        z = self.encode()
+        index, (head_index, key_index) = Loss.touched(self.num_nodes, head_index, key_index)
+        z = self.encode(index)
         query, key = self.query(rows(z, head_index), rel_type), self.key(z)
         items = self.scorers.items()
         return self.fuse({v: gather_scores(x, query[v], key[v], key_index) for v, x in items})

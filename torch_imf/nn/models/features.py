@@ -105,7 +105,10 @@ class StructuralEmbedding(Recorded, Module):
         x = node_emb.weight if self.module is None else self._given(node_emb.weight.size())
         if not self.training and seen is not None and not bool(seen.all()):
             x = x.where(seen.unsqueeze(-1), x[seen].mean(dim=0))
-        return x if index is None else F.embedding(index, x)
+        is_sparse = node_emb.sparse and self.training and x is node_emb.weight
+        if index is None and is_sparse:  # Gradients are of one kind, whatever a batch touches.
+            index = torch.arange(x.size(0), device=x.device)
+        return x if index is None else F.embedding(index, x, sparse=is_sparse)
 
     def drop(self, mask_dict: Tensors, seen: Tensor | None = None) -> Tensors:
         r"""Adds to the masks :obj:`[*]` of other modalities which entities keep their structural
@@ -178,7 +181,11 @@ class FrozenFeatures(Module):
     @property
     def mask(self) -> Tensor:
         r"""Which entities have the modality, of shape :obj:`[N]`."""
-        return self.row < self.x.size(0)
+        return self.has()
+
+    def has(self, index: Tensor | None = None) -> Tensor:
+        r"""Which of the entities :obj:`index`, or all, have the modality."""
+        return (self.row if index is None else self.row[index]) < self.x.size(0)
 
     def forward(self, index: Tensor | None = None) -> Tensor:
         r"""Represents the entities :obj:`index`, or all, as :obj:`[*, C]`."""

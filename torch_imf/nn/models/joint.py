@@ -103,36 +103,48 @@ class JointKGE(MultimodalKGE):
         assert self.fusion is not None
         return {"fused": self.fusion(e_dict, mask_dict)}
 
-    def mixed(self, e_dict: Tensors, index_dict: Tensors) -> Tensors:
-        r"""Joins the embeddings of all entities, given which ones to take each modality from."""
-        e_dict = {name: F.embedding(index_dict[name], x) for name, x in e_dict.items()}
-        mask_dict = {name: mask[index_dict[name]] for name, mask in self.masks().items()}
+    def mixed(self, e_dict: Tensors, index_dict: Tensors, index: Tensor | None = None) -> Tensors:
+        r"""Joins the embeddings of the entities :obj:`index`, or all, given which entities to take
+        each modality from.
+        """
+        place = index_dict
+        if index is not None:
+            place = {name: torch.searchsorted(index, x) for name, x in index_dict.items()}
+        e_dict = {name: F.embedding(place[name], x) for name, x in e_dict.items()}
+        mask_dict = {name: module.has(index_dict[name]) for name, module in self.features.items()}
         return self.join(e_dict, self.fused_masks(mask_dict))
 
-    def view_loss(
-        self, z: Tensors, head_index: Tensor, rel_type: Tensor, *target: Tensor
+    def _mixed_loss(
+        self,
+        z: Tensors,
+        index: Tensor | None,
+        head_index: Tensor,
+        rel_type: Tensor,
+        tail_index: Tensor,
+        neg_index: Tensor,
     ) -> Tensor:
-        sampler = self.sampler
-        if not isinstance(sampler, MANSSampler):
-            return super().view_loss(z, head_index, rel_type, *target)
-        assert isinstance(self.loss_fn, Sampled)
-        tail_index, neg_index = target
+        # Against negatives of a sampler of which one modality is replaced.
+        sampler, loss = self.sampler, self.loss_fn
+        assert isinstance(sampler, MANSSampler) and isinstance(loss, Sampled)
         query = self.query(rows(z, head_index), rel_type)
         score = self.pair_similarity(query, rows(z, tail_index))
-        index_dict = sampler.mix(tail_index, neg_index)
-        neg_score = self._mixed_score(query, index_dict)
+        tail, neg = tail_index, neg_index
+        if index is not None:  # The sampler knows entities by their ids.
+            tail, neg = index[tail], index[neg.clamp(min=0)].where(neg >= 0, neg)
+        index_dict = sampler.mix(tail, neg)
+        is_mixed = index_dict["struct"] == tail.unsqueeze(1)
+        neg_score = self._mixed_score(query, index_dict, index)
         if sampler.adaptive and self.training:
-            is_mixed = index_dict["struct"] == tail_index.unsqueeze(1)
             sampler.adapt(score, neg_score, is_mixed)
-        return self.loss_fn.compare(score, neg_score, neg_index)
+        return loss.compare(score, neg_score, neg_index)
 
-    def _mixed_score(self, query: Tensors, index_dict: Tensors) -> Tensor:
+    def _mixed_score(self, query: Tensors, index_dict: Tensors, index: Tensor | None) -> Tensor:
         # Some rows at a time: the backward pass computes [B, K, C] again rather than to store it.
-        e_dict, struct = self.embed(), index_dict["struct"]
+        e_dict, struct = self.embed(index), index_dict["struct"]
         index_dict = {name: index_dict.get(name, struct).clamp(min=0) for name in e_dict}
 
         def score(query: Tensors, index_dict: Tensors) -> Tensor:
-            return self.similarity(query, self.key(self.mixed(e_dict, index_dict)))
+            return self.similarity(query, self.key(self.mixed(e_dict, index_dict, index)))
 
         size = struct.size(1) * self.hidden_channels * len(e_dict)
         out = []
@@ -144,7 +156,10 @@ class JointKGE(MultimodalKGE):
     def loss(self, head_index: Tensor, rel_type: Tensor, *target: Tensor) -> Tensor:
         index, batch = self.loss_fn.sample(self.num_nodes, head_index, rel_type, *target)
         z = self.encode(index)
-        loss = self.view_loss(z, *batch)
+        if isinstance(self.sampler, MANSSampler):
+            loss = self._mixed_loss(z, index, *batch)
+        else:
+            loss = self.view_loss(z, *batch)
         if self.adversary is None or self.adversary.weight == 0:
             return loss
         facts = self.loss_fn.facts(*batch)

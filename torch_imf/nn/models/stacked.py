@@ -166,8 +166,8 @@ class RSME(JointKGE):
         rows = {name: slice(None) if index is None else index for name in self.features}
         return self._with_features(super().encode(index), rows)
 
-    def mixed(self, e_dict: Tensors, index_dict: Tensors) -> Tensors:
-        return self._with_features(super().mixed(e_dict, index_dict), index_dict)
+    def mixed(self, e_dict: Tensors, index_dict: Tensors, index: Tensor | None = None) -> Tensors:
+        return self._with_features(super().mixed(e_dict, index_dict, index), index_dict)
 
     def query(self, head: Tensors, rel_type: Tensor) -> Tensors:
         # Weights of relations are all in the query, so that keys are those of any relation:
