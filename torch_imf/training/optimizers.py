@@ -58,7 +58,8 @@ def make_optimizers(
     for name, params, _ in objectives:
         if not params:
             raise ValueError(f"The objective '{name}' has no parameters to train. Are they frozen?")
-        groups, lazy = [], []
+        groups: list[dict[str, Any]] = []
+        lazy: list[dict[str, Any]] = []
         for argument, rate in rates.items():
             part = [p for p in params if (id(p) in is_table) == (argument == "lr")]
             for sparse, chosen in ((True, lazy), (False, groups)):
@@ -76,7 +77,7 @@ def _make(
     cls: type[Optimizer], groups: list[dict], lazy: list[dict], weight_decay: float
 ) -> Optimizer:
     name, device = cls.__name__.lower(), (groups + lazy)[0]["params"][0].device.type
-    options: dict[str, float] = {"weight_decay": weight_decay}
+    options: dict[str, Any] = {"weight_decay": weight_decay}
     # Faster where PyTorch has it; older versions have no fused Adagrad for an accelerator.
     fused = {"adam", "adamw", "sgd", *(["adagrad"] if device == "cpu" else [])}
     if lazy and not torch.sparse.check_sparse_tensor_invariants.is_enabled():
@@ -84,7 +85,7 @@ def _make(
     if lazy and name not in ("adam", "adamw"):
         return cls(lazy + groups, **options)
     options |= {"fused": True} if name in fused else {}
-    parts = [SparseAdam(lazy)] if lazy else []
+    parts: list[Optimizer] = [SparseAdam(lazy)] if lazy else []
     parts += [cls(groups, **options)] if groups else []
     return parts[0] if len(parts) == 1 else Together(parts)
 
