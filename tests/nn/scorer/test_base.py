@@ -5,12 +5,14 @@ from torch_imf.nn import scorer as scorers
 from torch_imf.registry import class_names, resolve
 
 
-@pytest.fixture(params=[*class_names("scorer"), "CrossModal", "CrossModal of sums"])
+@pytest.fixture(params=[*class_names("scorer"), "CrossModal", "CrossModal of sums", "Parallel"])
 def scorer(request):
     if request.param == "CrossModal":
         return scorers.CrossModal(scorers.TransE(4))
     if request.param == "CrossModal of sums":
         return scorers.CrossModal(scorers.RotatE(4), total=True)
+    if request.param == "Parallel":
+        return scorers.Parallel(scorers.TransE(2), 4)
     return getattr(scorers, request.param)(8).eval()
 
 
@@ -57,7 +59,7 @@ def test_inverse(scorer, refuses):
 def test_gradients_are_finite_at_a_perfect_match(scorer):
     head, rel, _ = inputs(scorer)
     key = scorer.query(head, rel).detach()
-    key = key if isinstance(scorer, scorers.CrossModal) else scorer.key(key)
+    key = key if isinstance(scorer, scorers.CrossModal | scorers.Parallel) else scorer.key(key)
     key.requires_grad_()
     scorer.similarity(scorer.query(head, rel), key).sum().backward()
     assert key.grad.isfinite().all()
@@ -112,6 +114,16 @@ def test_cross_modal(base, total):
         p.data.zero_()
     scorer.reset_parameters()
     assert all(p.any() for p in base.parameters() if p.dim() > 1)
+
+
+def test_parallel():
+    scorer = scorers.Parallel(base := scorers.RotatE(4), 3)
+    assert str(scorer) == f"Parallel({base}, num_parts=3)"
+    head, rel, tail = torch.randn(5, 12), torch.empty(5, 2), torch.randn(5, 12)
+    scorer.reset_relations(rel)
+    parts = zip(head.split(4, dim=-1), tail.split(4, dim=-1), strict=True)
+    expected = sum(base(h, rel, t) for h, t in parts)
+    assert torch.allclose(scorer(head, rel, tail), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("cls", [scorers.ContextualRelationalScorer, scorers.TuckER])

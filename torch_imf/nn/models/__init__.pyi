@@ -7,7 +7,10 @@ from .imf import IMF as IMF
 from .joint import AdaMF as AdaMF
 from .joint import JointKGE as JointKGE
 from .kge import KGE as KGE
+from .mkbe import MKBE as MKBE
+from .mmkrl import MMKRL as MMKRL
 from .scoring import ViewModel as ViewModel
 from .stacked import IKRL as IKRL
 from .stacked import RSME as RSME
 from .stacked import TBKGC as TBKGC
+from .transae import TransAE as TransAE

@@ -1,4 +1,5 @@
 from .base import CrossModal as CrossModal
+from .base import Parallel as Parallel
 from .base import Scorer as Scorer
 from .bilinear import ComplEx as ComplEx
 from .bilinear import DistMult as DistMult
