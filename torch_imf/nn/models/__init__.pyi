@@ -6,6 +6,7 @@ from .features import StructuralEmbedding as StructuralEmbedding
 from .imf import IMF as IMF
 from .joint import AdaMF as AdaMF
 from .joint import JointKGE as JointKGE
+from .kbat import KBAT as KBAT
 from .kge import KGE as KGE
 from .mkbe import MKBE as MKBE
 from .mmkrl import MMKRL as MMKRL

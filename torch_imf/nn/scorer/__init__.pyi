@@ -3,9 +3,16 @@ from .base import Parallel as Parallel
 from .base import Scorer as Scorer
 from .bilinear import ComplEx as ComplEx
 from .bilinear import DistMult as DistMult
+from .bilinear import QuatE as QuatE
 from .conve import ConvE as ConvE
+from .convkb import CapsE as CapsE
+from .convkb import ConvKB as ConvKB
 from .core_tensor import ContextualRelationalScorer as ContextualRelationalScorer
 from .core_tensor import TuckER as TuckER
 from .distance import DistanceScorer as DistanceScorer
 from .distance import RotatE as RotatE
 from .distance import TransE as TransE
+from .hake import HAKE as HAKE
+from .ote import OTE as OTE
+from .projection import PairRE as PairRE
+from .projection import TransD as TransD
