@@ -94,6 +94,10 @@ MODELS = {
     ),
     "ikrl": partial(build, nn.IKRL),
     "tbkgc": partial(build, nn.TBKGC),
+    "transae": partial(build, nn.TransAE),
+    "mmkrl": partial(build, nn.MMKRL),
+    "mkbe": partial(build, nn.MKBE),
+    "kbat": partial(build, nn.KBAT),
     "rsme": lambda data: build(
         nn.RSME, data, alpha=torch.rand(data.num_relations), gate=torch.rand(data.num_relations)
     ),

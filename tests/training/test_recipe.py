@@ -6,7 +6,7 @@ import torch
 
 from torch_imf import evaluate, fit, recipe
 from torch_imf.nn import AdaMF, AdaMFFusion, IMFFusion, MutanFusion, TuckER
-from torch_imf.training.published import PUBLISHED
+from torch_imf.training.published import DEFAULTS, PUBLISHED
 from torch_imf.training.recipe import _Trial
 
 SEARCHED = ["loss.regularizer.weight", "hidden_channels"]
@@ -56,6 +56,10 @@ def test_given_settings_win(fake):
     for given in ({"optimizer": "adam"}, {"scorer.dropout": 0.1}):
         assert recipe("imf", fake, given) == given
     assert recipe("rsme", fake) == {}
+    # Some have settings of their own, of which a part that is given leaves nothing:
+    settings = recipe("transae", fake, {"lr": 0.1, "loss": "ce"})
+    assert (settings["lr"], settings["batch_size"]) == (0.1, 128)
+    assert not any(key.startswith("loss.") for key in settings)
     rates = recipe("adamf", fake, {"adversary.weight": 0.02}, search=False)["lr"]
     assert rates == {"model": 0.1, "generator": 0.015}
 
@@ -102,6 +106,17 @@ def test_as_printed_and_as_released(fake):
     # What is set of a part has no meaning for another one:
     settings = recipe("adamf", fake, {"scorer": "distmult"}, "paper")
     assert "scorer.margin" not in settings and settings["fusion.elementwise"]
+
+
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_models_with_settings_of_their_own(fake, name):
+    settings = recipe(name, fake, {"hidden_channels": 16, "epochs": 2, "batch_size": 256})
+    if "structure" in settings:
+        settings["structure"]["fit"]["epochs"] = 2
+        assert recipe(name, fake)["structure"]["fit"]["epochs"] == 60
+    model = settings.build(fake)
+    assert math.isfinite(fit(model, fake, **settings.fit)[-1]["loss"])
+    assert model.struct is None or model.struct.freeze == ("structure" in settings)
 
 
 def test_errors(fake, refuses):

@@ -7,14 +7,15 @@ import torch
 from torch_geometric.data import Data
 from tqdm import tqdm
 
+from torch_imf import nn
 from torch_imf.data.graph import check_graph, without_test
-from torch_imf.nn import MultimodalKGE, StructuralEmbedding, StructuralEncoder
+from torch_imf.nn import MultimodalKGE, StructuralEmbedding
 from torch_imf.registry import build_model, checked
 from torch_imf.training.fit import Diverged, fit, make_loader, make_optimizers, train, validate
-from torch_imf.training.published import PUBLISHED
+from torch_imf.training.published import DEFAULTS, PUBLISHED
 
 #: Who trains well with it.
-MODELS = ("imf", "adamf", "kge")
+MODELS = ("imf", "adamf", "kge", "mkbe")
 #: Settings that are chosen together. Whoever chooses one of them has other plans.
 TOGETHER = ("scorer", "loss", "optimizer", "lr")
 #: The weights of the regulariser to try, for so many epochs at a time.
@@ -30,9 +31,9 @@ class Recipe(dict[str, Any]):
     Args:
         name (str): The name of the model.
         settings (dict): The settings. Among them may be a :obj:`"structure"`: that of a
-            :class:`~torch_imf.nn.StructuralEncoder` which is trained first, with those of its own
-            training as :obj:`"fit"`, and its :obj:`"use"`, :obj:`"frozen"` or as what the model
-            starts from, :obj:`"init"`.
+            :class:`~torch_imf.nn.StructuralEncoder`, or of the :obj:`"encoder"` of this name, which
+            is trained first, with those of its own training as :obj:`"fit"`, and its :obj:`"use"`,
+            :obj:`"frozen"` or as what the model starts from, :obj:`"init"`.
     """
 
     def __init__(self, name: str, settings: Mapping[str, Any]) -> None:
@@ -81,8 +82,9 @@ def recipe(
     regularise does not, and a wrong weight ruins a model, so that it is tried: structure alone is
     trained with four weights for three epochs, the two best of them for three more, and the best
     one with embeddings of twice the size. Facts are compared with up to 3,000 candidates there, and
-    trials on up to a thousand validation facts. It has nothing for models that are trained
-    otherwise, nor if a setting that belongs to its own is given.
+    trials on up to a thousand validation facts. It tries nothing for models that are trained
+    otherwise, some of which have settings of their own, nor if a setting that belongs to its own is
+    given.
 
     :obj:`"paper"` has the equations of the papers of :class:`~torch_imf.nn.IMF` and
     :class:`~torch_imf.nn.AdaMF` to the letter, and :obj:`"released"` the choices of their released
@@ -116,8 +118,10 @@ def recipe(
         # Of a part that is given, the recipe has nothing to set:
         kept = {key: x for key, x in settings.items() if key.split(".")[0] not in given}
         return Recipe(model, {**copy.deepcopy(kept), **given})
-    if model.lower() not in MODELS or any(key.split(".")[0] in TOGETHER for key in given):
-        return Recipe(model, given)
+    if not is_searched(model, given):
+        own = DEFAULTS.get(model.lower(), {})
+        kept = {key: x for key, x in own.items() if key.split(".")[0] not in given}
+        return Recipe(model, {**copy.deepcopy(kept), **given})
     num_facts = int(data.train_mask.sum())
     generates = any(key.split(".")[0] == "adversary" for key in given)
     out: dict[str, Any] = {
@@ -141,6 +145,11 @@ def recipe(
         fixed = {key: x for key, x in given.items() if key in ("hidden_channels", "batch_size")}
         out |= _search({**out, **fixed}, data, seed, progress)
     return Recipe(model, {**out, **given})
+
+
+def is_searched(model: str, given: Mapping[str, Any]) -> bool:
+    r"""Tells whether the best recipe of a model is one that tries settings."""
+    return model.lower() in MODELS and not any(key.split(".")[0] in TOGETHER for key in given)
 
 
 def _search(settings: dict[str, Any], data: Data, seed: int, progress: bool) -> dict[str, Any]:
@@ -195,11 +204,13 @@ class _Trial:
 
 
 def _structure(data: Data, channels: int, settings: Mapping[str, Any]) -> StructuralEmbedding:
-    # The embeddings of a structural encoder, trained first.
-    kwargs = {key: x for key, x in settings.items() if key not in ("use", "fit")}
-    encoder = StructuralEncoder(int(data.num_nodes), int(data.num_relations), channels, **kwargs)
+    # The embeddings of a structural encoder, trained first, and the relations of one of triples.
+    kwargs = {key: x for key, x in settings.items() if key not in ("encoder", "use", "fit")}
+    cls = getattr(nn, settings.get("encoder", "StructuralEncoder"))
+    encoder = cls(int(data.num_nodes), int(data.num_relations), channels, **kwargs)
     fit(encoder.to(data.edge_index.device), data, **settings["fit"])
-    return StructuralEmbedding(encoder.encode(data).cpu(), freeze=settings["use"] == "frozen")
+    rel_emb = encoder.rel_embedding().cpu() if isinstance(encoder, nn.TripleEncoder) else None
+    return StructuralEmbedding(encoder.encode(data).cpu(), rel_emb, settings["use"] == "frozen")
 
 
 def few(data: Data, seed: int, num_facts: int = NUM_FACTS) -> Data:

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from torch_imf.nn import AdaMFFusion, StackFusion
+from torch_imf.nn import AdaMFFusion, SideBySide, StackFusion
 
 SIZES = {"struct": 6, "visual": 6, "text": 4}
 
@@ -85,3 +85,28 @@ def test_stack_fusion(refuses):
     assert torch.allclose(fusion(x_dict, {"text": mask_dict["text"]})[0, 1, 4:], v[0, 1])
     for sizes in ({}, {"struct": 4}, {"visual": 4, "text": 4}, {"struct": 4, "visual": 5}):
         refuses(("needs 'struct' and at least one modality", lambda x=sizes: StackFusion(x)))
+
+
+def test_side_by_side(refuses):
+    fusion = SideBySide({"struct": 4, "visual": 4, "text": 4})
+    assert str(fusion) == "SideBySide({'struct': 4, 'visual': 4, 'text': 4}, 16)"
+    assert len(list(fusion.parameters())) == 0
+    x_dict = {name: torch.randn(3, 4) for name in ("struct", "visual", "text")}
+    s, v, t = x_dict.values()
+    assert torch.allclose(fusion(x_dict), torch.cat([s, v, t, s + v + t], dim=-1))
+    mask_dict = {
+        "visual": torch.tensor([True, False, False]),
+        "text": torch.tensor([True, True, False]),
+    }
+    out = fusion(x_dict, mask_dict)
+    mean = (s[1] + t[1]) / 2
+    assert torch.allclose(out[1], torch.cat([s[1], mean, t[1], s[1] + mean + t[1]]))
+    assert torch.allclose(out[2], torch.cat([s[2], s[2], s[2], 3 * s[2]]))
+    # Without structure, of an entity without anything:
+    fusion = SideBySide({"visual": 4, "text": 4})
+    out = fusion({"visual": v, "text": t}, mask_dict)
+    assert torch.allclose(out[2], torch.cat([v[2], t[2], v[2] + t[2]]))
+    refuses(
+        ("needs modalities of one size", lambda: SideBySide({"struct": 4, "visual": 5})),
+        ("SideBySide needs at least one modality", lambda: SideBySide({})),
+    )

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from torch_imf.data import NegativeLoader, modalities
-from torch_imf.nn import IMF, KGE, AdaMF, Sampled, self_adversarial_loss
+from torch_imf.nn import IMF, KGE, AdaMF, MarginRanking, Sampled, self_adversarial_loss
 from torch_imf.nn.losses.sampled import shared_negatives
 from torch_imf.registry import resolve
 from torch_imf.sampler import BernoulliSampler, MANSSampler, SharedSampler, UniformSampler
@@ -26,12 +26,33 @@ def test_sampled(build, facts, sampler):
     assert torch.allclose(out, expected, atol=1e-6)
 
 
+def test_margin_ranking_by_a_loop(build, batch):
+    loss = resolve("loss", "margin", num_negatives=5, margin=0.7)
+    assert str(loss) == "MarginRanking(num_negatives=5, margin=0.7, sampler='uniform')"
+    model = build(KGE, scorer="transe", loss=loss)
+    hinges = []
+    for h, r, t, negatives in zip(*batch, strict=True):
+        pair = h[None], r[None]
+        pos, *neg = (model(*pair, k.clamp(min=0)[None]).item() for k in (t, *negatives))
+        terms = [max(0.0, 0.7 - pos + s) for s, k in zip(neg, negatives, strict=True) if k >= 0]
+        hinges.append(sum(terms) / len(terms))
+    assert 0 < model.loss(*batch).item() == pytest.approx(sum(hinges) / 6, rel=1e-4)
+    assert isinstance(model.loss_fn, MarginRanking)
+    batch[3].fill_(-1)
+    assert model.loss(*batch) == 0
+
+
+def test_soft_margin():
+    assert resolve("loss", "soft_margin").temperature == 0.0
+
+
 def test_errors(refuses, facts):
     def load(sampler):
         return KGE(151, 5, 8, loss=Sampled(sampler=sampler)).loader(*facts())
 
     refuses(
         ("'num_negatives' needs to be positive", lambda: Sampled(0)),
+        ("'margin' needs to be positive", lambda: MarginRanking(margin=0.0)),
         ("'temperature' cannot be negative", lambda: Sampled(temperature=-1.0)),
         ("needs to be an object .got 'mans'.", lambda: load("mans")),
         ("needs to be an object .got 'kbgan'.", lambda: load("kbgan")),

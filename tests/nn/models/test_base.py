@@ -5,10 +5,12 @@ import torch
 
 from torch_imf import evaluate, fit
 from torch_imf.data import TripletIndex, modalities
-from torch_imf.nn import IMF, KGE, AdaMF, OneToN, RotatE
+from torch_imf.nn import IMF, KBAT, KGE, AdaMF, OneToN, RotatE, Sampled
 from torch_imf.registry import class_names, classes, describe, lookup, make
 
 MODELS = {cls.__name__: cls for cls in classes("model").values()}
+#: What trains faster.
+SMALL = {KBAT: {"loss": Sampled(4, 0.0)}}
 
 
 @pytest.mark.parametrize(
@@ -44,7 +46,8 @@ def test_scores_agree(fake, build, name, scorer):
 
 
 @pytest.mark.parametrize(
-    "cls, kwargs", [*((cls, {}) for cls in MODELS.values()), (AdaMF, {"adversary": True})]
+    "cls, kwargs",
+    [*((cls, SMALL.get(cls, {})) for cls in MODELS.values()), (AdaMF, {"adversary": True})],
 )
 def test_every_model_beats_chance(fake, build, cls, kwargs):
     model = build(cls, 32, **kwargs)
@@ -53,6 +56,19 @@ def test_every_model_beats_chance(fake, build, cls, kwargs):
     assert chance < 0.1
     fit(model, fake, epochs=30, batch_size=128, lr=0.01, eval_every=5)
     assert evaluate(model, fake)["mrr"] > max(3 * chance, before + 0.1)
+
+
+@pytest.mark.parametrize("cls", MODELS.values())
+def test_every_model_goes_on(fake, build, cls, tmp_path):
+    settings = {"batch_size": 512, "lr": 0.01, "progress": False}
+    kwargs, path = SMALL.get(cls, {}), tmp_path / "run.pt"
+    history = fit(whole := build(cls, **kwargs), fake, 2, **settings)
+    fit(build(cls, **kwargs), fake, 1, checkpoint=path, **settings)
+    model = build(cls, **kwargs)
+    model.reset_parameters()
+    assert fit(model, fake, 2, checkpoint=path, **settings) == history
+    state = model.state_dict()
+    assert all(torch.equal(x, state[name]) for name, x in whole.state_dict().items())
 
 
 @pytest.mark.parametrize("cls", MODELS.values())

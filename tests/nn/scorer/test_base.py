@@ -5,12 +5,14 @@ from torch_imf.nn import scorer as scorers
 from torch_imf.registry import class_names, resolve
 
 
-@pytest.fixture(params=[*class_names("scorer"), "CrossModal", "CrossModal of sums"])
+@pytest.fixture(params=[*class_names("scorer"), "CrossModal", "CrossModal of sums", "Parallel"])
 def scorer(request):
     if request.param == "CrossModal":
         return scorers.CrossModal(scorers.TransE(4))
     if request.param == "CrossModal of sums":
         return scorers.CrossModal(scorers.RotatE(4), total=True)
+    if request.param == "Parallel":
+        return scorers.Parallel(scorers.TransE(2), 4)
     return getattr(scorers, request.param)(8).eval()
 
 
@@ -46,21 +48,33 @@ def test_grouped_queries_equal_single_ones(scorer):
 def test_inverse(scorer, refuses):
     head, rel, tail = inputs(scorer, B=4, N=4)
     name = type(scorer).__name__
-    if name in ("ContextualRelationalScorer", "ConvE", "TuckER"):
+    if name in ("ContextualRelationalScorer", "ConvE", "TuckER", "ConvKB", "CapsE", "OTE"):
         refuses((name, lambda: scorer.invert(rel)), error=NotImplementedError)
     else:
-        inverse = scorer.invert(rel)
-        assert torch.allclose(scorer(head, rel, tail), scorer(tail, inverse, head), atol=1e-5)
-        assert torch.equal(scorer.invert(inverse), rel)
+        rel = rel + 0.1 * torch.randn_like(rel)  # Where those to start from are their own inverses.
+        score, inverse = scorer(head, rel, tail), scorer.invert(rel)
+        assert torch.allclose(score, scorer(tail, inverse, head), atol=1e-5)
+        assert torch.allclose(score, scorer(head, scorer.invert(inverse), tail), atol=1e-5)
 
 
 def test_gradients_are_finite_at_a_perfect_match(scorer):
     head, rel, _ = inputs(scorer)
-    key = scorer.query(head, rel).detach()
-    key = key if isinstance(scorer, scorers.CrossModal) else scorer.key(key)
-    key.requires_grad_()
-    scorer.similarity(scorer.query(head, rel), key).sum().backward()
-    assert key.grad.isfinite().all()
+    # Relations that leave entities where they are, of scorers whose queries are no keys:
+    still = {"TransD": [0] * 8, "PairRE": [1] * 16, "HAKE": [1] * 4 + [0] * 8}
+    still["OTE"] = [*torch.eye(4).repeat(2, 1).flatten(), *[0] * 8]
+    if type(scorer).__name__ in still:
+        rel = torch.tensor(still[type(scorer).__name__]).float().expand(4, -1).clone()
+        key = scorer.key(head).detach()
+    elif type(scorer).__name__ in ("ConvKB", "CapsE"):
+        key = torch.zeros_like(head)
+    elif isinstance(scorer, scorers.CrossModal | scorers.Parallel):
+        key = scorer.query(head, rel).detach()
+    else:
+        key = scorer.key(scorer.query(head, rel)).detach()
+    rel.requires_grad_(), key.requires_grad_()
+    for k in (key, key.unsqueeze(1)):
+        grads = torch.autograd.grad(scorer.similarity(scorer.query(head, rel), k).sum(), (rel, key))
+        assert all(grad.isfinite().all() for grad in grads)
 
 
 @pytest.mark.parametrize("num_queries", [1, 6])
@@ -74,7 +88,8 @@ def test_trains_on_any_batch(scorer, num_queries, autocast):
     if scorer.dot_product:
         assert score.dtype == (torch.bfloat16 if autocast else torch.float)
     score.float().square().sum().backward()
-    for x in (head, rel, tail, *scorer.parameters()):
+    learned = [p for p in scorer.parameters() if p.requires_grad]
+    for x in (head, rel, tail, *learned):
         assert x.grad.dtype == torch.float and x.grad.isfinite().all()
     scorer.reset_parameters()
     norms = [x for x in scorer.modules() if hasattr(x, "running_mean")]
@@ -112,6 +127,16 @@ def test_cross_modal(base, total):
         p.data.zero_()
     scorer.reset_parameters()
     assert all(p.any() for p in base.parameters() if p.dim() > 1)
+
+
+def test_parallel():
+    scorer = scorers.Parallel(base := scorers.RotatE(4), 3)
+    assert str(scorer) == f"Parallel({base}, num_parts=3)"
+    head, rel, tail = torch.randn(5, 12), torch.empty(5, 2), torch.randn(5, 12)
+    scorer.reset_relations(rel)
+    parts = zip(head.split(4, dim=-1), tail.split(4, dim=-1), strict=True)
+    expected = sum(base(h, rel, t) for h, t in parts)
+    assert torch.allclose(scorer(head, rel, tail), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("cls", [scorers.ContextualRelationalScorer, scorers.TuckER])

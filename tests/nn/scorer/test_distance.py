@@ -38,7 +38,9 @@ def test_similarity_in_chunks_equals_one_pass(same, scorer, monkeypatch):
     split = torch.Tensor.split
     monkeypatch.setattr(distance, "MAX_PAIRS", 24 * 7)  # Seven keys at once.
     monkeypatch.setattr(distance, "MAX_CACHED_PAIRS", 24 * 3)
-    monkeypatch.setattr(torch.Tensor, "split", lambda x, size: calls.append(size) or split(x, size))
+    monkeypatch.setattr(
+        torch.Tensor, "split", lambda x, size, dim=0: calls.append(size) or split(x, size, dim)
+    )
     same(scorer.similarity(query, key), expected, [query, key], atol=1e-5)
     with torch.no_grad():
         assert torch.allclose(scorer.similarity(query, key), expected, atol=1e-6)

@@ -137,3 +137,33 @@ class StackFusion(Fusion):
         mask = (mask_dict or {}).get("struct")
         struct = struct if mask is None else struct.where(mask.unsqueeze(-1), mean)
         return torch.cat([struct, mean], dim=-1)  # [*, 2 * C]
+
+
+class SideBySide(Fusion):
+    r"""Puts the embeddings in all modalities and their sum side by side, for scorers that score
+    each by itself (:class:`~torch_imf.nn.Parallel`). The mean of the modalities that an entity has
+    stands in for each that it lacks.
+
+    Args:
+        in_channels (dict[str, int]): Size of each modality, :math:`C` for all. The output is of
+            size :math:`(|\mathcal{M}| + 1) \, C`.
+    """
+
+    aliases: ClassVar[dict] = {}
+
+    def __init__(self, in_channels: dict[str, int]) -> None:
+        if len({*in_channels.values()}) > 1:
+            raise ValueError(f"SideBySide needs modalities of one size (got {in_channels})")
+        super().__init__(in_channels, (len(in_channels) + 1) * next(iter(in_channels.values()), 1))
+        self.mean = AdaMFFusion(in_channels, next(iter(in_channels.values())), adaptive=False)
+
+    def fuse(self, latent_dict: Tensors, mask_dict: Tensors | None = None) -> Tensor:
+        masks = mask_dict or {}
+        mean, weight = self.mean(latent_dict, masks, return_attention_weights=True)
+        known = weight.sum(dim=-1, keepdim=True) > 0  # Of others, each is its learned vector.
+        parts = []
+        for name in self.in_channels:
+            x = latent_dict[name]
+            has = masks[name].unsqueeze(-1) | ~known if name in masks else None
+            parts.append(x if has is None else x.where(has, mean))
+        return torch.cat([*parts, reduce(add, parts)], dim=-1)  # [*, (M + 1) * C]

@@ -7,4 +7,5 @@ from .regularizer import N3 as N3
 from .regularizer import FactTerm as FactTerm
 from .regularizer import Regularizer as Regularizer
 from .regularizer import RelationPrediction as RelationPrediction
+from .sampled import MarginRanking as MarginRanking
 from .sampled import Sampled as Sampled

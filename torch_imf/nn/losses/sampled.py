@@ -1,4 +1,4 @@
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -14,7 +14,8 @@ from torch_imf.sampler import Sampler
 
 
 class Sampled(Loss):
-    r"""The loss of facts against sampled negatives, by :meth:`~torch_imf.nn.self_adversarial_loss`.
+    r"""The loss of facts against sampled negatives, by :meth:`~torch_imf.nn.self_adversarial_loss`;
+    by the name of :obj:`"soft_margin"` with a temperature of zero, which weights all alike.
     A model trained with it loads facts with negatives, both of which change from epoch to epoch.
 
     Args:
@@ -27,6 +28,7 @@ class Sampled(Loss):
             model. (default: :obj:`"uniform"`)
     """
 
+    aliases: ClassVar[dict] = {"sampled": {}, "soft_margin": {"temperature": 0.0}}
     is_sparse = True
 
     def __init__(
@@ -91,6 +93,44 @@ class Sampled(Loss):
 
     def __repr__(self) -> str:
         args = f"num_negatives={self.num_negatives}, temperature={self.temperature}"
+        return f"{self.__class__.__name__}({args}, sampler={self.sampler!r})"
+
+
+class MarginRanking(Sampled):
+    r"""The loss of facts against sampled negatives of TransE and the models that follow it, by
+    name :obj:`"margin"`, here averaged over the negatives of a fact:
+
+    .. math::
+        \mathcal{L} = \frac{1}{K} \sum_{i=1}^K \max \{ 0, \gamma - s^+ + s^-_i \}
+
+    A margin of the scorer itself cancels.
+
+    Args:
+        num_negatives, sampler: See :class:`Sampled`. In the papers, there is one negative.
+            (default: :obj:`1`, :obj:`"uniform"`)
+        margin (float, optional): The margin :math:`\gamma`, positive. (default: :obj:`1.`)
+    """
+
+    aliases: ClassVar[dict] = {"margin": {}}
+
+    def __init__(
+        self,
+        num_negatives: int = 1,
+        margin: float = 1.0,
+        sampler: str | type[Sampler] | Sampler = "uniform",
+    ) -> None:
+        super().__init__(num_negatives, 0.0, sampler)
+        if not margin > 0:
+            raise ValueError(f"'margin' needs to be positive (got {margin})")
+        self.margin = margin
+
+    def compare(self, pos_score: Tensor, neg_score: Tensor, neg_index: Tensor) -> Tensor:
+        hinge = (self.margin - pos_score.unsqueeze(1) + neg_score).relu()
+        mask = neg_index >= 0
+        return ((hinge * mask).sum(dim=-1) / mask.sum(dim=-1).clamp(min=1)).mean()
+
+    def __repr__(self) -> str:
+        args = f"num_negatives={self.num_negatives}, margin={self.margin}"
         return f"{self.__class__.__name__}({args}, sampler={self.sampler!r})"
 
 

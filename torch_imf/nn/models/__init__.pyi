@@ -6,8 +6,12 @@ from .features import StructuralEmbedding as StructuralEmbedding
 from .imf import IMF as IMF
 from .joint import AdaMF as AdaMF
 from .joint import JointKGE as JointKGE
+from .kbat import KBAT as KBAT
 from .kge import KGE as KGE
+from .mkbe import MKBE as MKBE
+from .mmkrl import MMKRL as MMKRL
 from .scoring import ViewModel as ViewModel
 from .stacked import IKRL as IKRL
 from .stacked import RSME as RSME
 from .stacked import TBKGC as TBKGC
+from .transae import TransAE as TransAE

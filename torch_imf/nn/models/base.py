@@ -16,6 +16,7 @@ from torch_imf.nn.fusion import DecisionFusion, Fusion
 from torch_imf.nn.fusion.base import Tensors
 from torch_imf.nn.losses import Loss
 from torch_imf.nn.losses.sampled import gather_scores
+from torch_imf.nn.models.decoder import FeatureDecoder
 from torch_imf.nn.models.features import FrozenFeatures, StructuralEmbedding, project
 from torch_imf.nn.models.scoring import ViewModel
 from torch_imf.nn.scorer import Scorer
@@ -90,7 +91,8 @@ class MultimodalKGE(ViewModel, KGEModel):
         super().__init__(*sizes)
         self.views = list(scorers)
         self.decision = decision
-        self.fusion: Fusion | None = None  # Sub-classes may have one.
+        self.fusion: Fusion | None = None  # Sub-classes may have one,
+        self.decoder: FeatureDecoder | None = None  # and this.
         self.loss_fn: Loss = resolve("loss", loss)
         self.struct = StructuralEmbedding.of(struct)
         self.node_emb.requires_grad_(self.struct is not None and self.struct.uses_table)
@@ -123,7 +125,7 @@ class MultimodalKGE(ViewModel, KGEModel):
         if self.struct is not None:
             view = "struct" if "struct" in self.views else self.views[0]
             self.struct.reset_tables(self.node_emb, self._rel_emb(view))
-        for part in (*self.features.values(), self.decision, self.fusion):
+        for part in (*self.features.values(), self.decision, self.fusion, self.decoder):
             if part is not None:
                 part.reset_parameters()
 

@@ -154,3 +154,52 @@ class CrossModal(Scorer):
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}({self.scorer}, total={self.total})"
+
+
+class Parallel(Scorer):
+    r"""Sums the scores of several embeddings of an entity side by side, by one scorer and one
+    relation embedding:
+
+    .. math::
+        \Psi(h, r, t) = \sum_{k=1}^{K} \psi(\mathbf{h}_k, \mathbf{r}, \mathbf{t}_k)
+
+    This is the score of MMKRL with :class:`~torch_imf.nn.TransE`.
+
+    Args:
+        scorer (Scorer): The scorer :math:`\psi` of embeddings of size :math:`C`. Those of entities
+            are of size :math:`K C`, as :class:`~torch_imf.nn.SideBySide` returns them.
+        num_parts (int): Their number :math:`K`.
+    """
+
+    aliases: ClassVar[dict] = {}
+    dot_product = False
+
+    def __init__(self, scorer: Scorer, num_parts: int) -> None:
+        super().__init__(num_parts * scorer.channels, scorer.rel_channels)
+        self.scorer = scorer
+        self.size = num_parts
+
+    def reset_parameters(self) -> None:
+        self.scorer.reset_parameters()
+
+    def reset_relations(self, weight: Tensor) -> None:
+        self.scorer.reset_relations(weight)
+
+    def query(self, head: Tensor, rel: Tensor) -> Tensor:
+        return torch.cat([self.scorer.query(x, rel) for x in self._parts(head)], dim=-1)
+
+    def key(self, tail: Tensor) -> Tensor:
+        return torch.cat([self.scorer.key(x) for x in self._parts(tail)], dim=-1)
+
+    def similarity(self, query: Tensor, key: Tensor) -> Tensor:
+        pairs = zip(self._parts(query), self._parts(key), strict=True)
+        return torch.stack([self.scorer.similarity(*pair) for pair in pairs]).sum(dim=0)
+
+    def invert(self, rel: Tensor) -> Tensor:
+        return self.scorer.invert(rel)
+
+    def _parts(self, x: Tensor) -> tuple[Tensor, ...]:
+        return x.chunk(self.size, dim=-1)
+
+    def __repr__(self) -> str:
+        return f"{self.__class__.__name__}({self.scorer}, num_parts={self.size})"

@@ -1,6 +1,8 @@
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from torch_imf.nn.functional.quaternion import hamilton
 from torch_imf.nn.scorer.base import Scorer
 
 
@@ -54,6 +56,56 @@ class ComplEx(Scorer):
     def relation_query(self, head: Tensor, tail: Tensor) -> Tensor:
         h_re, h_im = head.chunk(2, dim=-1)
         return complex_product(tail, (h_re, -h_im))
+
+
+class QuatE(Scorer):
+    r"""The QuatE scorer from the `"Quaternion Knowledge Graph Embeddings"
+    <https://arxiv.org/abs/1904.10281>`_ paper (Eq. 6-7), the inner product of the tail and of the
+    head that a relation of unit quaternions rotates, by the Hamilton product :math:`\otimes`:
+
+    .. math::
+        \psi(h, r, t) = \Big( \mathbf{e}_h \otimes \frac{\mathbf{e}_r}{|\mathbf{e}_r|} \Big) \cdot
+        \mathbf{e}_t
+
+    The four quarters of an embedding hold the real parts, and those of :math:`i`, :math:`j` and
+    :math:`k`.
+
+    Args:
+        channels (int): Size of entity and relation embeddings, a multiple of four.
+        normalize (bool, optional): If set to :obj:`False`, relations keep their moduli, which makes
+            the scorer linear in them. (default: :obj:`True`)
+    """
+
+    same_channels = True
+    num_parts = 4
+
+    def __init__(
+        self, channels: int, rel_channels: int | None = None, normalize: bool = True
+    ) -> None:
+        super().__init__(channels, rel_channels)
+        if channels % 4 != 0:
+            raise ValueError(f"QuatE needs 'channels' to be a multiple of four (got {channels})")
+        self.normalize = normalize
+
+    def query(self, head: Tensor, rel: Tensor) -> Tensor:
+        h, r = _quaternions(head), _quaternions(rel)
+        return hamilton(h, F.normalize(r, dim=-2) if self.normalize else r).flatten(-2)
+
+    def invert(self, rel: Tensor) -> Tensor:
+        return _conjugate(_quaternions(rel)).flatten(-2)
+
+    def relation_query(self, head: Tensor, tail: Tensor) -> Tensor:
+        if self.normalize:
+            raise NotImplementedError("'QuatE' predicts relations with 'normalize=False' alone")
+        return hamilton(_conjugate(_quaternions(head)), _quaternions(tail)).flatten(-2)
+
+
+def _quaternions(x: Tensor) -> Tensor:
+    return x.unflatten(-1, (4, -1))
+
+
+def _conjugate(x: Tensor) -> Tensor:
+    return torch.cat([x[..., :1, :], -x[..., 1:, :]], dim=-2)
 
 
 def complex_product(x: Tensor, y: tuple[Tensor, ...]) -> Tensor:

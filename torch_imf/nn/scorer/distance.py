@@ -39,15 +39,7 @@ class DistanceScorer(Scorer):
     def similarity(self, query: Tensor, key: Tensor) -> Tensor:
         if key.dim() == 3:
             return self.margin - self.distance(query.unsqueeze(1), key)
-        # The difference of all pairs is [B, N, Q]: keys are visited in chunks, each of which is
-        # computed again in the backward pass.
-        max_pairs = MAX_CACHED_PAIRS if _in_cache(query) else MAX_PAIRS
-        chunk_size = max(1, max_pairs // max(query.numel(), 1))
-        distance: Callable[..., Tensor] = self.distance
-        if torch.is_grad_enabled() and chunk_size < key.size(0):
-            distance = partial(checkpoint, self.distance, use_reentrant=False)
-        out = [distance(query.unsqueeze(1), x.unsqueeze(0)) for x in key.split(chunk_size)]
-        return self.margin - torch.cat(out, dim=1)
+        return self.margin - in_chunks(self.distance, query, key, query.size(-1))
 
 
 class TransE(DistanceScorer):
@@ -157,6 +149,47 @@ class _ComplexDistance(torch.autograd.Function):
         for x, y in zip(diff.chunk(2, dim=-1), out.chunk(2, dim=-1), strict=True):
             torch.mul(x, scale, out=y)
         return -out.sum_to_size(query_size), out.sum_to_size(key_size)
+
+
+def in_chunks(
+    function: Callable[[Tensor, Tensor], Tensor], query: Tensor, key: Tensor, width: int
+) -> Tensor:
+    r"""Computes a function of :obj:`[b, 1, Q]` and :obj:`[b | 1, k, Q]`, which takes :obj:`width`
+    numbers for each pair, of queries and their keys as :meth:`Scorer.similarity` has them: of some
+    pairs at a time, each of which is computed again in the backward pass.
+    """
+    query, key = query.unsqueeze(1), key.unsqueeze(0) if key.dim() == 2 else key
+    size = max(1, (MAX_CACHED_PAIRS if _in_cache(query) else MAX_PAIRS) // width)
+    num_rows = max(1, min(query.size(0), size))
+    num_keys = max(1, size // num_rows)
+    if torch.is_grad_enabled() and (num_rows < query.size(0) or num_keys < key.size(1)):
+        function = partial(checkpoint, function, use_reentrant=False)
+    out = []
+    for i in range(0, max(1, query.size(0)), num_rows):
+        rows = key if key.size(0) == 1 else key[i : i + num_rows]
+        parts = [function(query[i : i + num_rows], x) for x in rows.split(num_keys, dim=1)]
+        out.append(torch.cat(parts, dim=1))
+    return torch.cat(out)
+
+
+def square_distance(query: Tensor, key: Tensor, weight: Tensor | None = None) -> Tensor:
+    r"""The squared distances of queries :obj:`[B, C]` and shared keys :obj:`[N, C]` that are
+    weighted by :obj:`[B, C]`, by one product each, of shape :obj:`[B, N]`.
+    """
+    with torch.autocast(query.device.type, enabled=False):  # What is left of large terms.
+        key = key.to(query.dtype)
+        norm = query.square().sum(dim=-1, keepdim=True)
+        if weight is None:
+            norm = norm + key.square().sum(dim=-1)
+        else:
+            norm = torch.addmm(norm, weight.square(), key.square().t())
+            query = query * weight
+        return torch.addmm(norm, query, key.t(), alpha=-2).clamp(min=0)
+
+
+def root(x: Tensor) -> Tensor:
+    r"""The square root, with a gradient of zero at zero."""
+    return x.clamp(min=1e-18).sqrt()
 
 
 def _in_cache(query: Tensor) -> bool:

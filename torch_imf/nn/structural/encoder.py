@@ -109,7 +109,7 @@ class StructuralEncoder(torch.nn.Module):
 
         self.register_buffer("edge_index", None, persistent=False)
         self.register_buffer("edge_type", None, persistent=False)
-        self._sorted: tuple[Tensor, Neighbors] | None = None  # The registered graph, and sorted.
+        self._sorted: tuple[Tensor, Any] | None = None  # The registered graph, and sorted.
         self.rel_emb = Embedding(num_relations, hidden_channels)
         self.node_emb = Embedding(num_nodes, hidden_channels)
         self.edge_dim = hidden_channels if edge_attention else None
@@ -139,7 +139,8 @@ class StructuralEncoder(torch.nn.Module):
         if edge_index is None:
             neighbors = self._neighbors()
         else:
-            neighbors = Neighbors.of(edge_index, edge_type, x.size(0))  # type: ignore[arg-type]
+            assert edge_type is not None
+            neighbors = Neighbors.of(edge_index, edge_type, x.size(0))
         type_emb = None if self.edge_dim is None else self.rel_embedding()
         for i, conv in enumerate(self.convs):
             x = x if i == 0 else F.elu(x)
@@ -176,15 +177,18 @@ class StructuralEncoder(torch.nn.Module):
         self.edge_index, self.edge_type = torch.stack(facts[::2]), facts[1]
         return self.edge_index, self.edge_type
 
-    def _neighbors(self) -> Neighbors:
+    def _neighbors(self) -> Any:
         # The registered graph, which is sorted once.
         if self.edge_index is None or self.edge_type is None:
             raise ValueError("There is no graph to encode. Call 'register_graph(data)' first")
         if self._sorted is None or self._sorted[0] is not self.edge_index:
             with torch.inference_mode(False):  # It may be needed in training later.
-                neighbors = Neighbors.of(self.edge_index, self.edge_type, self.num_nodes)
+                neighbors = self._sort(self.edge_index, self.edge_type)
             self._sorted = self.edge_index, neighbors
         return self._sorted[1]
+
+    def _sort(self, edge_index: Tensor, edge_type: Tensor) -> Any:
+        return Neighbors.of(edge_index, edge_type, self.num_nodes)
 
     # The energy ##################################################################################
 

@@ -25,10 +25,18 @@ class Neighbors(NamedTuple):
         loop = torch.arange(num_nodes, device=edge_index.device)
         source, target = torch.cat([edge_index[:, mask], loop.repeat(2, 1)], dim=1)
         edge_type = torch.cat([edge_type[mask], torch.full_like(loop, -1)])
+        return cls.sort(source, target, edge_type, num_nodes, num_nodes)
+
+    @classmethod
+    def sort(
+        cls, source: Tensor, target: Tensor, edge_type: Tensor, num_sources: int, num_targets: int
+    ) -> "Neighbors":
+        r"""Sorts edges between nodes of two kinds."""
         target, perm = target.sort(stable=True)
         source, edge_type = source[perm], edge_type[perm]
         perm = source.argsort(stable=True)
-        ptr, perm_ptr = (torch.searchsorted(x, loop) for x in (target, source[perm]))
+        sizes = zip((target, source[perm]), (num_targets, num_sources), strict=True)
+        ptr, perm_ptr = (torch.searchsorted(x, torch.arange(n, device=x.device)) for x, n in sizes)
         return cls(source, target, edge_type, ptr, perm, perm_ptr)
 
 
