@@ -1,7 +1,7 @@
 import copy
 import inspect
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch_geometric.data import Data
@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from torch_imf.data.graph import check_graph, without_test
 from torch_imf.nn import MultimodalKGE, StructuralEmbedding, StructuralEncoder
-from torch_imf.registry import build_model, checked
+from torch_imf.registry import build_model, checked, lookup
 from torch_imf.training.fit import Diverged, fit, make_loader, make_optimizers, train, validate
 from torch_imf.training.published import PUBLISHED
 
@@ -82,7 +82,8 @@ def recipe(
     trained with four weights for three epochs, the two best of them for three more, and the best
     one with embeddings of twice the size. Facts are compared with up to 3,000 candidates there, and
     trials on up to a thousand validation facts. It has nothing for models that are trained
-    otherwise, nor if a setting that belongs to its own is given.
+    otherwise, nor if a setting that belongs to its own is given, but for a scorer or a model that
+    has settings of its own (:class:`~torch_imf.nn.HAKE`, for one), of which nothing is tried.
 
     :obj:`"paper"` has the equations of the papers of :class:`~torch_imf.nn.IMF` and
     :class:`~torch_imf.nn.AdaMF` to the letter, and :obj:`"released"` the choices of their released
@@ -116,7 +117,8 @@ def recipe(
         # Of a part that is given, the recipe has nothing to set:
         kept = {key: x for key, x in settings.items() if key.split(".")[0] not in given}
         return Recipe(model, {**copy.deepcopy(kept), **given})
-    if model.lower() not in MODELS or any(key.split(".")[0] in TOGETHER for key in given):
+    own = {} if tries(model, given) else _own_settings(model, given)
+    if not own and not tries(model, given):
         return Recipe(model, given)
     num_facts = int(data.train_mask.sum())
     generates = any(key.split(".")[0] == "adversary" for key in given)
@@ -135,12 +137,32 @@ def recipe(
         "eval_every": 3,
         "patience": 4,
     }
+    if own:
+        sizes = ("hidden_channels", "batch_size", "epochs", "eval_every", "patience")
+        return Recipe(model, {**{key: out[key] for key in sizes}, **own, **given})
     if model.lower() == "imf" and given.get("contrastive") is not False:
         out["contrastive.weight"] = 0.1
     if search:
         fixed = {key: x for key, x in given.items() if key in ("hidden_channels", "batch_size")}
         out |= _search({**out, **fixed}, data, seed, progress)
     return Recipe(model, {**out, **given})
+
+
+def tries(model: str, given: Mapping[str, Any]) -> bool:
+    r"""Whether the recipe of a model is found by trials, given some settings."""
+    return model.lower() in MODELS and not _chosen(given)
+
+
+def _chosen(given: Mapping[str, Any]) -> set[str]:
+    return {key.split(".")[0] for key in given}.intersection(TOGETHER)
+
+
+def _own_settings(model: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
+    # Those of the model, or of a scorer in its place that is all that is chosen.
+    chosen, part = _chosen(given), cast(Any, lookup("model", model))
+    if chosen == {"scorer"} and isinstance(given.get("scorer"), str | type):
+        return part.settings or cast(Any, lookup("scorer", given["scorer"])).settings
+    return {} if chosen else part.settings
 
 
 def _search(settings: dict[str, Any], data: Data, seed: int, progress: bool) -> dict[str, Any]:
