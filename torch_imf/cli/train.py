@@ -77,7 +77,7 @@ def train(
     """
     from torch_imf.training import Recipe
     from torch_imf.training.checkpoint import CheckpointError, best_entry
-    from torch_imf.training.recipe import is_searched
+    from torch_imf.training.recipe import tries
 
     if log_dir:
         require("tensorboard", "Curves", "tensorboard")
@@ -106,8 +106,9 @@ def train(
     elif recipe != "none":
         found = left(torch_imf.recipe(name, data, settings, recipe), settings)
     if found:
-        is_tried = is_best and is_searched(name, settings)
-        why = ", as no scorer, loss or optimizer is given" if is_tried else f" '{recipe}'"
+        why = ", as no scorer, loss or optimizer is given" if is_best else f" '{recipe}'"
+        if is_best and not tries(name, settings):
+            why = ", what it trains well with if no loss or optimizer is given"
         say(f"Recipe{why}: {', '.join(f'{key}={x}' for key, x in found.items())}")
     chosen = Recipe(name, {"hidden_channels": 128, **found, **settings})
     settings, data = dict(chosen), data.to(str(device))
@@ -205,13 +206,14 @@ def find_recipe(
     name: str, data: "Data", given: Mapping[str, Any], seed: int, path: Path, goes_on: bool
 ) -> dict[str, Any]:
     r"""Returns the recipe of a training, which is found anew unless it goes on."""
-    from torch_imf.training.recipe import is_searched
+    from torch_imf.training.recipe import tries
 
     known = left(torch_imf.recipe(name, data, given, search=False), given)
-    if not known or (goes_on and path.exists()):
-        return known and left(json.loads(path.read_text()), given)
-    if is_searched(name, given):
-        say("Trying settings on validation facts ('--recipe none' takes the model's own)")
+    if not known or not tries(name, given):
+        return known
+    if goes_on and path.exists():
+        return left(json.loads(path.read_text()), given)
+    say("Trying settings on validation facts ('--recipe none' takes the model's own)")
     chosen = left(torch_imf.recipe(name, data, given, seed=seed, progress=True), given)
     with replacing(path) as file:
         file.write(json.dumps(chosen, indent=2).encode())

@@ -107,34 +107,3 @@ PUBLISHED["released"]["adamf"] = {
     "lr": 2e-5,
     **TRAINING,
 }
-
-#: The settings of models for which the recipe "best" tries none.
-DEFAULTS: dict[str, dict[str, Any]] = {}
-
-EARLY_STOP: dict[str, Any] = {"epochs": 60, "eval_every": 3, "patience": 4}
-
-DEFAULTS["transae"] = {
-    "hidden_channels": 128,
-    "loss": "margin",
-    "loss.num_negatives": 16,
-    "batch_size": 128,
-    "lr": 3e-3,
-    **EARLY_STOP,
-}
-
-DEFAULTS["mmkrl"] = {**DEFAULTS["transae"], "lr": 0.01}
-
-DEFAULTS["kbat"] = {
-    "hidden_channels": 128,
-    "structure": {
-        "encoder": "TripleEncoder",
-        "use": "frozen",
-        "fit": {"lr": 0.01, "batch_size": 512, **EARLY_STOP},
-    },
-    "scorer": "convkb",
-    "loss": "soft_margin",
-    "loss.num_negatives": 16,
-    "batch_size": 128,
-    "lr": 3e-3,
-    **EARLY_STOP,
-}

@@ -1,7 +1,7 @@
 import copy
 import inspect
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch_geometric.data import Data
@@ -10,9 +10,9 @@ from tqdm import tqdm
 from torch_imf import nn
 from torch_imf.data.graph import check_graph, without_test
 from torch_imf.nn import MultimodalKGE, StructuralEmbedding
-from torch_imf.registry import build_model, checked
+from torch_imf.registry import build_model, checked, lookup
 from torch_imf.training.fit import Diverged, fit, make_loader, make_optimizers, train, validate
-from torch_imf.training.published import DEFAULTS, PUBLISHED
+from torch_imf.training.published import PUBLISHED
 
 #: Who trains well with it.
 MODELS = ("imf", "adamf", "kge", "mkbe")
@@ -82,9 +82,9 @@ def recipe(
     regularise does not, and a wrong weight ruins a model, so that it is tried: structure alone is
     trained with four weights for three epochs, the two best of them for three more, and the best
     one with embeddings of twice the size. Facts are compared with up to 3,000 candidates there, and
-    trials on up to a thousand validation facts. It tries nothing for models that are trained
-    otherwise, some of which have settings of their own, nor if a setting that belongs to its own is
-    given.
+    trials on up to a thousand validation facts. It has nothing for models that are trained
+    otherwise, nor if a setting that belongs to its own is given, but for a scorer or a model that
+    has settings of its own (:class:`~torch_imf.nn.HAKE`, for one), of which nothing is tried.
 
     :obj:`"paper"` has the equations of the papers of :class:`~torch_imf.nn.IMF` and
     :class:`~torch_imf.nn.AdaMF` to the letter, and :obj:`"released"` the choices of their released
@@ -118,10 +118,9 @@ def recipe(
         # Of a part that is given, the recipe has nothing to set:
         kept = {key: x for key, x in settings.items() if key.split(".")[0] not in given}
         return Recipe(model, {**copy.deepcopy(kept), **given})
-    if not is_searched(model, given):
-        own = DEFAULTS.get(model.lower(), {})
-        kept = {key: x for key, x in own.items() if key.split(".")[0] not in given}
-        return Recipe(model, {**copy.deepcopy(kept), **given})
+    own = {} if tries(model, given) else _own_settings(model, given)
+    if not own and not tries(model, given):
+        return Recipe(model, given)
     num_facts = int(data.train_mask.sum())
     generates = any(key.split(".")[0] == "adversary" for key in given)
     out: dict[str, Any] = {
@@ -139,6 +138,9 @@ def recipe(
         "eval_every": 3,
         "patience": 4,
     }
+    if own:
+        sizes = ("hidden_channels", "batch_size", "epochs", "eval_every", "patience")
+        return Recipe(model, {**{key: out[key] for key in sizes}, **copy.deepcopy(own), **given})
     if model.lower() == "imf" and given.get("contrastive") is not False:
         out["contrastive.weight"] = 0.1
     if search:
@@ -147,9 +149,21 @@ def recipe(
     return Recipe(model, {**out, **given})
 
 
-def is_searched(model: str, given: Mapping[str, Any]) -> bool:
-    r"""Tells whether the best recipe of a model is one that tries settings."""
-    return model.lower() in MODELS and not any(key.split(".")[0] in TOGETHER for key in given)
+def tries(model: str, given: Mapping[str, Any]) -> bool:
+    r"""Whether the recipe of a model is found by trials, given some settings."""
+    return model.lower() in MODELS and not _chosen(given)
+
+
+def _chosen(given: Mapping[str, Any]) -> set[str]:
+    return {key.split(".")[0] for key in given}.intersection(TOGETHER)
+
+
+def _own_settings(model: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
+    # Those of the model, or of a scorer in its place that is all that is chosen.
+    chosen, part = _chosen(given), cast(Any, lookup("model", model))
+    if chosen == {"scorer"} and isinstance(given.get("scorer"), str | type):
+        return part.settings or cast(Any, lookup("scorer", given["scorer"])).settings
+    return {} if chosen else part.settings
 
 
 def _search(settings: dict[str, Any], data: Data, seed: int, progress: bool) -> dict[str, Any]:

@@ -3,6 +3,7 @@ from .adversary import ModalityGenerator as ModalityGenerator
 from .base import MultimodalKGE as MultimodalKGE
 from .ensemble import Ensemble as Ensemble
 from .features import StructuralEmbedding as StructuralEmbedding
+from .gc_ote import GCOTE as GCOTE
 from .imf import IMF as IMF
 from .joint import AdaMF as AdaMF
 from .joint import JointKGE as JointKGE

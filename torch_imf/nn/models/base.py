@@ -1,5 +1,5 @@
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -62,6 +62,8 @@ class MultimodalKGE(ViewModel, KGEModel):
         ValueError: If sizes, features, embeddings or the names of modalities cannot be used.
     """
 
+    #: What it trains well with if nothing else is chosen, as :attr:`Scorer.settings`.
+    settings: ClassVar[Mapping[str, Any]] = {}
     hidden_channels: int
     node_emb: Embedding
     scorers: dict[str, Scorer]

@@ -1,3 +1,6 @@
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
 from torch import Tensor
 from torch.nn import Module
 
@@ -29,6 +32,17 @@ class KBAT(KGE):
         scorer (str or Scorer, optional): The decoder. (default: :obj:`"convkb"`)
         loss (str or Loss, optional): The loss. (default: :obj:`"soft_margin"`)
     """
+
+    settings: ClassVar[Mapping[str, Any]] = {
+        "hidden_channels": 128,
+        "structure": {
+            "encoder": "TripleEncoder",
+            "use": "frozen",
+            "fit": {"lr": 0.01, "batch_size": 512, "epochs": 60, "eval_every": 3, "patience": 4},
+        },
+        **{"scorer": "convkb", "loss": "soft_margin", "loss.num_negatives": 16},
+        **{"batch_size": 128, "lr": 3e-3},
+    }
 
     def __init__(
         self,

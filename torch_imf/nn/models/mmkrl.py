@@ -1,3 +1,6 @@
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -55,6 +58,11 @@ class MMKRL(JointKGE):
         radius (float, optional): The length :math:`\epsilon` of noise, as a share of that of
             embeddings. (default: :obj:`0.1`)
     """
+
+    settings: ClassVar[Mapping[str, Any]] = {
+        **{"hidden_channels": 128, "loss": "margin", "loss.num_negatives": 16},
+        **{"batch_size": 128, "lr": 0.01},
+    }
 
     def __init__(
         self,

@@ -1,3 +1,6 @@
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
 import torch
 from torch import Tensor
 from torch.nn import Module
@@ -34,6 +37,10 @@ class TransAE(JointKGE):
         weight (float, optional): The weight :math:`\lambda`, not negative. (default: :obj:`1.`)
     """
 
+    settings: ClassVar[Mapping[str, Any]] = {
+        **{"hidden_channels": 128, "loss": "margin", "loss.num_negatives": 16},
+        **{"batch_size": 128, "lr": 3e-3},
+    }
     decoder: FeatureDecoder
 
     def __init__(

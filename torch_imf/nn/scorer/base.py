@@ -1,5 +1,6 @@
+from collections.abc import Mapping
 from itertools import product
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -31,6 +32,9 @@ class Scorer(Recorded, torch.nn.Module):
     #: How many numbers of an embedding make one modulus, for regularisers. They are two if its
     #: first half holds real parts, and its second half the imaginary ones.
     num_parts: ClassVar[int] = 1
+    #: What a model trains well with that has this scorer and is given nothing else, as settings of
+    #: :meth:`torch_imf.recipe`. If there are none, it is the model's own defaults.
+    settings: ClassVar[Mapping[str, Any]] = {}
     #: A scalar added to every score, or :obj:`None`.
     logit_bias: Tensor | None
 

@@ -1,3 +1,6 @@
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -78,6 +81,10 @@ class QuatE(Scorer):
 
     same_channels = True
     num_parts = 4
+    settings: ClassVar[Mapping[str, Any]] = {
+        **{"loss": "ce", "loss.regularizer": "n3", "loss.regularizer.weight": 0.05},
+        **{"optimizer": "adagrad", "lr": 0.1},
+    }
 
     def __init__(
         self, channels: int, rel_channels: int | None = None, normalize: bool = True

@@ -1,4 +1,5 @@
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -17,6 +18,10 @@ class TripleConvolution(Scorer):
     aliases: ClassVar[dict] = {}
     dot_product = False
     same_channels = True
+    settings: ClassVar[Mapping[str, Any]] = {
+        **{"loss": "sampled", "loss.num_negatives": 16, "loss.temperature": 0.0},
+        **{"hidden_channels": 64, "optimizer": "adamw", "lr": 0.005},
+    }
 
     def __init__(self, channels: int, rel_channels: int | None, num_filters: int) -> None:
         super().__init__(channels, rel_channels)

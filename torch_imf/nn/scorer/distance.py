@@ -11,6 +11,8 @@ from torch.utils.checkpoint import checkpoint
 from torch_imf.nn.scorer.base import Scorer
 from torch_imf.nn.scorer.bilinear import complex_product
 
+#: What distances are trained with. A softmax of all entities is as good, and slower.
+SAMPLED = {"loss": "sampled", "optimizer": "adamw", "lr": 0.01}
 #: The size of the largest difference of queries and keys to hold at once, in numbers.
 MAX_PAIRS = 2**23
 #: The same without gradients on a CPU, where each is visited several times: in its cache.

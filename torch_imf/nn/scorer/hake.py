@@ -3,7 +3,7 @@ import math
 import torch
 from torch import Tensor
 
-from torch_imf.nn.scorer.distance import DistanceScorer, in_chunks, root, square_distance
+from torch_imf.nn.scorer.distance import SAMPLED, DistanceScorer, in_chunks, root, square_distance
 
 
 class HAKE(DistanceScorer):
@@ -30,6 +30,8 @@ class HAKE(DistanceScorer):
         learn_modulus_weight (bool, optional): Whether :math:`\lambda_m` is learned. (default:
             :obj:`False`)
     """
+
+    settings = SAMPLED
 
     def __init__(
         self,

@@ -2,7 +2,7 @@ import torch
 from torch import Tensor
 
 from torch_imf.nn.functional.gather import grouped_mm
-from torch_imf.nn.scorer.distance import DistanceScorer, in_chunks
+from torch_imf.nn.scorer.distance import SAMPLED, DistanceScorer, in_chunks
 
 
 class OTE(DistanceScorer):
@@ -27,6 +27,8 @@ class OTE(DistanceScorer):
             :obj:`4`)
         scale (bool, optional): If set to :obj:`False`, scales are one. (default: :obj:`True`)
     """
+
+    settings = SAMPLED
 
     def __init__(
         self,

@@ -2,7 +2,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from torch_imf.nn.scorer.distance import DistanceScorer, root, square_distance
+from torch_imf.nn.scorer.distance import SAMPLED, DistanceScorer, root, square_distance
 
 
 class TransD(DistanceScorer):
@@ -28,6 +28,8 @@ class TransD(DistanceScorer):
         normalize (bool, optional): Whether projected entities have length one. (default:
             :obj:`False`)
     """
+
+    settings = SAMPLED
 
     def __init__(
         self,
@@ -99,6 +101,8 @@ class PairRE(DistanceScorer):
         p_norm (float, optional): The order :math:`p` of the norm. All entities are ranked by two
             products for :math:`p = 2`. (default: :obj:`1.`)
     """
+
+    settings = SAMPLED
 
     def __init__(
         self,
