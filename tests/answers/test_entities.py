@@ -19,7 +19,15 @@ from torch_imf import (
 )
 from torch_imf.data import modalities
 from torch_imf.datasets import Countries
-from torch_imf.nn import KGE, AdaMF, StructuralEncoder, View
+from torch_imf.nn import (
+    KGE,
+    AdaMF,
+    FeatureView,
+    RuleView,
+    StructuralEncoder,
+    TypePrior,
+    View,
+)
 from torch_imf.registry import class_names, classes, lookup
 
 NAMES = ["first", "second", "third"]
@@ -81,6 +89,28 @@ def test_no_old_score_changes(fake, entities, name, tmp_path):
     again, graph = from_pretrained(tmp_path), pretrained_graph(tmp_path)
     assert torch.equal(again.predict(*query(fake)), out.predict(*query(fake)))
     check(again, graph, [{**rows[0], "name": "fourth"}], [("fourth", 0, "first")])
+
+
+@pytest.mark.parametrize("name", class_names("model"))
+def test_asked_without_being_added(fake, entities, name):
+    torch.manual_seed(0)
+    model = build_model(name, fake, hidden_channels=36)
+    fit(model, fake, epochs=1, progress=False)
+    vote = Ensemble([model, *(view().fit(fake) for view in (TypePrior, RuleView, FeatureView))])
+    for member in (model, vote) if model.features else (vote,):
+        predictor = Predictor(member, fake)
+        # Of one modality, then of all, so that nothing of the first is left:
+        for row in ({k: entities[0][k] for k in list(entities[0])[:2]}, entities[2]):
+            added = Predictor(*add_entities(member, fake, [row])).predict(row["name"], 1, k=50)
+            asked = predictor.predict(row, 1, k=50)
+            assert asked.fact == added.fact and {x.name for x in asked} == {x.name for x in added}
+            score, lacks = ({x.name: (x.score, x.lacks) for x in y} for y in (asked, added))
+            for key, (value, lack) in score.items():
+                assert value == pytest.approx(lacks[key][0], abs=1e-4) and lack == lacks[key][1]
+    with torch.no_grad():
+        next(model.parameters()).add_(1)
+    with pytest.raises(ValueError, match="has changed"):
+        predictor.predict(entities[0], 1)
 
 
 @pytest.mark.parametrize("name", dict.fromkeys(x.__name__ for x in classes("view").values()))
