@@ -19,6 +19,9 @@ from torch_imf import (
 )
 from torch_imf.data import modalities
 from torch_imf.datasets import Countries
+from torch_imf.datasets.base import STATES
+from torch_imf.io.atomic import replacing
+from torch_imf.io.sealed import seal, unseal
 from torch_imf.nn import (
     KGE,
     AdaMF,
@@ -238,6 +241,27 @@ def test_saved_encoders(countries, refuses):
     assert torch.equal(encoders["visual"].transform(flags)[0], data.x_visual[:60])
     x, mask = encoders["numeric"].transform(*dataset.literals(), 725)
     assert torch.equal(x, data.x_numeric) and torch.equal(mask, data.numeric_mask)
+
+
+def test_encoders_of_an_earlier_version(refuses, tmp_path):
+    arguments = {"text": None, "visual": None}
+    (path,) = Countries(tmp_path, **arguments).processed_paths
+    content = unseal(path)
+    assert content.pop(STATES)
+    with replacing(path) as file:
+        seal(content, file)
+    dataset = Countries(tmp_path, **arguments)
+    data, model = dataset[0], AdaMF(725, 9, 8, *modalities(dataset[0]))
+    with pytest.warns(
+        UserWarning, match="'numeric' is not saved.*'force_reload=True'.*'processed'"
+    ):
+        save_pretrained(model, tmp_path / "model", data, encoders=dataset.encoders)
+    new = [{"name": "Atlantis", "numbers": {"population": 5}}]
+    for encoders in (dataset.encoders, pretrained_encoders(tmp_path / "model")):
+        add = lambda x=encoders: add_entities(model, data, new, encoders=x)  # noqa: E731
+        refuses(("'force_reload=True', or remove its folder 'processed', and train again", add))
+    again = Countries(tmp_path, **arguments, force_reload=True)
+    assert add_entities(model, data, new, encoders=again.encoders)[1].num_nodes == 726
 
 
 def test_content(countries, refuses, tmp_path):

@@ -26,6 +26,7 @@ from torch_imf.data.index import both_sides, distinct_facts
 from torch_imf.data.names import Lookup
 from torch_imf.io import some, warn
 from torch_imf.io.quantities import to_number
+from torch_imf.io.sealed import EARLIER
 from torch_imf.nn.fusion.base import Tensors
 from torch_imf.nn.models import Ensemble, MultimodalKGE
 from torch_imf.nn.models.fold_in import fold_in, stand_in
@@ -310,7 +311,8 @@ def _encoded(
         raise ValueError(
             f"'{given[0]['name']}' has '{key}', but there is no encoder of '{modality}'. Pass the "
             f"one that made the features of the graph, as encoders=dataset.encoders or "
-            f"pretrained_encoders(folder), or give features 'x_{modality}'"
+            f"pretrained_encoders(folder), or give features 'x_{modality}'. If the model was saved "
+            f"without one, perhaps {EARLIER}"
         )
     content: list[Any] = [[entry[key] for entry in given]]
     if modality == "numeric":
