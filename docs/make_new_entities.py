@@ -36,7 +36,7 @@ RELATIONS = {
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--graph", choices=tuple(RELATIONS), default="countries")
 parser.add_argument("--weights", help="those of MobileNetV2 for OpenMoji, or else plain pixels")
-parser.add_argument("--epochs", type=int, help="(default: 80 for Countries, 20 for OpenMoji)")
+parser.add_argument("--epochs", type=int, default=20)
 parser.add_argument("--seed", type=int, default=0)
 parser.add_argument("--out", help="the picture")
 args = parser.parse_args()
@@ -74,7 +74,10 @@ def encoder():
     half = (0.5, 0.5, 0.5)
     size = {"mean": half, "std": half, "crop_mode": "squash", "crop_pct": 1.0}
     name, kwargs = "mobilenetv2_100", {"pad_type": "same"}
-    return VisualEncoder(name, weights=args.weights, model_kwargs=kwargs, data_config=size)
+    cache = osp.join(osp.dirname(FOLDER), "data", "cache")
+    return VisualEncoder(
+        name, weights=args.weights, model_kwargs=kwargs, data_config=size, cache=cache
+    )
 
 
 none = dict.fromkeys(("text", "visual", "numeric"))
@@ -107,8 +110,7 @@ print(own.summary())
 struct, loss = StructuralEmbedding(dropout=0.5), OneToN("ce", regularizer="n3", seen_only=True)
 sizes = own[0].num_nodes, own[0].num_relations, 128
 model = AdaMF(*sizes, *modalities(own[0]), scorer="complex", loss=loss, struct=struct)
-epochs = args.epochs or {"countries": 80, "openmoji": 20}[args.graph]
-fit(model, own[0], epochs, 256, optimizer="adagrad", lr=0.1, dense_lr=0.06)
+fit(model, own[0], args.epochs, 256, optimizer="adagrad", lr=0.1, dense_lr=0.06)
 model = fit_view_weights(model, own[0], ["types", "features"])
 save_pretrained(model, first, own[0], encoders=own.encoders)
 if main(["add", first, folder, "--out", second]) != 0:
@@ -132,11 +134,9 @@ for i, node in enumerate(new):
 
 fig = Figure(figsize=(10, 4.6), dpi=90)
 ax = fig.add_axes((0, 0, 1, 1))
-ax.set_xlim(0, 10)
-ax.set_ylim(-10.1, 0.5)
 ax.axis("off")
-style = {"va": "center", "fontsize": 9, "color": DARK}
-for x, title in ((0.75, "new entity"), (2.9, "question"), (4.4, "answers, best first")):
+style = {"va": "center", "fontsize": 8.5, "color": DARK}
+for x, title in ((0.75, "new entity"), (2.75, "question"), (4.0, "answers, best first")):
     ax.text(x, 0, title, weight="bold", **style)
 for y, (node, relation, found) in enumerate(rows, start=1):
     ax.axhline(0.5 - y, color=LIGHT, linewidth=0.6)
@@ -144,12 +144,14 @@ for y, (node, relation, found) in enumerate(rows, start=1):
     width = 0.42 * min(1, image.width / image.height / 1.5)
     box = (0.35 - width / 2, 0.35 + width / 2, -y - 0.41, -y + 0.41)
     ax.imshow(image, extent=box, interpolation="antialiased", aspect="auto")
-    ax.text(0.75, -y, shorten(data.node_names[node], 32), **style)
-    ax.text(2.9, -y, f"{relation.replace('_', ' ')}?", **style)
+    ax.text(0.75, -y, shorten(data.node_names[node], 28), **style)
+    ax.text(2.75, -y, f"{relation.replace('_', ' ')}?", **style)
     for j, (name, is_right) in enumerate(found):
         mark = {"color": COLORS[2], "weight": "bold"} if is_right else {"color": "#8a8a8a"}
-        text = f"{'✓ ' * is_right}{shorten(name, 19)}"
-        ax.text(4.4 + 1.4 * j, -y, text, **{**style, **mark})
+        text = f"{'✓ ' * is_right}{shorten(name, 20)}"
+        ax.text(4.0 + 1.5 * j, -y, text, **{**style, **mark})
+ax.set_xlim(0, 10)  # Each image has changed them.
+ax.set_ylim(-10.55, 0.5)
 out = args.out or osp.join(FIGURES, f"new_{args.graph}.png")
 fig.savefig(out)
 print(osp.relpath(out))
