@@ -182,6 +182,14 @@ INDUCTIVE: dict[str, Settings] = {
             "joint": {"modalities": ["text", "visual"]},
             "control: noise": {"modalities": ["text", "visual"], "replace": "noise"},
             "control: shuffled": {"modalities": ["text", "visual"], "replace": "shuffled"},
+            **{
+                f"{label}{how}": {"modalities": modalities, "structure": False, **own}
+                for how, own in {
+                    ", no structure": {},
+                    " by TF-IDF, no structure": {"names": "TfidfEncoder"},
+                }.items()
+                for label, modalities in {"names": ["text"], "joint": ["text", "visual"]}.items()
+            },
         },
         "votes": {
             "+ names, pictures": (["names", "pictures"], []),

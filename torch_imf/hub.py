@@ -29,6 +29,7 @@ from torch_imf.io import require, warn
 from torch_imf.io.atomic import locked, read_bytes, replacing
 from torch_imf.io.hash import hash_content
 from torch_imf.io.paths import url_to_fs
+from torch_imf.io.sealed import EARLIER
 from torch_imf.nn.models import Ensemble, MultimodalKGE
 from torch_imf.nn.models.features import FrozenFeatures
 from torch_imf.nn.views import View
@@ -378,8 +379,8 @@ def _encoder_files(encoders: Mapping[str, EncoderLike | None]) -> dict[str, byte
             continue
         if set(encoder._state) != set(encoder.state):
             warn(
-                f"The encoder of '{modality}' is not saved, as it has not seen anything: the graph "
-                f"was processed by an earlier version. Load it once with 'force_reload=True'"
+                f"The encoder of '{modality}' is not saved, as it has not seen anything, so that "
+                f"the model takes no new entities by it. Perhaps {EARLIER}"
             )
             continue
         description = describe(encoder)

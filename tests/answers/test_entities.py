@@ -19,7 +19,18 @@ from torch_imf import (
 )
 from torch_imf.data import modalities
 from torch_imf.datasets import Countries
-from torch_imf.nn import KGE, AdaMF, StructuralEncoder, View
+from torch_imf.datasets.base import STATES
+from torch_imf.io.atomic import replacing
+from torch_imf.io.sealed import seal, unseal
+from torch_imf.nn import (
+    KGE,
+    AdaMF,
+    FeatureView,
+    RuleView,
+    StructuralEncoder,
+    TypePrior,
+    View,
+)
 from torch_imf.registry import class_names, classes, lookup
 
 NAMES = ["first", "second", "third"]
@@ -81,6 +92,28 @@ def test_no_old_score_changes(fake, entities, name, tmp_path):
     again, graph = from_pretrained(tmp_path), pretrained_graph(tmp_path)
     assert torch.equal(again.predict(*query(fake)), out.predict(*query(fake)))
     check(again, graph, [{**rows[0], "name": "fourth"}], [("fourth", 0, "first")])
+
+
+@pytest.mark.parametrize("name", class_names("model"))
+def test_asked_without_being_added(fake, entities, name):
+    torch.manual_seed(0)
+    model = build_model(name, fake, hidden_channels=36)
+    fit(model, fake, epochs=1, progress=False)
+    vote = Ensemble([model, *(view().fit(fake) for view in (TypePrior, RuleView, FeatureView))])
+    for member in (model, vote) if model.features else (vote,):
+        predictor = Predictor(member, fake)
+        # Of one modality, then of all, so that nothing of the first is left:
+        for row in ({k: entities[0][k] for k in list(entities[0])[:2]}, entities[2]):
+            added = Predictor(*add_entities(member, fake, [row])).predict(row["name"], 1, k=50)
+            asked = predictor.predict(row, 1, k=50)
+            assert asked.fact == added.fact and {x.name for x in asked} == {x.name for x in added}
+            score, lacks = ({x.name: (x.score, x.lacks) for x in y} for y in (asked, added))
+            for key, (value, lack) in score.items():
+                assert value == pytest.approx(lacks[key][0], abs=1e-4) and lack == lacks[key][1]
+    with torch.no_grad():
+        next(model.parameters()).add_(1)
+    with pytest.raises(ValueError, match="has changed"):
+        predictor.predict(entities[0], 1)
 
 
 @pytest.mark.parametrize("name", dict.fromkeys(x.__name__ for x in classes("view").values()))
@@ -208,6 +241,27 @@ def test_saved_encoders(countries, refuses):
     assert torch.equal(encoders["visual"].transform(flags)[0], data.x_visual[:60])
     x, mask = encoders["numeric"].transform(*dataset.literals(), 725)
     assert torch.equal(x, data.x_numeric) and torch.equal(mask, data.numeric_mask)
+
+
+def test_encoders_of_an_earlier_version(refuses, tmp_path):
+    arguments = {"text": None, "visual": None}
+    (path,) = Countries(tmp_path, **arguments).processed_paths
+    content = unseal(path)
+    assert content.pop(STATES)
+    with replacing(path) as file:
+        seal(content, file)
+    dataset = Countries(tmp_path, **arguments)
+    data, model = dataset[0], AdaMF(725, 9, 8, *modalities(dataset[0]))
+    with pytest.warns(
+        UserWarning, match="'numeric' is not saved.*'force_reload=True'.*'processed'"
+    ):
+        save_pretrained(model, tmp_path / "model", data, encoders=dataset.encoders)
+    new = [{"name": "Atlantis", "numbers": {"population": 5}}]
+    for encoders in (dataset.encoders, pretrained_encoders(tmp_path / "model")):
+        add = lambda x=encoders: add_entities(model, data, new, encoders=x)  # noqa: E731
+        refuses(("'force_reload=True', or remove its folder 'processed', and train again", add))
+    again = Countries(tmp_path, **arguments, force_reload=True)
+    assert add_entities(model, data, new, encoders=again.encoders)[1].num_nodes == 726
 
 
 def test_content(countries, refuses, tmp_path):

@@ -1,6 +1,7 @@
 import shutil
 
 import pytest
+from PIL import Image
 
 from torch_imf import Predictor, pretrained_graph
 from torch_imf.cli.inputs import Saved
@@ -33,6 +34,37 @@ def test_folder(new):
         ("x:mu", "borders", "x:at"),
         ("x:mu", "borders", "France"),
     }
+
+
+def picture(path):
+    path.parent.mkdir(exist_ok=True)
+    Image.new("RGB", (8, 8), "green").save(path)
+    return str(path)
+
+
+def test_pictures_and_wide_numbers(new, refuses):
+    # Known by identifier, by name, or by nothing but a picture:
+    files = [picture(new / "images" / name) for name in ("x:at.png", "Mu.jpg", "Lémuria 1.png")]
+    (new / "numbers.tsv").write_text("entity\tpopulation\tarea\nAtlantis\t5000\t\nThule\t7\t3\n")
+    by_id = {x["id"]: x for x in read_entities(new)[0]}
+    assert list(by_id) == ["x:at", "x:mu", "Lémuria 1", "Thule"]
+    assert [by_id[x]["image"] for x in list(by_id)[:3]] == [[file] for file in files]
+    assert by_id["x:at"]["numbers"] == {"population": 5000}
+    assert by_id["Thule"]["numbers"] == {"population": 7, "area": 3}
+    assert "image" not in by_id["Thule"]
+
+    read = lambda: read_entities(new)  # noqa: E731
+    (new / "numbers.tsv").write_text("entity\tattribute\tvalue\nMu\tarea\tmany\n")
+    refuses(("expected a number", read))
+    with pytest.warns(UserWarning, match="left out"):
+        assert "numbers" not in read_entities(new, strict=False)[0][1]
+    with (new / "texts.tsv").open("a") as file:
+        file.write("x:mu\tSunk.\tMu\n")
+    refuses(("has another text already", read))
+    shutil.rmtree(new / "images")
+    (new / "images.zip").write_bytes(b"")
+    (new / "texts.tsv").unlink()
+    refuses(("is an archive. Please unpack it", read))
 
 
 def test_add(saved, new, tmp_path, call, read, fails):

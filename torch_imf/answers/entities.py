@@ -26,6 +26,7 @@ from torch_imf.data.index import both_sides, distinct_facts
 from torch_imf.data.names import Lookup
 from torch_imf.io import some, warn
 from torch_imf.io.quantities import to_number
+from torch_imf.io.sealed import EARLIER
 from torch_imf.nn.fusion.base import Tensors
 from torch_imf.nn.models import Ensemble, MultimodalKGE
 from torch_imf.nn.models.fold_in import fold_in, stand_in
@@ -39,6 +40,8 @@ Entity = Mapping[str, Any]
 #: What an entity calls its content in each modality.
 CONTENT = {"text": "text", "visual": "image", "numeric": "numbers"}
 KEYS = ("name", "id", *CONTENT.values())
+#: What an entity without a name is called.
+NEW = "new entity"
 
 
 @checked
@@ -96,8 +99,7 @@ def add_entities(
     labels = [[str(x.get(key, x["name"])) for x in entries] for key in ("id", "name")]
     _check_names(data, entries, *labels)
     first, size = int(data.num_nodes), len(entries)
-    x_dict, mask_dict = _features(_channels(model, data), entries, encoders or {})
-    check_features(x_dict, mask_dict, size)
+    x_dict, mask_dict = _features(channels(model, data), entries, encoders or {})
     out_data = _named(data, *labels)
     triples = _triples(out_data, facts, first)
     _check_known(model, labels[1], mask_dict, triples[::2])
@@ -114,18 +116,31 @@ def add_entities(
     else:
         out.extend(size, x_dict, mask_dict)
     known = torch.stack(split_facts(prepared, "train"))
-    for part in _parts(out):
+    for part in parts(out):
         if isinstance(part, MultimodalKGE) and part.struct is not None:
             stand_in(part, first, known)
             if both.numel() > 0:
                 fold_in(part, first, both, known)
-    for part in {out, *_parts(out)}:
+    for part in {out, *parts(out)}:
         if names := getattr(part, "known_names", None):
             part.known_names = {**names, **digest_names(out_data), **digest_facts(out_data)}
     return out, out_data
 
 
-def _parts(model: Module) -> list[Any]:
+def entity_features(
+    model: Module, sizes: dict[str, int], encoders: Mapping[str, Any] | None, entity: Entity
+) -> tuple[Tensors, Tensors]:
+    r"""Returns the features :obj:`[1, D]` of one entity in each modality, given their sizes
+    (:meth:`channels`), and which of them there are. Raises as :meth:`add_entities` if none are.
+    """
+    entries = _entries([{"name": NEW, **entity}])
+    x_dict, mask_dict = _features(sizes, entries, encoders or {})
+    _check_known(model, [entries[0]["name"]], mask_dict, torch.empty(0, dtype=torch.long))
+    return x_dict, mask_dict
+
+
+def parts(model: Module) -> list[Any]:
+    r"""Returns the members of an ensemble, or else the model."""
     return list(getattr(model, "members", [model]))
 
 
@@ -178,10 +193,10 @@ def _check_names(
         raise ValueError(f"{some(twice)}: given twice. Give each an 'id' of its own")
 
 
-def _channels(model: Module, data: Data) -> dict[str, int]:
-    # The size of the features of each modality, of the model and of the graph.
+def channels(model: Module, data: Data) -> dict[str, int]:
+    r"""Returns the size of the features of each modality, of the model and of the graph."""
     out: dict[str, int] = {}
-    for part in _parts(model):
+    for part in parts(model):
         out |= {name: x.in_channels for name, x in getattr(part, "features", {}).items()}
         out |= part.in_channels() if hasattr(part, "in_channels") else {}
     for name, x in modalities(data)[0].items():
@@ -273,6 +288,7 @@ def _features(
                 names = [given[i]["name"] for i in (~has).nonzero().view(-1).tolist()]
                 warn(f"The encoder of '{modality}' finds nothing that it knows in {some(names)}")
         x_dict[modality], mask_dict[modality] = x, mask
+    check_features(x_dict, mask_dict, len(entries))
     return x_dict, mask_dict
 
 
@@ -295,7 +311,8 @@ def _encoded(
         raise ValueError(
             f"'{given[0]['name']}' has '{key}', but there is no encoder of '{modality}'. Pass the "
             f"one that made the features of the graph, as encoders=dataset.encoders or "
-            f"pretrained_encoders(folder), or give features 'x_{modality}'"
+            f"pretrained_encoders(folder), or give features 'x_{modality}'. If the model was saved "
+            f"without one, perhaps {EARLIER}"
         )
     content: list[Any] = [[entry[key] for entry in given]]
     if modality == "numeric":

@@ -16,9 +16,10 @@ from torch_imf.answers.calibration import (
     yields_probabilities,
 )
 from torch_imf.answers.completion import MAX_SCORES, best_facts, find_domains
-from torch_imf.answers.entities import Entity, add_entities
+from torch_imf.answers.entities import NEW, Entity
 from torch_imf.answers.explanation import explain as explain_fact
 from torch_imf.answers.gaps import Gaps, fit_chance
+from torch_imf.answers.newcomer import Newcomer
 from torch_imf.answers.results import (
     Answers,
     Completion,
@@ -38,8 +39,6 @@ from torch_imf.io.tables import JSON, Column, read_table, short, suffix, where
 from torch_imf.registry import checked
 
 FACT = ("head", "relation", "tail")
-#: What an entity that the graph lacks is called.
-NEW = "new entity"
 COLUMNS = ["query", *FACT, "rank", "id", "score", "probability", "conditional", "known", "error"]
 Name = str | int | Tensor
 
@@ -114,7 +113,8 @@ class Predictor:
         Args:
             head (str, int or dict, optional): The head. A dictionary stands for an entity that the
                 graph lacks, as :obj:`{"text": "...", "image": "flag.png"}`, of which
-                :meth:`~torch_imf.add_entities` tells. (default: :obj:`None`)
+                :meth:`~torch_imf.add_entities` tells. It alone is encoded, but for the first such
+                question. (default: :obj:`None`)
             relation (str or int): The relation. The number :obj:`r + num_relations` is the inverse
                 of relation :obj:`r`.
             k (int, optional): The number of answers. (default: :obj:`10`)
@@ -127,9 +127,7 @@ class Predictor:
                 new ones. (default: :obj:`None`)
         """
         if isinstance(head, Mapping) or isinstance(tail, Mapping):
-            predictor = self._with_entity(head, tail)
-            head, tail = (NEW if isinstance(x, Mapping) else x for x in (head, tail))
-            return predictor.predict(head, relation, k, tail=tail, known=known, keep=keep)
+            return self._predict_new(head, relation, k, tail, known, keep)
         found = self.predict_many(head, relation, k, tail=tail, known=known, keep=keep)
         if len(found) != 1:
             raise ValueError("'predict' takes one query. Ask several by 'predict_many'")
@@ -287,8 +285,7 @@ class Predictor:
         self, head_index: Tensor, rel_type: Tensor, scores: StreamedScores | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
         r"""The scores :obj:`[B, N]` of all entities as tail, over all views and in each of them."""
-        if _version(self.model) != self._version:
-            raise ValueError("The model has changed since it was encoded. Make a new 'Predictor'")
+        self._check_version()
         with inference(self.model):
             return view_scores(scores or self.scores, head_index, rel_type)
 
@@ -331,11 +328,37 @@ class Predictor:
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}({type(self.model).__name__}, {self.num_nodes})"
 
-    def _with_entity(self, *given: object) -> "Predictor":
-        # One whose graph has an entity more.
-        entities = [{"name": NEW, **x, "id": NEW} for x in given if isinstance(x, Mapping)]
-        model, data = add_entities(self.model, self.data, entities, (), self.encoders)
-        return Predictor(model, data, self.calibration)
+    @cached_property
+    def _spare(self) -> "tuple[Newcomer, Predictor]":
+        # An entity that the graph lacks, and one who knows it.
+        new = Newcomer(self.model, self.data, self.encoders)
+        return new, Predictor(new.model, new.data, self.calibration)
+
+    @torch.no_grad()
+    @checked
+    def _predict_new(
+        self,
+        head: Name | Entity | None,
+        relation: Name | None,
+        k: int,
+        tail: Name | Entity | None,
+        known: str,
+        keep: Tensor | None,
+    ) -> Answers:
+        self._check_version()
+        entity = next(x for x in (head, tail) if isinstance(x, Mapping))
+        head, tail = (NEW if isinstance(x, Mapping) else x for x in (head, tail))
+        new, predictor = self._spare
+        query = predictor._query(head, relation, tail)
+        scores = new.scores(predictor.scores, entity)
+        found = next(predictor._answers(*query, k, known, keep, scores))
+        name = str(entity.get("name", NEW))
+        found.fact = tuple(name if x == NEW else x for x in found.fact)
+        return found
+
+    def _check_version(self) -> None:
+        if _version(self.model) != self._version:
+            raise ValueError("The model has changed since it was encoded. Make a new 'Predictor'")
 
     def _query(
         self, head: Names | None, relation: Names | None, tail: Names | None
@@ -352,7 +375,13 @@ class Predictor:
         return index, inverse if head is None else rel
 
     def _answers(
-        self, head_index: Tensor, rel_type: Tensor, k: int, known: str, keep: Tensor | None
+        self,
+        head_index: Tensor,
+        rel_type: Tensor,
+        k: int,
+        known: str,
+        keep: Tensor | None,
+        scores: StreamedScores | None = None,
     ) -> Iterator[Answers]:
         if k < 1 or known not in {"mark", "remove"}:
             needs = "'k' needs to be positive, 'known' to be 'mark' or 'remove'"
@@ -363,9 +392,9 @@ class Predictor:
         kept = None if keep is None else TripletIndex.from_data(self.data, keep.to(self.device))
         weights, views = self.model.view_weights(), self.model.views
         is_prob = yields_probabilities(self.model)
-        masks = self.model.view_masks()
+        masks = (scores or self.scores).model.view_masks()
         for head, rel in torch.stack([head_index, rel_type]).split(self.batch_size, dim=1):
-            score, score_dict = self.score(head, rel)
+            score, score_dict = self.score(head, rel, scores)
             ranked = score.clone()
             if known == "remove" or kept is not None:
                 ranked[tuple(self.known(head, rel))] = -torch.inf

@@ -18,6 +18,7 @@ def add(
     *,
     out: Annotated[str | None, "the folder of the new run (default: <run>-<new>)"] = None,
     header: Annotated[bool | None, "whether the new tables begin with a header"] = None,
+    strict: Annotated[bool, "whether a number that is none is an error"] = True,
 ) -> Output:
     r"""Adds new entities to a trained model, by texts, images, numbers and facts.
 
@@ -37,7 +38,7 @@ def add(
     is_own = osp.realpath(target) == osp.realpath(saved.folder)
     if not is_own and folder.exists() and any(folder.iterdir()):
         raise ValueError(f"'{folder}' is not empty, name another folder by '--out'")
-    entities, facts = torch_imf.datasets.read_entities(new, header)
+    entities, facts = torch_imf.datasets.read_entities(new, header, strict)
     classes = list(map(torch_imf.registry.import_class, saved.classes))
     model = torch_imf.from_pretrained(saved.folder, classes)
     data, encoders = torch_imf.pretrained_graph(saved.folder), saved.encoders()

@@ -451,7 +451,7 @@ def find_content(
 
 
 def read_entities(
-    folder: Path, header: bool | None = None
+    folder: Path, header: bool | None = None, strict: bool = True
 ) -> tuple[list[dict[str, object]], list[tuple[str, str, str]]]:
     r"""Reads what a folder says of new entities, as :meth:`~torch_imf.add_entities` takes it: the
     entities that its texts, images and numbers are of, and its facts, all of which are there as
@@ -459,7 +459,8 @@ def read_entities(
     the texts without a text.
 
     Raises:
-        ValueError: If a file or a line of it cannot be read, or there are no entities.
+        ValueError: If a file or a line of it cannot be read, or there are no entities. With
+            :obj:`strict=False`, numbers that are none are left out, of which a warning tells.
     """
     folder = osp.expanduser(os.fspath(folder))
     found: dict = find_content(folder, needs_facts=False)
@@ -468,22 +469,33 @@ def read_entities(
     def entity(node: str) -> dict[str, object]:
         return out.setdefault(node, {"id": node, "name": to_label(node)})
 
+    def index() -> NameIndex:  # As files further below may call them.
+        return index_names(list(out), [str(x["name"]) for x in out.values()])
+
     if path := found.get("texts"):
-        for _, (node, text, name) in tables.read_table(path, TEXTS, header):
-            entity(node).update({"text": join(name, text), "name": name or to_label(node)})
+        for line, (node, text, name) in tables.read_table(path, TEXTS, header):
+            text = unicodedata.normalize("NFC", join(name, text))
+            if out.get(node, {}).get("text", text) != text:
+                raise ValueError(
+                    f"{where(path, line)}: {short(node)} has another text already. Please join "
+                    f"them into one"
+                )
+            entity(node).update({"text": text, "name": name or to_label(node)})
     if path := found.get("images"):
-        for name in image_names(path, NameIndex(list(out))):
+        if path.lower().endswith(ARCHIVES):
+            raise ValueError(f"'{path}' is an archive. Please unpack it, as the folder 'images'")
+        for name in image_names(path, index()):
             entity(name)
-        names = NameIndex(list(out))
-        for node, files in zip(names.node_ids, find_images(path, names), strict=True):
-            out[node]["image"] = files
+        for x, files in zip(out.values(), find_images(path, index()), strict=True):
+            x |= {"image": files} if files else {}
     if path := found.get("numbers"):
-        columns, has_header, _ = find_layout(path, NameIndex(list(out)), header)
-        for _, fields in tables.read_table(path, columns, has_header):
-            entity(fields[0])
-        literals, _ = read_numbers(path, NameIndex(list(out)), header)
+        names = index()
+        columns, has_header, attributes = find_layout(path, names, header)
+        cells = list(tables.read_table(path, columns, has_header))
+        literals = to_literals(path, cells, attributes, strict)
         for node, attribute, value in zip(*literals, strict=True):
-            numbers = out[node].setdefault("numbers", {})
+            row = names.find(node)
+            numbers = entity(node if row < 0 else names.node_ids[row]).setdefault("numbers", {})
             numbers[attribute] = value  # type: ignore[index]
     if not out:
         raise ValueError(
@@ -541,6 +553,16 @@ def read_numbers(
     columns, header, attributes = find_layout(path, index, header)
     rows, counts = _read_known(path, columns, index, header, strict)
     cells = [(line, fields) for line, _, fields in rows]
+    return to_literals(path, cells, attributes, strict), counts
+
+
+def to_literals(
+    path: str,
+    cells: list[tuple[int, list[str]]],
+    attributes: Sequence[str] | None,
+    strict: bool = True,
+) -> Literals:
+    r"""Returns entities, attributes and values of the rows of a table, each with its line."""
     if attributes is not None:
         wide = ((line, node, zip(attributes, row, strict=True)) for line, (node, *row) in cells)
         cells = [(line, [node, *pair]) for line, node, pairs in wide for pair in pairs]
@@ -555,8 +577,7 @@ def read_numbers(
     good = list(map(math.isfinite, values))
     bad = [(line, fields[2]) for (line, fields), keep in zip(cells, good, strict=True) if not keep]
     _refuse(path, bad, "expected a number or a date, as 1952-03-11 (got {})", strict)
-    found = list(compress(nodes, good)), list(compress(names, good)), list(compress(values, good))
-    return found, counts
+    return list(compress(nodes, good)), list(compress(names, good)), list(compress(values, good))
 
 
 def _read_known(

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from torch_imf.io.sealed import EARLIER
 from torch_imf.registry import Recorded
 
 #: What is taken wherever an encoder is: any function that returns features :math:`(N, D)`, and
@@ -55,7 +56,10 @@ class Encoder(Recorded):
         was not called.
         """
         if set(self._state) != set(self.state):
-            raise ValueError(f"{self} has not seen anything yet, call 'fit' first")
+            raise ValueError(
+                f"{self} has not seen anything yet, call 'fit' first. If it is that of a dataset, "
+                f"{EARLIER}"
+            )
         return dict(self._state)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

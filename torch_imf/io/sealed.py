@@ -18,6 +18,12 @@ DTYPES |= {f"float{size}": f"F{size}" for size in (16, 32, 64)}
 #: What JSON has no form for.
 KINDS: dict[str, Callable[[Any], object]] = {"tuple": tuple, "dict": dict}
 
+#: Why the encoder of a dataset may know nothing, and what helps.
+EARLIER = (
+    "the graph was processed by an earlier version: load it once with 'force_reload=True', or "
+    "remove its folder 'processed', and train again"
+)
+
 
 def seal(value: object, file: BinaryIO) -> None:
     r"""Writes tensors, numbers, texts, :obj:`None`, and lists, tuples and dictionaries of these.

@@ -229,7 +229,7 @@ class MultimodalKGE(ViewModel, KGEModel):
         for name, module in self.features.items():
             module.extend(x_dict[name], mask_dict[name])
         self.num_nodes += size
-        self.init_args["num_nodes"] = self.num_nodes
+        self.init_args = {**self.init_args, "num_nodes": self.num_nodes}
 
     def part(self, index: Tensor) -> "MultimodalKGE":
         r"""Returns a model of some of the entities, in evaluation mode, that has all else in common
@@ -240,7 +240,7 @@ class MultimodalKGE(ViewModel, KGEModel):
         out.node_emb = Embedding(len(weight), weight.size(1), _weight=weight)
         out.seen = out.blocks = None
         for module in out.features.values():
-            module.row, module.full = module.row[index], False
+            module.select(index)
         out.num_nodes = index.numel()
         return out
 

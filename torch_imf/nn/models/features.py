@@ -225,6 +225,13 @@ class FrozenFeatures(Module):
         """
         self._append(self.standardized(x[mask]), mask)
 
+    def select(self, index: Tensor) -> None:
+        r"""Keeps the entities :obj:`index` alone."""
+        mask = self.mask[index]
+        self.x = self.x[self.row[index[mask]]]
+        self.row = (mask.cumsum(0) - 1).where(mask, mask.sum())
+        self.full, self.blocks = bool(mask.all()), [self.x.size(0)]
+
     def _append(self, x: Tensor, mask: Tensor) -> None:
         size, mask = self.x.size(0), mask.to(self.row.device)
         row = torch.cat([self.row, (size + mask.cumsum(0) - 1).where(mask, size)])

@@ -24,15 +24,40 @@ def stand_in(model: MultimodalKGE, first: int, known: Tensor) -> None:
     entities that have :obj:`known` facts :obj:`[3, E]`.
     """
     weight: Any = model.node_emb.weight
+    weight[first:] = torch.cat(_projected(model), dim=1)[first:] @ regression(model, known)
+
+
+@torch.no_grad()
+def regression(model: MultimodalKGE, known: Tensor) -> Tensor:
+    r"""Returns the matrix by which :meth:`stand_in` gives structural embeddings."""
+    weight: Any = model.node_emb.weight
     node = known[0].unique()
-    parts = [weight.new_ones(len(weight), 1)]
-    for module in model.features.values():
-        x = module()
-        parts.append(x / x[node].norm(dim=-1).mean())
-    x = torch.cat(parts, dim=1)
+    parts = [x[node] for x in _projected(model)]
+    scale = torch.cat([x.norm(dim=-1).mean().expand(x.size(1)) for x in parts])
+    x = torch.cat(parts, dim=1) / scale
     eye = torch.eye(x.size(1), device=x.device)
-    lin = torch.linalg.solve(x[node].t() @ x[node] + RIDGE * eye, x[node].t() @ weight[node])
-    weight[first:] = x[first:] @ lin
+    lin = torch.linalg.solve(x.t() @ x + RIDGE * eye, x.t() @ weight[node])
+    return lin / scale.unsqueeze(1)
+
+
+def _projected(model: MultimodalKGE) -> list[Tensor]:
+    # What structural embeddings are told from, side by side.
+    ones = model.node_emb.weight.new_ones(model.num_nodes, 1)
+    return [ones, *(module() for module in model.features.values())]
+
+
+@torch.no_grad()
+def newcomer(
+    model: MultimodalKGE, x_dict: Tensors, mask_dict: Tensors, lin: Tensor | None
+) -> MultimodalKGE:
+    r"""Returns a model of one new entity alone, given its raw features :obj:`[1, D]`, which of them
+    there are, and the :meth:`regression` of a model that has structure.
+    """
+    out = model.part(torch.arange(0, device=model.node_emb.weight.device))
+    out.extend(1, x_dict, mask_dict)
+    if lin is not None:
+        out.node_emb.weight.copy_(torch.cat(_projected(out), dim=1) @ lin)
+    return out
 
 
 @torch.no_grad()

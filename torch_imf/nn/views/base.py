@@ -72,6 +72,9 @@ class View(Recorded, torch.nn.Module):
             f"A '{type(self).__name__}' takes no new entities: it has no 'extend_facts'"
         )
 
+    def describe(self, x_dict: Tensors, mask_dict: Tensors) -> None:
+        r"""Gives the last entity, a new one without facts, other raw features :obj:`[1, D]`."""
+
     def forward(self, head_index: Tensor, rel_type: Tensor) -> Tensors:
         r"""Scores all entities as tail of queries :obj:`[B]`, as :obj:`[B, N]` for each name of
         :attr:`scores`. A view that has nothing to say scores zero.

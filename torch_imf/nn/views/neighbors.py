@@ -121,9 +121,10 @@ class FeatureView(View):
     def extend_facts(
         self, num_nodes: int, x_dict: Tensors, mask_dict: Tensors, facts: Tensor
     ) -> None:
-        unit = {k: self._directions(k, x_dict[k], mask_dict[k]) for k in self.modalities}
-        new = [self._components(name, x, self.x.size(2)) for name, x in unit.items()]
-        self.x = torch.cat([self.x, torch.stack(new)], dim=1)
+        self.x = torch.cat([self.x, self._made(x_dict, mask_dict)], dim=1)
+
+    def describe(self, x_dict: Tensors, mask_dict: Tensors) -> None:
+        self.x = torch.cat([self.x[:, :-1], self._made(x_dict, mask_dict)], dim=1)
 
     def in_channels(self) -> dict[str, int]:
         r"""Returns the size of the raw features of each modality."""
@@ -169,6 +170,11 @@ class FeatureView(View):
     def set_extra_state(self, state: Tensor) -> None:
         super().set_extra_state(state[:2])
         self.modalities = bytes(state[2:].tolist()).decode().splitlines()
+
+    def _made(self, x_dict: Tensors, mask_dict: Tensors) -> Tensor:
+        # The components of other entities, [M, K, D].
+        unit = {k: self._directions(k, x_dict[k], mask_dict[k]) for k in self.modalities}
+        return torch.stack([self._components(k, x, self.x.size(2)) for k, x in unit.items()])
 
     def _directions(self, name: str, x: Tensor, mask: Tensor) -> Tensor:
         center = getattr(self, f"center_{name}")
