@@ -38,7 +38,8 @@ def test_scores_agree(fake, build, name, scorer):
     assert torch.equal(fused, score)
     assert list(views) == list(weights) == model.views
     # The parts make up the whole (Eq. 11):
-    parts = [weights[v] * (x.sigmoid() if len(views) > 1 else x) for v, x in views.items()]
+    is_binary = model.decision is not None and model.decision.sigmoid
+    parts = [weights[v] * (x.sigmoid() if is_binary else x) for v, x in views.items()]
     assert sum(weights.values()) == pytest.approx(1.0)
     assert torch.allclose(torch.stack(parts).sum(0), score, atol=1e-6)
 
@@ -66,7 +67,11 @@ def test_one_signature(fake, build, facts, cls):
     model, (x_dict, mask_dict) = build(cls, loss=OneToN("ce", regularizer="dura")), modalities(fake)
     other = make(describe(model), x_dict=x_dict, mask_dict=mask_dict)
     other.load_state_dict(model.state_dict())
-    assert torch.equal(model.loss(*facts(5)), other.loss(*facts(5)))
+    losses = []
+    for x in (model, other):
+        torch.manual_seed(1)
+        losses.append(x.loss(*facts(5)))
+    assert torch.equal(*losses)
 
 
 def test_pyg_protocol(fake, build, facts):

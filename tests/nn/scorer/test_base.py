@@ -46,7 +46,7 @@ def test_grouped_queries_equal_single_ones(scorer):
 def test_inverse(scorer, refuses):
     head, rel, tail = inputs(scorer, B=4, N=4)
     name = type(scorer).__name__
-    if name in ("ContextualRelationalScorer", "ConvE", "TuckER"):
+    if name in ("BiQUE", "ContextualRelationalScorer", "ConvE", "TuckER"):
         refuses((name, lambda: scorer.invert(rel)), error=NotImplementedError)
     else:
         inverse = scorer.invert(rel)

@@ -1,6 +1,9 @@
 from .adamf import AdaMFFusion as AdaMFFusion
 from .adamf import StackFusion as StackFusion
+from .adamf import WeightedFusion as WeightedFusion
 from .base import Fusion as Fusion
 from .decision import DecisionFusion as DecisionFusion
+from .hyper import HyperFusion as HyperFusion
 from .imf import IMFFusion as IMFFusion
 from .imf import MutanFusion as MutanFusion
+from .momok import MoMoKFusion as MoMoKFusion

@@ -3,11 +3,17 @@ from .adversary import ModalityGenerator as ModalityGenerator
 from .base import MultimodalKGE as MultimodalKGE
 from .ensemble import Ensemble as Ensemble
 from .features import StructuralEmbedding as StructuralEmbedding
+from .hyper import MHyper as MHyper
 from .imf import IMF as IMF
 from .joint import AdaMF as AdaMF
 from .joint import JointKGE as JointKGE
 from .kge import KGE as KGE
+from .momok import MoMoK as MoMoK
+from .mose import MoSE as MoSE
+from .otkge import OTKGE as OTKGE
 from .scoring import ViewModel as ViewModel
 from .stacked import IKRL as IKRL
+from .stacked import LBMKGC as LBMKGC
 from .stacked import RSME as RSME
 from .stacked import TBKGC as TBKGC
+from .stacked import VBKGC as VBKGC

@@ -8,3 +8,6 @@ from .core_tensor import TuckER as TuckER
 from .distance import DistanceScorer as DistanceScorer
 from .distance import RotatE as RotatE
 from .distance import TransE as TransE
+from .gated import GatedScorer as GatedScorer
+from .hyper import BiQUE as BiQUE
+from .hyper import HyperScorer as HyperScorer
