@@ -33,8 +33,9 @@ class Experts(Module):
 
     def reset_parameters(self) -> None:
         r"""Resets all learnable parameters of the module."""
-        for weight in self.weight:
-            torch.nn.init.xavier_normal_(weight)
+        # Nearly alike, as noise would hide at first what others learn:
+        torch.nn.init.xavier_normal_(self.weight[0])
+        self.weight.data[1:] = self.weight.data[:1] + 0.02 * torch.randn_like(self.weight[1:])
         for x in (self.bias, self.gate, self.noise):
             torch.nn.init.zeros_(x)
 
