@@ -4,13 +4,18 @@ import torch
 from torch_imf.nn import scorer as scorers
 from torch_imf.registry import class_names, resolve
 
+WRAPPED = {
+    "CrossModal": lambda: scorers.CrossModal(scorers.TransE(4)),
+    "CrossModal of sums": lambda: scorers.CrossModal(scorers.RotatE(4), total=True),
+    "Gated": lambda: scorers.GatedScorer(scorers.ComplEx(4)),
+    "Hyper": lambda: scorers.HyperScorer(scorers.BiQUE(8)),
+}
 
-@pytest.fixture(params=[*class_names("scorer"), "CrossModal", "CrossModal of sums"])
+
+@pytest.fixture(params=[*class_names("scorer"), *WRAPPED])
 def scorer(request):
-    if request.param == "CrossModal":
-        return scorers.CrossModal(scorers.TransE(4))
-    if request.param == "CrossModal of sums":
-        return scorers.CrossModal(scorers.RotatE(4), total=True)
+    if request.param in WRAPPED:
+        return WRAPPED[request.param]().eval()
     return getattr(scorers, request.param)(8).eval()
 
 
@@ -46,7 +51,7 @@ def test_grouped_queries_equal_single_ones(scorer):
 def test_inverse(scorer, refuses):
     head, rel, tail = inputs(scorer, B=4, N=4)
     name = type(scorer).__name__
-    if name in ("BiQUE", "ContextualRelationalScorer", "ConvE", "TuckER"):
+    if name in ("BiQUE", "ContextualRelationalScorer", "ConvE", "HyperScorer", "TuckER"):
         refuses((name, lambda: scorer.invert(rel)), error=NotImplementedError)
     else:
         inverse = scorer.invert(rel)

@@ -1,3 +1,4 @@
+import math
 from functools import reduce
 from operator import add
 from typing import ClassVar
@@ -125,8 +126,6 @@ class WeightedFusion(AdaMFFusion):
             it is 0.2 for :obj:`"struct"`, and all others share the rest. (default: :obj:`None`)
     """
 
-    weight: Tensor
-
     def __init__(
         self,
         in_channels: dict[str, int],
@@ -140,11 +139,10 @@ class WeightedFusion(AdaMFFusion):
         if set(weight) != set(in_channels) or not all(w > 0 for w in weight.values()):
             names = list(in_channels)
             raise ValueError(f"'weight' needs a positive number for each of {names} (got {weight})")
-        values = torch.tensor([float(weight[name]) for name in in_channels])
-        self.register_buffer("weight", values, persistent=False)
+        self.weight = {name: float(weight[name]) for name in in_channels}
 
     def logit(self, i: int, x: Tensor) -> Tensor:
-        return self.weight[i].log().to(x.dtype).expand(x.size()[:-1])
+        return torch.full_like(x[..., 0], math.log([*self.weight.values()][i]))
 
 
 class StackFusion(Fusion):
