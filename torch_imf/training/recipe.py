@@ -15,6 +15,14 @@ from torch_imf.training.published import PUBLISHED
 
 #: Who trains well with it.
 MODELS = ("imf", "adamf", "kge", "otkge", "lbmkgc", "mhyper", "mose")
+#: Settings of others that nothing is tried for.
+OWN: dict[str, dict[str, Any]] = {
+    "momok": {
+        **{"scorer": "tucker", "scorer.input_dropout": 0.1, "scorer.hidden_dropout": 0.1},
+        **{"scorer.output_dropout": 0.1, "lr": 0.01, "eval_every": 3, "patience": 4},
+    },
+    "vbkgc": {"lr": 0.01, "eval_every": 3, "patience": 4},
+}
 #: Settings that are chosen together. Whoever chooses one of them has other plans.
 TOGETHER = ("scorer", "loss", "optimizer", "lr")
 #: The weights of the regulariser to try, for so many epochs at a time.
@@ -116,9 +124,14 @@ def recipe(
         # Of a part that is given, the recipe has nothing to set:
         kept = {key: x for key, x in settings.items() if key.split(".")[0] not in given}
         return Recipe(model, {**copy.deepcopy(kept), **given})
-    if model.lower() not in MODELS or any(key.split(".")[0] in TOGETHER for key in given):
+    if any(key.split(".")[0] in TOGETHER for key in given):
         return Recipe(model, given)
     num_facts = int(data.train_mask.sum())
+    # About a hundred steps per epoch, for which facts are read in both directions:
+    batch_size = min(1024, max(128, 2 ** (num_facts // 50).bit_length()))
+    if model.lower() not in MODELS:
+        own = OWN.get(model.lower())
+        return Recipe(model, given if own is None else {**own, "batch_size": batch_size, **given})
     generates = any(key.split(".")[0] == "adversary" for key in given)
     out: dict[str, Any] = {
         "hidden_channels": 128 if num_facts < 10_000 else 256,
@@ -126,8 +139,7 @@ def recipe(
         "loss": "ce",
         "loss.regularizer": "n3",
         "loss.regularizer.weight": 0.05,
-        # About a hundred steps per epoch, for which facts are read in both directions:
-        "batch_size": min(1024, max(128, 2 ** (num_facts // 50).bit_length())),
+        "batch_size": batch_size,
         "optimizer": "adagrad",
         "lr": {"model": 0.1, "generator": 0.015} if generates else 0.1,
         "dense_lr": {"model": 0.015} if generates else 0.015,
