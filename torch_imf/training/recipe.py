@@ -89,8 +89,8 @@ def recipe(
     regularise does not, and a wrong weight ruins a model, so that it is tried: structure alone is
     trained with four weights for three epochs, the two best of them for three more, and the best
     one with embeddings of twice the size. Facts are compared with up to 3,000 candidates there, and
-    trials on up to a thousand validation facts. It has nothing for models that are trained
-    otherwise, nor if a setting that belongs to its own is given.
+    trials on up to a thousand validation facts. Of models that are trained otherwise, it has a few
+    settings for some, and nothing for others, nor if a setting that belongs to its own is given.
 
     :obj:`"paper"` has the equations of the papers of :class:`~torch_imf.nn.IMF` and
     :class:`~torch_imf.nn.AdaMF` to the letter, and :obj:`"released"` the choices of their released
