@@ -101,6 +101,13 @@ MODELS = {
     "rsme": lambda data: build(
         nn.RSME, data, alpha=torch.rand(data.num_relations), gate=torch.rand(data.num_relations)
     ),
+    **{
+        name: partial(build, cls)
+        for name, cls in {
+            **{"lbmkgc": nn.LBMKGC, "mhyper": nn.MHyper, "momok": nn.MoMoK, "mose": nn.MoSE},
+            **{"otkge": nn.OTKGE, "vbkgc": nn.VBKGC},
+        }.items()
+    },
     "kge conve": lambda data: kge(data, nn.ConvE(8, height=2, num_filters=3, kernel_size=2)),
     "ensemble": lambda data: ensemble(data),
     "views alone": lambda data: nn.Ensemble([nn.RuleView().fit(data), nn.TypePrior().fit(data)]),

@@ -45,6 +45,22 @@ def bare(fake):
 
 
 @pytest.fixture
+def known():
+    """Returns what a model knows of an entity, by modality, in double precision."""
+
+    def find(model, node):
+        out = {"struct": model.node_emb.weight[node].double()}
+        for name, module in model.features.items():
+            if module.mask[node]:
+                weight, bias = module.lin.weight.double(), module.lin.bias.double()
+                weight = weight if module.plan is None else weight + module.plan.double()
+                out[name] = weight @ module.x[module.row[node]].double() + bias
+        return out
+
+    return find
+
+
+@pytest.fixture
 def same():
     """Checks that two scalars or tensors are equal, and so are their gradients."""
 

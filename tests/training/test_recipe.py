@@ -108,7 +108,7 @@ def test_as_printed_and_as_released(fake):
     assert "scorer.margin" not in settings and settings["fusion.elementwise"]
 
 
-@pytest.mark.parametrize("name", ["transae", "mmkrl", "kbat"])
+@pytest.mark.parametrize("name", ["transae", "mmkrl", "kbat", "momok", "vbkgc", "gcote"])
 def test_models_with_settings_of_their_own(fake, name):
     settings = recipe(name, fake, {"hidden_channels": 16, "epochs": 2, "batch_size": 256})
     if "structure" in settings:

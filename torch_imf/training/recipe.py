@@ -15,7 +15,7 @@ from torch_imf.training.fit import Diverged, fit, make_loader, make_optimizers, 
 from torch_imf.training.published import PUBLISHED
 
 #: Who trains well with it.
-MODELS = ("imf", "adamf", "kge", "mkbe")
+MODELS = ("imf", "adamf", "kge", "mkbe", "otkge", "lbmkgc", "mhyper", "mose")
 #: Settings that are chosen together. Whoever chooses one of them has other plans.
 TOGETHER = ("scorer", "loss", "optimizer", "lr")
 #: The weights of the regulariser to try, for so many epochs at a time.
@@ -146,6 +146,8 @@ def recipe(
     if search:
         fixed = {key: x for key, x in given.items() if key in ("hidden_channels", "batch_size")}
         out |= _search({**out, **fixed}, data, seed, progress)
+    if model.lower() == "mhyper":
+        del out["scorer"]  # It has one of its own, of four embeddings.
     return Recipe(model, {**out, **given})
 
 

@@ -1,5 +1,5 @@
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -49,6 +49,7 @@ def fit_view_weights(
     extra: Sequence[str | type | View] | None = None,
     num_facts: int = 2048,
     seed: int = 0,
+    by: Literal["all", "relation"] | None = None,
 ) -> Ensemble:
     r"""Lets the views of one or several trained models vote, along with views that need no
     training, and fits what each of them counts to validation facts. Returns the
@@ -80,6 +81,8 @@ def fit_view_weights(
         num_facts (int, optional): The number of validation facts to fit to, drawn at random if
             there are more. (default: :obj:`2048`)
         seed (int, optional): The seed of the draws. (default: :obj:`0`)
+        by (str, optional): What scales depend on, :obj:`"all"` for nothing or :obj:`"relation"`. If
+            :obj:`None`, cross-validation tells. (default: :obj:`None`)
 
     Raises:
         ValueError: If the graph does not fit the models, there are no validation facts, or a score
@@ -102,20 +105,25 @@ def fit_view_weights(
     scale = scale.masked_fill(is_idle, 1)
     votes = votes._replace(gap=votes.gap / scale)
     num_types, size = 2 * out.num_relations, int(votes.fact.max()) + 1
-    weight, ratio, by = torch.ones_like(scale), scale.new_ones(num_types, 1), "none"
+    weight, ratio, chosen = torch.ones_like(scale), scale.new_ones(num_types, 1), "none"
     if size < MIN_FACTS:
         warn(f"Views count the same, as {size} validation facts do not tell what they are worth")
-        found = {by: _reciprocal_rank(votes, weight.expand(num_types, -1))}
+        found = {chosen: _reciprocal_rank(votes, weight.expand(num_types, -1))}
     else:
-        found = {x: _cross_validate(votes, num_types, x == "relation", seed) for x in BY}
-        gain = found["relation"] - found["all"]
-        # What takes more numbers needs to be better beyond doubt:
-        by = BY[int(gain.mean() > 2 * gain.std() / len(gain) ** 0.5)]
-        weight, ratio = _fit(votes, num_types, by == "relation")
+        found = {
+            x: _cross_validate(votes, num_types, x == "relation", seed)
+            for x in ([by] if by else BY)
+        }
+        chosen = by or "all"
+        if by is None:
+            gain = found["relation"] - found["all"]
+            # What takes more numbers needs to be better beyond doubt:
+            chosen = BY[int(gain.mean() > 2 * gain.std() / len(gain) ** 0.5)]
+        weight, ratio = _fit(votes, num_types, chosen == "relation")
         weight = weight.masked_fill(is_idle, 0)
     weight = weight * _sharpness(votes, weight * ratio)
     out.weight, out.scale = weight, (scale / ratio).expand(num_types, -1).contiguous()
-    out.fitted = {"num_facts": size, "by": by, "mrr": float(found[by].mean())}
+    out.fitted = {"num_facts": size, "by": chosen, "mrr": float(found[chosen].mean())}
     remember(out, data)
     return out
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from torch_imf.nn import AdaMFFusion, SideBySide, StackFusion
+from torch_imf.nn import AdaMFFusion, SideBySide, StackFusion, WeightedFusion
 
 SIZES = {"struct": 6, "visual": 6, "text": 4}
 
@@ -110,3 +110,20 @@ def test_side_by_side(refuses):
         ("needs modalities of one size", lambda: SideBySide({"struct": 4, "visual": 5})),
         ("SideBySide needs at least one modality", lambda: SideBySide({})),
     )
+
+
+def test_weighted_fusion(refuses):
+    fusion = WeightedFusion({"struct": 4, "visual": 4, "text": 4}, 4)
+    assert fusion.weight == {"struct": 0.2, "visual": 0.4, "text": 0.4}
+    assert len(list(fusion.parameters())) == 0
+    s, v, t = torch.randn(3, 2, 4)
+    x_dict = {"struct": s, "visual": v, "text": t}
+    assert torch.allclose(fusion(x_dict), 0.2 * s + 0.4 * v + 0.4 * t)
+    out = fusion(x_dict, {"text": torch.tensor([True, False])})
+    assert torch.allclose(out[1], (s[1] + 2 * v[1]) / 3)
+    own = WeightedFusion({"a": 4, "b": 4}, 4, {"b": 3, "a": 1})
+    assert torch.allclose(own({"a": s, "b": t}), s / 4 + 3 * t / 4)
+    for weight in ({"a": 1.0}, {"a": 1.0, "b": 0.0}):
+        refuses(
+            ("'weight' needs a positive", lambda x=weight: WeightedFusion({"a": 4, "b": 4}, 4, x))
+        )

@@ -5,7 +5,7 @@ import torch
 
 from torch_imf import evaluate, fit
 from torch_imf.data import TripletIndex, modalities
-from torch_imf.nn import IMF, KBAT, KGE, AdaMF, OneToN, RotatE, Sampled
+from torch_imf.nn import IMF, KBAT, KGE, AdaMF, MoMoK, OneToN, RotatE, Sampled, TuckER
 from torch_imf.registry import class_names, classes, describe, lookup, make
 
 MODELS = {cls.__name__: cls for cls in classes("model").values()}
@@ -40,7 +40,8 @@ def test_scores_agree(fake, build, name, scorer):
     assert torch.equal(fused, score)
     assert list(views) == list(weights) == model.views
     # The parts make up the whole (Eq. 11):
-    parts = [weights[v] * (x.sigmoid() if len(views) > 1 else x) for v, x in views.items()]
+    is_binary = model.decision is not None and model.decision.sigmoid
+    parts = [weights[v] * (x.sigmoid() if is_binary else x) for v, x in views.items()]
     assert sum(weights.values()) == pytest.approx(1.0)
     assert torch.allclose(torch.stack(parts).sum(0), score, atol=1e-6)
 
@@ -50,6 +51,8 @@ def test_scores_agree(fake, build, name, scorer):
     [*((cls, SMALL.get(cls, {})) for cls in MODELS.values()), (AdaMF, {"adversary": True})],
 )
 def test_every_model_beats_chance(fake, build, cls, kwargs):
+    if cls is MoMoK:  # Its own is for larger graphs.
+        kwargs = {"scorer": TuckER(32, None, 0.0, 0.0, 0.0)}
     model = build(cls, 32, **kwargs)
     # A model may know something of similar features before it learns, but not a structural one:
     chance, before = (evaluate(x, fake)["mrr"] for x in (build(KGE, 32), model))
@@ -82,7 +85,11 @@ def test_one_signature(fake, build, facts, cls):
     model, (x_dict, mask_dict) = build(cls, loss=OneToN("ce", regularizer="dura")), modalities(fake)
     other = make(describe(model), x_dict=x_dict, mask_dict=mask_dict)
     other.load_state_dict(model.state_dict())
-    assert torch.equal(model.loss(*facts(5)), other.loss(*facts(5)))
+    losses = []
+    for x in (model, other):
+        torch.manual_seed(1)
+        losses.append(x.loss(*facts(5)))
+    assert torch.equal(*losses)
 
 
 def test_pyg_protocol(fake, build, facts):

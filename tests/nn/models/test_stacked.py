@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from torch_imf import fit
-from torch_imf.nn import IKRL, RSME, TBKGC, ComplEx, TransE
+from torch_imf.nn import IKRL, LBMKGC, RSME, TBKGC, VBKGC, ComplEx, RotatE, TransE
 
 
 def embeddings(model, node):
@@ -93,3 +93,41 @@ def test_rsme_errors(build, refuses):
             )
         )
     refuses(("'gate' needs .* or 5", lambda: build(RSME, gate=torch.ones(10))))
+
+
+def rotated(head, rel, tail):
+    """The distance of RotatE."""
+    head, tail = (torch.complex(*x.chunk(2)) for x in (head, tail))
+    return (head * torch.polar(torch.ones_like(rel), rel) - tail).abs().sum()
+
+
+def test_vbkgc_equals_the_equation_of_the_paper(bare, build, facts):
+    model = build(VBKGC, data=bare, scorer=RotatE(8, margin=2.0))
+    for *fact, score in zip(*facts(12), model(*facts(12)), strict=True):
+        heads, tails = (embeddings(model, node)[:2] for node in fact[::2])
+        rel = model.rel_emb.weight[fact[1]].double()
+        energy = sum(rotated(h, rel, t) for h in heads for t in tails)
+        assert torch.allclose(score.double(), 8 - energy, atol=1e-5)
+
+
+@pytest.mark.parametrize("scorer", [RotatE(8, margin=2.0), ComplEx(8)])
+def test_lbmkgc_equals_the_equation_of_the_paper(bare, build, facts, known, scorer):
+    model = build(LBMKGC, data=bare, scorer=scorer)
+    torch.nn.init.normal_(model.rel_emb.weight)
+    att = model.fusion.mean.att[0].double()
+    assert 0 in torch.cat(facts(12)[::2])
+    for h, r, t, score in zip(*facts(12), model(*facts(12)), strict=True):
+        rel, ends = model.rel_emb.weight[r].double(), []
+        gate = rel[-1].sigmoid()
+        for node in (h, t):
+            x_dict = known(model, node)
+            struct = x_dict.pop("struct")
+            x = torch.stack([*x_dict.values()]) if x_dict else struct[None]
+            alpha = (x.tanh() @ att).softmax(dim=0)
+            ends.append(gate * struct + (1 - gate) * alpha @ x)
+        if isinstance(scorer, RotatE):
+            expected = 2 - rotated(ends[0], rel[:-1], ends[1])
+        else:
+            head, rel, tail = (torch.complex(*x.chunk(2)) for x in (ends[0], rel[:-1], ends[1]))
+            expected = (head * rel * tail.conj()).sum().real
+        assert torch.allclose(score.double(), expected, atol=1e-5)

@@ -4,15 +4,19 @@ import torch
 from torch_imf.nn import scorer as scorers
 from torch_imf.registry import class_names, resolve
 
+WRAPPED = {
+    "CrossModal": lambda: scorers.CrossModal(scorers.TransE(4)),
+    "CrossModal of sums": lambda: scorers.CrossModal(scorers.RotatE(4), total=True),
+    "Gated": lambda: scorers.GatedScorer(scorers.ComplEx(4)),
+    "Hyper": lambda: scorers.HyperScorer(scorers.BiQUE(8)),
+    "Parallel": lambda: scorers.Parallel(scorers.TransE(2), 4),
+}
 
-@pytest.fixture(params=[*class_names("scorer"), "CrossModal", "CrossModal of sums", "Parallel"])
+
+@pytest.fixture(params=[*class_names("scorer"), *WRAPPED])
 def scorer(request):
-    if request.param == "CrossModal":
-        return scorers.CrossModal(scorers.TransE(4))
-    if request.param == "CrossModal of sums":
-        return scorers.CrossModal(scorers.RotatE(4), total=True)
-    if request.param == "Parallel":
-        return scorers.Parallel(scorers.TransE(2), 4)
+    if request.param in WRAPPED:
+        return WRAPPED[request.param]().eval()
     return getattr(scorers, request.param)(8).eval()
 
 
@@ -48,7 +52,10 @@ def test_grouped_queries_equal_single_ones(scorer):
 def test_inverse(scorer, refuses):
     head, rel, tail = inputs(scorer, B=4, N=4)
     name = type(scorer).__name__
-    if name in ("ContextualRelationalScorer", "ConvE", "TuckER", "ConvKB", "CapsE", "OTE"):
+    if name in (
+        *("BiQUE", "CapsE", "ContextualRelationalScorer", "ConvE", "ConvKB", "HyperScorer", "OTE"),
+        "TuckER",
+    ):
         refuses((name, lambda: scorer.invert(rel)), error=NotImplementedError)
     else:
         rel = rel + 0.1 * torch.randn_like(rel)  # Where those to start from are their own inverses.

@@ -9,3 +9,4 @@ from .linear import linear_ce_loss as linear_ce_loss
 from .norms import l2_loss as l2_loss
 from .norms import n3_loss as n3_loss
 from .quaternion import hamilton as hamilton
+from .transport import transport_plan as transport_plan

@@ -1,8 +1,11 @@
 from .adamf import AdaMFFusion as AdaMFFusion
 from .adamf import SideBySide as SideBySide
 from .adamf import StackFusion as StackFusion
+from .adamf import WeightedFusion as WeightedFusion
 from .autoencoder import AutoencoderFusion as AutoencoderFusion
 from .base import Fusion as Fusion
 from .decision import DecisionFusion as DecisionFusion
+from .hyper import HyperFusion as HyperFusion
 from .imf import IMFFusion as IMFFusion
 from .imf import MutanFusion as MutanFusion
+from .momok import MoMoKFusion as MoMoKFusion

@@ -1,3 +1,4 @@
+import math
 from functools import reduce
 from operator import add
 from typing import ClassVar
@@ -78,23 +79,27 @@ class AdaMFFusion(Fusion):
         r"""Returns the weights :math:`\alpha` (Eq. 4) :obj:`[*, M]`, or :obj:`[*, M, C]` if
         element-wise, in the order of :obj:`in_channels`.
         """
-        logits = []
-        for i, name in enumerate(self.in_channels):
-            e = latent_dict[name]
-            att = None if self.att is None else self.att[i % self.att.size(0)]
-            logit = torch.zeros_like(e) if att is None else e.tanh() * att
-            logits.append(logit if self.elementwise else logit.sum(dim=-1))
         dim = -2 if self.elementwise else -1
+        logits = [self.logit(i, latent_dict[name]) for i, name in enumerate(self.in_channels)]
         logit = torch.stack(logits, dim=dim)  # [*, M] or [*, M, C]
         if not mask_dict:
             return logit.softmax(dim=dim)
 
-        every = torch.ones(e.size()[:-1], dtype=torch.bool, device=e.device)
+        size = logit.size()[: -2 if self.elementwise else -1]
+        every = torch.ones(size, dtype=torch.bool, device=logit.device)
         mask = torch.stack([mask_dict.get(name, every) for name in self.in_channels], dim=-1)
         mask = mask.unsqueeze(-1) if self.elementwise else mask
         # An entity without any modality has no weights, rather than NaN in its gradients:
         logit = logit.masked_fill(~mask, torch.finfo(logit.dtype).min)
         return logit.softmax(dim=dim) * mask
+
+    def logit(self, i: int, x: Tensor) -> Tensor:
+        r"""Returns what the softmax is over for a modality, given its number: :obj:`[*]`, or
+        :obj:`[*, C]` if element-wise.
+        """
+        att = None if self.att is None else self.att[i % self.att.size(0)]
+        out = torch.zeros_like(x) if att is None else x.tanh() * att
+        return out if self.elementwise else out.sum(dim=-1)
 
     def fuse(self, latent_dict: Tensors, mask_dict: Tensors | None = None) -> Tensor:
         r"""Sums embeddings by their weights (Eq. 5), giving :obj:`[*, C]`."""
@@ -106,20 +111,57 @@ class AdaMFFusion(Fusion):
         return reduce(add, [part * latent_dict[name] for part, name in pairs])
 
 
+class WeightedFusion(AdaMFFusion):
+    r"""The fusion of :class:`~torch_imf.nn.OTKGE`, a sum with fixed weights:
+
+    .. math::
+        \mathbf{e} = \sum_{m \in \mathcal{M}} \frac{w_m}{\sum_{n \in \mathcal{M}} w_n} \,
+        \mathbf{e}_m
+
+    over the modalities :math:`\mathcal{M}` that an entity has.
+
+    Args:
+        in_channels, out_channels: See :class:`Fusion`.
+        weight (dict[str, float], optional): The positive weight of each modality. If :obj:`None`,
+            it is 0.2 for :obj:`"struct"`, and all others share the rest. (default: :obj:`None`)
+    """
+
+    def __init__(
+        self,
+        in_channels: dict[str, int],
+        out_channels: int,
+        weight: dict[str, float] | None = None,
+    ) -> None:
+        super().__init__(in_channels, out_channels, adaptive=False)
+        if weight is None:
+            weight = dict.fromkeys(in_channels, 0.8 / max(len({*in_channels} - {"struct"}), 1))
+            weight |= {"struct": 0.2} if "struct" in in_channels else {}
+        if set(weight) != set(in_channels) or not all(w > 0 for w in weight.values()):
+            names = list(in_channels)
+            raise ValueError(f"'weight' needs a positive number for each of {names} (got {weight})")
+        self.weight = {name: float(weight[name]) for name in in_channels}
+
+    def logit(self, i: int, x: Tensor) -> Tensor:
+        return torch.full_like(x[..., 0], math.log([*self.weight.values()][i]))
+
+
 class StackFusion(Fusion):
     r"""Puts the structural embedding and the mean of the embeddings in other modalities side by
-    side, for scorers that compare the two (:class:`~torch_imf.nn.CrossModal`). The mean is over the
-    modalities that an entity has. For an entity without any, the structural embedding stands in, so
-    that it is scored by structure alone, and the other way around.
+    side, for scorers that compare the two (:class:`~torch_imf.nn.CrossModal`,
+    :class:`~torch_imf.nn.GatedScorer`). The mean is over the modalities that an entity has. For an
+    entity without any, the structural embedding stands in, so that it is scored by structure alone,
+    and the other way around.
 
     Args:
         in_channels (dict[str, int]): Size of each modality, :math:`C` for all. One is
             :obj:`"struct"`, and there is another one. The output is of size :math:`2 C`.
+        adaptive (bool, optional): Whether the mean is weighted, as in :class:`AdaMFFusion` with one
+            vector for all modalities. (default: :obj:`False`)
     """
 
     aliases: ClassVar[dict] = {}
 
-    def __init__(self, in_channels: dict[str, int]) -> None:
+    def __init__(self, in_channels: dict[str, int], adaptive: bool = False) -> None:
         if "struct" not in in_channels or len(in_channels) < 2 or len({*in_channels.values()}) > 1:
             raise ValueError(
                 f"StackFusion needs 'struct' and at least one modality, of one size each (got "
@@ -127,7 +169,11 @@ class StackFusion(Fusion):
             )
         super().__init__(in_channels, 2 * in_channels["struct"])
         modalities = {name: size for name, size in in_channels.items() if name != "struct"}
-        self.mean = AdaMFFusion(modalities, in_channels["struct"], adaptive=False)
+        size = in_channels["struct"]
+        self.mean = AdaMFFusion(modalities, size, shared=True, adaptive=adaptive)
+
+    def reset_parameters(self) -> None:
+        self.mean.reset_parameters()
 
     def fuse(self, latent_dict: Tensors, mask_dict: Tensors | None = None) -> Tensor:
         struct = latent_dict["struct"]

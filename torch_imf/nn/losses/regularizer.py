@@ -84,7 +84,7 @@ class N3(FactTerm):
     def forward(  # type: ignore[override]
         self, scorer: Scorer, entity: Tensor, rel: Tensor, facts: Facts
     ) -> Tensor:
-        return self.weight * n3_loss(entity, rel, *facts, scorer.num_parts)
+        return self.weight * n3_loss(*scorer.factors(entity, rel, facts), scorer.num_parts)
 
 
 class L2(FactTerm):
@@ -95,7 +95,7 @@ class L2(FactTerm):
     def forward(  # type: ignore[override]
         self, scorer: Scorer, entity: Tensor, rel: Tensor, facts: Facts
     ) -> Tensor:
-        return self.weight * l2_loss(entity, rel, *facts)
+        return self.weight * l2_loss(*scorer.factors(entity, rel, facts))
 
 
 class RelationPrediction(FactTerm):

@@ -4,6 +4,7 @@ from .base import MultimodalKGE as MultimodalKGE
 from .ensemble import Ensemble as Ensemble
 from .features import StructuralEmbedding as StructuralEmbedding
 from .gc_ote import GCOTE as GCOTE
+from .hyper import MHyper as MHyper
 from .imf import IMF as IMF
 from .joint import AdaMF as AdaMF
 from .joint import JointKGE as JointKGE
@@ -11,8 +12,13 @@ from .kbat import KBAT as KBAT
 from .kge import KGE as KGE
 from .mkbe import MKBE as MKBE
 from .mmkrl import MMKRL as MMKRL
+from .momok import MoMoK as MoMoK
+from .mose import MoSE as MoSE
+from .otkge import OTKGE as OTKGE
 from .scoring import ViewModel as ViewModel
 from .stacked import IKRL as IKRL
+from .stacked import LBMKGC as LBMKGC
 from .stacked import RSME as RSME
 from .stacked import TBKGC as TBKGC
+from .stacked import VBKGC as VBKGC
 from .transae import TransAE as TransAE

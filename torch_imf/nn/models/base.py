@@ -71,6 +71,9 @@ class MultimodalKGE(ViewModel, KGEModel):
     seen: Tensor | None
     blocks: Tensor | None
 
+    #: How many embeddings of :obj:`hidden_channels` the structural one of an entity holds.
+    struct_parts: ClassVar[int] = 1
+
     def __init__(
         self,
         num_nodes: int,
@@ -91,6 +94,8 @@ class MultimodalKGE(ViewModel, KGEModel):
             text = "'num_nodes', 'num_relations' and 'hidden_channels' need to be positive"
             raise ValueError(f"{text} (got {sizes})")
         super().__init__(*sizes)
+        if self.struct_parts > 1:
+            self.node_emb = Embedding(num_nodes, self.struct_parts * hidden_channels)
         self.views = list(scorers)
         self.decision = decision
         self.fusion: Fusion | None = None  # Sub-classes may have one,

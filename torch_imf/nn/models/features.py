@@ -152,6 +152,7 @@ class FrozenFeatures(Module):
     row: Tensor
     center: Tensor  # [D]
     scale: Tensor
+    plan: Tensor | None
     _low: tuple[Tensor, int, Tensor] | None = None
 
     def __init__(self, x: Tensor, mask: Tensor, out_channels: int) -> None:
@@ -169,6 +170,8 @@ class FrozenFeatures(Module):
         #: How many rows came at a time. Each block is projected as it was when it was the last.
         self.blocks = [x.size(0)]
         self.lin = torch.nn.Linear(x.size(1), out_channels)
+        #: What a model adds to the weight of the projection :obj:`[C, D]`, if anything.
+        self.register_buffer("plan", None)
         self.missing = torch.nn.Parameter(torch.empty(out_channels))
         self.reset_parameters()
 
@@ -195,7 +198,7 @@ class FrozenFeatures(Module):
             return h if self.full else F.embedding(self.row, torch.cat([h, missing]))
         row = self.row[index]
         missing = row == self.x.size(0)
-        h = self.lin(self.x[row.masked_fill(missing, 0)])
+        h = self._project(self.x[row.masked_fill(missing, 0)])
         return h.where(~missing.unsqueeze(-1), self.missing.to(h.dtype))
 
     @property
@@ -206,13 +209,14 @@ class FrozenFeatures(Module):
     def projected(self) -> Tensor:
         r"""Returns the projections of the entities that have the modality."""
         parts = self._cast().split(self.blocks)
-        return self.lin(parts[0]) if len(parts) == 1 else torch.cat([*map(self.lin, parts)])
+        return torch.cat([*map(self._project, parts)]) if len(parts) > 1 else self._project(*parts)
 
     def projection(self) -> Tensors:
         r"""Returns what new features are projected by: :obj:`weight`, :obj:`bias`, and the
         :obj:`center` and :obj:`scale` of raw ones.
         """
-        lin = {"weight": self.lin.weight, "bias": self.lin.bias}
+        weight = self.lin.weight if self.plan is None else self.lin.weight + self.plan
+        lin = {"weight": weight, "bias": self.lin.bias}
         return {**lin, "center": self.center, "scale": self.scale}
 
     def standardized(self, x: Tensor) -> Tensor:
@@ -231,6 +235,10 @@ class FrozenFeatures(Module):
         self.x = self.x[self.row[index[mask]]]
         self.row = (mask.cumsum(0) - 1).where(mask, mask.sum())
         self.full, self.blocks = bool(mask.all()), [self.x.size(0)]
+
+    def _project(self, x: Tensor) -> Tensor:
+        out = self.lin(x)
+        return out if self.plan is None else out + F.linear(x, self.plan)
 
     def _append(self, x: Tensor, mask: Tensor) -> None:
         size, mask = self.x.size(0), mask.to(self.row.device)

@@ -1,4 +1,5 @@
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +13,7 @@ from torch_imf.nn.models.adversary import Adversary
 from torch_imf.nn.models.base import modality_names
 from torch_imf.nn.models.features import FrozenFeatures, StructuralEmbedding
 from torch_imf.nn.models.joint import JointKGE
-from torch_imf.nn.scorer import ComplEx, CrossModal, Scorer
+from torch_imf.nn.scorer import ComplEx, CrossModal, GatedScorer, Scorer
 from torch_imf.registry import resolve
 
 
@@ -59,6 +60,94 @@ class IKRL(JointKGE):
             loss=loss,
             struct=struct,
             adversary=adversary,
+        )
+
+
+class VBKGC(IKRL):
+    r"""The VBKGC model from the `"Knowledge Graph Completion with Pre-trained Multimodal
+    Transformer and Twins Negative Sampling" <https://arxiv.org/abs/2209.07084>`_ paper: structural
+    embeddings and those of the modalities of entities, scored within and across by RotatE:
+
+    .. math::
+        \psi(h, r, t) = \psi_{SS} + \psi_{MM} + \psi_{SM} + \psi_{MS}, \qquad \psi_{ab} = \gamma -
+        \sum_i | (\mathbf{h}_a \circ e^{i \boldsymbol{\theta}_r} - \mathbf{t}_b)_i |
+
+    Negatives are twins: both embeddings of an entity are replaced by those of one other entity,
+    which aligns them (a :class:`~torch_imf.sampler.MANSSampler` takes them from two entities). The
+    paper has features of VisualBERT, of images and texts at once; this takes any modalities. The
+    arguments are those of :class:`~torch_imf.nn.IKRL`.
+
+    Args:
+        scorer (str or Scorer, optional): The scorer of each pair. (default: :obj:`"rotate"`)
+    """
+
+    settings: ClassVar[Mapping[str, Any]] = {"lr": 0.01}
+
+    def __init__(
+        self,
+        num_nodes: int,
+        num_relations: int,
+        hidden_channels: int,
+        x_dict: Tensors | None = None,
+        mask_dict: Tensors | None = None,
+        *,
+        scorer: str | type[Scorer] | Scorer = "rotate",
+        loss: str | type[Loss] | Loss = "sampled",
+        struct: bool | Tensor | Module | StructuralEmbedding = True,
+        adversary: Adversary | bool | None = None,
+    ) -> None:
+        super().__init__(
+            *(num_nodes, num_relations, hidden_channels, x_dict, mask_dict),
+            scorer=scorer,
+            loss=loss,
+            struct=struct,
+            adversary=adversary,
+        )
+
+
+class LBMKGC(JointKGE):
+    r"""The LBMKGC model from the `"LBMKGC: Large Model-Driven Balanced Multimodal Knowledge Graph
+    Completion" <https://openreview.net/forum?id=Zj1uV88eYU>`_ paper: each relation weighs
+    structural embeddings against those of modalities, which are fused adaptively
+    (:class:`~torch_imf.nn.GatedScorer`):
+
+    .. math::
+        \mathbf{e}_r = \sigma(g_r) \, \mathbf{e}_s + (1 - \sigma(g_r)) \sum_{m} \alpha_m
+        \mathbf{e}_m, \qquad \alpha_m = \frac{\exp(\mathbf{w} \cdot \tanh(\mathbf{e}_m))}
+        {\sum_{n} \exp(\mathbf{w} \cdot \tanh(\mathbf{e}_n))}
+
+    An entity without any modality has its structural embedding alone. The paper completes missing
+    images and aligns features by large models beforehand; this takes any features, and projects
+    them by one layer in place of two. All other arguments are those of :class:`JointKGE`.
+
+    Args:
+        scorer (str or Scorer, optional): The scorer. Bilinear ones rank by one product. (default:
+            :obj:`"rotate"`)
+    """
+
+    def __init__(
+        self,
+        num_nodes: int,
+        num_relations: int,
+        hidden_channels: int,
+        x_dict: Tensors | None = None,
+        mask_dict: Tensors | None = None,
+        *,
+        scorer: str | type[Scorer] | Scorer = "rotate",
+        loss: str | type[Loss] | Loss = "sampled",
+        struct: bool | Tensor | Module | StructuralEmbedding = True,
+        adversary: Adversary | bool | None = None,
+        tie_inverses: bool = False,
+    ) -> None:
+        sizes = dict.fromkeys(modality_names(struct, x_dict), hidden_channels)
+        super().__init__(
+            *(num_nodes, num_relations, hidden_channels, x_dict, mask_dict),
+            scorer=GatedScorer(resolve("scorer", scorer, hidden_channels)),
+            fusion=StackFusion(sizes, adaptive=True),
+            loss=loss,
+            struct=struct,
+            adversary=adversary,
+            tie_inverses=tie_inverses,
         )
 
 

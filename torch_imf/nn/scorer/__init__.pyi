@@ -12,7 +12,10 @@ from .core_tensor import TuckER as TuckER
 from .distance import DistanceScorer as DistanceScorer
 from .distance import RotatE as RotatE
 from .distance import TransE as TransE
+from .gated import GatedScorer as GatedScorer
 from .hake import HAKE as HAKE
+from .hyper import BiQUE as BiQUE
+from .hyper import HyperScorer as HyperScorer
 from .ote import OTE as OTE
 from .projection import PairRE as PairRE
 from .projection import TransD as TransD

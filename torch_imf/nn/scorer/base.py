@@ -102,6 +102,15 @@ class Scorer(Recorded, torch.nn.Module):
         """
         raise NotImplementedError(f"'{self.__class__.__name__}' does not predict relations")
 
+    def factors(
+        self, entity: Tensor, rel: Tensor, facts: tuple[Tensor, Tensor, Tensor]
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        r"""Returns what regularisers compute norms of: embeddings :obj:`[N, C]` and :obj:`[R, C_r]`
+        of entities and relations, and which of them are head, relation and tail of each fact, given
+        all embeddings and facts.
+        """
+        return entity, rel, *facts
+
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}({self.channels})"
 
