@@ -1,4 +1,4 @@
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -31,6 +31,7 @@ class HyperFusion(Fusion):
     """
 
     aliases: ClassVar[dict] = {}
+    means: Any
 
     def __init__(self, in_channels: dict[str, int], noise: float = 0.2) -> None:
         size = in_channels.get("struct", 0) // 5
@@ -83,8 +84,8 @@ class HyperFusion(Fusion):
             given.append(x)
             there.append((weight.sum(dim=-1) > 0).to(x.dtype))
         size = 3 - len(given)  # With less than two modalities.
-        given, is_there = torch.stack(given, dim=-2), torch.stack(there, dim=-1)
-        return fused, own, F.pad(given, (0, 0, 0, size)), F.pad(is_there, (0, size))
+        x, is_there = torch.stack(given, dim=-2), torch.stack(there, dim=-1)
+        return fused, own, F.pad(x, (0, 0, 0, size)), F.pad(is_there, (0, size))
 
     def _noisy(self, x: Tensor) -> Tensor:
         flat = x.detach().flatten(0, -3)

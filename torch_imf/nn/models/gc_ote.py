@@ -87,8 +87,7 @@ class GCOTE(MultimodalKGE):
         if left_out is not None:
             weight[near.find(left_out, self.num_relations)] = 0
         # Heads that share relation and tail are turned at once:
-        args = {"mode": "sum", "per_sample_weights": weight}
-        total = F.embedding_bag(near.head, x, near.start, **args)
+        total = F.embedding_bag(near.head, x, near.start, mode="sum", per_sample_weights=weight)
         total = scorer.ote.grouped_query(total, self.relation("struct", near.relations), near.group)
         count = torch.zeros(2 * len(x), dtype=x.dtype, device=x.device)
         count = count.index_add(0, near.slot_of, weight).unsqueeze(-1)
@@ -149,7 +148,7 @@ class _Neighbors(NamedTuple):
 
     @classmethod
     def of(cls, facts: Tensor, num_nodes: int, num_relations: int) -> "_Neighbors":
-        head, rel, tail = both_sides(*facts, num_relations)
+        head, rel, tail = both_sides(*facts.unbind(), num_relations)
         code, perm = _code(head, rel, tail, num_nodes).sort()
         head, rel, tail = head[perm], rel[perm], tail[perm]
         slot_of = tail + num_nodes * (rel >= num_relations)

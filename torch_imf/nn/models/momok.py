@@ -247,7 +247,8 @@ class MoMoK(IMF):
 
     def _pairs(self, index: Tensor) -> dict[str, tuple[Tensor, ...]]:
         # What two experts of each view make of entities.
-        x_dict, out = self.embed(index.unique()), {}
+        x_dict = self.embed(index.unique())
+        out: dict[str, tuple[Tensor, ...]] = {}
         for view, experts in self.experts.items():
             first, second = torch.randperm(experts.bias.size(0))[:2].tolist()
             x = experts.outputs(x_dict[view])
