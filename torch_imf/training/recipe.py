@@ -140,7 +140,7 @@ def recipe(
     }
     if own:
         sizes = ("hidden_channels", "batch_size", "epochs", "eval_every", "patience")
-        return Recipe(model, {**{key: out[key] for key in sizes}, **copy.deepcopy(own), **given})
+        return Recipe(model, {**{key: out[key] for key in sizes}, **own, **given})
     if model.lower() == "imf" and given.get("contrastive") is not False:
         out["contrastive.weight"] = 0.1
     if search:
@@ -153,19 +153,15 @@ def recipe(
 
 def tries(model: str, given: Mapping[str, Any]) -> bool:
     r"""Whether the recipe of a model is found by trials, given some settings."""
-    return model.lower() in MODELS and not _chosen(given)
+    return model.lower() in MODELS and not any(key.split(".")[0] in TOGETHER for key in given)
 
 
-def _chosen(given: Mapping[str, Any]) -> set[str]:
-    return {key.split(".")[0] for key in given}.intersection(TOGETHER)
-
-
-def _own_settings(model: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
-    # Those of the model, or of a scorer in its place that is all that is chosen.
-    chosen, part = _chosen(given), cast(Any, lookup("model", model))
-    if chosen == {"scorer"} and isinstance(given.get("scorer"), str | type):
-        return part.settings or cast(Any, lookup("scorer", given["scorer"])).settings
-    return {} if chosen else part.settings
+def _own_settings(model: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    # Those of the model, or of a scorer in its place. Of a part that is given, there is nothing.
+    own, scorer = cast(Any, lookup("model", model)).settings, given.get("scorer")
+    if not own and isinstance(scorer, str | type):
+        own = cast(Any, lookup("scorer", scorer)).settings
+    return {key: copy.deepcopy(x) for key, x in own.items() if key.split(".")[0] not in given}
 
 
 def _search(settings: dict[str, Any], data: Data, seed: int, progress: bool) -> dict[str, Any]:

@@ -148,7 +148,7 @@ class _Neighbors(NamedTuple):
 
     @classmethod
     def of(cls, facts: Tensor, num_nodes: int, num_relations: int) -> "_Neighbors":
-        head, rel, tail = both_sides(*facts.unbind(), num_relations)
+        head, rel, tail = both_sides(facts[0], facts[1], facts[2], num_relations)
         code, perm = _code(head, rel, tail, num_nodes).sort()
         head, rel, tail = head[perm], rel[perm], tail[perm]
         slot_of = tail + num_nodes * (rel >= num_relations)
