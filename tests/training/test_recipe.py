@@ -4,7 +4,7 @@ import math
 import pytest
 import torch
 
-from torch_imf import evaluate, fit, recipe
+from torch_imf import evaluate, fit, nn, recipe
 from torch_imf.nn import AdaMF, AdaMFFusion, IMFFusion, MutanFusion, TuckER
 from torch_imf.training.published import PUBLISHED
 from torch_imf.training.recipe import _Trial
@@ -45,6 +45,18 @@ def test_the_best_of_what_is_tried(fake, monkeypatch):
     assert sorted(tried[4:]) == [(0.01, 128, 6), (0.01, 256, 3), (0.03, 128, 6)]
     tried.clear()
     assert recipe("imf", fake, search=False) == {**settings, SEARCHED[0]: 0.05} and not tried
+
+
+def test_settings_of_a_scorer_or_model(fake):
+    for given in ({"scorer": "hake"}, {"scorer": nn.HAKE, "scorer.margin": 3.0, "epochs": 7}):
+        settings = recipe("kge", fake, given)  # Nothing is tried.
+        expected = {"loss": "sampled", "lr": 0.01, "hidden_channels": 128, "epochs": 60, **given}
+        assert expected.items() <= settings.items()
+        assert isinstance(settings.build(fake).scorers["struct"], nn.HAKE)
+    assert recipe("gcote", fake)["loss"] == "sampled"
+    for given in ({"scorer": "hake", "lr": 0.1}, {"scorer": "transe"}, {"scorer": nn.HAKE(8)}):
+        assert recipe("kge", fake, given) == given
+    assert recipe("gcote", fake, {"loss": "ce"}) == {"loss": "ce"}
 
 
 def test_given_settings_win(fake):

@@ -1,8 +1,9 @@
 import pytest
 import torch
 
+from torch_imf import from_pretrained, save_pretrained
 from torch_imf.data.index import both_sides
-from torch_imf.nn import GCOTE
+from torch_imf.nn import GCOTE, OneToN
 from torch_imf.training import make_loader
 
 
@@ -69,3 +70,19 @@ def test_entities_without_facts_are_their_own_context(build, refuses):
         ("'struct' cannot be False", lambda: build(GCOTE, 8, struct=False)),
         ("'block_size' to be a divisor", lambda: build(GCOTE, 10)),
     )
+
+
+def test_keeps_its_facts(fake, build, tmp_path):
+    model = build(GCOTE, 8, loss=OneToN("ce", num_candidates=20))
+    batch = next(iter(make_loader(model, fake, 16)))
+    loss = model.loss(*batch)
+    loss.backward()
+    assert loss.isfinite() and model.node_emb.weight.grad.isfinite().all()
+    save_pretrained(model, tmp_path)
+    other = from_pretrained(tmp_path)
+    assert torch.equal(other.facts, model.facts) and other.facts.size(1) > 0
+    assert torch.equal(other.encode()["struct"], model.eval().encode()["struct"])
+    # Some of the entities, as those that are new are, have none:
+    index = torch.tensor([3, 5])
+    expected = model.node_emb.weight[index].repeat(1, 3)
+    assert torch.equal(model.part(index).encode()["struct"], expected)

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from torch_imf.nn.scorer.base import Scorer
-from torch_imf.nn.scorer.distance import in_chunks
+from torch_imf.nn.scorer.distance import in_chunks, root
 
 
 class TripleConvolution(Scorer):
@@ -116,6 +116,10 @@ class CapsE(TripleConvolution):
     """
 
     aliases: ClassVar[dict] = {"capse": {}}
+    settings: ClassVar[Mapping[str, Any]] = {
+        **TripleConvolution.settings,
+        **{"hidden_channels": 32, "loss.num_negatives": 8},
+    }
 
     def __init__(
         self,
@@ -154,4 +158,4 @@ class CapsE(TripleConvolution):
 
 def _squash(x: Tensor, dim: int = -1) -> Tensor:
     square = x.square().sum(dim=dim, keepdim=True)
-    return x * (square.clamp(min=1e-18).sqrt() / (1 + square))
+    return x * (root(square) / (1 + square))  # With a gradient of zero at zero.
