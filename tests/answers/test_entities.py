@@ -210,6 +210,9 @@ def test_bad_input(fake, entities, refuses):
         ("a model of this package", lambda: add_entities(torch.nn.Linear(1, 1), fake, [text])),
     )
 
+    with pytest.warns(UserWarning, match="has others of this name"):
+        add([{**text, "id": "own", "name": known}])()
+
     class Popularity(View):
         scores = ("popular",)
 
@@ -291,6 +294,7 @@ def test_content(countries, refuses, tmp_path):
     refuses(
         ("neither a number nor a date", add({"name": "Bad", "numbers": {"population": "many"}})),
         ("need to be a dictionary", add({"name": "Bad", "numbers": 3})),
+        ("'text' of 'Bad' needs to be a string", add({"name": "Bad", "text": 5})),
     )
 
 

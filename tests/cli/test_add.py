@@ -92,5 +92,11 @@ def test_add(saved, new, tmp_path, call, read, fails):
     (new / "facts.tsv").write_text("Lemuria\tborders\tNowhere\n")
     assert "no entity 'Nowhere'" in fails("add", saved, new, "--out", tmp_path / "third")
     assert not (tmp_path / "third").exists() and content(second) == before
+    # Of a name that others have, it is asked for by more than that:
+    (new / "texts.tsv").write_text("entity\ttext\tname\nx:fr\t\tFrance\n")
+    (new / "facts.tsv").write_text("x:fr\tborders\tFrance\n")
+    assert "ambiguous" in fails("add", saved, new, "--out", tmp_path / "third")
+    (new / "facts.tsv").write_text("x:fr\tborders\tcountry:fr\n")
+    assert "--head 'France (x:fr)'" in call("add", saved, new, "--out", tmp_path / "third")
     shutil.rmtree(new)
     assert "There is no folder" in fails("add", saved, new)

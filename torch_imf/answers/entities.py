@@ -155,7 +155,8 @@ def _entries(entities: "Sequence[Entity] | pd.DataFrame") -> list[dict[str, Any]
     out = []
     for row in rows:
         if not isinstance(row, Mapping) or not row.get("name", row.get("id")):
-            raise ValueError(f"An entity is a dictionary with a 'name' (got {row!r:.80})")
+            expected = "a list of dictionaries, each with a 'name'"
+            raise ValueError(f"Entities need to be {expected} (one of them is {row!r:.80})")
         entry = {str(k): x for k, x in row.items() if not _is_empty(x)}
         entry.setdefault("name", entry.get("id"))
         if unknown := [k for k in entry if k not in KEYS and not k.startswith("x_")]:
@@ -189,6 +190,8 @@ def _check_names(
             f"{some(old)}: the graph has such entities already. Give new ones another name, or an "
             f"'id' of their own"
         )
+    if same := [x for x, own in zip(names, is_named, strict=True) if own and x in known_names]:
+        warn(f"{some(same)}: the graph has others of this name. Ask for each by its identifier")
     if twice := [x for x, count in Counter(ids).items() if count > 1]:
         raise ValueError(f"{some(twice)}: given twice. Give each an 'id' of its own")
 
@@ -314,6 +317,10 @@ def _encoded(
             f"pretrained_encoders(folder), or give features 'x_{modality}'. If the model was saved "
             f"without one, perhaps {EARLIER}"
         )
+    for entry in given:
+        if modality == "text" and not isinstance(entry[key], str):
+            got = f"got {entry[key]!r:.40}"
+            raise ValueError(f"'text' of '{entry['name']}' needs to be a string ({got})")
     content: list[Any] = [[entry[key] for entry in given]]
     if modality == "numeric":
         content = _literals(given, encoder)

@@ -9,6 +9,7 @@ import torch_imf
 from torch_imf.answers.results import format_table
 from torch_imf.cli.command import Output, flag_words
 from torch_imf.cli.inputs import HISTORY, MODEL, Saved
+from torch_imf.data.names import Lookup
 from torch_imf.io.atomic import read_bytes, replacing
 
 
@@ -61,7 +62,8 @@ def add(
         rows.append([str(entity["name"]), "yes" if entity.get("text") else "", *map(str, cells)])
     most = 20
     more = [f"... and {len(entities) - most:,} more"] if len(entities) > most else []
-    ask = ["predict", str(folder), *flag_words("head", str(entities[0]["name"]))]
+    first = Lookup.of_entities(data).labels[size]
+    ask = ["predict", str(folder), *flag_words("head", first)]
     ask += flag_words("relation", data.rel_names[0])
     text = [
         f"{len(entities):,} entities and {len(facts):,} facts added, to {size:,} entities",
