@@ -54,13 +54,17 @@ def table(name: str, graph: str) -> str:
         sys.exit(f"'{name}': there are lines of {unknown}, which are no rows of it. Remove them")
     first = next((label for label in ("IMF", "AdaMF") if label in groups), "")
     base = groups.get(first, [])
-    head = ["", "val MRR", *METRICS.values(), "MR", "seeds"]
+    known = [line["metrics"] for group in groups.values() for line in group]
+    columns = {k: x for k, x in METRICS.items() if all(k in metrics for metrics in known)}
+    has_mr = all("mr" in metrics for metrics in known)
+    head = ["", "val MRR", *columns.values(), *["MR"] * has_mr, "seeds"]
     head += [f"MRR less {first}'s"] * (len(base) > 0) + ["published MRR"] * published
     rows = [f"| {' | '.join(head)} |", "|---" + "|---:" * (len(head) - 1) + "|"]
     for label, group in sorted(groups.items(), key=lambda item: order.index(item[0])):
         metrics = [line["metrics"] for line in group]
-        cells = [label, *(mean_std([m[k] for m in metrics]) for k in ("val_mrr", *METRICS))]
-        cells += [f"{sum(m['mr'] for m in metrics) / len(metrics):.0f}", str(len(group))]
+        cells = [label, *(mean_std([m[k] for m in metrics]) for k in ("val_mrr", *columns))]
+        cells += [f"{sum(m['mr'] for m in metrics) / len(metrics):.0f}"] if has_mr else []
+        cells.append(str(len(group)))
         if len(base) > 0:
             cells.append(difference(group, base))
         if published:
