@@ -14,7 +14,7 @@ NUMBERS = (torch.tensor([0, 1, 1]), ["a", "a", "b"], torch.tensor([1.0, 2.0, 3.0
 
 def test_registry():
     names = {"FeatureFile", "NumericEncoder", "PixelEncoder", "TextEncoder", "TfidfEncoder"}
-    assert set(registry.class_names("encoder")) == {*names, "VisualEncoder"}
+    assert set(registry.class_names("encoder")) == {*names, "ConcatEncoder", "VisualEncoder"}
     encoder = registry.resolve("encoder", "pixel", height=2, width=3)
     assert encoder.init_args == {"height": 2, "width": 3}
 

@@ -126,13 +126,12 @@ class GCOTE(MultimodalKGE):
 
     def _neighbors(self) -> "_Neighbors":
         # Of the facts in both directions, which are sorted once.
-        if self._sorted is None or self._sorted[0] is not self.facts:
+        found = self._sorted
+        if found is None or found[0] is not self.facts or found[1].num_nodes != self.num_nodes:
             with torch.inference_mode(False):  # It may be needed in training later.
-                self._sorted = self.facts, _Neighbors.of(self.facts, *self._sizes())
-        return self._sorted[1]
-
-    def _sizes(self) -> tuple[int, int]:
-        return self.num_nodes, self.num_relations
+                near = _Neighbors.of(self.facts, self.num_nodes, self.num_relations)
+            found = self._sorted = self.facts, near
+        return found[1]
 
 
 class _Neighbors(NamedTuple):
