@@ -196,8 +196,12 @@ class _WithContext(DistanceScorer):
         (x, context), side = query[..., :-1].chunk(2, dim=-1), query[..., -1:]
         tail, incoming, outgoing = key.chunk(3, dim=-1)
         score = 2 * self.ote.similarity(x, tail) + self.ote.similarity(context, tail)
-        score = score + (1 - side) * self.ote.similarity(x, incoming)
-        return self.margin + (score + side * self.ote.similarity(x, outgoing)) / 4
+        if key.dim() == 3:
+            near = self.ote.similarity(x, outgoing.where(side.unsqueeze(1) > 0, incoming))
+        else:
+            near = self.ote.similarity(x, incoming)
+            near = self.ote.similarity(x, outgoing).where(side > 0, near)
+        return self.margin + (score + near) / 4
 
     def invert(self, rel: Tensor) -> Tensor:
         return self.ote.invert(rel)
