@@ -87,8 +87,8 @@ class GCOTE(MultimodalKGE):
         if left_out is not None:
             weight[near.find(left_out, self.num_relations)] = 0
         # Heads that share relation and tail are turned at once:
-        args = {"mode": "sum", "per_sample_weights": weight}
-        total = F.embedding_bag(near.head, x, near.start, **args)
+        bags = near.head, x, near.start
+        total = F.embedding_bag(*bags, mode="sum", per_sample_weights=weight)
         total = scorer.ote.grouped_query(total, self.relation("struct", near.relations), near.group)
         count = torch.zeros(2 * len(x), dtype=x.dtype, device=x.device)
         count = count.index_add(0, near.slot_of, weight).unsqueeze(-1)
@@ -149,7 +149,7 @@ class _Neighbors(NamedTuple):
 
     @classmethod
     def of(cls, facts: Tensor, num_nodes: int, num_relations: int) -> "_Neighbors":
-        head, rel, tail = both_sides(*facts, num_relations)
+        head, rel, tail = both_sides(facts[0], facts[1], facts[2], num_relations)
         code, perm = _code(head, rel, tail, num_nodes).sort()
         head, rel, tail = head[perm], rel[perm], tail[perm]
         slot_of = tail + num_nodes * (rel >= num_relations)
