@@ -87,7 +87,8 @@ class GCOTE(MultimodalKGE):
         if left_out is not None:
             weight[near.find(left_out, self.num_relations)] = 0
         # Heads that share relation and tail are turned at once:
-        total = F.embedding_bag(near.head, x, near.start, mode="sum", per_sample_weights=weight)
+        bags = near.head, x, near.start
+        total = F.embedding_bag(*bags, mode="sum", per_sample_weights=weight)
         total = scorer.ote.grouped_query(total, self.relation("struct", near.relations), near.group)
         count = torch.zeros(2 * len(x), dtype=x.dtype, device=x.device)
         count = count.index_add(0, near.slot_of, weight).unsqueeze(-1)
@@ -194,8 +195,12 @@ class _WithContext(DistanceScorer):
         (x, context), side = query[..., :-1].chunk(2, dim=-1), query[..., -1:]
         tail, incoming, outgoing = key.chunk(3, dim=-1)
         score = 2 * self.ote.similarity(x, tail) + self.ote.similarity(context, tail)
-        score = score + (1 - side) * self.ote.similarity(x, incoming)
-        return self.margin + (score + side * self.ote.similarity(x, outgoing)) / 4
+        if key.dim() == 3:
+            near = self.ote.similarity(x, outgoing.where(side.unsqueeze(1) > 0, incoming))
+        else:
+            near = self.ote.similarity(x, incoming)
+            near = self.ote.similarity(x, outgoing).where(side > 0, near)
+        return self.margin + (score + near) / 4
 
     def invert(self, rel: Tensor) -> Tensor:
         return self.ote.invert(rel)
