@@ -102,4 +102,5 @@ def launch(app: Any, host: str, port: int | None, auth: tuple[str, str] | None =
     look: dict[str, Any] = {"theme": theme, "css": STYLE, "js": SCRIPT, "footer_links": ["api"]}
     where: dict[str, Any] = {"server_name": host, "server_port": port, "auth": auth}
     rest = {"prevent_thread_lock": True, "quiet": True, "state_session_capacity": SESSIONS}
+    rest |= {"_frontend": False}  # Or Gradio gives up where the first page takes three seconds.
     return app.launch(**where, **safe, **look, **rest)[1]

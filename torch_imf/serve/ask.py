@@ -30,7 +30,9 @@ def ask_page(explorers: Mapping[str, Explorer]) -> None:
             side = gr.Radio([TAILS, HEADS], value=TAILS, label="The entity is")
             _, found = search_box(first, "Entity")
             with gr.Accordion("Or an entity that the graph lacks", open=False):
-                text = gr.Textbox("", label="Its text", lines=3, placeholder=example, max_length=20_000)
+                text = gr.Textbox(
+                    "", label="Its text", lines=3, placeholder=example, max_length=20_000
+                )
                 sources: Any = ["upload", "clipboard"]
                 look: Any = {"type": "filepath", "image_mode": None, "height": 160}
                 image = gr.Image(label="Its picture", sources=sources, **look)
