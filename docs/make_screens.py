@@ -1,5 +1,5 @@
-"""Draws the screenshot of the explorer: a question about the bundled `Countries`, and its answers, by
-Playwright and Chromium.
+"""Draws the screenshot of the explorer: a question about the bundled `Countries`, and its answers,
+by Playwright and Chromium.
 
     torch-imf train countries --out runs/first
     python docs/make_screens.py runs/first

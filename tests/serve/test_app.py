@@ -5,10 +5,11 @@ import urllib.request
 
 import pytest
 
-pytest.importorskip("gradio")
 from torch_imf.cli import serve as command
 from torch_imf.serve import Decisions, make_app
 from torch_imf.serve.app import launch
+
+pytest.importorskip("gradio")
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +59,23 @@ def test_nothing_else_is_served(address, tmp_path):
             with pytest.raises(urllib.error.HTTPError) as error:
                 get(f"{address}{route}{quoted}")
             assert error.value.code in (403, 404, 405)
+
+
+def test_no_path_of_a_request_is_opened(address, tmp_path):
+    # Not even of one who makes requests by hand, in place of an uploaded picture:
+    secret = tmp_path / "secret.png"
+    secret.write_bytes(b"secret")
+    config = json.loads(get(f"{address}config"))
+    images = {x["id"] for x in config["components"] if x["type"] == "image"}
+    takes = [x for x in config["dependencies"] if images & {*x["inputs"]}]
+    assert len(takes) == 1
+    place = next(i for i, x in enumerate(takes[0]["inputs"]) if x in images)
+    data: list[object] = [None] * len(takes[0]["inputs"])
+    data[place] = {"path": str(secret), "meta": {"_type": "gradio.FileData"}}
+    join = {"data": data, "fn_index": takes[0]["id"], "session_hash": "abc"}
+    get(f"{address}gradio_api/queue/join", join)
+    events = get(f"{address}gradio_api/queue/data?session_hash=abc")
+    assert '"success":false' in events.replace(" ", "") and "b'secret'" not in events
 
 
 def test_other_graphs_are_refused(explorer, refuses, saved_countries):

@@ -5,10 +5,11 @@ import re
 
 import pytest
 
-pytest.importorskip("gradio")
-sync_api = pytest.importorskip("playwright.sync_api")
 from torch_imf.serve import Decisions, make_app
 from torch_imf.serve.app import launch
+
+pytest.importorskip("gradio")
+sync_api = pytest.importorskip("playwright.sync_api")
 
 CHROMIUM = "/usr/bin/chromium"
 pytestmark = [
