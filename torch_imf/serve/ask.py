@@ -91,7 +91,7 @@ def ask_page(explorers: Mapping[str, Explorer]) -> None:
     go.click(ask, inputs, [answers, asked, rows, chosen, why, ranks], **options)
 
     @told
-    def explain(asked: Any, answer: int | None) -> list[Any]:
+    def say_why(asked: Any, answer: int | None) -> list[Any]:
         if asked is None or answer is None:
             return [gr.update(visible=False)] * 2
         name, entity, rel, asks_tail = asked
@@ -102,7 +102,7 @@ def ask_page(explorers: Mapping[str, Explorer]) -> None:
     def choose(rows: list[int], event: gr.SelectData) -> Any:
         return rows[event.index[0]]
 
-    chosen.change(explain, [asked, chosen], [why, ranks], **options)
+    chosen.change(say_why, [asked, chosen], [why, ranks], **options)
     answers.select(choose, rows, chosen, show_progress="hidden", **options)
 
 

@@ -16,7 +16,7 @@ def search_box(explorer: Explorer, label: str) -> tuple[Any, Any]:
     found = gr.Radio([], label="Found", visible=False)
 
     @told
-    def search(text: str) -> Any:
+    def find(text: str) -> Any:
         rows = explorer.search(text)
         choices = [(explorer.labels[row], row) for row in rows]
         label = "Found" if rows else "Nobody is called like that"
@@ -25,7 +25,7 @@ def search_box(explorer: Explorer, label: str) -> tuple[Any, Any]:
         return gr.Radio(choices=choices, value=value, visible=bool(text.strip()), label=label)
 
     options: Any = {"show_progress": "hidden", "api_visibility": "private"}
-    box.input(search, box, found, trigger_mode="always_last", **options)
+    box.input(find, box, found, trigger_mode="always_last", **options)
     return box, found
 
 
