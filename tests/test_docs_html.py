@@ -14,7 +14,8 @@ SOURCE = Path(__file__).parent.parent / "docs" / "source"
 
 
 def exported() -> list[object]:
-    rooms = ("data", "datasets", "encoders", "nn", "sampler", "transforms", "visualize")
+    rooms = ("data", "datasets", "encoders", "nn", "sampler", "serve", "transforms")
+    rooms += ("visualize",)
     parts = ("functional", "fusion", "losses", "models", "scorer", "structural", "views")
     names = [*rooms, *(f"nn.{name}" for name in parts)]
     packages = [torch_imf, *(importlib.import_module(f"torch_imf.{name}") for name in names)]

@@ -23,13 +23,15 @@ LAYERS = {
     "answers": {"io", "data", "evaluation", "nn", "training"},
     "hub": {"io", "data", "encoders", "sampler", "evaluation", "nn"},
     "visualize": {"io", "data", "evaluation", "training", "answers"},
-    "cli": {"io", "data", "datasets", "encoders", "training", "answers", "hub", "visualize", "nn"},
+    "cli": {"io", "data", "datasets", "encoders", "training", "answers", "hub", "visualize", "nn"}
+    | {"serve"},
+    "serve": {"io", "data", "answers", "visualize"},
     "__main__": {"cli"},
 }
 # Within `nn`, from the bottom to the top:
 NN = ["functional", "scorer", "structural", "fusion", "losses", "views", "models"]
 EXTRAS = "torchvision timm sentence_transformers transformers h5py openpyxl huggingface_hub"
-EXTRAS += " tensorboard optuna sqlalchemy matplotlib torch_scatter"
+EXTRAS += " tensorboard optuna sqlalchemy matplotlib torch_scatter gradio"
 SLOW = "pyarrow pandas pyoxigraph pooch sklearn scipy PIL"  # To import.
 OPTIONAL = {*EXTRAS.split(), *SLOW.split()}
 FILES = [path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py"]

@@ -202,24 +202,26 @@ class Saved(Compute):
 
         return read_config(self.folder).get("training") or {}
 
-    def load(self) -> "tuple[Module, Data]":
-        r"""Returns the model and its graph, with the features that it keeps."""
+    def load(self, features: bool = True) -> "tuple[Module, Data]":
+        r"""Returns the model and its graph, with the features that it keeps. These are projected:
+        new entities are added to a graph without.
+        """
         from torch.nn.functional import pad
 
         device, folder = self.prepare(), self.folder
         classes = list(map(registry.import_class, self.classes))
         model, data = torch_imf.from_pretrained(folder, classes), torch_imf.pretrained_graph(folder)
-        features: Any = getattr(model, "features", {})
-        for name, module in features.items():  # As the model has projected them.
+        kept: Any = getattr(model, "features", {}) if features else {}
+        for name, module in kept.items():  # As the model has projected them.
             data[f"x_{name}"] = pad(module.x, (0, 0, 0, 1))[module.row]
             data[f"{name}_mask"] = module.mask
         return model.to(device), data.to(str(device))
 
-    def predictor(self) -> "torch_imf.Predictor":
+    def predictor(self, features: bool = True) -> "torch_imf.Predictor":
         r"""Returns what answers questions by the model, with the calibration of `train`, if any."""
         values = self.training.get("calibration")
         calibration = torch_imf.Calibration(**values) if values else None
-        return torch_imf.Predictor(*self.load(), calibration, self.encoders())
+        return torch_imf.Predictor(*self.load(features), calibration, self.encoders())
 
     def encoders(self) -> "Mapping[str, Encoder]":
         r"""Returns the encoders of its features, to make those of new entities."""

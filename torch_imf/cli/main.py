@@ -25,10 +25,12 @@ from torch_imf.cli.add import add
 from torch_imf.cli.answers import complete, evaluate, explain, figures, predict
 from torch_imf.cli.command import Command, as_typed, say, shown, texts
 from torch_imf.cli.listing import audit, describe, encode, list_kinds
+from torch_imf.cli.serve import serve
 from torch_imf.cli.train import settings_flags, train, tune
 from torch_imf.io import TorchIMFWarning
 
-FUNCTIONS = (audit, encode, evaluate, predict, explain, complete, add, figures, tune, describe)
+ASK = (evaluate, predict, explain, complete, add, figures, serve)
+FUNCTIONS = (audit, encode, *ASK, tune, describe)
 COMMANDS = {
     "list": Command("list", list_kinds),
     "train": Command("train", train, settings_flags),
