@@ -142,8 +142,7 @@ class Explorer:
     ) -> Answers:
         r"""Returns the answers to a question about an entity, or a new one that is described."""
         side: Any = {"head" if asks_tail else "tail": self._given(entity)}
-        relation = self.predictor.relations.ids[rel]
-        return self.predictor.predict(relation=relation, k=k, known=known, **side)
+        return self.predictor.predict(relation=torch.tensor([rel]), k=k, known=known, **side)
 
     def explain(
         self, entity: int | Mapping[str, Any], rel: int, answer: int, asks_tail: bool = True

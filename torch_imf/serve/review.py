@@ -1,3 +1,4 @@
+import os
 from tempfile import mkdtemp
 from typing import Any
 
@@ -99,7 +100,7 @@ def review_page(explorer: Explorer, decisions: Decisions) -> None:
 
     @told
     def write() -> Any:
-        path = f"{mkdtemp()}/decisions.tsv"
+        path = f"{mkdtemp(dir=os.environ.get('GRADIO_TEMP_DIR'))}/decisions.tsv"
         count = decisions.write(path)
         return gr.update(value=path, visible=True, label=f"{count:,} decisions")
 

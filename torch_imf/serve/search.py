@@ -3,7 +3,7 @@ import heapq
 import unicodedata
 from typing import Any
 
-from torch_imf.data.names import Lookup, fold
+from torch_imf.data.names import Lookup
 
 #: How many letters of a misspelt name need to be right, as a share of all of both.
 LEAST = 0.6
@@ -55,7 +55,8 @@ class Search:
 
 def plain(name: str) -> str:
     r"""Returns a name without capitals, underscores and accents."""
-    parts = unicodedata.normalize("NFKD", fold(name))
+    words = name.replace("_", " ").casefold().split()
+    parts = unicodedata.normalize("NFKD", " ".join(words))
     return "".join(x for x in parts if not unicodedata.combining(x))
 
 
