@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 from torch_imf.nn.scorer.base import Scorer
 from torch_imf.nn.scorer.bilinear import complex_product
 
-#: What distances are trained with. A softmax of all entities is as good, and slower.
+#: What distances are trained with, as settings of :meth:`torch_imf.recipe`.
 SAMPLED = {"loss": "sampled", "optimizer": "adamw", "lr": 0.01}
 #: The size of the largest difference of queries and keys to hold at once, in numbers.
 MAX_PAIRS = 2**23
