@@ -103,6 +103,8 @@ def test_models(name, fake):
     words, expected = ["--model", name], {}
     for flag in settings_flags(words)[1:]:
         default = flag.parameter.default
+        if expected.get(flag.key.split(".")[0]) is False:  # A part that is not there.
+            continue
         if isinstance(default, int | float | str | list | tuple) and default != ():
             words += flag_words(flag.key, default)
             expected[flag.key] = list(default) if isinstance(default, tuple) else default

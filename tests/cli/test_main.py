@@ -54,7 +54,7 @@ def test_help(capsys):
             assert name in out
         if args == ["train"]:
             assert "--epochs int" in out and "(default: 100)" in out and "--scorer.dropout" in out
-            assert "one of complex, contextual" in " ".join(out.split())
+            assert "one of bique, capse" in " ".join(out.split())
 
 
 @pytest.mark.parametrize("name", COMMANDS)

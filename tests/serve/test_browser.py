@@ -14,6 +14,7 @@ sync_api = pytest.importorskip("playwright.sync_api")
 CHROMIUM = "/usr/bin/chromium"
 pytestmark = [
     pytest.mark.browser,
+    pytest.mark.slow,
     pytest.mark.skipif(not osp.exists(CHROMIUM), reason="needs Chromium"),
 ]
 PATIENCE = 120_000  # Milliseconds, as machines may be busy.

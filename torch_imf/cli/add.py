@@ -9,7 +9,6 @@ import torch_imf
 from torch_imf.answers.results import format_table
 from torch_imf.cli.command import Output, flag_words
 from torch_imf.cli.inputs import HISTORY, MODEL, Saved
-from torch_imf.data.names import Lookup
 from torch_imf.io.atomic import read_bytes, replacing
 
 
@@ -30,6 +29,7 @@ def add(
       torch-imf add runs/first new/ --out runs/second
       torch-imf predict runs/second --head Atlantis --relation continent
     """
+    from torch_imf.data.names import Lookup
     from torch_imf.evaluation.evaluate import num_facts
     from torch_imf.hub import read_config
 

@@ -7,12 +7,14 @@ from .bilinear import QuatE as QuatE
 from .conve import ConvE as ConvE
 from .convkb import CapsE as CapsE
 from .convkb import ConvKB as ConvKB
+from .convkb import TripleConvolution as TripleConvolution
 from .core_tensor import ContextualRelationalScorer as ContextualRelationalScorer
 from .core_tensor import TuckER as TuckER
 from .distance import DistanceScorer as DistanceScorer
 from .distance import RotatE as RotatE
 from .distance import TransE as TransE
 from .gated import GatedScorer as GatedScorer
+from .gated import WrappedScorer as WrappedScorer
 from .hake import HAKE as HAKE
 from .hyper import BiQUE as BiQUE
 from .hyper import HyperScorer as HyperScorer
