@@ -41,7 +41,6 @@ with sync_playwright() as playwright:
     page.get_by_role("radio", name=args.entity, exact=True).locator("visible=true").wait_for()
     page.get_by_role("button", name="Ask", exact=True).click()
     page.get_by_role("radio", name=re.compile(r"^1\. ")).wait_for()
-    page.wait_for_load_state("networkidle")
     page.wait_for_timeout(2000)
     page.screenshot(path=args.out, full_page=True)
 app.close(verbose=False)
