@@ -60,7 +60,7 @@ nitpick_ignore_regex = [
     (
         "py:class",
         r"Tensor|Data|HeteroData|Dataset|(pd\.)?DataFrame|Module|Parameter|Path|Axes|Figure|Optimizer|Any|Study"
-        r"|BaseSampler|BasePruner",
+        r"|BaseSampler|BasePruner|(torch_imf\.data\.names\.)?Lookup",
     ),
     # What is not for users, in types and as a base class:
     ("py:class", r"(.*\.)?(RawFile|Options|Objective|Source|Gaps|Entity|Model)"),
