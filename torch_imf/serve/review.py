@@ -38,12 +38,8 @@ def review_page(explorer: Explorer, decisions: Decisions) -> None:
     listed = gr.Dataframe(
         headers=TITLES, label="Facts to review", visible=False, wrap=True, interactive=False
     )
-    judged = gr.Dataframe(
-        agreement(decisions),
-        headers=decisions.agreement()[0],
-        label="Accepted and claimed",
-        wrap=True,
-    )
+    titles, *counts = decisions.agreement()
+    judged = gr.Dataframe(counts, headers=titles, label="Accepted and claimed", wrap=True)
     download = gr.Button("Write the decisions as a table")
     file = gr.File(label="decisions.tsv", visible=False)
     shown = [place, fact, *pictures, reasons, listed, judged]
@@ -56,7 +52,7 @@ def review_page(explorer: Explorer, decisions: Decisions) -> None:
         place = next((i for i, decision in enumerate(done) if not decision), len(facts))
         words = [[*names(explorer, x), bar(x.probability)] for x in facts]
         rows = [[*cells, decision] for cells, decision in zip(words, done, strict=True)]
-        rest = [gr.update(value=rows, visible=True), gr.update(value=agreement(decisions))]
+        rest = [gr.update(value=rows, visible=True), gr.update(value=decisions.agreement()[1:])]
         if place == len(facts):
             end = "All of them are decided." if facts else "No fact is missing."
             hidden = [gr.update(visible=False)] * 3
@@ -111,11 +107,6 @@ def names(explorer: Explorer, fact: Fact) -> list[str]:
     r"""Writes a fact by names."""
     labels = explorer.labels
     return [labels[fact.head_index], explorer.rel_labels[fact.rel_type], labels[fact.tail_index]]
-
-
-def agreement(decisions: Decisions) -> list[list[str]]:
-    r"""Returns what was accepted beside what was claimed, without titles."""
-    return decisions.agreement()[1:]
 
 
 def torch_row(row: int) -> Any:

@@ -118,7 +118,7 @@ def recipe(
         # Of a part that is given, the recipe has nothing to set:
         kept = {key: x for key, x in settings.items() if key.split(".")[0] not in given}
         return Recipe(model, {**copy.deepcopy(kept), **given})
-    own = {} if tries(model, given) else _own_settings(model, given)
+    own = _own_settings(model, given)
     if not own and not tries(model, given):
         return Recipe(model, given)
     num_facts = int(data.train_mask.sum())
@@ -138,7 +138,7 @@ def recipe(
         "eval_every": 3,
         "patience": 4,
     }
-    if own:
+    if not tries(model, given):
         sizes = ("hidden_channels", "batch_size", "epochs", "eval_every", "patience")
         return Recipe(model, {**{key: out[key] for key in sizes}, **own, **given})
     if model.lower() == "imf" and given.get("contrastive") is not False:
@@ -146,9 +146,7 @@ def recipe(
     if search:
         fixed = {key: x for key, x in given.items() if key in ("hidden_channels", "batch_size")}
         out |= _search({**out, **fixed}, data, seed, progress)
-    if model.lower() == "mhyper":
-        del out["scorer"]  # It has one of its own, of four embeddings.
-    return Recipe(model, {**out, **given})
+    return Recipe(model, {**out, **own, **given})
 
 
 def tries(model: str, given: Mapping[str, Any]) -> bool:

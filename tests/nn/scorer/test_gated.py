@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from torch_imf.nn import N3, ComplEx, ContextualRelationalScorer, GatedScorer, RotatE
-from torch_imf.nn.scorer import gated
+from torch_imf.nn.scorer import distance
 
 
 def reference(scorer, head, rel, tail):
@@ -15,7 +15,7 @@ def reference(scorer, head, rel, tail):
 @pytest.mark.parametrize("cls", [ComplEx, RotatE, ContextualRelationalScorer])
 @pytest.mark.parametrize("max_pairs", [1, 2**22])
 def test_gated_scorer(same, monkeypatch, cls, max_pairs):
-    monkeypatch.setattr(gated, "MAX_PAIRS", max_pairs)
+    monkeypatch.setattr(distance, "MAX_PAIRS", max_pairs)
     scorer = GatedScorer(cls(4)).double()
     assert str(scorer) == f"GatedScorer({scorer.scorer})"
     assert scorer.dot_product == (cls is ComplEx)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import Linear, ModuleDict, Parameter
 
-from torch_imf.nn.fusion.base import Fusion, Tensors
+from torch_imf.nn.fusion.base import Fusion, Tensors, masked_softmax, stack_masks
 
 
 class AdaMFFusion(Fusion):
@@ -80,18 +80,13 @@ class AdaMFFusion(Fusion):
         element-wise, in the order of :obj:`in_channels`.
         """
         dim = -2 if self.elementwise else -1
-        logits = [self.logit(i, latent_dict[name]) for i, name in enumerate(self.in_channels)]
+        x_dict = {name: latent_dict[name] for name in self.in_channels}
+        logits = [self.logit(i, x) for i, x in enumerate(x_dict.values())]
         logit = torch.stack(logits, dim=dim)  # [*, M] or [*, M, C]
         if not mask_dict:
             return logit.softmax(dim=dim)
-
-        size = logit.size()[: -2 if self.elementwise else -1]
-        every = torch.ones(size, dtype=torch.bool, device=logit.device)
-        mask = torch.stack([mask_dict.get(name, every) for name in self.in_channels], dim=-1)
-        mask = mask.unsqueeze(-1) if self.elementwise else mask
-        # An entity without any modality has no weights, rather than NaN in its gradients:
-        logit = logit.masked_fill(~mask, torch.finfo(logit.dtype).min)
-        return logit.softmax(dim=dim) * mask
+        mask = stack_masks(mask_dict, x_dict)
+        return masked_softmax(logit, mask.unsqueeze(-1) if self.elementwise else mask, dim)
 
     def logit(self, i: int, x: Tensor) -> Tensor:
         r"""Returns what the softmax is over for a modality, given its number: :obj:`[*]`, or

@@ -59,3 +59,18 @@ class Fusion(Recorded, torch.nn.Module):
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}({self.in_channels}, {self.out_channels})"
+
+
+def stack_masks(mask_dict: Tensors | None, x_dict: Tensors) -> Tensor:
+    r"""Returns which of some modalities :obj:`[*, C_k]` entities have, of shape :obj:`[*, M]`: all,
+    but for the masks that are given.
+    """
+    masks, first = mask_dict or {}, next(iter(x_dict.values()))
+    every = torch.ones(first.size()[:-1], dtype=torch.bool, device=first.device)
+    return torch.stack([masks.get(name, every) for name in x_dict], dim=-1)
+
+
+def masked_softmax(logit: Tensor, mask: Tensor, dim: int) -> Tensor:
+    r"""The softmax over what a mask leaves, and zero elsewhere."""
+    # An entity without any modality has no weights, rather than NaN in its gradients:
+    return logit.masked_fill(~mask, torch.finfo(logit.dtype).min).softmax(dim=dim) * mask

@@ -2,7 +2,7 @@ import torch
 from torch import Tensor
 from torch.nn import Linear, ModuleDict, Parameter
 
-from torch_imf.nn.fusion.base import Tensors
+from torch_imf.nn.fusion.base import Tensors, masked_softmax, stack_masks
 from torch_imf.nn.fusion.imf import LowRankFusion
 
 
@@ -43,9 +43,6 @@ class MoMoKFusion(LowRankFusion):
         factors = self._factors(self.lins, latent_dict, None)
         x = torch.stack([f.relu().unflatten(-1, (self.rank, -1)) for f in factors], dim=-2)
         logit = (x * self.att).sum(dim=-1)  # [*, R, M]
-        every = torch.ones(factors[0].size()[:-1], dtype=torch.bool, device=x.device)
-        masks = [(mask_dict or {}).get(name, every) for name in self.lins]
-        mask = torch.stack(masks, dim=-1).unsqueeze(-2)
-        # An entity without any modality has no weights, rather than NaN in its gradients:
-        alpha = logit.masked_fill(~mask, torch.finfo(logit.dtype).min).softmax(dim=-1) * mask
+        mask = stack_masks(mask_dict, {name: latent_dict[name] for name in self.lins})
+        alpha = masked_softmax(logit, mask.unsqueeze(-2), dim=-1)
         return (alpha.unsqueeze(-1) * x).sum(dim=(-3, -2))

@@ -346,3 +346,9 @@ def modality_names(struct: object, x_dict: Mapping[str, object] | None) -> list[
 def rows(z: Tensors, index: Tensor) -> Tensors:
     r"""Returns the entities :obj:`index` of those in every view."""
     return {view: F.embedding(index, x) for view, x in z.items()}
+
+
+def distinct_ids(position: Tensor, index: Tensor | None) -> tuple[Tensor, Tensor]:
+    r"""Returns distinct positions among the entities :obj:`index`, or all, and these entities."""
+    position = position.unique()
+    return position, position if index is None else index[position]

@@ -47,7 +47,7 @@ class FeatureDecoder(torch.nn.Module):
         losses = []
         for name, net in self.nets.items():
             module = features[name]
-            has = module.mask[index]
+            has = module.has(index)
             error = net(z[has]) - module.x[module.row[index[has]]]
             losses.append(error.float().square().sum() / has.sum().clamp(min=1))
         return torch.stack(losses).sum()

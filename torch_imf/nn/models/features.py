@@ -231,7 +231,7 @@ class FrozenFeatures(Module):
 
     def select(self, index: Tensor) -> None:
         r"""Keeps the entities :obj:`index` alone."""
-        mask = self.mask[index]
+        mask = self.has(index)
         self.x = self.x[self.row[index[mask]]]
         self.row = (mask.cumsum(0) - 1).where(mask, mask.sum())
         self.full, self.blocks = bool(mask.all()), [self.x.size(0)]

@@ -1,4 +1,5 @@
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -45,6 +46,7 @@ class MHyper(JointKGE):
         loss (str or Loss, optional): The loss. (default: :obj:`"ce"`)
     """
 
+    settings: ClassVar[Mapping[str, Any]] = {"scorer": "bique"}
     struct_parts = 5
     fusion: Any
 

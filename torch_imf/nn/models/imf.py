@@ -9,7 +9,7 @@ from torch_imf.nn.functional.contrastive import check_pairs
 from torch_imf.nn.fusion import DecisionFusion, Fusion
 from torch_imf.nn.fusion.base import Tensors
 from torch_imf.nn.losses import Contrastive, Loss
-from torch_imf.nn.models.base import MultimodalKGE, make_scorer, modality_names
+from torch_imf.nn.models.base import MultimodalKGE, distinct_ids, make_scorer, modality_names
 from torch_imf.nn.models.features import StructuralEmbedding
 from torch_imf.nn.scorer import ContextualRelationalScorer, Scorer
 from torch_imf.registry import lookup, resolve
@@ -127,9 +127,8 @@ class IMF(MultimodalKGE):
         if len(latent_dict) < 2 or self.contrastive is None or self.contrastive.weight == 0:
             return loss
         # The heads of the batch are the paper's "minibatch of entities":
-        position = batch[0].unique()
+        position, heads = distinct_ids(batch[0], index)
         latent_dict = {name: F.embedding(position, x) for name, x in latent_dict.items()}
-        heads = position if index is None else index[position]
         return loss + self.contrastive(latent_dict, self.masks(heads))
 
     def _encode(self, index: Tensor | None = None) -> tuple[Tensors, Tensors]:

@@ -92,7 +92,7 @@ class MKBE(MultimodalKGE):
         r"""The loss of the values of entities :obj:`index` as tails."""
         scorer, x, losses = self.scorers["struct"], self.encode(index)["struct"], []
         for i, module in enumerate(self.features.values()):
-            has = module.mask[index]
+            has = module.has(index)
             rel = self.value_emb.weight[i].expand(int(has.sum()), -1)
             key = scorer.key(module.projected().tanh())
             row = module.row[index[has]]

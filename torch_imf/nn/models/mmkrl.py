@@ -9,7 +9,7 @@ from torch.nn import Module
 from torch_imf.nn.fusion import SideBySide
 from torch_imf.nn.fusion.base import Tensors
 from torch_imf.nn.losses import Loss
-from torch_imf.nn.models.base import modality_names
+from torch_imf.nn.models.base import distinct_ids, modality_names
 from torch_imf.nn.models.features import StructuralEmbedding
 from torch_imf.nn.models.joint import JointKGE
 from torch_imf.nn.scorer import Parallel, Scorer
@@ -112,8 +112,7 @@ class MMKRL(JointKGE):
         r"""How far modalities of entities are from their structural embeddings, given the
         embeddings of all, or of those of :obj:`index`, among which they have positions.
         """
-        position = head_index.unique()
-        heads = position if index is None else index[position]
+        position, heads = distinct_ids(head_index, index)
         struct, *parts, _ = z["fused"][position].split(self.hidden_channels, dim=-1)
         losses = []
         for x, mask in zip(parts, self.masks(heads).values(), strict=True):

@@ -8,7 +8,7 @@ from torch.nn import Embedding, Linear, Module, ModuleDict, Parameter
 
 from torch_imf.nn.functional.gather import group_by_size
 from torch_imf.nn.fusion import DecisionFusion, Fusion
-from torch_imf.nn.fusion.base import Tensors
+from torch_imf.nn.fusion.base import Tensors, stack_masks
 from torch_imf.nn.losses import Loss
 from torch_imf.nn.models.features import StructuralEmbedding
 from torch_imf.nn.models.imf import IMF
@@ -232,10 +232,7 @@ class MoMoK(IMF):
         z = self.embed(index)
         if self.fusion is not None:
             masks = self.fused_masks(self.masks(index), index)
-            size = next(iter(z.values())).size()[:-1]
-            every = torch.ones(size, dtype=torch.bool, device=self.gate.weight.device)
-            flags = [masks.get(name, every) for name in z]
-            z["fused"] = torch.stack(flags, dim=-1).to(self.gate.weight.dtype)
+            z["fused"] = stack_masks(masks, z).to(self.gate.weight.dtype)
         return z, {}
 
     def _mixed(self, z: Tensors, temperature: Tensor | None = None) -> Tensors:

@@ -8,6 +8,7 @@ from torch.nn import Module
 from torch_imf.evaluation.ranking import inference
 from torch_imf.nn.fusion.base import Tensors
 from torch_imf.nn.losses import Loss
+from torch_imf.nn.models.base import distinct_ids
 from torch_imf.nn.models.decoder import FeatureDecoder
 from torch_imf.nn.models.features import StructuralEmbedding
 from torch_imf.nn.models.joint import JointKGE
@@ -79,8 +80,7 @@ class TransAE(JointKGE):
         r"""The reconstruction error of entities, given the embeddings of all, or of those of
         :obj:`index`, among which they have positions.
         """
-        position = head_index.unique()
-        heads = position if index is None else index[position]
+        position, heads = distinct_ids(head_index, index)
         return self.decoder.loss(z["fused"][position], self.features, heads)
 
     @torch.no_grad()

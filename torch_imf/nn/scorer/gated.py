@@ -1,15 +1,11 @@
-from functools import partial
 from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 from torch_imf.nn.scorer.base import Scorer
-
-#: The size of the largest part of mixed keys to hold at once, in numbers.
-MAX_PAIRS = 2**22
+from torch_imf.nn.scorer.distance import in_chunks
 
 
 class WrappedScorer(Scorer):
@@ -71,13 +67,7 @@ class GatedScorer(WrappedScorer):
     def similarity(self, query: Tensor, key: Tensor) -> Tensor:
         if self.dot_product:
             return super().similarity(query, key)
-        if key.dim() == 3:
-            return self._similarity(query, key)
-        parts = key.unsqueeze(0).split(max(1, MAX_PAIRS // max(query.numel(), 1)), dim=1)
-        score = self._similarity
-        if torch.is_grad_enabled() and len(parts) > 1:
-            score = partial(checkpoint, score, use_reentrant=False)
-        return torch.cat([score(query, x) for x in parts], dim=1)
+        return in_chunks(self._pair_score, query, key, query.size(-1))
 
     def invert(self, rel: Tensor) -> Tensor:
         return torch.cat([self.scorer.invert(rel[..., :-1]), rel[..., -1:]], dim=-1)
@@ -93,9 +83,10 @@ class GatedScorer(WrappedScorer):
         own = index[0], rel_type, index[1]
         return self.scorer.factors(torch.cat(ends), rel[:, :-1], own)
 
-    def _similarity(self, query: Tensor, key: Tensor) -> Tensor:
-        gate = query[:, None, -1:]
-        return self.scorer.similarity(query[:, :-1], self.scorer.key(mixed(key, gate)))
+    def _pair_score(self, query: Tensor, key: Tensor) -> Tensor:
+        # Of [B, 1, Q] and [B | 1, K, 2 * C], whose tails are mixed for each query.
+        query, gate = query[:, 0, :-1], query[..., -1:]
+        return self.scorer.similarity(query, self.scorer.key(mixed(key, gate)))
 
 
 def mixed(x: Tensor, gate: Tensor) -> Tensor:
