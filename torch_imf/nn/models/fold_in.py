@@ -10,7 +10,7 @@ from torch_imf.nn.fusion.base import Tensors
 from torch_imf.nn.models.base import MultimodalKGE, rows
 
 #: The entities to compare with, the queries of others not to answer, and the steps to take.
-NUM_CANDIDATES, NUM_QUERIES, NUM_STEPS = 256, 16000, 10
+NUM_CANDIDATES, NUM_QUERIES, NUM_STEPS = 256, 2000, 10
 #: The most new entities to fit at once.
 NUM_ROWS = 2048
 #: The strength of the regression, for features of length one, and how much its outcome counts.
