@@ -81,6 +81,9 @@ def predict(
     overwrite: Overwrite = False,
     k: Annotated[int, "how many answers"] = 10,
     known: Annotated[Literal["mark", "remove"], "answers that the graph holds:"] = "mark",
+    types: Annotated[
+        Sequence[str] | None, "only answers of these types, if the graph knows of types"
+    ] = None,
 ) -> Output:
     r"""Answers questions, 'head relation ?' or '? relation tail'.
 
@@ -98,10 +101,10 @@ def predict(
         check_out(answers, overwrite)
     predictor = saved.predictor()
     if queries and answers:
-        count = predictor.predict_file(queries, answers, k, known=known)
+        count = predictor.predict_file(queries, answers, k, known, types)
         values = {"queries": queries, "answers": answers, "count": count}
         return Output(f"{count:,} answers in '{answers}'", values)
-    found = predictor.predict(head, relation, k, tail=tail, known=known)
+    found = predictor.predict(head, relation, k, tail=tail, known=known, types=types)
     return Output(str(found), {"query": found.query, "answers": found})
 
 

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data, Dataset, HeteroData
 
-from torch_imf.data.graph import MASKS, NAMES, check_graph, check_size, check_tensor
+from torch_imf.data.graph import MASKS, NAMES, TYPES, check_graph, check_size, check_tensor
 from torch_imf.data.index import TripletIndex, check_range, check_triples, distinct_facts
 from torch_imf.data.split import draw_splits
 from torch_imf.registry import checked
@@ -175,7 +175,7 @@ def _content(data: Data) -> dict[str, object]:
     # Names, and the features of modalities with their masks.
     x = {key: data[key] for key in data.keys() if key.startswith("x_")}
     x |= {"x_node": data.x} if data.get("x") is not None else {}
-    names = [*NAMES, *(f"{key[2:]}_mask" for key in x)]
+    names = [*NAMES, TYPES, *(f"{key[2:]}_mask" for key in x)]
     return x | {name: data[name] for name in names if name in data}
 
 
