@@ -85,7 +85,8 @@ class Graph:
     graph: Annotated[
         str,
         "a dataset of 'torch-imf list datasets', a folder (facts.tsv, texts.tsv, images/, "
-        "numbers.tsv, or train.tsv, valid.tsv and test.tsv for the facts), or a file of facts",
+        "numbers.tsv, or train.tsv, valid.tsv and test.tsv for the facts), a file of facts, or a "
+        "dataset of PyKEEN or OGB, as pykeen:codexsmall and ogbl-biokg",
     ]
     _: dataclasses.KW_ONLY
     root: Annotated[str | None, "folder to keep it in (default: data/<dataset>)"] = None
@@ -115,9 +116,10 @@ class Graph:
         r"""Returns the dataset. Without :obj:`features`, nothing is encoded: graphs of one's own
         tell who has what, and others leave it out.
         """
+        from torch_imf.datasets.foreign import FOREIGN
         from torch_imf.datasets.own import CONTENT, find_content
 
-        is_own = osp.exists(self.graph)
+        is_own = osp.exists(self.graph) or FOREIGN.fullmatch(self.graph) is not None
         kind = "published datasets" if is_own else "graphs of your own"
         own = ["shares", "split_entities", "split_seed", "texts", "numbers", "header", "columns"]
         others = ["version"] if is_own else own

@@ -20,6 +20,7 @@ from torch_imf.data.index import distinct_facts
 from torch_imf.data.names import UNKNOWN, NameIndex, normalize, order, read_ids, unbracketed
 from torch_imf.data.split import check_shares, draw_splits, inductive_split
 from torch_imf.datasets.base import Encoder, Given, KGDataset, Record
+from torch_imf.datasets.foreign import FOREIGN, as_frame, read_foreign, split_frame
 from torch_imf.datasets.numbers import ENTITY, find_layout
 from torch_imf.datasets.raw import Literals, join, number_facts
 from torch_imf.encoders import PixelEncoder, default_text_encoder
@@ -117,7 +118,9 @@ class MultimodalKG(KGDataset):
             tail, GraphML, or RDF (N-Triples, Turtle, N-Quads, TriG, RDF/XML or JSON-LD, whose
             literals are names, texts and numbers). Ready splits are a folder of :obj:`train`,
             :obj:`valid` and :obj:`test` files, three files (or tables) in this order, or a
-            dictionary of :obj:`"train"`, :obj:`"val"` and :obj:`"test"`.
+            dictionary of :obj:`"train"`, :obj:`"val"` and :obj:`"test"`, or a table in memory with
+            a column :obj:`split`. A graph of NetworkX and a factory of PyKEEN are tables as well,
+            and :obj:`"pykeen:codexsmall"` and :obj:`"ogbl-biokg"` are datasets of PyKEEN and OGB.
         texts (str, optional): A table of entity and text (and name, if its header says so), or JSON
             (:obj:`{"entity": "text"}`). (default: :obj:`None`)
         images (str, optional): A folder of :obj:`<entity>.png` or :obj:`<entity>/<any>.jpg`, an
@@ -368,8 +371,10 @@ class MultimodalKG(KGDataset):
 
 def to_sources(triples: Triples) -> "tuple[str | pd.DataFrame, ...]":
     r"""Returns the file or table of facts, or those of training, validation and test."""
-    if (table := to_table(triples)) is not None:
-        return (table,)
+    if (table := as_frame(triples)) is not None:
+        return tuple(split_frame(table, KINDS))
+    if isinstance(triples, str) and FOREIGN.fullmatch(triples) and not osp.exists(triples):
+        return read_foreign(triples)
     if isinstance(triples, str | os.PathLike):
         path = osp.expanduser(os.fspath(triples))
         others = dict.fromkeys(tuple(NAMED)[-3:])
@@ -385,22 +390,8 @@ def to_sources(triples: Triples) -> "tuple[str | pd.DataFrame, ...]":
             f"Invalid 'triples' argument (got {given}), expected one file to split, or three: "
             f"those of {list(SPLITS)}"
         )
-    tables = map(to_table, files)
-    pairs = zip(tables, files, strict=True)
+    pairs = zip(map(as_frame, files), files, strict=True)
     return tuple(osp.expanduser(os.fspath(y)) if x is None else x for x, y in pairs)
-
-
-def to_table(facts: object) -> "pd.DataFrame | None":
-    r"""Returns a DataFrame, an array or a list of facts as a DataFrame, :obj:`None` for others."""
-    kinds = (list, tuple)
-    is_list = isinstance(facts, kinds) and any(
-        isinstance(x, kinds) and not isinstance(next(iter(x), ""), kinds) for x in facts
-    )
-    if not is_list and getattr(facts, "ndim", 0) != 2:
-        return None
-    import pandas as pd
-
-    return facts if isinstance(facts, pd.DataFrame) else pd.DataFrame(facts)
 
 
 def find_content(
