@@ -1,3 +1,4 @@
+import copy
 import math
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -89,6 +90,7 @@ def test_known_and_keep(fake, build):
 
 
 def test_types(fake, build, tmp_path):
+    fake = copy.copy(fake)
     fake.node_types = [["small"] if i < 5 else ["large", "other"] for i in range(fake.num_nodes)]
     model, small = build(fake), [0, 1, 2, 3, 4]
     save_pretrained(model, tmp_path, fake)

@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import torch
 from torch_geometric.data import HeteroData
@@ -17,6 +19,7 @@ from torch_imf.transforms import AddInverse
 
 @pytest.fixture
 def typed(fake):
+    fake = copy.copy(fake)
     fake.node_types = [[], *(["Number", "Odd"] if i % 2 else ["Even"] for i in range(1, 150))]
     fake.node_names = [f"The {x}" for x in fake.node_ids]
     return fake
@@ -67,6 +70,6 @@ def test_files(typed, tmp_path):
     found = dict(zip(data.node_ids, about, strict=True))
     expected = zip(typed.node_names, typed.node_types, strict=True)
     assert all(found[x] == y for x, y in zip(typed.node_ids, expected, strict=True) if x in found)
-    typed.node_ids[0] = "a\tb"
+    typed.node_ids = ["a\tb", *typed.node_ids[1:]]
     with pytest.raises(ValueError, match="holds a tab or a line break"):
         write_triples(typed, tmp_path / "c")

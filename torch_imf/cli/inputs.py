@@ -12,6 +12,7 @@ from torch_imf import registry
 from torch_imf.answers.results import table_suffix
 from torch_imf.io import nearest, noted
 from torch_imf.io.paths import url_to_fs
+from torch_imf.io.tables import suffix
 
 if TYPE_CHECKING:
     import torch
@@ -241,11 +242,12 @@ class Saved(Compute):
 Overwrite = Annotated[bool, "replace the file to write if it is there"]
 
 
-def check_out(path: str, overwrite: bool) -> None:
-    r"""Raises if a table cannot be written, before there is work to lose: it has no such format, or
-    its place is taken.
+def check_out(path: str, overwrite: bool, others: Sequence[str] = ()) -> None:
+    r"""Raises if a table cannot be written, before there is work to lose: it has no such format,
+    nor one of others that are known, or its place is taken.
     """
-    table_suffix(path)
+    if suffix(path) not in others:
+        table_suffix(path)
     filesystem, name = url_to_fs(path)
     if not overwrite and filesystem.isfile(name):
         raise ValueError(f"'{path}' is there already, '--overwrite' replaces it")

@@ -24,12 +24,13 @@ import torch_imf
 from torch_imf.cli.add import add
 from torch_imf.cli.answers import complete, evaluate, explain, figures, predict
 from torch_imf.cli.command import Command, as_typed, say, shown, texts
+from torch_imf.cli.export import export
 from torch_imf.cli.listing import audit, describe, encode, list_kinds
 from torch_imf.cli.serve import serve
 from torch_imf.cli.train import settings_flags, train, tune
 from torch_imf.io import TorchIMFWarning
 
-ASK = (evaluate, predict, explain, complete, add, figures, serve)
+ASK = (evaluate, predict, explain, complete, add, export, figures, serve)
 FUNCTIONS = (audit, encode, *ASK, tune, describe)
 COMMANDS = {
     "list": Command("list", list_kinds),

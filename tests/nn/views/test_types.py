@@ -1,3 +1,5 @@
+import copy
+
 import torch
 
 from torch_imf.nn import TypePrior
@@ -17,7 +19,7 @@ def test_type_prior(fake):
 
 def test_types_of_entities(fake, tmp_path):
     # An entity counts as those of its types do on average.
-    prior = TypePrior().fit(fake)
+    fake, prior = copy.copy(fake), TypePrior().fit(fake)
     fake.node_types = [
         [] if i == 0 else ["even"] * (i % 2 == 0) + ["all"] for i in range(fake.num_nodes)
     ]
