@@ -673,6 +673,7 @@ def with_names(**kwargs):
         (with_names(node_names={"a": 1}), "'node_names' needs to hold 150 strings .got dict"),
         (with_names(rel_names=[1, 2, 3, 4, 5]), "'rel_names' needs to hold 5 strings"),
         (with_names(num_nodes=3), "it holds"),
+        (with_names(node_types=["a"] * 150), "'node_types' needs to hold 150 lists of strings"),
         (lambda content: b"[" * 100_000, ""),
         (lambda content: b"3", ""),
     ],

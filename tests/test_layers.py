@@ -31,7 +31,7 @@ LAYERS = {
 # Within `nn`, from the bottom to the top:
 NN = ["functional", "scorer", "structural", "fusion", "losses", "views", "models"]
 EXTRAS = "torchvision timm sentence_transformers transformers h5py openpyxl huggingface_hub"
-EXTRAS += " tensorboard optuna sqlalchemy matplotlib torch_scatter gradio"
+EXTRAS += " tensorboard optuna sqlalchemy matplotlib torch_scatter gradio pykeen ogb faiss networkx"
 SLOW = "pyarrow pandas pyoxigraph pooch sklearn scipy PIL"  # To import.
 OPTIONAL = {*EXTRAS.split(), *SLOW.split()}
 FILES = [path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py"]

@@ -21,7 +21,7 @@ from torch.nn import Identity
 from torch.nn.functional import linear
 from torch_geometric.data import Data
 
-from torch_imf.data.graph import MASKS, NAMES, check_graph, digest_names, names_of, prepare
+from torch_imf.data.graph import MASKS, NAMES, TYPES, check_graph, digest_names, names_of, prepare
 from torch_imf.encoders import FeatureFile
 from torch_imf.encoders.base import Encoder, EncoderLike, record_of
 from torch_imf.evaluation.ranking import check_finite, inference
@@ -192,7 +192,8 @@ def pretrained_graph(folder: str | os.PathLike[str], revision: str | None = None
         sizes = {name: config["model"][name] for name in ("num_nodes", "num_relations")}
         if not all(type(x) is int and 0 < x < 2**31 for x in sizes.values()):
             raise ValueError(f"sizes need to be whole numbers from 1 to 2^31 (got {sizes})")
-        if set(facts) != {"edge_index", "edge_type", *MASKS} or not set(names) <= set(NAMES):
+        is_known = set(names) <= {*NAMES, TYPES}
+        if set(facts) != {"edge_index", "edge_type", *MASKS} or not is_known:
             raise ValueError(f"it holds {sorted(facts)} and {sorted(names)}")
         tensors = {k: x.long() if x.dtype == torch.int else x for k, x in facts.items()}
         data = Data(**sizes, **tensors, **names)

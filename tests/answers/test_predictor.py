@@ -1,3 +1,4 @@
+import copy
 import math
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -10,9 +11,12 @@ from torch_imf import (
     Calibration,
     ContextualRelationalScorer,
     Predictor,
+    add_entities,
     evaluate,
     fit,
     fit_view_weights,
+    pretrained_graph,
+    save_pretrained,
 )
 from torch_imf.answers import Answers
 from torch_imf.io import TorchIMFWarning
@@ -83,6 +87,27 @@ def test_known_and_keep(fake, build):
     assert kept == [a for a in marked if not a.known or a.index in test]
     inverse = predictor.predict(t, r + fake.num_relations, k)
     assert h in indices(a for a in inverse if a.known)
+
+
+def test_types(fake, build, tmp_path):
+    fake = copy.copy(fake)
+    fake.node_types = [["small"] if i < 5 else ["large", "other"] for i in range(fake.num_nodes)]
+    model, small = build(fake), [0, 1, 2, 3, 4]
+    save_pretrained(model, tmp_path, fake)
+    predictor = Predictor(model, pretrained_graph(tmp_path))
+    assert sorted(indices(predictor.predict(9, 0, 100, types=["small"]))) == small
+    assert min(indices(predictor.predict(0, 1, types="large"))) > 4
+    assert len(predictor.predict(0, 1, 200, types=["small", "other"])) >= fake.num_nodes - 1
+    for types, match in (("smal", "no type 'smal'. Did you mean 'small'"), ("x", "There are 'l")):
+        with pytest.raises(ValueError, match=match):
+            predictor.predict(0, 1, types=types)
+    entity = {"name": "new", "types": ["small"], "x_text": fake.x_text[0]}
+    model, data = add_entities(model, fake, [entity])
+    found = Predictor(model, data).predict(9, 0, 100, types=["small"])
+    assert sorted(indices(found)) == [*small, fake.num_nodes]
+    del fake.node_types
+    with pytest.raises(ValueError, match="The graph knows of no types"):
+        Predictor(build(fake), fake).predict(0, 1, types="small")
 
 
 def test_loops(fake, build):

@@ -542,6 +542,33 @@ def test_literals_of_rdf(turtle):
     assert dataset[0].node_names[:2] == ["Node 0", "Node 1"]
 
 
+def test_types_and_images_of_rdf(turtle):
+    image(turtle / "shots" / "one.png")
+    text = (turtle / "facts.ttl").read_text()
+    text += "\n".join(f":n{i} a :Odd_one ." for i in (1, 3, 5))
+    text += '\n:Odd_one rdfs:label "Odd" . :n1 a :Big . :n99 a :Big .'
+    text += "\n:n3 <http://schema.org/image> <shots/one.png> ."
+    (turtle / "facts.ttl").write_text(text)
+    for root in (None, str(turtle / ".root"), str(turtle / ".root")):
+        data = MultimodalKG.from_files(turtle / "facts.ttl", root=root)[0]
+        assert data.num_edges == 36 and data.rel_names == ["is next to"]
+        types = dict(zip(data.node_names, data.node_types, strict=True))
+        assert types["Node 1"] == ["Big", "Odd"] and types["Node 3"] == ["Odd"]
+        assert types["Node 2"] == []
+        assert data.visual_mask.nonzero().tolist() == [[data.node_names.index("Node 3")]]
+
+
+def test_a_table_of_neo4j_and_types(folder):
+    lines = [":START_ID,:END_ID,:TYPE", *(",".join(x.split("\t")[::2]) + ",NEAR" for x in FACTS)]
+    (folder / "a.csv").write_text("\n".join(lines))
+    rows = [f"n{i},Node {i},{'Odd;Number' if i % 2 else ''}" for i in range(12)]
+    (folder / "b.csv").write_text("\n".join([":ID,name,:LABEL", *rows]))
+    dataset = MultimodalKG.from_files(folder / "a.csv", folder / "b.csv")
+    assert dataset[0].rel_ids == ["NEAR"] and dataset[0].node_names[3] == dataset.texts()[3]
+    assert dataset[0].node_types[2] == [] or dataset[0].node_types[2] == ["Odd", "Number"]
+    assert sum(map(len, dataset[0].node_types)) == 12
+
+
 def test_texts_and_numbers_are_found_by_name(tmp_path):
     rows = [f"Q{i},Node {i},r,Q{(i + k) % 9},Node {(i + k) % 9}" for i in range(9) for k in (1, 2)]
     header = "head_id,head,relation,tail_id,tail"

@@ -247,12 +247,27 @@ def test_other_sheets_are_told(tmp_path):
 
 
 def test_json_of_neo4j(tmp_path):
-    lines = [{"type": "node", "id": x, "labels": ["Town"]} for x in TOWNS]
+    about = {"labels": ["Town", "Place"], "properties": {"name": "The town"}}
+    lines = [{"type": "node", "id": x, **about} for x in TOWNS]
     for i, (head, label, tail) in enumerate(FACTS):
         ends = {"start": {"id": head, "labels": []}, "end": {"id": tail}}
         lines.append({"id": str(i), "type": "relationship", "label": label, **ends})
     (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, lines)))
-    assert rows_of(read(str(tmp_path / "a.jsonl"))) == FACTS
+    found = read(str(tmp_path / "a.jsonl"))
+    assert rows_of(found) == FACTS
+    assert {*found.names.values()} == {"The town"} and found.types[TOWNS[0]] == ["Town", "Place"]
+
+
+def test_types(tmp_path):
+    # As of PrimeKG.
+    header = "x_id,x_type,x_name,relation,y_id,y_type,y_name"
+    rows = [(h, "town;place", h.title(), r, t, ":town", "") for h, r, t in FACTS]
+    lines = "\n".join([header, *(",".join(map(str, row)) for row in rows)])
+    (tmp_path / "a.csv").write_text(lines)
+    found = read_fact_table(str(tmp_path / "a.csv"))
+    assert rows_of(found) == FACTS and "types are ['x_type', 'y_type']" in found.note
+    assert {*found.types[FACTS[0][0]]} == {"town", "place"}
+    assert {*found.names} == {head for head, _, _ in FACTS}
 
 
 @pytest.mark.parametrize(

@@ -125,3 +125,22 @@ def test_blank_nodes_have_a_scope(tmp_path):
     assert found == list(read_rdf(path, "@a")) and found[0] == ("_:b0@a", "r", "A")
     blank = {x for fact in found for x in fact if x.startswith("_")}
     assert blank == {"_:b0@a", "_:b1@a", "_:b2@a"}
+
+
+def test_types_and_images(tmp_path):
+    (tmp_path / "pictures").mkdir()
+    for name in ("a b.png", "c.png"):
+        (tmp_path / "pictures" / name).write_bytes(b"")
+    text = f"""@prefix s: <https://schema.org/> . @prefix f: <http://xmlns.com/foaf/0.1/> .
+        @prefix owl: <http://www.w3.org/2002/07/owl#> . @prefix : <{X}> .
+        :a a :Person , owl:NamedIndividual ; s:image <pictures/a%20b.png> ; :knows :b .
+        :b a :Person , :Painter ; f:depiction <{(tmp_path / "pictures" / "c.png").as_uri()}> .
+        :c f:img <http://elsewhere.org/c.png> , "pictures/none.png" ."""
+    content = Content()
+    kinds = [content.add(*x) for x in read_rdf(write(tmp_path, "a.ttl", text))]
+    assert sorted(kinds) == ["facts", *["images"] * 4, *["types"] * 4]
+    assert content.types == {IRIS[0]: [f"{X}Person"], IRIS[1]: [f"{X}Person", f"{X}Painter"]}
+    with pytest.warns(UserWarning, match="2 of 4 images are no files on this machine.*elsewhere"):
+        found = content.image_files(str(tmp_path))
+    pictures = [str(tmp_path / "pictures" / x) for x in ("a b.png", "c.png")]
+    assert found == list(zip(IRIS, pictures, strict=False))

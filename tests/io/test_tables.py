@@ -123,11 +123,24 @@ def test_excel(tmp_path, monkeypatch):
     ],
 )
 def test_texts(tmp_path, name, content):
-    expected = [["a", "The first.", "A"], ["b c", "Second", ""], ["d", "", "D"]]
+    expected = [["a", "The first.", "A", ""], ["b c", "Second", "", ""], ["d", "", "D", ""]]
     assert [fields for _, fields in read(tmp_path, name, content, TEXTS)] == expected
     # A name stands for the entity where there is nothing else to go by:
     rows = read(tmp_path, "a.tsv", "name\ttext\nA\tThe first.\n", TEXTS)
-    assert rows == [(2, ["A", "The first.", "A"])]
+    assert rows == [(2, ["A", "The first.", "A", ""])]
+
+
+@pytest.mark.parametrize(
+    "name,content",
+    [
+        ("a.csv", "personId:ID(Person),name:string,:LABEL\nq1,Ada,Person;Poet\n"),  # Of Neo4j.
+        ("a.json", '[{"id": "q1", "name": "Ada", "types": ["Person", "Poet"]}]'),
+    ],
+)
+def test_types(tmp_path, name, content):
+    assert [x for _, x in read(tmp_path, name, content, TEXTS)] == [
+        ["q1", "Ada", "Ada", "Person;Poet"]
+    ]
 
 
 @pytest.mark.parametrize(
@@ -136,7 +149,7 @@ def test_texts(tmp_path, name, content):
         ("a.json", '{"a": "x",\n "b": }', "line 2: this is no JSON"),
         ("a.json", '{"a": "x", "a": "y"}', "line 1: the key 'a' occurs twice"),
         ("a.json", '{"a": ["x"]}', "entry 1: the text is no text"),
-        ("a.json", '{"a": {"name": "A"}}', "entry 1: there is no text"),
+        ("a.json", '{"a": {"age": "A"}}', "entry 1: there is no text"),
         ("a.json", "3", "expected an object of entities"),
         ("a.json", "[3]", "entry 1: expected an object"),
         ("a.json", "[" * 100_000, "line 1: this is no JSON .*recursion"),
@@ -157,7 +170,7 @@ def test_large_content(tmp_path, monkeypatch):
     assert read(tmp_path, "a.csv", f'a,"{text}"', TEXTS)[0][1][1] == text
     digits = "1" * 5000  # More than Python turns into an integer by default.
     rows = read(tmp_path, "a.jsonl", f'{{"id": 7, "text": {digits}}}', TEXTS)
-    assert rows == [(1, ["7", digits, ""])]
+    assert rows == [(1, ["7", digits, "", ""])]
     content = json.dumps({"a": "x" * 50}, indent=1)
     monkeypatch.setattr(tables, "LARGEST", len(content) - 1)
     with pytest.raises(ValueError, match=r"a.json', line 3: this JSON has more than .* as JSONL"):

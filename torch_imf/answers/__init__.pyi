@@ -7,6 +7,7 @@ from .predictor import complete as complete
 from .predictor import explain as explain
 from .predictor import predict as predict
 from .predictor import predict_file as predict_file
+from .rdf import write_rdf as write_rdf
 from .results import Answers as Answers
 from .results import Completion as Completion
 from .results import Explanation as Explanation
@@ -15,3 +16,5 @@ from .results import Facts as Facts
 from .results import Rank as Rank
 from .results import Reason as Reason
 from .results import Support as Support
+from .vectors import embeddings as embeddings
+from .vectors import write_embeddings as write_embeddings

@@ -15,6 +15,7 @@ from torch_imf.answers.explanation import model_modalities
 from torch_imf.data import modalities
 from torch_imf.data.graph import (
     MASKS,
+    TYPES,
     check_features,
     digest_facts,
     digest_names,
@@ -39,7 +40,7 @@ Model = TypeVar("Model", bound=Module)
 Entity = Mapping[str, Any]
 #: What an entity calls its content in each modality.
 CONTENT = {"text": "text", "visual": "image", "numeric": "numbers"}
-KEYS = ("name", "id", *CONTENT.values())
+KEYS = ("name", "id", "types", *CONTENT.values())
 #: What an entity without a name is called.
 NEW = "new entity"
 
@@ -77,9 +78,10 @@ def add_entities(
         model (torch.nn.Module): A trained model, or an :class:`~torch_imf.nn.Ensemble`.
         data (Data): Its graph.
         entities (list[dict] or DataFrame): The entities. Each has a :obj:`name`, and an :obj:`id`
-            if that is another, and some of a :obj:`text`, an :obj:`image` (a path, an image as
-            :class:`torch.uint8` tensor, or a list of them), :obj:`numbers` (a dictionary), and
-            features that are ready (:obj:`x_text`, and so on for any modality).
+            if that is another, perhaps a list of :obj:`types`, and some of a :obj:`text`, an
+            :obj:`image` (a path, an image as :class:`torch.uint8` tensor, or a list of them),
+            :obj:`numbers` (a dictionary), and features that are ready (:obj:`x_text`, and so on for
+            any modality).
         facts (list[tuple], optional): Head, relation and tail of each fact that is known of them,
             by name, identifier or number. (default: :obj:`()`)
         encoders (dict, optional): The encoders by modality, as :obj:`dataset.encoders`, or
@@ -101,6 +103,9 @@ def add_entities(
     first, size = int(data.num_nodes), len(entries)
     x_dict, mask_dict = _features(channels(model, data), entries, encoders or {})
     out_data = _named(data, *labels)
+    if data.get(TYPES) is not None:
+        given: list[Any] = [x.get("types", ()) for x in entries]
+        out_data[TYPES] = [*data[TYPES], *([x] if isinstance(x, str) else list(x) for x in given)]
     triples = _triples(out_data, facts, first)
     _check_known(model, labels[1], mask_dict, triples[::2])
     _add_rows(out_data, data, x_dict, mask_dict, triples)
@@ -264,7 +269,7 @@ def _features(
     # The features of all entities in each modality, and which of them there are.
     known = {*CONTENT.values(), *(f"x_{name}" for name in channels)}
     known -= {key for name, key in CONTENT.items() if name not in channels}
-    if left_out := sorted({k for x in entries for k in x if k not in (*known, "name", "id")}):
+    if left_out := sorted({k for x in entries for k in x if k not in (*known, *KEYS[:3])}):
         warn(
             f"{some(left_out)}: left out, as the model and its graph know of {list(channels)} only"
         )

@@ -1,5 +1,5 @@
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import compress
 from typing import Any
@@ -30,11 +30,11 @@ from torch_imf.answers.results import (
     write_table,
 )
 from torch_imf.data import TripletIndex
-from torch_imf.data.graph import check_tensor, loop_relations, prepare
+from torch_imf.data.graph import check_tensor, loop_relations, prepare, type_pairs
 from torch_imf.data.index import check_triples
 from torch_imf.data.names import Lookup, Names
 from torch_imf.evaluation.ranking import StreamedScores, inference, twin
-from torch_imf.io import warn
+from torch_imf.io import nearest, some, warn
 from torch_imf.io.tables import JSON, Column, read_table, short, suffix, where
 from torch_imf.registry import checked
 
@@ -105,6 +105,7 @@ class Predictor:
         tail: Name | Entity | None = None,
         known: str = "mark",
         keep: Tensor | None = None,
+        types: str | Sequence[str] | None = None,
     ) -> Answers:
         r"""Returns the most likely tails of a head and a relation or, given a tail instead, the
         most likely heads. Their score is a logit or, for several views with the :obj:`"bce"` loss,
@@ -125,10 +126,13 @@ class Predictor:
             keep (torch.Tensor, optional): A mask over edges: the known facts to mark while all
                 others are removed, *e.g.*, :obj:`data.test_mask` to see how test facts rank among
                 new ones. (default: :obj:`None`)
+            types (list, optional): The types of entities of which one is to be that of an answer,
+                as the graph names them (:obj:`data.node_types`). (default: :obj:`None`)
         """
         if isinstance(head, Mapping) or isinstance(tail, Mapping):
-            return self._predict_new(head, relation, k, tail, known, keep)
-        found = self.predict_many(head, relation, k, tail=tail, known=known, keep=keep)
+            return self._predict_new(head, relation, k, tail, known, keep, types)
+        rest: Any = {"tail": tail, "known": known, "keep": keep, "types": types}
+        found = self.predict_many(head, relation, k, **rest)
         if len(found) != 1:
             raise ValueError("'predict' takes one query. Ask several by 'predict_many'")
         return found[0]
@@ -143,12 +147,14 @@ class Predictor:
         tail: Names | None = None,
         known: str = "mark",
         keep: Tensor | None = None,
+        types: str | Sequence[str] | None = None,
     ) -> list[Answers]:
         r"""Returns the answers to several queries, each as :meth:`predict` does: :obj:`head` or
         :obj:`tail` is a list of names, or a list or tensor of numbers, and :obj:`relation` one per
         query or one for all.
         """
-        return list(self._answers(*self._query(head, relation, tail), k, known, keep))
+        query = self._query(head, relation, tail)
+        return list(self._answers(*query, k, known, keep, types=types))
 
     @checked
     def predict_file(
@@ -157,6 +163,7 @@ class Predictor:
         answers: str | os.PathLike[str],
         k: int = 10,
         known: str = "mark",
+        types: str | Sequence[str] | None = None,
     ) -> int:
         r"""Answers the queries of one file in another, as :meth:`predict`, and returns the number
         of answers.
@@ -201,7 +208,7 @@ class Predictor:
             count = f"{len(errors):,} of {len(given):,} queries have no answers"
             warn(f"{count}, as the column 'error' of '{os.fspath(answers)}' says. {first}")
         head_index, rel_type = (torch.cat(x) for x in zip(*rows, strict=True))
-        found = self._answers(head_index, rel_type, k, known, None)
+        found = self._answers(head_index, rel_type, k, known, None, types=types)
 
         def cells() -> Iterator[list[object]]:
             views = self.model.views
@@ -304,6 +311,22 @@ class Predictor:
         r"""How often queries miss an answer."""
         return Gaps(self.data, self.domains, self.known)
 
+    def of_types(self, types: str | Sequence[str]) -> Tensor:
+        r"""Returns which entities, :obj:`[N]`, are of one of some types. Raises a
+        :class:`ValueError` if the graph knows of no such type.
+        """
+        names, (node, kind) = type_pairs(self.data)
+        if not names:
+            raise ValueError("The graph knows of no types of entities ('data.node_types')")
+        wanted = [types] if isinstance(types, str) else list(types)
+        if unknown := [x for x in wanted if x not in names]:
+            hint = nearest(str(unknown[0]), names) or f" There are {some(names)}"
+            raise ValueError(f"There is no type '{unknown[0]}'.{hint}")
+        is_wanted = torch.tensor([name in wanted for name in names])
+        out = torch.zeros(self.num_nodes, dtype=torch.bool)
+        out[node[is_wanted[kind]]] = True
+        return out.to(self.device)
+
     def probabilities(
         self, score: Tensor, head_index: Tensor, rel_type: Tensor, tail_index: Tensor
     ) -> tuple[list[list[float | None]], list[list[float | None]]]:
@@ -344,6 +367,7 @@ class Predictor:
         tail: Name | Entity | None,
         known: str,
         keep: Tensor | None,
+        types: str | Sequence[str] | None,
     ) -> Answers:
         self._check_version()
         entity = next(x for x in (head, tail) if isinstance(x, Mapping))
@@ -351,7 +375,7 @@ class Predictor:
         new, predictor = self._spare
         query = predictor._query(head, relation, tail)
         scores = new.scores(predictor.scores, entity)
-        found = next(predictor._answers(*query, k, known, keep, scores))
+        found = next(predictor._answers(*query, k, known, keep, scores, types))
         name = str(entity.get("name", NEW))
         found.fact = tuple(name if x == NEW else x for x in found.fact)
         return found
@@ -382,6 +406,7 @@ class Predictor:
         known: str,
         keep: Tensor | None,
         scores: StreamedScores | None = None,
+        types: str | Sequence[str] | None = None,
     ) -> Iterator[Answers]:
         if k < 1 or known not in {"mark", "remove"}:
             needs = "'k' needs to be positive, 'known' to be 'mark' or 'remove'"
@@ -389,6 +414,7 @@ class Predictor:
         if keep is not None:
             size = list(self.data.edge_type.size())
             check_tensor("'keep', a mask over edges,", keep, size, torch.bool)
+        others = None if types is None else ~self.of_types(types)
         kept = None if keep is None else TripletIndex.from_data(self.data, keep.to(self.device))
         weights, views = self.model.view_weights(), self.model.views
         is_prob = yields_probabilities(self.model)
@@ -404,6 +430,8 @@ class Predictor:
             loop = self.has_loops[rel % self.num_relations] | self.known.contains(head, rel, head)
             row = (~loop).nonzero().view(-1)
             ranked[row, head[row]] = -torch.inf
+            if others is not None:
+                ranked[:, others] = -torch.inf
             value, tail = ranked.topk(min(k, self.num_nodes))
             is_known = self.known.contains(head[:, None], rel[:, None], tail)
             probability = self.probabilities(score, head, rel, tail)
@@ -479,10 +507,11 @@ def predict(
     keep: Tensor | None = None,
     calibration: Calibration | None = None,
     encoders: Mapping[str, Any] | None = None,
+    types: str | Sequence[str] | None = None,
 ) -> Answers:
     r"""Answers a query, as :meth:`Predictor.predict` of a new predictor."""
     predictor = Predictor(model, data, calibration, encoders)
-    return predictor.predict(head, relation, k, tail=tail, known=known, keep=keep)
+    return predictor.predict(head, relation, k, tail=tail, known=known, keep=keep, types=types)
 
 
 def predict_file(

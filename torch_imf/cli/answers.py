@@ -6,11 +6,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import torch_imf
+from torch_imf.answers.rdf import write_rdf
 from torch_imf.answers.results import Fact, format_table, write_table
 from torch_imf.cli.command import Output, say
 from torch_imf.cli.inputs import Overwrite, Saved, check_out, test_fact
 from torch_imf.io import require
 from torch_imf.io.atomic import replacing
+from torch_imf.io.rdf import FORMATS
+from torch_imf.io.tables import suffix
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
@@ -81,6 +84,9 @@ def predict(
     overwrite: Overwrite = False,
     k: Annotated[int, "how many answers"] = 10,
     known: Annotated[Literal["mark", "remove"], "answers that the graph holds:"] = "mark",
+    types: Annotated[
+        Sequence[str] | None, "only answers of these types, if the graph knows of types"
+    ] = None,
 ) -> Output:
     r"""Answers questions, 'head relation ?' or '? relation tail'.
 
@@ -98,10 +104,10 @@ def predict(
         check_out(answers, overwrite)
     predictor = saved.predictor()
     if queries and answers:
-        count = predictor.predict_file(queries, answers, k, known=known)
+        count = predictor.predict_file(queries, answers, k, known, types)
         values = {"queries": queries, "answers": answers, "count": count}
         return Output(f"{count:,} answers in '{answers}'", values)
-    found = predictor.predict(head, relation, k, tail=tail, known=known)
+    found = predictor.predict(head, relation, k, tail=tail, known=known, types=types)
     return Output(str(found), {"query": found.query, "answers": found})
 
 
@@ -133,7 +139,9 @@ def complete(
     relation: Annotated[list[str] | None, "relations to complete (default: all)"] = None,
     everyone: Annotated[bool, "of entities of a kind that the relation lacks, too"] = False,
     out: Annotated[
-        str | None, "table to write (.tsv, .csv, .json, .jsonl, .parquet, .xlsx), not to show"
+        str | None,
+        "table to write (.tsv, .csv, .json, .jsonl, .parquet, .xlsx) or RDF (.ttl, .nt, .rdf, "
+        ".jsonld), not to show",
     ] = None,
     overwrite: Overwrite = False,
 ) -> Output:
@@ -145,9 +153,10 @@ def complete(
     Examples:
       torch-imf complete runs/first --relation borders neighbour --everyone
       torch-imf complete runs/first -k 100000 --out facts.tsv
+      torch-imf complete runs/first --out facts.ttl      statements with their probability
     """
     if out is not None:
-        check_out(out, overwrite)
+        check_out(out, overwrite, FORMATS)
     predictor = saved.predictor()
     if out is None:
         facts = predictor.complete(k, relation, everyone, progress=True)
@@ -158,7 +167,10 @@ def complete(
         facts = predictor.complete(k, relation, everyone, progress=True)
         yield from map(dataclasses.astuple, facts)
 
-    count = write_table(out, rows())
+    if suffix(out) in FORMATS:
+        count = write_rdf(out, predictor.complete(k, relation, everyone, progress=True))
+    else:
+        count = write_table(out, rows())
     return Output(f"{count:,} facts in '{out}'", {"facts": out, "count": count})
 
 

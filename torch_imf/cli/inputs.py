@@ -12,6 +12,7 @@ from torch_imf import registry
 from torch_imf.answers.results import table_suffix
 from torch_imf.io import nearest, noted
 from torch_imf.io.paths import url_to_fs
+from torch_imf.io.tables import suffix
 
 if TYPE_CHECKING:
     import torch
@@ -85,7 +86,8 @@ class Graph:
     graph: Annotated[
         str,
         "a dataset of 'torch-imf list datasets', a folder (facts.tsv, texts.tsv, images/, "
-        "numbers.tsv, or train.tsv, valid.tsv and test.tsv for the facts), or a file of facts",
+        "numbers.tsv, or train.tsv, valid.tsv and test.tsv for the facts), a file of facts, or a "
+        "dataset of PyKEEN or OGB, as pykeen:codexsmall and ogbl-biokg",
     ]
     _: dataclasses.KW_ONLY
     root: Annotated[str | None, "folder to keep it in (default: data/<dataset>)"] = None
@@ -115,9 +117,10 @@ class Graph:
         r"""Returns the dataset. Without :obj:`features`, nothing is encoded: graphs of one's own
         tell who has what, and others leave it out.
         """
+        from torch_imf.datasets.foreign import FOREIGN
         from torch_imf.datasets.own import CONTENT, find_content
 
-        is_own = osp.exists(self.graph)
+        is_own = osp.exists(self.graph) or FOREIGN.fullmatch(self.graph) is not None
         kind = "published datasets" if is_own else "graphs of your own"
         own = ["shares", "split_entities", "split_seed", "texts", "numbers", "header", "columns"]
         others = ["version"] if is_own else own
@@ -239,11 +242,12 @@ class Saved(Compute):
 Overwrite = Annotated[bool, "replace the file to write if it is there"]
 
 
-def check_out(path: str, overwrite: bool) -> None:
-    r"""Raises if a table cannot be written, before there is work to lose: it has no such format, or
-    its place is taken.
+def check_out(path: str, overwrite: bool, others: Sequence[str] = ()) -> None:
+    r"""Raises if a table cannot be written, before there is work to lose: it has no such format,
+    nor one of others that are known, or its place is taken.
     """
-    table_suffix(path)
+    if suffix(path) not in others:
+        table_suffix(path)
     filesystem, name = url_to_fs(path)
     if not overwrite and filesystem.isfile(name):
         raise ValueError(f"'{path}' is there already, '--overwrite' replaces it")

@@ -8,7 +8,8 @@ Examples:
   torch-imf explain runs/first Argentina borders Paraguay
 
 In place of 'countries', which comes with the package, give a folder of your own with facts.tsv,
-texts.tsv, images/ and numbers.tsv. 'torch-imf <command> --help' tells more.
+texts.tsv, images/ and numbers.tsv: 'torch-imf new my_graph/' writes one to begin with.
+'torch-imf <command> --help' tells more.
 """
 
 import os
@@ -24,14 +25,17 @@ import torch_imf
 from torch_imf.cli.add import add
 from torch_imf.cli.answers import complete, evaluate, explain, figures, predict
 from torch_imf.cli.command import Command, as_typed, say, shown, texts
+from torch_imf.cli.export import export
 from torch_imf.cli.listing import audit, describe, encode, list_kinds
 from torch_imf.cli.serve import serve
+from torch_imf.cli.start import doctor, new
 from torch_imf.cli.train import settings_flags, train, tune
 from torch_imf.io import TorchIMFWarning
 
-ASK = (evaluate, predict, explain, complete, add, figures, serve)
-FUNCTIONS = (audit, encode, *ASK, tune, describe)
+ASK = (evaluate, predict, explain, complete, add, export, figures, serve)
+FUNCTIONS = (audit, encode, *ASK, tune, describe, doctor)
 COMMANDS = {
+    "new": Command("new", new),
     "list": Command("list", list_kinds),
     "train": Command("train", train, settings_flags),
     **{function.__name__: Command(function.__name__, function) for function in FUNCTIONS},

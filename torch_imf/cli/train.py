@@ -389,4 +389,4 @@ def fit_parameters() -> dict[str, inspect.Parameter]:
 def default_path(graph: Graph, model: str) -> str:
     r"""Returns where to keep what is made of a graph and a model, if no place is given."""
     stem = osp.basename(osp.normpath(graph.graph)).split(".")[0].lower()
-    return osp.join("runs", f"{stem or 'graph'}-{model}")
+    return osp.join("runs", f"{stem or 'graph'}-{model}".replace(":", "-"))

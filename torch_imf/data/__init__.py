@@ -2,6 +2,7 @@ from .audit import audit, mean_rank_percentile
 from .convert import to_graph
 from .graph import modalities
 from .index import TripletIndex
+from .interop import to_frame, to_hetero, to_networkx, write_neo4j, write_triples
 from .loader import NegativeLoader, QueryLoader
 from .names import NameIndex
 from .split import clean_split, inductive_split
@@ -16,5 +17,10 @@ __all__ = [
     "inductive_split",
     "mean_rank_percentile",
     "modalities",
+    "to_frame",
     "to_graph",
+    "to_hetero",
+    "to_networkx",
+    "write_neo4j",
+    "write_triples",
 ]

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data, Dataset, HeteroData
 
-from torch_imf.data.graph import MASKS, NAMES, check_graph, check_size, check_tensor
+from torch_imf.data.graph import MASKS, NAMES, TYPES, check_graph, check_size, check_tensor
 from torch_imf.data.index import TripletIndex, check_range, check_triples, distinct_facts
 from torch_imf.data.split import draw_splits
 from torch_imf.registry import checked
@@ -37,7 +37,8 @@ def to_graph(
     * Of one graph without these, the splits are drawn, such that all entities and relations are in
       a training fact. Each fact counts once.
     * The edge types of a :class:`~torch_geometric.data.HeteroData` are the relations, apart from
-      reverse ones (:obj:`"rev_..."`). Its nodes are in the order of their types.
+      reverse ones (:obj:`"rev_..."`). Its nodes are in the order of their types, which are kept as
+      :obj:`node_types`.
 
     Inverse triples :math:`(t, r + |\mathcal{R}|, h)` are left out: whoever needs them adds them,
     and splits that are drawn would hold the one and the other. Names and modalities
@@ -175,7 +176,7 @@ def _content(data: Data) -> dict[str, object]:
     # Names, and the features of modalities with their masks.
     x = {key: data[key] for key in data.keys() if key.startswith("x_")}
     x |= {"x_node": data.x} if data.get("x") is not None else {}
-    names = [*NAMES, *(f"{key[2:]}_mask" for key in x)]
+    names = [*NAMES, TYPES, *(f"{key[2:]}_mask" for key in x)]
     return x | {name: data[name] for name in names if name in data}
 
 
@@ -191,23 +192,32 @@ def _homogeneous(data: HeteroData) -> Data:
     ]
     if not types:
         raise ValueError(f"The graph has no edges (got {data})")
+    ids, rels = ["__".join(kind) for kind in types], list(range(len(types)))
+    known = data.get("rel_ids")  # As `to_hetero` has them, one for several types of edges.
+    if known and {kind[1] for kind in types} <= set(known):
+        ids, rels = list(known), [known.index(kind[1]) for kind in types]
     fact = []
-    for i, kind in enumerate(types):
+    for rel, kind in zip(rels, types, strict=True):
         index = data[kind].get("edge_index")
         check_tensor(f"'edge_index' of {kind}", index, [2, data[kind].num_edges], torch.long)
         for end, node_type in zip(index, kind[::2], strict=True):
             check_range(f"edge_index' of {kind}, for '{node_type}", end, sizes[node_type])
         index = index + torch.tensor([[start[kind[0]]], [start[kind[2]]]])
-        fact.append(torch.stack([index[0], torch.full_like(index[0], i), index[1]]))
+        fact.append(torch.stack([index[0], torch.full_like(index[0], rel), index[1]]))
     head_index, edge_type, tail_index = torch.cat(fact, dim=1)
     out = Data(
         edge_index=torch.stack([head_index, tail_index]),
         edge_type=edge_type,
         num_nodes=sum(sizes.values()),
-        num_relations=len(types),
+        num_relations=len(ids),
         node_ids=[f"{kind}:{i}" for kind, size in sizes.items() for i in range(size)],
-        rel_ids=["__".join(kind) for kind in types],
+        rel_ids=ids,
+        node_types=[x for kind, n in sizes.items() for x in data[kind].get(TYPES) or [[kind]] * n],
     )
+    for name in (*NAMES[:2], *(NAMES[3:] if ids == known else ())):
+        found = [data.get(name)] if name in NAMES[3:] else [data[x].get(name) for x in sizes]
+        if all(x is not None for x in found):
+            out[name] = [y for x in found for y in x]
     for name in MASKS:
         found = [data[kind][name] for kind in types if name in data[kind]]
         if 0 < len(found) < len(types):
@@ -215,10 +225,14 @@ def _homogeneous(data: HeteroData) -> Data:
         if found:
             out[name] = torch.cat(found)
     for kind, size in sizes.items():
-        if "x" in data[kind]:
-            rows = slice(start[kind], start[kind] + size)
-            out[f"x_{kind}"] = data[kind].x.new_zeros(out.num_nodes, data[kind].x.size(1))
-            out[f"x_{kind}"][rows] = data[kind].x
-            out[f"{kind}_mask"] = torch.zeros(out.num_nodes, dtype=torch.bool)
-            out[f"{kind}_mask"][rows] = True
+        rows = slice(start[kind], start[kind] + size)
+        for key in [x for x in data[kind].keys() if x == "x" or x.startswith("x_")]:
+            x, name = data[kind][key], kind if key == "x" else key[2:]
+            if f"x_{name}" not in out:
+                out[f"x_{name}"] = x.new_zeros(out.num_nodes, x.size(1))
+                out[f"{name}_mask"] = torch.zeros(out.num_nodes, dtype=torch.bool)
+            if x.size(1) != out[f"x_{name}"].size(1):
+                raise ValueError(f"The features 'x_{name}' are of two sizes, also in '{kind}'")
+            out[f"x_{name}"][rows] = x
+            out[f"{name}_mask"][rows] = data[kind].get(f"{name}_mask", True)
     return out

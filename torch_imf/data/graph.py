@@ -16,6 +16,8 @@ from torch_imf.io.hash import hash_content, hash_tensor
 MASKS = ("train_mask", "val_mask", "test_mask")
 #: What entities and relations are called: identifiers, of which each has its own, and names.
 NAMES = ("node_ids", "node_names", "rel_ids", "rel_names")
+#: The types of each entity, a list of none, one or several.
+TYPES = "node_types"
 
 HINT = "'torch_imf.data.to_graph' makes one of what PyTorch Geometric has"
 
@@ -60,8 +62,9 @@ def check_tensor(name: str, x: Any, size: list[int], dtype: torch.dtype) -> None
 
 
 def names_of(data: Data) -> dict[str, list[str]]:
-    r"""Returns the names of entities and relations that a graph has. Raises a :class:`ValueError`
-    if they are not a list of strings, one for each, of which identifiers are distinct.
+    r"""Returns the names of entities and relations that a graph has, and the types of its entities.
+    Raises a :class:`ValueError` if names are not a list of strings, one for each, of which
+    identifiers are distinct, or types not a list of lists of strings.
     """
     out = {name: data[name] for name in NAMES if name in data}
     for name, values in out.items():
@@ -75,7 +78,25 @@ def names_of(data: Data) -> dict[str, list[str]]:
             raise ValueError(f"'{name}' needs to hold {size} strings (got {got})")
         if name.endswith("ids") and len(set(values)) < len(values):
             raise ValueError(f"'{name}' holds an identifier twice")
+    if (types := data.get(TYPES)) is not None:
+        is_list = isinstance(types, list | tuple) and len(types) == data.num_nodes
+        if not is_list or not all(
+            isinstance(x, list | tuple) and all(isinstance(y, str) for y in x) for x in types
+        ):
+            raise ValueError(f"'{TYPES}' needs to hold {data.num_nodes} lists of strings")
+        out[TYPES] = types
     return out
+
+
+def type_pairs(data: Data) -> tuple[list[str], Tensor]:
+    r"""Returns the types of entities that a graph knows of, in alphabetical order, and pairs of an
+    entity and its type, of shape :obj:`[2, P]`.
+    """
+    types = data.get(TYPES) or []
+    names = sorted({name for x in types for name in x})
+    number = {name: i for i, name in enumerate(names)}
+    pairs = [(row, number[name]) for row, x in enumerate(types) for name in x]
+    return names, torch.tensor(pairs, dtype=torch.long).view(-1, 2).t()
 
 
 def has_inverse(data: Data) -> bool:

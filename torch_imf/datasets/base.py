@@ -16,7 +16,7 @@ from torch_geometric.io import fs
 
 from torch_imf.data import audit, modalities
 from torch_imf.data.audit import SPLITS, Audit
-from torch_imf.data.graph import MASKS, check_graph, check_range, nonzero_rows
+from torch_imf.data.graph import MASKS, TYPES, check_graph, check_range, nonzero_rows
 from torch_imf.data.names import NameIndex
 from torch_imf.data.split import clean_split, inductive_split
 from torch_imf.datasets.raw import Groups, Literals, RawFolder
@@ -65,7 +65,7 @@ class Record:
     r"""What the raw files of a graph say, once they are parsed: head, relation and tail ids of the
     training, validation and test facts, of shape :obj:`[3, E]` each, the identifiers and names of
     entities and relations, and for each file, its number of :obj:`"rows"`, how many of them were
-    left out, and why, and how it was read, in words (:obj:`columns`).
+    left out, and why, how it was read, in words (:obj:`columns`), and the types of each entity.
     """
 
     splits: list[Tensor]
@@ -75,6 +75,7 @@ class Record:
     rel_names: list[str] | None = None
     sources: dict[str, dict[str, int]] = field(default_factory=dict)
     columns: dict[str, str] = field(default_factory=dict)
+    node_types: list[list[str]] | None = None
 
     def to_data(self) -> Data:
         r"""Returns the facts of all splits as one graph."""
@@ -93,6 +94,7 @@ class Record:
             node_names=self.node_names or self.node_ids,
             rel_ids=self.rel_ids,
             rel_names=self.rel_names or self.rel_ids,
+            **({TYPES: self.node_types} if self.node_types else {}),
             **({"sources": self.sources, "columns": self.columns} if self.sources else {}),
         )
 
@@ -165,6 +167,8 @@ class KGDataset(InMemoryDataset):
     * :obj:`num_nodes`, and :obj:`num_relations` without inverses
     * :obj:`node_ids` and :obj:`rel_ids`: the identifier of each entity and relation
     * :obj:`node_names` and :obj:`rel_names`: their names for people, not unique
+    * :obj:`node_types`: the types of each entity, a list of none, one or several, where the source
+      has any
     * :obj:`x_text`, :obj:`x_visual` and :obj:`x_numeric` :math:`(|\mathcal{V}|, D)`: the features
       of each modality, where there are any
     * :obj:`text_mask`, :obj:`visual_mask` and :obj:`numeric_mask` :math:`(|\mathcal{V}|)`: whether

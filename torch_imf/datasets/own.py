@@ -20,15 +20,16 @@ from torch_imf.data.index import distinct_facts
 from torch_imf.data.names import UNKNOWN, NameIndex, normalize, order, read_ids, unbracketed
 from torch_imf.data.split import check_shares, draw_splits, inductive_split
 from torch_imf.datasets.base import Encoder, Given, KGDataset, Record
+from torch_imf.datasets.foreign import FOREIGN, as_frame, read_foreign, split_frame
 from torch_imf.datasets.numbers import ENTITY, find_layout
 from torch_imf.datasets.raw import Literals, join, number_facts
 from torch_imf.encoders import PixelEncoder, default_text_encoder
 from torch_imf.io import noted, some, tables, warn
-from torch_imf.io.facts import read_fact_table
+from torch_imf.io.facts import TYPES, read_fact_table, split_types
 from torch_imf.io.hash import hash_content
 from torch_imf.io.images import ARCHIVES, INDEX, find_images, image_names, read_index
 from torch_imf.io.quantities import MISSING, to_numbers
-from torch_imf.io.rdf import FORMATS, Content, Literal, read_rdf
+from torch_imf.io.rdf import FORMATS, Content, read_rdf
 from torch_imf.io.tables import FRAME, GRAPHS, TABLES, Column, short, suffix, where
 
 if TYPE_CHECKING:
@@ -77,8 +78,10 @@ WORDS = (
 )
 TEXTS = (
     Column("entity", (*ENTITY, "id", "node", "key", "uri", "iri", "entity_id", "node_id", *NAMES)),
-    Column("text", tuple(WORDS.split()), True, True, False),
+    # Of a table of names and types alone, names are the texts:
+    Column("text", (*WORDS.split(), *NAMES), True, True, False),
     Column("name", NAMES, required=False, ids=False),
+    Column("type", TYPES, required=False, ids=False),
 )
 
 
@@ -115,7 +118,9 @@ class MultimodalKG(KGDataset):
             tail, GraphML, or RDF (N-Triples, Turtle, N-Quads, TriG, RDF/XML or JSON-LD, whose
             literals are names, texts and numbers). Ready splits are a folder of :obj:`train`,
             :obj:`valid` and :obj:`test` files, three files (or tables) in this order, or a
-            dictionary of :obj:`"train"`, :obj:`"val"` and :obj:`"test"`.
+            dictionary of :obj:`"train"`, :obj:`"val"` and :obj:`"test"`, or a table in memory with
+            a column :obj:`split`. A graph of NetworkX and a factory of PyKEEN are tables as well,
+            and :obj:`"pykeen:codexsmall"` and :obj:`"ogbl-biokg"` are datasets of PyKEEN and OGB.
         texts (str, optional): A table of entity and text (and name, if its header says so), or JSON
             (:obj:`{"entity": "text"}`). (default: :obj:`None`)
         images (str, optional): A folder of :obj:`<entity>.png` or :obj:`<entity>/<any>.jpg`, an
@@ -205,13 +210,14 @@ class MultimodalKG(KGDataset):
                 f"of {list(CONTENT)}"
             )
         files = {"text": texts, "visual": images, "numeric": numbers}
-        # Whether RDF holds texts and numbers is known once it is read:
+        # Whether RDF holds texts, images and numbers is known once it is read:
         rdf = any(suffix(x) in FORMATS for x in self.triples if isinstance(x, str))
-        maybe = {x for x in ("text", "numeric") if rdf and files[x] is None}
+        maybe = {x for x in files if rdf and files[x] is None}
         self.modalities = tuple(x for x in files if files[x] is not None or x in maybe)
         self._maybe = {x for x in maybe if chosen[x] == "auto"}
         self._texts: list[str | None] | None = None
         self._literals: Literals | None = None
+        self._images: list[tuple[str, str]] | None = None
         text, visual, numeric = (chosen[modality] for modality in CONTENT)
         rest = (transform, pre_transform, force_reload)
         super().__init__(root, None, scheme, text, visual, numeric, images_path, *rest)
@@ -292,13 +298,15 @@ class MultimodalKG(KGDataset):
                 raise ValueError(f"{e}{how and f' (facts were read so: {how})'}") from e
         names = [facts.names.get(x) or to_label(x) for x in node_ids]
         rel_names = [facts.rel_names.get(x) or to_label(x) for x in rel_ids]
+        types = [sorted(set(facts.types.get(x, ()))) for x in node_ids]
         # Tables come before what RDF says:
         labels, texts = facts.content.names, facts.content.texts
         self._texts = [join(labels.get(x, ""), texts.get(x, "")) or None for x in node_ids]
         if self.texts_path is not None:
             index = index_names(node_ids, names)
             args = (self.texts_path, index, self.header.get("texts"), self.strict)
-            own_names, own_texts, sources[self.texts_path] = read_texts(*args)
+            own_names, own_texts, own_types, sources[self.texts_path] = read_texts(*args)
+            types = [x or y for x, y in zip(own_types, types, strict=True)]
             names = [own or name for own, name in zip(own_names, names, strict=True)]
             self._texts = [own or x for own, x in zip(own_texts, self._texts, strict=True)]
         numbers: Literals = ([], [], [])
@@ -314,7 +322,9 @@ class MultimodalKG(KGDataset):
                 numbers[1].append(entry[1])
                 numbers[2].append(entry[2])
         self._literals = numbers
-        return Record(splits, node_ids, rel_ids, names, rel_names, sources, facts.columns)
+        self._images = facts.images
+        about = names, rel_names, sources, facts.columns
+        return Record(splits, node_ids, rel_ids, *about, types if any(types) else None)
 
     def split_entities(self, data: Data) -> Data:
         return inductive_split(data, *self.shares[1:], seed=self.seed)
@@ -322,6 +332,8 @@ class MultimodalKG(KGDataset):
     def encode(self, data: Data) -> None:
         texts, literals = self._texts or [], self._literals or ([], [], [])
         kept, has = self.encoders, {"text": any(texts), "numeric": len(literals[0]) > 0}
+        known = set(data.node_ids)
+        has["visual"] = any(node in known for node, _ in self._images or ())
         try:
             self._forget({x for x in self._maybe if not has[x]})
             super().encode(data)
@@ -341,6 +353,17 @@ class MultimodalKG(KGDataset):
             self.read()
         return self._literals or ([], [], [])
 
+    def read_images(self, names: NameIndex) -> Sequence[object]:
+        if self.images_source is not None:
+            return super().read_images(names)
+        if self._images is None:
+            self.read()
+        out: list[list[str] | None] = [None] * len(names)
+        for node, path in self._images or ():  # As RDF names them.
+            if (row := names.find(node)) >= 0:
+                out[row] = sorted({*(out[row] or ()), path})
+        return out
+
     def _tables(self) -> list[str]:
         paths = (*self.triples, self.texts_path, self.numbers_path)
         return [path for path in paths if isinstance(path, str)]
@@ -348,8 +371,10 @@ class MultimodalKG(KGDataset):
 
 def to_sources(triples: Triples) -> "tuple[str | pd.DataFrame, ...]":
     r"""Returns the file or table of facts, or those of training, validation and test."""
-    if (table := to_table(triples)) is not None:
-        return (table,)
+    if (table := as_frame(triples)) is not None:
+        return tuple(split_frame(table, KINDS))
+    if isinstance(triples, str) and FOREIGN.fullmatch(triples) and not osp.exists(triples):
+        return read_foreign(triples)
     if isinstance(triples, str | os.PathLike):
         path = osp.expanduser(os.fspath(triples))
         others = dict.fromkeys(tuple(NAMED)[-3:])
@@ -365,22 +390,8 @@ def to_sources(triples: Triples) -> "tuple[str | pd.DataFrame, ...]":
             f"Invalid 'triples' argument (got {given}), expected one file to split, or three: "
             f"those of {list(SPLITS)}"
         )
-    tables = map(to_table, files)
-    pairs = zip(tables, files, strict=True)
+    pairs = zip(map(as_frame, files), files, strict=True)
     return tuple(osp.expanduser(os.fspath(y)) if x is None else x for x, y in pairs)
-
-
-def to_table(facts: object) -> "pd.DataFrame | None":
-    r"""Returns a DataFrame, an array or a list of facts as a DataFrame, :obj:`None` for others."""
-    kinds = (list, tuple)
-    is_list = isinstance(facts, kinds) and any(
-        isinstance(x, kinds) and not isinstance(next(iter(x), ""), kinds) for x in facts
-    )
-    if not is_list and getattr(facts, "ndim", 0) != 2:
-        return None
-    import pandas as pd
-
-    return facts if isinstance(facts, pd.DataFrame) else pd.DataFrame(facts)
 
 
 def find_content(
@@ -473,14 +484,15 @@ def read_entities(
         return index_names(list(out), [str(x["name"]) for x in out.values()])
 
     if path := found.get("texts"):
-        for line, (node, text, name) in tables.read_table(path, TEXTS, header):
-            text = unicodedata.normalize("NFC", join(name, text))
+        for line, (node, text, name, kinds) in tables.read_table(path, TEXTS, header):
+            text = unicodedata.normalize("NFC", join(name, "" if text == name else text))
             if out.get(node, {}).get("text", text) != text:
                 raise ValueError(
                     f"{where(path, line)}: {short(node)} has another text already. Please join "
                     f"them into one"
                 )
             entity(node).update({"text": text, "name": name or to_label(node)})
+            entity(node).update({"types": split_types(kinds)} if kinds else {})
     if path := found.get("images"):
         if path.lower().endswith(ARCHIVES):
             raise ValueError(f"'{path}' is an archive. Please unpack it, as the folder 'images'")
@@ -528,13 +540,15 @@ def index_names(node_ids: list[str], names: list[str]) -> NameIndex:
 
 def read_texts(
     path: str, index: NameIndex, header: bool | None = None, strict: bool = True
-) -> tuple[list[str | None], list[str | None], Counts]:
-    r"""Returns the name and the text (which begins with the name) of each entity, and how many
-    :obj:`"rows"` there are and how many of them are of :obj:`"unknown"` entities.
+) -> tuple[list[str | None], list[str | None], list[list[str]], Counts]:
+    r"""Returns the name, the text (which begins with the name) and the types of each entity, and
+    how many :obj:`"rows"` there are and how many of them are of :obj:`"unknown"` entities.
     """
     found: dict[int, tuple[str, str, int]] = {}
+    types: list[list[str]] = [[] for _ in range(len(index))]
     rows, counts = _read_known(path, TEXTS, index, header, strict)
-    for line, row, (node, text, name) in rows:
+    for line, row, (node, text, name, kinds) in rows:
+        text, types[row] = "" if text == name else text, split_types(kinds)
         if row in found and found[row][:2] != (name, text):
             raise ValueError(
                 f"{where(path, line)}: {short(node)} has another text already "
@@ -543,7 +557,7 @@ def read_texts(
         found[row] = (name, text, line)
     entries = [found.get(row, ("", "", 0)) for row in range(len(index))]
     texts = [unicodedata.normalize("NFC", join(*entry[:2])) or None for entry in entries]
-    return [name or None for name, *_ in entries], texts, counts
+    return [name or None for name, *_ in entries], texts, types, counts
 
 
 def read_numbers(
@@ -614,8 +628,8 @@ def _refuse(
 
 class Facts(NamedTuple):
     r"""What files of facts say: head, relation and tail ids of each file, the identifiers of
-    entities and relations, counts of each file, names by identifier, what literals of RDF say, and
-    how each file was read, in words.
+    entities and relations, counts of each file, names by identifier, what literals of RDF say, how
+    each file was read, in words, types by identifier, and entities and their image files.
     """
 
     splits: list[Tensor]
@@ -626,6 +640,8 @@ class Facts(NamedTuple):
     rel_names: dict[str, str]
     content: Content
     columns: dict[str, str]
+    types: dict[str, list[str]]
+    images: list[tuple[str, str]]
 
 
 def read_facts(
@@ -643,6 +659,8 @@ def read_facts(
     names: dict[str, str] = {}
     rel_names: dict[str, str] = {}
     how: dict[str, str] = {}
+    types: dict[str, list[str]] = {}
+    images: list[tuple[str, str]] = []
     content = Content()
     frames = iter([FRAME, f"{FRAME} 2", f"{FRAME} 3"])
     paths = [x if isinstance(x, str) else next(frames) for x in sources]
@@ -653,10 +671,13 @@ def read_facts(
     def triples(path: str) -> Iterator[Sequence[str]]:
         scope, kinds = f"@{osp.relpath(path, folder)}" if len(paths) > 1 else "", Counter[str]()
         for head, rel, tail in read_rdf(path, scope):
-            if isinstance(tail, Literal):
-                kinds[content.add(head, rel, tail)] += 1
+            kind = content.add(head, rel, tail)
+            if kind == "facts":
+                yield head, rel, str(tail)
             else:
-                yield head, rel, tail
+                kinds[kind] += 1
+        images.extend(content.image_files(osp.dirname(path)))
+        content.images.clear()
         counts[path] |= {"rows": kinds.total(), "literals": kinds.pop("", 0)}
         how[path] = ", ".join(f"{number:,} {kind}" for kind, number in sorted(kinds.items()))
 
@@ -673,6 +694,7 @@ def read_facts(
             how[path] = found.note
             names |= found.names
             rel_names |= found.rel_names
+            types |= {node: [*types.get(node, ()), *x] for node, x in found.types.items()}
             if found.are_numbers and ids():
                 table = name_numbers(table, ids(), path)
         rows.append(number_facts(table, nodes, rels))
@@ -690,7 +712,9 @@ def read_facts(
         facts.append(fact)
     labels = content.names
     names, rel_names = labels | names, labels | rel_names
-    return Facts(facts, node_ids, rel_ids, counts, names, rel_names, content, how)
+    for node, kinds in content.types.items():
+        types[node] = [*types.get(node, ()), *(labels.get(x) or to_label(x) for x in kinds)]
+    return Facts(facts, node_ids, rel_ids, counts, names, rel_names, content, how, types, images)
 
 
 def read_id_files(folder: str) -> tuple[list[str], ...]:

@@ -5,7 +5,7 @@ what recurs in the rows below.
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ ROLES = ("head", "relation", "tail")
 COLUMNS = (
     *(Column(role) for role in ROLES),
     *(Column(f"name of the {role}", required=False, ids=False) for role in ROLES),
+    *(Column(f"type of the {role}", required=False, ids=False) for role in ("head", "tail")),
 )
 # What columns are called, the surest words first, in common languages and by common tools:
 WORDS = {
@@ -39,6 +40,7 @@ WORDS = {
 NUMBER = re.compile(r"[-+]?\d[\d.,:/ T+-]*(e[-+]?\d+)?Z?", re.IGNORECASE)  # Or a date.
 TWICE = {"entity", "node", "name", "id", "concept"}
 WEAK = 7  # Heads and tails of other words than these are weak: start, end, from, to, source, value.
+TYPES = ("type", "types", "labels", "class", "category", "kind")
 IDS, LABELS = ("index", "id", "iri", "uri", "curie", "qid"), ("name", "label", "title")
 OVERRULE = (
     "If that is wrong, pass 'columns=\"1,2,3\"' (the places of head, relation and tail, or their "
@@ -69,6 +71,12 @@ def _meanings() -> dict[str, Meaning]:
 
 
 MEANINGS = _meanings()
+TYPES_OF = {  # As in 'head_type', 'x_type' and 'subject_category'.
+    f"{simplify(stem)}{end}": role
+    for role in ("head", "tail")
+    for stem in WORDS[role].split()
+    for end in TYPES
+}
 
 
 def meaning(name: str) -> Meaning | None:
@@ -83,8 +91,8 @@ def meaning(name: str) -> Meaning | None:
 @dataclass
 class FactTable:
     r"""The facts of a table: columns of head, relation and tail, the names of entities and of
-    relations by identifier where columns give them, what was decided, in words, and the places of
-    head, relation and tail.
+    relations by identifier where columns give them, what was decided, in words, the places of head,
+    relation and tail, and the types of entities by identifier.
     """
 
     columns: "list[pa.ChunkedArray]"
@@ -92,6 +100,7 @@ class FactTable:
     rel_names: dict[str, str] = field(default_factory=dict)
     note: str = ""
     order: Sequence[int] = (0, 1, 2)
+    types: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def are_numbers(self) -> bool:
@@ -143,7 +152,12 @@ def read_fact_table(
         _pairs(found[i], found[i + 3]) if layout.index[i + 3] is not None else {} for i in range(3)
     )
     note = "; ".join(x for x in (note, table.note) if x)
-    return FactTable(found[:3], tail | head, relation, note, [i or 0 for i in layout.index[:3]])
+    types: dict[str, list[str]] = {}
+    for i, j in ((0, 6), (2, 7)):
+        for node, words in _distinct(found[i], found[j]) if layout.index[j] is not None else ():
+            types[node] = list(dict.fromkeys([*types.get(node, ()), *split_types(words)]))
+    places = [i or 0 for i in layout.index[:3]]
+    return FactTable(found[:3], tail | head, relation, note, places, types)
 
 
 def find_facts(
@@ -158,7 +172,7 @@ def find_facts(
     table. Warns where this is in doubt.
     """
     if not table.block:
-        return Layout(COLUMNS, [0, 1, 2, None, None, None], 3), ""
+        return Layout(COLUMNS, [0, 1, 2, *[None] * 5], 3), ""
     (line, first), *others = table.block
     first, width, place = [x.strip() for x in first], len(first), where(table.path, line)
     body = [[x.strip() for x in row] for _, row in others if len(row) == width]
@@ -217,10 +231,10 @@ def find_facts(
     roles = [ROLES[known.index(i)] for i in sorted(known)]
     if not header:
         size = width if columns or (order and known == list(order)) else 3
-        layout = Layout(COLUMNS, [*known, None, None, None], size, f". {OVERRULE}" * (width > size))
+        layout = Layout(COLUMNS, [*known, *[None] * 5], size, f". {OVERRULE}" * (width > size))
         return layout, f"no header: {', '.join(roles)}"
     labels = [None if i in known else i for i in index[3:]]
-    named = [first[i] for i in (*known, *labels) if i is not None]
+    named, types = ([first[i] for i in x if i is not None] for x in ((*known, *labels), labels[3:]))
     for name in named:
         if first.count(name) > named.count(name):
             raise ValueError(f"{place}: the header has '{name}' twice (got {short(first)})")
@@ -228,7 +242,8 @@ def find_facts(
         warn(f"'{table.path}': the columns {left} are left out")
     del table.block[0]
     note = ", ".join(f"{role} is '{first[i]}'" for role, i in zip(ROLES, known, strict=True))
-    note += f", names are {named[3:]}" * (len(named) > 3)
+    names = named[3 : len(named) - len(types)]
+    note += f", names are {names}" * (len(names) > 0) + f", types are {types}" * (len(types) > 0)
     return Layout(COLUMNS, [*known, *labels], width), note
 
 
@@ -284,7 +299,9 @@ def _by_meaning(
         doubts.append(
             f"'{first[odd[0]]}' and '{first[odd[1]]}' hold numbers or dates, not {unused}"
         )
-    return [*index, *names], doubts
+    plain = [TYPES_OF.get(simplify(name)) for name in first]
+    types = [plain.index(role) if role in plain else None for role in ("head", "tail")]
+    return [*index, *names, *types], doubts
 
 
 def _holds_numbers(body: Sequence[Sequence[str]], i: int) -> bool:
@@ -413,9 +430,20 @@ def _is_alone(first: Sequence[str], body: Sequence[Sequence[str]], trio: Sequenc
 def _pairs(ids: "pa.ChunkedArray", names: "pa.ChunkedArray") -> dict[str, str]:
     # A name of each identifier, the first in alphabetical order if it has several, without a
     # language as in 'name'@en.
+    plain = {node: name for node, name in sorted(_distinct(ids, names), reverse=True) if name}
+    return {node: LANGUAGE.sub(r"\2", name) for node, name in plain.items()}
+
+
+def _distinct(ids: "pa.ChunkedArray", cells: "pa.ChunkedArray") -> Iterable[tuple[str, str]]:
     import pyarrow as pa
 
-    found = pa.table({"id": ids, "name": names}).group_by(["id", "name"]).aggregate([])
-    rows = zip(found["id"].to_pylist(), found["name"].to_pylist(), strict=True)
-    plain = {node: name for node, name in sorted(rows, reverse=True) if name}
-    return {node: LANGUAGE.sub(r"\2", name) for node, name in plain.items()}
+    found = pa.table({"id": ids, "cell": cells}).group_by(["id", "cell"]).aggregate([])
+    return zip(found["id"].to_pylist(), found["cell"].to_pylist(), strict=True)
+
+
+def split_types(cell: str) -> list[str]:
+    r"""Returns the types that a cell names, as in :obj:`"Person;Actor"`, or :obj:`":Person:Actor"`
+    of Neo4j.
+    """
+    parts = cell.split(":" if cell.startswith(":") else ";")
+    return list(filter(None, map(str.strip, parts)))

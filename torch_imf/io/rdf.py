@@ -1,12 +1,15 @@
 import codecs
 import math
+import os.path as osp
 import re
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import unquote, urlsplit
+from urllib.request import url2pathname
 
-from torch_imf.io import warn
+from torch_imf.io import some, warn
 from torch_imf.io.paths import open_file
 from torch_imf.io.quantities import datatype_unit, to_number
 from torch_imf.io.tables import LONGEST, is_utf16, normalized, readable, suffix
@@ -34,6 +37,14 @@ TEXTS = (
     "http://www.w3.org/2004/02/skos/core#definition",
     "http://www.w3.org/2000/01/rdf-schema#comment",
 )
+#: What says of what type an entity is, and types that say nothing.
+TYPE = "http://www.w3.org/1999/02/22-rdf-syntax-ns#type"
+NO_TYPES = (
+    "http://www.w3.org/2002/07/owl#NamedIndividual",
+    "http://www.w3.org/2002/07/owl#Thing",
+    "http://www.w3.org/2000/01/rdf-schema#Resource",
+)
+IMAGES = (f"{SCHEMA}image", "http://xmlns.com/foaf/0.1/depiction", "http://xmlns.com/foaf/0.1/img")
 NO_NUMBERS = re.compile(r".*#(string|langString|boolean|anyURI|hexBinary)")
 
 
@@ -123,31 +134,56 @@ def _lines(path: str, kind: str) -> "Iterator[ox.Quad]":
 
 
 class Content:
-    r"""What literals say: names, descriptions and numbers."""
+    r"""What is said of entities beside facts: names, descriptions, numbers, types and images."""
 
     def __init__(self) -> None:
+        self.types: dict[str, list[str]] = {}
+        self.images: list[tuple[str, str]] = []
         self.numbers: list[tuple[str, str, float]] = []
         self._found: tuple[dict[str, list[tuple[int, Literal]]], ...] = ({}, {})
         self._languages: Counter[str] = Counter()
 
-    def add(self, node: str, rel: str, literal: Literal) -> str:
+    def add(self, node: str, rel: str, value: str | Literal) -> str:
         r"""Adds a statement, and returns what it is of: :obj:`"names"`, :obj:`"texts"`,
-        :obj:`"numbers"`, or nothing.
+        :obj:`"numbers"`, :obj:`"types"`, :obj:`"images"`, or nothing. A fact between two entities,
+        :obj:`"facts"`, is left to whoever asks.
         """
         rel = rel.replace("https://schema.org/", SCHEMA)
+        if rel in IMAGES:
+            self.images.append((node, value if isinstance(value, str) else value.value))
+            return "images"
+        if isinstance(value, str) and rel != TYPE:
+            return "facts"
+        if isinstance(value, str):
+            if value not in NO_TYPES:
+                self.types.setdefault(node, []).append(value)
+            return "types"
+        literal = value
         kinds = {"names": NAMES, "texts": TEXTS}
         for (kind, words), found in zip(kinds.items(), self._found, strict=True):
             if rel in words and literal.value:
                 found.setdefault(node, []).append((words.index(rel), literal))
                 self._languages[literal.language] += 1
                 return kind
-        value = math.nan if NO_NUMBERS.match(literal.datatype) else to_number(literal.value)
-        if not math.isfinite(value):
+        number = math.nan if NO_NUMBERS.match(literal.datatype) else to_number(literal.value)
+        if not math.isfinite(number):
             return ""
         if unit := datatype_unit(literal.datatype):  # Each is an attribute of its own.
             rel = f"{rel} ({unit})"
-        self.numbers.append((node, rel, value))
+        self.numbers.append((node, rel, number))
         return "numbers"
+
+    def image_files(self, folder: str) -> list[tuple[str, str]]:
+        r"""Returns entities and the files of their images, as addresses from a folder name them.
+        Those that are not on this machine are left out, which a warning tells.
+        """
+        found = [(node, value, local_path(value, folder)) for node, value in self.images]
+        if lost := [value for _, value, path in found if path is None]:
+            warn(
+                f"{len(lost):,} of {len(found):,} images are no files on this machine, and left "
+                f"out: {some(lost, 3)}. Download them, and name the files by entity in 'images'"
+            )
+        return [(node, path) for node, _, path in found if path is not None]
 
     @property
     def names(self) -> dict[str, str]:
@@ -168,3 +204,13 @@ class Content:
             return not is_english, -self._languages[literal.language], rank, literal
 
         return min(found, key=key)[1].value
+
+
+def local_path(address: str, folder: str) -> str | None:
+    r"""Returns the path of a file by its address, :obj:`file:///...` or relative to a folder, if it
+    is there.
+    """
+    scheme, _, rest = address.partition("://")
+    path = url2pathname(urlsplit(address).path) if scheme == "file" else unquote(address)
+    path = osp.join(folder, path)
+    return path if (not rest or scheme == "file") and osp.isfile(path) else None

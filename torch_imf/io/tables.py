@@ -14,7 +14,7 @@ import re
 import unicodedata
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain, count, islice
@@ -34,6 +34,7 @@ WORDS = {"\t": "tabs", ",": "commas", ";": "semicolons", "|": "pipes", " ": "spa
 PARQUET = (".parquet", ".pq")
 BINARY = (*PARQUET, ".xlsx")
 JSON = (".json", ".jsonl", ".ndjson")
+NEO4J = ("string", "int", "long", "float", "double", "boolean", "date")
 FRAME = "DataFrame"  # Which has no path.
 GRAPHS = (".graphml",)
 #: The formats of tables.
@@ -386,16 +387,27 @@ def _graph_rows(path: str) -> Iterator[tuple[int, list[str]]]:
             raise
         except Exception as e:  # A damaged file can make a reader raise anything.
             raise ValueError(f"'{path}' cannot be read as GraphML ({e})") from e
+    yield from graph_rows(graph)
+
+
+def graph_rows(graph: Any) -> Iterator[tuple[int, list[str]]]:
+    r"""Yields the edges of a graph of NetworkX as rows of a table, each with its number, names of
+    the columns first.
+    """
     edges = list(graph.edges(data=True))
     keys = list(dict.fromkeys(key for *_, values in edges for key in values))
-    names = {
-        node: next((values[x] for x in ("name", "label", "title") if values.get(x)), "")
-        for node, values in graph.nodes(data=True)
-    }
-    yield 0, ["head_id", "tail_id", "head_name", "tail_name", *keys]
+    about = {node: _about(values) for node, values in graph.nodes(data=True)}
+    yield 0, [*(f"{end}_{x}" for x in ("id", "name", "types") for end in ("head", "tail")), *keys]
     for i, (head, tail, values) in enumerate(edges, start=1):
-        cells = [head, tail, names[head], names[tail], *(values.get(key) for key in keys)]
-        yield i, list(map(_cell, cells))
+        pairs = zip(about[head], about[tail], strict=True)
+        yield i, list(map(_cell, [head, tail, *chain(*pairs), *(values.get(x) for x in keys)]))
+
+
+def _about(values: Mapping[str, Any]) -> tuple[str, str]:
+    # The name and the types of a node, as its attributes tell them.
+    types = next((values[x] for x in ("types", "labels", "type") if values.get(x)), "")
+    name = next((values[x] for x in ("name", "label", "title") if values.get(x)), "")
+    return str(name), ";".join(types) if isinstance(types, list | tuple) else str(types)
 
 
 def _json_rows(path: str, columns: Sequence[Column] | None) -> Iterator[tuple[int, list[str]]]:
@@ -407,9 +419,7 @@ def _json_rows(path: str, columns: Sequence[Column] | None) -> Iterator[tuple[in
     block = list(islice(entries, BLOCK))
     first = block[0][1] if block else None
     if isinstance(first, dict) and "id" in first and first.get("type") in ("node", "relationship"):
-        # As APOC exports a graph of Neo4j, nodes first:
-        found = ((line, x) for line, x in chain(block, entries) if isinstance(x, dict))
-        entries = ((i, _relationship(x)) for i, x in found if x.get("type") == "relationship")
+        entries = _relationships(chain(block, entries))
         block = list(islice(entries, BLOCK))
     keys = list(dict.fromkeys(key for _, x in block if isinstance(x, dict) for key in x))
     if keys:
@@ -426,9 +436,25 @@ def _json_rows(path: str, columns: Sequence[Column] | None) -> Iterator[tuple[in
             )
 
 
-def _relationship(entry: dict) -> dict:
-    nodes = {x: y.get("id") if isinstance(y, dict) else y for x, y in entry.items()}
-    return {"head": nodes.get("start"), "relation": entry.get("label"), "tail": nodes.get("end")}
+def _relationships(entries: Iterable[tuple[int, object]]) -> Iterator[tuple[int, object]]:
+    # As APOC exports a graph of Neo4j, nodes first.
+    about: dict[object, tuple[str, str]] = {}
+    for line, entry in entries:
+        if not isinstance(entry, dict):
+            continue
+        ends = {"": entry} if entry.get("type") == "node" else {}
+        if entry.get("type") == "relationship":
+            ends = {"head": entry.get("start"), "tail": entry.get("end")}
+        row = {"relation": entry.get("label")}
+        for end, node in ends.items():
+            node = node if isinstance(node, dict) else {"id": node}
+            labels = {"labels": node.get("labels")}
+            found = _about({**(node.get("properties") or {}), **labels, "type": ""})
+            name, types = map(max, found, about.get(node.get("id"), found))
+            about[node.get("id")] = name, types
+            row |= {f"{end}_id": node.get("id"), f"{end}_name": name, f"{end}_types": types}
+        if "head" in ends:
+            yield line, row
 
 
 def _json_entries(path: str, columns: Sequence[Column] | None) -> Iterator[tuple[int, object]]:
@@ -497,8 +523,10 @@ def _from_object(entry: object, place: str, columns: Sequence[Column]) -> list[s
                 f"{place}: there is no {column.name} (got {short(entry)}), expected one of the "
                 f"keys {list(column.words)}"
             )
-        value = _cell(None if key is None else entry[key])
-        fields.append(value)
+        value = None if key is None else entry[key]
+        if column.name == "type" and isinstance(value, list):
+            value = ";".join(map(str, value))
+        fields.append(_cell(value))
     return fields
 
 
@@ -641,5 +669,11 @@ def check_quotes(table: Table) -> None:
 
 
 def simplify(field: str) -> str:
-    r"""Returns the name of a column without case and what separates words."""
+    r"""Returns the name of a column without case and what separates words. Neo4j writes
+    :obj:`personId:ID(Person)`, :obj:`:LABEL` and :obj:`name:string`.
+    """
+    name, _, kind = re.sub(r"\(.*\)$", "", field.strip()).rpartition(":")
+    if kind in ("ID", "LABEL"):
+        return "id" if kind == "ID" else "labels"
+    field = name if name and kind.lower().removesuffix("[]") in NEO4J else field
     return re.sub(r"[\W_]+", "", field).lower() or field.strip()

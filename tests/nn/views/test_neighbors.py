@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -135,3 +137,17 @@ def test_without_a_modality(data):
     alone = Predictor(Ensemble([model.members[0], other]), data).explain(2, 0, 32)
     assert set(out.without) == {"text"} and out.without["text"] == alone.rank
     assert view.x.any()  # It has not forgotten.
+
+
+def test_few_pictures_of_one_colour(fake):
+    # Of nearly no rank, and of more values than there are entities.
+    fake = copy.copy(fake)
+    torch.manual_seed(0)
+    fake.x_visual = torch.rand(fake.num_nodes, 3).repeat_interleave(400, dim=1)
+    fake.x_visual[~fake.visual_mask] = 0
+    query = torch.tensor([2, 5]), torch.tensor([0, 1])
+    views = FeatureView().fit(fake), FeatureView()
+    fake.x_visual = fake.x_visual[:, ::400].clone()  # The same, up to their length.
+    small = views[1].fit(fake)(*query)
+    for name, x in views[0](*query).items():
+        assert torch.allclose(x, small[name], atol=1e-3)

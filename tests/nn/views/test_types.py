@@ -1,3 +1,5 @@
+import copy
+
 import torch
 
 from torch_imf.nn import TypePrior
@@ -13,3 +15,25 @@ def test_type_prior(fake):
         out = view(torch.tensor([3, 4]), torch.tensor([r, r]))["types"]
         assert torch.allclose(out, expected.expand(2, -1))
     assert str(view) == "TypePrior()"
+
+
+def test_types_of_entities(fake, tmp_path):
+    # An entity counts as those of its types do on average.
+    fake, prior = copy.copy(fake), TypePrior().fit(fake)
+    fake.node_types = [
+        [] if i == 0 else ["even"] * (i % 2 == 0) + ["all"] for i in range(fake.num_nodes)
+    ]
+    view = TypePrior().fit(fake)
+    query = torch.tensor([0, 0]), torch.tensor([1, fake.num_relations])
+    count, found = (x(*query)["types"].expm1() for x in (prior, view))
+    index = torch.arange(fake.num_nodes)
+    mean = count[:, 1:].mean(dim=1, keepdim=True).expand_as(count).clone()
+    even = (index % 2 == 0) & (index > 0)
+    mean[:, even] = (mean[:, even] + count[:, even].mean(dim=1, keepdim=True)) / 2
+    mean[:, 0] = 0
+    assert torch.allclose(found, count + mean, atol=1e-4)
+    other = TypePrior()
+    other.load_state_dict(view.state_dict())
+    assert torch.equal(other(*query)["types"], view(*query)["types"])
+    view.extend(1, {}, {}, torch.tensor([[0], [1], [fake.num_nodes]]))
+    assert torch.allclose(view(*query)["types"][:, :-1].expm1(), found, atol=1e-4)

@@ -101,7 +101,10 @@ class FeatureView(View):
         for name, x in x_dict.items():
             self.register_buffer(f"center_{name}", x[mask_dict[name]].cpu().float().mean(dim=0))
             unit = self._directions(name, x.cpu(), mask_dict[name].cpu())
-            _, vectors = torch.linalg.eigh(unit.t() @ unit)  # In ascending order.
+            if len(unit) < unit.size(1):  # Where `eigh` may not converge, and takes long.
+                vectors = torch.linalg.svd(unit, full_matrices=False).Vh.t().flip(1)
+            else:
+                _, vectors = torch.linalg.eigh(unit.t() @ unit)  # In ascending order.
             self.register_buffer(f"basis_{name}", vectors[:, -size:])
             parts.append(self._components(name, unit, size))
         self.x = torch.stack(parts)

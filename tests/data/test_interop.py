@@ -1,0 +1,75 @@
+import copy
+
+import pytest
+import torch
+from torch_geometric.data import HeteroData
+
+from torch_imf.data import (
+    modalities,
+    to_frame,
+    to_graph,
+    to_hetero,
+    to_networkx,
+    write_neo4j,
+    write_triples,
+)
+from torch_imf.datasets import MultimodalKG
+from torch_imf.transforms import AddInverse
+
+
+@pytest.fixture
+def typed(fake):
+    fake = copy.copy(fake)
+    fake.node_types = [[], *(["Number", "Odd"] if i % 2 else ["Even"] for i in range(1, 150))]
+    fake.node_names = [f"The {x}" for x in fake.node_ids]
+    return fake
+
+
+def rows(data):
+    # What a graph says, whatever its order, and that of types.
+    frame = to_frame(data)
+    for end in ("head", "tail"):
+        frame[f"{end}_types"] = frame[f"{end}_types"].map(lambda x: tuple(sorted(x.split(";"))))
+    return sorted(map(tuple, frame[sorted(frame.columns)].to_numpy()))
+
+
+@pytest.mark.parametrize("to", [to_frame, to_networkx])
+def test_there_and_back(typed, to):
+    data = MultimodalKG.from_files(to(AddInverse()(typed)))[0]
+    assert rows(data) == rows(typed)
+
+
+def test_hetero(typed):
+    hetero = to_hetero(AddInverse()(typed))
+    assert isinstance(hetero, HeteroData) and hetero.node_types == ["Even", "Number", "entity"]
+    data = to_graph(hetero)
+    assert rows(data) == rows(typed) and data.rel_ids == typed.rel_ids
+    order = [typed.node_ids.index(x) for x in data.node_ids]
+    for name, x in modalities(typed)[0].items():
+        assert torch.equal(data[f"x_{name}"], x[order])
+        assert torch.equal(data[f"{name}_mask"], typed[f"{name}_mask"][order])
+    hetero["Number"].x_text = hetero["Number"].x_text[:, :3]
+    with pytest.raises(ValueError, match="'x_text' are of two sizes, also in 'Number'"):
+        to_graph(hetero)
+
+
+def test_files(typed, tmp_path):
+    write_triples(typed, tmp_path / "a")
+    data = MultimodalKG.from_folder(tmp_path / "a")[0]
+    ids = ["head_id", "relation_id", "split", "tail_id"]
+    assert sorted(map(tuple, to_frame(data)[ids].to_numpy())) == sorted(
+        map(tuple, to_frame(typed)[ids].to_numpy())
+    )
+    typed.node_names[3] = 'A "name", and;\nlines'
+    write_neo4j(typed, tmp_path / "b")
+    files = (tmp_path / "b" / x for x in ("relationships.csv", "nodes.csv"))
+    with pytest.warns(UserWarning, match=r"\['split'\] are left out"):
+        data = MultimodalKG.from_files(*files, encoders={"text": None})[0]
+    assert to_frame(data).shape == to_frame(typed).shape
+    about = zip(data.node_names, data.node_types, strict=True)
+    found = dict(zip(data.node_ids, about, strict=True))
+    expected = zip(typed.node_names, typed.node_types, strict=True)
+    assert all(found[x] == y for x, y in zip(typed.node_ids, expected, strict=True) if x in found)
+    typed.node_ids = ["a\tb", *typed.node_ids[1:]]
+    with pytest.raises(ValueError, match="holds a tab or a line break"):
+        write_triples(typed, tmp_path / "c")

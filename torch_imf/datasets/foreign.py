@@ -1,0 +1,114 @@
+r"""Graphs of other libraries, by name or as objects, as tables of facts."""
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from torch_imf.io import require
+from torch_imf.io.tables import graph_rows
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: `pykeen:codexsmall` and `ogbl-biokg`, say.
+FOREIGN = re.compile(r"(pykeen:\S+|ogbl-\w+)")
+COLUMNS = ["head", "relation", "tail"]
+
+
+def read_foreign(name: str) -> "tuple[pd.DataFrame, ...]":
+    r"""Returns the training, validation and test facts of a dataset of PyKEEN
+    (:obj:`"pykeen:codexsmall"`) or OGB (:obj:`"ogbl-biokg"`, kept in the folder :obj:`data`), which
+    their packages download.
+
+    Raises:
+        ImportError: If the package is not installed.
+        ValueError: If there is no such dataset, or it has no relations.
+    """
+    kind, _, rest = name.partition(":")
+    if kind == "pykeen":
+        require("pykeen", "Datasets of PyKEEN", "pykeen")
+        from pykeen.datasets import dataset_resolver
+
+        try:
+            dataset: Any = dataset_resolver.make(rest)
+        except (KeyError, ValueError) as error:
+            raise ValueError(f"PyKEEN has no dataset '{rest}' ({error})") from error
+        return tuple(map(factory_frame, (dataset.training, dataset.validation, dataset.testing)))
+    require("ogb", "Datasets of OGB", "ogb")
+    from ogb.linkproppred import LinkPropPredDataset
+
+    with torch.serialization.safe_globals(numpy_classes()):  # OGB saves arrays by pickle.
+        split = LinkPropPredDataset(name, root="data").get_edge_split()
+    if not all("relation" in split[x] for x in ("train", "valid", "test")):
+        raise ValueError(f"'{name}' is no graph of relations, 'ogbl-biokg' and 'ogbl-wikikg2' are")
+    return tuple(ogb_frame(split[x]) for x in ("train", "valid", "test"))
+
+
+def numpy_classes() -> list[Any]:
+    r"""Returns what a pickle of NumPy's arrays names, under its old names, too."""
+    import numpy as np
+
+    build, scalar = np.zeros(1).__reduce__()[0], np.float64(1).__reduce__()[0]
+    names: list[Any] = [(x, f"numpy.core.multiarray.{x.__name__}") for x in (build, scalar)]
+    kinds = [type(np.dtype(x)) for x in ("int64", "int32", "float64", "float32", "bool")]
+    return [*names, build, scalar, np.ndarray, np.dtype, *kinds]
+
+
+def factory_frame(factory: Any) -> "pd.DataFrame":
+    r"""Returns the facts of a :class:`~pykeen.triples.TriplesFactory`, by numbers if it has no
+    names.
+    """
+    import pandas as pd
+
+    rows = getattr(factory, "triples", None)
+    return pd.DataFrame(factory.mapped_triples.numpy() if rows is None else rows, columns=COLUMNS)
+
+
+def ogb_frame(split: dict[str, Any]) -> "pd.DataFrame":
+    r"""Returns the facts of a split of OGB, whose entities are numbered within their types if they
+    have any.
+    """
+    import pandas as pd
+
+    out = pd.DataFrame({name: split[name] for name in COLUMNS}).astype(str)
+    for end in ("head", "tail"):
+        if f"{end}_type" in split:
+            out[f"{end}_types"] = split[f"{end}_type"]
+            out[end] = out[f"{end}_types"] + ":" + out[end]
+    return out
+
+
+def as_frame(facts: object) -> "pd.DataFrame | None":
+    r"""Returns facts in memory as a DataFrame: a graph of NetworkX, a factory of PyKEEN, an array
+    or a list of facts; and :obj:`None` for anything else.
+    """
+    kinds = (list, tuple)
+    is_list = isinstance(facts, kinds) and any(
+        isinstance(x, kinds) and not isinstance(next(iter(x), ""), kinds) for x in facts
+    )
+    is_graph = hasattr(facts, "nodes") and hasattr(facts, "edges")
+    is_factory = hasattr(facts, "mapped_triples")
+    if not (is_list or is_graph or is_factory or getattr(facts, "ndim", 0) == 2):
+        return None
+    import pandas as pd
+
+    if is_factory:
+        return factory_frame(facts)
+    if is_graph:
+        (_, columns), *rows = graph_rows(facts)
+        return pd.DataFrame([row for _, row in rows], columns=columns)
+    return facts if isinstance(facts, pd.DataFrame) else pd.DataFrame(facts)
+
+
+def split_frame(frame: "pd.DataFrame", kinds: dict[str, str]) -> "Sequence[pd.DataFrame]":
+    r"""Returns the facts of training, validation and test, if a column :obj:`split` tells these
+    apart, and otherwise the table as it is.
+    """
+    if "split" not in frame.columns:
+        return (frame,)
+    split = frame["split"].map(lambda x: kinds.get(str(x)))
+    rest = frame.drop(columns="split")
+    parts = [rest[split == x] for x in ("train", "val", "test")]
+    return parts if all(map(len, parts)) and sum(map(len, parts)) == len(frame) else (frame,)
