@@ -68,7 +68,7 @@ def test_ask_of_a_new_entity(explorer):
 
 
 def test_bars_and_parts(explorer):
-    assert bar(0.31) == "███░░░░░░░ 31.0 %" and bar(None) == ""
+    assert bar(0.31) == "\u200731.0 % ███░░░░░░░" and bar(None) == ""
     (answer,) = explorer.ask(5, 2, k=1)
     words = parts_in_words(answer)
     for view, part in answer.parts.items():
