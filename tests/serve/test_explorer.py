@@ -53,7 +53,9 @@ def test_ask(explorer, asks_tail):
     assert [row[0] for row in rows] == list("1234")
     pictures = {x.index: row[1] for x, row in zip(answers, rows, strict=True)}
     assert all(
-        x.startswith("data:image/png;base64,") for i, x in pictures.items() if i not in (5, 6)
+        x.startswith('<img alt="" src="data:image/png;base64,')
+        for i, x in pictures.items()
+        if i not in (5, 6)
     )
 
 

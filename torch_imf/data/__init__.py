@@ -1,5 +1,6 @@
 from .audit import audit, mean_rank_percentile
 from .convert import to_graph
+from .decisions import add_decisions
 from .graph import modalities
 from .index import TripletIndex
 from .loader import NegativeLoader, QueryLoader
@@ -11,6 +12,7 @@ __all__ = [
     "NegativeLoader",
     "QueryLoader",
     "TripletIndex",
+    "add_decisions",
     "audit",
     "clean_split",
     "inductive_split",

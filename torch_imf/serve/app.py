@@ -28,8 +28,7 @@ FONTS = ["system-ui", "sans-serif"]
 # Pages take the width of their screen, pictures of a table keep to their row, and figures are drawn
 # for so many inches: on a narrow screen, they are scrolled rather than too small to read.
 STYLE = """.gradio-container { width: 100%; max-width: 1200px !important; margin: 0 auto; }
-td *, th * { font-family: var(--font) !important; }
-td img { max-height: 2.5rem; max-width: 4rem; object-fit: contain; }
+[role=gridcell] img { max-height: 2.5rem; max-width: 4rem; object-fit: contain; }
 .figure { overflow-x: auto !important; }
 .figure img { width: 100%; min-width: 30rem; max-width: 44rem; margin: 0 auto; }
 .headline textarea { border: 0 !important; padding: 0 !important; box-shadow: none !important;
@@ -104,7 +103,7 @@ def launch(app: Any, host: str, port: int | None, auth: tuple[str, str] | None =
     """
     import gradio as gr
 
-    theme = gr.themes.Default(primary_hue="blue", font=FONTS, font_mono=["monospace"])
+    theme = gr.themes.Default(primary_hue="blue", font=FONTS, font_mono=FONTS)
     safe: dict[str, Any] = {"share": False, "allowed_paths": [], "max_file_size": MAX_UPLOAD}
     safe |= {"enable_monitoring": False, "ssr_mode": False, "mcp_server": False, "pwa": False}
     look: dict[str, Any] = {"theme": theme, "css": STYLE, "js": SCRIPT, "footer_links": ["api"]}
