@@ -110,6 +110,7 @@ def save_pretrained(
         facts = {name.removesuffix("_mask"): int((data[name] & base).sum()) for name in MASKS}
         tensors = {"edge_index": data.edge_index.int(), "edge_type": data.edge_type.int()}
         tensors |= {name: data[name] for name in MASKS}
+        tensors |= {"refused": data.refused.int()} if data.get("refused") is not None else {}
         tensors = {name: x.cpu().contiguous() for name, x in tensors.items()}
         contents |= {"graph.safetensors": save(tensors), "names.json": _to_json(names_of(data))}
     contents |= _encoder_files(encoders or {})
@@ -193,7 +194,7 @@ def pretrained_graph(folder: str | os.PathLike[str], revision: str | None = None
         if not all(type(x) is int and 0 < x < 2**31 for x in sizes.values()):
             raise ValueError(f"sizes need to be whole numbers from 1 to 2^31 (got {sizes})")
         is_known = set(names) <= {*NAMES, TYPES}
-        if set(facts) != {"edge_index", "edge_type", *MASKS} or not is_known:
+        if set(facts) - {"refused"} != {"edge_index", "edge_type", *MASKS} or not is_known:
             raise ValueError(f"it holds {sorted(facts)} and {sorted(names)}")
         tensors = {k: x.long() if x.dtype == torch.int else x for k, x in facts.items()}
         data = Data(**sizes, **tensors, **names)

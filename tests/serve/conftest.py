@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch_geometric.data import Data
 
-from torch_imf import IMF, Calibration, Predictor
+from torch_imf import IMF, KGE, Calibration, Predictor
 from torch_imf.encoders import PixelEncoder, TfidfEncoder
 from torch_imf.serve import Content, Explorer
 
@@ -13,6 +13,20 @@ HOSTILE = [
     "<a href='//example.org'>a\nname of two lines</a>",
 ]
 NAMES = [*HOSTILE, "Côte d'Azur", "Paris", "Paris", "Parma", *(f"Town {i}" for i in range(22))]
+
+
+@pytest.fixture(scope="session")
+def large() -> Explorer:
+    r"""A model of 100,000 entities."""
+    size, rels = 100_000, 20
+    torch.manual_seed(0)
+    index, rel = torch.randint(size, (2, 300_000)), torch.randint(rels, (300_000,))
+    split = torch.arange(300_000) % 10
+    masks = {"train_mask": split > 1, "val_mask": split == 0, "test_mask": split == 1}
+    names = [f"{kind} {i}" for i in range(size // 4) for kind in ("Town", "River", "Port", "Hill")]
+    data = Data(edge_index=index, edge_type=rel, num_nodes=size, num_relations=rels, **masks)
+    data.node_names, data.node_ids = names, [f"Q{i}" for i in range(size)]
+    return Explorer(Predictor(KGE(size, rels, 16).eval(), data, Calibration(1.0, 1.0, 0.0)))
 
 
 @pytest.fixture(scope="session")

@@ -30,8 +30,9 @@ from torch_imf.answers.results import (
     write_table,
 )
 from torch_imf.data import TripletIndex
+from torch_imf.data.decisions import refused_facts
 from torch_imf.data.graph import check_tensor, loop_relations, prepare, type_pairs
-from torch_imf.data.index import check_triples
+from torch_imf.data.index import both_sides, check_triples
 from torch_imf.data.names import Lookup, Names
 from torch_imf.evaluation.ranking import StreamedScores, inference, twin
 from torch_imf.io import nearest, some, warn
@@ -235,7 +236,8 @@ class Predictor:
         everyone: bool = False,
         progress: bool = False,
     ) -> Facts:
-        r"""Returns the most likely facts that the graph does not hold, in any split.
+        r"""Returns the most likely facts that the graph does not hold, in any split, and that
+        people have not refused (:meth:`~torch_imf.data.add_decisions`).
 
         Only entities that fit a relation are asked, and are answers: those that are head (or tail)
         of it in a training fact, and those that are head of another relation most heads of which
@@ -261,7 +263,7 @@ class Predictor:
             raise ValueError(f"'k' needs to be positive, and 'relation' in {base} (got {got})")
         calibration = self.calibration or calibrate(self.model, self.data)
         gaps = None if calibration.chance is None else self.gaps
-        rest = self.known, gaps, everyone, progress
+        rest = self.decided, gaps, everyone, progress
         best = best_facts(self, k, rels.tolist(), calibration, *rest)
         numbers = [*best[3:].long(), best[2], *best[:2].sigmoid()]
         nodes, relations = self.nodes, self.relations
@@ -300,6 +302,14 @@ class Predictor:
     def train(self) -> TripletIndex:
         r"""The training facts, in both directions."""
         return TripletIndex.from_data(self.data, self.data.train_mask)
+
+    @cached_property
+    def decided(self) -> TripletIndex:
+        r"""The facts of all splits, and those that people have refused, in both directions."""
+        base = self.data.edge_type < self.num_relations
+        fact = torch.stack([self.data.edge_index[0], self.data.edge_type, self.data.edge_index[1]])
+        fact = torch.cat([fact[:, base], refused_facts(self.data).to(self.device)], dim=1)
+        return TripletIndex(*both_sides(*fact, self.num_relations))
 
     @cached_property
     def domains(self) -> tuple[Tensor, ...]:

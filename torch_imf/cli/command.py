@@ -58,7 +58,8 @@ class Flag(click.Option):
             text += " (required)"
         elif parameter.default not in (None, ()) and parameter.default is not False:
             text += f" (default: {parameter.default})"
-        flag = f"-{key}" if len(key) == 1 else f"--{key.replace('_', '-')}"
+        word = key.rstrip("_").replace("_", "-")  # Of 'with_', which Python keeps for itself.
+        flag = f"-{key}" if len(key) == 1 else f"--{word}"
         is_bool = types == [bool]
         super().__init__(
             # An option needs a name that is an identifier:

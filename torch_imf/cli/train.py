@@ -46,6 +46,11 @@ def train(
     settings: dict[str, Any],
     *,
     out: Annotated[str | None, "its folder (default: runs/<graph>-<model>)"] = None,
+    with_: Annotated[
+        Sequence[str],
+        "what people decided about missing facts ('torch-imf serve --review'): accepted ones join "
+        "the training facts, and refused ones are not proposed again",
+    ] = (),
     log_dir: Annotated[str | None, "write curves for TensorBoard"] = None,
     seed: Annotated[int, "seed of the training"] = 0,
     recipe: Annotated[
@@ -85,6 +90,11 @@ def train(
     dataset = graph.read(features)
     data: Any = dataset[0]
     say(str(dataset.summary()))
+    for path in with_:
+        before, data = data, torch_imf.data.add_decisions(data, path)
+        count = data.edge_type.numel() - before.edge_type.numel()
+        refused = data.refused.size(1)
+        say(f"'{path}': {count:,} accepted facts join training; {refused:,} are refused by now")
     if problems := torch_imf.data.audit(data).problems:
         warn(f"{' '.join(problems)} '--scheme clean' repairs this")
         warnings.filterwarnings("ignore", ".* facts are training facts as well")  # As just said.
@@ -142,6 +152,7 @@ def train(
             warn(f"Answers will have no probabilities: {error}")
         about = {"settings": {"model": name, **settings}, "seed": seed, "epoch": epoch}
         about |= {"members": list(members)} if members else {}
+        about |= {"with": list(with_)} if with_ else {}
         more = {"dataset": repr(dataset), "calibration": calibration}
         more["command"] = click.get_current_context().meta["typed"]
         measured = {"val": best, "test": metrics}

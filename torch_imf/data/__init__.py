@@ -1,5 +1,6 @@
 from .audit import audit, mean_rank_percentile
 from .convert import to_graph
+from .decisions import add_decisions
 from .graph import modalities
 from .index import TripletIndex
 from .interop import to_frame, to_hetero, to_networkx, write_neo4j, write_triples
@@ -12,6 +13,7 @@ __all__ = [
     "NegativeLoader",
     "QueryLoader",
     "TripletIndex",
+    "add_decisions",
     "audit",
     "clean_split",
     "inductive_split",

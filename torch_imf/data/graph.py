@@ -42,6 +42,10 @@ def check_graph(data: Data) -> None:
     num_relations = check_size("num_relations", data.num_relations)
     check_range("edge_index", data.edge_index, check_size("num_nodes", data.num_nodes))
     check_range("edge_type", data.edge_type, num_relations * (1 + has_inverse(data)))
+    if (refused := data.get("refused")) is not None:  # What people have refused, if any.
+        check_tensor("'refused'", refused, [3, *refused.shape[1:]], torch.long)
+        check_range("refused", refused[::2], data.num_nodes)
+        check_range("refused", refused[1], num_relations)
     names_of(data)
 
 

@@ -18,16 +18,21 @@ SESSIONS, AT_ONCE = 200, 4
 #: Keys press the buttons of the review, unless one is typing.
 SCRIPT = """() => document.addEventListener("keydown", event => {
   const typing = /input|textarea|select/i.test(event.target.tagName);
-  const name = {"a": "accept", "r": "refuse", "u": "unsure"}[event.key];
+  const name = {"a": "accept", "r": "refuse", "u": "unsure", "b": "back"}[event.key];
   const button = name && document.getElementById("decide-" + name);
   const shown = button && button.offsetParent !== null;
   if (shown && !typing && !event.ctrlKey && !event.metaKey && !event.altKey) button.click();
 })"""
 # Nothing is fetched from elsewhere, fonts neither:
 FONTS = ["system-ui", "sans-serif"]
-# Pictures of a table keep to their row, and pages to their screen:
-STYLE = """td img { max-height: 2.5rem; max-width: 4rem; object-fit: contain; }
-.gradio-container { max-width: 1200px !important; margin: 0 auto; }"""
+# Pages take the width of their screen, pictures of a table keep to their row, and figures are drawn
+# for so many inches: on a narrow screen, they are scrolled rather than too small to read.
+STYLE = """.gradio-container { width: 100%; max-width: 1200px !important; margin: 0 auto; }
+[role=gridcell] img { max-height: 2.5rem; max-width: 4rem; object-fit: contain; }
+.figure { overflow-x: auto !important; }
+.figure img { width: 100%; min-width: 30rem; max-width: 44rem; margin: 0 auto; }
+.headline textarea { border: 0 !important; padding: 0 !important; box-shadow: none !important;
+  background: none !important; font-size: 1.4rem; font-weight: 600; }"""
 
 
 def make_app(explorers: Mapping[str, Explorer], decisions: Decisions | None = None) -> Any:
@@ -52,7 +57,9 @@ def make_app(explorers: Mapping[str, Explorer], decisions: Decisions | None = No
         for kind in ("nodes", "relations"):
             if getattr(other.predictor, kind).ids != getattr(first.predictor, kind).ids:
                 raise ValueError(f"'{name}' is of another graph than '{next(iter(explorers))}'")
+    sizes = len(first.labels), len(first.rel_labels), first.edges.size(1)
     with gr.Blocks(title="torch_imf", analytics_enabled=False, delete_cache=(600, 3600)) as app:
+        gr.Markdown("### {:,} entities, {:,} relations, {:,} facts".format(*sizes))
         with gr.Tab("Look"):
             look_page(first)
         with gr.Tab("Ask"):
@@ -96,7 +103,7 @@ def launch(app: Any, host: str, port: int | None, auth: tuple[str, str] | None =
     """
     import gradio as gr
 
-    theme = gr.themes.Default(font=FONTS, font_mono=["monospace"])
+    theme = gr.themes.Default(primary_hue="blue", font=FONTS, font_mono=FONTS)
     safe: dict[str, Any] = {"share": False, "allowed_paths": [], "max_file_size": MAX_UPLOAD}
     safe |= {"enable_monitoring": False, "ssr_mode": False, "mcp_server": False, "pwa": False}
     look: dict[str, Any] = {"theme": theme, "css": STYLE, "js": SCRIPT, "footer_links": ["api"]}

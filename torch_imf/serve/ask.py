@@ -1,7 +1,8 @@
 from collections.abc import Mapping
+from itertools import zip_longest
 from typing import Any
 
-from torch_imf.answers.results import Answers
+from torch_imf.answers.results import Answers, percent
 from torch_imf.io.images import read_image
 from torch_imf.serve.explorer import Explorer, bar, parts_in_words
 from torch_imf.serve.look import search_box
@@ -10,7 +11,8 @@ from torch_imf.serve.words import in_words
 from torch_imf.visualize import plot_explanation
 
 TITLES = ["", "picture", "answer", "probability", "known", "part of each view in the score"]
-KINDS: Any = ["str", "image", "str", "str", "str", "str"]
+KINDS: Any = ["str", "html", "str", "str", "str", "str"]
+WIDTHS = ["40px", "76px", "max(16%, 110px)", "max(17%, 160px)", "70px", "max(48%, 300px)"]
 TAILS, HEADS = "the head: which tails?", "the tail: which heads?"
 
 
@@ -22,13 +24,11 @@ def ask_page(explorers: Mapping[str, Explorer]) -> None:
     texts = first.content.texts
     example = f"such as: {next(iter(texts.values()))[:120]}" if texts else ""
     several = len(explorers) > 1
-    model = gr.Dropdown(
-        list(explorers), label="Model", value=next(iter(explorers)), visible=several
-    )
+    model = gr.Radio(list(explorers), label="Model", value=next(iter(explorers)), visible=several)
     with gr.Row():
         with gr.Column(min_width=280):
             side = gr.Radio([TAILS, HEADS], value=TAILS, label="The entity is")
-            _, found = search_box(first, "Entity")
+            _, row = search_box(first, "Entity")
             with gr.Accordion("Or an entity that the graph lacks", open=False):
                 text = gr.Textbox(
                     "", label="Its text", lines=3, placeholder=example, max_length=20_000
@@ -41,13 +41,18 @@ def ask_page(explorers: Mapping[str, Explorer]) -> None:
             k = gr.Slider(1, 50, value=10, step=1, label="Answers")
             known = gr.Checkbox(label="Leave out what the graph holds")
             go = gr.Button("Ask", variant="primary")
-    answers = gr.Dataframe(
-        headers=TITLES, datatype=KINDS, visible=False, label="Answers", wrap=True, interactive=False
-    )
+    look = {"visible": False, "wrap": True, "interactive": False}
+    widths: Any = {"column_widths": WIDTHS}
+    answers = gr.Dataframe(headers=TITLES, datatype=KINDS, label="Answers", **look, **widths)
+    widths = {"column_widths": ["44px", *["240px"] * len(explorers)]}
+    beside = gr.Dataframe(headers=["", *explorers], label="All models", **look, **widths)
     asked, rows = gr.State(), gr.State([])
     chosen = gr.Radio([], label="Explain an answer", visible=False)
-    why = gr.Textbox("", label="Why", lines=12, visible=False)
-    ranks = gr.Plot(label="Ranks by view", visible=False)
+    with gr.Row():
+        with gr.Column(min_width=300):
+            why = gr.Textbox("", label="Why", lines=12, max_lines=60, visible=False)
+        with gr.Column(min_width=300):
+            ranks = gr.Plot(label="Ranks by view", visible=False, elem_classes="figure")
 
     options: Any = {"api_visibility": "private"}
 
@@ -55,8 +60,7 @@ def ask_page(explorers: Mapping[str, Explorer]) -> None:
         choices = relation_choices(first, row, side == TAILS)
         return gr.update(choices=choices, value=choices[0][1])
 
-    for component in (found, side):
-        component.change(fit, [found, side], rel, show_progress="hidden", **options)
+    gr.on(fn=fit, inputs=[row, side], outputs=rel, show_progress="hidden", **options)
 
     @told
     def ask(
@@ -73,13 +77,15 @@ def ask_page(explorers: Mapping[str, Explorer]) -> None:
         entity: Any = described(text, image) or row
         if entity is None:
             raise ValueError("Search an entity and choose it, or describe a new one")
-        way = "remove" if known else "mark"
-        out = explorer.ask(entity, rel, side == TAILS, int(k), way)
+        query: Any = entity, rel, side == TAILS, int(k), "remove" if known else "mark"
+        found = {x: explorers[x].ask(*query) for x in (explorers if several else [name])}
+        out = found[name]
         choices = [
             (f"{i}. {explorer.labels[x.index]}", x.index) for i, x in enumerate(out, start=1)
         ]
         return [
             gr.update(value=table(explorer, out), label=question(out), visible=True),
+            gr.update(value=side_by_side(explorers, found), visible=several),
             (name, entity, rel, side == TAILS),
             [x.index for x in out],
             gr.update(choices=choices, value=None, visible=True),
@@ -87,8 +93,8 @@ def ask_page(explorers: Mapping[str, Explorer]) -> None:
             gr.update(visible=False),
         ]
 
-    inputs = [model, side, found, text, image, rel, k, known]
-    go.click(ask, inputs, [answers, asked, rows, chosen, why, ranks], **options)
+    inputs = [model, side, row, text, image, rel, k, known]
+    go.click(ask, inputs, [answers, beside, asked, rows, chosen, why, ranks], **options)
 
     @told
     def say_why(asked: Any, answer: int | None) -> list[Any]:
@@ -100,7 +106,7 @@ def ask_page(explorers: Mapping[str, Explorer]) -> None:
         return [gr.update(value=in_words(found), visible=True), figure]
 
     def choose(rows: list[int], event: gr.SelectData) -> Any:
-        return rows[event.index[0]]
+        return rows[int(event.row_value[0]) - 1]  # Wherever the table has been sorted to.
 
     chosen.change(say_why, [asked, chosen], [why, ranks], **options)
     answers.select(choose, rows, chosen, show_progress="hidden", **options)
@@ -134,8 +140,19 @@ def table(explorer: Explorer, answers: Answers) -> list[list[str]]:
     return out
 
 
+def side_by_side(
+    explorers: Mapping[str, Explorer], found: Mapping[str, Answers]
+) -> list[list[str]]:
+    r"""Returns the answers of several models as the rows of a table, a column for each."""
+    columns = [
+        [f"{explorers[name].labels[x.index]}  {percent(x.probability)}" for x in answers]
+        for name, answers in found.items()
+    ]
+    return [[str(i), *row] for i, row in enumerate(zip_longest(*columns, fillvalue=""), start=1)]
+
+
 def inline(picture: Any) -> str:
-    r"""Returns a small picture as an address that holds it, so that no path leads to it."""
+    r"""Returns a small picture as markup that holds it, so that no path leads to it."""
     from base64 import b64encode
     from io import BytesIO
 
@@ -144,4 +161,4 @@ def inline(picture: Any) -> str:
     small, file = picture.copy(), BytesIO()
     small.thumbnail((96, 96))
     small.save(file, "png")
-    return f"data:image/png;base64,{b64encode(file.getvalue()).decode()}"
+    return f'<img alt="" src="data:image/png;base64,{b64encode(file.getvalue()).decode()}">'

@@ -15,16 +15,20 @@ def compare_page(explorers: Mapping[str, Explorer]) -> None:
 
     titles = ["model", "class", *(name.upper() for name in METRICS)]
     rows = metrics_rows(explorers)
-    gr.Dataframe(
-        rows, headers=titles, label="Filtered ranks of test facts", wrap=True, interactive=False
-    )
+    look: Any = {
+        "wrap": True,
+        "interactive": False,
+        "column_widths": ["max(22%, 120px)", *["max(13%, 80px)"] * 6],
+    }
+    gr.Dataframe(rows, headers=titles, label="Filtered ranks of test facts", **look)
     histories = {name: x.history for name, x in explorers.items() if x.history}
     if histories:
-        gr.Plot(plot_curves(histories), label="Training")
+        gr.Plot(plot_curves(histories), label="Training", elem_classes="figure")
     go = gr.Button("Rank the test facts by category and by what is known")
     with gr.Row():
-        categories = [gr.Plot(label=name, visible=False) for name in explorers]
-    cold = gr.Plot(label="Cold start", visible=False)
+        look = {"visible": False, "elem_classes": "figure", "min_width": 300}
+        categories = [gr.Plot(label=name, **look) for name in explorers]
+    cold = gr.Plot(label="Cold start", **look)
 
     @told
     def rank() -> list[Any]:

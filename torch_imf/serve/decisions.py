@@ -93,6 +93,20 @@ class Decisions:
         rows = ([x[title] for title in TITLES] for x in self.entries())
         return write_table(path, [TITLES, *rows])
 
+    def verdict(self) -> str:
+        r"""Tells in words how many of the facts that are decided were accepted, and how many the
+        model had claimed to be true.
+        """
+        judged = [x for x in self.entries() if x["decision"] != "unsure"]
+        if not judged:
+            return "No fact is decided yet"
+        accepted = sum(x["decision"] == "accept" for x in judged)
+        claimed = sum(x["probability"] for x in judged)
+        return (
+            f"Of {len(judged):,} decisions, {accepted:,} accept; by its probabilities, the model "
+            f"claimed {claimed:.1f}"
+        )
+
     def agreement(self) -> list[list[str]]:
         r"""Returns the rows of a table, titles first: of all reviewers, of each, and of each range
         of probabilities, how many facts were accepted and refused, and the share of accepted ones

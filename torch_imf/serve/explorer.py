@@ -13,6 +13,8 @@ from torch_imf.serve.search import Search
 
 #: How many facts of an entity are shown, and neighbours drawn.
 MOST_FACTS, MOST_NEIGHBORS = 200, 12
+#: How many entities there are to begin with.
+MOST_FIRST = 8
 #: How many views of an answer are named, those with the largest part.
 MOST_VIEWS = 4
 
@@ -71,6 +73,14 @@ class Explorer:
             "facts": [self.words(*fact) for fact in facts],
         }
 
+    @cached_property
+    def first(self) -> list[int]:
+        r"""The entities to begin with: of those with a picture, if any, those with most facts."""
+        count = self.edges[:2].reshape(-1).bincount(minlength=len(self.labels))
+        ids, images = self.predictor.nodes.ids, self.content.images
+        seen = torch.tensor([node in images for node in ids])
+        return (count + seen * len(self.base)).topk(min(MOST_FIRST, len(ids))).indices.tolist()
+
     def words(self, head: int, rel: int, tail: int, split: str) -> list[str]:
         r"""Writes a fact by names."""
         return [self.labels[head], self.rel_labels[rel], self.labels[tail], split]
@@ -108,6 +118,10 @@ class Explorer:
         edges = (self.edges[2] == rel).nonzero().view(-1)
         step = max(1, edges.numel() // k)
         return [self.words(*fact) for fact in self._facts(edges[::step][:k])]
+
+    def way(self, other: int, rel: int, is_tail: bool) -> str:
+        r"""Writes the way to a neighbour, along a fact or backwards."""
+        return f"{self.rel_labels[rel]} {'→' if is_tail else '←'} {self.labels[other]}"
 
     def _facts(self, edges: Tensor) -> list[tuple[int, int, int, str]]:
         head, tail, rel = self.edges[:, edges].tolist()
@@ -180,4 +194,5 @@ def bar(probability: float | None) -> str:
     if probability is None:
         return ""
     full = round(10 * probability)
-    return f"{'█' * full}{'░' * (10 - full)} {percent(probability)}"
+    # Numbers align by spaces as wide as a digit:
+    return f"{percent(probability):\u2007>7} {'█' * full}{'░' * (10 - full)}"

@@ -8,60 +8,70 @@ FACT = ["head", "relation", "tail", "split"]
 
 
 def search_box(explorer: Explorer, label: str) -> tuple[Any, Any]:
-    r"""Returns a box to type a name in, and the names it finds, to choose of."""
+    r"""Returns a box to type a name in, and the row of who is found and chosen, at first the best
+    one, so that it is there without a click.
+    """
     import gradio as gr
 
-    example = f"such as {explorer.labels[0]}"
+    def listed(rows: list[int], label: str) -> dict[str, Any]:
+        choices = [(explorer.labels[row], row) for row in rows]
+        return {"choices": choices, "value": rows[0] if rows else None, "label": label}
+
+    example = "a name, or the begin of one; spelling does not matter"
     box = gr.Textbox("", label=label, placeholder=example, max_length=200)
-    found = gr.Radio([], label="Found", visible=False)
+    begin = listed(explorer.first, "Begin with")
+    found = gr.Radio(**begin)
+    # Names may have changed before a choice of them arrives, and what depends on it looks here:
+    row = gr.Number(begin["value"], label="Row", precision=0, visible="hidden")
 
     @told
-    def find(text: str) -> Any:
+    def find(text: str) -> list[Any]:
         rows = explorer.search(text)
-        choices = [(explorer.labels[row], row) for row in rows]
-        label = "Found" if rows else "Nobody is called like that"
-        # The best one is chosen, so that it is there without a click:
-        value = rows[0] if rows else None
-        return gr.Radio(choices=choices, value=value, visible=bool(text.strip()), label=label)
+        new = listed(rows, "Found" if rows else "Nobody is called like that")
+        new = new if text.strip() else begin
+        return [gr.update(**new), new["value"]]
 
     options: Any = {"show_progress": "hidden", "api_visibility": "private"}
-    box.input(find, box, found, trigger_mode="always_last", **options)
-    return box, found
+    box.input(find, box, [found, row], trigger_mode="always_last", **options)
+    found.input(lambda choice: choice, found, row, **options)
+    return box, row
 
 
 def look_page(explorer: Explorer) -> None:
     r"""Lays out the page to look at entities and relations."""
     import gradio as gr
 
-    _, found = search_box(explorer, "Search an entity")
+    _, row = search_box(explorer, "Search an entity")
+    here = gr.State()
     with gr.Row():
         with gr.Column(scale=1, min_width=240):
+            name = gr.Textbox("", label="Name", visible=False, elem_classes="headline")
             picture = gr.Image(
-                label="Picture", visible=False, interactive=False, height=240, buttons=[]
+                label="Picture", visible=False, interactive=False, height=200, buttons=[]
             )
-            name = gr.Textbox("", label="Name", visible=False)
-            text = gr.Textbox("", label="Text", visible=False, lines=4)
+            text = gr.Textbox("", label="Text", visible=False, lines=4, max_lines=16)
             numbers = gr.Dataframe(
                 headers=["number", "value"], label="Numbers", visible=False, interactive=False
             )
         with gr.Column(scale=2, min_width=300):
-            graph = gr.Plot(label="Neighbours", visible=False)
+            graph = gr.Plot(label="Neighbours", visible=False, elem_classes="figure")
             go = gr.Radio([], label="Go to a neighbour", visible=False)
-    facts = gr.Dataframe(
-        headers=FACT, label="Known facts", visible=False, wrap=True, interactive=False
-    )
+    widths = ["max(34%, 120px)", "max(24%, 120px)", "max(33%, 120px)", "max(9%, 70px)"]
+    look: Any = {"wrap": True, "interactive": False, "column_widths": widths}
+    facts = gr.Dataframe(headers=FACT, label="Known facts", visible=False, **look)
 
     @told
     def show(row: int | None) -> list[Any]:
         if row is None:
-            return [gr.update(visible=False)] * 7
+            return [None, *[gr.update(visible=False)] * 7]
         about = explorer.about(row)
         (image,) = explorer.content.pictures([row])
-        near = [(explorer.labels[other], other) for other, _, _ in explorer.neighbors(row)]
+        near = [(explorer.way(*step), step[0]) for step in explorer.neighbors(row)]
         label = f"Name ({about['id']})" if about["id"] != about["name"] else "Name"
         return [
-            gr.update(value=image, visible=image is not None),
+            row,
             gr.update(value=about["name"], label=label, visible=True),
+            gr.update(value=image, visible=image is not None),
             gr.update(value=about["text"], visible=bool(about["text"])),
             gr.update(value=about["numbers"], visible=bool(about["numbers"])),
             gr.update(value=plot_neighbors(explorer, row) if near else None, visible=bool(near)),
@@ -69,10 +79,17 @@ def look_page(explorer: Explorer) -> None:
             gr.update(value=about["facts"], label=about["count"], visible=True),
         ]
 
-    outputs = [picture, name, text, numbers, graph, go, facts]
+    def follow(row: int | None, event: gr.SelectData) -> list[Any]:
+        # To the other entity of a fact that is clicked, wherever the table has been sorted to.
+        facts = [] if row is None else explorer.facts(row)
+        head, _, tail, _ = next(x for x in facts if explorer.words(*x) == event.row_value)
+        return show(tail if head == row else head)
+
+    outputs = [here, name, picture, text, numbers, graph, go, facts]
     options: Any = {"show_progress": "hidden", "api_visibility": "private"}
-    found.change(show, found, outputs, **options)
+    gr.on(fn=show, inputs=row, outputs=outputs, **options)  # The first one once the page is open.
     go.input(show, go, outputs, **options)
+    facts.select(follow, here, outputs, **options)
 
     with gr.Accordion("Relations", open=False):
         titles = ["relation", "facts", "heads", "tails"]
@@ -81,9 +98,7 @@ def look_page(explorer: Explorer) -> None:
         )
         choices = [(label, i) for i, label in enumerate(explorer.rel_labels)]
         rel = gr.Dropdown(choices, value=None, label="Examples of a relation")
-        examples = gr.Dataframe(
-            headers=FACT, label="Examples", visible=False, wrap=True, interactive=False
-        )
+        examples = gr.Dataframe(headers=FACT, label="Examples", visible=False, **look)
 
     def show_examples(rel: int | None) -> Any:
         rows = [] if rel is None else explorer.examples(rel)

@@ -3,12 +3,15 @@ from tempfile import mkdtemp
 from typing import Any
 
 from torch_imf.answers.results import Fact
-from torch_imf.serve.decisions import CHOICES, Decisions
+from torch_imf.serve.decisions import Decisions
 from torch_imf.serve.explorer import Explorer, bar
 from torch_imf.serve.told import told
 from torch_imf.serve.words import in_words
 
-TITLES = ["head", "relation", "tail", "probability", "decision"]
+TITLES = ["", "head", "relation", "tail", "probability", "decision"]
+WIDTHS = ["44px", *["max(22%, 100px)"] * 3, "max(18%, 160px)", "90px"]
+#: What one can do with a fact, and the colours of its buttons.
+COLORS: Any = {"accept": "primary", "refuse": "stop", "unsure": "secondary", "back": "secondary"}
 
 
 def review_page(explorer: Explorer, decisions: Decisions) -> None:
@@ -16,57 +19,79 @@ def review_page(explorer: Explorer, decisions: Decisions) -> None:
     import gradio as gr
 
     predictor = explorer.predictor
-    with gr.Row():
-        reviewer = gr.Textbox("", label="Your name", max_length=100)
+    with gr.Row(equal_height=True):
+        reviewer = gr.Textbox("", label="Your name", max_length=100, min_width=140)
         choices = [("all relations", -1), *((x, i) for i, x in enumerate(explorer.rel_labels))]
-        rel = gr.Dropdown(choices, value=-1, label="Relation")
-        k = gr.Slider(10, 200, value=50, step=10, label="Facts")
-        start = gr.Button("Find missing facts", variant="primary")
-    facts, place = gr.State([]), gr.State(0)
-    fact = gr.Textbox("", label="Is this true?", visible=False, lines=2)
+        rel = gr.Dropdown(choices, value=-1, label="Relation", min_width=140)
+        k = gr.Slider(10, 200, value=50, step=10, label="Facts", min_width=140)
+    start = gr.Button("Find missing facts", variant="primary")
+    facts = gr.State([])
+    # Which fact the page shows, so that a decision is about what its reviewer has seen:
+    place = gr.Number(0, label="Place", precision=0, visible="hidden")
+    hidden: Any = {"visible": False, "interactive": False}
+    fact = gr.Textbox("", label="Is this true?", lines=2, elem_classes="headline", **hidden)
     with gr.Row():
-        pictures = [
-            gr.Image(label=x, visible=False, interactive=False, height=140, buttons=[])
-            for x in ("Head", "Tail")
-        ]
+        look: Any = {"height": 140, "buttons": [], "min_width": 120, **hidden}
+        pictures = [gr.Image(label=x, **look) for x in ("Head", "Tail")]
     with gr.Row():
         buttons = {
-            choice: gr.Button(f"{choice.capitalize()} ({choice[0]})", elem_id=f"decide-{choice}")
-            for choice in CHOICES
+            choice: gr.Button(
+                f"{choice.capitalize()} ({choice[0]})",
+                elem_id=f"decide-{choice}",
+                variant=color,
+                visible=False,
+                min_width=100,
+            )
+            for choice, color in COLORS.items()
         }
-    reasons = gr.Textbox("", label="Why the model thinks so", visible=False, lines=8)
-    listed = gr.Dataframe(
-        headers=TITLES, label="Facts to review", visible=False, wrap=True, interactive=False
-    )
+    reasons = gr.Textbox("", label="Why the model thinks so", lines=8, max_lines=20, visible=False)
+    look = {"wrap": True, "column_widths": WIDTHS, **hidden}
+    listed = gr.Dataframe(headers=TITLES, label="Facts to review", **look)
     titles, *counts = decisions.agreement()
-    judged = gr.Dataframe(counts, headers=titles, label="Accepted and claimed", wrap=True)
+    look = {
+        "wrap": True,
+        "column_widths": ["max(25%, 150px)", *["max(15%, 90px)"] * 5],
+        "interactive": False,
+    }
+    judged = gr.Dataframe(counts, headers=titles, label=decisions.verdict(), **look)
     download = gr.Button("Write the decisions as a table")
     file = gr.File(label="decisions.tsv", visible=False)
-    shown = [place, fact, *pictures, reasons, listed, judged]
+    shown = [place, fact, *pictures, *buttons.values(), reasons, listed, judged]
+    # One at a time, in the order in which they are made:
     options: Any = {"api_visibility": "private", "concurrency_limit": 1}
+    options["concurrency_id"] = "review"
 
-    def show(facts: list[Fact], reviewer: str) -> list[Any]:
-        # The first fact that the reviewer has not decided about.
+    def show(facts: list[Fact], reviewer: str, place: int | None = None) -> list[Any]:
+        # A fact or, without a place, the first one that the reviewer has not decided about.
         mine = decisions.of(reviewer)
         done = [mine.get((x.head_id, x.rel_id, x.tail_id), "") for x in facts]
-        place = next((i for i, decision in enumerate(done) if not decision), len(facts))
-        words = [[*names(explorer, x), bar(x.probability)] for x in facts]
-        rows = [[*cells, decision] for cells, decision in zip(words, done, strict=True)]
-        rest = [gr.update(value=rows, visible=True), gr.update(value=decisions.agreement()[1:])]
-        if place == len(facts):
+        if place is None:
+            place = next((i for i, decision in enumerate(done) if not decision), len(facts))
+        rows = [
+            [str(i), *names(explorer, x), bar(x.probability), decision]
+            for i, (x, decision) in enumerate(zip(facts, done, strict=True), start=1)
+        ]
+        titles, *counts = decisions.agreement()
+        rest = [gr.update(value=rows, visible=True)]
+        rest += [gr.update(value=counts, label=decisions.verdict())]
+        at_end = place == len(facts)
+        active = [gr.update(visible=bool(facts) and (x == "back" or not at_end)) for x in COLORS]
+        if at_end:
             end = "All of them are decided." if facts else "No fact is missing."
-            hidden = [gr.update(visible=False)] * 3
-            return [place, gr.update(value=end, visible=True, label="Done"), *hidden, *rest]
+            hidden = gr.update(visible=False)
+            text = gr.update(value=end, visible=True, label="Done")
+            return [place, text, hidden, hidden, *active, hidden, *rest]
         x = facts[place]
         found = explorer.content.pictures([x.head_index, x.tail_index])
         text = f"{'  '.join(names(explorer, x))}\n{bar(x.probability)}"
+        label = f"Is this true? ({place + 1} of {len(facts)})"
+        label += f" You said: {done[place]}" if done[place] else ""
         row = [torch_row(y) for y in (x.head_index, x.rel_type, x.tail_index)]
         return [
             place,
-            gr.update(
-                value=text, visible=True, label=f"Is this true? ({place + 1} of {len(facts)})"
-            ),
+            gr.update(value=text, visible=True, label=label),
             *(gr.update(value=y, visible=y is not None) for y in found),
+            *active,
             gr.update(value=in_words(predictor.explain(*row)), visible=True),
             *rest,
         ]
@@ -84,6 +109,8 @@ def review_page(explorer: Explorer, decisions: Decisions) -> None:
     def decide(decision: str) -> Any:
         @told
         def call(facts: list[Fact], place: int, reviewer: str) -> list[Any]:
+            if decision == "back":
+                return show(facts, reviewer, max(place - 1, 0))
             if place >= len(facts):
                 raise ValueError("There is no fact to decide about. Find missing facts first")
             decisions.add(reviewer, decision, facts[place])
@@ -93,6 +120,11 @@ def review_page(explorer: Explorer, decisions: Decisions) -> None:
 
     for choice, button in buttons.items():
         button.click(decide(choice), [facts, place, reviewer], shown, **options)
+
+    def choose(facts: list[Fact], reviewer: str, event: gr.SelectData) -> list[Any]:
+        return show(facts, reviewer, int(event.row_value[0]) - 1)
+
+    listed.select(choose, [facts, reviewer], shown, **options)
 
     @told
     def write() -> Any:

@@ -19,7 +19,6 @@ def in_words(explanation: Explanation) -> str:
         f"Of all entities, '{tail}' is its answer number {x.rank.tail:g}; asked the other way "
         f"round, '{head}' is number {x.rank.head:g}."
     )
-    lines += ["", *views_in_words(x), *modalities_in_words(x)]
     if x.reasons:
         lines += ["", "It follows from rules and counts:", *(f"  {y}" for y in x.reasons)]
     if x.neighbors:
@@ -31,6 +30,7 @@ def in_words(explanation: Explanation) -> str:
     if x.paths:
         lines += ["", f"Ways from '{head}' to '{tail}' along training facts (^-1 is backwards):"]
         lines += [f"  {'  '.join(path)}" for path in x.paths]
+    lines += ["", *views_in_words(x), *modalities_in_words(x)]
     return shown("\n".join(lines))
 
 
