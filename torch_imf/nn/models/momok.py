@@ -139,7 +139,7 @@ class MoMoK(IMF):
 
     settings: ClassVar[Mapping[str, Any]] = {
         **{"scorer": "tucker", "scorer.input_dropout": 0.1, "scorer.hidden_dropout": 0.1},
-        **{"scorer.output_dropout": 0.1, "lr": 0.01},
+        **{"scorer.output_dropout": 0.1, "hidden_channels": 64, "lr": 0.01},
     }
     experts: Any
     estimators: Any

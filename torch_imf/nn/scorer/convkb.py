@@ -24,7 +24,7 @@ class TripleConvolution(Scorer):
     dot_product = False
     same_channels = True
     settings: ClassVar[Mapping[str, Any]] = {
-        **{"loss": "sampled", "loss.num_negatives": 16, "loss.temperature": 0.0},
+        **{"loss": "sampled", "loss.num_negatives": 8, "loss.temperature": 0.0},
         **{"hidden_channels": 64, "optimizer": "adamw", "lr": 0.005},
     }
 

@@ -59,6 +59,7 @@ class TransE(DistanceScorer):
     """
 
     same_channels = True
+    settings = SAMPLED
 
     def __init__(
         self,
@@ -105,6 +106,8 @@ class RotatE(DistanceScorer):
             phases :math:`\boldsymbol{\theta}_r` in radians, are half as large.
         margin (float, optional): The margin :math:`\gamma`. (default: :obj:`6.`)
     """
+
+    settings = SAMPLED
 
     def __init__(self, channels: int, rel_channels: int | None = None, margin: float = 6.0) -> None:
         rel_channels = channels // 2 if rel_channels is None else rel_channels
