@@ -4,8 +4,8 @@
     python benchmarks/systems.py --graph kinships
 
 A row is what `torch-imf train` trains with `--model X`, or with `--model kge --scorer X`, before
-its views vote. Its control, `structure only`, is the scorer of the system on plain embeddings, by the
-same settings. `types` knows which entities are tails of a relation and nothing of heads: what can
+its views vote. Its control, `structure only`, is the scorer of the system on plain embeddings, by
+the same settings. `types` knows which entities are tails of a relation and nothing of heads: what can
 be had without structure. Systems that need features have no rows on Kinships, which has none.
 Seconds are of the CPU, for the search of settings, training and validation.
 """

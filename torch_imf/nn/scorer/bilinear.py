@@ -8,7 +8,7 @@ from torch_imf.nn.scorer.base import Scorer
 #: What products are trained with, as settings of :meth:`torch_imf.recipe`.
 REGULARIZED = {
     **{"loss": "ce", "loss.regularizer": "n3", "loss.regularizer.weight": 0.05},
-    **{"optimizer": "adagrad", "lr": 0.1},
+    **{"optimizer": "adagrad", "lr": 0.1, "dense_lr": 0.015},
 }
 
 
@@ -22,6 +22,7 @@ class DistMult(Scorer):
     """
 
     same_channels = True
+    settings = REGULARIZED
 
     def query(self, head: Tensor, rel: Tensor) -> Tensor:
         return head * rel
@@ -46,6 +47,7 @@ class ComplEx(Scorer):
 
     same_channels = True
     num_parts = 2
+    settings = REGULARIZED
 
     def __init__(self, channels: int, rel_channels: int | None = None) -> None:
         super().__init__(channels, rel_channels)
