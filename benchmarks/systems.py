@@ -5,7 +5,7 @@
 
 A row is what `torch-imf train` trains with `--model X`, or with `--model kge --scorer X`, before
 its views vote. Its control, `structure only`, is the scorer of the system on plain embeddings, by
-the same settings. `types` knows which entities are tails of a relation and nothing of heads: what can
+the same settings. `types` knows which entities are tails of a relation, and no heads: what can
 be had without structure. Systems that need features have no rows on Kinships, which has none.
 Seconds are of the CPU, for the search of settings, training and validation.
 """
@@ -25,6 +25,7 @@ from torch import Tensor
 from torch_imf import evaluate, fit, recipe, registry
 from torch_imf.datasets import Countries, MultimodalKG
 from torch_imf.nn import TypePrior
+from torch_imf.training import validate
 
 KINSHIPS = osp.join(os.environ.get("TORCH_IMF_MIRROR", DATA), "Kinships", "ConvE")
 GRAPHS = {"countries": Countries, "kinships": lambda: MultimodalKG(KINSHIPS)}
@@ -52,11 +53,11 @@ class Types(torch.nn.Module):
         return self.view(head_index, rel_type)["types"]
 
 
-def write(label: str, seed: int, model: Any, seconds: float, **info: Any) -> None:
+def write(label: str, seed: int, model: Any, seconds: float, val: float, **info: Any) -> None:
     """Appends the line of a model."""
-    val, out = (evaluate(model, data, split) for split in ("val", "test"))
+    out = evaluate(model, data)
     metrics = {k: round(v, 5) for k, v in out.items() if not isinstance(v, dict)}
-    metrics["val_mrr"] = round(val["mrr"], 5)
+    metrics["val_mrr"] = round(val, 5)
     size = sum(p.numel() for p in model.parameters() if p.requires_grad)
     append("systems", seed, seconds, metrics, label=label, num_parameters=size, **info)
     print(f"{label}: test MRR {metrics['mrr']:.4f}, {seconds:.0f} s", flush=True)
@@ -74,7 +75,8 @@ def run(label: str, name: str, given: Settings, seed: int) -> Settings:
     best = max(history, key=lambda entry: entry["mrr"])
     curve = [[entry["epoch"], round(entry["mrr"], 4)] for entry in history]
     info = {"settings": {"graph": args.graph}, "recipe": {"model": name, **found}}
-    write(label, seed, model, cpu, wall=round(wall, 1), epoch=best["epoch"], curve=curve, **info)
+    more = {"wall": round(wall, 1), "epoch": best["epoch"], "curve": curve}
+    write(label, seed, model, cpu, best["mrr"], **more, **info)
     return found
 
 
@@ -100,7 +102,9 @@ for seed in range(args.seeds):
         if line["settings"] == {"graph": args.graph} and line["seed"] == seed
     }
     if "types" not in old:
-        write("types", seed, Types(data), 0.0, settings={"graph": args.graph})
+        types = Types(data)
+        val = validate(types, data)["mrr"]
+        write("types", seed, types, 0.0, val, settings={"graph": args.graph})
     for name in args.systems or rows:
         model, given = ("kge", {"scorer": name}) if name in SCORERS else (name, {})
         if name == "complex":  # The recipe of `kge`, which has found its weight.
