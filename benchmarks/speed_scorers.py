@@ -77,6 +77,8 @@ data = Data(
     num_relations=NUM_RELATIONS,
     edge_index=torch.stack([head_index, tail_index]),
     edge_type=facts[1] % NUM_RELATIONS,
+    train_mask=torch.ones(NUM_FACTS, dtype=torch.bool),
+    **{f"{split}_mask": torch.zeros(NUM_FACTS, dtype=torch.bool) for split in ("val", "test")},
 )
 settings = {key: x for key, x in vars(args).items() if key not in ("scorers", "repeats")}
 done = {line["label"] for line in lines("speed_scorers") if line["settings"] == settings}
