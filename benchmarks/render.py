@@ -11,6 +11,7 @@ import argparse
 import os.path as osp
 import re
 import sys
+from functools import partial
 
 import speed
 import torch
@@ -73,11 +74,71 @@ def table(name: str, graph: str) -> str:
     return "\n".join(rows)
 
 
+def systems(graph: str) -> str:
+    """Systems, each beside its scorer on structure alone, as `systems.py` tells."""
+    found = {x["label"]: x for x in lines("systems") if x["settings"]["graph"] == graph}
+    out = ["|  | val MRR | MRR | H@10 | structure only | parameters | CPU seconds |"]
+    out.append("|---" + "|---:" * 6 + "|")
+    for label, line in found.items():
+        if label.endswith(", structure only"):
+            continue
+        m, alone = line["metrics"], found.get(f"{label}, structure only")
+        curve = line.get("curve", [])
+        is_rising = len(curve) > 1 and line["epoch"] == curve[-1][0]  # Its last is its best.
+        cells = [
+            label + " ↑" * is_rising,
+            *(mean_std([m[k]]) for k in ("val_mrr", "mrr", "hits@10")),
+        ]
+        cells += [mean_std([alone["metrics"]["mrr"]]) if alone else ""]
+        cells += [f"{line['num_parameters']:,}", f"{line['seconds']:.0f}"]
+        out.append(f"| {' | '.join(cells)} |")
+    return "\n".join(out)
+
+
+def samplers(graph: str) -> str:
+    """Samplers under one model, with their cost."""
+    out = [
+        "|  | val MRR | MRR | H@1 | H@10 | CPU seconds of an epoch |",
+        "|---" + "|---:" * 5 + "|",
+    ]
+    for line in lines("samplers"):
+        cells = [mean_std([line["metrics"][k]]) for k in ("val_mrr", "mrr", "hits@1", "hits@10")]
+        out.append(f"| {' | '.join([line['label'], *cells])} | {line['seconds_per_epoch']:.2f} |")
+    return "\n".join(out)
+
+
+def speed_scorers(_: str) -> str:
+    """Queries per second of scorers, and how many times DistMult's time they take."""
+    out = [
+        "|  | ranking: queries/s | times DistMult | loss | training: queries/s | times DistMult |"
+    ]
+    out.append("|---|---:|---:|---|---:|---:|")
+    for line in sorted(
+        lines("speed_scorers"), key=lambda x: x["metrics"]["rank"]["times_distmult"]
+    ):
+        m = line["metrics"]
+        rank, step = (
+            [f"{m[x]['queries_per_cpu_second']:,.0f}", f"{m[x]['times_distmult']:,.1f}"]
+            for x in ("rank", "train")
+        )
+        out.append(f"| {' | '.join([line['label'], *rank, m['loss'], *step])} |")
+    return "\n".join(out)
+
+
+#: What is no table of labels and metrics.
+TABLES = {
+    "speed": lambda _: speed.table(),
+    "systems": systems,
+    "samplers": samplers,
+    "speed_scorers": speed_scorers,
+}
+
+
 def render(text: str) -> str:
     """Returns the text with its tables written anew."""
     return re.sub(
         r"(<!-- (\w+) ([\w-]+) -->\n).*?(<!-- end -->)",
-        lambda m: f"{m[1]}{speed.table() if m[2] == 'speed' else table(m[2], m[3])}\n{m[4]}",
+        lambda m: f"{m[1]}{TABLES.get(m[2], partial(table, m[2]))(m[3])}\n{m[4]}",
         text,
         flags=re.DOTALL,
     )

@@ -54,7 +54,8 @@ def test_settings_of_a_scorer_or_model(fake):
         assert expected.items() <= settings.items()
         assert isinstance(settings.build(fake).scorers["struct"], nn.HAKE)
     assert recipe("gcote", fake)["loss"] == "sampled"
-    for given in ({"scorer": "transe"}, {"scorer": nn.HAKE(8)}):
+    assert recipe("kge", fake, {"scorer": "bique"})["optimizer"] == "adagrad"
+    for given in ({"scorer": "conve"}, {"scorer": nn.HAKE(8)}):
         assert recipe("kge", fake, given) == given
     assert recipe("kge", fake, {"scorer": "hake", "lr": 0.1})["lr"] == 0.1
     # A loss of another kind takes none of the settings of its own:

@@ -12,7 +12,8 @@ from tqdm import tqdm
 from torch_imf.data import TripletIndex
 from torch_imf.data.index import check_triples
 
-#: The number of scores to compare at once on a CPU, so that they stay in its cache.
+#: The number of scores to compare at once on a CPU, so that they stay in its cache. Those that are
+#: no products take longer, and are computed in chunks of their own.
 MAX_SCORES = 2**18
 
 
@@ -64,11 +65,13 @@ def rank_tails(
     with inference(model) as model:
         streams = hasattr(model, "similarity")
         scorer: Any = StreamedScores(model, view) if streams else _Dense(model, num_nodes)
+        is_small = head_index.device.type == "cpu" and not scorer.in_chunks
+        limit = MAX_SCORES if is_small else batch_size * chunk_size
         bar = tqdm(batches, desc="Ranking", disable=None if progress else True, leave=False)
         for query, facts, row in bar:
             score_fn = partial(scorer.score, scorer.query(*query))
             answers = row - row[0], tail_index[facts], index(*query)
-            greater[facts], equal[facts] = _count(score_fn, *answers, num_nodes, chunk_size)
+            greater[facts], equal[facts] = _count(score_fn, *answers, num_nodes, chunk_size, limit)
     # A tail that is no known fact does not leave by the filter, so it does by hand:
     equal -= (~index.contains(head_index, rel_type, tail_index)).to(equal.dtype)
     return greater, equal
@@ -135,6 +138,7 @@ class StreamedScores:
     def __init__(self, model: Any, view: str | None = None) -> None:
         check_model(model)
         self.model, self.view = model, view
+        self.in_chunks = any(not getattr(x, "dot_product", True) for x in model.modules())
         self.z: dict[str, Tensor] = model.encode()
         self.key: dict[str, Tensor] = model.key(self.z)
 
@@ -150,6 +154,8 @@ class StreamedScores:
 
 class _Dense:
     # A model that scores all candidates at once, or single triples, of base relations only.
+    in_chunks = False
+
     def __init__(self, model: Any, num_nodes: int) -> None:
         if not hasattr(model, "predict") and not hasattr(model, "num_relations"):
             kind = type(model).__name__
@@ -183,12 +189,12 @@ def _count(
     pos_index: Tensor,
     num_nodes: int,
     chunk_size: int,
+    limit: int,
 ) -> tuple[Tensor, Tensor]:
     # The counts of some facts, given the rows of their queries in the scores, in ascending order
     # and without a gap, and the known answers of each row.
     num_facts, num_queries = row.numel(), int(row[-1]) + 1
-    limit = max(1, MAX_SCORES // num_queries) if row.device.type == "cpu" else chunk_size
-    size = min(chunk_size, limit)
+    size = min(chunk_size, max(1, limit // num_queries))
     starts = range(0, num_nodes, size)
 
     def block(i: int) -> Tensor:  # All of one width: another one may round equal scores apart.

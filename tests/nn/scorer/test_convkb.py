@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from torch_imf.nn import CapsE, ConvKB
-from torch_imf.nn.scorer import distance
+from torch_imf.nn.scorer import convkb, distance
 
 
 def maps(scorer, head, rel, tail):
@@ -58,3 +58,18 @@ def test_similarity_in_chunks_equals_one_pass(same, scorer, monkeypatch):
         out = scorer.similarity(scorer.query(head, rel), key)
         same(out, expected, leaves, atol=1e-4)
         monkeypatch.undo()
+
+
+def test_convkb_by_pieces_equals_pairs(monkeypatch):
+    scorer = ConvKB(10, num_filters=3)
+    with torch.no_grad():
+        scorer.bias.normal_()
+        scorer.filters.normal_()[2] = torch.tensor([1.5, -0.7, 0.0])  # On either side, and neither.
+        query = scorer.query(torch.randn(5, 10), torch.randn(5, 10))
+        key = torch.randn(30, 10)
+        key[7] = key[0]
+        expected = scorer.similarity(query, key)
+        monkeypatch.setattr(convkb, "NUM_QUERIES", 2)
+        out = scorer.similarity(query, key)
+    assert not torch.equal(out, expected) and torch.allclose(out, expected, atol=1e-5)
+    assert torch.equal(out[:, 0], out[:, 7])

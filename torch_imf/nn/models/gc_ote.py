@@ -42,7 +42,9 @@ class GCOTE(MultimodalKGE):
             :obj:`4`)
     """
 
-    settings: ClassVar[Mapping[str, Any]] = SAMPLED
+    settings: ClassVar[Mapping[str, Any]] = {  # Each step reads all facts.
+        **{**SAMPLED, "loss.num_negatives": 32, "batch_size": 512},
+    }
 
     def __init__(
         self,

@@ -34,14 +34,14 @@ class KBAT(KGE):
     """
 
     settings: ClassVar[Mapping[str, Any]] = {
-        "hidden_channels": 128,
+        "hidden_channels": 64,
         "structure": {
             "encoder": "TripleEncoder",
             "use": "frozen",
             "fit": {"lr": 0.01, "batch_size": 512, "epochs": 60, "eval_every": 3, "patience": 4},
         },
-        **{"scorer": "convkb", "loss": "soft_margin", "loss.num_negatives": 16},
-        **{"batch_size": 128, "lr": 3e-3},
+        **{"scorer": "convkb", "loss": "soft_margin", "loss.num_negatives": 8},
+        **{"batch_size": 128, "lr": 5e-3},
     }
 
     def __init__(

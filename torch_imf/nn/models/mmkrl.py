@@ -60,7 +60,7 @@ class MMKRL(JointKGE):
     """
 
     settings: ClassVar[Mapping[str, Any]] = {
-        **{"hidden_channels": 128, "loss": "margin", "loss.num_negatives": 16},
+        **{"hidden_channels": 64, "loss": "margin", "loss.num_negatives": 8},
         **{"batch_size": 128, "lr": 0.01},
     }
 

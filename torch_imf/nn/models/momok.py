@@ -126,7 +126,8 @@ class MoMoK(IMF):
 
     As in the released code, the relation gates heads only, so that candidates are the same for
     all queries. Its relation embeddings of the fused view are fused of those of the others; here,
-    they are learned. The arguments are those of :class:`IMF`.
+    they are learned. The recipe has a softmax in place of binary cross-entropies, by which the model
+    learns slowly. The arguments are those of :class:`IMF`.
 
     Args:
         scorer (str or Scorer, optional): The scorer of each view. (default: :obj:`"tucker"`)
@@ -139,7 +140,7 @@ class MoMoK(IMF):
 
     settings: ClassVar[Mapping[str, Any]] = {
         **{"scorer": "tucker", "scorer.input_dropout": 0.1, "scorer.hidden_dropout": 0.1},
-        **{"scorer.output_dropout": 0.1, "lr": 0.01},
+        **{"scorer.output_dropout": 0.1, "loss": "ce", "hidden_channels": 64, "lr": 0.01},
     }
     experts: Any
     estimators: Any

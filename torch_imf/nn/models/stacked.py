@@ -81,7 +81,7 @@ class VBKGC(IKRL):
         scorer (str or Scorer, optional): The scorer of each pair. (default: :obj:`"rotate"`)
     """
 
-    settings: ClassVar[Mapping[str, Any]] = {"lr": 0.01}
+    settings: ClassVar[Mapping[str, Any]] = {"loss.num_negatives": 32, "lr": 3e-3}
 
     def __init__(
         self,

@@ -40,7 +40,7 @@ class TransAE(JointKGE):
 
     settings: ClassVar[Mapping[str, Any]] = {
         **{"hidden_channels": 128, "loss": "margin", "loss.num_negatives": 16},
-        **{"batch_size": 128, "lr": 3e-3},
+        **{"batch_size": 128, "lr": 0.01},
     }
     decoder: FeatureDecoder
 

@@ -1,12 +1,15 @@
-from collections.abc import Mapping
-from typing import Any, ClassVar
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from torch_imf.nn.functional.quaternion import hamilton
 from torch_imf.nn.scorer.base import Scorer
+
+#: What products are trained with, as settings of :meth:`torch_imf.recipe`.
+REGULARIZED = {
+    **{"loss": "ce", "loss.regularizer": "n3", "loss.regularizer.weight": 0.05},
+    **{"optimizer": "adagrad", "lr": 0.1, "dense_lr": 0.015},
+}
 
 
 class DistMult(Scorer):
@@ -19,6 +22,7 @@ class DistMult(Scorer):
     """
 
     same_channels = True
+    settings = REGULARIZED
 
     def query(self, head: Tensor, rel: Tensor) -> Tensor:
         return head * rel
@@ -43,6 +47,7 @@ class ComplEx(Scorer):
 
     same_channels = True
     num_parts = 2
+    settings = REGULARIZED
 
     def __init__(self, channels: int, rel_channels: int | None = None) -> None:
         super().__init__(channels, rel_channels)
@@ -81,10 +86,7 @@ class QuatE(Scorer):
 
     same_channels = True
     num_parts = 4
-    settings: ClassVar[Mapping[str, Any]] = {
-        **{"loss": "ce", "loss.regularizer": "n3", "loss.regularizer.weight": 0.05},
-        **{"optimizer": "adagrad", "lr": 0.1},
-    }
+    settings = REGULARIZED
 
     def __init__(
         self, channels: int, rel_channels: int | None = None, normalize: bool = True

@@ -59,6 +59,7 @@ class TransE(DistanceScorer):
     """
 
     same_channels = True
+    settings = SAMPLED
 
     def __init__(
         self,
@@ -75,7 +76,7 @@ class TransE(DistanceScorer):
 
     def similarity(self, query: Tensor, key: Tensor) -> Tensor:
         # Chunks that stay in the cache of a CPU are faster, where no gradient is as large as they:
-        if key.dim() == 2 and not _in_cache(query):
+        if key.dim() == 2 and not in_cache(query):
             # The product formula of p = 2 cancels near a match, and would not agree with triples:
             mode = "donot_use_mm_for_euclid_dist"
             key = key.to(query.dtype)
@@ -105,6 +106,8 @@ class RotatE(DistanceScorer):
             phases :math:`\boldsymbol{\theta}_r` in radians, are half as large.
         margin (float, optional): The margin :math:`\gamma`. (default: :obj:`6.`)
     """
+
+    settings = SAMPLED
 
     def __init__(self, channels: int, rel_channels: int | None = None, margin: float = 6.0) -> None:
         rel_channels = channels // 2 if rel_channels is None else rel_channels
@@ -161,7 +164,7 @@ def in_chunks(
     pairs at a time, each of which is computed again in the backward pass.
     """
     query, key = query.unsqueeze(1), key.unsqueeze(0) if key.dim() == 2 else key
-    size = max(1, (MAX_CACHED_PAIRS if _in_cache(query) else MAX_PAIRS) // width)
+    size = max(1, (MAX_CACHED_PAIRS if in_cache(query) else MAX_PAIRS) // width)
     num_rows = max(1, min(query.size(0), size))
     num_keys = max(1, size // num_rows)
     if torch.is_grad_enabled() and (num_rows < query.size(0) or num_keys < key.size(1)):
@@ -194,6 +197,6 @@ def root(x: Tensor) -> Tensor:
     return x.clamp(min=1e-18).sqrt()
 
 
-def _in_cache(query: Tensor) -> bool:
-    # Small chunks pay on a CPU, where no gradient is as large as all pairs.
+def in_cache(query: Tensor) -> bool:
+    r"""Whether small chunks pay: on a CPU, where no gradient is as large as all pairs."""
     return query.device.type == "cpu" and not torch.is_grad_enabled()

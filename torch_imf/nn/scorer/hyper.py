@@ -4,6 +4,7 @@ from torch import Tensor
 
 from torch_imf.nn.functional.quaternion import hamilton
 from torch_imf.nn.scorer.base import Scorer
+from torch_imf.nn.scorer.bilinear import REGULARIZED
 from torch_imf.nn.scorer.gated import WrappedScorer
 
 
@@ -27,6 +28,7 @@ class BiQUE(Scorer):
     """
 
     num_parts = 8
+    settings = REGULARIZED
 
     def __init__(self, channels: int, rel_channels: int | None = None) -> None:
         rel_channels = 2 * channels if rel_channels is None else rel_channels
