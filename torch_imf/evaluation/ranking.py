@@ -10,6 +10,7 @@ from torch.nn import Module
 from tqdm import tqdm
 
 from torch_imf.data import TripletIndex
+from torch_imf.data.distributed import summed, world
 from torch_imf.data.index import check_triples
 
 #: The number of scores to compare at once on a CPU, so that they stay in its cache.
@@ -64,11 +65,15 @@ def rank_tails(
     with inference(model) as model:
         streams = hasattr(model, "similarity")
         scorer: Any = StreamedScores(model, view) if streams else _Dense(model, num_nodes)
-        bar = tqdm(batches, desc="Ranking", disable=None if progress else True, leave=False)
+        rank, size = world()
+        bar = tqdm(
+            batches[rank::size], desc="Ranking", disable=None if progress else True, leave=False
+        )
         for query, facts, row in bar:
             score_fn = partial(scorer.score, scorer.query(*query))
             answers = row - row[0], tail_index[facts], index(*query)
             greater[facts], equal[facts] = _count(score_fn, *answers, num_nodes, chunk_size)
+    greater, equal = summed(torch.stack([greater, equal]))
     # A tail that is no known fact does not leave by the filter, so it does by hand:
     equal -= (~index.contains(head_index, rel_type, tail_index)).to(equal.dtype)
     return greater, equal

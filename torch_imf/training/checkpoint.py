@@ -11,6 +11,7 @@ from filelock import FileLock
 from torch import Tensor
 from torch.optim import Optimizer
 
+from torch_imf.data.distributed import barrier, is_main
 from torch_imf.io.atomic import claim, replacing
 from torch_imf.io.hash import hash_tensor
 from torch_imf.io.sealed import seal, unseal
@@ -61,7 +62,7 @@ class TrainingState:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
             if self.path.is_dir() or not os.access(self.path.parent, os.W_OK):
                 raise CheckpointError(f"The checkpoint '{path}' cannot be written")
-            self.claim = claim(self.path)
+            self.claim = claim(self.path) if is_main() else None
             self.lock = self._lock()
 
     @property
@@ -79,8 +80,8 @@ class TrainingState:
             self.best = copy.deepcopy(self.model.state_dict())
 
     def save(self) -> None:
-        r"""Writes the file, if there is one."""
-        if self.path is None:
+        r"""Writes the file, if there is one, by one process of several."""
+        if self.path is None or not is_main():
             return
         state = {
             "format": FORMAT,
@@ -106,8 +107,10 @@ class TrainingState:
         be read or belongs to another run.
         """
         if self.path is None or not self.path.exists():
+            barrier()  # None of several processes may write before all have looked.
             return
         state = read_state(self.path)
+        barrier()
         for part in ("names", "facts", "fingerprint", "settings"):
             old, new = state.get(part, {}), getattr(self, part)
             differ: Any = [x for x in sorted({**old, **new}) if old.get(x) != new.get(x)][:5]

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from torch_imf.data import QueryLoader
+from torch_imf.data.distributed import mean
 from torch_imf.data.index import mark
 from torch_imf.nn.functional import linear_bce_loss, linear_ce_loss
 from torch_imf.nn.losses.base import Loss
@@ -96,10 +97,12 @@ class OneToN(Loss):
         """
         pos_index, bias = _positives(target[0]), target[1] if len(target) > 1 else None
         count = torch.bincount(pos_index[0], minlength=query.size(0))
+        num_facts = pos_index.size(1)
         loss = self._loss(scorer, query, key, pos_index, count, bias)
+        loss = mean(loss, num_facts if self.loss == "ce" else query.size(0))
         if self.regularizer is None or isinstance(self.regularizer, FactTerm):
             return loss
-        return loss + self.regularizer(query, key, pos_index, count)
+        return loss + mean(self.regularizer(query, key, pos_index, count), num_facts)
 
     def loader(self, facts: Facts, num_nodes: int, **kwargs: Any) -> QueryLoader:
         self._seen = None

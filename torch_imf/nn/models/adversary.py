@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn import Linear
 
+from torch_imf.data.distributed import mean
 from torch_imf.nn.fusion.base import Tensors
 from torch_imf.nn.losses.regularizer import Facts
 from torch_imf.nn.models.base import rows
@@ -187,4 +188,5 @@ class Adversary(Recorded, torch.nn.Module):
 
 def log_loss(score: Tensor) -> Tensor:
     r"""The mean of :math:`- \log \sigma(s)`, in single precision at least."""
-    return F.softplus(-(score if score.dtype.itemsize >= 4 else score.float())).mean()
+    loss = F.softplus(-(score if score.dtype.itemsize >= 4 else score.float())).mean()
+    return mean(loss, score.numel())

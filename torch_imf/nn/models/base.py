@@ -8,6 +8,7 @@ from torch.nn import Embedding, Module, ModuleDict
 from torch_geometric.nn.kge import KGEModel
 
 from torch_imf.data import NegativeLoader, QueryLoader
+from torch_imf.data.distributed import mean
 from torch_imf.data.graph import warn_of_one_side
 from torch_imf.data.index import check_triples
 from torch_imf.evaluation.ranking import inference, twin
@@ -280,7 +281,7 @@ class MultimodalKGE(ViewModel, KGEModel):
                     name = type(self).__name__
                     raise ValueError(f"{terms[0]} needs one embedding per entity ({name} has more)")
                 args = scorer, z[view], self.relation(view, every), facts
-                losses[view] = losses[view] + sum(term(*args) for term in terms)
+                losses[view] = losses[view] + mean(sum(x(*args) for x in terms), facts[0].numel())
         return losses[self.views[0]] if self.decision is None else self.decision.loss(losses)
 
     def loader(

@@ -1,0 +1,122 @@
+r"""Each file of processes is run once, by this file as a script: it forks 1, 2 and 3 of them."""
+
+import socket
+import subprocess
+import sys
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+
+from torch_imf import evaluate
+from torch_imf.data import modalities
+from torch_imf.datasets import FakeMMKG
+from torch_imf.nn import (
+    IMF,
+    KGE,
+    N3,
+    AdaMF,
+    ContextualRelationalScorer,
+    MarginRanking,
+    OneToN,
+    RelationPrediction,
+    Sampled,
+)
+from torch_imf.registry import classes
+from torch_imf.training import make_loader, make_optimizers, train
+
+ce = {"loss": "ce", "regularizer": N3(0.1), "auxiliary": RelationPrediction()}
+SETTINGS = {
+    "bce": (KGE, {"loss": OneToN("bce", 0.1, regularizer=N3(0.1))}),
+    "bce of fused entities": (AdaMF, {"scorer": "complex", "loss": OneToN("bce", 0.1)}),
+    "dura": (KGE, {"scorer": "complex", "loss": OneToN("ce", regularizer="dura")}),
+    "facts": (KGE, {"scorer": "complex", "loss": OneToN(**ce)}),
+    "distances": (KGE, {"scorer": "rotate", "loss": "ce"}),
+    "distances bce": (KGE, {"scorer": "transe", "loss": OneToN("bce", 0.1)}),
+    "uniform": (AdaMF, {"loss": Sampled(4)}),
+    "shared": (AdaMF, {"loss": Sampled(4, sampler="shared")}),
+    "margin": (KGE, {"scorer": "transe", "loss": MarginRanking(4)}),
+    "views": (IMF, {}),
+    "views ce": (IMF, {"loss": "ce"}),
+    "batch norm": (IMF, {"scorer": ContextualRelationalScorer(8, 4, batch_norm=True)}),
+}
+#: Of which a step draws at random.
+DRAWS = {"AdaMF with an adversary": (AdaMF, {"adversary": True})}
+MODELS = {cls.__name__: (cls, {}) for cls in classes("model").values()}
+
+
+def trained(rank, size, port, folder):
+    """Trains each model for an epoch, and keeps what has become of it."""
+    torch.set_num_threads(1)
+    if size > 1:
+        address = f"tcp://127.0.0.1:{port}"
+        dist.init_process_group("gloo", init_method=address, rank=rank, world_size=size)
+    data, out = FakeMMKG(f"{folder}/fake")[0], {}
+    sizes, features = (data.num_nodes, data.num_relations, 8), modalities(data)
+    for name, (cls, kwargs) in {**SETTINGS, **DRAWS, **MODELS}.items():
+        torch.manual_seed(0)
+        try:
+            model = cls(*sizes, *(features if cls is not KGE else ()), **kwargs).double()
+            loader = make_loader(model, data, 301)  # Which no number of processes divides.
+            lr = 0.5 if name in SETTINGS else 0.01  # Some diverge.
+            optimizers = make_optimizers(model, lr, optimizer="sgd")
+            loss = train(model, loader, optimizers)
+            state = {k: x.double() for k, x in model.state_dict().items()}
+            out[name] = loss, state, evaluate(model, data, "val")
+        except ValueError as error:
+            out[name] = str(error)
+    torch.save(out, f"{folder}/{size}-{rank}.pt")
+
+
+def fork(size, function, *args):
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    args = (size, port, *args)
+    mp.start_processes(function, args, nprocs=size, start_method="fork")
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("ranks")
+    subprocess.run([sys.executable, __file__, str(folder)], check=True, timeout=600)
+    return {x.stem: torch.load(x) for x in folder.glob("*.pt")}
+
+
+def same(result, expected, exact=False):
+    (loss, state, metrics), (other_loss, other, other_metrics) = result, expected
+    if exact:
+        assert loss == other_loss and all(torch.equal(x, other[k]) for k, x in state.items())
+    assert loss == pytest.approx(other_loss, rel=1e-6)  # It is added up in single precision.
+    assert metrics == other_metrics
+    for name, x in state.items():
+        assert torch.allclose(x, other[name], rtol=1e-10, atol=1e-10), name
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_any_number_of_processes_trains_the_same(found, name):
+    for ranks in ("2-0", "3-0"):
+        same(found[ranks][name], found["1-0"][name])
+    for ranks in ("2-1", "3-2"):
+        same(found[ranks][name], found[f"{ranks[0]}-0"][name], exact=True)
+
+
+def test_processes_stay_the_same_where_they_draw(found):
+    for name in DRAWS:
+        same(found["3-1"][name], found["3-0"][name], exact=True)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_shares_its_loss_or_says_why_not(found, name):
+    result = found["2-1"][name]
+    if isinstance(result, str):
+        assert f"'{name}'" in result and "Train it in one process" in result
+    else:
+        same(result, found["1-0"][name])
+
+
+if __name__ == "__main__":
+    FakeMMKG(f"{sys.argv[1]}/fake")
+    for size in (1, 2, 3):
+        fork(size, trained, sys.argv[1])
