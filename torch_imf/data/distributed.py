@@ -164,6 +164,8 @@ class Shard:
         asked = _exchange(index, *reversed(sizes)) - self.start
         asked, place = asked.unique(return_inverse=True)
         found = lookup(asked)
+        if not found:
+            return {}
         flat = [x.view(x.size(0), -1) for x in found.values()]
         kind = flat[0].dtype
         flat = [x.byte() for x in flat] if kind == torch.bool else flat
@@ -188,6 +190,12 @@ _SHARING: ContextVar[Sharing | None] = ContextVar("sharing", default=None)
 def sharing() -> Sharing | None:
     r"""Returns how the block that is run shares its work, or :obj:`None`."""
     return _SHARING.get()
+
+
+def holds_some() -> bool:
+    r"""Tells whether each process holds some entities alone in the block that is run."""
+    found = sharing()
+    return found is not None and found.shard is not None
 
 
 @contextmanager
@@ -257,6 +265,14 @@ def on_whole_batch(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     before = gathered(torch.tensor([x.size(0)], device=x.device))[: found.rank]
     start = int(before.sum())
     return function(gather(x))[start : start + x.size(0)]
+
+
+def mean_row(x: Tensor) -> Tensor:
+    r"""Returns the mean of rows, of those of all processes if each holds some entities."""
+    if not holds_some():
+        return x.mean(dim=0)
+    *sums, count = summed(torch.cat([x.sum(dim=0), x.new_tensor([x.size(0)])])).split(x.size(1))
+    return sums[0] / count
 
 
 class _Total(torch.autograd.Function):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import Module, Parameter
 
-from torch_imf.data.distributed import gathered, same_everywhere, summed, world
+from torch_imf.data.distributed import Shard, gathered, same_everywhere, summed, world
 from torch_imf.io.hash import hash_content, hash_tensor
 from torch_imf.nn.models import IMF, JointKGE, MultimodalKGE
 
@@ -32,6 +32,62 @@ def check_shared(model: Module) -> None:
         )
 
 
+def shard(model: MultimodalKGE) -> MultimodalKGE:
+    r"""Lets each process of a job hold a share of the entities of a model: their embeddings and
+    features and, once it is trained, what optimizers know of them. Returns the model, which keeps
+    its other parameters in every process.
+
+    .. code-block:: python
+
+        torch.manual_seed(0)
+        model = shard(AdaMF(data.num_nodes, data.num_relations, 256, *modalities(data)))
+        fit(model, data)  # With a checkpoint, in a file of each process.
+        evaluate(model, data)
+
+    It is trained and ranked as one process would, to rounding: a 1-N loss is reduced over shards by
+    what is of the size of its queries, and rows of heads, tails and negatives are exchanged. All
+    processes call whatever asks the model for entities at once.
+
+    Raises:
+        ValueError: If there are fewer entities than processes, these hold different models, or the
+            model knows more of entities than tables of embeddings and features.
+    """
+    if world()[1] == 1:
+        return model
+    check_shared(model)
+    struct: Any = model.struct
+    problem = ""
+    if any(x.dim() == 2 and len(x) == model.num_nodes for x in model.buffers(recurse=False)):
+        problem = "keeps other tensors of all entities"
+    elif struct is not None and struct.module is not None:
+        problem = "has a module for all structural embeddings"
+    elif struct is not None and struct.dropout > 0:
+        problem = "draws which structural embeddings to drop ('dropout' of 'struct')"
+    elif model.sampler is not None and hasattr(model.sampler, "mix"):
+        problem = "mixes the modalities of its negatives"
+    elif getattr(model.loss_fn, "seen_only", False):
+        problem = "is compared with some entities ('seen_only')"
+    elif model.blocks is not None:
+        problem = "had entities added"
+    if problem:
+        raise ValueError(
+            f"The entities of '{type(model).__name__}' cannot be shared between processes, as it "
+            f"{problem}. Leave 'shard' out: processes then share its batches alone"
+        )
+    same_everywhere(_digests(model))
+    found = Shard(model.num_nodes)
+    index = torch.arange(found.start, found.end, device=model.node_emb.weight.device)
+    weight, learns = model.node_emb.weight, model.node_emb.weight.requires_grad
+    own = torch.nn.Embedding(len(found), weight.size(1), _weight=weight.detach()[index])
+    model.node_emb = own.requires_grad_(learns)
+    for module in model.features.values():
+        module.select(index)
+    if struct is not None:
+        struct.init = None
+    model.shard = found
+    return model
+
+
 def agree(
     model: Module, settings: Mapping[str, Any], facts: Mapping[str, Tensor], batch_size: int
 ) -> None:
@@ -47,18 +103,25 @@ def agree(
         )
     check_shared(model)
     packages = {name: version(name) for name in ("torch", "torch-geometric")}
-    parameters = [hash_tensor(x) for x in model.parameters()]
-    buffers = [f"{name} {hash_tensor(x)}" for name, x in model.named_buffers()]
     same_everywhere(
         {
             "versions": hash_content(repr(packages)),
             "settings": hash_content(repr(settings)),
             **{name: hash_tensor(x).split()[-1] for name, x in facts.items()},
-            "features": hash_content(repr(buffers)),
-            "first parameters": hash_content(repr(parameters)),
+            **_digests(model),
             "random state": hash_tensor(torch.get_rng_state()).split()[-1],
         }
     )
+
+
+def _digests(model: Module) -> dict[str, str]:
+    # Of what is the same in all processes.
+    apart = ("node_emb.", "features.") if getattr(model, "shard", None) else ("-",)
+    names = {"first parameters": model.named_parameters(), "features": model.named_buffers()}
+    return {
+        kind: hash_content(repr([(k, hash_tensor(x)) for k, x in found if not k.startswith(apart)]))
+        for kind, found in names.items()
+    }
 
 
 def reduce_gradients(parameters: Sequence[Parameter], own: Sequence[Parameter] = ()) -> None:

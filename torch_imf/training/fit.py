@@ -209,7 +209,8 @@ def train(
     total, num_batches = torch.zeros(len(objectives), device=device), 0
     num_finite = torch.zeros_like(total, dtype=torch.long)  # Batches before one that is not.
     steps = list(zip(objectives, optimizers, strict=True))
-    with shared() as sharing:
+    shard = getattr(model, "shard", None)
+    with shared(shard) as sharing:
         if sharing is not None:
             check_shared(model)
         for batch in tqdm(loader, desc="Epoch", disable=None if progress else True, leave=False):
@@ -222,7 +223,8 @@ def train(
                     loss.backward()
                 else:  # The loss of the whole batch, which each process has.
                     (loss / sharing.size).backward()
-                    reduce_gradients(objective.parameters)
+                    own = [] if shard is None else [model.node_emb.weight]
+                    reduce_gradients(objective.parameters, own)  # type: ignore[arg-type]
                 optimizer.step()
                 total[i] += loss.detach()
             num_finite += total.isfinite()

@@ -10,7 +10,7 @@ from torch_imf.nn.functional.contrastive import check_pairs
 from torch_imf.nn.fusion import DecisionFusion, Fusion
 from torch_imf.nn.fusion.base import Tensors
 from torch_imf.nn.losses import Contrastive, Loss
-from torch_imf.nn.models.base import MultimodalKGE, distinct_ids, make_scorer, modality_names, rows
+from torch_imf.nn.models.base import MultimodalKGE, distinct_ids, make_scorer, modality_names
 from torch_imf.nn.models.features import StructuralEmbedding
 from torch_imf.nn.scorer import ContextualRelationalScorer, Scorer
 from torch_imf.registry import lookup, resolve
@@ -129,7 +129,7 @@ class IMF(MultimodalKGE):
             return loss
         # The heads of the batch are the paper's "minibatch of entities":
         position, heads = distinct_ids(batch[0], index)
-        latent_dict, masks = rows(latent_dict, position), self.masks(heads)
+        latent_dict, masks = self.rows(latent_dict, position), self.masks(heads)
         if sharing() is not None:  # Those of all processes, each of them once.
             heads, order = gathered(heads).sort(stable=True)
             first = order[heads != torch.cat([heads[:1] - 1, heads[:-1]])]
