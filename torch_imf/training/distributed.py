@@ -9,6 +9,7 @@ from torch.nn import Module, Parameter
 from torch_imf.data.distributed import Shard, gathered, same_everywhere, summed, world
 from torch_imf.io.hash import hash_content, hash_tensor
 from torch_imf.nn.models import IMF, JointKGE, MultimodalKGE
+from torch_imf.training.checkpoint import fingerprint
 
 #: How many numbers of gradients to send at once.
 BUCKET = 2**22
@@ -75,6 +76,7 @@ def shard(model: MultimodalKGE) -> MultimodalKGE:
             f"{problem}. Leave 'shard' out: processes then share its batches alone"
         )
     same_everywhere(_digests(model))
+    model.whole = fingerprint(model)  # type: ignore[assignment]
     found = Shard(model.num_nodes)
     index = torch.arange(found.start, found.end, device=model.node_emb.weight.device)
     weight, learns = model.node_emb.weight, model.node_emb.weight.requires_grad
