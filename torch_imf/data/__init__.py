@@ -1,5 +1,6 @@
 from .audit import audit, mean_rank_percentile
 from .convert import to_graph
+from .distributed import is_main
 from .graph import modalities
 from .index import TripletIndex
 from .loader import NegativeLoader, QueryLoader
@@ -14,6 +15,7 @@ __all__ = [
     "audit",
     "clean_split",
     "inductive_split",
+    "is_main",
     "mean_rank_percentile",
     "modalities",
     "to_graph",

@@ -215,7 +215,7 @@ def share(pos: Tensor, unit: int = 1) -> slice:
     found, size = sharing(), pos.size(0)
     if found is None or size < found.size:
         return slice(None)
-    unit = unit if size >= unit * found.size else 1
+    unit = unit if -(-size // unit) >= found.size else 1
     count = -(-size // unit)
     start, end = (count * i // found.size * unit for i in (found.rank, found.rank + 1))
     return slice(start, end)

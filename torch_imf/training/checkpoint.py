@@ -278,5 +278,6 @@ def fingerprint(model: torch.nn.Module) -> dict[str, str]:
     for name, module in model.named_modules():
         # As the registry has recorded them; what has no record tells them by itself.
         arguments = repr(getattr(module, "init_args", module))
+        arguments = arguments.replace(", sparse=True", "")  # Which is up to how it is trained.
         out[f"{name or 'model'} ({type(module).__name__})"] = arguments
     return out
