@@ -105,6 +105,11 @@ def test_console(line):
         usage = out.getvalue()
         known = set(re.findall(r"--[\w.-]+", "\n".join(re.findall(r"^  -.+", usage, re.MULTILINE))))
         assert set(flags) <= known, f"{line}: {usage}"
+    elif command == "torchrun" and "-m" in args:  # As a command of one process.
+        test_console(shlex.join(["$", "python", *args[args.index("-m") :]]))
+    elif command == "torchrun":
+        script = next(i for i, arg in enumerate(args) if arg.endswith(".py"))
+        test_console(shlex.join(["$", "python", *args[script:]]))
     elif command == "tensorboard":
         assert flags == ["--logdir"], line
     else:

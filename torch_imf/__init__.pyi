@@ -29,6 +29,7 @@ from .nn import *
 from .registry import build_model as build_model
 from .registry import describe_settings as describe_settings
 from .registry import register as register
+from .training.distributed import shard as shard
 from .training.fit import TensorBoard as TensorBoard
 from .training.fit import fit as fit
 from .training.fit import train as train

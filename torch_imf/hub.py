@@ -21,6 +21,7 @@ from torch.nn import Identity
 from torch.nn.functional import linear
 from torch_geometric.data import Data
 
+from torch_imf.data.distributed import Shard, barrier, gathered, is_main, summed
 from torch_imf.data.graph import MASKS, NAMES, TYPES, check_graph, digest_names, names_of, prepare
 from torch_imf.encoders import FeatureFile
 from torch_imf.encoders.base import Encoder, EncoderLike, record_of
@@ -41,7 +42,7 @@ FORMAT = 2
 PROJECTION = ("weight", "bias", "center", "scale")
 MANIFEST, CARD = "config.json", "README.md"
 Part = MultimodalKGE | Ensemble | View
-FILE = re.compile(r"(?:model|graph|names|encoders)-[0-9a-f]{12}\.(?:safetensors|json)")
+FILE = re.compile(r"(?:model|rows_\d+|graph|names|encoders)-[0-9a-f]{12}\.(?:safetensors|json)")
 
 
 def save_pretrained(
@@ -99,9 +100,13 @@ def save_pretrained(
     if b'"format":' not in _content(root, MANIFEST, b'"format":'):
         raise ValueError(f"'{root}' holds another '{MANIFEST}', choose another folder")
     state = _prediction_state(model)
-    made = _rebuild(_description(model), state, [type(module) for module in model.modules()])
-    _check_same(model, made)
+    shard: Shard | None = getattr(model, "shard", None)
+    made: Any = model
+    if shard is None:
+        made = _rebuild(_description(model), state, [type(module) for module in model.modules()])
+        _check_same(model, made)
     _recall(made, vars(model))
+    rows = {} if shard is None else _taken_rows(state)
     contents, facts = {"model.safetensors": save(state)}, None
     if data is not None:
         prepare(model, data)  # Raises, if it does not fit.
@@ -115,6 +120,17 @@ def save_pretrained(
         contents |= {"graph.safetensors": save(tensors), "names.json": _to_json(names_of(data))}
     contents |= _encoder_files(encoders or {})
     files = {name: _entry(name, content) for name, content in contents.items()}
+    num_parameters = sum(x.numel() for x in made.parameters())
+    coverage = {name: int(x.mask.sum()) for name, x in made.features.items()}
+    if shard is not None:
+        own = made.node_emb.weight
+        num_parameters += own.size(1) * (shard.num_nodes - len(own))
+        num_parameters -= sum(p.numel() for x in made.features.values() for p in x.lin.parameters())
+        coverage = {name: int(summed(torch.tensor(x))) for name, x in coverage.items()}
+        files |= _write_rows(root, shard, rows)
+        if not is_main():
+            barrier()
+            return
     packages = ("torch", "torch-geometric", "safetensors")
     description = _description(made)  # With defaults in place of tensors.
     config = {
@@ -123,8 +139,8 @@ def save_pretrained(
         "model_sha256": _digest(description),
         "known_names": made.known_names,
         "fitted": getattr(model, "fitted", {}),
-        "num_parameters": sum(x.numel() for x in made.parameters()),
-        "coverage": {name: int(x.mask.sum()) for name, x in made.features.items()},
+        "num_parameters": num_parameters,
+        "coverage": coverage,
         "view_weights": model.view_weights() if len(model.views) > 1 else {},
         "facts": facts,
         "metrics": json.loads(_to_json(metrics or {}, "metrics")),
@@ -132,6 +148,7 @@ def save_pretrained(
         "versions": {"torch_imf": torch_imf.__version__, **{x: version(x) for x in packages}},
         "files": files,
     }
+    config |= {} if shard is None else {"shards": shard.size}
     contents = {files[name]["file"]: content for name, content in contents.items()}
     contents[MANIFEST] = _to_json(config)
     with locked(root):
@@ -141,6 +158,8 @@ def save_pretrained(
         finally:  # Files of the model before, or of this one if it could not be written.
             _remove_unnamed(root)
         _write_card(root, _card(config))
+    if shard is not None:
+        barrier()
 
 
 @checked
@@ -164,6 +183,11 @@ def from_pretrained(
     root = _found(folder, revision)
     config = read_config(root)
     state = _tensors(root, config, "model.safetensors")
+    shards = [
+        _tensors(root, config, f"rows_{i}.safetensors") for i in range(config.get("shards", 0))
+    ]
+    for name in shards[0] if shards else []:
+        state[name] = torch.cat([shard[name] for shard in shards])
     try:
         model = _rebuild(config["model"], state, classes)
         if config.get("model_sha256", _digest(config["model"])) != _digest(config["model"]):
@@ -315,7 +339,7 @@ def push_to_hub(
                 commit_message=message,
                 allow_patterns=[*(x["file"] for x in config["files"].values()), MANIFEST, CARD],
                 # Of the model before:
-                delete_patterns=["model-*", "graph-*", "names-*", "encoders-*"],
+                delete_patterns=["model-*", "rows_*", "graph-*", "names-*", "encoders-*"],
             )
         except Exception as error:  # Those of its client for the network share no class.
             raise ValueError(
@@ -395,6 +419,30 @@ def _encoder_files(encoders: Mapping[str, EncoderLike | None]) -> dict[str, byte
     if not about:
         return {}
     return {"encoders.json": _to_json(about), "encoders.safetensors": save(tensors)}
+
+
+def _taken_rows(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    # Takes what holds rows of entities, of which a process may hold some, out of a state.
+    names = [x for x in state if re.fullmatch(r"node_emb\.weight|features\..*\.(x|mask)", x)]
+    rows = {name: state.pop(name) for name in names}
+    for name in (x for x in names if x.endswith(".mask")):
+        x = f"{name.removesuffix('mask')}x"
+        rows[x] = rows[x][: int(rows[name].sum())]  # Without a row that stands in for none.
+    return rows
+
+
+def _write_rows(root: str, shard: Shard, rows: dict[str, Tensor]) -> dict[str, dict[str, str]]:
+    # Writes the rows that this process holds, and returns the files of all of them.
+    name, content = f"rows_{shard.rank}.safetensors", save(rows)
+    entry = _entry(name, content)
+    _write(root, entry["file"], content)
+    digests = gathered(torch.tensor([list(entry["sha256"].encode())], dtype=torch.uint8))
+    out = {}
+    for i, letters in enumerate(digests.tolist()):
+        digest = bytes(letters).decode()
+        file = f"rows_{i}-{digest[:12]}.safetensors"
+        out[f"rows_{i}.safetensors"] = {"file": file, "sha256": digest}
+    return out
 
 
 def _description(model: Part) -> dict[str, Any]:

@@ -2,6 +2,7 @@ r"""What commands read: a graph with its features, or the run of a model; and wh
 
 import dataclasses
 import json
+import os
 import os.path as osp
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -173,7 +174,9 @@ class Compute:
                 raise ValueError(f"'--threads' needs to be in [1, {MAX_THREADS}]")
             torch.set_num_threads(self.threads)
         try:
-            found = torch.device(self.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+            rank = os.environ.get("LOCAL_RANK", "0")  # Of a process of 'torchrun'.
+            default = f"cuda:{rank}" if torch.cuda.is_available() else "cpu"
+            found = torch.device(self.device or default)
             torch.zeros(1, device=found).item()  # Which 'meta' has none of.
         except Exception as error:
             raise ValueError(f"The device '{self.device}' cannot be used ({error})") from error

@@ -86,6 +86,9 @@ def main(args: Sequence[str] | None = None) -> int:
         sys.path.append(os.getcwd())
     name = " ".join(["torch-imf", *(word for word in words if word in COMMANDS)][:2])
     params = next((COMMANDS[word].params for word in words if word in COMMANDS), [])
+    errors, is_job = sys.stderr, "TORCHELASTIC_RUN_ID" in os.environ
+    if is_job and os.environ["RANK"] != "0":  # One process of those of 'torchrun' prints.
+        sys.stdout = sys.stderr = open(os.devnull, "w")
     stream = sys.stderr  # In which warnings are shown even if the rest of it is silenced.
     try:
         with warnings.catch_warnings():  # Those of others are not about what the user gave.
@@ -106,5 +109,9 @@ def main(args: Sequence[str] | None = None) -> int:
         message = f"{message}. To go on:\n  {again}" if message else "interrupted"
     except (ValueError, RuntimeError, OSError, ImportError) as error:
         message, status = as_typed(str(error), params), 1
+    if is_job:
+        from torch_imf.data.distributed import is_first_to_tell
+
+        sys.stderr = errors if is_first_to_tell() else sys.stderr
     say(f"{name}: {message}")
     return status

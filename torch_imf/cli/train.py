@@ -80,13 +80,14 @@ def train(
       torch-imf train countries --scorer contextual --scorer.dropout 0.5 --scorer.similarity dot \
           --scorer.batch-norm --loss ce --batch-size 128 --lr 0.003 --out runs/contextual
     """
+    from torch_imf.data.distributed import barrier, is_main
     from torch_imf.training import Recipe
     from torch_imf.training.checkpoint import CheckpointError, best_entry
     from torch_imf.training.recipe import tries
 
     if log_dir:
         require("tensorboard", "Curves", "tensorboard")
-    device = compute.prepare()
+    device, writes = compute.prepare(), is_main()
     dataset = graph.read(features)
     data: Any = dataset[0]
     say(str(dataset.summary()))
@@ -122,7 +123,7 @@ def train(
         say(f"Recipe{why}: {', '.join(f'{key}={x}' for key, x in found.items())}")
     chosen = Recipe(name, {"hidden_channels": 128, **found, **settings})
     settings, data = dict(chosen), data.to(str(device))
-    board = torch_imf.TensorBoard(log_dir) if log_dir else contextlib.nullcontext()
+    board = torch_imf.TensorBoard(log_dir) if log_dir and writes else contextlib.nullcontext()
     try:
         with board as callback:
             model, history = fit_one(chosen, data, seed, checkpoint, restart, callback)
@@ -158,9 +159,11 @@ def train(
         measured = {"val": best, "test": metrics}
         measured |= {"votes": model.fitted} if hasattr(model, "fitted") else {}
         target, training = folder / MODEL, {**about, **more}
-        torch_imf.save_pretrained(model, target, data, measured, training, dataset.encoders)
-        with replacing(folder / HISTORY) as file:
-            file.write(json.dumps(history, indent=2).encode())
+        if writes:
+            torch_imf.save_pretrained(model, target, data, measured, training, dataset.encoders)
+            with replacing(folder / HISTORY) as file:
+                file.write(json.dumps(history, indent=2).encode())
+        barrier()
     except KeyboardInterrupt as error:
         where = f"all whole epochs are in '{checkpoint}'"
         raise KeyboardInterrupt(where if checkpoint.exists() else "no epoch is kept") from error
@@ -201,12 +204,15 @@ def fit_one(
     r"""Trains a model by a recipe, or goes on, and returns it with its history."""
     import torch
 
+    from torch_imf.data.distributed import barrier, is_main
     from torch_imf.training.checkpoint import CheckpointError, first_seed
 
     torch.manual_seed(seed)
     model = recipe.build(data).to(data.edge_index.device)
-    if restart and checkpoint.exists():
-        checkpoint.replace(checkpoint.with_suffix(".old.pt"))
+    if restart:
+        if checkpoint.exists() and is_main():
+            checkpoint.replace(checkpoint.with_suffix(".old.pt"))
+        barrier()
     elif checkpoint.exists() and (first := first_seed(checkpoint)) != seed:
         raise CheckpointError(f"'{checkpoint}' began with seed {first} (got {seed})")
     training = {**recipe.fit, "checkpoint": checkpoint, "progress": True}
@@ -217,6 +223,7 @@ def find_recipe(
     name: str, data: "Data", given: Mapping[str, Any], seed: int, path: Path, goes_on: bool
 ) -> dict[str, Any]:
     r"""Returns the recipe of a training, which is found anew unless it goes on."""
+    from torch_imf.data.distributed import is_main
     from torch_imf.training.recipe import tries
 
     known = left(torch_imf.recipe(name, data, given, search=False), given)
@@ -226,8 +233,9 @@ def find_recipe(
         return left(json.loads(path.read_text()), given)
     say("Trying settings on validation facts ('--recipe none' takes the model's own)")
     chosen = left(torch_imf.recipe(name, data, given, seed=seed, progress=True), given)
-    with replacing(path) as file:
-        file.write(json.dumps(chosen, indent=2).encode())
+    if is_main():
+        with replacing(path) as file:
+            file.write(json.dumps(chosen, indent=2).encode())
     return chosen
 
 

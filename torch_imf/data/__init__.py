@@ -1,6 +1,7 @@
 from .audit import audit, mean_rank_percentile
 from .convert import to_graph
 from .decisions import add_decisions
+from .distributed import is_main
 from .graph import modalities
 from .index import TripletIndex
 from .interop import to_frame, to_hetero, to_networkx, write_neo4j, write_triples
@@ -17,6 +18,7 @@ __all__ = [
     "audit",
     "clean_split",
     "inductive_split",
+    "is_main",
     "mean_rank_percentile",
     "modalities",
     "to_frame",

@@ -3,6 +3,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
+from torch_imf.data.distributed import share
 from torch_imf.data.index import TripletIndex, check_range, check_triples
 
 
@@ -53,6 +54,7 @@ class QueryLoader(_Loader):
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         for pos in self._positions(self.index.key.device):
+            pos = pos[share(pos)]
             yield *self.index.queries(pos), self.index.tails(pos)
 
     def __repr__(self) -> str:
@@ -102,7 +104,9 @@ class NegativeLoader(_Loader):
                 got = list(neg_index.size())
                 raise ValueError(f"The sampler needs to yield negatives [B, K] (got shape {got})")
             check_range("neg_index", neg_index + 1, None if num_nodes is None else num_nodes + 1)
-            yield *fact, neg_index
+            # Drawn for the whole batch, so that it is the same for any number of processes:
+            part = share(pos, getattr(self.sampler, "chunk_size", 1))
+            yield *(x[part] for x in fact), neg_index[part]
 
     def __repr__(self) -> str:
         name = self.__class__.__name__

@@ -10,6 +10,7 @@ from torch.nn import Module
 from tqdm import tqdm
 
 from torch_imf.data import TripletIndex
+from torch_imf.data.distributed import Shard, shared, summed, world
 from torch_imf.data.index import check_triples
 
 #: The number of scores to compare at once on a CPU, so that they stay in its cache. Those that are
@@ -62,16 +63,21 @@ def rank_tails(
     batches = list(zip(queries, perm.split(num_facts), row.split(num_facts), strict=True))
     greater = torch.zeros(row.numel(), device=row.device)
     equal = torch.zeros_like(greater)
-    with inference(model) as model:
+    shard: Shard | None = getattr(model, "shard", None)
+    with inference(model) as model, shared(shard):
         streams = hasattr(model, "similarity")
         scorer: Any = StreamedScores(model, view) if streams else _Dense(model, num_nodes)
         is_small = head_index.device.type == "cpu" and not scorer.in_chunks
         limit = MAX_SCORES if is_small else batch_size * chunk_size
-        bar = tqdm(batches, desc="Ranking", disable=None if progress else True, leave=False)
+        rank, size = world()  # Processes share candidates, if each holds some, or else queries.
+        own = batches if shard else batches[rank::size]
+        bar = tqdm(own, desc="Ranking", disable=None if progress else True, leave=False)
         for query, facts, row in bar:
             score_fn = partial(scorer.score, scorer.query(*query))
             answers = row - row[0], tail_index[facts], index(*query)
-            greater[facts], equal[facts] = _count(score_fn, *answers, num_nodes, chunk_size, limit)
+            sizes = num_nodes, chunk_size, limit
+            greater[facts], equal[facts] = _count(score_fn, *answers, *sizes, shard)
+    greater, equal = summed(torch.stack([greater, equal]))
     # A tail that is no known fact does not leave by the filter, so it does by hand:
     equal -= (~index.contains(head_index, rel_type, tail_index)).to(equal.dtype)
     return greater, equal
@@ -139,11 +145,15 @@ class StreamedScores:
         check_model(model)
         self.model, self.view = model, view
         self.in_chunks = any(not getattr(x, "dot_product", True) for x in model.modules())
+        self.shard: Shard | None = getattr(model, "shard", None)
         self.z: dict[str, Tensor] = model.encode()
         self.key: dict[str, Tensor] = model.key(self.z)
 
     def query(self, head_index: Tensor, rel_type: Tensor) -> dict[str, Tensor]:
-        return self.model.query({view: x[head_index] for view, x in self.z.items()}, rel_type)
+        head = {view: x[head_index] for view, x in self.z.items()} if self.shard is None else {}
+        if self.shard is not None:
+            head = self.shard.fetch(lambda i: {v: x[i] for v, x in self.z.items()}, head_index)
+        return self.model.query(head, rel_type)
 
     def score(self, query: dict[str, Tensor], start: int, end: int) -> Tensor:
         key = {view: x[start:end] for view, x in self.key.items()}
@@ -190,10 +200,14 @@ def _count(
     num_nodes: int,
     chunk_size: int,
     limit: int,
+    shard: Shard | None = None,
 ) -> tuple[Tensor, Tensor]:
     # The counts of some facts, given the rows of their queries in the scores, in ascending order
-    # and without a gap, and the known answers of each row.
+    # and without a gap, and the known answers of each row; of a shard, among its entities.
     num_facts, num_queries = row.numel(), int(row[-1]) + 1
+    if shard is not None:
+        num_nodes, tail_index = len(shard), tail_index - shard.start
+        pos_index = pos_index - torch.tensor([[0], [shard.start]], device=row.device)
     size = min(chunk_size, max(1, limit // num_queries))
     starts = range(0, num_nodes, size)
 
@@ -202,18 +216,20 @@ def _count(
         return score_fn(start, min(start + size, num_nodes))[:, i - start :]
 
     kept: dict[int, Tensor] = {}
-    true = torch.empty(0, device=row.device)
-    for i in starts if num_nodes <= chunk_size else (tail_index // size * size).unique().tolist():
+    true = score_fn(0, 1).new_zeros(num_facts)
+    inside = tail_index[(tail_index >= 0) & (tail_index < num_nodes)]
+    for i in starts if num_nodes <= chunk_size else (inside // size * size).unique().tolist():
         score = block(i)
-        true = true if true.numel() > 0 else score.new_zeros(num_facts)
-        here = ((tail_index >= i) & (tail_index < i + size)).nonzero().view(-1)
+        here = ((tail_index >= i) & (tail_index < min(i + size, num_nodes))).nonzero().view(-1)
         true[here] = score[row[here], tail_index[here] - i]
         if num_nodes <= chunk_size:
             kept[i] = score
+    true = true if shard is None else summed(true)
     greater, equal = torch.zeros(2, num_facts, device=row.device)
     for i in starts:  # The same product as above, so that equal scores are equal.
         score = kept.pop(i) if i in kept else block(i)
-        known = pos_index[:, (pos_index[1] >= i) & (pos_index[1] < i + size)]
+        end = min(i + size, num_nodes)
+        known = pos_index[:, (pos_index[1] >= i) & (pos_index[1] < end)]
         score = score.index_put((known[0], known[1] - i), score.new_tensor(-torch.inf))
         for j in range(0, num_facts, num_queries):
             part = slice(j, j + num_queries)

@@ -1,5 +1,6 @@
 from .checkpoint import CheckpointError, History, TrainingState
 from .controls import controls
+from .distributed import shard
 from .fit import TensorBoard, fit, make_loader, make_optimizers, train, validate
 from .recipe import Recipe, recipe
 from .tune import best_settings, tune
@@ -16,6 +17,7 @@ __all__ = [
     "make_loader",
     "make_optimizers",
     "recipe",
+    "shard",
     "train",
     "tune",
     "validate",

@@ -11,6 +11,7 @@ from filelock import FileLock
 from torch import Tensor
 from torch.optim import Optimizer
 
+from torch_imf.data.distributed import Shard, barrier, is_main
 from torch_imf.io.atomic import claim, replacing
 from torch_imf.io.hash import hash_tensor
 from torch_imf.io.sealed import seal, unseal
@@ -50,6 +51,7 @@ class TrainingState:
         self.model, self.optimizers = model, optimizers
         self.settings, self.names = settings, names or {}
         self.path = None if path is None else Path(path)
+        self.shard: Shard | None = getattr(model, "shard", None)
         self.epoch = 0
         self.history: History = []
         self.best = copy.deepcopy(model.state_dict())
@@ -61,7 +63,7 @@ class TrainingState:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
             if self.path.is_dir() or not os.access(self.path.parent, os.W_OK):
                 raise CheckpointError(f"The checkpoint '{path}' cannot be written")
-            self.claim = claim(self.path)
+            self.claim = claim(self.path) if is_main() else None
             self.lock = self._lock()
 
     @property
@@ -79,8 +81,8 @@ class TrainingState:
             self.best = copy.deepcopy(self.model.state_dict())
 
     def save(self) -> None:
-        r"""Writes the file, if there is one."""
-        if self.path is None:
+        r"""Writes the file, if there is one, by one process of several."""
+        if self.path is None or not (is_main() or self.shard is not None):
             return
         state = {
             "format": FORMAT,
@@ -97,17 +99,26 @@ class TrainingState:
             "rng": torch.get_rng_state(),
             "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
         }
-        self._check_claim()
-        with replacing(self.path) as file:
-            seal(state, file)
+        if self.shard is not None:
+            state = self._with_shards(state, self.shard)
+        if is_main():
+            self._check_claim()
+            with replacing(self.path) as file:
+                seal(state, file)
+            named = [name for name, *_ in state.get("shards", {}).get("files", [])]
+            for old in self.path.parent.glob(f"{self.path.name}.*-of-*"):
+                if old.name not in named:
+                    old.unlink()
 
     def load(self) -> None:
         r"""Continues from the file, if it is there. Raises a :class:`CheckpointError` if it cannot
         be read or belongs to another run.
         """
         if self.path is None or not self.path.exists():
+            barrier()  # None of several processes may write before all have looked.
             return
         state = read_state(self.path)
+        barrier()
         for part in ("names", "facts", "fingerprint", "settings"):
             old, new = state.get(part, {}), getattr(self, part)
             differ: Any = [x for x in sorted({**old, **new}) if old.get(x) != new.get(x)][:5]
@@ -123,6 +134,7 @@ class TrainingState:
                     f"The checkpoint '{self.path}' belongs to another model, graph or features, or "
                     f"to other settings: {differ}. Choose another file"
                 )
+        self._take_shards(state)
         self.model.load_state_dict(state["model"])
         for optimizer, value in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(value)
@@ -130,6 +142,61 @@ class TrainingState:
         torch.set_rng_state(state["rng"])
         for i, rng in enumerate(state["cuda_rng"][: torch.cuda.device_count()]):
             torch.cuda.set_rng_state(rng, i)
+
+    def _with_shards(self, state: dict[str, Any], shard: Shard) -> dict[str, Any]:
+        # Writes the rows of entities that this process holds to a file of its own, which the file
+        # of all else names. They are under a name of this epoch, so that those of before stay until
+        # that file is replaced.
+        assert self.path is not None
+        state = _without_links(state)
+        paths = self._row_paths(state)
+        rows = [_get(state, path) for path in paths]
+        for path in paths:
+            _set(state, path, None)
+        name, size = f"{self.path.name}.{self.epoch}", shard.size
+        files = [[f"{name}.{i + 1}-of-{size}", *shard.bounds[i : i + 2]] for i in range(size)]
+        with replacing(self.path.parent / files[shard.rank][0]) as file:
+            seal(rows, file)
+        barrier()
+        return state | {"shards": {"files": files, "paths": paths}}
+
+    def _take_shards(self, state: dict[str, Any]) -> None:
+        # Puts the rows of entities that this process holds in their places.
+        shards = state.get("shards")
+        if shards is None and self.shard is None:
+            return
+        start, end = (0, None) if self.shard is None else (self.shard.start, self.shard.end)
+        if shards is None:
+            paths = self._row_paths(state)
+            rows = [_get(state, path)[start:end] for path in paths]
+        else:
+            assert self.path is not None
+            paths, parts = shards["paths"], []
+            for name, first, last in shards["files"]:
+                if last > start and (end is None or first < end):
+                    found = unsealed(self.path.parent / name)
+                    low, high = max(start - first, 0), None if end is None else end - first
+                    parts.append([x[low:high] for x in found])
+            rows = [torch.cat(x) for x in zip(*parts, strict=True)]
+        for path, x in zip(paths, rows, strict=True):
+            _set(state, path, x)
+
+    def _row_paths(self, state: dict[str, Any]) -> list[list[Any]]:
+        # Where there are rows of entities: of embeddings, and of what optimizers know of them.
+        weight: Any = self.model.node_emb.weight  # type: ignore[union-attr]
+        size = state["model"]["node_emb.weight"].size(0)
+        paths: list[list[Any]] = [[x, "node_emb.weight"] for x in ("model", "best")]
+        for i, optimizer in enumerate(self.optimizers):
+            parts = getattr(optimizer, "parts", [optimizer])
+            for j, part in enumerate(parts):
+                params = [p for group in part.param_groups for p in group["params"]]
+                where = ["optimizers", i, *(["parts", j] if len(parts) > 1 else []), "state"]
+                known = _get(state, where)
+                for k in (k for k, p in enumerate(params) if p is weight and k in known):
+                    items = known[k].items()
+                    is_row = [x for x, y in items if isinstance(y, Tensor) and y.dim() == 2]
+                    paths += [[*where, k, x] for x in is_row if known[k][x].size(0) == size]
+        return paths
 
     def close(self) -> None:
         r"""Leaves the file to others."""
@@ -150,6 +217,23 @@ class TrainingState:
             )
 
 
+def _without_links(tree: Any) -> Any:
+    # The same tensors in dictionaries and lists of their own: optimizers give away theirs.
+    if isinstance(tree, Mapping):
+        return {key: _without_links(x) for key, x in tree.items()}
+    return [_without_links(x) for x in tree] if isinstance(tree, list) else tree
+
+
+def _get(tree: Any, path: Sequence[Any]) -> Any:
+    for key in path:
+        tree = tree[key]
+    return tree
+
+
+def _set(tree: Any, path: Sequence[Any], value: object) -> None:
+    _get(tree, path[:-1])[path[-1]] = value
+
+
 def best_entry(history: Sequence[Entry], metric: str) -> Entry:
     r"""Returns the entry of a history by which :meth:`~torch_imf.fit` selects."""
     sign = -1 if metric == "mr" else 1
@@ -158,17 +242,22 @@ def best_entry(history: Sequence[Entry], metric: str) -> Entry:
 
 def read_state(path: Path) -> dict[str, Any]:
     r"""Returns what a checkpoint holds."""
-    try:
-        state = unseal(os.fspath(path))
-    except (ValueError, OSError) as error:
-        raise CheckpointError(
-            f"The checkpoint '{path}' cannot be read. Delete it to start anew ({error})"
-        ) from error
+    state = unsealed(path)
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise CheckpointError(
             f"'{path}' is no checkpoint of this version of 'fit'. Choose another file, or delete it"
         )
     return state
+
+
+def unsealed(path: Path) -> Any:
+    r"""Returns what a file of a checkpoint holds."""
+    try:
+        return unseal(os.fspath(path))
+    except (ValueError, OSError) as error:
+        raise CheckpointError(
+            f"The checkpoint '{path}' cannot be read. Delete it to start anew ({error})"
+        ) from error
 
 
 def first_seed(path: Path) -> int:
@@ -180,11 +269,15 @@ def fingerprint(model: torch.nn.Module) -> dict[str, str]:
     r"""Describes what a model is rather than what it has learned: arguments of modules, shapes of
     parameters, and hashes of buffers that are not saved, such as features.
     """
+    whole: dict[str, str] | None = getattr(model, "whole", None)
+    if whole is not None:  # As it was before it was shared between processes.
+        return whole
     saved = model.state_dict()
     out = {name: f"{value.dtype}{list(value.size())}" for name, value in saved.items()}
     out |= {name: hash_tensor(x) for name, x in model.named_buffers() if name not in saved}
     for name, module in model.named_modules():
         # As the registry has recorded them; what has no record tells them by itself.
         arguments = repr(getattr(module, "init_args", module))
+        arguments = arguments.replace(", sparse=True", "")  # Which is up to how it is trained.
         out[f"{name or 'model'} ({type(module).__name__})"] = arguments
     return out

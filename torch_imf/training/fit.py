@@ -9,6 +9,7 @@ from torch.optim import Optimizer
 from torch_geometric.data import Data
 from tqdm import tqdm
 
+from torch_imf.data.distributed import all_true, own_draws, shared
 from torch_imf.data.graph import (
     facts_by_split,
     prepare,
@@ -22,6 +23,7 @@ from torch_imf.evaluation.ranking import NotFinite
 from torch_imf.io import require
 from torch_imf.registry import checked
 from torch_imf.training.checkpoint import History, TrainingState
+from torch_imf.training.distributed import agree, check_shared, reduce_gradients
 from torch_imf.training.optimizers import make_optimizers, objectives_of
 
 METRICS = ("mr", "mrr", "hits@1", "hits@3", "hits@10")
@@ -89,13 +91,17 @@ def fit(
             (default: :obj:`None`)
         progress (bool, optional): Whether to show progress in a terminal. (default: :obj:`True`)
 
+    Processes that :obj:`torchrun` has started (:doc:`/tutorial/scale`) find each other: each takes
+    its share of every batch, and all end with the same parameters and history.
+
     Returns:
         One dictionary per validation, with :obj:`'epoch'`, :obj:`'loss'` and the metrics of
         :meth:`evaluate`.
 
     Raises:
         ValueError: If an argument is invalid, a split is empty, there is nothing to train, or the
-            checkpoint is of another run (:class:`~torch_imf.training.CheckpointError`).
+            checkpoint is of another run (:class:`~torch_imf.training.CheckpointError`). If several
+            processes differ, or cannot share the loss of the model.
         RuntimeError: If training diverges.
     """
     data = prepare(model, data)
@@ -110,6 +116,7 @@ def fit(
     others = {"optimizer": optimizer, "precision": precision, "metric": metric}
     names = {name: list(data[name]) for name in ("node_ids", "rel_ids") if name in data}
     run = {**sizes, **rates, **others}, checkpoint, facts_by_split(data), names
+    agree(model, {**run[0], "names": names}, run[2], batch_size)
     state = TrainingState(model, optimizers, *run)
     state.load()
     left, hidden = range(state.epoch + 1, epochs + 1), None if progress else True
@@ -201,23 +208,35 @@ def train(
     objectives = objectives_of(model)
     total, num_batches = torch.zeros(len(objectives), device=device), 0
     num_finite = torch.zeros_like(total, dtype=torch.long)  # Batches before one that is not.
-    for batch in tqdm(loader, desc="Epoch", disable=None if progress else True, leave=False):
-        for i, (objective, optimizer) in enumerate(zip(objectives, optimizers, strict=True)):
-            optimizer.zero_grad()
-            with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-                loss = objective.loss(*batch)
-            loss.backward()
-            optimizer.step()
-            total[i] += loss.detach()
-        num_finite += total.isfinite()
-        num_batches += 1
+    steps = list(zip(objectives, optimizers, strict=True))
+    shard = getattr(model, "shard", None)
+    with shared(shard) as sharing:
+        if sharing is not None:
+            check_shared(model)
+        for batch in tqdm(loader, desc="Epoch", disable=None if progress else True, leave=False):
+            for i, (objective, optimizer) in enumerate(steps):
+                optimizer.zero_grad()
+                kind = device.type, torch.bfloat16, precision == "bf16"
+                with own_draws(epoch, num_batches, i), torch.autocast(*kind):
+                    loss = objective.loss(*batch)
+                if sharing is None:
+                    loss.backward()
+                else:  # The loss of the whole batch, which each process has.
+                    (loss / sharing.size).backward()
+                    own = [] if shard is None else [model.node_emb.weight]
+                    reduce_gradients(objective.parameters, own)  # type: ignore[arg-type]
+                optimizer.step()
+                total[i] += loss.detach()
+            num_finite += total.isfinite()
+            num_batches += 1
     means = (total / max(num_batches, 1)).tolist()
     found = zip(num_finite.tolist(), means, objectives, strict=True)
     for count, mean, objective in sorted(found, key=lambda x: x[0]):  # The first one first.
         problem = f"is {mean} from batch {count + 1} on"
         if count == num_batches:  # The last step may have left what the loss does not show yet.
             problem = "has left parameters NaN or infinite"
-        if count < num_batches or not all(bool(p.isfinite().all()) for p in objective.parameters):
+        is_finite = all(bool(p.isfinite().all()) for p in objective.parameters)
+        if count < num_batches or not all_true(is_finite):
             name = "" if objective.name == "model" else f"{objective.name} "
             raise Diverged(
                 f"The {name}loss {problem}: training has diverged in epoch {epoch}. Lower the "

@@ -53,7 +53,9 @@ def make_optimizers(
     is_lazy = kind in LAZY and weight_decay == 0
     is_lazy &= getattr(getattr(model, "loss_fn", None), "is_sparse", False)
     for table in tables:
-        table.sparse = is_lazy and table.num_embeddings >= LARGE
+        is_entity = table is getattr(model, "node_emb", None)  # Of which there may be a part only.
+        size = int(model.num_nodes) if is_entity else table.num_embeddings  # type: ignore[arg-type]
+        table.sparse = is_lazy and size >= LARGE
     is_table = {id(x.weight): x.sparse for x in tables}
     for name, params, _ in objectives:
         if not params:

@@ -4,9 +4,12 @@ from itertools import pairwise
 from typing import Any
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+from torch_imf.data.distributed import summed, world
 
 LOG2E = 1 / math.log(2)
 
@@ -50,6 +53,7 @@ def linear_ce_loss(
     weight: Tensor | None = None,
     chunk_size: int | None = None,
     bias: Tensor | None = None,
+    count: Tensor | None = None,
 ) -> Tensor:
     r"""The 1-N softmax cross-entropy in which the positives of a query share the target mass
     evenly, averaged over queries. Weighed by the number of positives of each query, it is the
@@ -78,11 +82,16 @@ def linear_ce_loss(
             batch size. (default: :obj:`None`)
         bias (torch.Tensor, optional): What is added to the logits of each candidate, of shape
             :obj:`[N]`, a constant. (default: :obj:`None`)
+        count (torch.Tensor, optional): If several processes hold some of the keys each, and all of
+            them call this with the same queries, the number of positives of each query, of shape
+            :obj:`[B]`, of which :obj:`pos_index` has those among the keys of this process. The loss
+            is that against all keys; gradients of queries are the part of these keys. (default:
+            :obj:`None`)
 
     Returns:
         A scalar in :obj:`float32` (:obj:`float64` for such inputs). It can be differentiated once.
     """
-    return _LinearCE.apply(query, key, pos_index, weight, chunk_size, bias)
+    return _LinearCE.apply(query, key, pos_index, weight, chunk_size, bias, count)
 
 
 def dura_loss(
@@ -190,10 +199,12 @@ class _LinearCE(torch.autograd.Function):
         weight: Tensor | None,
         chunk_size: int | None,
         bias: Tensor | None,
+        count: Tensor | None,
     ) -> Tensor:
         need_query, need_key, *_ = ctx.needs_input_grad
+        ctx.size = 1 if count is None else world()[1]
         chunks = _Chunks(query, key, pos_index, chunk_size, bias)
-        share, fact = _fact_shares(pos_index, query.size(0), weight, chunks.dtype)
+        share, fact = _fact_shares(pos_index, query.size(0), weight, chunks.dtype, count)
         size = query.size(0) * key.size(0) * chunks.low.itemsize
         keep = need_key and size <= MAX_KEPT
         kept: list[tuple[Tensor, Tensor]] = []
@@ -217,6 +228,13 @@ class _LinearCE(torch.autograd.Function):
                 kept.append((power.to(chunks.low, copy=True), top))
             if need_query:
                 grad_query.mul_(ratio).add_((kept[-1][0] if keep else chunks.lower(power)) @ k)
+        if count is not None:  # The same of what all processes have found.
+            before, top = top, summed(top, dist.ReduceOp.MAX)
+            ratio = (before - top).exp2_()
+            grad_query *= ratio
+            found = torch.cat([total * ratio, pos_sum.unsqueeze(-1)], dim=-1)
+            total, pos_sum = (x.contiguous() for x in summed(found).split(1, dim=-1))
+            pos_sum = pos_sum.squeeze(-1)
         log_sum = (top + total.log2()).squeeze(-1) / LOG2E
 
         scale = share.unsqueeze(-1) / total
@@ -234,14 +252,14 @@ class _LinearCE(torch.autograd.Function):
                     grad_key[start:end] = power.t() @ q.to(chunks.low)
                     part = (hit * query[row]).to(key.dtype)
                     grad_key[start:end].index_add_(0, col, part, alpha=-1)
-        found = grad_query.to(query.dtype) if need_query else None, grad_key if need_key else None
-        ctx.save_for_backward(*found)
+        grads = grad_query.to(query.dtype) if need_query else None, grad_key if need_key else None
+        ctx.save_for_backward(*grads)
         return (log_sum * share - pos_sum * fact).sum()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        return *_scaled(ctx.saved_tensors, grad_out), None, None, None, None
+        return *_scaled(ctx.saved_tensors, grad_out * ctx.size), None, None, None, None, None
 
 
 def _powers(chunks: "_Chunks", top: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
@@ -320,11 +338,16 @@ class _Chunks:
 
 
 def _fact_shares(
-    pos_index: Tensor, num_queries: int, weight: Tensor | None, dtype: torch.dtype
+    pos_index: Tensor,
+    num_queries: int,
+    weight: Tensor | None,
+    dtype: torch.dtype,
+    count: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     # The share of each query in the weighed mean, zero for one without positives, and that of each
     # of its positives, of shape [B] each.
-    count = torch.bincount(pos_index[0], minlength=num_queries).to(dtype)
+    count = torch.bincount(pos_index[0], minlength=num_queries) if count is None else count
+    count = count.to(dtype)
     share = torch.ones_like(count) if weight is None else weight.to(dtype)
     share = share / share.sum().clamp(min=torch.finfo(dtype).tiny) * (count > 0)
     return share, share / count.clamp(min=1)

@@ -2,10 +2,12 @@ import math
 from typing import Any, ClassVar
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
 
 from torch_imf.data import QueryLoader
+from torch_imf.data.distributed import gather, gathered, holds_some, mean, sharing, summed, total
 from torch_imf.data.index import mark
 from torch_imf.nn.functional import linear_bce_loss, linear_ce_loss
 from torch_imf.nn.losses.base import Loss
@@ -95,11 +97,15 @@ class OneToN(Loss):
         draws any. A model adds the :obj:`terms` of facts.
         """
         pos_index, bias = _positives(target[0]), target[1] if len(target) > 1 else None
+        if holds_some() and not self.is_sparse:
+            return self._of_shards(scorer, query, key, pos_index)
         count = torch.bincount(pos_index[0], minlength=query.size(0))
+        num_facts = pos_index.size(1)
         loss = self._loss(scorer, query, key, pos_index, count, bias)
+        loss = mean(loss, num_facts if self.loss == "ce" else query.size(0))
         if self.regularizer is None or isinstance(self.regularizer, FactTerm):
             return loss
-        return loss + self.regularizer(query, key, pos_index, count)
+        return loss + mean(self.regularizer(query, key, pos_index, count), num_facts)
 
     def loader(self, facts: Facts, num_nodes: int, **kwargs: Any) -> QueryLoader:
         self._seen = None
@@ -123,7 +129,7 @@ class OneToN(Loss):
         drawn = others
         if self.num_candidates is not None and others.numel() > self.num_candidates:
             drawn = others[torch.randperm(others.numel())[: self.num_candidates].to(others.device)]
-        elif self._seen is None:
+        elif self._seen is None and not holds_some():
             return super().sample(num_nodes, head_index, rel_type, *target)
         is_in = is_known.index_fill(0, drawn, True)
         index, position = is_in.nonzero().squeeze(1), is_in.cumsum(0) - 1
@@ -136,6 +142,38 @@ class OneToN(Loss):
         row, tail_index = _positives(target[0])
         return head_index[row], rel_type[row], tail_index
 
+    def _of_shards(self, scorer: Scorer, query: Tensor, key: Tensor, pos_index: Tensor) -> Tensor:
+        # Of the queries of all processes against the keys that each of them holds. What is reduced
+        # is of the size of queries.
+        shard: Any = sharing().shard  # type: ignore[union-attr]
+        every, (row, own_col) = gather(query), pos_index
+        sizes = gathered(row.new_tensor([query.size(0)]))
+        row = row + sizes[: shard.rank].sum()
+        row, col = gathered(torch.stack([row, own_col], dim=1)).t()
+        count = torch.bincount(row, minlength=every.size(0))
+        here = shard.own(col)
+        near = torch.stack([row[here], col[here] - shard.start])
+        part = len(shard) / shard.num_nodes
+        if self.loss == "bce":
+            loss = self._loss(scorer, every, key, near, count, None, part)
+            loss = total(loss if self.reduction == "sum" else loss * part)
+        elif scorer.dot_product:
+            loss = linear_ce_loss(every, key, near, count, count=count)
+        else:
+            score = scorer.similarity(every, key)  # [B, N / P]
+            score = score.to(torch.promote_types(score.dtype, torch.float32))
+            top = summed(score.detach().amax(dim=-1), dist.ReduceOp.MAX)
+            log_sum = top + total((score - top.unsqueeze(-1)).exp().sum(dim=-1)).log()
+            hits = total(score[near[0], near[1]].sum())
+            loss = ((log_sum * count).sum() - hits) / max(row.numel(), 1)
+        if self.regularizer is None or isinstance(self.regularizer, FactTerm):
+            return loss
+        index, col = own_col.unique(return_inverse=True)
+        tail = shard.fetch(lambda i: {"key": key[i]}, index)["key"]
+        count = torch.bincount(pos_index[0], minlength=query.size(0))
+        term = self.regularizer(query, tail, torch.stack([pos_index[0], col]), count)
+        return loss + mean(term, col.numel())
+
     def _loss(
         self,
         scorer: Scorer,
@@ -144,14 +182,16 @@ class OneToN(Loss):
         pos_index: Tensor,
         count: Tensor,
         bias: Tensor | None,
+        part: float = 1.0,
     ) -> Tensor:
-        smoothing, size = self.label_smoothing, key.size(0)
+        # Of keys that are some part of all.
+        smoothing, size, spread = self.label_smoothing, key.size(0), part * self.spread
         scale = size if self.reduction == "sum" else 1
         if scorer.dot_product:
             if self.loss == "ce":
                 return linear_ce_loss(query, key, pos_index, count, bias=bias)
             args = query, key, pos_index, smoothing, scorer.logit_bias
-            return scale * linear_bce_loss(*args, spread=self.spread)
+            return scale * linear_bce_loss(*args, spread=spread)
 
         score = scorer.similarity(query, key)  # [B, N]
         score = score.to(torch.promote_types(score.dtype, torch.float32))
@@ -159,10 +199,10 @@ class OneToN(Loss):
         row, col = pos_index
         if self.loss == "ce":
             return -score.log_softmax(dim=-1)[row, col].sum() / max(row.numel(), 1)
-        total = F.softplus(score).sum() - (1 - smoothing) * score[row, col].sum()
-        if self.spread > 0:
-            total = total - self.spread / size * score.sum()
-        return scale * total / score.numel()
+        loss = F.softplus(score).sum() - (1 - smoothing) * score[row, col].sum()
+        if spread > 0:
+            loss = loss - spread / size * score.sum()
+        return scale * loss / score.numel()
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}('{self.loss}')"

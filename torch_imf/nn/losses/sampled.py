@@ -5,6 +5,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from torch_imf.data import NegativeLoader, TripletIndex
+from torch_imf.data.distributed import mean
 from torch_imf.nn.functional import gather_similarity, self_adversarial_loss
 from torch_imf.nn.losses.base import Loss
 from torch_imf.nn.losses.regularizer import Facts
@@ -64,7 +65,8 @@ class Sampled(Loss):
 
     def compare(self, pos_score: Tensor, neg_score: Tensor, neg_index: Tensor) -> Tensor:
         r"""Computes the loss from scores of facts :obj:`[B]` and negatives :obj:`[B, K]`."""
-        return self_adversarial_loss(pos_score, neg_score, self.temperature, neg_index >= 0)
+        loss = self_adversarial_loss(pos_score, neg_score, self.temperature, neg_index >= 0)
+        return mean(loss, pos_score.numel())
 
     def loader(self, facts: Facts, num_nodes: int, **kwargs: Any) -> NegativeLoader:
         sizes = {"num_nodes": num_nodes, "num_negatives": self.num_negatives}
@@ -127,7 +129,8 @@ class MarginRanking(Sampled):
     def compare(self, pos_score: Tensor, neg_score: Tensor, neg_index: Tensor) -> Tensor:
         hinge = (self.margin - pos_score.unsqueeze(1) + neg_score).relu()
         mask = neg_index >= 0
-        return ((hinge * mask).sum(dim=-1) / mask.sum(dim=-1).clamp(min=1)).mean()
+        loss = ((hinge * mask).sum(dim=-1) / mask.sum(dim=-1).clamp(min=1)).mean()
+        return mean(loss, pos_score.numel())
 
     def __repr__(self) -> str:
         args = f"num_negatives={self.num_negatives}, margin={self.margin}"

@@ -7,9 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn import Linear
 
+from torch_imf.data.distributed import mean
 from torch_imf.nn.fusion.base import Tensors
 from torch_imf.nn.losses.regularizer import Facts
-from torch_imf.nn.models.base import rows
 from torch_imf.registry import Recorded
 
 if TYPE_CHECKING:
@@ -133,10 +133,13 @@ class Adversary(Recorded, torch.nn.Module):
         """
         assert model.struct is not None
         head_index, rel_type, tail_index = facts
-        query, key = model.query(rows(z, head_index), rel_type), rows(z, tail_index)
+        query = model.query(model.rows(z, head_index), rel_type)
+        key = model.rows(z, tail_index)
         pos_score = model.pair_similarity(query, key)
         ends = [x if index is None else index[x] for x in (head_index, tail_index)]
-        head, tail = (model.struct(model.node_emb, x) for x in ends)
+        struct = model.struct
+        found = [model.fetched(lambda i: {"": struct(model.node_emb, i)}, x) for x in ends]
+        head, tail = (x[""] for x in found)
         with torch.no_grad():  # Structural embeddings are no constants: they learn from it, too.
             fakes = [(self.fake(head), self.fake(tail)) for _ in range(self.num_groups)]
         return log_loss(pos_score) + log_loss(-self._score(model, query, key, rel_type, fakes))
@@ -187,4 +190,5 @@ class Adversary(Recorded, torch.nn.Module):
 
 def log_loss(score: Tensor) -> Tensor:
     r"""The mean of :math:`- \log \sigma(s)`, in single precision at least."""
-    return F.softplus(-(score if score.dtype.itemsize >= 4 else score.float())).mean()
+    loss = F.softplus(-(score if score.dtype.itemsize >= 4 else score.float())).mean()
+    return mean(loss, score.numel())

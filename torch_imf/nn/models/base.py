@@ -1,4 +1,4 @@
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -8,6 +8,7 @@ from torch.nn import Embedding, Module, ModuleDict
 from torch_geometric.nn.kge import KGEModel
 
 from torch_imf.data import NegativeLoader, QueryLoader
+from torch_imf.data.distributed import Shard, mean
 from torch_imf.data.graph import warn_of_one_side
 from torch_imf.data.index import check_triples
 from torch_imf.evaluation.ranking import inference, twin
@@ -71,6 +72,8 @@ class MultimodalKGE(ViewModel, KGEModel):
     seen: Tensor | None
     blocks: Tensor | None
 
+    #: Which entities this process holds, if not all (:meth:`torch_imf.shard`).
+    shard: Shard | None = None
     #: How many embeddings of :obj:`hidden_channels` the structural one of an entity holds.
     struct_parts: ClassVar[int] = 1
 
@@ -140,15 +143,21 @@ class MultimodalKGE(ViewModel, KGEModel):
 
     def embed(self, index: Tensor | None = None) -> Tensors:
         r"""Returns structural embeddings and projected features, as :meth:`encode`."""
-        out = {name: module(index) for name, module in self.features.items()}
-        if self.struct is None:
-            return out
-        seen = self.seen if self._takes_mean else None
-        return {"struct": self.struct(self.node_emb, index, seen), **out}
+        return self.fetched(self._embed, index)
 
     def masks(self, index: Tensor | None = None) -> Tensors:
         r"""Returns which entities have each modality."""
-        return {name: module.has(index) for name, module in self.features.items()}
+        features = self.features.items()
+        return self.fetched(lambda i: {name: module.has(i) for name, module in features}, index)
+
+    def fetched(
+        self, lookup: Callable[[Tensor | None], Tensors], index: Tensor | None = None
+    ) -> Tensors:
+        r"""Returns :obj:`lookup(index)` of entities, or all that this process holds. Where several
+        hold some each, rows of others come from there (:meth:`~torch_imf.data.Shard.fetch`).
+        """
+        far = self.shard is not None and index is not None
+        return self.shard.fetch(lookup, index) if far else lookup(index)  # type: ignore
 
     def fused_masks(self, mask_dict: Tensors, index: Tensor | None = None) -> Tensors:
         r"""Returns the masks of what is fused, given those of modalities of the entities
@@ -156,7 +165,8 @@ class MultimodalKGE(ViewModel, KGEModel):
         """
         if self.struct is None:
             return mask_dict
-        seen = self.seen if self.seen is None or index is None else self.seen[index]
+        seen = self._own_seen() if index is None else self.seen
+        seen = seen if index is None or seen is None else seen[index]
         return self.struct.drop(mask_dict, seen)
 
     def query(self, head: Tensors, rel_type: Tensor) -> Tensors:
@@ -249,6 +259,18 @@ class MultimodalKGE(ViewModel, KGEModel):
         out.num_nodes = index.numel()
         return out
 
+    def _embed(self, index: Tensor | None) -> Tensors:
+        out = {name: module(index) for name, module in self.features.items()}
+        if self.struct is None:
+            return out
+        seen = self._own_seen() if self._takes_mean else None
+        return {"struct": self.struct(self.node_emb, index, seen), **out}
+
+    def _own_seen(self) -> Tensor | None:
+        if self.seen is None or self.shard is None:
+            return self.seen
+        return self.seen[self.shard.start : self.shard.end]
+
     def _rel_emb(self, view: str) -> Embedding:
         emb: Any = self.rel_emb
         return emb if isinstance(emb, Embedding) else emb[view]
@@ -269,19 +291,35 @@ class MultimodalKGE(ViewModel, KGEModel):
         r"""The joint loss of all views (Eq. 9-10 of IMF), given those of entities, and a batch with
         positions among these.
         """
-        query, key = self.query(rows(z, head_index), rel_type), self.key(z)
+        query, key = self.query(self.rows(z, head_index), rel_type), self.key(z)
         items = self.scorers.items()
         losses = {v: self.loss_fn(scorer, query[v], key[v], *target) for v, scorer in items}
         if terms := self.loss_fn.terms:
             facts = self.loss_fn.facts(head_index, rel_type, *target)
+            if self._is_far:
+                index, position = torch.cat(facts[::2]).unique(return_inverse=True)
+                (head, tail), z = position.chunk(2), self.rows(z, index)
+                facts = head, facts[1], tail
             every = torch.arange(2 * self.num_relations, device=rel_type.device)
             for view, scorer in items:
                 if z[view].size(-1) != scorer.channels:  # Several side by side.
                     name = type(self).__name__
                     raise ValueError(f"{terms[0]} needs one embedding per entity ({name} has more)")
                 args = scorer, z[view], self.relation(view, every), facts
-                losses[view] = losses[view] + sum(term(*args) for term in terms)
+                losses[view] = losses[view] + mean(sum(x(*args) for x in terms), facts[0].numel())
         return losses[self.views[0]] if self.decision is None else self.decision.loss(losses)
+
+    def rows(self, z: Tensors, index: Tensor) -> Tensors:
+        r"""Returns entities of a batch of :meth:`view_loss`, wherever they are."""
+        if not self._is_far:
+            return rows(z, index)
+        return self.fetched(lambda i: z if i is None else rows(z, i), index)
+
+    @property
+    def _is_far(self) -> bool:
+        # Whether a batch knows entities by their ids, of which others hold some. Where it is
+        # compared with few, they have been fetched.
+        return self.shard is not None and not self.loss_fn.is_sparse
 
     def loader(
         self, head_index: Tensor, rel_type: Tensor, tail_index: Tensor, **kwargs: Any

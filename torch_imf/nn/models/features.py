@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn import Embedding, Module, ModuleDict
 
+from torch_imf.data.distributed import mean_row
 from torch_imf.data.graph import check_features
 from torch_imf.nn.fusion.base import Tensors
 from torch_imf.registry import Recorded
@@ -104,7 +105,7 @@ class StructuralEmbedding(Recorded, Module):
         """
         x = node_emb.weight if self.module is None else self._given(node_emb.weight.size())
         if not self.training and seen is not None and not bool(seen.all()):
-            x = x.where(seen.unsqueeze(-1), x[seen].mean(dim=0))
+            x = x.where(seen.unsqueeze(-1), mean_row(x[seen]))
         is_sparse = node_emb.sparse and self.training and x is node_emb.weight
         if index is None and is_sparse:  # Gradients are of one kind, whatever a batch touches.
             index = torch.arange(x.size(0), device=x.device)
@@ -233,7 +234,9 @@ class FrozenFeatures(Module):
         r"""Keeps the entities :obj:`index` alone."""
         mask = self.has(index)
         self.x = self.x[self.row[index[mask]]]
-        self.row = (mask.cumsum(0) - 1).where(mask, mask.sum())
+        if self.x.size(0) == 0:  # Something to look up in place of what is missing.
+            self.x = self.x.new_zeros(1, self.x.size(1))
+        self.row = (mask.cumsum(0) - 1).where(mask, self.x.size(0))
         self.full, self.blocks = bool(mask.all()), [self.x.size(0)]
 
     def _project(self, x: Tensor) -> Tensor:

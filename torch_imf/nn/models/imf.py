@@ -1,10 +1,11 @@
 import copy
 import math
 
-import torch.nn.functional as F
+import torch
 from torch import Tensor
 from torch.nn import Module
 
+from torch_imf.data.distributed import gather, gathered, sharing
 from torch_imf.nn.functional.contrastive import check_pairs
 from torch_imf.nn.fusion import DecisionFusion, Fusion
 from torch_imf.nn.fusion.base import Tensors
@@ -128,8 +129,13 @@ class IMF(MultimodalKGE):
             return loss
         # The heads of the batch are the paper's "minibatch of entities":
         position, heads = distinct_ids(batch[0], index)
-        latent_dict = {name: F.embedding(position, x) for name, x in latent_dict.items()}
-        return loss + self.contrastive(latent_dict, self.masks(heads))
+        latent_dict, masks = self.rows(latent_dict, position), self.masks(heads)
+        if sharing() is not None:  # Those of all processes, each of them once.
+            heads, order = gathered(heads).sort(stable=True)
+            first = order[heads != torch.cat([heads[:1] - 1, heads[:-1]])]
+            latent_dict = {name: gather(x)[first] for name, x in latent_dict.items()}
+            masks = {name: gathered(x)[first] for name, x in masks.items()}
+        return loss + self.contrastive(latent_dict, masks)
 
     def _encode(self, index: Tensor | None = None) -> tuple[Tensors, Tensors]:
         z, latent_dict = self.embed(index), {}

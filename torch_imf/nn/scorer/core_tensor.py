@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from torch_imf.data.distributed import on_whole_batch
 from torch_imf.nn.functional.gather import grouped_mm
 from torch_imf.nn.scorer.base import Scorer
 
@@ -176,7 +177,13 @@ def contract(head: Tensor, rel: Tensor, group: Tensor, weight: Tensor, p: float 
 
 def batch_norm(norm: Any, x: Tensor) -> Tensor:
     r"""Applies a batch normalisation, also to a batch of one, which has no statistics."""
-    if x.size(0) > 1 or not norm.training:
+    if not norm.training:
+        return norm(x)
+    return on_whole_batch(lambda every: _batch_norm(norm, every), x)
+
+
+def _batch_norm(norm: Any, x: Tensor) -> Tensor:
+    if x.size(0) > 1:
         return norm(x)
     stats = norm.running_mean, norm.running_var
     return F.batch_norm(x, *stats, norm.weight, norm.bias, eps=norm.eps)
