@@ -9,7 +9,7 @@ from torch_imf.evaluation.ranking import inference
 from torch_imf.nn.fusion.base import Tensors
 from torch_imf.nn.models.base import MultimodalKGE, rows
 
-#: The entities to compare with, the queries of others not to answer, and the steps to take.
+#: The entities to compare with, the queries of others not to answer in a step, and the steps.
 NUM_CANDIDATES, NUM_QUERIES, NUM_STEPS = 256, 2000, 10
 #: The most new entities to fit at once.
 NUM_ROWS = 2048
@@ -77,13 +77,10 @@ def fold_in(model: MultimodalKGE, first: int, facts: Tensor, known: Tensor) -> N
     weight: Any = model.node_emb.weight
     generator = torch.Generator().manual_seed(0)
     drawn = torch.randperm(first, generator=generator)[:NUM_CANDIDATES].to(weight.device)
-    some = torch.randperm(known.size(1), generator=generator)[:NUM_QUERIES].to(weight.device)
-    share, shift = known.size(1) / max(some.numel(), 1), math.log(first / drawn.numel())
+    shift = math.log(first / drawn.numel())
     var = weight[:first].var(dim=0).clamp(min=1e-6)
     with inference(model) as scored:
         key = scored.key(scored.encode(drawn))
-        query = scored.query(scored.encode(known[0, some]), known[1, some])
-        own = scored.key(scored.encode(known[2, some]))
 
     def norms(query: Tensors) -> Tensors:
         # The logarithms of the denominators of queries.
@@ -95,8 +92,17 @@ def fold_in(model: MultimodalKGE, first: int, facts: Tensor, known: Tensor) -> N
         items = model.scorers.items()
         return {v: scorer.similarity(query[v], keys[v]).squeeze(1) for v, scorer in items}
 
-    true = pairs(query, own)
-    norm = {v: x.logaddexp(true[v]).unsqueeze(1) for v, x in norms(query).items()}
+    # Others at each step, as the few of one would be learned by heart:
+    some = torch.randperm(known.size(1), generator=generator)[: NUM_QUERIES * NUM_STEPS]
+    parts = [x.to(weight.device) for x in some.chunk(-(-some.numel() // NUM_QUERIES) or 1)]
+    others = []
+    with inference(model) as scored:
+        for index in parts:
+            head_index, rel_type, tail_index = known[:, index]
+            query = scored.query(scored.encode(head_index), rel_type)
+            true = pairs(query, scored.key(scored.encode(tail_index)))
+            norm = {v: x.logaddexp(true[v]).unsqueeze(1) for v, x in norms(query).items()}
+            others.append((query, norm, known.size(1) / max(index.numel(), 1)))
     position = torch.full((len(weight),), -1, device=weight.device)
     for index in facts[0][facts[0] >= first].unique().split(NUM_ROWS):
         position.fill_(-1)[index] = torch.arange(index.numel(), device=index.device)
@@ -113,7 +119,8 @@ def fold_in(model: MultimodalKGE, first: int, facts: Tensor, known: Tensor) -> N
         start = param.detach().clone()
 
         optimizer = torch.optim.Adagrad([param.requires_grad_()], lr=float(var.mean().sqrt()))
-        for _ in range(NUM_STEPS):
+        for step in range(NUM_STEPS):
+            query, norm, share = others[step % len(others)]
             with torch.enable_grad(), torch.autocast(param.device.type, enabled=False):
                 z = part.encode()
                 now = {v: tail[v].where(is_fixed.unsqueeze(1), x[other]) for v, x in z.items()}
