@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import Module
 from torch_geometric.data import Data
+from tqdm import tqdm
 
 from torch_imf.data import TripletIndex, modalities
 from torch_imf.data.graph import prepare, remember, split_facts, without_test
@@ -137,7 +138,9 @@ def _collect(model: Ensemble, data: Data, num_facts: int, seed: int) -> Votes:
     gaps, masks = [], []
     with inference(model) as model:
         scores = StreamedScores(model)
-        for h, r, t in zip(*(x.split(size) for x in (head, rel, tail)), strict=True):
+        batches = list(zip(*(x.split(size) for x in (head, rel, tail)), strict=True))
+        # Bars are shown in a terminal, after the seconds that nobody minds:
+        for h, r, t in tqdm(batches, "Comparing views", disable=None, leave=False, delay=5):
             query = scores.query(h, r)
             by_view = model.view_similarity(query, scores.key)
             score = torch.stack(list(by_view.values()))  # [V, B, N]

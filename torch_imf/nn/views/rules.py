@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
+from tqdm import tqdm
 
 from torch_imf.data import TripletIndex
 from torch_imf.data.index import spread
@@ -125,7 +126,8 @@ class RuleView(View):
         order = rel_type.argsort(stable=True)
         rels, count = rel_type.unique(return_counts=True)
         parts = (x[order].split(count.tolist()) for x in (head_index, tail_index))
-        for rel, head, tail in zip(rels.tolist(), *parts, strict=True):
+        found = list(zip(rels.tolist(), *parts, strict=True))
+        for rel, head, tail in tqdm(found, "Mining rules", disable=None, leave=False, delay=5):
             head, tail = head.numpy(), tail.numpy()
             paths.append(self._mine_paths(head, rel, tail, rng))
             constants.append(self._mine_constants(head, rel, rng))
