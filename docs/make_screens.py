@@ -6,7 +6,7 @@ answers, why the first one is given, and a fact to review.
 
     torch-imf train openmoji --root data/OpenMoji --out runs/emoji
     python docs/make_screens.py runs/emoji --content openmoji --root data/OpenMoji \
-        --entity "red apple" --relation has_tag
+        --entity "grinning face" --relation has_tag
 """
 
 import argparse
@@ -63,13 +63,14 @@ with tempfile.TemporaryDirectory() as folder:
         page.set_default_timeout(120_000)
         page.goto(address, wait_until="commit")
 
-        page.get_by_label("Search an entity").fill(args.entity)
+        page.get_by_text("Name (").wait_for()  # Of who the page begins with.
+        page.get_by_label("Search an entity").press_sequentially(args.entity)
         found = page.get_by_role("radio", name=args.entity, exact=True).locator("visible=true")
         found.wait_for()
         shoot(page, "look", 940)
 
         page.get_by_role("tab", name="Ask").click()
-        page.get_by_role("textbox", name="Entity", exact=True).fill(args.entity)
+        page.get_by_role("textbox", name="Entity", exact=True).press_sequentially(args.entity)
         found.wait_for()
         page.wait_for_timeout(2000)  # Until its relations are there.
         page.get_by_label("Relation", exact=True).click()
