@@ -11,6 +11,7 @@ import torch
 from torch_geometric.data import Data
 
 from torch_imf import evaluate, fit, fit_view_weights, from_pretrained, pretrained_graph, recipe
+from torch_imf.answers import Fact
 from torch_imf.cli import main
 from torch_imf.cli.inputs import Graph
 from torch_imf.cli.train import questions, read_space
@@ -18,6 +19,7 @@ from torch_imf.data.names import Lookup
 from torch_imf.datasets import Countries, MultimodalKG
 from torch_imf.io.sealed import unseal
 from torch_imf.nn import AdaMF, ComplEx
+from torch_imf.serve import Decisions
 
 
 def test_run(saved):
@@ -272,3 +274,19 @@ def test_train_command(tmp_path, read):
     assert read("tune", *graph, *args, *more)["command"].endswith(" 4 --metric mr")
     data = MultimodalKG.from_folder(tmp_path, seed=3, header=False, strict=False)[0]
     assert torch.equal(pretrained_graph(tmp_path / "run" / "model").test_mask, data.test_mask)
+
+
+def test_learns_from_decisions(fast, saved, tmp_path, read, capsys):
+    found = read("complete", saved, "-k", "3")
+    path = tmp_path / "decisions.jsonl"
+    for choice, fact in zip(("accept", "refuse", "refuse"), found, strict=True):
+        Decisions(path).add("ann", choice, Fact(**fact))
+    args = ["--epochs", "1", "--out", tmp_path / "second", "--with", path]
+    assert main(list(map(str, ["train", *fast, *args]))) == 0
+    assert "1 accepted facts join training; 2 are refused by now" in capsys.readouterr().err
+    graph = pretrained_graph(tmp_path / "second" / "model")
+    fact = [found[0][x] for x in ("head_index", "rel_type", "tail_index")]
+    assert [*graph.edge_index[:, -1].tolist(), int(graph.edge_type[-1])] == [*fact[::2], fact[1]]
+    assert graph.train_mask[-1] and graph.refused.size(1) == 2
+    config = json.loads((tmp_path / "second" / "model" / "config.json").read_text())
+    assert config["training"]["with"] == [str(path)]

@@ -76,6 +76,27 @@ def test_no_path_of_a_request_is_opened(address, tmp_path):
     assert '"success":false' in events.replace(" ", "") and "b'secret'" not in events
 
 
+def test_uploads_are_limited(address):
+    head = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
+    body, kind = head + bytes(11 * 2**20) + b"\r\n--x--\r\n", "multipart/form-data; boundary=x"
+    url = f"{address}gradio_api/upload"
+    request = urllib.request.Request(url, body, {"Content-Type": kind})
+    with pytest.raises(urllib.error.HTTPError) as error:
+        urllib.request.urlopen(request, timeout=60)
+    assert error.value.code == 413
+
+
+def test_auth(explorer, tmp_path, monkeypatch):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    app = make_app({"first": explorer})
+    address = launch(app, "127.0.0.1", None, ("ann", "secret"))
+    for route, data in (("config", None), ("gradio_api/call/search", {"data": ["Paris"]})):
+        with pytest.raises(urllib.error.HTTPError) as error:
+            get(f"{address}{route}", data)
+        assert error.value.code == 401
+    app.close(verbose=False)
+
+
 def test_other_graphs_are_refused(explorer, refuses, saved_countries):
     models = {"first": explorer, "second": saved_countries}
     refuses(("'second' is of another graph than 'first'", lambda: make_app(models)))
