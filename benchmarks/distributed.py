@@ -1,6 +1,6 @@
-"""What two processes of one thread each are worth beside one of one thread: steps of 1-N training and
-of training against negatives, and ranking, where processes share batches (`batches`) or entities
-(`shards`), on the synthetic graph of `scale.py`.
+"""What two processes of one thread each are worth beside one of one thread: steps of 1-N training,
+steps against negatives, and ranking. Processes share batches (`batches`) or entities (`shards`) of
+the synthetic graph of `scale.py`.
 
     python benchmarks/distributed.py --num_nodes 200000
 

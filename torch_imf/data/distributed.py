@@ -166,14 +166,14 @@ class Shard:
         found = lookup(asked)
         if not found:
             return {}
-        flat = [x.view(x.size(0), -1) for x in found.values()]
+        flat = [x.flatten(1) if x.dim() > 1 else x.unsqueeze(1) for x in found.values()]
         kind = flat[0].dtype
         flat = [x.byte() for x in flat] if kind == torch.bool else flat
         rows = _Exchange.apply(torch.cat(flat, dim=1)[place], *sizes)[position]
         rows = rows.bool() if kind == torch.bool else rows
         parts = rows.split([x.size(1) for x in flat], dim=1)
         items = zip(found.items(), parts, strict=True)
-        return {name: part.view(-1, *x.size()[1:]) for (name, x), part in items}
+        return {name: x.reshape(len(x), *like.size()[1:]) for (name, like), x in items}
 
 
 class Sharing:
