@@ -1,3 +1,5 @@
+from torch_imf.io.mapped import map_features
+
 from .audit import audit, mean_rank_percentile
 from .convert import to_graph
 from .graph import modalities
@@ -14,6 +16,7 @@ __all__ = [
     "audit",
     "clean_split",
     "inductive_split",
+    "map_features",
     "mean_rank_percentile",
     "modalities",
     "to_graph",

@@ -12,6 +12,7 @@ from torch_geometric.data import Data
 from torch_imf.data.index import TripletIndex, both_sides, check_range, distinct_facts
 from torch_imf.io import warn
 from torch_imf.io.hash import hash_content, hash_tensor
+from torch_imf.io.mapped import is_mapped as is_mapped
 
 MASKS = ("train_mask", "val_mask", "test_mask")
 #: What entities and relations are called: identifiers, of which each has its own, and names.

@@ -1,7 +1,7 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -14,6 +14,8 @@ from torch_imf.data.index import check_triples
 
 #: The number of scores to compare at once on a CPU, so that they stay in its cache.
 MAX_SCORES = 2**18
+#: The number of entities to encode at once.
+CHUNK = 2**17
 
 
 def rank_tails(
@@ -88,9 +90,12 @@ def inference(model: Module) -> Iterator[Any]:
     r"""Returns the :meth:`twin` of a model, to score with it in a block without gradients and
     autocast. The mode of the model stays as it is, as another thread may be scoring, too.
     """
-    device = next((p.device for p in model.parameters()), torch.device("cpu"))
-    with torch.no_grad(), torch.autocast(device.type, enabled=False):
+    with torch.no_grad(), torch.autocast(_device_of(model).type, enabled=False):
         yield twin(model)
+
+
+def _device_of(model: Module) -> torch.device:
+    return next((p.device for p in model.parameters()), torch.device("cpu"))
 
 
 def twin(module: Module) -> Module:
@@ -130,15 +135,25 @@ def check_model(model: Any) -> None:
 
 
 class StreamedScores:
-    r"""The scores of a model of this package, whose keys are computed once."""
+    r"""The scores of a model of this package, whose keys are computed once. Of large graphs, some
+    entities at a time, so that nothing but keys is held of all.
+    """
 
     def __init__(self, model: Any, view: str | None = None) -> None:
         check_model(model)
         self.model, self.view = model, view
-        self.z: dict[str, Tensor] = model.encode()
-        self.key: dict[str, Tensor] = model.key(self.z)
+        self.is_large = model.num_nodes > CHUNK
+        self.key: dict[str, Tensor] = self._keys() if self.is_large else model.key(self.z)
+
+    @cached_property
+    def z(self) -> dict[str, Tensor]:
+        r"""All entities as the model represents them in each view."""
+        with inference(self.model) as model:
+            return model.encode()
 
     def query(self, head_index: Tensor, rel_type: Tensor) -> dict[str, Tensor]:
+        if self.is_large and "z" not in self.__dict__:
+            return self.model.query(self.model.encode(head_index), rel_type)
         return self.model.query({view: x[head_index] for view, x in self.z.items()}, rel_type)
 
     def score(self, query: dict[str, Tensor], start: int, end: int) -> Tensor:
@@ -146,6 +161,14 @@ class StreamedScores:
         if self.view is None:
             return check_finite(self.model.similarity(query, key))
         return check_finite(self.model.view_similarity(query, key)[self.view])
+
+    def _keys(self) -> dict[str, Tensor]:
+        size, device = self.model.num_nodes, _device_of(self.model)
+        out: dict[str, Tensor] = {}
+        for index in torch.arange(size, device=device).split(CHUNK):
+            for view, x in self.model.key(self.model.encode(index)).items():
+                out.setdefault(view, x.new_empty(size, *x.size()[1:]))[index] = x
+        return out
 
 
 class _Dense:
