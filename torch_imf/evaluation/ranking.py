@@ -16,6 +16,8 @@ from torch_imf.data.index import check_triples
 MAX_SCORES = 2**18
 #: The number of entities to encode at once.
 CHUNK = 2**17
+#: The number of values of keys to gather at once.
+MAX_KEYS = 2**24
 
 
 def rank_tails(
@@ -76,13 +78,44 @@ def rank_tails(
     return greater, equal
 
 
-def metrics(rank: Tensor, ks: Sequence[int] = (1, 3, 10)) -> dict[str, float]:
+def rank_given(
+    model: Module,
+    head_index: Tensor,
+    rel_type: Tensor,
+    tail_index: Tensor,
+    neg_index: Tensor,
+    batch_size: int = 512,
+    view: str | None = None,
+    progress: bool = False,
+) -> tuple[Tensor, Tensor]:
+    r"""Counts as :meth:`rank_tails`, but among given candidates :obj:`[E, K]` of each triple
+    (:obj:`-1` for none) alone, of which none is filtered.
+    """
+    with inference(model) as model:
+        scores = StreamedScores(model, view)
+        width = sum(x[:1].numel() for x in scores.key.values()) * (1 + neg_index.size(1))
+        size = max(1, min(batch_size, MAX_KEYS // width))
+        parts = (x.split(size) for x in (head_index, rel_type, tail_index, neg_index))
+        batches = list(zip(*parts, strict=True))
+        counts = []
+        bar = tqdm(batches, desc="Ranking", disable=None if progress else True, leave=False)
+        for head, rel, tail, neg in bar:
+            key_index = torch.cat([tail.unsqueeze(1), neg.clamp(min=0)], dim=1)
+            score = scores.of(scores.query(head, rel), key_index)
+            own, other = score[:, :1], score[:, 1:].masked_fill(neg < 0, -torch.inf)
+            counts.append(torch.stack([(other > own).sum(dim=1), (other == own).sum(dim=1)]))
+    greater, equal = torch.cat(counts, dim=1).float()
+    return greater, equal
+
+
+def metrics(rank: Tensor, ks: Sequence[int] = (1, 3, 10), prefix: str = "") -> dict[str, float]:
     r"""Summarises ranks of any shape, which start at one: the mean rank :obj:`'mr'`, the mean
-    reciprocal rank :obj:`'mrr'`, and :obj:`'hits@k'`.
+    reciprocal rank :obj:`'mrr'`, and :obj:`'hits@k'`, each behind a prefix.
     """
     rank = rank.double()
     out = {"mr": float(rank.mean()), "mrr": float(rank.reciprocal().mean())}
-    return {**out, **{f"hits@{k}": float((rank <= k).double().mean()) for k in ks}}
+    out |= {f"hits@{k}": float((rank <= k).double().mean()) for k in ks}
+    return {f"{prefix}{name}": x for name, x in out.items()}
 
 
 @contextmanager
@@ -157,7 +190,13 @@ class StreamedScores:
         return self.model.query({view: x[head_index] for view, x in self.z.items()}, rel_type)
 
     def score(self, query: dict[str, Tensor], start: int, end: int) -> Tensor:
-        key = {view: x[start:end] for view, x in self.key.items()}
+        return self._similarity(query, {view: x[start:end] for view, x in self.key.items()})
+
+    def of(self, query: dict[str, Tensor], key_index: Tensor) -> Tensor:
+        r"""Scores candidates :obj:`[B, K]` of each query."""
+        return self._similarity(query, {view: x[key_index] for view, x in self.key.items()})
+
+    def _similarity(self, query: dict[str, Tensor], key: dict[str, Tensor]) -> Tensor:
         if self.view is None:
             return check_finite(self.model.similarity(query, key))
         return check_finite(self.model.view_similarity(query, key)[self.view])
@@ -228,9 +267,14 @@ def _count(
         if num_nodes <= chunk_size:
             kept[i] = score
     greater, equal = torch.zeros(2, num_facts, device=row.device)
-    for i in starts:  # The same product as above, so that equal scores are equal.
+    # The known answers among each of the candidates to score at once:
+    pos_index = pos_index[:, pos_index[1].argsort()]
+    bounds = torch.tensor([*starts, num_nodes], device=row.device)
+    slots = torch.searchsorted(pos_index[1].contiguous(), bounds).tolist()
+    for i, first, last in zip(starts, slots, slots[1:], strict=False):
+        # The same product as above, so that equal scores are equal.
         score = kept.pop(i) if i in kept else block(i)
-        known = pos_index[:, (pos_index[1] >= i) & (pos_index[1] < i + size)]
+        known = pos_index[:, first:last]
         score = score.index_put((known[0], known[1] - i), score.new_tensor(-torch.inf))
         for j in range(0, num_facts, num_queries):
             part = slice(j, j + num_queries)

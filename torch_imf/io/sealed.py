@@ -84,6 +84,8 @@ def _pack(value: object, tensors: dict[str, Tensor]) -> object:
     match value:
         case None | bool() | int() | float() | str():
             return value
+        case list() if set(map(type, value)) <= {str}:  # Of which there may be millions.
+            return value
         case list():
             return [_pack(entry, tensors) for entry in value]
         case tuple():
