@@ -95,6 +95,7 @@ def test_distinct_facts(graph):
     fact, index = distinct_facts(torch.stack([h, t]), r, *sizes)
     assert list(zip(*fact.tolist(), strict=True)) == sorted(set(triples))
     assert torch.equal(fact[:, index], torch.stack([h, r, t]))
+    assert torch.equal(TripletIndex(h, r, t).facts(), fact)
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,14 @@ import pytest
 import torch
 from torch_geometric.io import fs
 
-from torch_imf.data import audit, clean_split
-from torch_imf.datasets import KGDataset
+from torch_imf.data import audit, clean_split, modalities
+from torch_imf.datasets import FakeMMKG, KGDataset
 from torch_imf.datasets.base import Record, Summary, run_encoder, validate
 from torch_imf.datasets.raw import index_facts
 from torch_imf.encoders import NumericEncoder
+from torch_imf.io import mapped
 from torch_imf.io.download import RawFile
+from torch_imf.io.mapped import is_mapped
 from torch_imf.io.tables import read_rows
 from torch_imf.transforms import AddInverse
 
@@ -495,3 +497,15 @@ def test_run_encoder():
 def test_run_encoder_bad_features(out, message):
     with pytest.raises(ValueError, match=message):
         run_encoder("text", lambda texts: out, [["a", None]], [True, False])
+
+
+def test_large_features_stay_on_the_disk(tmp_path, monkeypatch):
+    expected = FakeMMKG(str(tmp_path / "a"))[0]
+    monkeypatch.setattr(mapped, "LARGE", 0)
+    for _ in range(2):  # Made, and found.
+        data = FakeMMKG(str(tmp_path / "b"))[0]
+        x_dict, mask_dict = modalities(data)
+        assert x_dict and all(map(is_mapped, x_dict.values())) and not is_mapped(data.edge_index)
+        for name, x in x_dict.items():
+            assert torch.equal(x, expected[f"x_{name}"])
+            assert torch.equal(mask_dict[name], expected[f"{name}_mask"])

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from torch_imf.data import audit
+from torch_imf.data.names import order
 from torch_imf.datasets import Countries, KGDataset, MultimodalKG
 from torch_imf.datasets.base import validate
 from torch_imf.datasets.countries import FOLDER
@@ -711,3 +712,15 @@ def test_columns(folder):
     (folder / "facts.tsv").write_text("\n".join("\t".join((t, h, r)) for h, r, t in rows))
     for columns in ("2,3,1", [2, 3, 1]):
         assert facts_of(load(folder, columns=columns)[0]) == set(FACTS)
+
+
+def test_names_are_in_order(tmp_path):
+    names = ["10", "9", "010", "é", "E", "z", "0", "00", "1a", "Z", "²", "\U0001f600", "\uffee"]
+    rows = [(x, "r", y) for x in names for y in names]
+    (tmp_path / "a.tsv").write_text("".join("\t".join(row) + "\n" for row in rows))
+    found = read_facts([str(tmp_path / "a.tsv")])
+    assert found.node_ids == sorted({normalize("NFC", x) for x in names}, key=order)
+    head, rel, tail = found.splits[0].tolist()
+    assert [(found.node_ids[h], found.node_ids[t]) for h, t in zip(head, tail, strict=True)] == [
+        (x, y) for x in found.node_ids for y in found.node_ids
+    ]

@@ -8,6 +8,7 @@ import torch
 from torch_imf.encoders import PixelEncoder
 from torch_imf.encoders import cache as module
 from torch_imf.encoders.cache import BatchEncoder, FeatureCache
+from torch_imf.io import mapped
 from torch_imf.io.hash import hash_content
 
 KEYS = [hash_content(str(i)) for i in range(6)]
@@ -161,3 +162,14 @@ def test_an_interrupted_encoder_goes_on(tmp_path):
     encoder = Lengths(tmp_path, batch_size=5)
     assert encoder(["b" * 9, TEXTS[5]])[0].tolist() == [[9, 81], [5, 25]]
     assert encoder.batches == [["b" * 9]]
+
+
+def test_many_batches_are_few_files(tmp_path, monkeypatch):
+    texts = ["a" * i for i in range(1, 500)]
+    expected = Lengths(batch_size=1)(texts)
+    monkeypatch.setattr(mapped, "LARGE", 0)
+    x, mask = Lengths(tmp_path, batch_size=1)(texts)
+    assert mapped.is_mapped(x) and torch.equal(x, expected[0]) and mask.all()
+    (folder,) = tmp_path.iterdir()
+    assert 100 < len(list(folder.glob("*.safetensors"))) < 300
+    assert torch.equal(Lengths(tmp_path, stop=0)(texts)[0], x)

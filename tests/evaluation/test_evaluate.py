@@ -9,11 +9,12 @@ from torch_geometric.data import Data
 from torch_geometric.nn.kge import DistMult
 
 from torch_imf import evaluate, fit, from_pretrained, save_pretrained
-from torch_imf.data import modalities
+from torch_imf.data import TripletIndex, modalities
 from torch_imf.data.graph import MASKS, split_facts
+from torch_imf.evaluation import ranking
 from torch_imf.evaluation.evaluate import rank_facts
 from torch_imf.evaluation.ranking import metrics
-from torch_imf.nn import IMF, KGE, TuckER
+from torch_imf.nn import IMF, KGE, AdaMF, TuckER
 from torch_imf.transforms import AddInverse
 
 
@@ -245,3 +246,43 @@ def test_threads(fake):
 def test_compiled_models(fake):
     model = KGE(fake.num_nodes, fake.num_relations, 8)
     assert evaluate(torch.compile(model), fake) == evaluate(model, fake)
+
+
+def test_given_candidates():
+    data = random_graph()
+    model = KGE(data.num_nodes, data.num_relations, 4, scorer="distmult")
+    split = split_facts(data, "test")
+    num_facts = int(data.test_mask.sum())
+    others = {x: torch.randint(-1, data.num_nodes, (num_facts, 5)) for x in ("tail", "head")}
+    out = evaluate(model, data, negatives=others, by="relation", batch_size=2)
+    score, rank = model.predict(*split[:2]), []
+    for i, neg in enumerate(torch.cat([others["tail"], others["head"]]).tolist()):
+        own = score[i, split[2][i]].item()
+        kept = [score[i, x].item() for x in neg if x >= 0]
+        rank.append(1 + sum(x > own for x in kept) + sum(x == own for x in kept) / 2)
+    expected = metrics(torch.tensor(rank), prefix="sampled_")
+    assert {name: out[name] for name in expected} == pytest.approx(expected)
+    assert set(out) == {*expected, "head", "tail", "relation"}
+    assert set(out["tail"]) == set(expected)
+    assert out["tail"]["sampled_mr"] == pytest.approx(sum(rank[:num_facts]) / num_facts)
+    # With all that are not known, it is the rank among all entities:
+    known = TripletIndex.from_data(data)
+    every = torch.arange(data.num_nodes).expand(2 * num_facts, -1)
+    is_known = known.contains(split[0][:, None], split[1][:, None], every)
+    tail, head = every.masked_fill(is_known, -1).split(num_facts)
+    out = evaluate(model, data, negatives={"head": head, "tail": tail})
+    assert out["sampled_mrr"] == pytest.approx(evaluate(model, data)["mrr"])
+    for bad in ({"tail": tail}, {"tail": tail, "head": head[1:]}):
+        with pytest.raises(ValueError, match=f"each of the {num_facts} facts of 'test'"):
+            evaluate(model, data, negatives=bad)
+    with pytest.raises(ValueError, match=r"negatives\['tail'\]' holds ids outside"):
+        evaluate(model, data, negatives={"tail": tail + 99, "head": head})
+
+
+@pytest.mark.parametrize("cls", [IMF, AdaMF])
+def test_entities_are_encoded_in_chunks(fake, cls, monkeypatch):
+    model = cls(fake.num_nodes, fake.num_relations, 8, *modalities(fake))
+    fit(model, fake, epochs=1, progress=False)  # Some entities have no training fact.
+    expected = evaluate(model, fake)
+    monkeypatch.setattr(ranking, "CHUNK", 7)
+    assert evaluate(model, fake)["mr"] == pytest.approx(expected["mr"], rel=1e-3)

@@ -80,7 +80,7 @@ def without(model: Module, modality: str) -> Module:
         if modality not in getattr(part, "features", {}):
             continue
         feature = part.features[modality]
-        feature.row = torch.full_like(feature.row, feature.x.size(0))
+        feature.row = torch.full_like(feature.row, feature.num_rows)
         feature.full = False
         raw = part._buffers.get(f"x_{modality}")
         if raw is not None:  # Of models that also compare raw features.

@@ -58,7 +58,7 @@ class Newcomer:
                 continue
             for name, module in part.features.items():
                 if not bool(mask_dict[name]):
-                    missing = module.row.new_tensor([module.x.size(0)])
+                    missing = module.row.new_tensor([module.num_rows])
                     module.row = torch.cat([module.row[:-1], missing])
             ones.append(newcomer(part, x_dict, mask_dict, lin))
         one: Any = ones[0]

@@ -1,3 +1,5 @@
+from torch_imf.io.mapped import map_features
+
 from .audit import audit, mean_rank_percentile
 from .convert import to_graph
 from .decisions import add_decisions
@@ -19,6 +21,7 @@ __all__ = [
     "clean_split",
     "inductive_split",
     "is_main",
+    "map_features",
     "mean_rank_percentile",
     "modalities",
     "to_frame",

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from torch_imf.data.index import TripletIndex, both_sides, check_range, distinct_facts
+from torch_imf.data.index import TripletIndex, both_sides, check_range
 from torch_imf.io import warn
 from torch_imf.io.hash import hash_content, hash_tensor
+from torch_imf.io.mapped import is_mapped as is_mapped
 
 MASKS = ("train_mask", "val_mask", "test_mask")
 #: What entities and relations are called: identifiers, of which each has its own, and names.
@@ -74,7 +75,8 @@ def names_of(data: Data) -> dict[str, list[str]]:
     for name, values in out.items():
         size = data.num_nodes if name.startswith("node") else data.num_relations
         is_list = isinstance(values, list | tuple)
-        if not is_list or len(values) != size or not all(isinstance(x, str) for x in values):
+        kinds = set(map(type, values)) if is_list else set()
+        if not is_list or len(values) != size or not all(issubclass(x, str) for x in kinds):
             got = type(values).__name__
             if is_list:
                 other = next((f", one is {x!r:.40}" for x in values if not isinstance(x, str)), "")
@@ -163,9 +165,8 @@ def _digest(names: Sequence[object]) -> str:
 
 def digest_facts(data: Data) -> dict[str, str]:
     r"""Returns a digest of the training and validation facts, in whatever order they are."""
-    sizes = int(data.num_nodes), int(data.num_relations)
     found = {x: fact for x, fact in facts_by_split(data).items() if x.startswith(("train", "val"))}
-    return {x: hash_tensor(distinct_facts(f[::2], f[1], *sizes)[0]) for x, f in found.items()}
+    return {x: hash_tensor(TripletIndex(*fact).facts()) for x, fact in found.items()}
 
 
 def warn_of_other_facts(model: torch.nn.Module, data: Data) -> None:

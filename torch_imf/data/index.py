@@ -40,7 +40,8 @@ class TripletIndex:
             self.key, query = query.unique(return_inverse=True)
             check_key(self.num_nodes, self.key.numel())
         self.triple_key = sort_distinct(query.mul_(self.num_nodes).add_(tail_index))
-        self.tail_index = self.triple_key % self.num_nodes
+        tail_index = self.triple_key % self.num_nodes
+        self.tail_index = tail_index.int() if self.num_nodes < 2**31 else tail_index
         query, count = (self.triple_key // self.num_nodes).unique_consecutive(return_counts=True)
         if self.is_composed:
             self.key = query
@@ -62,6 +63,14 @@ class TripletIndex:
         key = self.key if pos is None else self.key[pos]
         return key // self.num_relations, key % self.num_relations
 
+    def facts(self) -> Tensor:
+        r"""The distinct triples in ascending order, of shape :obj:`[3, F]`."""
+        if len(self) == 0:
+            return self.key.new_empty(3, 0)
+        row = torch.arange(self.key.numel(), device=self.key.device)
+        head_index, rel_type = self.queries(row.repeat_interleave(self.ptr.diff()))
+        return torch.stack([head_index, rel_type, self.tail_index.long()])
+
     def __len__(self) -> int:
         return self.tail_index.numel()
 
@@ -76,7 +85,7 @@ class TripletIndex:
         :obj:`found`.
         """
         row, slot = spread(self.ptr[pos], self.count(pos, found))
-        return torch.stack([row, self.tail_index[slot]])
+        return torch.stack([row, self.tail_index[slot].long()])
 
     def count(self, pos: Tensor, found: Tensor | None = None) -> Tensor:
         r"""Counts the known tails of queries, given as in :meth:`tails`."""

@@ -29,6 +29,7 @@ from torch_imf.io.atomic import locked, read_bytes, replacing
 from torch_imf.io.download import mirror, retrieve
 from torch_imf.io.hash import hash_content
 from torch_imf.io.images import find_images, source_tag
+from torch_imf.io.mapped import is_mapped
 from torch_imf.io.sealed import seal, unseal
 from torch_imf.io.tables import read_rows
 
@@ -483,7 +484,7 @@ class KGDataset(InMemoryDataset):
 
     def load(self, path: str, data_cls: type[BaseData] = Data) -> None:
         try:
-            content = unseal(path)
+            content = unseal(path, mapped=True)
             for modality, state in content.pop(STATES, {}).items():
                 self.encoders[modality].load_state_dict(state)  # type: ignore[union-attr]
             self.data = data_cls.from_dict(content)
@@ -615,7 +616,8 @@ def run_encoder(
             f"The {modality} encoder {encoder} needs to return features of shape [{size}, *], and "
             f"perhaps a boolean mask of shape [{size}] (got {got})"
         )
-    x, keep = x.detach().float().cpu(), keep & found.cpu()
+    x, keep = x.detach().cpu(), keep & found.cpu()
+    x = x if is_mapped(x) else x.float()
     if not keep.any():
         raise ValueError(
             f"The {modality} encoder {encoder} found nothing to encode in any of the {size} "
@@ -657,7 +659,7 @@ def validate(data: Data) -> None:
             raise ValueError(f"'{name}' holds an identifier twice")
 
     for modality, x in modalities(data)[0].items():
-        if x.dtype != torch.float32:
+        if x.dtype != torch.float32 and not is_mapped(x):
             raise ValueError(f"'x_{modality}' needs to be of type float32 (got {x.dtype})")
         if f"{modality}_mask" not in data:
             raise ValueError(f"'x_{modality}' has no '{modality}_mask'")

@@ -16,13 +16,13 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from torch_imf.data.audit import SPLITS
-from torch_imf.data.index import distinct_facts
-from torch_imf.data.names import UNKNOWN, NameIndex, normalize, order, read_ids, unbracketed
+from torch_imf.data.index import TripletIndex
+from torch_imf.data.names import UNKNOWN, NameIndex, normalize, read_ids, unbracketed
 from torch_imf.data.split import check_shares, draw_splits, inductive_split
 from torch_imf.datasets.base import Encoder, Given, KGDataset, Record
 from torch_imf.datasets.foreign import FOREIGN, as_frame, read_foreign, split_frame
 from torch_imf.datasets.numbers import ENTITY, find_layout
-from torch_imf.datasets.raw import Literals, join, number_facts
+from torch_imf.datasets.raw import Literals, codes, join
 from torch_imf.encoders import PixelEncoder, default_text_encoder
 from torch_imf.io import noted, some, tables, warn
 from torch_imf.io.facts import TYPES, read_fact_table, split_types
@@ -301,7 +301,9 @@ class MultimodalKG(KGDataset):
         types = [sorted(set(facts.types.get(x, ()))) for x in node_ids]
         # Tables come before what RDF says:
         labels, texts = facts.content.names, facts.content.texts
-        self._texts = [join(labels.get(x, ""), texts.get(x, "")) or None for x in node_ids]
+        self._texts = [None] * len(node_ids)
+        if labels or texts:
+            self._texts = [join(labels.get(x, ""), texts.get(x, "")) or None for x in node_ids]
         if self.texts_path is not None:
             index = index_names(node_ids, names)
             args = (self.texts_path, index, self.header.get("texts"), self.strict)
@@ -310,6 +312,12 @@ class MultimodalKG(KGDataset):
             names = [own or name for own, name in zip(own_names, names, strict=True)]
             self._texts = [own or x for own, x in zip(own_texts, self._texts, strict=True)]
         numbers: Literals = ([], [], [])
+        self._literals = numbers
+        self._images = facts.images
+        about = names, rel_names, sources, facts.columns
+        record = Record(splits, node_ids, rel_ids, *about, types if any(types) else None)
+        if self.numbers_path is None and not facts.content.numbers:
+            return record
         index = index_names(node_ids, names)
         if self.numbers_path is not None:
             args = (self.numbers_path, index, self.header.get("numbers"), self.strict)
@@ -322,9 +330,7 @@ class MultimodalKG(KGDataset):
                 numbers[1].append(entry[1])
                 numbers[2].append(entry[2])
         self._literals = numbers
-        self._images = facts.images
-        about = names, rel_names, sources, facts.columns
-        return Record(splits, node_ids, rel_ids, *about, types if any(types) else None)
+        return record
 
     def split_entities(self, data: Data) -> Data:
         return inductive_split(data, *self.shares[1:], seed=self.seed)
@@ -654,8 +660,6 @@ def read_facts(
     that a file repeats is left out. The blank nodes of several files of RDF are told apart by the
     names of these.
     """
-    nodes: dict[str, int] = {}
-    rels: dict[str, int] = {}
     names: dict[str, str] = {}
     rel_names: dict[str, str] = {}
     how: dict[str, str] = {}
@@ -681,7 +685,8 @@ def read_facts(
         counts[path] |= {"rows": kinds.total(), "literals": kinds.pop("", 0)}
         how[path] = ", ".join(f"{number:,} {kind}" for kind, number in sorted(kinds.items()))
 
-    rows, places = [], None  # Of head, relation and tail in the file of training facts.
+    rows: list[Sequence] = []
+    places = None  # Of head, relation and tail in the file of training facts.
     for path, source in zip(paths, sources, strict=True):
         if isinstance(source, str) and suffix(path) not in FACT_FORMATS:
             raise ValueError(f"'{path}' holds no facts, expected one of {FACT_FORMATS} (or .gz)")
@@ -697,19 +702,19 @@ def read_facts(
             types |= {node: [*types.get(node, ()), *x] for node, x in found.types.items()}
             if found.are_numbers and ids():
                 table = name_numbers(table, ids(), path)
-        rows.append(number_facts(table, nodes, rels))
-        if rows[-1].numel() == 0:
+        if len(table[0]) == 0:
             raise ValueError(f"'{path}' holds no facts")
-        counts[path]["rows"] += rows[-1].size(1)
+        rows.append(table)
+        counts[path]["rows"] += len(table[0])
 
-    node_ids, node_rank = _in_order(nodes)
-    rel_ids, rel_rank = _in_order(rels)
+    node_ids, nodes = _in_order([x for head, _, tail in rows for x in (head, tail)])
+    rel_ids, rels = _in_order([rel for _, rel, _ in rows])
     facts = []
-    for path, (head_index, rel_type, tail_index) in zip(paths, rows, strict=True):
-        edge_index = node_rank[torch.stack([head_index, tail_index])]
-        fact, _ = distinct_facts(edge_index, rel_rank[rel_type], len(nodes), len(rels))
-        counts[path]["repeated"] = head_index.numel() - fact.size(1)
-        facts.append(fact)
+    for path, head_index, rel_type, tail_index in zip(
+        paths, nodes[::2], rels, nodes[1::2], strict=True
+    ):
+        facts.append(TripletIndex(head_index, rel_type, tail_index).facts())
+        counts[path]["repeated"] = head_index.numel() - facts[-1].size(1)
     labels = content.names
     names, rel_names = labels | names, labels | rel_names
     for node, kinds in content.types.items():
@@ -726,37 +731,48 @@ def read_id_files(folder: str) -> tuple[list[str], ...]:
 
 
 def name_numbers(
-    columns: "list[pa.ChunkedArray]", ids: tuple[list[str], ...], path: str
-) -> "list[pa.ChunkedArray]":
+    columns: "list[pa.DictionaryArray]", ids: tuple[list[str], ...], path: str
+) -> "list[pa.DictionaryArray]":
     r"""Returns the names of facts that are written with numbers."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     out = []
     for kind, column, names in zip(("entity", "relation", "entity"), columns, ids, strict=True):
-        numbers = column.cast(pa.int64())
+        numbers = column.dictionary.cast(pa.int64())
         if (largest := pc.max(numbers).as_py()) >= len(names):
             raise ValueError(
                 f"'{path}': there is no {kind} {largest}, '{kind}2id.txt' has {len(names):,}"
             )
-        out.append(pa.chunked_array([pa.array(names, pa.string())]).take(numbers))
+        words = pa.array(names, pa.string()).take(numbers)
+        out.append(pa.DictionaryArray.from_arrays(column.indices, words))
     return out
 
 
-def _in_order(index: dict[str, int]) -> tuple[list[str], Tensor]:
-    # Names in order, and the rank of each by its number.
-    names = sorted(index, key=order)
-    rank = torch.empty(len(names), dtype=torch.long)
-    rank[[index[name] for name in names]] = torch.arange(len(names))
-    return names, rank
+def _in_order(columns: "Sequence[pa.ChunkedArray | pa.Array]") -> tuple[list[str], list[Tensor]]:
+    # The distinct names of columns, in order (as `order` has it), and their places in each column.
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    coded = tables.coded(*columns)
+    names = coded.dictionary
+    is_number = pc.match_substring_regex(names, "^[0-9]+$")
+    digits = pc.if_else(is_number, pc.utf8_ltrim(names, "0"), "")
+    keys = {"kind": pc.invert(is_number), "size": pc.binary_length(digits), "digits": digits}
+    table = pa.table({**keys, "name": names} if pc.any(is_number).as_py() else {"name": names})
+    index = pc.sort_indices(table, [(key, "ascending") for key in table.column_names])
+    rank = torch.empty(len(names), dtype=torch.int32)
+    rank[torch.from_numpy(index.to_numpy().astype("int64"))] = torch.arange(len(names)).int()
+    places = rank[codes(coded)]
+    return names.take(index).to_pylist(), list(places.split(list(map(len, columns))))
 
 
 def to_label(node: str) -> str:
     r"""Returns a name for people: the last part of an IRI without escapes, and any other identifier
     as it is.
     """
-    iri = unbracketed(node)
-    if "://" not in iri:
+    if "://" not in node:
         return node
+    iri = unbracketed(node)
     last = iri.rstrip("/#").replace("#", "/").rsplit("/", 1)[-1]
     return unquote(last).replace("_", " ") or node

@@ -16,6 +16,7 @@ from torch_geometric.data.dataset import MISSING
 from torch_geometric.io import fs
 
 from torch_imf.data.names import read_ids
+from torch_imf.io import tables
 from torch_imf.io.atomic import cache_folder, locked
 from torch_imf.io.download import RawFile, download, mirror
 from torch_imf.io.quantities import to_number
@@ -236,7 +237,7 @@ def local_name(uri: str) -> str:
 
 
 def number_facts(
-    columns: Sequence["pa.ChunkedArray"], nodes: dict[str, int], rels: dict[str, int]
+    columns: Sequence["pa.ChunkedArray | pa.Array"], nodes: dict[str, int], rels: dict[str, int]
 ) -> Tensor:
     r"""Turns facts that are written with names into ids by first appearance."""
     head, rel, tail = columns
@@ -244,14 +245,16 @@ def number_facts(
     return torch.stack([head_index, rel_type, tail_index])
 
 
-def _number(columns: Sequence["pa.ChunkedArray"], index: dict[str, int]) -> Tensor:
-    r"""Returns the id of each name, and numbers new ones row by row."""
-    import pyarrow as pa
+def codes(column: "pa.DictionaryArray") -> Tensor:
+    r"""Returns the number of each value of a column."""
+    return torch.from_numpy(column.indices.to_numpy().copy())
 
-    chunks = [chunk for column in columns for chunk in column.chunks]
-    coded = pa.chunked_array(chunks, pa.string()).dictionary_encode().combine_chunks()
+
+def _number(columns: Sequence["pa.ChunkedArray | pa.Array"], index: dict[str, int]) -> Tensor:
+    r"""Returns the id of each name, and numbers new ones row by row."""
+    coded = tables.coded(*columns)
     names = coded.dictionary.to_pylist()
-    code = torch.from_numpy(coded.indices.to_numpy().copy()).long().view(len(columns), -1)
+    code = codes(coded).long().view(len(columns), -1)
     row = torch.arange(code.numel())
     first = row.new_full((len(names),), row.numel())
     first.scatter_reduce_(0, code.t().flatten(), row, "amin")

@@ -1,6 +1,6 @@
 import json
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from torch_imf.encoders.base import Encoder, record_of
 from torch_imf.io import warn
 from torch_imf.io.atomic import cache_folder, is_own, make_private, replacing
 from torch_imf.io.hash import hash_content
+from torch_imf.io.mapped import zeros
 from torch_imf.io.sealed import seal, unseal
 
 
@@ -22,9 +23,10 @@ class FeatureCache:
 
     Each encoder has a folder of its own, named by a hash of what it is (:obj:`record_of`, written
     down there in :obj:`encoder.json`), with one file of features and the hashes of their texts or
-    images per batch. Files are complete or not there, so that processes may share the folder. A
-    damaged one is named in a warning and computed anew, and one of another user is not read. A new
-    folder is that of its user only. Files may be deleted at any time.
+    images per batch, or of as many batches as are a hundredth of those before. Files are complete
+    or not there, so that processes may share the folder. A damaged one is named in a warning and
+    computed anew, and one of another user is not read. A new folder is that of its user only. Files
+    may be deleted at any time.
     """
 
     def __init__(self, root: bool | str | os.PathLike[str], encoder: Callable) -> None:
@@ -41,23 +43,29 @@ class FeatureCache:
 
     def read(self, keys: Collection[str]) -> dict[str, Tensor]:
         r"""Returns the features of those of the given keys that are there."""
-        found: dict[str, Tensor] = {}
+        pairs = (zip(*block, strict=True) for block in self.blocks(keys))
+        return {key: row for block in pairs for key, row in block}
+
+    def blocks(self, keys: Collection[str]) -> Iterator[tuple[list[str], Tensor]]:
+        r"""Yields the features of those of the given keys that are there, file by file: their keys,
+        and rows of features.
+        """
         for path in sorted(self.folder.glob("*.safetensors")):
             if not is_own(path):
                 warn(f"The cached features '{path}' are those of another user, and not read")
                 continue
             try:
                 content = unseal(os.fspath(path))
-                pairs = zip(content["keys"], content["x"], strict=True)
-                if content["encoder"] == self.encoder:
-                    found.update({key: row for key, row in pairs if key in keys})
+                found = [(i, key) for i, key in enumerate(content["keys"]) if key in keys]
+                if content["encoder"] == self.encoder and found:
+                    rows, names = zip(*found, strict=True)
+                    yield list(names), content["x"][list(rows)]
             except OSError as e:
                 warn(f"The cached features '{path}' cannot be read ({e})")
             except (ValueError, LookupError, TypeError) as e:
                 warn(f"The cached features '{path}' are damaged and will be computed anew ({e})")
                 with suppress(OSError):  # The folder may be read-only.
                     path.unlink()
-        return found
 
     def write(self, keys: list[str], x: Tensor) -> None:
         r"""Keeps the finite rows of features :obj:`[len(keys), D]` in one file. If that cannot be
@@ -131,24 +139,44 @@ class BatchEncoder(Encoder):
         """
         cache = None if self.cache is False else FeatureCache(self.cache, self)
         items = {key: item for _, key, item in entries}
-        found = {} if cache is None else cache.read(items)
-        pending = [key for key in items if key not in found]
-        if len(pending) > 0:
-            model = self.load()
-            for start in tqdm(range(0, len(pending), self.batch_size), "Encoding", disable=None):
-                keys = pending[start : start + self.batch_size]
-                batch = read({key: items[key] for key in keys})
-                if len(batch) > 0:
-                    x = model(list(batch.values())).detach().float().cpu()
-                    found.update(zip(batch, x, strict=True))
-                    if cache is not None:
-                        cache.write(list(batch), x)
+        slot = {key: i for i, key in enumerate(items)}
+        found, table = torch.zeros(len(items), dtype=torch.bool), torch.zeros(0, 0)
 
-        known = [(row, found[key]) for row, key, _ in entries if key in found]
-        if len(known) == 0:
+        def add(keys: list[str], x: Tensor) -> None:
+            nonlocal table
+            table = zeros(len(items), x.size(1)) if table.numel() == 0 else table
+            index = torch.tensor([slot[key] for key in keys])
+            table[index], found[index] = x.to(table.dtype), True
+
+        for block in () if cache is None else cache.blocks(slot):
+            add(*block)
+        pending = [key for key, is_there in zip(items, found.tolist(), strict=True) if not is_there]
+        waiting: list[tuple[list[str], Tensor]] = []
+        num_waiting = num_kept = 0
+        model = self.load() if pending else None
+        for start in tqdm(range(0, len(pending), self.batch_size), "Encoding", disable=None):
+            keys = pending[start : start + self.batch_size]
+            batch = read({key: items[key] for key in keys})
+            if len(batch) > 0 and model is not None:
+                waiting.append((list(batch), model(list(batch.values())).detach().float().cpu()))
+                add(*waiting[-1])
+                num_waiting += len(batch)
+            # In few files: a run that is interrupted does the last hundredth again, at most.
+            is_last = start + self.batch_size >= len(pending)
+            if waiting and (is_last or 100 * num_waiting >= num_kept):
+                if cache is not None:
+                    names, x = zip(*waiting, strict=True)
+                    cache.write([key for block in names for key in block], torch.cat(x))
+                num_kept, num_waiting = num_kept + num_waiting, 0
+                waiting.clear()
+
+        if not bool(found.any()):
             return torch.zeros(num_rows, self.channels), torch.zeros(num_rows, dtype=torch.bool)
-        index = torch.tensor([row for row, _ in known])
-        rows = torch.stack([x for _, x in known])
-        count = index.bincount(minlength=num_rows)
-        out = rows.new_zeros(num_rows, rows.size(-1)).index_add_(0, index, rows)
+        row = torch.tensor([row for row, *_ in entries])
+        index = torch.tensor([slot[key] for _, key, _ in entries])
+        row, index = row[found[index]], index[found[index]]
+        count = row.bincount(minlength=num_rows)
+        out = zeros(num_rows, table.size(1))
+        for part, rows in zip(index.split(2**14), row.split(2**14), strict=True):
+            out.index_add_(0, rows, table[part])
         return out.div_(count.clamp(min=1).view(-1, 1)), count > 0

@@ -12,6 +12,7 @@ from torch_imf.encoders.base import Encoder
 from torch_imf.io.atomic import on_disk
 from torch_imf.io.features import FORMATS, Features, basename, format_of, read
 from torch_imf.io.hash import hash_content, hash_file
+from torch_imf.io.mapped import zeros
 from torch_imf.io.paths import url_to_fs
 
 IMAGE = re.compile(r"(.+)\.(?:jpe?g|png|gif|webp|bmp|tiff?|svg)", re.IGNORECASE)
@@ -172,7 +173,7 @@ def _add_rows(
     start = 0
     for block in features.blocks:
         if x.numel() == 0:
-            x = torch.zeros(num_nodes, block.size(1))
+            x = zeros(num_nodes, block.size(1))
         if block.size(1) != x.size(1):
             name = f"row {start}" if features.names is None else f"'{features.names[start]}'"
             raise ValueError(

@@ -1,4 +1,5 @@
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -12,9 +13,9 @@ from torch_imf.data.graph import (
     warn_of_leaks,
     warn_of_other_facts,
 )
-from torch_imf.data.index import mark
+from torch_imf.data.index import check_range, mark
 from torch_imf.data.names import Lookup
-from torch_imf.evaluation.ranking import metrics, rank_tails
+from torch_imf.evaluation.ranking import metrics, rank_given, rank_tails
 from torch_imf.registry import checked
 
 #: The share of the facts of equal score that a fact ranks behind.
@@ -34,6 +35,7 @@ def evaluate(
     by: str | Sequence[str] = (),
     view: str | None = None,
     progress: bool = False,
+    negatives: Mapping[str, Tensor] | None = None,
 ) -> dict[str, float | dict]:
     r"""Ranks the true head and the true tail of every fact of a split among all entities, ignoring
     other answers that are known to be true in *any* split (the filtered setting). Warns if test
@@ -64,6 +66,12 @@ def evaluate(
         view (str, optional): The only one of the model's views to rank by, *e.g.*, :obj:`"text"`.
             (default: :obj:`None`)
         progress (bool, optional): Whether to show progress in a terminal. (default: :obj:`False`)
+        negatives (dict[str, torch.Tensor], optional): Candidates that stand for all entities, under
+            :obj:`"head"` and :obj:`"tail"`, of shape :obj:`[M, K]` each: a row per fact of the
+            split, in their order, with :obj:`-1` for none. They are ranked as they are, without a
+            filter: that is the protocol of the large graphs of OGB. As their metrics are no metrics
+            among all entities, they have other names, :obj:`'sampled_mrr'` and so on. (default:
+            :obj:`None`)
 
     Returns:
         The mean rank :obj:`'mr'` (from 1), the mean reciprocal rank :obj:`'mrr'` and
@@ -81,11 +89,16 @@ def evaluate(
     if split == "test":
         warn_of_leaks(data, "test")
         warn_of_other_facts(model, data)
-    rank = rank_facts(model, data, split, batch_size, chunk_size, TIES[tie], view, progress)
-    out: dict = {**metrics(rank), "head": metrics(rank[1]), "tail": metrics(rank[0])}
+    sizes, rest = (batch_size, chunk_size), (TIES[tie], view, progress)
+    if negatives is None:
+        rank, summary = rank_facts(model, data, split, *sizes, *rest), metrics
+    else:
+        rank = _rank_among(negatives, model, data, split, batch_size, *rest)
+        summary = partial(metrics, prefix="sampled_")
+    out: dict = {**summary(rank), "head": summary(rank[1]), "tail": summary(rank[0])}
     for name in [by] if isinstance(by, str) else by:
         groups = fact_groups(name, data, split)
-        out[name] = {key: metrics(rank[group.expand_as(rank)]) for key, group in groups.items()}
+        out[name] = {key: summary(rank[group.expand_as(rank)]) for key, group in groups.items()}
     return out
 
 
@@ -106,6 +119,36 @@ def rank_facts(
     known = TripletIndex.from_data(data), int(data.num_nodes)
     greater, equal = rank_tails(model, *facts, *known, batch_size, chunk_size, view, progress)
     return (1 + greater + share * equal).view(2, -1)
+
+
+def _rank_among(
+    negatives: Mapping[str, Tensor],
+    model: torch.nn.Module,
+    data: Data,
+    split: str,
+    batch_size: int,
+    share: float,
+    view: str | None,
+    progress: bool,
+) -> Tensor:
+    # As `rank_facts`, among given candidates.
+    facts = split_facts(data, split)
+    size = facts[0].numel() // 2
+    shapes = {name: list(x.size()) for name, x in negatives.items()}
+    if set(shapes) != {"head", "tail"} or any(len(x) != 2 or x[0] != size for x in shapes.values()):
+        raise ValueError(
+            f"'negatives' need to be a dictionary of candidates for 'head' and 'tail', with a row "
+            f"for each of the {size:,} facts of '{split}' (got {shapes})"
+        )
+    both = []
+    for name, fact in zip(
+        ("tail", "head"), zip(*(x.chunk(2) for x in facts), strict=True), strict=True
+    ):
+        neg_index = negatives[name].to(facts[0].device)
+        check_range(f"negatives['{name}']", neg_index + 1, int(data.num_nodes) + 1)
+        greater, equal = rank_given(model, *fact, neg_index, batch_size, view, progress)
+        both.append(1 + greater + share * equal)
+    return torch.stack(both)
 
 
 def fact_groups(name: str, data: Data, split: str) -> dict[str, Tensor]:

@@ -1,7 +1,7 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -16,6 +16,10 @@ from torch_imf.data.index import check_triples
 #: The number of scores to compare at once on a CPU, so that they stay in its cache. Those that are
 #: no products take longer, and are computed in chunks of their own.
 MAX_SCORES = 2**18
+#: The number of entities to encode at once.
+CHUNK = 2**17
+#: The number of values of keys to gather at once.
+MAX_KEYS = 2**24
 
 
 def rank_tails(
@@ -83,13 +87,44 @@ def rank_tails(
     return greater, equal
 
 
-def metrics(rank: Tensor, ks: Sequence[int] = (1, 3, 10)) -> dict[str, float]:
+def rank_given(
+    model: Module,
+    head_index: Tensor,
+    rel_type: Tensor,
+    tail_index: Tensor,
+    neg_index: Tensor,
+    batch_size: int = 512,
+    view: str | None = None,
+    progress: bool = False,
+) -> tuple[Tensor, Tensor]:
+    r"""Counts as :meth:`rank_tails`, but among given candidates :obj:`[E, K]` of each triple
+    (:obj:`-1` for none) alone, of which none is filtered.
+    """
+    with inference(model) as model:
+        scores = StreamedScores(model, view)
+        width = sum(x[:1].numel() for x in scores.key.values()) * (1 + neg_index.size(1))
+        size = max(1, min(batch_size, MAX_KEYS // width))
+        parts = (x.split(size) for x in (head_index, rel_type, tail_index, neg_index))
+        batches = list(zip(*parts, strict=True))
+        counts = []
+        bar = tqdm(batches, desc="Ranking", disable=None if progress else True, leave=False)
+        for head, rel, tail, neg in bar:
+            key_index = torch.cat([tail.unsqueeze(1), neg.clamp(min=0)], dim=1)
+            score = scores.of(scores.query(head, rel), key_index)
+            own, other = score[:, :1], score[:, 1:].masked_fill(neg < 0, -torch.inf)
+            counts.append(torch.stack([(other > own).sum(dim=1), (other == own).sum(dim=1)]))
+    greater, equal = torch.cat(counts, dim=1).float()
+    return greater, equal
+
+
+def metrics(rank: Tensor, ks: Sequence[int] = (1, 3, 10), prefix: str = "") -> dict[str, float]:
     r"""Summarises ranks of any shape, which start at one: the mean rank :obj:`'mr'`, the mean
-    reciprocal rank :obj:`'mrr'`, and :obj:`'hits@k'`.
+    reciprocal rank :obj:`'mrr'`, and :obj:`'hits@k'`, each behind a prefix.
     """
     rank = rank.double()
     out = {"mr": float(rank.mean()), "mrr": float(rank.reciprocal().mean())}
-    return {**out, **{f"hits@{k}": float((rank <= k).double().mean()) for k in ks}}
+    out |= {f"hits@{k}": float((rank <= k).double().mean()) for k in ks}
+    return {f"{prefix}{name}": x for name, x in out.items()}
 
 
 @contextmanager
@@ -97,9 +132,12 @@ def inference(model: Module) -> Iterator[Any]:
     r"""Returns the :meth:`twin` of a model, to score with it in a block without gradients and
     autocast. The mode of the model stays as it is, as another thread may be scoring, too.
     """
-    device = next((p.device for p in model.parameters()), torch.device("cpu"))
-    with torch.no_grad(), torch.autocast(device.type, enabled=False):
+    with torch.no_grad(), torch.autocast(_device_of(model).type, enabled=False):
         yield twin(model)
+
+
+def _device_of(model: Module) -> torch.device:
+    return next((p.device for p in model.parameters()), torch.device("cpu"))
 
 
 def twin(module: Module) -> Module:
@@ -139,27 +177,53 @@ def check_model(model: Any) -> None:
 
 
 class StreamedScores:
-    r"""The scores of a model of this package, whose keys are computed once."""
+    r"""The scores of a model of this package, whose keys are computed once. Of large graphs, some
+    entities at a time, so that nothing but keys is held of all.
+    """
 
     def __init__(self, model: Any, view: str | None = None) -> None:
         check_model(model)
         self.model, self.view = model, view
         self.in_chunks = any(not getattr(x, "dot_product", True) for x in model.modules())
         self.shard: Shard | None = getattr(model, "shard", None)
-        self.z: dict[str, Tensor] = model.encode()
-        self.key: dict[str, Tensor] = model.key(self.z)
+        self.is_large = self.shard is None and model.num_nodes > CHUNK
+        self.key: dict[str, Tensor] = self._keys() if self.is_large else model.key(self.z)
+
+    @cached_property
+    def z(self) -> dict[str, Tensor]:
+        r"""All entities as the model represents them in each view."""
+        with inference(self.model) as model:
+            return model.encode()
 
     def query(self, head_index: Tensor, rel_type: Tensor) -> dict[str, Tensor]:
-        head = {view: x[head_index] for view, x in self.z.items()} if self.shard is None else {}
-        if self.shard is not None:
-            head = self.shard.fetch(lambda i: {v: x[i] for v, x in self.z.items()}, head_index)
+        if self.is_large and "z" not in self.__dict__:
+            return self.model.query(self.model.encode(head_index), rel_type)
+
+        def rows(index: Tensor) -> dict[str, Tensor]:
+            return {view: x[index] for view, x in self.z.items()}
+
+        head = rows(head_index) if self.shard is None else self.shard.fetch(rows, head_index)
         return self.model.query(head, rel_type)
 
     def score(self, query: dict[str, Tensor], start: int, end: int) -> Tensor:
-        key = {view: x[start:end] for view, x in self.key.items()}
+        return self._similarity(query, {view: x[start:end] for view, x in self.key.items()})
+
+    def of(self, query: dict[str, Tensor], key_index: Tensor) -> Tensor:
+        r"""Scores candidates :obj:`[B, K]` of each query."""
+        return self._similarity(query, {view: x[key_index] for view, x in self.key.items()})
+
+    def _similarity(self, query: dict[str, Tensor], key: dict[str, Tensor]) -> Tensor:
         if self.view is None:
             return check_finite(self.model.similarity(query, key))
         return check_finite(self.model.view_similarity(query, key)[self.view])
+
+    def _keys(self) -> dict[str, Tensor]:
+        size, device = self.model.num_nodes, _device_of(self.model)
+        out: dict[str, Tensor] = {}
+        for index in torch.arange(size, device=device).split(CHUNK):
+            for view, x in self.model.key(self.model.encode(index)).items():
+                out.setdefault(view, x.new_empty(size, *x.size()[1:]))[index] = x
+        return out
 
 
 class _Dense:
@@ -226,10 +290,14 @@ def _count(
             kept[i] = score
     true = true if shard is None else summed(true)
     greater, equal = torch.zeros(2, num_facts, device=row.device)
-    for i in starts:  # The same product as above, so that equal scores are equal.
+    # The known answers among each of the candidates to score at once:
+    pos_index = pos_index[:, pos_index[1].argsort()]
+    bounds = torch.tensor([*starts, num_nodes], device=row.device)
+    slots = torch.searchsorted(pos_index[1].contiguous(), bounds).tolist()
+    for i, first, last in zip(starts, slots, slots[1:], strict=False):
+        # The same product as above, so that equal scores are equal.
         score = kept.pop(i) if i in kept else block(i)
-        end = min(i + size, num_nodes)
-        known = pos_index[:, (pos_index[1] >= i) & (pos_index[1] < end)]
+        known = pos_index[:, first:last]
         score = score.index_put((known[0], known[1] - i), score.new_tensor(-torch.inf))
         for j in range(0, num_facts, num_queries):
             part = slice(j, j + num_queries)

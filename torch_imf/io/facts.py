@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from torch_imf.io import some, tables, warn
-from torch_imf.io.tables import WHOLE, Column, Layout, Table, read_columns, short, where
+from torch_imf.io.tables import WHOLE, Column, Layout, Table, coded, read_columns, short, where
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -95,7 +95,7 @@ class FactTable:
     relation and tail, and the types of entities by identifier.
     """
 
-    columns: "list[pa.ChunkedArray]"
+    columns: "list[pa.DictionaryArray]"
     names: dict[str, str] = field(default_factory=dict)
     rel_names: dict[str, str] = field(default_factory=dict)
     note: str = ""
@@ -107,7 +107,8 @@ class FactTable:
         r"""Whether all are written with whole numbers."""
         import pyarrow.compute as pc
 
-        return all(pc.all(pc.match_substring_regex(x, r"^\d+$")).as_py() for x in self.columns)
+        names = (x.dictionary for x in self.columns)
+        return all(pc.all(pc.match_substring_regex(x, r"^\d+$")).as_py() for x in names)
 
 
 def read_fact_table(
@@ -247,16 +248,17 @@ def find_facts(
     return Layout(COLUMNS, [*known, *labels], width), note
 
 
-def _without_literals(found: "list[pa.ChunkedArray]", path: str) -> "list[pa.ChunkedArray]":
+def _without_literals(found: "list[pa.DictionaryArray]", path: str) -> "list[pa.DictionaryArray]":
     # Of KGTK, where texts, dates and numbers begin as no entity does, unless its ids are numbers.
     import pyarrow.compute as pc
 
+    found = [column.dictionary_decode() for column in found]
     heads, tails = (pc.match_substring_regex(found[i], r"^['\"^@+\-0-9]") for i in (0, 2))
     if pc.any(heads).as_py() or not pc.any(tails).as_py():
-        return found
+        return list(map(coded, found))
     values = found[2].filter(tails).to_pylist()
     warn(f"'{path}': {len(values):,} values of KGTK are left out, as {some(values, 3)}")
-    return [column.filter(pc.invert(tails)) for column in found]
+    return [coded(column.filter(pc.invert(tails))) for column in found]
 
 
 # What the first row says ########################################################################
@@ -427,17 +429,18 @@ def _is_alone(first: Sequence[str], body: Sequence[Sequence[str]], trio: Sequenc
     return next(alone) and not any(alone)
 
 
-def _pairs(ids: "pa.ChunkedArray", names: "pa.ChunkedArray") -> dict[str, str]:
+def _pairs(ids: "pa.DictionaryArray", names: "pa.DictionaryArray") -> dict[str, str]:
     # A name of each identifier, the first in alphabetical order if it has several, without a
     # language as in 'name'@en.
     plain = {node: name for node, name in sorted(_distinct(ids, names), reverse=True) if name}
     return {node: LANGUAGE.sub(r"\2", name) for node, name in plain.items()}
 
 
-def _distinct(ids: "pa.ChunkedArray", cells: "pa.ChunkedArray") -> Iterable[tuple[str, str]]:
+def _distinct(ids: "pa.DictionaryArray", cells: "pa.DictionaryArray") -> Iterable[tuple[str, str]]:
     import pyarrow as pa
 
-    found = pa.table({"id": ids, "cell": cells}).group_by(["id", "cell"]).aggregate([])
+    columns = {"id": ids.dictionary_decode(), "cell": cells.dictionary_decode()}
+    found = pa.table(columns).group_by(["id", "cell"]).aggregate([])
     return zip(found["id"].to_pylist(), found["cell"].to_pylist(), strict=True)
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from torch_imf.io.atomic import on_disk
 from torch_imf.io.hash import hash_content, hash_tensor
+from torch_imf.io.mapped import is_large, map_tensors
 
 DTYPES = {"bool": "BOOL", "uint8": "U8", "bfloat16": "BF16", "complex64": "C64"}
 DTYPES |= {f"int{size}": f"I{size}" for size in (8, 16, 32, 64)}
@@ -47,8 +48,9 @@ def seal(value: object, file: BinaryIO) -> None:
         file.write(tensors[name].view(-1).view(torch.uint8).numpy().data)
 
 
-def unseal(path: str) -> Any:
-    r"""Returns what :meth:`seal` has written, from any file system of :obj:`fsspec`. Raises a
+def unseal(path: str, mapped: bool = False) -> Any:
+    r"""Returns what :meth:`seal` has written, from any file system of :obj:`fsspec`, or leaves
+    large floats on the disk, :obj:`mapped` to memory. Raises a
     :class:`ValueError` if a single bit of it is another.
     """
     from safetensors import safe_open
@@ -56,7 +58,10 @@ def unseal(path: str) -> Any:
     try:
         with on_disk(path) as name, safe_open(name, "pt") as file:
             # Copies, which stay what they are if the file is written to:
-            tensors = {key: file.get_tensor(key).clone() for key in file.keys()}
+            floats = map_tensors(name) if mapped else {}
+            large = {key: x for key, x in floats.items() if is_large(x.nbytes)}
+            rest = (key for key in file.keys() if key not in large)
+            tensors = {**large, **{key: file.get_tensor(key).clone() for key in rest}}
             digest = (file.metadata() or {})["sha256"]
         if digest != _digest(tensors):
             raise ValueError("its content does not match its digest")
@@ -78,6 +83,8 @@ def unseal(path: str) -> Any:
 def _pack(value: object, tensors: dict[str, Tensor]) -> object:
     match value:
         case None | bool() | int() | float() | str():
+            return value
+        case list() if set(map(type, value)) <= {str}:  # Of which there may be millions.
             return value
         case list():
             return [_pack(entry, tensors) for entry in value]

@@ -91,28 +91,48 @@ def read_table(
     yield from rows
 
 
-def read_columns(table: "Table", layout: "Layout") -> list["pa.ChunkedArray"]:
-    r"""Returns the columns of a table, as :meth:`read_table` reads them. What comes after the first
-    rows of plain TSV is read by :obj:`pyarrow`, and row by row only to name the line of an error.
+def read_columns(table: "Table", layout: "Layout") -> list["pa.DictionaryArray"]:
+    r"""Returns the columns of a table, as :meth:`read_table` reads them, with each text once, as a
+    rule (:meth:`coded`). What comes after the first rows of plain TSV is read by :obj:`pyarrow`,
+    and row by row only to name the line of an error.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    rest = layout.read_after(table)
-    rows = table.rows if rest is None else table.block
-    fields = (layout.pick(table, line, row) for line, row in rows)
-    out = to_columns(filter(None, fields), len(layout.columns))
-    if rest is not None:
-        pieces = zip(out, rest, strict=True)
-        out = [pa.chunked_array([*x.chunks, *y.chunks], pa.string()) for x, y in pieces]
-    is_float = [pc.any(pc.match_substring_regex(x, r"\d(\.0*|e\+\d+)$")).as_py() for x in out[:3]]
+    def picked(rows: Iterable[tuple[int, list[str]]]) -> list[pa.ChunkedArray]:
+        fields = (layout.pick(table, line, row) for line, row in rows)
+        return to_columns(filter(None, fields), len(layout.columns))
+
+    out = layout.read_rest(table, picked(table.block))
+    out = list(map(coded, picked(table.rows))) if out is None else out
+    is_float = [
+        pc.any(pc.match_substring_regex(x.dictionary, r"\d(\.0*|e\+\d+)$")).as_py() for x in out[:3]
+    ]
     for group in ((0, 2), (1,)):  # Heads and tails are entities.
         if any(is_float[i] for i in group):
-            coded = [out[i].dictionary_encode().combine_chunks() for i in group]
-            found = as_ids(table.path, *(x.dictionary.to_pylist() for x in coded))
-            for i, x, names in zip(group, coded, found, strict=True):
-                out[i] = pa.chunked_array([pa.array(names, pa.string()).take(x.indices)])
+            found = as_ids(table.path, *(out[i].dictionary.to_pylist() for i in group))
+            for i, names in zip(group, found, strict=True):
+                indices = out[i].indices
+                out[i] = coded(
+                    pa.DictionaryArray.from_arrays(indices, pa.array(names, pa.string()))
+                )
     return out
+
+
+def coded(*columns: "pa.ChunkedArray | pa.Array") -> "pa.DictionaryArray":
+    r"""Returns the values of columns, one column after the other, as numbers of distinct texts."""
+    import pyarrow as pa
+
+    chunks = [chunk for column in columns for chunk in getattr(column, "chunks", [column])]
+    parts = [x if pa.types.is_dictionary(x.type) else x.dictionary_encode() for x in chunks]
+    words = pa.chunked_array([x.dictionary for x in parts], pa.string())
+    words = words.dictionary_encode().combine_chunks()
+    indices, start = [pa.array([], pa.int32())], 0
+    for x in parts:
+        number = words.indices.slice(start, len(x.dictionary))
+        indices.append(number.take(x.indices))
+        start += len(x.dictionary)
+    return pa.DictionaryArray.from_arrays(pa.concat_arrays(indices), words.dictionary)
 
 
 def as_ids(path: str, *columns: list[str]) -> list[list[str]]:
@@ -574,9 +594,11 @@ class Layout:
                 f"{short(row)}{hint * quoted}{self.hint}"
             )
 
-    def read_after(self, table: Table) -> list["pa.ChunkedArray"] | None:
-        r"""Returns the columns of TSV after the first rows, :obj:`None` if these are all, or others
-        need to be read row by row.
+    def read_rest(
+        self, table: Table, first: list["pa.ChunkedArray"]
+    ) -> list["pa.DictionaryArray"] | None:
+        r"""Returns the columns of TSV, given those of its first rows, :obj:`None` if these are all,
+        or others need to be read row by row.
         """
         import pyarrow as pa
         import pyarrow.compute as pc
@@ -586,26 +608,33 @@ class Layout:
         if not is_plain or len(table.block) < BLOCK // 2 or table.is_utf16:
             return None
         names = list(map(str, range(self.width)))
+        types = dict.fromkeys(names, pa.string())
+        types |= {
+            str(i): pa.dictionary(pa.int32(), pa.string()) for i in self.index if i is not None
+        }
         with readable(table.path), open_file(table.path, compression="infer") as file:
             for _ in range(table.line):
                 file.readline()
             try:
                 found = csv.read_csv(
                     file,
-                    csv.ReadOptions(column_names=names),
+                    csv.ReadOptions(column_names=names, block_size=1 << 24),
                     csv.ParseOptions(delimiter="\t", quote_char=False),
-                    csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string())),
+                    csv.ConvertOptions(column_types=types),
                 )
             except pa.ArrowInvalid:
                 return None
-        blank = pa.chunked_array([pa.repeat("", len(found))])
-        seen = [pc.utf8_trim(pc.utf8_trim_whitespace(x), UNSEEN) for x in found.columns]
-        out = [blank if i is None else pc.utf8_trim_whitespace(seen[i]) for i in self.index]
-        for x, column in zip(out, self.columns, strict=True):
-            is_empty = column.required and not column.blank and pc.any(pc.equal(x, "")).as_py()
-            if is_empty or pc.any(pc.match_substring(x, "\0")).as_py():
+        out = []
+        for i, begin, column in zip(self.index, first, self.columns, strict=True):
+            rest = pa.repeat("", len(found)) if i is None else found.column(str(i))
+            x = coded(begin, rest)
+            seen = pc.utf8_trim(pc.utf8_trim_whitespace(x.dictionary), UNSEEN)
+            seen = pc.utf8_normalize(pc.utf8_trim_whitespace(seen), "NFC")
+            is_empty = column.required and not column.blank and pc.any(pc.equal(seen, "")).as_py()
+            if is_empty or pc.any(pc.match_substring(seen, "\0")).as_py():
                 return None
-        return [pc.utf8_normalize(x, "NFC") for x in out]
+            out.append(pa.DictionaryArray.from_arrays(x.indices, seen))
+        return out
 
 
 def normalized(text: str) -> str:

@@ -200,7 +200,7 @@ class MMRNSSampler(Sampler):
         pos, found = self.index.find(head_index, rel_type)
         start = self.index.ptr[pos]
         answer = self.index.tail_index[start + draw % (self.index.ptr[pos + 1] - start)]
-        return answer.where(found, tail_index)
+        return answer.where(found, tail_index).long()
 
     def extra_repr(self) -> str:
         attention = f"attention={self.attention}, num_candidates={self.num_candidates}"

@@ -43,6 +43,8 @@ def test_all_candidates_are_the_exact_loss(fake, build, batch, same, name):
         return model.loss(*batch)
 
     same(loss(OneToN, num_candidates=fake.num_nodes), loss(OneToN), params)
+    kwargs = {"num_candidates": fake.num_nodes, "resample_every": 3}
+    same(loss(OneToN, **kwargs), loss(OneToN), params)
     same(loss(Reversed), loss(OneToN), params)
 
 
@@ -65,9 +67,42 @@ def test_seen_only(fake, batch, num_candidates):
         OneToN("bce", seen_only=True)
 
 
+@pytest.mark.parametrize("seen_only", [False, True])
+def test_candidates_that_batches_share(fake, batch, seen_only):
+    loss = OneToN("ce", num_candidates=20, seen_only=seen_only, resample_every=2)
+    facts = torch.arange(0, fake.num_nodes, 2), torch.zeros(72).long(), torch.arange(72)
+    loss.loader(tuple(x[:72] for x in facts), fake.num_nodes)
+    size = torch.cat([facts[0][:72], facts[2]]).unique().numel() if seen_only else fake.num_nodes
+    head_index, rel_type, (row, tail_index) = batch
+    known = torch.cat([head_index, tail_index]).unique()
+
+    def drawn():
+        index, (head, rel, pos_index, bias) = loss.sample(fake.num_nodes, *batch)
+        assert index[head].equal(head_index) and rel is rel_type and pos_index[0].equal(row)
+        assert index[pos_index[1]].equal(tail_index)
+        is_known = torch.isin(index, known)
+        count = int((~is_known).sum())
+        assert is_known.sum() == len(known) and 20 - len(known) <= count <= 20
+        weight = math.log((size - len(known)) / count)
+        assert torch.allclose(bias, weight * (~is_known).float())
+        return index[~is_known]
+
+    first, second, third, fourth = (drawn() for _ in range(4))
+    assert first.equal(second) and third.equal(fourth) and not first.equal(third)
+    drawn()
+    loss.train()  # As an epoch begins.
+    torch.manual_seed(1)
+    fifth = drawn()
+    assert OneToN("ce", num_candidates=20, resample_every=9).train()._drawn is None
+    torch.manual_seed(1)
+    loss.train()
+    assert drawn().equal(fifth)
+
+
+@pytest.mark.parametrize("resample_every", [1, 2])
 @pytest.mark.parametrize("scorer", ["complex", "rotate"])
-def test_denominator_is_right_on_average(fake, build, batch, scorer):
-    loss = OneToN("ce", num_candidates=20)
+def test_denominator_is_right_on_average(fake, build, batch, scorer, resample_every):
+    loss = OneToN("ce", num_candidates=20, resample_every=resample_every)
     model = build(KGE, scorer=scorer, loss=loss)
     with torch.no_grad():
         model.node_emb.weight.mul_(4)  # Scores that differ.
@@ -77,16 +112,19 @@ def test_denominator_is_right_on_average(fake, build, batch, scorer):
         )
         ratios = []
         for _ in range(800):
+            loss.train()  # Candidates of its own.
             index, (head, rel, pos_index, bias) = loss.sample(fake.num_nodes, *batch)
-            assert index.numel() == 27 and index[head].equal(head_index) and rel is rel_type
+            assert index.numel() == 27 or resample_every > 1
+            assert index[head].equal(head_index) and rel is rel_type
             assert index[pos_index[1]].equal(tail_index) and pos_index[0].equal(row)
             ratios.append((score[:, index] + bias).logsumexp(-1) - score.logsumexp(-1))
         ratio = torch.stack(ratios).exp()
         error = ratio.std(dim=0) / math.sqrt(len(ratios))
         assert ((ratio.mean(dim=0) - 1).abs() < 4 * error).all() and error.max() < 0.05
         torch.manual_seed(1)
-        out = model.loss(*batch)
+        out = model.train().loss(*batch)
         torch.manual_seed(1)
+        loss.train()
         index, (*_, bias) = loss.sample(fake.num_nodes, *batch)
         log_sum = (score[:, index] + bias).logsumexp(-1)
         assert torch.allclose(out, (log_sum[row] - score[row, tail_index]).mean())
@@ -98,5 +136,6 @@ def test_by_name(fake, refuses):
     assert loss.num_candidates == 30 and describe(make(describe(loss))) == describe(loss)
     refuses(
         ("'loss' to be 'ce'", lambda: OneToN("bce", num_candidates=3)),
+        ("'resample_every' needs.*'num_candidates'", lambda: OneToN("ce", resample_every=3)),
         ("'num_candidates' needs to be positive", lambda: OneToN("ce", num_candidates=0)),
     )

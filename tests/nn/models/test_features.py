@@ -1,8 +1,18 @@
+import copy
+
 import pytest
 import torch
+from safetensors.torch import save_file
+from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch_geometric.data import Data
 
-from torch_imf import fit, from_pretrained, save_pretrained
-from torch_imf.nn import IKRL, IMF, KGE, RSME, AdaMF, StructuralEmbedding
+from torch_imf import complete, evaluate, fit, from_pretrained, save_pretrained
+from torch_imf.data import map_features, modalities
+from torch_imf.evaluation import ranking
+from torch_imf.io.mapped import is_mapped
+from torch_imf.nn import IKRL, IMF, KGE, RSME, AdaMF, Sampled, StructuralEmbedding
+from torch_imf.nn.models import features
 from torch_imf.nn.models.features import FrozenFeatures
 from torch_imf.registry import build_model, describe
 
@@ -238,3 +248,69 @@ def test_embeddings_of_a_module_without_a_training_fact(fake, build, freeze):
     own, x = module() if not freeze else model.node_emb.weight, model.eval().embed()["struct"]
     assert torch.equal(x[4:], own[4:])
     assert torch.equal(x[3], own[3]) == freeze  # What is given and not learned stays.
+
+
+class Largest(TorchDispatchMode):
+    """Keeps how many rows of so many features there were at once in memory."""
+
+    rows = 0
+
+    def __init__(self, size):
+        super().__init__()
+        self.size = size
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        for x in pytree.tree_leaves(out):
+            if isinstance(x, torch.Tensor) and x.size()[-1:] == (self.size,) and not is_mapped(x):
+                self.rows = max(self.rows, x.numel() // self.size)
+        return out
+
+
+@pytest.mark.parametrize("dtype", [torch.half, torch.bfloat16, torch.float])
+def test_features_on_the_disk(tmp_path, monkeypatch, dtype):
+    num_nodes, num_relations, size = 4000, 2, 67
+    x, mask = torch.randn(num_nodes, size).to(dtype), torch.rand(num_nodes) < 0.7
+    save_file({"x": x}, tmp_path / "x.safetensors")
+    monkeypatch.setattr(features, "CHUNK", 128)
+    monkeypatch.setattr(ranking, "CHUNK", 128)
+    edge_index = torch.randint(num_nodes, (2, 300))
+    split = torch.arange(300) % 30
+    data = Data(edge_index=edge_index, edge_type=split % 2, num_nodes=num_nodes)
+    data.num_relations, data.x_text, data.text_mask = num_relations, x.float(), mask
+    data.train_mask, data.val_mask, data.test_mask = split > 1, split == 0, split == 1
+    found = []
+    for x_text in (x.float(), map_features(tmp_path / "x.safetensors")):
+        torch.manual_seed(0)
+        data.x_text = x_text
+        with Largest(size) as largest:
+            x_dict, mask_dict = modalities(data)
+            model = AdaMF(num_nodes, num_relations, 4, x_dict, mask_dict, loss=Sampled(4))
+            history = fit(model, data, epochs=2, batch_size=64, progress=False)
+            save_pretrained(model, tmp_path / "saved", data)
+            found.append((history, evaluate(model, data), complete(model, data, k=5)))
+            copy.deepcopy(model)
+    assert 128 <= largest.rows < num_nodes / 2
+    assert str(model.features["text"]).endswith(f"coverage={int(mask.sum())}/{num_nodes})")
+    assert found[1][0][-1]["loss"] == pytest.approx(found[0][0][-1]["loss"], rel=1e-4)
+    assert found[1][1]["mr"] == pytest.approx(found[0][1]["mr"], rel=1e-3)
+    saved = from_pretrained(tmp_path / "saved")
+    head_index, rel_type = torch.arange(5), torch.zeros(5, dtype=torch.long)
+    args = head_index, rel_type
+    assert torch.allclose(model.predict(*args), saved.predict(*args), atol=1e-5)
+
+    module = model.features["text"]
+    module.zero_grad()
+    out = module()
+    out.square().sum().backward()
+    grad = module.lin.weight.grad
+    other = FrozenFeatures(x.float(), mask, 4)
+    other.load_state_dict(module.state_dict())
+    other().square().sum().backward()
+    assert torch.allclose(out, other(), atol=1e-5)
+    assert torch.allclose(grad, other.lin.weight.grad, rtol=1e-4)
+    module.extend(torch.randn(2, size), torch.tensor([True, False]))
+    assert (
+        torch.allclose(module()[:num_nodes], out, atol=1e-5)
+        and module.has().numel() == num_nodes + 2
+    )

@@ -59,6 +59,7 @@ class OneToN(Loss):
         seen_only: bool = False,
         reduction: str = "sum",
         spread: float | None = None,
+        resample_every: int = 1,
     ) -> None:
         super().__init__()
         if loss not in {"bce", "ce"}:
@@ -74,6 +75,12 @@ class OneToN(Loss):
             raise ValueError(
                 f"'num_candidates' needs to be positive, and 'loss' to be 'ce' (got {got})"
             )
+        if resample_every < 1 or (resample_every > 1 and num_candidates is None):
+            text = "'resample_every' needs to be positive, and 'num_candidates' to be given"
+            raise ValueError(f"{text} (got {resample_every})")
+        self.resample_every = resample_every
+        self._drawn: Tensor | None = None  # What batches share, and how many have done so.
+        self._num_shared = 0
         self.loss = loss
         self.is_binary = loss == "bce"
         self.label_smoothing = label_smoothing
@@ -124,6 +131,17 @@ class OneToN(Loss):
         if self.num_candidates is None and self._seen is None:
             return super().sample(num_nodes, head_index, rel_type, *target)
         row, tail_index = _positives(target[0])
+        num_others = num_nodes if self._seen is None else int(self._seen.sum())
+        if self.resample_every > 1 and num_others > (self.num_candidates or num_others):
+            known = torch.cat([head_index, tail_index])
+            every = torch.cat([known, self._shared(num_nodes).to(known.device)])
+            index, position = every.unique(return_inverse=True)
+            head_index, tail_index, _ = position.tensor_split([len(head_index), len(known)])
+            is_known = mark(position[: len(known)], index.numel())
+            num_drawn = int((~is_known).sum())
+            num_others -= index.numel() - num_drawn
+            bias = math.log(num_others / max(num_drawn, 1)) * (~is_known).float()
+            return index, (head_index, rel_type, torch.stack([row, tail_index]), bias)
         is_known = mark(torch.cat([head_index, tail_index]), num_nodes)
         others = (~is_known if self._seen is None else self._seen & ~is_known).nonzero().squeeze(1)
         drawn = others
@@ -137,6 +155,20 @@ class OneToN(Loss):
         bias = count * (~is_known[index]).float()
         pos_index = torch.stack([row, position[tail_index]])
         return index, (position[head_index], rel_type, pos_index, bias)
+
+    def train(self, mode: bool = True) -> "OneToN":
+        self._num_shared = 0  # An epoch draws anew, also one that goes on from a checkpoint.
+        return super().train(mode)
+
+    def _shared(self, num_nodes: int) -> Tensor:
+        # What is drawn of all entities, or of those that are in a fact.
+        if self._drawn is None or self._num_shared % self.resample_every == 0:
+            size = num_nodes if self._seen is None else int(self._seen.sum())
+            drawn = torch.randperm(size)[: self.num_candidates]
+            seen = None if self._seen is None else self._seen.nonzero().squeeze(1)
+            self._drawn = drawn if seen is None else seen[drawn.to(seen.device)]
+        self._num_shared += 1
+        return self._drawn
 
     def facts(self, head_index: Tensor, rel_type: Tensor, *target: Tensor) -> Facts:
         row, tail_index = _positives(target[0])

@@ -48,7 +48,7 @@ class FeatureDecoder(torch.nn.Module):
         for name, net in self.nets.items():
             module = features[name]
             has = module.has(index)
-            error = net(z[has]) - module.x[module.row[index[has]]]
+            error = net(z[has]) - module.read(module.row[index[has]])
             losses.append(error.float().square().sum() / has.sum().clamp(min=1))
         return torch.stack(losses).sum()
 

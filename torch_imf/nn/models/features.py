@@ -1,14 +1,19 @@
+import copy
 import inspect
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.nn import Embedding, Module, ModuleDict
+from torch.utils.checkpoint import checkpoint
 
 from torch_imf.data.distributed import mean_row
-from torch_imf.data.graph import check_features
+from torch_imf.data.graph import check_features, is_mapped
 from torch_imf.nn.fusion.base import Tensors
 from torch_imf.registry import Recorded
+
+#: How many entities are read from the disk at once.
+CHUNK = 2**16
 
 
 class StructuralEmbedding(Recorded, Module):
@@ -39,6 +44,7 @@ class StructuralEmbedding(Recorded, Module):
 
     init: Tensor | None
     rel_emb: Tensor | None
+    _kept: tuple[Tensor, tuple[int, ...], Tensor] | None = None
 
     def __init__(
         self,
@@ -105,7 +111,10 @@ class StructuralEmbedding(Recorded, Module):
         """
         x = node_emb.weight if self.module is None else self._given(node_emb.weight.size())
         if not self.training and seen is not None and not bool(seen.all()):
-            x = x.where(seen.unsqueeze(-1), mean_row(x[seen]))
+            mean = self._mean(x, seen)
+            if index is not None:
+                return x[index].where(seen[index].unsqueeze(-1), mean)
+            x = x.where(seen.unsqueeze(-1), mean)
         is_sparse = node_emb.sparse and self.training and x is node_emb.weight
         if index is None and is_sparse:  # Gradients are of one kind, whatever a batch touches.
             index = torch.arange(x.size(0), device=x.device)
@@ -130,6 +139,16 @@ class StructuralEmbedding(Recorded, Module):
         self.module = None
         self.uses_table = not self.freeze
 
+    def _mean(self, x: Tensor, seen: Tensor) -> Tensor:
+        # Kept as long as embeddings stay as they are, of which few may be asked for at a time.
+        if torch.is_grad_enabled() or x.is_inference():
+            return mean_row(x[seen])
+        source, version, mean = (None, (), x) if self._kept is None else self._kept
+        if source is not x or version != (x._version, seen._version):
+            mean = mean_row(x[seen])
+            self._kept = x, (x._version, seen._version), mean
+        return mean
+
     def _given(self, size: torch.Size) -> Tensor:
         x = self.module()  # type: ignore[misc]
         if not isinstance(x, Tensor) or x.size() != size:
@@ -147,6 +166,8 @@ class FrozenFeatures(Module):
     r"""Frozen features, of shape :obj:`[N, D]`, of the entities that have a modality, as a mask of
     shape :obj:`[N]` tells, projected to a common size, and one learned vector for those without.
     They are centred and scaled to rows of norm one on average, and no checkpoint carries them.
+    Those on the disk (:meth:`~torch_imf.data.map_features`) stay there: rows are read, centred and
+    scaled as they are asked for.
     """
 
     x: Tensor
@@ -159,17 +180,24 @@ class FrozenFeatures(Module):
     def __init__(self, x: Tensor, mask: Tensor, out_channels: int) -> None:
         super().__init__()
         row = mask.cumsum(0) - 1
-        x = x[mask].detach().float()
-        center = x.mean(dim=0)
-        x = x - center
-        scale = x.norm(dim=-1).mean().clamp(min=1e-12)
-        self.register_buffer("x", x / scale, persistent=False)
+        #: Whether :obj:`x` are features on the disk, as they are, and which rows of them, or all.
+        self.is_mapped, self.source = is_mapped(x), None
+        if self.is_mapped:
+            center, scale = _moments(x, mask)
+            self.x = x.detach()  # No buffer, which would go to another device, or be copied.
+            self.source = None if bool(mask.all()) else mask.nonzero().squeeze(1)
+        else:
+            x = x[mask].detach().float()
+            center = x.mean(dim=0)
+            x = x - center
+            scale = x.norm(dim=-1).mean().clamp(min=1e-12)
+            self.register_buffer("x", x / scale, persistent=False)
         self.register_buffer("row", row.where(mask, mask.sum()), persistent=False)
         self.register_buffer("center", center, persistent=False)
         self.register_buffer("scale", scale, persistent=False)
         self.full = bool(mask.all())
         #: How many rows came at a time. Each block is projected as it was when it was the last.
-        self.blocks = [x.size(0)]
+        self.blocks = [self.num_rows]
         self.lin = torch.nn.Linear(x.size(1), out_channels)
         #: What a model adds to the weight of the projection :obj:`[C, D]`, if anything.
         self.register_buffer("plan", None)
@@ -183,13 +211,18 @@ class FrozenFeatures(Module):
         torch.nn.init.normal_(self.missing, std=1 / self.missing.numel() ** 0.5)
 
     @property
+    def num_rows(self) -> int:
+        r"""How many entities have the modality."""
+        return self.x.size(0) if self.source is None else self.source.numel()
+
+    @property
     def mask(self) -> Tensor:
         r"""Which entities have the modality, of shape :obj:`[N]`."""
         return self.has()
 
     def has(self, index: Tensor | None = None) -> Tensor:
         r"""Which of the entities :obj:`index`, or all, have the modality."""
-        return (self.row if index is None else self.row[index]) < self.x.size(0)
+        return (self.row if index is None else self.row[index]) < self.num_rows
 
     def forward(self, index: Tensor | None = None) -> Tensor:
         r"""Represents the entities :obj:`index`, or all, as :obj:`[*, C]`."""
@@ -198,8 +231,8 @@ class FrozenFeatures(Module):
             missing = self.missing[None].to(h.dtype)
             return h if self.full else F.embedding(self.row, torch.cat([h, missing]))
         row = self.row[index]
-        missing = row == self.x.size(0)
-        h = self._project(self.x[row.masked_fill(missing, 0)])
+        missing = row == self.num_rows
+        h = self._project(self.read(row.masked_fill(missing, 0)))
         return h.where(~missing.unsqueeze(-1), self.missing.to(h.dtype))
 
     @property
@@ -209,6 +242,13 @@ class FrozenFeatures(Module):
 
     def projected(self) -> Tensor:
         r"""Returns the projections of the entities that have the modality."""
+        if self.is_mapped:  # The backward pass reads them again, rather than to store them.
+
+            def project(row: Tensor) -> Tensor:
+                return self._project(self.read(row))
+
+            rows = torch.arange(self.num_rows).split(CHUNK)
+            return torch.cat([checkpoint(project, row, use_reentrant=False) for row in rows])
         parts = self._cast().split(self.blocks)
         return torch.cat([*map(self._project, parts)]) if len(parts) > 1 else self._project(*parts)
 
@@ -219,6 +259,15 @@ class FrozenFeatures(Module):
         weight = self.lin.weight if self.plan is None else self.lin.weight + self.plan
         lin = {"weight": weight, "bias": self.lin.bias}
         return {**lin, "center": self.center, "scale": self.scale}
+
+    def read(self, row: Tensor) -> Tensor:
+        r"""Returns the features of entities that have the modality, by their places among these,
+        centred and scaled.
+        """
+        if not self.is_mapped:
+            return self.x[row]
+        row = row.to(self.x.device)
+        return self.standardized(self.x[row if self.source is None else self.source[row]])
 
     def standardized(self, x: Tensor) -> Tensor:
         r"""Centres and scales raw features of other entities as those of the known ones."""
@@ -233,7 +282,7 @@ class FrozenFeatures(Module):
     def select(self, index: Tensor) -> None:
         r"""Keeps the entities :obj:`index` alone."""
         mask = self.has(index)
-        self.x = self.x[self.row[index[mask]]]
+        self._take(self.read(self.row[index[mask]]))
         if self.x.size(0) == 0:  # Something to look up in place of what is missing.
             self.x = self.x.new_zeros(1, self.x.size(1))
         self.row = (mask.cumsum(0) - 1).where(mask, self.x.size(0))
@@ -243,7 +292,12 @@ class FrozenFeatures(Module):
         out = self.lin(x)
         return out if self.plan is None else out + F.linear(x, self.plan)
 
+    def _take(self, x: Tensor) -> None:
+        self.x, self.source, self.is_mapped = x, None, False
+
     def _append(self, x: Tensor, mask: Tensor) -> None:
+        if self.is_mapped:  # What is added lies in memory, and so does the rest from now on.
+            self._take(self.read(torch.arange(self.num_rows)))
         size, mask = self.x.size(0), mask.to(self.row.device)
         row = torch.cat([self.row, (size + mask.cumsum(0) - 1).where(mask, size)])
         is_missing = torch.cat([~self.mask, ~mask])
@@ -265,9 +319,25 @@ class FrozenFeatures(Module):
             self._low = x, x._version, low
         return low
 
+    def __deepcopy__(self, memo: dict) -> "FrozenFeatures":
+        if self.is_mapped:
+            memo[id(self.x)] = self.x
+        out = self.__class__.__new__(self.__class__)
+        out.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        return out
+
     def __repr__(self) -> str:
-        coverage = f"coverage={self.x.size(0)}/{self.row.numel()}"
+        coverage = f"coverage={self.num_rows}/{self.row.numel()}"
         return f"FrozenFeatures({self.x.size(1)}, {self.lin.out_features}, {coverage})"
+
+
+def _moments(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    # The mean of some rows, and the mean of their distances to it.
+    parts = list(zip(x.split(CHUNK), mask.split(CHUNK), strict=True))
+    total = sum(part[has].double().sum(dim=0) for part, has in parts)
+    center = (total / mask.sum()).float()
+    norm = sum((part[has].float() - center).norm(dim=-1).double().sum() for part, has in parts)
+    return center, (norm / mask.sum()).float().clamp(min=1e-12)
 
 
 def project(x_dict: Tensors, mask_dict: Tensors, num_nodes: int, out_channels: int) -> ModuleDict:

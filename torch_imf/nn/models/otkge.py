@@ -94,5 +94,5 @@ class OTKGE(JointKGE):
             known = known if bool(known.any()) else module.mask
             index = known.nonzero().squeeze(1)[: self.num_entities]
             struct = self.struct(self.node_emb, index)
-            plan = transport_plan(module.x[module.row[index]], struct)
+            plan = transport_plan(module.read(module.row[index]), struct)
             module.plan = (self.hidden_channels * plan.t()).to(module.lin.weight).contiguous()

@@ -277,7 +277,8 @@ def unit_features(features: dict[str, FrozenFeatures]) -> Tensors:
     r"""Returns features :obj:`[N, D]` whose product, side by side, is the mean cosine."""
     out = {}
     for name, module in features.items():
-        x = F.pad(module.x, (0, 0, 0, 1))[module.row]  # Zero where there are none.
+        x = module.read(torch.arange(module.num_rows, device=module.row.device))
+        x = F.pad(x, (0, 0, 0, 1))[module.row]  # Zero where there are none.
         out[name] = F.normalize(x, dim=-1) / len(features) ** 0.5
     return out
 
