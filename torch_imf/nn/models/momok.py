@@ -126,7 +126,7 @@ class MoMoK(IMF):
 
     As in the released code, the relation gates heads only, so that candidates are the same for
     all queries. Its relation embeddings of the fused view are fused of those of the others; here,
-    they are learned. The recipe has a softmax in place of binary cross-entropies, by which the model
+    they are learned. The recipe has a softmax in place of binary cross-entropies, by which it
     learns slowly. The arguments are those of :class:`IMF`.
 
     Args:
