@@ -22,6 +22,8 @@ def run(*args: object, **kwargs) -> str:
 @pytest.mark.slow
 def test_wheel_in_a_bare_environment(tmp_path):
     pytest.importorskip("build")
+    if not (ROOT / ".git").exists():
+        pytest.skip("No clone of the repository")
     source = tmp_path / "source"  # As git has it, as builds leave folders behind.
     run("git", "clone", "--quiet", ROOT, source)
     run(sys.executable, "-m", "build", "--no-isolation", "--outdir", tmp_path, source)

@@ -85,7 +85,7 @@ def new(folder: Annotated[str, "the folder, which is not there yet, or empty"]) 
         f"audit {folder}",
         f"train {folder} --out {run}",
         f"predict {run} --head Europa --relation orbits",
-        f"complete {run} -k 10",
+        f"explain {run} Europa orbits Jupiter",
     ]
     rows = [["", ""], *([osp.join(folder, name), text] for name, text in about.items())]
     lines = ["Written:", *format_table(rows, (0, 1)).splitlines()[1:], "Edit them, and then:"]
