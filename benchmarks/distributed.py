@@ -5,7 +5,7 @@ the synthetic graph of `scale.py`.
     python benchmarks/distributed.py --num_nodes 200000
 
 Lines hold facts (queries, of ranking) per second by the clock on the wall, and per second that the
-busiest process was computing, which other work on the machine does not disturb; the memory of a
+busiest process was computing, which other work on the machine disturbs less; the memory of a
 process at its highest; and of several, how they compare with one of the same run.
 """
 
