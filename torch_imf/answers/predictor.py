@@ -309,7 +309,8 @@ class Predictor:
         base = self.data.edge_type < self.num_relations
         fact = torch.stack([self.data.edge_index[0], self.data.edge_type, self.data.edge_index[1]])
         fact = torch.cat([fact[:, base], refused_facts(self.data).to(self.device)], dim=1)
-        return TripletIndex(*both_sides(*fact, self.num_relations))
+        head_index, rel_type, tail_index = fact
+        return TripletIndex(*both_sides(head_index, rel_type, tail_index, self.num_relations))
 
     @cached_property
     def domains(self) -> tuple[Tensor, ...]:

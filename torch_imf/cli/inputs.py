@@ -4,7 +4,7 @@ import dataclasses
 import json
 import os
 import os.path as osp
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -245,7 +245,7 @@ class Saved(Compute):
 Overwrite = Annotated[bool, "replace the file to write if it is there"]
 
 
-def check_out(path: str, overwrite: bool, others: Sequence[str] = ()) -> None:
+def check_out(path: str, overwrite: bool, others: Iterable[str] = ()) -> None:
     r"""Raises if a table cannot be written, before there is work to lose: it has no such format,
     nor one of others that are known, or its place is taken.
     """

@@ -91,11 +91,11 @@ def train(
     dataset = graph.read(features)
     data: Any = dataset[0]
     say(str(dataset.summary()))
-    for path in with_:
-        before, data = data, torch_imf.data.add_decisions(data, path)
+    for source in with_:
+        before, data = data, torch_imf.data.add_decisions(data, source)
         count = data.edge_type.numel() - before.edge_type.numel()
         refused = data.refused.size(1)
-        say(f"'{path}': {count:,} accepted facts join training; {refused:,} are refused by now")
+        say(f"'{source}': {count:,} accepted facts join training; {refused:,} are refused by now")
     if problems := torch_imf.data.audit(data).problems:
         warn(f"{' '.join(problems)} '--scheme clean' repairs this")
         warnings.filterwarnings("ignore", ".* facts are training facts as well")  # As just said.

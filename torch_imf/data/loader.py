@@ -106,7 +106,8 @@ class NegativeLoader(_Loader):
             check_range("neg_index", neg_index + 1, None if num_nodes is None else num_nodes + 1)
             # Drawn for the whole batch, so that it is the same for any number of processes:
             part = share(pos, getattr(self.sampler, "chunk_size", 1))
-            yield *(x[part] for x in fact), neg_index[part]
+            head, rel, tail = (x[part] for x in fact)
+            yield head, rel, tail, neg_index[part]
 
     def __repr__(self) -> str:
         name = self.__class__.__name__

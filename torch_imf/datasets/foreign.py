@@ -50,7 +50,8 @@ def numpy_classes() -> list[Any]:
     r"""Returns what a pickle of NumPy's arrays names, under its old names, too."""
     import numpy as np
 
-    build, scalar = np.zeros(1).__reduce__()[0], np.float64(1).__reduce__()[0]
+    build: Any = np.zeros(1).__reduce__()[0]
+    scalar: Any = np.float64(1).__reduce__()[0]
     names: list[Any] = [(x, f"numpy.core.multiarray.{x.__name__}") for x in (build, scalar)]
     kinds = [type(np.dtype(x)) for x in ("int64", "int32", "float64", "float32", "bool")]
     return [*names, build, scalar, np.ndarray, np.dtype, *kinds]

@@ -1,5 +1,6 @@
 from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -89,9 +90,9 @@ def evaluate(
     if split == "test":
         warn_of_leaks(data, "test")
         warn_of_other_facts(model, data)
-    sizes, rest = (batch_size, chunk_size), (TIES[tie], view, progress)
+    rest: Any = TIES[tie], view, progress
     if negatives is None:
-        rank, summary = rank_facts(model, data, split, *sizes, *rest), metrics
+        rank, summary = rank_facts(model, data, split, batch_size, chunk_size, *rest), metrics
     else:
         rank = _rank_among(negatives, model, data, split, batch_size, *rest)
         summary = partial(metrics, prefix="sampled_")
@@ -140,13 +141,13 @@ def _rank_among(
             f"'negatives' need to be a dictionary of candidates for 'head' and 'tail', with a row "
             f"for each of the {size:,} facts of '{split}' (got {shapes})"
         )
-    both = []
-    for name, fact in zip(
-        ("tail", "head"), zip(*(x.chunk(2) for x in facts), strict=True), strict=True
-    ):
+    both: list[Tensor] = []
+    sides = zip(*(x.chunk(2) for x in facts), strict=True)
+    for name, fact in zip(("tail", "head"), sides, strict=True):
         neg_index = negatives[name].to(facts[0].device)
         check_range(f"negatives['{name}']", neg_index + 1, int(data.num_nodes) + 1)
-        greater, equal = rank_given(model, *fact, neg_index, batch_size, view, progress)
+        args: Any = *fact, neg_index, batch_size, view, progress
+        greater, equal = rank_given(model, *args)
         both.append(1 + greater + share * equal)
     return torch.stack(both)
 

@@ -462,7 +462,7 @@ def _relationships(entries: Iterable[tuple[int, object]]) -> Iterator[tuple[int,
     for line, entry in entries:
         if not isinstance(entry, dict):
             continue
-        ends = {"": entry} if entry.get("type") == "node" else {}
+        ends: dict[str, Any] = {"": entry} if entry.get("type") == "node" else {}
         if entry.get("type") == "relationship":
             ends = {"head": entry.get("start"), "tail": entry.get("end")}
         row = {"relation": entry.get("label")}

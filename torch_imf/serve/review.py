@@ -79,8 +79,8 @@ def review_page(explorer: Explorer, decisions: Decisions) -> None:
         if at_end:
             end = "All of them are decided." if facts else "No fact is missing."
             hidden = gr.update(visible=False)
-            text = gr.update(value=end, visible=True, label="Done")
-            return [place, text, hidden, hidden, *active, hidden, *rest]
+            told_all = gr.update(value=end, visible=True, label="Done")
+            return [place, told_all, hidden, hidden, *active, hidden, *rest]
         x = facts[place]
         found = explorer.content.pictures([x.head_index, x.tail_index])
         text = f"{'  '.join(names(explorer, x))}\n{bar(x.probability)}"

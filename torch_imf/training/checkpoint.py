@@ -84,7 +84,7 @@ class TrainingState:
         r"""Writes the file, if there is one, by one process of several."""
         if self.path is None or not (is_main() or self.shard is not None):
             return
-        state = {
+        state: dict[str, Any] = {
             "format": FORMAT,
             "versions": {name: version(name) for name in ("torch", "torch-geometric")},
             "names": self.names,
@@ -154,8 +154,9 @@ class TrainingState:
         for path in paths:
             _set(state, path, None)
         name, size = f"{self.path.name}.{self.epoch}", shard.size
-        files = [[f"{name}.{i + 1}-of-{size}", *shard.bounds[i : i + 2]] for i in range(size)]
-        with replacing(self.path.parent / files[shard.rank][0]) as file:
+        names = [f"{name}.{i + 1}-of-{size}" for i in range(size)]
+        files = [[x, *shard.bounds[i : i + 2]] for i, x in enumerate(names)]
+        with replacing(self.path.parent / names[shard.rank]) as file:
             seal(rows, file)
         barrier()
         return state | {"shards": {"files": files, "paths": paths}}

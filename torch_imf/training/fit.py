@@ -1,7 +1,7 @@
 import os
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -223,8 +223,8 @@ def train(
                     loss.backward()
                 else:  # The loss of the whole batch, which each process has.
                     (loss / sharing.size).backward()
-                    own = [] if shard is None else [model.node_emb.weight]
-                    reduce_gradients(objective.parameters, own)  # type: ignore[arg-type]
+                    own: Any = [] if shard is None else [cast(Any, model).node_emb.weight]
+                    reduce_gradients(objective.parameters, own)
                 optimizer.step()
                 total[i] += loss.detach()
             num_finite += total.isfinite()
