@@ -5,6 +5,7 @@ import math
 import os
 import tempfile
 from contextlib import suppress
+from typing import Any
 
 import numpy as np
 import torch
@@ -104,8 +105,8 @@ def _mapped(
     # Writes to it stay in memory, and the file as it is, unless it is shared.
     if offset % dtype.itemsize:
         raise ValueError(f"The numbers of '{path}' begin in between, write it anew")
-    storage = torch.UntypedStorage.from_file(path, shared, os.path.getsize(path))
-    storage.is_mapped = True  # type: ignore[attr-defined]
+    storage: Any = torch.UntypedStorage.from_file(path, shared, os.path.getsize(path))
+    storage.is_mapped = True
     out = torch.empty(0, dtype=dtype)
     stride = [math.prod(size[i + 1 :]) for i in range(len(size))]
-    return out.set_(storage, offset // dtype.itemsize, size, stride)  # type: ignore[call-overload]
+    return out.set_(storage, offset // dtype.itemsize, size, stride)
