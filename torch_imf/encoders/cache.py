@@ -148,8 +148,9 @@ class BatchEncoder(Encoder):
             index = torch.tensor([slot[key] for key in keys])
             table[index], found[index] = x.to(table.dtype), True
 
-        for block in () if cache is None else cache.blocks(slot):
-            add(*block)
+        if cache is not None:
+            for block in cache.blocks(slot):
+                add(*block)
         pending = [key for key, is_there in zip(items, found.tolist(), strict=True) if not is_there]
         waiting: list[tuple[list[str], Tensor]] = []
         num_waiting = num_kept = 0
@@ -165,8 +166,8 @@ class BatchEncoder(Encoder):
             is_last = start + self.batch_size >= len(pending)
             if waiting and (is_last or 100 * num_waiting >= num_kept):
                 if cache is not None:
-                    names, x = zip(*waiting, strict=True)
-                    cache.write([key for block in names for key in block], torch.cat(x))
+                    names = [key for block, _ in waiting for key in block]
+                    cache.write(names, torch.cat([x for _, x in waiting]))
                 num_kept, num_waiting = num_kept + num_waiting, 0
                 waiting.clear()
 

@@ -1,6 +1,5 @@
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -90,12 +89,12 @@ def evaluate(
     if split == "test":
         warn_of_leaks(data, "test")
         warn_of_other_facts(model, data)
-    rest: Any = TIES[tie], view, progress
+    rest = TIES[tie], view, progress
     if negatives is None:
-        rank, summary = rank_facts(model, data, split, batch_size, chunk_size, *rest), metrics
+        rank = rank_facts(model, data, split, batch_size, chunk_size, *rest)
     else:
         rank = _rank_among(negatives, model, data, split, batch_size, *rest)
-        summary = partial(metrics, prefix="sampled_")
+    summary = partial(metrics, prefix="" if negatives is None else "sampled_")
     out: dict = {**summary(rank), "head": summary(rank[1]), "tail": summary(rank[0])}
     for name in [by] if isinstance(by, str) else by:
         groups = fact_groups(name, data, split)
@@ -141,13 +140,13 @@ def _rank_among(
             f"'negatives' need to be a dictionary of candidates for 'head' and 'tail', with a row "
             f"for each of the {size:,} facts of '{split}' (got {shapes})"
         )
-    both: list[Tensor] = []
-    sides = zip(*(x.chunk(2) for x in facts), strict=True)
-    for name, fact in zip(("tail", "head"), sides, strict=True):
+    both = []
+    for i, name in enumerate(("tail", "head")):
+        head_index, rel_type, tail_index = (x.chunk(2)[i] for x in facts)
         neg_index = negatives[name].to(facts[0].device)
         check_range(f"negatives['{name}']", neg_index + 1, int(data.num_nodes) + 1)
-        args: Any = *fact, neg_index, batch_size, view, progress
-        greater, equal = rank_given(model, *args)
+        fact = head_index, rel_type, tail_index, neg_index
+        greater, equal = rank_given(model, *fact, batch_size, view, progress)
         both.append(1 + greater + share * equal)
     return torch.stack(both)
 

@@ -171,6 +171,8 @@ class FrozenFeatures(Module):
     """
 
     x: Tensor
+    #: Which rows of features on the disk are those of entities that have the modality, or all.
+    source: Tensor | None = None
     row: Tensor
     center: Tensor  # [D]
     scale: Tensor
@@ -180,8 +182,8 @@ class FrozenFeatures(Module):
     def __init__(self, x: Tensor, mask: Tensor, out_channels: int) -> None:
         super().__init__()
         row = mask.cumsum(0) - 1
-        #: Whether :obj:`x` are features on the disk, as they are, and which rows of them, or all.
-        self.is_mapped, self.source = is_mapped(x), None
+        #: Whether :obj:`x` are features on the disk, as they are.
+        self.is_mapped = is_mapped(x)
         if self.is_mapped:
             center, scale = _moments(x, mask)
             self.x = x.detach()  # No buffer, which would go to another device, or be copied.
