@@ -58,6 +58,8 @@ def test_settings_of_a_scorer_or_model(fake):
     for given in ({"scorer": "conve"}, {"scorer": nn.HAKE(8)}):
         assert recipe("kge", fake, given) == given
     assert recipe("kge", fake, {"scorer": "hake", "lr": 0.1})["lr"] == 0.1
+    given = {"scorer": "hake", "loss": "sampled"}  # Who chooses the loss has other plans.
+    assert recipe("kge", fake, given) == given
     # A loss of another kind takes none of the settings of its own:
     assert not any(x.startswith("loss.") for x in recipe("gcote", fake, {"loss": "ce"}))
 

@@ -155,9 +155,10 @@ def tries(model: str, given: Mapping[str, Any]) -> bool:
 
 
 def _own_settings(model: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    # Those of the model, or of a scorer in its place. Of a part that is given, there is nothing.
+    # Those of the model or, if neither loss nor optimizer are given, of a scorer in its place. Of a
+    # part that is given, there is nothing.
     own, scorer = cast(Any, lookup("model", model)).settings, given.get("scorer")
-    if not own and isinstance(scorer, str | type):
+    if not own and isinstance(scorer, str | type) and not {"loss", "optimizer"} & set(given):
         own = cast(Any, lookup("scorer", scorer)).settings
     return {key: copy.deepcopy(x) for key, x in own.items() if key.split(".")[0] not in given}
 
