@@ -285,7 +285,7 @@ class FrozenFeatures(Module):
         r"""Keeps the entities :obj:`index` alone."""
         mask = self.has(index)
         self._take(self.read(self.row[index[mask]]))
-        if self.x.size(0) == 0:  # Something to look up in place of what is missing.
+        if self.x.size(0) == 0 and mask.numel() > 0:  # To look up in place of what is missing.
             self.x = self.x.new_zeros(1, self.x.size(1))
         self.row = (mask.cumsum(0) - 1).where(mask, self.x.size(0))
         self.full, self.blocks = bool(mask.all()), [self.x.size(0)]
