@@ -19,6 +19,11 @@ def test_answers():
     ]
     lacks = Completion(9, "Bari", "Q3519", 0.5, False, {}, {}, {"text": 0.1}, lacks=("text",))
     assert str(Answers([lacks])).endswith("  1  Bari    0.500     none")
+    # Of many views, those that say most have columns:
+    parts = {"a": 0.25, "b": -4.0, "c": 0.5, "d": 8.0, "e": 0.125, "f": 2.0}
+    many = str(Answers([dataclasses.replace(one, parts=parts)])).split("\n")
+    assert many[1].endswith("score    of b   of c   of d   of f  of others")
+    assert many[2].endswith("0.500  -4.000  0.500  8.000  2.000      0.375")
     assert str(Answers([], ("a", "b\x1b", "?"))) == "a  b\\x1b  ?\n  no answer is left"
     assert "Bari\\u202e" in str(Answers([dataclasses.replace(lacks, name="Bari\u202e")]))
 

@@ -14,6 +14,8 @@ from torch_imf.io.atomic import replacing
 from torch_imf.io.quantities import to_number
 from torch_imf.io.tables import BINARY, PARQUET, SEPARATORS, TABLES, suffix
 
+#: The most columns of views in a printed table.
+MOST_VIEWS = 5
 #: Characters that Excel files cannot hold.
 CONTROLS = r"[\x00-\x08\x0b-\x1f]"
 #: Control characters but tabs and line feeds, separators of lines, and marks of direction.
@@ -63,11 +65,17 @@ class Answers(list[Completion]):
     def __str__(self) -> str:
         if len(self) == 0:
             return f"{self.query}\n  no answer is left"
-        views = [f"of {view}" for view in self[0].parts]
-        rows = [["", "answer", "", "probability", "score", *views]]
+        views, rest = list(self[0].parts), []
+        if len(views) > MOST_VIEWS:  # Those that say most, in their order.
+            most = sorted(views, key=lambda view: -sum(abs(x.parts[view]) for x in self))
+            rest = most[MOST_VIEWS - 1 :]
+            views = [view for view in views if view not in rest]
+        others = ["of others"] * bool(rest)
+        rows = [["", "answer", "", "probability", "score", *(f"of {v}" for v in views), *others]]
         for i, x in enumerate(self, start=1):
             known = "known" if x.known else ""
-            parts = ["none" if v in x.lacks else f"{y:.3f}" for v, y in x.parts.items()]
+            parts = ["none" if v in x.lacks else f"{x.parts[v]:.3f}" for v in views]
+            parts += [f"{sum(x.parts[v] for v in rest):.3f}"] * bool(rest)
             rows.append([str(i), x.name, known, percent(x.probability), f"{x.score:.3f}", *parts])
         return f"{self.query}\n{format_table(rows, left=(1, 2))}"
 
