@@ -84,10 +84,10 @@ def test_recipe(fast, tmp_path, capsys):
     model = from_pretrained(tmp_path / "model")
     assert isinstance(model, AdaMF) and model.fusion.elementwise
     # Who chooses one of the settings that belong together has other plans:
-    assert main([*args, "--scorer", "distmult", "--restart"]) == 0
+    assert main([*args, "--scorer", "contextual", "--restart"]) == 0
     assert "Recipe, as no scorer" not in capsys.readouterr().err
     training = json.loads((tmp_path / "model" / "config.json").read_text())["training"]
-    expected = {"model": "imf", "hidden_channels": 8, "scorer": "distmult", "epochs": 1}
+    expected = {"model": "imf", "hidden_channels": 8, "scorer": "contextual", "epochs": 1}
     assert training["settings"] == expected
 
 

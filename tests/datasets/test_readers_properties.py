@@ -97,7 +97,7 @@ def test_texts(kind, texts, zipped):
     with tempfile.TemporaryDirectory() as folder:
         path = write(folder, f"texts{kind}", list(texts.items()), ["entity", "text"], zipped)
         names = NameIndex([*texts, "another"] if "another" not in texts else list(texts))
-        _, found, counts = read_texts(path, names)
+        _, found, _, counts = read_texts(path, names)
     assert {x: y for x, y in zip(names.node_ids, found, strict=True) if y} == texts
     assert counts == {"rows": len(texts), "unknown": 0}
 

@@ -306,11 +306,11 @@ class Predictor:
     @cached_property
     def decided(self) -> TripletIndex:
         r"""The facts of all splits, and those that people have refused, in both directions."""
-        base = self.data.edge_type < self.num_relations
-        fact = torch.stack([self.data.edge_index[0], self.data.edge_type, self.data.edge_index[1]])
-        fact = torch.cat([fact[:, base], refused_facts(self.data).to(self.device)], dim=1)
-        head_index, rel_type, tail_index = fact
-        return TripletIndex(*both_sides(head_index, rel_type, tail_index, self.num_relations))
+        head_index, rel_type, tail_index = refused_facts(self.data).to(self.device)
+        if head_index.numel() == 0:
+            return self.known
+        refused = both_sides(head_index, rel_type, tail_index, self.num_relations)
+        return TripletIndex(*torch.cat([self.known.facts(), torch.stack(refused)], dim=1))
 
     @cached_property
     def domains(self) -> tuple[Tensor, ...]:
