@@ -12,15 +12,18 @@ from torch_imf import (
     ContextualRelationalScorer,
     Predictor,
     add_entities,
+    calibrate,
     evaluate,
     fit,
     fit_view_weights,
+    predict_file,
     pretrained_graph,
     save_pretrained,
 )
-from torch_imf.answers import Answers
+from torch_imf.answers import Answers, embeddings
+from torch_imf.data.distributed import Shard
 from torch_imf.io import TorchIMFWarning
-from torch_imf.nn import KGE
+from torch_imf.nn import KGE, Ensemble
 
 
 def facts_of(data):
@@ -98,6 +101,9 @@ def test_types(fake, build, tmp_path):
     assert sorted(indices(predictor.predict(9, 0, 100, types=["small"]))) == small
     assert min(indices(predictor.predict(0, 1, types="large"))) > 4
     assert len(predictor.predict(0, 1, 200, types=["small", "other"])) >= fake.num_nodes - 1
+    (tmp_path / "queries.tsv").write_text(f"{fake.node_ids[9]}\t{fake.rel_ids[0]}\t?")
+    args = tmp_path / "queries.tsv", tmp_path / "answers.tsv", 100
+    assert predict_file(model, fake, *args, types="small") == len(small)
     for types, match in (("smal", "no type 'smal'. Did you mean 'small'"), ("x", "There are 'l")):
         with pytest.raises(ValueError, match=match):
             predictor.predict(0, 1, types=types)
@@ -106,8 +112,20 @@ def test_types(fake, build, tmp_path):
     found = Predictor(model, data).predict(9, 0, 100, types=["small"])
     assert sorted(indices(found)) == [*small, fake.num_nodes]
     del fake.node_types
+    _, data = add_entities(build(fake), fake, [{**entity, "types": "small;round"}])
+    assert data.node_types == [*[[]] * fake.num_nodes, ["small", "round"]]
     with pytest.raises(ValueError, match="The graph knows of no types"):
         Predictor(build(fake), fake).predict(0, 1, types="small")
+
+
+def test_models_of_which_processes_hold_a_share(fake, build):
+    model = build(fake)
+    model.shard = Shard(fake.num_nodes)
+    asks = [Predictor, calibrate, lambda x, _: Ensemble([x]), lambda x, _: embeddings(x)]
+    asks += [lambda *x: add_entities(*x, [{"name": "new", "x_text": fake.x_text[0]}])]
+    for ask in asks:
+        with pytest.raises(ValueError, match="holds some entities of this model only"):
+            ask(model, fake)
 
 
 def test_loops(fake, build):

@@ -563,11 +563,14 @@ def test_a_table_of_neo4j_and_types(folder):
     lines = [":START_ID,:END_ID,:TYPE", *(",".join(x.split("\t")[::2]) + ",NEAR" for x in FACTS)]
     (folder / "a.csv").write_text("\n".join(lines))
     rows = [f"n{i},Node {i},{'Odd;Number' if i % 2 else ''}" for i in range(12)]
+    rows.append("n2,Node 2,Even")  # A row for each type.
+    rows.append("n2,Node 2,Small")
     (folder / "b.csv").write_text("\n".join([":ID,name,:LABEL", *rows]))
     dataset = MultimodalKG.from_files(folder / "a.csv", folder / "b.csv")
     assert dataset[0].rel_ids == ["NEAR"] and dataset[0].node_names[3] == dataset.texts()[3]
-    assert dataset[0].node_types[2] == [] or dataset[0].node_types[2] == ["Odd", "Number"]
-    assert sum(map(len, dataset[0].node_types)) == 12
+    types = dict(zip(dataset[0].node_ids, dataset[0].node_types, strict=True))
+    assert types["n2"] == ["Even", "Small"] and types["n3"] == ["Odd", "Number"]
+    assert types["n4"] == [] and sum(map(len, types.values())) == 14
 
 
 def test_texts_and_numbers_are_found_by_name(tmp_path):

@@ -11,7 +11,7 @@ from torch_geometric.data import Data
 
 from torch_imf.data import TripletIndex
 from torch_imf.data.graph import prepare, split_facts
-from torch_imf.evaluation.ranking import StreamedScores, check_finite, check_model, inference
+from torch_imf.evaluation.ranking import StreamedScores, check_finite, check_whole, inference
 from torch_imf.registry import checked
 from torch_imf.training.weights import minimise
 
@@ -150,7 +150,7 @@ def _prepare(
     model: torch.nn.Module, data: Data, num_facts: int, seed: int
 ) -> tuple[Data, tuple[Tensor, Tensor, Tensor]]:
     # The graph of a model and some validation facts, in both directions.
-    check_model(model)
+    check_whole(model)
     if num_facts < 1:
         raise ValueError(f"'num_facts' needs to be positive (got {num_facts})")
     data = prepare(model, data)

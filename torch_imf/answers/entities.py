@@ -25,7 +25,9 @@ from torch_imf.data.graph import (
 )
 from torch_imf.data.index import both_sides, distinct_facts
 from torch_imf.data.names import Lookup
+from torch_imf.evaluation.ranking import check_whole
 from torch_imf.io import some, warn
+from torch_imf.io.facts import split_types
 from torch_imf.io.quantities import to_number
 from torch_imf.io.sealed import EARLIER
 from torch_imf.nn.fusion.base import Tensors
@@ -97,15 +99,20 @@ def add_entities(
             f"Entities are added to a model of this package (got a '{type(model).__name__}')"
         )
     prepared = prepare(model, data)
+    check_whole(model)
     entries = _entries(entities)
     labels = [[str(x.get(key, x["name"])) for x in entries] for key in ("id", "name")]
     _check_names(data, entries, *labels)
     first, size = int(data.num_nodes), len(entries)
     x_dict, mask_dict = _features(channels(model, data), entries, encoders or {})
     out_data = _named(data, *labels)
-    if data.get(TYPES) is not None:
-        given: list[Any] = [x.get("types", ()) for x in entries]
-        out_data[TYPES] = [*data[TYPES], *([x] if isinstance(x, str) else list(x) for x in given)]
+    given: list[Any] = [x.get("types", ()) for x in entries]
+    if data.get(TYPES) is not None or any(given):
+        old = data.get(TYPES) or [[] for _ in range(first)]
+        out_data[TYPES] = [
+            *old,
+            *(split_types(x) if isinstance(x, str) else list(x) for x in given),
+        ]
     triples = _triples(out_data, facts, first)
     _check_known(model, labels[1], mask_dict, triples[::2])
     _add_rows(out_data, data, x_dict, mask_dict, triples)

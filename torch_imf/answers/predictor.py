@@ -34,7 +34,7 @@ from torch_imf.data.decisions import refused_facts
 from torch_imf.data.graph import check_tensor, loop_relations, prepare, type_pairs
 from torch_imf.data.index import both_sides, check_triples
 from torch_imf.data.names import Lookup, Names
-from torch_imf.evaluation.ranking import StreamedScores, inference, twin
+from torch_imf.evaluation.ranking import StreamedScores, check_whole, inference, twin
 from torch_imf.io import nearest, some, warn
 from torch_imf.io.tables import JSON, Column, read_table, short, suffix, where
 from torch_imf.registry import checked
@@ -82,6 +82,7 @@ class Predictor:
     ) -> None:
         self.encoders = encoders
         self.data = prepare(model, data)
+        check_whole(model)
         self.num_nodes, self.num_relations = int(data.num_nodes), int(data.num_relations)
         self.batch_size = max(1, MAX_SCORES // self.num_nodes)
         self.calibration = calibration
@@ -533,9 +534,10 @@ def predict_file(
     k: int = 10,
     known: str = "mark",
     calibration: Calibration | None = None,
+    types: str | Sequence[str] | None = None,
 ) -> int:
     r"""Answers the queries of a file, as :meth:`Predictor.predict_file`."""
-    return Predictor(model, data, calibration).predict_file(queries, answers, k, known)
+    return Predictor(model, data, calibration).predict_file(queries, answers, k, known, types)
 
 
 def complete(

@@ -36,12 +36,15 @@ def write_rdf(path: str | os.PathLike[str], facts: Iterable[Fact]) -> int:
     return len(found)
 
 
-def to_iri(name: str) -> str:
+def to_iri(name: str) -> "ox.NamedNode":
     r"""Returns the IRI of an entity or a relation by its identifier."""
+    import pyoxigraph as ox
+
     name = name[1:-1] if name.startswith("<") and name.endswith(">") else name
-    return quote(
-        name if ":" in name and " " not in name else BASE + name, safe="/:#?=&%@+~;,!$'()*"
-    )
+    try:
+        return ox.NamedNode(name)  # Which raises if it is no IRI.
+    except ValueError:
+        return ox.NamedNode(BASE + quote(name))
 
 
 def _triples(facts: Iterable[Fact]) -> "Iterator[ox.Triple]":
@@ -53,7 +56,7 @@ def _triples(facts: Iterable[Fact]) -> "Iterator[ox.Triple]":
         yield ox.Triple(node, ox.NamedNode(f"{RDF}type"), ox.NamedNode(f"{RDF}Statement"))
         parts = ("subject", x.head_id, x.head), ("predicate", x.rel_id, x.relation)
         for part, id_, name in (*parts, ("object", x.tail_id, x.tail)):
-            iri = ox.NamedNode(to_iri(id_))
+            iri = to_iri(id_)
             yield ox.Triple(node, ox.NamedNode(f"{RDF}{part}"), iri)
             if iri not in named:
                 named.add(iri)

@@ -14,7 +14,7 @@ from torch_geometric.data import Data
 from torch_imf.answers.results import write_table
 from torch_imf.data.graph import TYPES, prepare
 from torch_imf.data.names import Lookup, NameIndex
-from torch_imf.evaluation.ranking import check_model, inference
+from torch_imf.evaluation.ranking import check_whole, inference
 from torch_imf.io import require, warn
 from torch_imf.io.atomic import replacing
 from torch_imf.io.images import find_images, read_images
@@ -33,7 +33,7 @@ def embeddings(model: Module) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     C]` and :obj:`[R, C']`, in each view that has any: :obj:`"struct"`, each modality, and
     :obj:`"fused"`. Views of rules, types and counts have none.
     """
-    check_model(model)
+    check_whole(model)
     nodes: dict[str, Tensor] = {}
     rels: dict[str, Tensor] = {}
     with inference(model) as scored:

@@ -173,13 +173,13 @@ class Compute:
             if not 1 <= self.threads <= MAX_THREADS:
                 raise ValueError(f"'--threads' needs to be in [1, {MAX_THREADS}]")
             torch.set_num_threads(self.threads)
+        rank = os.environ.get("LOCAL_RANK", "0")  # Of a process of 'torchrun'.
+        name = self.device or (f"cuda:{rank}" if torch.cuda.is_available() else "cpu")
         try:
-            rank = os.environ.get("LOCAL_RANK", "0")  # Of a process of 'torchrun'.
-            default = f"cuda:{rank}" if torch.cuda.is_available() else "cpu"
-            found = torch.device(self.device or default)
+            found = torch.device(name)
             torch.zeros(1, device=found).item()  # Which 'meta' has none of.
         except Exception as error:
-            raise ValueError(f"The device '{self.device}' cannot be used ({error})") from error
+            raise ValueError(f"The device '{name}' cannot be used ({error})") from error
         return found
 
 

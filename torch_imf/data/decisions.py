@@ -50,13 +50,13 @@ def add_decisions(data: Data, path: str | os.PathLike[str]) -> Data:
     check_graph(data)
     if has_inverse(data):
         raise ValueError("The graph holds inverse triples. Add decisions before 'AddInverse'")
-    fact, vote = read_votes(data, os.fspath(path))
+    fact, vote = (x.to(data.edge_index.device) for x in read_votes(data, os.fspath(path)))
     accepted, refused = fact[:, vote > 0], fact[:, vote < 0]
     known = TripletIndex.from_data(data)
     held_out = TripletIndex.from_data(data, data.val_mask | data.test_mask)
     if count := int(held_out.contains(*accepted).sum()):
         warn(f"{count:,} accepted facts are of validation or test, and not added to training")
-    new = accepted[:, ~known.contains(*accepted)].to(data.edge_index.device)
+    new = accepted[:, ~known.contains(*accepted)]
 
     out = copy.copy(data)
     out.num_nodes = data.num_nodes
@@ -65,7 +65,7 @@ def add_decisions(data: Data, path: str | os.PathLike[str]) -> Data:
     for name in MASKS:
         mask = torch.full_like(new[1], name == "train_mask", dtype=torch.bool)
         out[name] = torch.cat([data[name], mask])
-    refused = torch.cat([refused_facts(data), refused.to(data.edge_index.device)], dim=1)
+    refused = torch.cat([refused_facts(data).to(refused.device), refused], dim=1)
     # The last word counts, if there have been others before:
     out.refused = refused[:, ~TripletIndex.from_data(out).contains(*refused)].unique(dim=1)
     return out

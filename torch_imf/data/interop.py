@@ -76,20 +76,20 @@ def to_hetero(data: Data) -> HeteroData:
     types = data.get(TYPES) or [[]] * int(data.num_nodes)
     first = [x[0] if x else "entity" for x in types]
     names = sorted(set(first))
-    kind = torch.tensor([names.index(x) for x in first])
+    kind = torch.tensor([names.index(x) for x in first], device=data.edge_index.device)
     place = torch.empty_like(kind)
     out = HeteroData()
     out.rel_ids, out.rel_names = list(rels.ids), list(rels.names)
     x_dict, mask_dict = modalities(data)
     for i, name in enumerate(names):
         rows = (kind == i).nonzero().view(-1)
-        place[rows] = torch.arange(rows.numel())
+        place[rows] = torch.arange(rows.numel(), device=rows.device)
         index, store = rows.tolist(), out[name]
         store.num_nodes = rows.numel()
         store.node_ids, store.node_names = ([x[j] for j in index] for x in (nodes.ids, nodes.names))
         store[TYPES] = [list(types[j]) for j in index]
         for modality, x in x_dict.items():
-            store[f"x_{modality}"], store[f"{modality}_mask"] = x[rows], mask_dict[modality][rows]
+            store[f"x_{modality}"], store[f"{modality}_mask"] = x[index], mask_dict[modality][index]
     base = (data.edge_type < data.num_relations).nonzero().view(-1)
     (head, tail), rel = data.edge_index[:, base], data.edge_type[base]
     key = torch.stack([kind[head], rel, kind[tail]])

@@ -498,7 +498,9 @@ def read_entities(
                     f"them into one"
                 )
             entity(node).update({"text": text, "name": name or to_label(node)})
-            entity(node).update({"types": split_types(kinds)} if kinds else {})
+            if kinds:
+                types = entity(node).setdefault("types", [])
+                types += [x for x in split_types(kinds) if x not in types]
     if path := found.get("images"):
         if path.lower().endswith(ARCHIVES):
             raise ValueError(f"'{path}' is an archive. Please unpack it, as the folder 'images'")
@@ -554,7 +556,8 @@ def read_texts(
     types: list[list[str]] = [[] for _ in range(len(index))]
     rows, counts = _read_known(path, TEXTS, index, header, strict)
     for line, row, (node, text, name, kinds) in rows:
-        text, types[row] = "" if text == name else text, split_types(kinds)
+        text = "" if text == name else text
+        types[row] += split_types(kinds)
         if row in found and found[row][:2] != (name, text):
             raise ValueError(
                 f"{where(path, line)}: {short(node)} has another text already "
@@ -563,6 +566,7 @@ def read_texts(
         found[row] = (name, text, line)
     entries = [found.get(row, ("", "", 0)) for row in range(len(index))]
     texts = [unicodedata.normalize("NFC", join(*entry[:2])) or None for entry in entries]
+    types = [list(dict.fromkeys(x)) for x in types]
     return [name or None for name, *_ in entries], texts, types, counts
 
 

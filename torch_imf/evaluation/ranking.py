@@ -100,20 +100,25 @@ def rank_given(
     r"""Counts as :meth:`rank_tails`, but among given candidates :obj:`[E, K]` of each triple
     (:obj:`-1` for none) alone, of which none is filtered.
     """
-    with inference(model) as model:
+    shard: Shard | None = getattr(model, "shard", None)
+    counts = torch.zeros(2, head_index.numel(), device=head_index.device)
+    with inference(model) as model, shared(shard):
         scores = StreamedScores(model, view)
         width = sum(x[:1].numel() for x in scores.key.values()) * (1 + neg_index.size(1))
-        size = max(1, min(batch_size, MAX_KEYS // width))
-        parts = (x.split(size) for x in (head_index, rel_type, tail_index, neg_index))
-        batches = list(zip(*parts, strict=True))
-        counts = []
-        bar = tqdm(batches, desc="Ranking", disable=None if progress else True, leave=False)
-        for head, rel, tail, neg in bar:
-            key_index = torch.cat([tail.unsqueeze(1), neg.clamp(min=0)], dim=1)
-            score = scores.of(scores.query(head, rel), key_index)
-            own, other = score[:, :1], score[:, 1:].masked_fill(neg < 0, -torch.inf)
-            counts.append(torch.stack([(other > own).sum(dim=1), (other == own).sum(dim=1)]))
-    greater, equal = torch.cat(counts, dim=1).float()
+        batches = torch.arange(head_index.numel(), device=head_index.device).split(
+            max(1, min(batch_size, MAX_KEYS // width))
+        )
+        rank, size = world()  # Processes share queries, unless each holds some candidates.
+        own = batches if shard else batches[rank::size]
+        bar = tqdm(own, desc="Ranking", disable=None if progress else True, leave=False)
+        for row in bar:
+            neg = neg_index[row]
+            key_index = torch.cat([tail_index[row].unsqueeze(1), neg.clamp(min=0)], dim=1)
+            score = scores.of(scores.query(head_index[row], rel_type[row]), key_index)
+            true, other = score[:, :1], score[:, 1:].masked_fill(neg < 0, -torch.inf)
+            counts[0, row] = (other > true).sum(dim=1).float()
+            counts[1, row] = (other == true).sum(dim=1).float()
+    greater, equal = counts if shard else summed(counts)
     return greater, equal
 
 
@@ -176,6 +181,16 @@ def check_model(model: Any) -> None:
         raise ValueError(f"The model needs to be one of this package (got a '{name}')")
 
 
+def check_whole(model: Any) -> None:
+    r"""Raises as :meth:`check_model`, and if this process holds only some entities of a model."""
+    check_model(model)
+    if getattr(model, "shard", None) is not None:
+        raise ValueError(
+            "Each process holds some entities of this model only ('torch_imf.shard'). Save it by "
+            "'save_pretrained', which all of them call, and load it in one process to ask it"
+        )
+
+
 class StreamedScores:
     r"""The scores of a model of this package, whose keys are computed once. Of large graphs, some
     entities at a time, so that nothing but keys is held of all.
@@ -198,19 +213,24 @@ class StreamedScores:
     def query(self, head_index: Tensor, rel_type: Tensor) -> dict[str, Tensor]:
         if self.is_large and "z" not in self.__dict__:
             return self.model.query(self.model.encode(head_index), rel_type)
-
-        def rows(index: Tensor) -> dict[str, Tensor]:
-            return {view: x[index] for view, x in self.z.items()}
-
-        head = rows(head_index) if self.shard is None else self.shard.fetch(rows, head_index)
-        return self.model.query(head, rel_type)
+        return self.model.query(self._rows(self.z, head_index), rel_type)
 
     def score(self, query: dict[str, Tensor], start: int, end: int) -> Tensor:
         return self._similarity(query, {view: x[start:end] for view, x in self.key.items()})
 
     def of(self, query: dict[str, Tensor], key_index: Tensor) -> Tensor:
         r"""Scores candidates :obj:`[B, K]` of each query."""
-        return self._similarity(query, {view: x[key_index] for view, x in self.key.items()})
+        return self._similarity(query, self._rows(self.key, key_index))
+
+    def _rows(self, x_dict: dict[str, Tensor], index: Tensor) -> dict[str, Tensor]:
+        # Those of entities, wherever they are.
+        def rows(index: Tensor) -> dict[str, Tensor]:
+            return {view: x[index] for view, x in x_dict.items()}
+
+        if self.shard is None:
+            return rows(index)
+        found = self.shard.fetch(rows, index.flatten())
+        return {view: x.unflatten(0, index.size()) for view, x in found.items()}
 
     def _similarity(self, query: dict[str, Tensor], key: dict[str, Tensor]) -> Tensor:
         if self.view is None:

@@ -98,6 +98,12 @@ def test_candidates_that_batches_share(fake, batch, seen_only):
     loss.train()
     assert drawn().equal(fifth)
 
+    # Of a batch that knows all entities, there is nothing to draw:
+    every = torch.arange(fake.num_nodes)
+    pos_index = torch.stack([every, every.flip(0)])
+    index, (*_, bias) = loss.sample(fake.num_nodes, every, torch.zeros_like(every), pos_index)
+    assert index.numel() == fake.num_nodes and not bias.any()
+
 
 @pytest.mark.parametrize("resample_every", [1, 2])
 @pytest.mark.parametrize("scorer", ["complex", "rotate"])

@@ -314,3 +314,4 @@ def test_features_on_the_disk(tmp_path, monkeypatch, dtype):
         torch.allclose(module()[:num_nodes], out, atol=1e-5)
         and module.has().numel() == num_nodes + 2
     )
+    assert "x" in dict(module.named_buffers())  # As other features in memory.

@@ -32,7 +32,7 @@ class OneToN(Loss):
             :class:`RelationPrediction`. (default: :obj:`None`)
         num_candidates (int, optional): The number :math:`M` of entities that a batch of :obj:`"ce"`
             is compared with, beside the :math:`K` heads and tails of its facts. They are drawn
-            anew for each batch, and those drawn count :math:`(N - K) / M` times in the softmax,
+            for each batch, and those drawn count :math:`(N - K) / M` times in the softmax,
             whose denominator is then right on average. A model encodes no others. If :obj:`None`,
             it is all. (default: :obj:`None`)
         seen_only (bool, optional): Whether :obj:`"ce"` compares with entities that are in a fact to
@@ -45,6 +45,8 @@ class OneToN(Loss):
         spread (float, optional): What smoothing adds to the labels of all candidates together. If
             :obj:`None`, as much as it takes from positives; the released code of IMF adds one.
             (default: :obj:`None`)
+        resample_every (int, optional): How many batches share the :obj:`num_candidates` that are
+            drawn, which costs less for each. (default: :obj:`1`)
     """
 
     aliases: ClassVar[dict] = {"bce": {"loss": "bce"}, "ce": {"loss": "ce"}}
@@ -140,7 +142,7 @@ class OneToN(Loss):
             is_known = mark(position[: len(known)], index.numel())
             num_drawn = int((~is_known).sum())
             num_others -= index.numel() - num_drawn
-            bias = math.log(num_others / max(num_drawn, 1)) * (~is_known).float()
+            bias = math.log(max(num_others, 1) / max(num_drawn, 1)) * (~is_known).float()
             return index, (head_index, rel_type, torch.stack([row, tail_index]), bias)
         is_known = mark(torch.cat([head_index, tail_index]), num_nodes)
         others = (~is_known if self._seen is None else self._seen & ~is_known).nonzero().squeeze(1)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from torch_imf.data.graph import NAMES
+from torch_imf.evaluation.ranking import check_whole
 from torch_imf.nn.fusion.base import Tensors
 from torch_imf.nn.models.base import MultimodalKGE
 from torch_imf.nn.models.features import FrozenFeatures
@@ -52,6 +53,8 @@ class Ensemble(ViewModel):
         if len(members) == 0 or len(parts) < len(members):
             got = [type(x).__name__ for x in members]
             raise ValueError(f"An ensemble is of models and views of this package (got {got})")
+        for model in (x for x in parts if isinstance(x, MultimodalKGE)):
+            check_whole(model)
         sizes = {(x.num_nodes, x.num_relations) for x in parts}
         if len(sizes) > 1 or (0, 0) in sizes:
             raise ValueError(

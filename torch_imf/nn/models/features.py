@@ -295,7 +295,10 @@ class FrozenFeatures(Module):
         return out if self.plan is None else out + F.linear(x, self.plan)
 
     def _take(self, x: Tensor) -> None:
-        self.x, self.source, self.is_mapped = x, None, False
+        if self.is_mapped:  # Of which features in memory are a buffer, and go where the others go.
+            del self.x
+        self.register_buffer("x", x, persistent=False)
+        self.source, self.is_mapped = None, False
 
     def _append(self, x: Tensor, mask: Tensor) -> None:
         if self.is_mapped:  # What is added lies in memory, and so does the rest from now on.

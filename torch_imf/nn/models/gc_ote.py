@@ -42,9 +42,8 @@ class GCOTE(MultimodalKGE):
             :obj:`4`)
     """
 
-    settings: ClassVar[Mapping[str, Any]] = {  # Each step reads all facts.
-        **{**SAMPLED, "loss.num_negatives": 32, "batch_size": 512},
-    }
+    # Each step reads all facts:
+    settings: ClassVar[Mapping[str, Any]] = {**SAMPLED, "loss.num_negatives": 32, "batch_size": 512}
 
     def __init__(
         self,
