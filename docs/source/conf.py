@@ -52,7 +52,7 @@ nitpicky = True
 nitpick_ignore_regex = [
     (
         "py:.*",
-        r"(torch|torch_geometric|collections|contextlib|inspect|optuna|matplotlib|numpy|os|joblib)\..*",
+        r"(torch|torch_geometric|collections|contextlib|inspect|optuna|matplotlib|numpy|os|joblib|pandas|networkx|nx)\..*",
     ),
     ("py:obj", r"(?s).*"),  # In docstrings, as in PyG, the role of code.
     ("py:.*", r"(pathlib|pickle|timm)\..*"),
@@ -63,7 +63,7 @@ nitpick_ignore_regex = [
         r"|BaseSampler|BasePruner|(torch_imf\.data\.names\.)?Lookup",
     ),
     # What is not for users, in types and as a base class:
-    ("py:class", r"(.*\.)?(RawFile|Options|Objective|Source|Gaps|Entity|Model)"),
+    ("py:class", r"(.*\.)?(RawFile|Options|Shard|Objective|Source|Gaps|Entity|Model)"),
     ("py:class", r"(.*\.)?(Cls|Self|SubgraphLoader|StreamedScores|_Loader)"),
     ("py:class", r"(.*\.)?(FreebaseKG|MMKB|MKG|Record|Stats)"),
     ("py:class", r"(.*\.)?(LowRankFusion|CoreTensorScorer|EncoderLike)"),

@@ -75,7 +75,7 @@ class Explorer:
 
     @cached_property
     def first(self) -> list[int]:
-        r"""The entities to begin with: of those with a picture, if any, those with most facts."""
+        r"""Returns entities to begin with, those of most facts, with a picture if there are any."""
         count = self.edges[:2].reshape(-1).bincount(minlength=len(self.labels))
         ids, images = self.predictor.nodes.ids, self.content.images
         seen = torch.tensor([node in images for node in ids])

@@ -159,7 +159,10 @@ class OneToN(Loss):
         return index, (position[head_index], rel_type, pos_index, bias)
 
     def train(self, mode: bool = True) -> "OneToN":
-        self._num_shared = 0  # An epoch draws anew, also one that goes on from a checkpoint.
+        r"""Sets the mode, and lets the epoch that begins draw candidates anew, also if it goes on
+        from a checkpoint.
+        """
+        self._num_shared = 0
         return super().train(mode)
 
     def _shared(self, num_nodes: int) -> Tensor:

@@ -154,7 +154,7 @@ class MultimodalKGE(ViewModel, KGEModel):
         self, lookup: Callable[[Tensor | None], Tensors], index: Tensor | None = None
     ) -> Tensors:
         r"""Returns :obj:`lookup(index)` of entities, or all that this process holds. Where several
-        hold some each, rows of others come from there (:meth:`~torch_imf.data.Shard.fetch`).
+        hold some each, rows of others come from there.
         """
         far = self.shard is not None and index is not None
         return self.shard.fetch(lookup, index) if far else lookup(index)  # type: ignore
