@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-slow docs format clean
+.PHONY: demo test test-browser test-slow docs format clean
 
 demo: $(INSTALLED)
 	$(BIN)/python examples/countries.py
@@ -14,9 +14,14 @@ test: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest
+	$(MAKE) test-browser
+
+# Skipped where there is no Chromium:
+test-browser: $(INSTALLED)
+	$(BIN)/pytest -m browser tests/serve/test_browser.py
 
 test-slow: $(INSTALLED)
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -m "slow and not browser"
 
 # To be read from docs/build/index.html:
 docs: $(INSTALLED)

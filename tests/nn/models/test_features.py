@@ -40,6 +40,11 @@ def test_frozen_features():
     other = FrozenFeatures(100 * x + 7, torch.ones(6, dtype=torch.bool), 3)
     assert torch.allclose(module.x, other.x, atol=1e-5)
 
+    expected = module()[:1]
+    module.select(torch.arange(0))  # What stands in for no entity is none.
+    module.extend(x[:1], torch.tensor([True]))
+    assert torch.allclose(module(), expected, atol=1e-6)
+
 
 def test_frozen_features_are_cast_once():
     module = FrozenFeatures(torch.randn(5, 4), torch.ones(5, dtype=torch.bool), 3)
