@@ -288,8 +288,7 @@ class FrozenFeatures(Module):
         if self.x.size(0) == 0 and mask.numel() > 0:  # To look up in place of what is missing.
             self.x = self.x.new_zeros(1, self.x.size(1))
         self.row = (mask.cumsum(0) - 1).where(mask, self.x.size(0))
-        self.full = mask.numel() > 0 and bool(mask.all())
-        self.blocks = [self.x.size(0)]
+        self.full, self.blocks = bool(mask.all()), [self.x.size(0)]
 
     def _project(self, x: Tensor) -> Tensor:
         out = self.lin(x)
