@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cache, partial
 from itertools import compress
-from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias, TypedDict
 from urllib.parse import unquote
 
 import torch
@@ -499,7 +499,7 @@ def read_entities(
                 )
             entity(node).update({"text": text, "name": name or to_label(node)})
             if kinds:
-                types = entity(node).setdefault("types", [])
+                types: Any = entity(node).setdefault("types", [])
                 types += [x for x in split_types(kinds) if x not in types]
     if path := found.get("images"):
         if path.lower().endswith(ARCHIVES):
