@@ -58,7 +58,8 @@ def open_app(browser, address, width):
     here = (address, "data:", "blob:")
     page.on("request", lambda x: None if x.url.startswith(here) else page.others.append(x.url))
     page.goto(address, wait_until="commit")
-    sync_api.expect(page.get_by_text("Name (")).to_be_visible()  # Of who the page begins with.
+    name = page.get_by_label(re.compile("Name"))  # Of who the page begins with.
+    sync_api.expect(name).to_be_visible()
     return page
 
 
