@@ -9,8 +9,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 
-def run(script: str, *args: str, cwd: Path) -> str:
-    command, env = [sys.executable, str(ROOT / "examples" / script), *args], dict(os.environ)
+def run(script: str, *args: str, cwd: Path, by: tuple[str, ...] = ()) -> str:
+    command, env = [sys.executable, *by, str(ROOT / "examples" / script), *args], dict(os.environ)
     env["OMP_NUM_THREADS"] = "1"
     result = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
@@ -51,6 +51,14 @@ def test_large_graphs(tmp_path, script, least):
     if script == "adamf_mat.py":
         weights = re.search(r"^Mean weights: struct: ([\d.]+), text: ([\d.]+)$", out, re.MULTILINE)
         assert sum(map(float, weights.groups())) == pytest.approx(1, abs=2e-3)
+
+
+def test_distributed(tmp_path):
+    by = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
+    args = ("--epochs", "5", "--hidden_channels", "16", "--shard")
+    out = run("distributed.py", *args, cwd=tmp_path, by=by)
+    assert out.count("Epoch 5: loss") == 1 and mrr_of(out) > 0.05
+    assert (tmp_path / "runs" / "distributed" / "model" / "config.json").is_file()
 
 
 def test_structural_encoder(tmp_path):
