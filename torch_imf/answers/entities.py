@@ -109,10 +109,8 @@ def add_entities(
     given: list[Any] = [x.get("types", ()) for x in entries]
     if data.get(TYPES) is not None or any(given):
         old = data.get(TYPES) or [[] for _ in range(first)]
-        out_data[TYPES] = [
-            *old,
-            *(split_types(x) if isinstance(x, str) else list(x) for x in given),
-        ]
+        new = [split_types(x) if isinstance(x, str) else list(x) for x in given]
+        out_data[TYPES] = [*old, *new]
     triples = _triples(out_data, facts, first)
     _check_known(model, labels[1], mask_dict, triples[::2])
     _add_rows(out_data, data, x_dict, mask_dict, triples)

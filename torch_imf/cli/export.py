@@ -1,12 +1,11 @@
 r"""The command that hands a model and its graph to other tools."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, Literal
 
 import torch_imf
 from torch_imf.cli.command import Output
-from torch_imf.cli.inputs import Saved
+from torch_imf.cli.inputs import Saved, empty_folder
 from torch_imf.io.atomic import replacing
 
 Vectors = Literal["npy", "word2vec", "parquet", "faiss", "tensorboard"]
@@ -32,9 +31,7 @@ def export(
       torch-imf export runs/first board/ --to tensorboard --images my_graph/images
       torch-imf export runs/first import/ --to neo4j
     """
-    folder = Path(out)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ValueError(f"'{out}' is not empty, name another folder")
+    folder = empty_folder(out)
     if to in ("pykeen", "neo4j", "graphml"):
         if views or images:
             raise ValueError(f"'--views' and '--images' are of embeddings, and '{to}' has none")

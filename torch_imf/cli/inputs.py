@@ -245,6 +245,14 @@ class Saved(Compute):
 Overwrite = Annotated[bool, "replace the file to write if it is there"]
 
 
+def empty_folder(path: str) -> Path:
+    r"""Returns a folder to write into, which is not there yet, or empty. Raises if it is not."""
+    folder = Path(path)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f"'{path}' is not empty, name another folder")
+    return folder
+
+
 def check_out(path: str, overwrite: bool, others: Iterable[str] = ()) -> None:
     r"""Raises if a table cannot be written, before there is work to lose: it has no such format,
     nor one of others that are known, or its place is taken.

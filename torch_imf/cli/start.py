@@ -12,6 +12,7 @@ from typing import Annotated
 import torch_imf
 from torch_imf.answers.results import format_table
 from torch_imf.cli.command import Output
+from torch_imf.cli.inputs import empty_folder
 from torch_imf.io.atomic import replacing
 
 #: The colours that the first pictures of a new folder are drawn in.
@@ -62,9 +63,7 @@ def new(folder: Annotated[str, "the folder, which is not there yet, or empty"]) 
     """
     from PIL import Image, ImageDraw
 
-    target = Path(folder)
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise ValueError(f"'{folder}' is not empty, name another folder")
+    target = empty_folder(folder)
     source = Path(torch_imf.datasets.__file__).parent / "files" / "new"
     for path in sorted(source.iterdir()):
         with replacing(target / path.name) as file:
