@@ -237,6 +237,7 @@ def _check_known(model: Module, names: list[str], mask_dict: Tensors, pairs: Ten
 def _triples(data: Data, facts: Iterable[Sequence[str | int]], first: int) -> Tensor:
     # Facts by number, [3, F].
     nodes, relations = Lookup.of_entities(data), Lookup.of_relations(data)
+    sizes = (int(data.num_nodes), int(data.num_relations), int(data.num_nodes))
     rows = []
     for fact in facts:
         try:
@@ -244,25 +245,23 @@ def _triples(data: Data, facts: Iterable[Sequence[str | int]], first: int) -> Te
                 raise ValueError("expected head, relation and tail")
             head, rel, tail = fact
             row = [
-                nodes.rows("head", head),
-                relations.rows("relation", rel),
-                nodes.rows("tail", tail),
+                *nodes.rows("head", head).tolist(),
+                *relations.rows("relation", rel).tolist(),
+                *nodes.rows("tail", tail).tolist(),
             ]
-            rows.append(torch.cat(row))
-            sizes = torch.tensor([data.num_nodes, data.num_relations, data.num_nodes])
-            if len(rows[-1]) != 3 or bool(((rows[-1] < 0) | (rows[-1] >= sizes)).any()):
+            if len(row) != 3 or not all(0 <= x < n for x, n in zip(row, sizes, strict=True)):
                 raise ValueError("a number is out of range")
         except (ValueError, TypeError) as error:
             raise ValueError(f"The fact {tuple(fact)} cannot be added: {error}") from error
-        if int(rows[-1][::2].max()) < first:
+        if max(row[::2]) < first:
             raise ValueError(
                 f"The fact {tuple(fact)} is not about a new entity. Train the model again with it"
             )
+        rows.append(row)
     if not rows:
         return torch.empty(3, 0, dtype=torch.long)
-    head_index, rel_type, tail_index = torch.stack(rows, dim=1)
-    edge_index, size = torch.stack([head_index, tail_index]), int(data.num_nodes)
-    return distinct_facts(edge_index, rel_type, size, int(data.num_relations))[0]
+    head_index, rel_type, tail_index = torch.tensor(rows).t()
+    return distinct_facts(torch.stack([head_index, tail_index]), rel_type, *sizes[:2])[0]
 
 
 # Features #######################################################################################

@@ -114,6 +114,8 @@ def fold_in(model: MultimodalKGE, first: int, facts: Tensor, known: Tensor) -> N
             inverse = (rel_type[is_fixed] + model.num_relations) % (2 * model.num_relations)
             back = scored.query({v: x[is_fixed] for v, x in tail.items()}, inverse)
             back_norm = norms(back)
+        # Facts of one head and relation share a query:
+        asked, inverse_of = torch.stack([row, rel_type]).unique(dim=1, return_inverse=True)
         part = model.part(index)
         param: Any = part.node_emb.weight
         start = param.detach().clone()
@@ -124,13 +126,13 @@ def fold_in(model: MultimodalKGE, first: int, facts: Tensor, known: Tensor) -> N
             with torch.enable_grad(), torch.autocast(param.device.type, enabled=False):
                 z = part.encode()
                 now = {v: tail[v].where(is_fixed.unsqueeze(1), x[other]) for v, x in z.items()}
-                own_query, own_key = part.query(rows(z, row), rel_type), part.key(z)
-                forward = pairs(own_query, part.key(now))
+                own_query, own_key = part.query(rows(z, asked[0]), asked[1]), part.key(z)
+                forward = pairs(rows(own_query, inverse_of), part.key(now))
                 backward = pairs(back, {v: x[row[is_fixed]] for v, x in own_key.items()})
                 loss = PRIOR / 2 * ((param - start).square() / var).sum()
                 for v, x in norms(own_query).items():
                     score = model.scorers[v].similarity(query[v], own_key[v])
-                    loss = loss + F.softplus(x - forward[v]).sum()
+                    loss = loss + F.softplus(x[inverse_of] - forward[v]).sum()
                     loss = loss + F.softplus(back_norm[v] - backward[v]).sum()
                     loss = loss + share * F.softplus(score - norm[v]).sum()
             optimizer.zero_grad()
