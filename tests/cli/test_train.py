@@ -290,3 +290,17 @@ def test_learns_from_decisions(fast, saved, tmp_path, read, capsys):
     assert graph.train_mask[-1] and graph.refused.size(1) == 2
     config = json.loads((tmp_path / "second" / "model" / "config.json").read_text())
     assert config["training"]["with"] == [str(path)]
+
+
+def test_shards(tmp_path, fails):
+    words = ["train", "countries", "--model", "kge", "--recipe", "none", "--epochs", "3"]
+    words += ["--lr", "0.03", "--loss", "ce", "--shard", "--out", str(tmp_path / "out")]
+    by = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "torch_imf"]
+    done = subprocess.run([sys.executable, *by, *words], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Saved in") == 1 and "no probabilities" in done.stderr
+    folder = tmp_path / "out" / "model"
+    metrics = evaluate(from_pretrained(folder), pretrained_graph(folder))
+    told = json.loads((folder / "config.json").read_text())["metrics"]["test"]
+    assert metrics["mrr"] == pytest.approx(told["mrr"]) and metrics["mrr"] > 0.05
+    assert "neither '--extra-views', '--members' nor" in fails(*words, "--members", "kge")

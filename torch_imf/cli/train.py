@@ -67,6 +67,11 @@ def train(
     controls: Annotated[
         bool, "tell whether features are worth having, by three seeds of six trainings"
     ] = False,
+    shard: Annotated[
+        bool,
+        "let each of several processes ('torchrun') hold a share of the entities; no views vote "
+        "beside the model then",
+    ] = False,
     restart: Annotated[bool, "begin anew, and keep the checkpoint as 'checkpoint.old.pt'"] = False,
 ) -> Output:
     r"""Trains a model, lets it vote with mined rules, ranks the test facts, and saves both.
@@ -106,6 +111,8 @@ def train(
     say(f"{'Going on from' if goes_on else 'Training in'} '{folder}'")
     named: dict[str, list[str] | None] = {"auto": None, "none": []}
     views = named.get(" ".join(extra_views), list(extra_views))
+    if shard and (views or members or controls):
+        raise ValueError("'--shard' goes with neither '--extra-views', '--members' nor '--controls'")
     for view in views or []:
         registry.lookup("view", view)
     for member in members:
@@ -126,7 +133,7 @@ def train(
     board = torch_imf.TensorBoard(log_dir) if log_dir and writes else contextlib.nullcontext()
     try:
         with board as callback:
-            model, history = fit_one(chosen, data, seed, checkpoint, restart, callback)
+            model, history = fit_one(chosen, data, seed, checkpoint, restart, shard, callback)
             models = [model]
             for i, member in enumerate(members, start=2):
                 say(f"Model {i} of the ensemble: {member}")
@@ -137,8 +144,9 @@ def train(
                     kept = folder / f"recipe-{i}.json"
                     found = find_recipe(member, data, shared, seed + i, kept, goes_on)
                 found = Recipe(member, {"hidden_channels": 128, **found, **shared})
-                models.append(fit_one(found, data, seed + i, path, restart)[0])
-            if members or recipe in ("best", "none") and (views != [] or len(model.views) > 1):
+                models.append(fit_one(found, data, seed + i, path, restart, shard)[0])
+            votes_on = views != [] or len(model.views) > 1
+            if not shard and (members or recipe in ("best", "none") and votes_on):
                 say("Views learn to vote")
                 model = torch_imf.fit_view_weights(models, data, views)
             metrics = torch_imf.evaluate(model, data, "test", progress=True)
@@ -159,8 +167,9 @@ def train(
         measured = {"val": best, "test": metrics}
         measured |= {"votes": model.fitted} if hasattr(model, "fitted") else {}
         target, training = folder / MODEL, {**about, **more}
-        if writes:
+        if writes or shard:  # Shards are gathered by all processes.
             torch_imf.save_pretrained(model, target, data, measured, training, dataset.encoders)
+        if writes:
             with replacing(folder / HISTORY) as file:
                 file.write(json.dumps(history, indent=2).encode())
         barrier()
@@ -199,6 +208,7 @@ def fit_one(
     seed: int,
     checkpoint: Path,
     restart: bool,
+    shard: bool,
     callback: Any = None,
 ) -> tuple[Any, list[dict[str, float]]]:
     r"""Trains a model by a recipe, or goes on, and returns it with its history."""
@@ -209,6 +219,7 @@ def fit_one(
 
     torch.manual_seed(seed)
     model = recipe.build(data).to(data.edge_index.device)
+    model = torch_imf.shard(model) if shard else model
     if restart:
         if checkpoint.exists() and is_main():
             checkpoint.replace(checkpoint.with_suffix(".old.pt"))
