@@ -3,6 +3,8 @@ and from how often queries like this one miss any.
 """
 
 import dataclasses
+import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
@@ -21,8 +23,8 @@ if TYPE_CHECKING:
 
 #: How many queries of a relation count as much as those of all relations together.
 SHRINKAGE = 5.0
-#: The number of the best candidates that the chance is fitted to.
-NUM_FACTS = 2000
+#: The number of the best candidates that the chance is fitted to, and then its scale and bias.
+NUM_FACTS, NUM_BEST = 2000, 200
 
 
 class Gaps:
@@ -78,36 +80,43 @@ def fit_chance(predictor: "Predictor", calibration: Calibration) -> Calibration:
     r"""Returns a calibration that also tells the chance that a candidate is a fact: a logistic
     regression of which of the best candidates, as :meth:`Predictor.complete` lists them if it knows
     training facts only, are validation facts. They are listed twice, as what is fitted to the first
-    list changes the order.
+    list changes the order; and once more, for a scale and a bias of the log-odds by the best ones
+    alone, which are the ones that are read, and come true more often than the many after them tell.
     """
     data, num_relations = predictor.data, predictor.num_relations
     train, val = (TripletIndex.from_data(data, x) for x in (data.train_mask, data.val_mask))
-    gaps = Gaps(data, predictor.domains, train)
+    gaps, every = Gaps(data, predictor.domains, train), list(range(num_relations))
     init = torch.tensor([0.0, 1.0, 0.0, 0.0], dtype=torch.double, device=predictor.device)
     weight = init.new_tensor([1.0, 1.0, 1.0, 1e-3])  # That of the distance to it.
-    param, best = init.clone(), init.new_empty(6, 0)
 
-    def loss() -> Tensor:
-        z = param[0].exp() * x[0] + param[1:3] @ x[1:] + param[3]
-        p = z.sigmoid() * in_val
-        nll = F.binary_cross_entropy(p.clamp(1e-12, 1 - 1e-12), is_fact, reduction="sum")
-        return nll + (weight * (param - init).square()).sum()
+    def listed(num_facts: int) -> Tensor:
+        return best_facts(predictor, num_facts, every, calibration, train, gaps)
 
-    for _ in range(2):
-        calibration = dataclasses.replace(calibration, chance=_values(param))
-        every = list(range(num_relations))
-        best = torch.cat(
-            [best, best_facts(predictor, NUM_FACTS, every, calibration, train, gaps)], dim=1
-        )
+    def fitted(best: Tensor, init: Tensor, weight: Tensor, logit: Callable[..., Tensor]) -> Tensor:
         head, rel, tail = best[3:].long()
         x = torch.stack([F.logsigmoid(best[1]), gaps(head, rel), gaps(tail, rel + num_relations)])
         # What a query misses may be a test fact, which is not looked at, in place of another:
         in_val = 1 / (1 + gaps.ratio * x[1:].amax(dim=0).exp())
-        is_fact = val.contains(head, rel, tail).double()
-        param.requires_grad_()
+        is_fact, param = val.contains(head, rel, tail).double(), init.clone().requires_grad_()
+
+        def loss() -> Tensor:
+            p = (logit(param, x).sigmoid() * in_val).clamp(1e-12, 1 - 1e-12)
+            nll = F.binary_cross_entropy(p, is_fact, reduction="sum")
+            return nll + (weight * (param - init).square()).sum()
+
         minimise(loss, [param], max_iter=100)
-        param = param.detach()
-    return dataclasses.replace(calibration, chance=_values(param))
+        return param.detach()
+
+    param, best = init, init.new_empty(6, 0)
+    for _ in range(2):
+        calibration = dataclasses.replace(calibration, chance=_values(param))
+        best = torch.cat([best, listed(NUM_FACTS)], dim=1)
+        param = fitted(best, init, weight, lambda p, x: p[0].exp() * x[0] + p[1:3] @ x[1:] + p[3])
+    calibration = dataclasses.replace(calibration, chance=_values(param))
+    best, none = listed(NUM_BEST), torch.zeros_like(init[:2])
+    scale, bias = fitted(best, none, none + 2, lambda p, _: p[0].exp() * best[0] + p[1]).tolist()
+    chance = [math.exp(scale) * x for x in _values(param)]
+    return dataclasses.replace(calibration, chance=(*chance[:3], chance[3] + bias))
 
 
 def _values(param: Tensor) -> tuple[float, ...]:

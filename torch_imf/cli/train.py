@@ -112,7 +112,8 @@ def train(
     named: dict[str, list[str] | None] = {"auto": None, "none": []}
     views = named.get(" ".join(extra_views), list(extra_views))
     if shard and (views or members or controls):
-        raise ValueError("'--shard' goes with neither '--extra-views', '--members' nor '--controls'")
+        others = "'--extra-views', '--members' nor '--controls'"
+        raise ValueError(f"'--shard' goes with neither {others}")
     for view in views or []:
         registry.lookup("view", view)
     for member in members:
