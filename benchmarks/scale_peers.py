@@ -6,8 +6,8 @@ of ours shares by 128 facts and PyKEEN draws for each, on the synthetic graph of
 
 Both are trained by Adagrad, on one thread. The gradients of PyKEEN are those of whole tables, so
 that a step costs all entities however few facts it has; it may take more facts per step
-(`--their_batch_size`). Lines hold facts per second of the processor, and how many times theirs. Needs
-`pip install torch_imf[benchmark]`.
+(`--their_batch_size`). Lines hold facts per second of the processor, and how many times theirs.
+Needs `pip install torch_imf[benchmark]`.
 """
 
 import argparse
