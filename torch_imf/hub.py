@@ -27,9 +27,8 @@ from torch_imf.encoders import FeatureFile
 from torch_imf.encoders.base import Encoder, EncoderLike, record_of
 from torch_imf.evaluation.ranking import check_finite, inference
 from torch_imf.io import require, warn
-from torch_imf.io.atomic import locked, read_bytes, replacing
+from torch_imf.io.atomic import locked, read_bytes, replacing, url_to_fs
 from torch_imf.io.hash import hash_content
-from torch_imf.io.paths import url_to_fs
 from torch_imf.io.sealed import EARLIER
 from torch_imf.nn.models import Ensemble, MultimodalKGE
 from torch_imf.nn.models.features import FrozenFeatures
