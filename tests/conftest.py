@@ -9,8 +9,9 @@ from torch_imf.encoders import TfidfEncoder
 
 
 def pytest_configure() -> None:
-    # Two busy thread pools make each other crawl:
+    # Two busy thread pools make each other crawl, those of sub-processes too:
     torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

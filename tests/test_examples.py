@@ -1,4 +1,3 @@
-import os
 import re
 import subprocess
 import sys
@@ -10,9 +9,8 @@ ROOT = Path(__file__).parent.parent
 
 
 def run(script: str, *args: str, cwd: Path, by: tuple[str, ...] = ()) -> str:
-    command, env = [sys.executable, *by, str(ROOT / "examples" / script), *args], dict(os.environ)
-    env["OMP_NUM_THREADS"] = "1"
-    result = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True)
+    command = [sys.executable, *by, str(ROOT / "examples" / script), *args]
+    result = subprocess.run(command, cwd=cwd, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     return result.stdout
 

@@ -222,7 +222,8 @@ def test_types_of_parameters(fake, tmp_path):
 @pytest.mark.parametrize("mask", [[1, 0, 1, 1, 0, 0], [1] * 6])
 def test_projected_features(mask):
     frozen = FrozenFeatures(torch.randn(6, 12), torch.tensor(mask).bool(), 4)
-    module = ProjectedFeatures(frozen.lin(frozen.x).detach(), frozen.mask)
+    projected = frozen.lin(frozen.x).detach()
+    module = ProjectedFeatures(projected, frozen.mask, frozen.projection())
     assert str(module) == f"ProjectedFeatures(4, coverage={sum(mask)}/6)"
     module.missing.data.copy_(frozen.missing)
     for args in ((), (torch.tensor([[5, 0, 2], [1, 1, 3]]),)):
@@ -231,7 +232,7 @@ def test_projected_features(mask):
             low = module(*args).float(), frozen(*args).float()
         torch.testing.assert_close(*low, rtol=0.05, atol=0.05)
     # Projections are part of its state, and none of its parameters:
-    assert list(module.state_dict()) == ["missing", "x"]
+    assert list(module.state_dict()) == ["missing", "x", *hub.PROJECTION]
     assert [name for name, _ in module.named_parameters()] == ["missing"]
 
 

@@ -12,7 +12,6 @@ def test_quickstart(tmp_path, monkeypatch):
     pytest.importorskip("ipykernel")
     pytest.importorskip("torch_imf.serve.decisions")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(NOTEBOOK.parent.parent)]))
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     resources = {"metadata": {"path": str(tmp_path)}}
     nbclient.NotebookClient(notebook, timeout=300, resources=resources).execute()

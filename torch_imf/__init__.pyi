@@ -37,6 +37,7 @@ from .training.recipe import recipe as recipe
 from .training.tune import best_settings as best_settings
 from .training.tune import tune as tune
 from .training.weights import fit_view_weights as fit_view_weights
-from .transforms import *
+from .transforms import AddInverse as AddInverse
+from .transforms import DropModality as DropModality
 
 __version__: str

@@ -27,9 +27,8 @@ from torch_imf.encoders import FeatureFile
 from torch_imf.encoders.base import Encoder, EncoderLike, record_of
 from torch_imf.evaluation.ranking import check_finite, inference
 from torch_imf.io import require, warn
-from torch_imf.io.atomic import locked, read_bytes, replacing
+from torch_imf.io.atomic import locked, read_bytes, replacing, url_to_fs
 from torch_imf.io.hash import hash_content
-from torch_imf.io.paths import url_to_fs
 from torch_imf.io.sealed import EARLIER
 from torch_imf.nn.models import Ensemble, MultimodalKGE
 from torch_imf.nn.models.features import FrozenFeatures
@@ -190,7 +189,7 @@ def from_pretrained(
         state[name] = torch.cat([shard[name] for shard in shards])
     try:
         model = _rebuild(config["model"], state, classes)
-        if config.get("model_sha256", _digest(config["model"])) != _digest(config["model"]):
+        if config["model_sha256"] != _digest(config["model"]):
             raise ValueError("its settings are not those that were saved")
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         writer = config["versions"].get("torch_imf")
@@ -357,33 +356,22 @@ class ProjectedFeatures(FrozenFeatures):
     for those without, and what projects the features of new entities.
     """
 
-    weight: Any  # Models of before have none.
+    weight: Tensor
     bias: Tensor
 
-    def __init__(
-        self, x: Tensor, mask: Tensor, projection: Mapping[str, Any] | None = None
-    ) -> None:
+    def __init__(self, x: Tensor, mask: Tensor, projection: Mapping[str, Tensor]) -> None:
         super().__init__(mask.new_zeros(mask.size(0), 1), mask, x.size(1))
         del self.x, self.center, self.scale
         self.register_buffer("x", x)
         for name in PROJECTION:
-            self.register_buffer(name, (projection or {}).get(name))
+            self.register_buffer(name, projection[name])
         self.lin = Identity()  # type: ignore[assignment]
-
-    @property
-    def in_channels(self) -> int:
-        if self.weight is None:
-            raise ValueError(
-                "The model was saved by an earlier version, without what projects new features. "
-                "Save it again, or train it anew"
-            )
-        return self.center.numel()
 
     def projected(self) -> Tensor:
         return self.x
 
     def projection(self) -> dict[str, Tensor]:
-        return {name: x for name in PROJECTION if (x := getattr(self, name)) is not None}
+        return {name: getattr(self, name) for name in PROJECTION}
 
     def extend(self, x: Tensor, mask: Tensor) -> None:
         self._append(linear(self.standardized(x[mask]), self.weight, self.bias), mask)
@@ -530,15 +518,12 @@ def _made(description: dict[str, Any], state: dict[str, Tensor], classes: Sequen
     if not isinstance(model, MultimodalKGE):
         raise ValueError(f"A '{type(model).__name__}' is no model")
     for name in names:
-        kept: dict[str, Any] = {
-            key: state.get(f"features.{name}.{key}") for key in ("x", *PROJECTION)
-        }
+        kept = {key: state[f"features.{name}.{key}"] for key in ("x", *PROJECTION)}
         model.features[name] = ProjectedFeatures(kept.pop("x"), masks[name], kept)
     for name in model.prediction_buffers:
         model.register_buffer(name, state.pop(name), persistent=False)
     model.blocks = state.get("blocks")
-    seen = {} if model.seen is None else {"seen": model.seen}  # Models of before have none.
-    return _loaded(model, seen | state)
+    return _loaded(model, state)
 
 
 def _loaded(model: Part, state: dict[str, Tensor]) -> Part:
@@ -594,8 +579,7 @@ def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
         if config["format"] != FORMAT:
             raise ValueError(f"it is of format {config['format']}, by {config.get('versions')}")
         files = {name: entry["file"] for name, entry in config["files"].items()}
-        dicts = [config[x] for x in ("model", "versions")]
-        dicts += [config.get(x, {}) for x in ("known_names", "fitted")]
+        dicts = [config[x] for x in ("model", "versions", "known_names", "fitted")]
         is_whole = all(isinstance(x, dict) for x in dicts) and "model.safetensors" in files
         is_whole &= ("graph.safetensors" in files) == ("names.json" in files)
         is_whole &= ("encoders.safetensors" in files) == ("encoders.json" in files)

@@ -392,6 +392,11 @@ ALIKE: dict[Any, tuple[type, ...]] = {
     **{int: (numbers.Integral,), float: (numbers.Real,), dict: (Mapping,)},
     **dict.fromkeys((list, tuple, Sequence), (list, tuple)),
 }
+#: What arguments are called that are numbers of things, or sizes.
+COUNT = re.compile(
+    r"(?<!\w)((num|max)_\w+|(\w+_)?(channels|every|size)|epochs|height|k|ngrams|patience|rank|trials"
+    r"|width)'$"
+)
 
 
 class Setting(NamedTuple):
@@ -515,7 +520,10 @@ def check_settings(
 
 
 def check_type(name: str, value: Any, annotation: Any) -> None:
-    r"""Raises a :class:`ValueError` if the value of an argument does not fit its annotation."""
+    r"""Raises a :class:`ValueError` if the value of an argument does not fit its annotation, or its
+    name: numbers of things and sizes are positive, weights cannot be negative, and a dropout is in
+    :obj:`[0, 1)`.
+    """
     if not _fits(value, annotation):
         expected = re.sub(r"(\w+\.)+", "", inspect.formatannotation(annotation))
         raise ValueError(f"{name} needs to be of type {expected} (got {value!r:.80})")
@@ -523,6 +531,10 @@ def check_type(name: str, value: Any, annotation: Any) -> None:
     is_order = name.endswith("'p_norm'") and value == math.inf  # That of the maximum norm.
     if is_number and not (-(2**63) <= value < 2**63 or is_order):
         raise ValueError(f"{name} needs to be finite and below 2**63 (got {value!r:.80})")
+    if is_number and COUNT.search(name) and value < 1:
+        raise ValueError(f"{name} needs to be positive (got {value!r})")
+    if name.endswith("weight'") and is_number and value < 0:
+        raise ValueError(f"{name} cannot be negative (got {value!r})")
     if name.endswith("dropout'") and is_number and not 0 <= value < 1:
         raise ValueError(f"{name} needs to be in [0, 1) (got {value!r})")
     if isinstance(value, str) and "\0" in value and "PathLike" in str(annotation):

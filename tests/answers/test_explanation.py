@@ -69,7 +69,8 @@ def test_explain_an_ensemble(fake, build, tmp_path):
     assert f"{tail} is tail of after in " in str(out)
     # Neighbours are those of a trained view:
     assert out.neighbors == predictor.explain(h, r, t, view="fused").neighbors != []
-    with pytest.raises(ValueError, match="'view' one of .'struct', 'text', 'fused', 'fused 2'."):
+    views_of = "'view' needs to be one of .'struct', 'text', 'fused', 'fused 2'."
+    with pytest.raises(ValueError, match=views_of):
         predictor.explain(h, r, t, view="paths")
     assert Predictor(Ensemble(views), fake).explain(h, r, t).neighbors == []
     # What a view of a modality that is lacking takes in its place is no part of the score:

@@ -150,7 +150,7 @@ def test_audit_errors():
     assert audit(graph([], 0, 0)).is_clean and audit(graph([], 0, 3)).is_clean
     with pytest.raises(ValueError, match="'edge_index' holds ids outside"):
         audit(graph([(0, 0, 1, 0)], num_nodes=1, num_relations=1))
-    with pytest.raises(ValueError, match=r"such as 'dataset\[0\]'"):
+    with pytest.raises(ValueError, match=r"it is 'dataset\[0\]'"):
         audit([1, 2])
 
 

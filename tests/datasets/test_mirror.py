@@ -10,7 +10,7 @@ from torch_geometric.testing import withPackage
 from torch_imf import datasets
 from torch_imf.data import audit
 from torch_imf.datasets.base import validate
-from torch_imf.encoders import VisualEncoder
+from torch_imf.encoders import TfidfEncoder, VisualEncoder
 
 pytestmark = [pytest.mark.mirror, pytest.mark.filterwarnings("ignore:YAGO15K holds only")]
 
@@ -40,9 +40,11 @@ class Release:
     def __init__(self, name, version, root):
         self.cls, self.key = getattr(datasets, name), (name, version)
         self.folder = MIRROR / FOLDERS[name, version]
-        # Default arguments, but no texts of a second version, which are the same:
+        # Default arguments, but short vectors of texts, and none of a second version, as they are
+        # the same:
         self.first = version == self.cls.versions[0]
-        self.args = {"root": str(root), "version": version} | ({} if self.first else {"text": None})
+        text = TfidfEncoder(channels=16) if self.first else None
+        self.args = {"root": str(root), "version": version, "text": text}
         self.dataset = self.cls(**self.args)
         self.data = self.dataset[0]
         self.bare = {**self.args, "text": None, "visual": None, "numeric": None}

@@ -198,7 +198,7 @@ def test_pixel_encoder(cache):
         encoder([None, torch.zeros(3, 4, 4)])
     with pytest.raises(ValueError, match=r"Image 0 .*\[1, 4, 4\]"):
         encoder([torch.zeros(1, 4, 4, dtype=torch.uint8)])
-    with pytest.raises(ValueError, match="at least one cell"):
+    with pytest.raises(ValueError, match="'height' needs to be positive"):
         PixelEncoder(height=0)
 
 

@@ -176,7 +176,7 @@ def test_errors(fake):
         (model, fake, {"tie": "random"}, "Invalid 'tie' argument"),
         (model, fake, {"by": ["smell"]}, "Invalid 'by' argument .*'category'"),
         (model, fake, {"view": "text"}, "Invalid 'view' argument .*'struct'"),
-        (model, fake, {"batch_size": 0}, "need to be positive"),
+        (model, fake, {"batch_size": 0}, "'batch_size' needs to be positive"),
         (model, fake, {"by": 5}, "'by' needs to be of type"),
         (model, fake, {"split": fake.test_mask}, "'split' needs to be of type str"),
         (torch.nn.Linear(3, 3), fake, {}, "needs 'predict.head.*got a 'Linear'"),

@@ -1,4 +1,5 @@
 import errno
+import gzip
 import multiprocessing
 import os
 import signal
@@ -11,6 +12,7 @@ import fsspec
 import pytest
 from filelock import FileLock
 
+from torch_imf.datasets.own import read_facts
 from torch_imf.io import atomic
 from torch_imf.io.atomic import (
     cache_folder,
@@ -18,8 +20,10 @@ from torch_imf.io.atomic import (
     locked,
     make_private,
     on_disk,
+    open_file,
     read_bytes,
     replacing,
+    url_to_fs,
 )
 from torch_imf.io.hash import hash_file
 
@@ -289,3 +293,30 @@ def test_a_cache_that_others_can_write_to(tmp_path, monkeypatch):
     theirs.mkdir()  # By somebody else.
     with pytest.warns(UserWarning, match=f"not kept, as '{theirs}' is that of another user"):
         assert not cache_folder().startswith(str(folder))
+
+
+@pytest.mark.parametrize("name", ["a::b.tsv", "zip::c.tsv.gz", "::d", "memory::e", "f:g"])
+def test_local_paths_are_no_chains(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    with open_file(name, "wb", "infer") as file:
+        file.write(b"text")
+    assert os.listdir() == [name]
+    with open_file(tmp_path / name, compression="infer") as file:
+        assert file.read() == b"text"
+    assert url_to_fs(name)[1] == str(tmp_path / name)
+
+
+def test_addresses(tmp_path):
+    filesystem, path = url_to_fs("memory://a/b")
+    assert (filesystem.protocol, path) == ("memory", "/a/b")
+    (tmp_path / "a.gz").write_bytes(gzip.compress(b"text"))
+    with open_file(f"file://{tmp_path}/a.gz", compression="infer") as file:
+        assert file.read() == b"text"
+
+
+@pytest.mark.parametrize(
+    "name,content", [("x::y.tsv", "a\tr\tb\n"), ("x::y.nt", "<a> <r> <b> .\n")]
+)
+def test_facts(tmp_path, name, content):
+    (tmp_path / name).write_text(content)
+    assert read_facts([str(tmp_path / name)])[1] == ["a", "b"]

@@ -151,8 +151,6 @@ def _prepare(
 ) -> tuple[Data, tuple[Tensor, Tensor, Tensor]]:
     # The graph of a model and some validation facts, in both directions.
     check_whole(model)
-    if num_facts < 1:
-        raise ValueError(f"'num_facts' needs to be positive (got {num_facts})")
     data = prepare(model, data)
     return data, split_facts(data, "val", num_facts, seed)
 

@@ -18,8 +18,8 @@ def explain(predictor: "Predictor", fact: Tensor, k: int, view: str | None) -> E
     r"""Explains a fact, given by its three numbers, as :meth:`Predictor.explain`."""
     model, data, views = predictor.model, predictor.data, predictor.model.views
     trained = trained_views(predictor.scores.z)
-    if k < 1 or view not in [None, *trained]:
-        raise ValueError(f"'k' needs to be positive, 'view' one of {trained} (got {k}, '{view}')")
+    if view not in [None, *trained]:
+        raise ValueError(f"'view' needs to be one of {trained} (got '{view}')")
     view = "fused" if view is None and "fused" in trained else view or next(iter(trained), None)
     h, r, t = fact.tolist()
     head, rel, tail = fact.split(1)

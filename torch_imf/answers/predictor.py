@@ -259,9 +259,9 @@ class Predictor:
         if relation is not None:
             rels = self.relations.rows("relation", relation).unique()
         is_row = not (rels.is_floating_point() or rels.dtype == torch.bool)
-        if k < 1 or not is_row or int(rels[0]) < 0 or int(rels[-1]) >= self.num_relations:
-            base, got = f"[0, {self.num_relations}), the base relations", f"{k} and {rels.tolist()}"
-            raise ValueError(f"'k' needs to be positive, and 'relation' in {base} (got {got})")
+        if not is_row or int(rels[0]) < 0 or int(rels[-1]) >= self.num_relations:
+            base = f"[0, {self.num_relations}), the base relations"
+            raise ValueError(f"'relation' needs to be in {base} (got {rels.tolist()})")
         calibration = self.calibration or calibrate(self.model, self.data)
         gaps = None if calibration.chance is None else self.gaps
         rest = self.decided, gaps, everyone, progress
@@ -420,9 +420,8 @@ class Predictor:
         scores: StreamedScores | None = None,
         types: str | Sequence[str] | None = None,
     ) -> Iterator[Answers]:
-        if k < 1 or known not in {"mark", "remove"}:
-            needs = "'k' needs to be positive, 'known' to be 'mark' or 'remove'"
-            raise ValueError(f"{needs} (got {k}, '{known}')")
+        if known not in {"mark", "remove"}:
+            raise ValueError(f"'known' needs to be 'mark' or 'remove' (got '{known}')")
         if keep is not None:
             size = list(self.data.edge_type.size())
             check_tensor("'keep', a mask over edges,", keep, size, torch.bool)

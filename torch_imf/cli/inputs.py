@@ -12,7 +12,7 @@ import torch_imf
 from torch_imf import registry
 from torch_imf.answers.results import table_suffix
 from torch_imf.io import nearest, noted
-from torch_imf.io.paths import url_to_fs
+from torch_imf.io.atomic import url_to_fs
 from torch_imf.io.tables import suffix
 
 if TYPE_CHECKING:

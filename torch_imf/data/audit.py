@@ -158,8 +158,6 @@ def audit(data: Data, threshold: float = 0.8, min_facts: int = 5) -> Audit:
     """
     from scipy.sparse import csr_array, tril, triu
 
-    if not isinstance(data, Data):
-        raise ValueError(f"Expected a graph (got {data!r}), such as 'dataset[0]'")
     check_graph(data)
     data = copy.copy(data).to("cpu", "edge_index", "edge_type", *MASKS)
     num_nodes, num_relations = int(data.num_nodes), int(data.num_relations)

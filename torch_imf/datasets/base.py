@@ -651,12 +651,6 @@ def validate(data: Data) -> None:
         edge = int((count != 1).nonzero()[0])
         raise ValueError(f"Fact {edge} is in {int(count[edge])} splits rather than in one")
     check_range("edge_type", data.edge_type, data.num_relations)
-    for name in ("node_ids", "node_names", "rel_ids", "rel_names"):
-        size = data.num_nodes if name.startswith("node") else data.num_relations
-        if len(data[name]) != size:
-            raise ValueError(f"'{name}' needs {size} entries (got {len(data[name])})")
-        if name.endswith("ids") and len(set(data[name])) != size:
-            raise ValueError(f"'{name}' holds an identifier twice")
 
     for modality, x in modalities(data)[0].items():
         if x.dtype != torch.float32 and not is_mapped(x):

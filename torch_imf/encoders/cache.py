@@ -115,8 +115,6 @@ class BatchEncoder(Encoder):
         device: str | None = None,
         channels: int = 0,
     ) -> None:
-        if batch_size < 1:
-            raise ValueError(f"'batch_size' needs to be positive (got {batch_size})")
         self.batch_size, self.cache = batch_size, cache
         self.device, self.channels = device, channels
 

@@ -30,8 +30,6 @@ class ConcatEncoder(Encoder):
     def __init__(self, *encoders: Encoder, channels: int = 400) -> None:
         if len(encoders) < 2 or not all(isinstance(x, Encoder) for x in encoders):
             raise ValueError(f"'ConcatEncoder' needs two or more encoders (got {encoders})")
-        if channels < 1:
-            raise ValueError(f"'channels' needs to be positive (got {channels})")
         self.encoders, self.channels = encoders, channels
         self.packages = tuple(sorted({name for x in encoders for name in x.packages}))
         parts = [f"{i}.{name}" for i, x in enumerate(encoders) for name in x.state]

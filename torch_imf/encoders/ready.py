@@ -9,11 +9,10 @@ from torch import Tensor
 
 from torch_imf.data.names import UNKNOWN, NameIndex, read_ids
 from torch_imf.encoders.base import Encoder
-from torch_imf.io.atomic import on_disk
+from torch_imf.io.atomic import on_disk, url_to_fs
 from torch_imf.io.features import FORMATS, Features, basename, format_of, read
 from torch_imf.io.hash import hash_content, hash_file
 from torch_imf.io.mapped import zeros
-from torch_imf.io.paths import url_to_fs
 
 IMAGE = re.compile(r"(.+)\.(?:jpe?g|png|gif|webp|bmp|tiff?|svg)", re.IGNORECASE)
 

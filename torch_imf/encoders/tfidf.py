@@ -47,10 +47,6 @@ class TfidfEncoder(Encoder):
     def __init__(
         self, channels: int = 256, ngrams: int = 2, max_terms: int = 50000, seed: int = 0
     ) -> None:
-        for name, value in {"channels": channels, "ngrams": ngrams, "max_terms": max_terms}.items():
-            if value < 1:
-                raise ValueError(f"'{name}' needs to be positive (got {value})")
-
         self.channels = channels
         self.ngrams = ngrams
         self.max_terms = max_terms

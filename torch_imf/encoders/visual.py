@@ -110,9 +110,6 @@ class PixelEncoder(ImageEncoder):
     """
 
     def __init__(self, height: int = 16, width: int = 24) -> None:
-        if height < 1 or width < 1:
-            raise ValueError(f"The grid needs at least one cell (got {height} x {width})")
-
         super().__init__(channels=3 * height * width)
         self.height = height
         self.width = width

@@ -1,3 +1,5 @@
+r"""Files on disk or on any file system of :obj:`fsspec`, written in one step, and locks."""
+
 import atexit
 import errno
 import os
@@ -15,11 +17,12 @@ from tempfile import TemporaryDirectory
 from typing import BinaryIO, cast
 from weakref import WeakValueDictionary
 
+import fsspec
 from filelock import FileLock, Timeout
+from fsspec.core import OpenFile
 from fsspec.implementations.local import LocalFileSystem
 
 from torch_imf.io import check_regular, warn
-from torch_imf.io.paths import open_file, url_to_fs
 
 #: How a file is called while it is written.
 TEMPORARY = re.compile(r"\..+-[0-9a-f]{16}\.tmp")
@@ -28,6 +31,23 @@ MAX_AGE = 24 * 60 * 60
 #: The seconds to wait for a lock without a word.
 PATIENCE = 3.0
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def url_to_fs(path: str | os.PathLike[str]) -> tuple[fsspec.AbstractFileSystem, str]:
+    r"""Returns the file system of a path, and the path there. Only what has :obj:`"://"` is the
+    address of another one: :obj:`runs::1` is a file here, not a chain of file systems.
+    """
+    path = os.fspath(path)
+    if "://" in path:
+        return fsspec.core.url_to_fs(path)
+    return LocalFileSystem(), osp.abspath(osp.expanduser(path))
+
+
+def open_file(
+    path: str | os.PathLike[str], mode: str = "rb", compression: str | None = None
+) -> OpenFile:
+    r"""Returns a file to be opened by :obj:`with`, as :obj:`fsspec.open` does."""
+    return OpenFile(*url_to_fs(path), mode, compression)
 
 
 @contextmanager

@@ -12,8 +12,7 @@ from urllib.parse import quote, urlsplit
 from urllib.request import url2pathname
 
 from torch_imf.io import warn
-from torch_imf.io.atomic import read_bytes, replacing
-from torch_imf.io.paths import url_to_fs
+from torch_imf.io.atomic import read_bytes, replacing, url_to_fs
 
 if TYPE_CHECKING:
     import requests

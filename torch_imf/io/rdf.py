@@ -12,7 +12,7 @@ from urllib.request import url2pathname
 from tqdm import tqdm
 
 from torch_imf.io import some, warn
-from torch_imf.io.paths import open_file
+from torch_imf.io.atomic import open_file
 from torch_imf.io.quantities import datatype_unit, to_number
 from torch_imf.io.tables import LONGEST, is_utf16, normalized, readable, suffix
 

@@ -21,9 +21,8 @@ from itertools import chain, count, islice
 from typing import TYPE_CHECKING, Any, cast
 
 from torch_imf.io import check_regular, warn
-from torch_imf.io.atomic import on_disk
+from torch_imf.io.atomic import on_disk, open_file
 from torch_imf.io.confined import confined
-from torch_imf.io.paths import open_file
 
 if TYPE_CHECKING:
     import pandas as pd

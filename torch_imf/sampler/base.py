@@ -52,8 +52,6 @@ class Sampler(Recorded, torch.nn.Module):
         super().__init__()
         if num_nodes < 2:
             raise ValueError(f"'num_nodes' needs to be at least 2 (got {num_nodes})")
-        if num_negatives < 1:
-            raise ValueError(f"'num_negatives' needs to be positive (got {num_negatives})")
         if index is not None and index.num_nodes > num_nodes:
             got = index.num_nodes
             raise ValueError(f"The index holds ids of {got} entities (expected {num_nodes})")

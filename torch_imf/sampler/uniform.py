@@ -108,8 +108,6 @@ class SharedSampler(Sampler):
         chunk_size: int = 128,
     ) -> None:
         super().__init__(num_nodes, index, num_negatives)
-        if chunk_size < 1:
-            raise ValueError(f"'chunk_size' needs to be positive (got {chunk_size})")
         self.chunk_size = chunk_size
 
     def forward(self, head_index: Tensor, rel_type: Tensor, tail_index: Tensor) -> Tensor:

@@ -105,8 +105,7 @@ def fit(
         RuntimeError: If training diverges.
     """
     data = prepare(model, data)
-    sizes = {"batch_size": batch_size, "eval_every": eval_every}
-    check_run(data, metric, epochs=epochs, patience=patience, **sizes)
+    check_run(data, metric)
     if lr_decay <= 0:
         raise ValueError(f"'lr_decay' needs to be positive (got {lr_decay})")
     warn_of_leaks(data, "validation", "test")
@@ -115,6 +114,7 @@ def fit(
     rates = {"lr": lr, "lr_decay": lr_decay, "dense_lr": dense_lr, "weight_decay": weight_decay}
     others = {"optimizer": optimizer, "precision": precision, "metric": metric}
     names = {name: list(data[name]) for name in ("node_ids", "rel_ids") if name in data}
+    sizes = {"batch_size": batch_size, "eval_every": eval_every}
     run = {**sizes, **rates, **others}, checkpoint, facts_by_split(data), names
     agree(model, {**run[0], "names": names}, run[2], batch_size)
     state = TrainingState(model, optimizers, *run)
@@ -150,11 +150,8 @@ def fit(
     return state.history
 
 
-def check_run(data: Data, metric: str, **sizes: int | None) -> None:
-    r"""Raises if a size is not positive, a metric unknown, or a split to train with empty."""
-    for name, value in sizes.items():
-        if value is not None and value < 1:
-            raise ValueError(f"'{name}' needs to be positive and whole (got {value!r})")
+def check_run(data: Data, metric: str) -> None:
+    r"""Raises if a metric is unknown, or a split to train with empty."""
     if metric not in METRICS:
         raise ValueError(f"Invalid 'metric' argument (got '{metric}', choose of {METRICS})")
     for split in ("train", "val"):

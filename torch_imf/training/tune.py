@@ -122,7 +122,7 @@ def tune(
     if seed < 0:
         raise ValueError(f"'seed' cannot be negative (got {seed})")
     search, data = SearchSpace(model, space), without_test(data)
-    check_run(data, metric, trials=trials, epochs=epochs)
+    check_run(data, metric)
     try:
         device = torch.device("cpu" if device is None else device)
     except RuntimeError as error:

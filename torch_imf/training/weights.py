@@ -93,8 +93,6 @@ def fit_view_weights(
     for x in models:
         check_model(x)
         data = prepare(x, data)
-    if num_facts < 1:
-        raise ValueError(f"'num_facts' needs to be positive (got {num_facts})")
     data = without_test(data)
     if extra is None:
         extra = ["types", "rules", *(["features"] if modalities(data)[0] else [])]

@@ -13,4 +13,7 @@ def test_contrastive(pairs, refuses):
     out = Contrastive(0.5, 0.1, pairs)(x_dict, mask_dict)
     assert torch.allclose(out, 0.5 * info_nce_loss(x_dict, mask_dict, 0.1, pairs))
     assert str(Contrastive(0.1)) == "Contrastive(weight=0.1, temperature=None)"
-    refuses(*(("'temperature' > 0", lambda x=x: Contrastive(*x)) for x in ((-1.0,), (1.0, 0.0))))
+    refuses(
+        ("'weight' cannot be negative", lambda: Contrastive(-1.0)),
+        ("'temperature' needs to be positive", lambda: Contrastive(temperature=0.0)),
+    )

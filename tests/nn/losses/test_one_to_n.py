@@ -81,7 +81,7 @@ def test_by_name(refuses):
         (r"'label_smoothing' needs to be in \[0, 1\)", lambda: OneToN(label_smoothing=1.0)),
         ("'reduction' needs to be 'sum' or 'mean'", lambda: OneToN(reduction="max")),
         (r"'spread' needs to be in \[0, 1\]", lambda: OneToN(spread=2.0)),
-        ("'weight' of a regularizer cannot be negative", lambda: DURA(-0.1)),
+        ("'weight' cannot be negative", lambda: DURA(-0.1)),
         ("'weight' needs to be finite", lambda: DURA(float("nan"))),
         ("no regularizer 'duraa'. Did you mean 'dura'", lambda: OneToN(regularizer="duraa")),
     )

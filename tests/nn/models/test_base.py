@@ -171,7 +171,7 @@ def test_no_queries(scorer):
 def test_errors(refuses):
     model, ids, zero = KGE(10, 3, 16), torch.tensor([0, 10]), torch.zeros(2, dtype=torch.long)
     refuses(
-        ("need to be positive", lambda: KGE(0, 3, 16)),
+        ("'num_nodes' needs to be positive", lambda: KGE(0, 3, 16)),
         ("There is no loss 'hinge'", lambda: KGE(10, 3, 16, loss="hinge")),
         ("There is no scorer 'hinge'", lambda: KGE(10, 3, 16, scorer="hinge")),
         (

@@ -66,6 +66,7 @@ def test_estimator_tells_what_depends_on_each_other():
 
 
 def test_errors(build, refuses):
-    words = "'num_experts' needs to be positive"
-    refuses((words, lambda: build(MoMoK, num_experts=0)))
-    refuses((words, lambda: build(MoMoK, disentangle=-1.0)))
+    refuses(
+        ("'num_experts' needs to be positive", lambda: build(MoMoK, num_experts=0)),
+        ("'disentangle' cannot be negative", lambda: build(MoMoK, disentangle=-1.0)),
+    )

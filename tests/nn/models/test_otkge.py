@@ -51,6 +51,6 @@ def test_plans_are_of_training(fake, build, facts, tmp_path):
 def test_errors(build, refuses):
     refuses(
         ("OTKGE moves features to structural", lambda: build(OTKGE, struct=False)),
-        ("'num_entities' and 'every' need", lambda: build(OTKGE, every=0)),
+        ("'every' needs to be positive", lambda: build(OTKGE, every=0)),
         ("'weight' needs a positive number", lambda: build(OTKGE, weight={"text": 1.0})),
     )

@@ -107,7 +107,7 @@ def test_by_name(refuses):
     assert isinstance(resolve("scorer", "contextual", 8, 4), scorers.ContextualRelationalScorer)
     refuses(
         ("no scorer 'transx'. Did you mean 'transe'", lambda: resolve("scorer", "transx", 8)),
-        ("need to be positive", lambda: scorers.TransE(0)),
+        ("'channels' needs to be positive", lambda: scorers.TransE(0)),
     )
 
 

@@ -45,7 +45,7 @@ def test_capse_equals_the_algorithm(num_iterations, refuses):
             logit = logit + torch.stack([x @ out for x in u])
         expected.append(out.norm())
     assert torch.allclose(scorer(head, rel, tail), torch.stack(expected).float(), atol=1e-5)
-    refuses(("need to be positive", lambda: CapsE(8, capsule_size=0)))
+    refuses(("'capsule_size' needs to be positive", lambda: CapsE(8, capsule_size=0)))
 
 
 @pytest.mark.parametrize("scorer", [ConvKB(8, num_filters=3), CapsE(8, num_filters=3)])

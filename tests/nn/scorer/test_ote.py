@@ -45,6 +45,6 @@ def test_ote_starts_orthogonal_and_inverts():
 def test_ote_errors(refuses):
     refuses(
         ("'block_size' to be a divisor of 'channels' .got 4 and 6", lambda: OTE(6)),
-        ("'block_size' to be a divisor", lambda: OTE(6, block_size=0)),
+        ("'block_size' needs to be positive", lambda: OTE(6, block_size=0)),
         ("OTE needs 'rel_channels' to be 40", lambda: OTE(8, 8)),
     )

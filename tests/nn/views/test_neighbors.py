@@ -106,7 +106,7 @@ def test_control(data):
 def test_errors(data, refuses):
     del data.x_text, data.text_mask
     refuses(
-        ("need to be positive", lambda: FeatureView(ridge=0.0)),
+        ("'ridge' needs to be positive", lambda: FeatureView(ridge=0.0)),
         ("needs a graph with features", lambda: FeatureView().fit(data)),
     )
 

@@ -151,8 +151,8 @@ def test_words():
 def test_bounds(data, refuses):
     assert int((RuleView(max_rules=2).fit(data).rules[0] == 0).sum()) == 2
     for words, kwargs in (
-        ("need to be positive", {"max_rules": 0}),
-        ("need to be positive", {"num_heads": 0}),
+        ("'max_rules' needs to be positive", {"max_rules": 0}),
+        ("'num_heads' needs to be positive", {"num_heads": 0}),
         (r"'min_confidence' is in \(0, 1\)", {"min_confidence": 1.0}),
         ("'smoothing' from 0 on", {"smoothing": -1.0}),
     ):

@@ -14,8 +14,6 @@ class LowRankFusion(Fusion):
         self, in_channels: dict[str, int], out_channels: int, rank: int, dropout: float
     ) -> None:
         super().__init__(in_channels, out_channels)
-        if rank < 1:
-            raise ValueError(f"'rank' needs to be positive (got {rank})")
         self.rank = rank
         self.dropout = dropout
 

@@ -12,7 +12,7 @@ class Contrastive(Recorded, torch.nn.Module):
     of an entity in its modalities.
 
     Args:
-        weight (float, optional): Its weight :math:`\lambda`, not negative. (default: :obj:`1.`)
+        weight (float, optional): Its weight :math:`\lambda`. (default: :obj:`1.`)
         temperature (float, optional): That of :meth:`~torch_imf.nn.info_nce_loss`, positive. If
             :obj:`None`, it is Eq. 6 of IMF (:meth:`~torch_imf.nn.contrastive_loss`). (default:
             :obj:`None`)
@@ -27,9 +27,8 @@ class Contrastive(Recorded, torch.nn.Module):
         pairs: Sequence[tuple[str, str]] | None = None,
     ) -> None:
         super().__init__()
-        if not weight >= 0 or (temperature is not None and not temperature > 0):
-            got = weight, temperature
-            raise ValueError(f"'weight' needs to be >= 0, and 'temperature' > 0 (got {got})")
+        if temperature is not None and temperature <= 0:
+            raise ValueError(f"'temperature' needs to be positive (got {temperature})")
         self.weight = weight
         self.temperature = temperature
         self.pairs = pairs

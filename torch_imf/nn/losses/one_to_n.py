@@ -72,22 +72,17 @@ class OneToN(Loss):
             raise ValueError(f"'reduction' needs to be 'sum' or 'mean' (got '{reduction}')")
         if spread is not None and not 0 <= spread <= 1:
             raise ValueError(f"'spread' needs to be in [0, 1] (got {spread})")
-        if num_candidates is not None and (loss != "ce" or num_candidates < 1):
-            got = f"{num_candidates} and '{loss}'"
-            raise ValueError(
-                f"'num_candidates' needs to be positive, and 'loss' to be 'ce' (got {got})"
-            )
-        if resample_every < 1 or (resample_every > 1 and num_candidates is None):
-            text = "'resample_every' needs to be positive, and 'num_candidates' to be given"
-            raise ValueError(f"{text} (got {resample_every})")
+        if loss != "ce" and (seen_only or num_candidates is not None):
+            name = "seen_only" if seen_only else "num_candidates"
+            raise ValueError(f"'{name}' needs 'loss' to be 'ce' (got '{loss}')")
+        if resample_every > 1 and num_candidates is None:
+            raise ValueError(f"'resample_every={resample_every}' needs 'num_candidates'")
         self.resample_every = resample_every
         self._drawn: Tensor | None = None  # What batches share, and how many have done so.
         self._num_shared = 0
         self.loss = loss
         self.is_binary = loss == "bce"
         self.label_smoothing = label_smoothing
-        if seen_only and loss != "ce":
-            raise ValueError(f"'seen_only' needs 'loss' to be 'ce' (got '{loss}')")
         self.num_candidates = num_candidates
         self.seen_only = seen_only
         self._seen: Tensor | None = None  # As a mask, if there are others.

@@ -13,14 +13,10 @@ Facts = tuple[Tensor, Tensor, Tensor]
 
 
 class Regularizer(Recorded, torch.nn.Module):
-    r"""An abstract base class of what a loss adds for the queries and keys of facts, with a weight
-    that cannot be negative.
-    """
+    r"""An abstract base class of what a loss adds for the queries and keys of facts."""
 
     def __init__(self, weight: float = 0.1) -> None:
         super().__init__()
-        if not weight >= 0:
-            raise ValueError(f"The 'weight' of a regularizer cannot be negative (got {weight})")
         self.weight = weight
 
     def forward(self, query: Tensor, key: Tensor, pos_index: Tensor, count: Tensor) -> Tensor:
@@ -39,17 +35,14 @@ class DURA(Regularizer):
 
     Args:
         weight (float, optional): The weight of both. (default: :obj:`0.1`)
-        query_weight (float, optional): That of queries, not negative. (default: :obj:`1.`)
-        key_weight (float, optional): That of keys, not negative. (default: :obj:`1.`)
+        query_weight (float, optional): That of queries. (default: :obj:`1.`)
+        key_weight (float, optional): That of keys. (default: :obj:`1.`)
     """
 
     def __init__(
         self, weight: float = 0.1, query_weight: float = 1.0, key_weight: float = 1.0
     ) -> None:
         super().__init__(weight)
-        if min(query_weight, key_weight) < 0:
-            got = query_weight, key_weight
-            raise ValueError(f"'query_weight' and 'key_weight' cannot be negative (got {got})")
         self.query_weight = query_weight
         self.key_weight = key_weight
 

@@ -39,8 +39,6 @@ class Sampled(Loss):
         sampler: str | type[Sampler] | Sampler = "uniform",
     ) -> None:
         super().__init__()
-        if num_negatives < 1:
-            raise ValueError(f"'num_negatives' needs to be positive (got {num_negatives})")
         if not temperature >= 0:
             raise ValueError(f"'temperature' cannot be negative (got {temperature})")
         if isinstance(sampler, Sampler) and num_negatives not in (64, sampler.num_negatives):

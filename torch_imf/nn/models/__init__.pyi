@@ -6,14 +6,14 @@ from .features import StructuralEmbedding as StructuralEmbedding
 from .gc_ote import GCOTE as GCOTE
 from .hyper import MHyper as MHyper
 from .imf import IMF as IMF
+from .imf import MoSE as MoSE
 from .joint import AdaMF as AdaMF
 from .joint import JointKGE as JointKGE
-from .kbat import KBAT as KBAT
+from .kge import KBAT as KBAT
 from .kge import KGE as KGE
 from .mkbe import MKBE as MKBE
 from .mmkrl import MMKRL as MMKRL
 from .momok import MoMoK as MoMoK
-from .mose import MoSE as MoSE
 from .otkge import OTKGE as OTKGE
 from .scoring import ViewModel as ViewModel
 from .stacked import IKRL as IKRL

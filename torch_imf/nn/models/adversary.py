@@ -1,4 +1,3 @@
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -95,12 +94,6 @@ class Adversary(Recorded, torch.nn.Module):
         kinds: Sequence[str] = KINDS,
     ) -> None:
         super().__init__()
-        if not 0 <= weight < math.inf or num_groups < 1 or noise_channels < 1:
-            got = weight, num_groups, noise_channels
-            raise ValueError(
-                f"'weight' needs to be finite and not negative, and 'num_groups' and "
-                f"'noise_channels' at least 1 (got {got})"
-            )
         if len(kinds) == 0 or not set(kinds) <= set(KINDS):
             raise ValueError(f"'kinds' need to be of {list(KINDS)} (got {list(kinds)})")
         self.weight = weight

@@ -92,11 +92,7 @@ class MultimodalKGE(ViewModel, KGEModel):
         shared_relations: bool = True,
         tie_inverses: bool = False,
     ) -> None:
-        sizes = num_nodes, num_relations, hidden_channels
-        if min(sizes) < 1:
-            text = "'num_nodes', 'num_relations' and 'hidden_channels' need to be positive"
-            raise ValueError(f"{text} (got {sizes})")
-        super().__init__(*sizes)
+        super().__init__(num_nodes, num_relations, hidden_channels)
         if self.struct_parts > 1:
             self.node_emb = Embedding(num_nodes, self.struct_parts * hidden_channels)
         self.views = list(scorers)

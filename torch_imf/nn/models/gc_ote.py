@@ -184,9 +184,6 @@ class _WithContext(DistanceScorer):
     def reset_relations(self, weight: Tensor) -> None:
         self.ote.reset_relations(weight)
 
-    def query(self, head: Tensor, rel: Tensor) -> Tensor:
-        return self.grouped_query(head, rel, torch.arange(rel.size(0), device=rel.device))
-
     def grouped_query(self, head: Tensor, rel: Tensor, group: Tensor) -> Tensor:
         x, context, side = head.chunk(3, dim=-1)
         turned = self.ote.grouped_query(torch.cat([x, context]), rel, group.repeat(2))

@@ -33,7 +33,7 @@ class MKBE(MultimodalKGE):
     Args:
         scorer (str or Scorer, optional): The scorer, :obj:`"distmult"` or :obj:`"conve"` in the
             paper. (default: :obj:`"distmult"`)
-        weight (float, optional): The weight :math:`\lambda`, not negative. (default: :obj:`0.1`)
+        weight (float, optional): The weight :math:`\lambda`. (default: :obj:`0.1`)
         rel_channels (int, optional): Size of relation embeddings, or that of the scorer. (default:
             :obj:`None`)
     """
@@ -57,8 +57,6 @@ class MKBE(MultimodalKGE):
     ) -> None:
         if struct is False or not x_dict:
             raise ValueError("MKBE needs structure ('struct' cannot be False) and a modality")
-        if not weight >= 0:
-            raise ValueError(f"'weight' cannot be negative (got {weight})")
         super().__init__(
             *(num_nodes, num_relations, hidden_channels, x_dict, mask_dict),
             scorers={"struct": make_scorer(scorer, hidden_channels, rel_channels)},
@@ -82,8 +80,7 @@ class MKBE(MultimodalKGE):
         return {"struct": self.struct(self.node_emb, index, seen)}
 
     def loss(self, head_index: Tensor, rel_type: Tensor, *target: Tensor) -> Tensor:
-        index, batch = self.loss_fn.sample(self.num_nodes, head_index, rel_type, *target)
-        loss = self.view_loss(self.encode(index), *batch)
+        loss = super().loss(head_index, rel_type, *target)
         if self.weight == 0:
             return loss
         return loss + self.weight * self.values_loss(head_index.unique())

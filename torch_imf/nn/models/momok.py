@@ -6,7 +6,6 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn import Embedding, Linear, Module, ModuleDict, Parameter
 
-from torch_imf.nn.functional.gather import group_by_size
 from torch_imf.nn.fusion import DecisionFusion, Fusion
 from torch_imf.nn.fusion.base import Tensors, stack_masks
 from torch_imf.nn.losses import Loss
@@ -162,11 +161,8 @@ class MoMoK(IMF):
         decision: DecisionFusion | dict[str, float] | float | None = 1.0,
         rel_channels: int | None = None,
     ) -> None:
-        if num_experts < 1 or not disentangle >= 0:
-            got = num_experts, disentangle
-            raise ValueError(
-                f"'num_experts' needs to be positive, and 'disentangle' not negative (got {got})"
-            )
+        if disentangle < 0:
+            raise ValueError(f"'disentangle' cannot be negative (got {disentangle})")
         super().__init__(
             *(num_nodes, num_relations, hidden_channels, x_dict, mask_dict),
             scorer=scorer,
@@ -195,12 +191,7 @@ class MoMoK(IMF):
                 module.reset_parameters()
 
     def query(self, head: Tensors, rel_type: Tensor) -> Tensors:
-        distinct, group = group_by_size(rel_type)
-        x = self._mixed(head, self.gate(rel_type).sigmoid())
-        return {
-            view: scorer.grouped_query(x[view], self.relation(view, distinct), group)
-            for view, scorer in self.scorers.items()
-        }
+        return super().query(self._mixed(head, self.gate(rel_type).sigmoid()), rel_type)
 
     def key(self, tail: Tensors) -> Tensors:
         return super().key(self._mixed(tail))

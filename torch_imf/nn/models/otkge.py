@@ -59,9 +59,6 @@ class OTKGE(JointKGE):
         loss: str | type[Loss] | Loss = "ce",
         struct: bool | Tensor | Module | StructuralEmbedding = True,
     ) -> None:
-        if min(num_entities, every) < 1:
-            got = num_entities, every
-            raise ValueError(f"'num_entities' and 'every' need to be positive (got {got})")
         in_channels = dict.fromkeys(modality_names(struct, x_dict), hidden_channels)
         if "struct" not in in_channels:
             raise ValueError("OTKGE moves features to structural embeddings ('struct' is False)")

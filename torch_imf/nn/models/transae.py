@@ -35,7 +35,7 @@ class TransAE(JointKGE):
     Args:
         scorer (str or Scorer, optional): The scorer. (default: :obj:`"transe"`)
         loss (str or Loss, optional): The loss. (default: :obj:`"margin"`)
-        weight (float, optional): The weight :math:`\lambda`, not negative. (default: :obj:`1.`)
+        weight (float, optional): The weight :math:`\lambda`. (default: :obj:`1.`)
     """
 
     settings: ClassVar[Mapping[str, Any]] = {
@@ -59,8 +59,6 @@ class TransAE(JointKGE):
     ) -> None:
         if not x_dict:
             raise ValueError("TransAE encodes modalities, of which the graph has none")
-        if not weight >= 0:
-            raise ValueError(f"'weight' cannot be negative (got {weight})")
         super().__init__(
             *(num_nodes, num_relations, hidden_channels, x_dict, mask_dict),
             scorer=scorer,

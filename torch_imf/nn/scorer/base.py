@@ -15,8 +15,8 @@ class Scorer(Recorded, torch.nn.Module):
     similarity (higher is more likely).
 
     Triple-wise, 1-N and 1-K scores all come from the same three methods. A sub-class implements
-    :meth:`query`, and, where they differ from the defaults, :meth:`key`, :meth:`similarity` and
-    :meth:`invert`.
+    :meth:`query` or :meth:`grouped_query`, and, where they differ from the defaults, :meth:`key`,
+    :meth:`similarity` and :meth:`invert`.
 
     Args:
         channels (int): Size of entity embeddings.
@@ -43,11 +43,9 @@ class Scorer(Recorded, torch.nn.Module):
         self.register_parameter("logit_bias", None)
         self.channels = channels
         self.rel_channels = channels if rel_channels is None else rel_channels
-        name, got = self.__class__.__name__, (channels, self.rel_channels)
-        if min(got) < 1:
-            raise ValueError(f"'channels' and 'rel_channels' need to be positive (got {got})")
         if self.same_channels and self.rel_channels != channels:
-            raise ValueError(f"{name} needs 'rel_channels' to be {channels} (got {got[1]})")
+            name = self.__class__.__name__
+            raise ValueError(f"{name} needs 'rel_channels' to be {channels} (got {rel_channels})")
 
     def reset_parameters(self) -> None:
         r"""Resets all learnable parameters of the module."""
@@ -69,7 +67,9 @@ class Scorer(Recorded, torch.nn.Module):
 
     def query(self, head: Tensor, rel: Tensor) -> Tensor:
         r"""Encodes :math:`(h, r)`: :obj:`[B, C], [B, C_r] -> [B, Q]`."""
-        raise NotImplementedError
+        if type(self).grouped_query is Scorer.grouped_query:
+            raise NotImplementedError
+        return self.grouped_query(head, rel, torch.arange(rel.size(0), device=rel.device))
 
     def grouped_query(self, head: Tensor, rel: Tensor, group: Tensor) -> Tensor:
         r"""Encodes queries that share relations: :obj:`rel` holds the distinct ones, of shape

@@ -30,8 +30,6 @@ class TripleConvolution(Scorer):
 
     def __init__(self, channels: int, rel_channels: int | None, num_filters: int) -> None:
         super().__init__(channels, rel_channels)
-        if num_filters < 1:
-            raise ValueError(f"'num_filters' needs to be positive (got {num_filters})")
         self.num_filters = num_filters
         self.filters = torch.nn.Parameter(torch.empty(3, num_filters))
         self.bias = torch.nn.Parameter(torch.empty(num_filters))
@@ -182,9 +180,6 @@ class CapsE(TripleConvolution):
         num_iterations: int = 1,
     ) -> None:
         super().__init__(channels, rel_channels, num_filters)
-        if capsule_size < 1 or num_iterations < 1:
-            got = capsule_size, num_iterations
-            raise ValueError(f"'capsule_size' and 'num_iterations' need to be positive (got {got})")
         self.num_iterations = num_iterations
         self.weight = torch.nn.Parameter(torch.empty(num_filters, channels, capsule_size))
         self.reset_parameters()

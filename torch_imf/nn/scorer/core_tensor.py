@@ -27,9 +27,6 @@ class CoreTensorScorer(Scorer):
         for norm in self.norms or []:
             norm.reset_parameters()
 
-    def query(self, head: Tensor, rel: Tensor) -> Tensor:
-        return self.grouped_query(head, rel, torch.arange(rel.size(0), device=rel.device))
-
     def normalized(self, i: int, x: Tensor) -> Tensor:
         r"""Applies a batch normalisation, if there is one."""
         return x if self.norms is None else batch_norm(self.norms[i], x)

@@ -84,10 +84,7 @@ class TransE(DistanceScorer):
         return super().similarity(query, key)
 
     def distance(self, query: Tensor, key: Tensor) -> Tensor:
-        diff = query - key
-        if self.p_norm == 1:  # The norm visits its entries one by one.
-            return diff.abs_().sum(dim=-1)
-        return diff.norm(p=self.p_norm, dim=-1)
+        return norm_(query - key, self.p_norm)
 
     def invert(self, rel: Tensor) -> Tensor:
         return -rel
@@ -190,6 +187,11 @@ def square_distance(query: Tensor, key: Tensor, weight: Tensor | None = None) ->
             norm = torch.addmm(norm, weight.square(), key.square().t())
             query = query * weight
         return torch.addmm(norm, query, key.t(), alpha=-2).clamp(min=0)
+
+
+def norm_(x: Tensor, p: float) -> Tensor:
+    r"""The norm of vectors, which it may change: PyTorch's visits their entries one by one."""
+    return x.abs_().sum(dim=-1) if p == 1 else x.norm(p=p, dim=-1)
 
 
 def root(x: Tensor) -> Tensor:

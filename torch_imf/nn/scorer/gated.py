@@ -25,9 +25,6 @@ class WrappedScorer(Scorer):
         self.scorer.reset_relations(weight[:, :-1])
         torch.nn.init.zeros_(weight[:, -1])
 
-    def query(self, head: Tensor, rel: Tensor) -> Tensor:
-        return self.grouped_query(head, rel, torch.arange(rel.size(0), device=rel.device))
-
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}({self.scorer})"
 

@@ -40,7 +40,7 @@ class OTE(DistanceScorer):
     ) -> None:
         size = channels * (block_size + scale)
         super().__init__(channels, size if rel_channels is None else rel_channels, margin)
-        if block_size < 1 or channels % block_size != 0:
+        if channels % block_size != 0:
             raise ValueError(
                 f"OTE needs 'block_size' to be a divisor of 'channels' (got {block_size} and "
                 f"{channels})"
@@ -66,9 +66,6 @@ class OTE(DistanceScorer):
         # Of both signs of a column, the Gram-Schmidt process has the one of a positive diagonal:
         sign = r.diagonal(dim1=-2, dim2=-1).detach().sign()
         return q * sign.unsqueeze(-2), rel[:, size:].exp() if self.scale else None
-
-    def query(self, head: Tensor, rel: Tensor) -> Tensor:
-        return self.grouped_query(head, rel, torch.arange(rel.size(0), device=rel.device))
 
     def grouped_query(self, head: Tensor, rel: Tensor, group: Tensor) -> Tensor:
         matrix, scale = self.matrices(rel)

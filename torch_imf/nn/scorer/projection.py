@@ -2,7 +2,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from torch_imf.nn.scorer.distance import SAMPLED, DistanceScorer, root, square_distance
+from torch_imf.nn.scorer.distance import SAMPLED, DistanceScorer, norm_, root, square_distance
 
 
 class TransD(DistanceScorer):
@@ -134,10 +134,7 @@ class PairRE(DistanceScorer):
 
     def distance(self, query: Tensor, key: Tensor) -> Tensor:
         x, weight = query.chunk(2, dim=-1)
-        diff = torch.addcmul(x, weight, key, value=-1)
-        if self.p_norm == 1:  # The norm visits its entries one by one.
-            return diff.abs_().sum(dim=-1)
-        return diff.norm(p=self.p_norm, dim=-1)
+        return norm_(torch.addcmul(x, weight, key, value=-1), self.p_norm)
 
     def invert(self, rel: Tensor) -> Tensor:
         return torch.cat(rel.chunk(2, dim=-1)[::-1], dim=-1)

@@ -72,11 +72,8 @@ class FeatureView(View):
         self, num_channels: int = 128, num_neighbors: int = 64, ridge: float = 10.0
     ) -> None:
         super().__init__()
-        if min(num_channels, num_neighbors) < 1 or not ridge > 0:
-            got = num_channels, num_neighbors, ridge
-            raise ValueError(
-                f"'num_channels', 'num_neighbors' and 'ridge' need to be positive (got {got})"
-            )
+        if ridge <= 0:
+            raise ValueError(f"'ridge' needs to be positive (got {ridge})")
         self.num_channels, self.num_neighbors, self.ridge = num_channels, num_neighbors, ridge
         self.modalities: list[str] = []
         for name in ("x", "lin", "bias"):

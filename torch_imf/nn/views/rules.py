@@ -103,11 +103,9 @@ class RuleView(View):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        if min(max_rules, min_support, num_facts, num_heads) < 1:
-            raise ValueError("The numbers of rules, facts and heads need to be positive")
-        if not 0 < min_confidence < 1 or not smoothing >= 0:
-            got = min_confidence, smoothing
-            raise ValueError(f"'min_confidence' is in (0, 1), 'smoothing' from 0 on (got {got})")
+        if not 0 < min_confidence < 1 or min_support < 1 or smoothing < 0:
+            needs = "'min_confidence' is in (0, 1), 'min_support' positive, 'smoothing' from 0 on"
+            raise ValueError(f"{needs} (got {(min_confidence, min_support, smoothing)})")
         self.max_rules, self.min_confidence = max_rules, min_confidence
         self.min_support, self.smoothing = min_support, smoothing
         self.num_facts, self.num_heads, self.seed = num_facts, num_heads, seed
