@@ -16,7 +16,7 @@ from functools import partial
 import speed
 import torch
 from configs import PUBLISHED, adamf_rows
-from experiment import lines
+from results import lines
 
 README = osp.join(osp.dirname(osp.realpath(__file__)), "README.md")
 METRICS = {"mrr": "MRR", "hits@1": "H@1", "hits@3": "H@3", "hits@10": "H@10"}

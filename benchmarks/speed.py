@@ -10,8 +10,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from experiment import lines
-from results import ROOT
+from results import ROOT, lines
 
 COMMANDS = [
     "speed_imf.py --batch_size 8192",

@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 from clock import now
-from experiment import lines
+from results import lines
 from results import append
 from torch import Tensor
 from torch_geometric.data import Data
