@@ -144,6 +144,7 @@ class Notes(dict[str, Any]):
 
     def save(self, **values: Any) -> None:
         self.update(values)
+        os.makedirs(CHECKPOINTS, exist_ok=True)
         with open(f"{self.path}.tmp", "w") as f:
             json.dump(self, f)
         os.replace(f"{self.path}.tmp", self.path)
@@ -206,7 +207,6 @@ def trained_member(
     member: Settings, data: Data, path: str, seed: int, budget: float, left: Callable[[], float]
 ) -> tuple[Any, Notes]:
     """Returns a member, trained and on the CPU or GPU, with its notes."""
-    os.makedirs(CHECKPOINTS, exist_ok=True)
     notes, start = Notes(path), clock()
     code = list(dict.fromkeys([*notes["code"], commit()]))
     if "settings" not in notes:
