@@ -11,6 +11,7 @@ commit, and `stale` otherwise: it is kept until there is another. `render.py` pr
 """
 
 import argparse
+import glob
 import json
 import os
 import os.path as osp
@@ -20,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -189,9 +190,9 @@ def checkpoints(task: Task) -> list[str]:
 def remove(paths: list[str]) -> None:
     """Removes checkpoints, and what is beside them."""
     for path in paths:
-        for end in ("", ".json", ".structure", ".structure.json", ".lock", ".structure.lock"):
-            with suppress(FileNotFoundError):
-                os.remove(f"{path}{end}")
+        folder, name = osp.split(path)
+        for other in glob.glob(f"*{name}*", root_dir=folder, include_hidden=True):
+            os.remove(osp.join(folder, other))
 
 
 def show(chosen: list[Task], check_data: bool) -> None:

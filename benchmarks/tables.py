@@ -369,7 +369,7 @@ _COMPLEX: list[Settings] = [{**KGE, "scorer": "complex"}]
 COMMANDS: dict[str, list[Settings]] = {
     **{
         f"speed_imf.py --batch_size 8192{end}": _IMF
-        for end in ("", " --precision fp32 --steps 2 --repeats 2", " --keep_memory")
+        for end in ("", " --precision fp32 --steps 2 --repeats 2", " --keep_memory", " --steps 20")
     },
     **{
         f"speed_peers.py --batch_size 4096 --steps 4 --repeats 2 --threads 2{end}": _1N
@@ -383,7 +383,7 @@ COMMANDS: dict[str, list[Settings]] = {
         f"speed_adamf.py --threads 2 --steps 1{end}": _ADAMF
         for end in ("", " --adversary", " --precision bf16", " --adversary --precision bf16")
     },
-    "speed_scorers.py": [],
+    "speed_scorers.py --repeats 1 --num_queries 512": [],
     "speed_accuracy.py": _IMF,
     "speed_loading.py --threads 2": [],
     "growth.py": [{"class": "kge", "scorer": "distmult", "loss": "bce"}],
