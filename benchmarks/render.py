@@ -564,7 +564,7 @@ def render(text: str) -> str:
 
 #: A metric, or how fast and large something is.
 RESULT = re.compile(
-    r"(?<![\w.,])[+-]?(?:\.\d{2,3}\b(?!\.)|0\.\d{3,4}\b|[\d.,]*\d times (?:as|faster))"
+    r"(?<![\w.,])[+-]?(?:\.\d{2,3}\b(?!\.\d)|0\.\d{3,4}\b|[\d.,]*\d times (?:as|faster))"
 )
 
 

@@ -253,7 +253,7 @@ def main(words: list[str] | None = None) -> None:
         show(chosen, args.data)
     elif args.tiny:
         with tiny():
-            run(chosen, args.minutes, args.data)
+            run([task for task in chosen if not task.is_command], args.minutes, args.data)
     elif results.commit().endswith("+"):
         raise SystemExit("Rows are made of what is committed: commit your changes first")
     else:
@@ -279,9 +279,9 @@ def run(chosen: list[Task], minutes: float | None, check_data: bool) -> None:
             break
         later = {path for x in paths[number + 1 :] for path in x}
         remove([path for path in paths[number] if path not in later])
-        print(
-            f"  test MRR {line['metrics']['mrr']:.4f}, {line['seconds'] / 60:.1f} min", flush=True
-        )
+        each = ", ".join(f"{x:.1f} s" for x in line["seconds_per_epoch"])
+        mrr, took = line["metrics"]["mrr"], line["seconds"] / 60
+        print(f"  test MRR {mrr:.4f}, {took:.1f} min, an epoch {each}", flush=True)
 
 
 if __name__ == "__main__":
