@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-browser test-slow docs format clean
+.PHONY: demo test test-browser test-slow docs tables render format clean
 
 demo: $(INSTALLED)
 	$(BIN)/python examples/countries.py
@@ -26,6 +26,14 @@ test-slow: $(INSTALLED)
 # To be read from docs/build/index.html:
 docs: $(INSTALLED)
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs/source docs/build
+
+# All rows of the benchmarks, or `make tables ONLY=mkgy`; they can be stopped, and go on:
+tables: $(INSTALLED)
+	$(BIN)/python -W ignore benchmarks/run.py $(ONLY) $(if $(MINUTES),--minutes $(MINUTES))
+	$(MAKE) render
+
+render: $(INSTALLED)
+	$(BIN)/python -W ignore benchmarks/render.py
 
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .

@@ -1,212 +1,324 @@
-"""Trains one model as its settings say, and appends a line to `benchmarks/results/`.
+"""Trains the members of a row, lets them vote, and ranks the test facts once (see `tables.py`).
 
-An experiment is a benchmark, a label, settings and a seed. One that has a line already is not run
-again, and one that was interrupted goes on from its checkpoint: a benchmark is resumed by its own
-command. The epoch is selected on validation, and the test facts are ranked once.
+A member is trained once, whatever rows it is in: its checkpoint has a name by its settings, graph
+and seed. Training that is interrupted goes on from there. The epoch is selected on validation.
 """
 
-import argparse
+import base64
 import copy
 import hashlib
+import inspect
 import json
 import os
 import os.path as osp
 import time
-from collections.abc import Callable, Sequence
+import zlib
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+import measures
+import numpy as np
 import torch
-from configs import CONFIGS
+from configs import Settings
 from graphs import DATA, graph
-from results import RESULTS, append, commit
+from results import commit
+from torch_geometric.data import Data
 
-from torch_imf import MultimodalKGE, build_model, evaluate, fit, fit_view_weights
-from torch_imf.data import mean_rank_percentile, modalities
+from torch_imf import KGE, Sampled, evaluate, fit, fit_view_weights, nn
+from torch_imf.data import TripletIndex, mean_rank_percentile, modalities
 from torch_imf.data.graph import prepare as to_device
-from torch_imf.nn import StructuralEmbedding, StructuralEncoder
-from torch_imf.transforms import DropModality
+from torch_imf.evaluation.evaluate import rank_facts
+from torch_imf.registry import lookup, resolve
+from torch_imf.sampler import CrossModalAttention, KBGANSampler, MANSSampler, MMRNSSampler
+from torch_imf.training.controls import noise, replaced, shuffle, with_modalities
+from torch_imf.training.recipe import Recipe, few, recipe
+from torch_imf.transforms import AddInverse, DropModality
 
-Settings = dict[str, Any]
 load = cache(graph)
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-ENCODERS: dict[str, StructuralEncoder] = {}
+#: What says how a member is trained, and is no setting of its recipe.
+OWN = ("class", "recipe", "plain", "data", "seed")
+CHECKPOINTS = osp.join(DATA, "checkpoints")
 
 
-def prepare(settings: Settings) -> Any:
-    """Returns the graph of an experiment, with `drop` (modality -> share) of features removed,
-    `modalities` alone left, and features dealt anew among the entities that have them, if
-    `shuffle` is set.
-    """
-    data = copy.copy(load(settings["graph"]))
-    for name, ratio in settings.get("drop", {}).items():
+class OutOfTime(Exception):
+    """The time to run is over."""
+
+
+class OutOfBudget(Exception):
+    """The time of a member is over."""
+
+
+def prepare(data: Data, member: Settings, seed: int) -> Data:
+    """The graph of a member."""
+    own = member.get("data", {})
+    for name, ratio in own.get("drop", {}).items():
         data = DropModality(name, ratio)(data)
-    keep = settings.get("modalities")
-    for name in modalities(data)[0]:
-        if keep is not None and name not in keep:
-            del data[f"x_{name}"], data[f"{name}_mask"]
-        elif settings.get("shuffle", False):
-            index = data[f"{name}_mask"].nonzero().view(-1)
-            generator = torch.Generator().manual_seed(0)
-            perm = index[torch.randperm(index.numel(), generator=generator)]
-            data[f"x_{name}"] = data[f"x_{name}"].index_copy(0, index, data[f"x_{name}"][perm])
+    if "modalities" in own:
+        data = with_modalities(data, own["modalities"])
+    if "names" in own:
+        data = copy.copy(data)
+        data.x_text, data.text_mask = resolve("encoder", own["names"])(data.node_names)
+    if "replace" in own:
+        data = replaced(data, {"noise": noise, "shuffled": shuffle}[own["replace"]], seed)
     return data
 
 
-def structure(settings: Settings, data: Any, seed: int) -> Settings:
-    """Trains the structural encoder that `struct` describes, if it is given, and returns the
-    arguments of IMF that make it its structural view: as the embeddings to start from, `frozen` as
-    in the paper, or `joint`ly trained.
-    """
-    if "struct" not in settings:
-        return {}
-    struct = dict(settings["struct"])
-    use, channels = struct.pop("use"), settings["model"]["hidden_channels"]
-    name = json.dumps([settings["graph"], struct, channels, seed], sort_keys=True)
-    if name not in ENCODERS:  # One for all variants of a seed.
-        kwargs = struct.pop("fit")
-        torch.manual_seed(seed)
-        encoder = StructuralEncoder(data.num_nodes, data.num_relations, channels, **struct)
-        fit(encoder.to(DEVICE), data, patience=None, **kwargs)
-        ENCODERS[name] = encoder
-    encoder = copy.deepcopy(ENCODERS[name])
-    if use == "joint":
-        return {"struct": encoder.cpu().register_graph(data)}
-    return {"struct": StructuralEmbedding(encoder.encode(data).cpu(), freeze=use == "frozen")}
+def found(member: Settings, data: Data, seed: int, search: bool = True) -> Recipe:
+    """The settings of a member, completed by its recipe."""
+    given = {key: x for key, x in member.items() if key not in OWN}
+    name, kind = member["class"], member.get("recipe")
+    if kind is None:  # All epochs count, unless it says when to stop.
+        out = Recipe(name, {"patience": None, **given})
+    else:
+        out = recipe(name, data, given, kind, search, seed)
+        out.setdefault("hidden_channels", 128)
+    if member.get("plain", False):
+        defaults = inspect.signature(lookup("model", name)).parameters
+        parts = {key: defaults[key].default for key in ("scorer", "loss") if key in defaults}
+        kept = ("scorer", "loss", "hidden_channels", *out.fit)
+        settings = {key: x for key, x in out.items() if key.split(".")[0] in kept}
+        out = Recipe("kge", {**parts, **settings})
+    return out
 
 
-def build(settings: Settings, data: Any, seed: int) -> MultimodalKGE:
-    """Builds the model of an experiment: `IMF`, `KGE` where settings say `alone`, or the `class`
-    that they name.
-    """
-    struct = structure(settings, data, seed)
-    torch.manual_seed(seed)
-    model = dict(settings["model"])
-    if "gate" in model:  # The share of relations that RSME keeps.
+def built(settings: Recipe, data: Data) -> Any:
+    """The model of settings, with what cannot be given by name."""
+    settings = Recipe(settings.name, settings)
+    x_dict, mask_dict = modalities(data)
+    if "gate" in settings:  # The share of relations that RSME keeps.
         (head, tail), rel = data.edge_index[:, data.train_mask], data.edge_type[data.train_mask]
-        x_dict, mask_dict = modalities(data)
         name = next(iter(x_dict))
         features = (x_dict[name], mask_dict[name], data.num_relations)
         percentile = mean_rank_percentile(head, rel, tail, *features)
-        model["gate"] = (percentile <= percentile.quantile(model["gate"])).float()
-    name = "kge" if settings.get("alone", False) else settings.get("class", "imf")
-    return build_model(name, data, **model, **struct)
+        settings["gate"] = (percentile <= percentile.quantile(settings["gate"])).float()
+    if settings.get("loss.sampler") in ("kbgan", "mans", "mmrns"):
+        size = settings.pop("loss.num_negatives")
+        sampler = _sampler(settings.pop("loss.sampler"), size, settings["hidden_channels"], data)
+        settings["loss"] = Sampled(temperature=0.0, sampler=sampler)
+    return settings.build(data)
 
 
-def key(label: str, settings: Settings, seed: int) -> str:
-    """What tells an experiment from others of its benchmark."""
-    return json.dumps([label, settings, seed], sort_keys=True)
+def _sampler(name: str, num_negatives: int, channels: int, data: Data) -> Any:
+    # A sampler that learns or adapts.
+    both = AddInverse()(data)
+    head_index, tail_index = both.edge_index[:, both.train_mask]
+    index = TripletIndex(head_index, both.edge_type[both.train_mask], tail_index)
+    args: Any = {"index": index, "num_negatives": num_negatives}
+    x_dict, mask_dict = modalities(data)
+    if name == "kbgan":
+        generator = KGE(data.num_nodes, data.num_relations, channels, scorer="distmult")
+        return KBGANSampler(data.num_nodes, generator, num_candidates=64, **args)
+    if name == "mans":
+        return MANSSampler(data.num_nodes, modalities=list(x_dict), mask_dict=mask_dict, **args)
+    return MMRNSSampler(
+        data.num_nodes, CrossModalAttention(data.num_relations, x_dict, mask_dict), **args
+    )
 
 
-def lines(benchmark: str) -> list[dict[str, Any]]:
-    """The lines of a benchmark so far."""
-    path = osp.join(RESULTS, f"{benchmark}.jsonl")
-    if not osp.exists(path):
-        return []
-    out = []
-    with open(path) as f:
-        for number, line in enumerate(f, start=1):
-            try:
-                out.append(json.loads(line))
-            except json.JSONDecodeError as e:
-                raise SystemExit(f"'{path}', line {number} is no JSON, remove it ({e})") from e
-    return out
+def checkpoint(
+    member: Settings, graph: str, seed: int, few_facts: int | None, minutes: float
+) -> str:
+    """The file of a member, by all that it depends on but the code."""
+    text = json.dumps([member, graph, seed, few_facts, minutes], sort_keys=True)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return osp.join(CHECKPOINTS, f"{graph}-{member['class']}-{digest}.pt")
+
+
+def checkpoints(row: Settings, graph: str, seed: int, minutes: float) -> list[str]:
+    """The files of the members of a row."""
+    graph, few_facts = row.get("graph", graph), row.get("few")
+    return [checkpoint(x, graph, seed, few_facts, minutes) for x in row["members"]]
+
+
+class Notes(dict[str, Any]):
+    """What is kept beside a checkpoint, so that interrupted training counts as a whole."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__({"seconds": 0.0, "code": []})
+        self.path = f"{path}.json"
+        if osp.exists(self.path):
+            with open(self.path) as f:
+                self.update(json.load(f))
+
+    def save(self, **values: Any) -> None:
+        self.update(values)
+        os.makedirs(CHECKPOINTS, exist_ok=True)
+        with open(f"{self.path}.tmp", "w") as f:
+            json.dump(self, f)
+        os.replace(f"{self.path}.tmp", self.path)
+
+
+def clock() -> float:
+    """Seconds of one core, which other work disturbs less, or of the clock beside a GPU."""
+    if DEVICE == "cuda":
+        return time.perf_counter()
+    return time.process_time() / torch.get_num_threads()
+
+
+def trained(
+    model: Any,
+    data: Data,
+    path: str,
+    notes: Notes,
+    budget: float,
+    left: Callable[[], float],
+    **kwargs: Any,
+) -> list[dict[str, float]]:
+    """Trains a model for so many seconds at most, and returns its history."""
+    start, before, entries = clock(), notes["seconds"], []
+
+    def after(entry: dict[str, float]) -> None:
+        entries.append(entry)
+        seconds = before + clock() - start
+        notes.save(seconds=seconds)
+        print(
+            f"  epoch {entry['epoch']:3.0f}, loss {entry['loss']:.4f}, val MRR {entry['mrr']:.4f}, "
+            f"{seconds / 60:.1f} min",
+            flush=True,
+        )
+        if seconds > budget:
+            raise OutOfBudget
+        if left() < 0:
+            raise OutOfTime
+
+    # Once its time is over, training is not gone on with:
+    epochs = min(kwargs.pop("epochs"), notes.get("last_epoch", 10**9))
+    try:
+        history = fit(
+            model.to(DEVICE),
+            data,
+            epochs,
+            checkpoint=path,
+            callback=after,
+            progress=False,
+            **kwargs,
+        )
+    except OutOfBudget:
+        notes.save(last_epoch=int(entries[-1]["epoch"]))
+        # That epoch was not kept, so it is trained again, for a checkpoint that is whole:
+        epochs = notes["last_epoch"]
+        history = fit(model, data, epochs, checkpoint=path, progress=False, **kwargs)
+    return history
+
+
+def trained_member(
+    member: Settings, data: Data, path: str, seed: int, budget: float, left: Callable[[], float]
+) -> tuple[Any, Notes]:
+    """Returns a member, trained and on the CPU or GPU, with its notes."""
+    notes, start = Notes(path), clock()
+    code = list(dict.fromkeys([*notes["code"], commit()]))
+    if "settings" not in notes:
+        settings = found(member, data, seed)
+        notes.save(settings=[settings.name, settings], seconds=clock() - start)
+    settings = Recipe(*notes["settings"])
+    settings.setdefault("epochs", 100)
+    notes.save(code=code)
+    torch.manual_seed(seed + member.get("seed", 0))
+    if "structure" in settings:
+        settings["struct"] = _structure(
+            settings.pop("structure"), settings, data, path, budget, left
+        )
+        if "curve" not in notes and notes["seconds"] < Notes(f"{path}.structure")["seconds"]:
+            notes["seconds"] += Notes(f"{path}.structure")["seconds"]
+        torch.manual_seed(seed + member.get("seed", 0))  # As if the encoder had been there before.
+    model = built(settings, data)
+    history = trained(model, data, path, notes, budget, left, **settings.fit)
+    best = max(history, key=lambda entry: entry["mrr"])
+    curve = [[int(entry["epoch"]), round(entry["mrr"], 4)] for entry in history]
+    notes.save(val_mrr=best["mrr"], epoch=int(best["epoch"]), curve=curve)
+    return model, notes
+
+
+def _structure(
+    own: Settings,
+    settings: Settings,
+    data: Data,
+    path: str,
+    budget: float,
+    left: Callable[[], float],
+) -> Any:
+    # The structural view: embeddings by an encoder that is trained first, for half of the time at
+    # most, `frozen` as in the paper or to start from (`init`), or the encoder itself (`joint`).
+    own, path = dict(own), f"{path}.structure"
+    kwargs, use = {"patience": None, "epochs": 100, **own.pop("fit")}, own.pop("use")
+    sizes = data.num_nodes, data.num_relations, settings["hidden_channels"]
+    encoder = getattr(nn, own.pop("encoder", "StructuralEncoder"))(*sizes, **own)
+    trained(encoder, data, path, Notes(path), budget / 2, left, **kwargs)
+    if use == "joint":
+        return encoder.cpu().register_graph(data)
+    rel_emb = encoder.rel_embedding().cpu() if isinstance(encoder, nn.TripleEncoder) else None
+    return nn.StructuralEmbedding(encoder.encode(data).cpu(), rel_emb, use == "frozen")
 
 
 def run(
-    benchmark: str,
-    label: str,
-    settings: Settings,
-    seed: int,
-    extra: Callable[[MultimodalKGE, Any], Settings] | None = None,
-) -> dict[str, Any]:
-    """Returns the line of an experiment, which is run if there is none.
+    row: Settings, graph: str, seed: int, minutes: float, left: Callable[[], float] = lambda: 1.0
+) -> Settings:
+    """Trains what is not trained yet, and returns what the line of a row holds.
 
     Args:
-        benchmark: The name of the file of results.
-        label: The row of the table.
-        settings: `graph`, `model`, `fit` and the options of `prepare` and `build`.
+        row: What `tables.py` says.
+        graph: The graph of its table.
         seed: The seed of parameters and batches.
-        extra: Called with the trained model and the graph, for further metrics.
+        minutes: The most for each member.
+        left: How many seconds there are left; `OutOfTime` is raised after that.
     """
-    settings = json.loads(json.dumps(settings))
-    for line in lines(benchmark):
-        if key(line.get("label", ""), line.get("settings", {}), line["seed"]) == key(
-            label, settings, seed
-        ):
-            return line
-    digest = hashlib.sha256(key(label, settings, seed).encode()).hexdigest()[:16]
-    checkpoint = osp.join(DATA, "checkpoints", f"{benchmark}-{digest}.pt")
-    data = prepare(settings)
-    print(f"{benchmark}: {settings['graph']}, {label}, seed {seed}", flush=True)
-    start = time.perf_counter()
-    # Kept beside the checkpoint, so that an interrupted run counts as a whole:
-    past = {"seconds": 0.0, "code": [commit()]}
-    if osp.exists(checkpoint) and osp.exists(f"{checkpoint}.json"):
-        with open(f"{checkpoint}.json") as f:
-            past = json.load(f)
-        past["code"] = list(dict.fromkeys([*past["code"], commit()]))
-    model = build(settings, data, seed).to(DEVICE)
-
-    def seconds() -> float:
-        return past["seconds"] + time.perf_counter() - start
-
-    def report(entry: dict[str, float]) -> None:
-        with open(f"{checkpoint}.json", "w") as f:
-            json.dump({**past, "seconds": seconds()}, f)
-        print(
-            f"  epoch {entry['epoch']:3.0f}, loss {entry['loss']:.4f}, val MRR {entry['mrr']:.4f}, "
-            f"{seconds() / 60:.1f} min",
-            flush=True,
-        )
-
-    history = fit(
-        model, data, checkpoint=checkpoint, callback=report, patience=None, **settings["fit"]
-    )
-    best = max(history, key=lambda entry: entry["mrr"])
-    if settings.get("fit_view_weights", False):
-        model = fit_view_weights(model, data, extra=[])
-        best = {**best, "mrr": model.fitted["mrr"]}
-    out = evaluate(model, data)
+    whole = load(row.get("graph", graph))
+    paths = checkpoints(row, graph, seed, minutes)
+    members, notes, seen = [], [], []
+    for member, path in zip(row["members"], paths, strict=True):
+        data = prepare(whole, member, seed + member.get("seed", 0))
+        seen.append(data)
+        part = few(data, 0, row["few"]) if "few" in row else data
+        model, note = trained_member(member, part, path, seed, 60 * minutes, left)
+        members.append(model)
+        notes.append(note)
+    start = clock()
+    model, val = members[0] if members else None, [x["val_mrr"] for x in notes][:1]
+    fitted = {}
+    if "vote" in row:
+        model = fit_view_weights(members, seen[0] if seen else whole, row["vote"])
+        val, fitted = [model.fitted["mrr"]], {"fitted": model.fitted}  # By cross-validation.
+    out = evaluate(model, whole, by=row.get("by", ()))
     metrics = {k: round(v, 5) for k, v in out.items() if not isinstance(v, dict)}
-    metrics["val_mrr"] = round(best["mrr"], 5)
-    line = append(
-        benchmark,
-        seed,
-        seconds(),
-        metrics,
-        code=past["code"],
-        label=label,
-        settings=settings,
-        epoch=best["epoch"],
-        curve=[[entry["epoch"], round(entry["mrr"], 4)] for entry in history],
-        num_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
-        weights={k: round(v, 4) for k, v in model.view_weights().items()},
-        modalities={name: int(mask.sum()) for name, mask in modalities(data)[1].items()},
-        **(extra(model, to_device(model, data)) if extra is not None else {}),
-    )
-    for path in (checkpoint, f"{checkpoint}.json"):
-        if osp.exists(path):
-            os.remove(path)
-    print(f"  test MRR {metrics['mrr']:.4f}", flush=True)
-    return json.loads(line)
+    metrics["val_mrr"] = round(val[0], 5)
+    groups = {
+        name: {key: round(x["mrr"], 5) for key, x in out[name].items()}
+        for name in ([row["by"]] if "by" in row else [])
+    }
+    more = {}
+    if "measure" in row:
+        more = getattr(measures, row["measure"])(model, to_device(model, whole))
+    if row.get("ranks", False):
+        more["ranks"] = pack(rank_facts(model, to_device(model, whole), "test").cpu())
+    size = sum(p.numel() for x in members for p in x.parameters() if p.requires_grad)
+    rising = [x["curve"][-1][0] == x["epoch"] for x in notes]
+    return {
+        "seconds": sum(x["seconds"] for x in notes) + clock() - start,
+        "metrics": metrics,
+        "code": list(dict.fromkeys(y for x in notes for y in x["code"])),
+        "found": [x["settings"] for x in notes],
+        "curve": [x["curve"] for x in notes],
+        "epoch": [x["epoch"] for x in notes],
+        "ended": ["budget" if "last_epoch" in x else "epochs" for x in notes],
+        "rising": any(rising),
+        "seconds_per_epoch": [round(x["seconds"] / x["curve"][-1][0], 2) for x in notes],
+        "num_parameters": size,
+        "weights": {k: round(v, 4) for k, v in model.view_weights().items()},
+        "modalities": {k: int(x.sum()) for k, x in modalities((seen or [whole])[0])[1].items()},
+        **fitted,
+        **groups,
+        **more,
+    }
 
 
-def save_figure(fig: Any, path: str) -> None:
-    """Writes a figure of matplotlib, and the folders above it."""
-    fig.tight_layout()
-    os.makedirs(osp.dirname(osp.abspath(path)), exist_ok=True)
-    fig.savefig(path, dpi=150)
+def pack(rank: torch.Tensor) -> str:
+    """The ranks of facts as text, small."""
+    return base64.b85encode(zlib.compress((2 * rank).round().int().numpy().tobytes(), 9)).decode()
 
 
-def parser(
-    description: str | None, seeds: int, graphs: Sequence[str] = tuple(CONFIGS)
-) -> argparse.ArgumentParser:
-    """The arguments that all benchmarks share. The first graph is the default."""
-    out = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
-    out.add_argument("--graph", default=graphs[0], choices=graphs)
-    out.add_argument("--seeds", type=int, default=seeds)
-    out.add_argument("--threads", type=int, default=min(2, torch.get_num_threads()))
-    return out
+def unpack(text: str) -> np.ndarray:
+    """What `pack` was given, of shape `[2, M]`."""
+    found = np.frombuffer(zlib.decompress(base64.b85decode(text)), dtype=np.int32)
+    return found.reshape(2, -1) / 2

@@ -9,11 +9,11 @@ the same test facts, those of such entities, among all entities. Besides, 1,000 
 at once.
 """
 
+import argparse
 import copy
 import time
 
 import torch
-from experiment import parser
 from graphs import graph
 from results import append
 from torch_geometric.data import Data
@@ -84,11 +84,14 @@ def report(label, model, ranked, seconds, **info):
     print(f"{label}: MRR {metrics['mrr']:.4f} ({metrics['mrr_of_others']:.4f}) {info}", flush=True)
 
 
-args = parser(__doc__, seeds=1, graphs=("fb15k237", "fb15k237-4k"))
-args.add_argument("--model", choices=("kge", "adamf"), default="kge")
-args.add_argument("--epochs", type=int, default=10)
-args.add_argument("--candidates", type=int, default=3000)
-args = args.parse_args()
+parser = argparse.ArgumentParser(formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+parser.add_argument("--graph", default="fb15k237", choices=("fb15k237", "fb15k237-4k"))
+parser.add_argument("--model", choices=("kge", "adamf"), default="kge")
+parser.add_argument("--epochs", type=int, default=10)
+parser.add_argument("--candidates", type=int, default=3000)
+parser.add_argument("--seeds", type=int, default=1)
+parser.add_argument("--threads", type=int, default=1)
+args = parser.parse_args()
 torch.set_num_threads(args.threads)
 whole = graph(args.graph)
 settings = {**SETTINGS, "loss.num_candidates": args.candidates}

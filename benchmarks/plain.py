@@ -24,7 +24,7 @@ def encode(model: IMF) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, 
         z[name] = torch.where(has, x @ module.lin.weight.t() + module.lin.bias, module.missing)
     fusion = model.fusion
     latent = {name: torch.relu(lin(z[name])) for name, lin in fusion.lins.items()}
-    fused = torch.ones(())
+    fused = torch.ones((), device=z["struct"].device)
     for name, lin in fusion.out_lins.items():
         factor = lin(latent[name])
         fused = fused * (1 + factor * masks[name].unsqueeze(-1) if name in masks else 1 + factor)
@@ -37,8 +37,9 @@ def contrastive(latent: dict[str, Tensor], masks: dict[str, Tensor]) -> Tensor:
     losses, names = [], list(latent)
     for i, p in enumerate(names):
         for q in names[i + 1 :]:
-            has = masks.get(p, torch.tensor(True)) & masks.get(q, torch.tensor(True))
-            u, v = (x[has.expand(x.size(0))] for x in (latent[p], latent[q]))
+            every = torch.ones(len(latent[p]), dtype=torch.bool, device=latent[p].device)
+            has = masks.get(p, every) & masks.get(q, every)
+            u, v = (x[has] for x in (latent[p], latent[q]))
             distance = -F.normalize(u, dim=-1) @ F.normalize(v, dim=-1).t()
             losses.append((distance.diag().unsqueeze(-1) - distance + 2).mean())
     return torch.stack(losses).mean()
@@ -73,7 +74,7 @@ def train(
     """Takes a step on each batch of a `QueryLoader`."""
     model.train()
     for head_index, rel_type, pos_index in loader:
-        target = torch.zeros(head_index.numel(), model.num_nodes)
+        target = torch.zeros(head_index.numel(), model.num_nodes, device=head_index.device)
         target[pos_index[0], pos_index[1]] = 1.0
         optimizer.zero_grad()
         loss(model, head_index, rel_type, target).backward()

@@ -8,7 +8,7 @@ of one thread in the last line of `results/distributed.jsonl`, so that more thre
 
 import argparse
 
-from experiment import lines
+from results import lines
 
 parser = argparse.ArgumentParser(formatter_class=argparse.ArgumentDefaultsHelpFormatter)
 parser.add_argument("--num_nodes", type=int, default=100_000_000)

@@ -8,6 +8,7 @@ import platform
 import shlex
 import subprocess
 import sys
+from functools import cache
 from typing import Any
 
 import sklearn
@@ -18,6 +19,8 @@ import torch_imf
 
 ROOT = osp.dirname(osp.dirname(osp.realpath(__file__)))
 RESULTS = osp.join(ROOT, "benchmarks", "results")
+#: What `run.py` adds to the lines of a script that it runs.
+FROM_RUN = "BENCHMARK_LINE"
 
 
 def append(name: str, seed: int, seconds: float, metrics: dict[str, Any], **info: Any) -> str:
@@ -30,11 +33,21 @@ def append(name: str, seed: int, seconds: float, metrics: dict[str, Any], **info
         metrics: What was measured.
         **info: Settings and sizes that the command does not tell.
     """
-    command = [osp.relpath(sys.argv[0], ROOT), *sys.argv[1:]]
-    line = {
+    command = shlex.join([osp.relpath(sys.argv[0], ROOT), *sys.argv[1:]])
+    about = {**json.loads(os.environ.get(FROM_RUN, "{}")), **info}
+    text = json.dumps({**line(f"python {command}", seed, seconds, metrics), **about})
+    os.makedirs(RESULTS, exist_ok=True)
+    with open(osp.join(RESULTS, f"{name}.jsonl"), "a") as f:
+        f.write(text + "\n")
+    return text
+
+
+def line(command: str, seed: int, seconds: float, metrics: dict[str, Any]) -> dict[str, Any]:
+    """What every line has."""
+    return {
         "date": datetime.date.today().isoformat(),
-        "command": f"python {shlex.join(command)}",
-        "commit": COMMIT,
+        "command": command,
+        "commit": commit(),
         "device": device(),
         "versions": {
             "python": platform.python_version(),
@@ -46,23 +59,37 @@ def append(name: str, seed: int, seconds: float, metrics: dict[str, Any], **info
         "seed": seed,
         "seconds": round(seconds, 1),
         "metrics": metrics,
-        **info,
     }
-    os.makedirs(RESULTS, exist_ok=True)
-    with open(osp.join(RESULTS, f"{name}.jsonl"), "a") as f:
-        f.write(json.dumps(line) + "\n")
-    return json.dumps(line)
 
 
+def lines(name: str) -> list[dict[str, Any]]:
+    """The lines of a file of results so far."""
+    path = osp.join(RESULTS, f"{name}.jsonl")
+    if not osp.exists(path):
+        return []
+    out = []
+    with open(path) as f:
+        for number, line in enumerate(f, start=1):
+            try:
+                out.append(json.loads(line))
+            except json.JSONDecodeError as e:
+                raise SystemExit(f"'{path}', line {number} is no JSON, remove it ({e})") from e
+    return out
+
+
+@cache
 def commit() -> str:
-    """The commit of the working tree, with a plus if there are changes beside results."""
+    """The commit of the working tree when it is first asked for, with a plus if code has changed
+    since.
+    """
 
     def git(*args: str) -> str:
         return subprocess.run(
             ["git", *args], cwd=ROOT, capture_output=True, text=True, check=True
         ).stdout.strip()
 
-    changed = git("status", "--porcelain", "--", ".", ":!benchmarks/results")
+    no_code = [":!benchmarks/results", ":!*.md", ":!*.rst"]
+    changed = git("status", "--porcelain", "--", ".", *no_code)
     return git("rev-parse", "--short", "HEAD") + ("+" if changed else "")
 
 
@@ -73,4 +100,4 @@ def device() -> str:
     return f"CPU, {torch.get_num_threads()} threads"
 
 
-COMMIT = commit()  # As the run begins: the tree may change while it lasts.
+commit()  # As the run begins: the tree may change while it lasts.

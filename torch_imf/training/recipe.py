@@ -89,8 +89,8 @@ def recipe(
     :obj:`"paper"` has the equations of the papers of :class:`~torch_imf.nn.IMF` and
     :class:`~torch_imf.nn.AdaMF` to the letter, and :obj:`"released"` the choices of their released
     code, with their sizes and rates, to be compared with. On Countries, with 64 channels and for
-    200 epochs, the test MRR of IMF is .054 and .046, and that of AdaMF .166 and .013, where its
-    constructor's defaults have .306 and .371 (:obj:`benchmarks/recipe.py`).
+    200 epochs, both have far less than the defaults of the constructors
+    (:obj:`benchmarks/README.md`).
 
     Args:
         model (str): The name of the model.

@@ -200,5 +200,5 @@ class AdaMF(JointKGE):
         For entities that training never saw, pass :obj:`struct=StructuralEmbedding(dropout=0.5)`,
         so that other modalities learn to speak for them. One model for each modality, which vote
         (:meth:`torch_imf.fit_view_weights`), know them better than one joint embedding
-        (:obj:`benchmarks/inductive.py`).
+        (:obj:`benchmarks/README.md`).
     """
