@@ -156,7 +156,7 @@ class Predictor:
         query or one for all.
         """
         query = self._query(head, relation, tail)
-        return list(self._answers(*query, k, known, keep, types))
+        return list(self._answers(*query, None, k, known, keep, types))
 
     @checked
     def predict_file(
@@ -210,7 +210,7 @@ class Predictor:
             count = f"{len(errors):,} of {len(given):,} queries have no answers"
             warn(f"{count}, as the column 'error' of '{os.fspath(answers)}' says. {first}")
         head_index, rel_type = (torch.cat(x) for x in zip(*rows, strict=True))
-        found = self._answers(head_index, rel_type, k, known, None, types)
+        found = self._answers(head_index, rel_type, None, k, known, None, types)
 
         def cells() -> Iterator[list[object]]:
             views = self.model.views
@@ -377,7 +377,7 @@ class Predictor:
         new, predictor = self._spare
         query = predictor._query(head, relation, tail)
         scores = new.scores(predictor.scores, entity)
-        found = next(predictor._answers(*query, *rest, scores))
+        found = next(predictor._answers(*query, scores, *rest))
         name = str(entity.get("name", NEW))
         found.fact = tuple(name if x == NEW else x for x in found.fact)
         return found
@@ -405,11 +405,11 @@ class Predictor:
         self,
         head_index: Tensor,
         rel_type: Tensor,
+        scores: StreamedScores | None,
         k: int,
         known: str,
         keep: Tensor | None,
-        types: str | Sequence[str] | None = None,
-        scores: StreamedScores | None = None,
+        types: str | Sequence[str] | None,
     ) -> Iterator[Answers]:
         if known not in {"mark", "remove"}:
             raise ValueError(f"'known' needs to be 'mark' or 'remove' (got '{known}')")
