@@ -313,6 +313,19 @@ def test_arguments_of_wrong_types(refuses):
     assert IMF(9, 2, 4, x_dict, views=("struct", "text")).views == ["struct", "text"]
 
 
+def test_numbers_of_things_are_positive(refuses):
+    class Deep(nn.DistMult):
+        def __init__(self, channels: int, num_heads: int = 1, num_layers: int = 0) -> None:
+            super().__init__(channels)
+
+    assert Deep(4, num_layers=0).channels == 4  # As by default.
+    refuses(
+        ("Deep: 'num_heads' needs to be positive .got 0", lambda: Deep(4, num_heads=0)),
+        ("Deep: 'num_layers' needs to be positive .got -1", lambda: Deep(4, num_layers=-1)),
+        ("N3: 'weight' cannot be negative .got -0.1", lambda: nn.N3(-0.1)),
+    )
+
+
 # Classes of other packages ######################################################################
 
 OTHERS = """

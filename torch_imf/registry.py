@@ -261,7 +261,7 @@ class Recorded:
             for name, parameter in _parameters(cast(Any, cls)).items():
                 if name in bound.arguments:
                     value = bound.arguments[name]
-                    check_type(f"{type(self).__name__}: '{name}'", value, parameter.annotation)
+                    check_type(f"{type(self).__name__}: '{name}'", value, parameter)
             bound.apply_defaults()
             values = {name: _plain(x) for name, x in list(bound.arguments.items())[1:]}
             self.__dict__["init_args"] = {k: x for k, x in values.items() if x is not _OMITTED}
@@ -290,7 +290,7 @@ def checked(function: Function) -> Function:
             is_numpy = type(value).__module__ == "numpy"  # Which is no number to JSON.
             if getattr(value, "ndim", None) == 0 and (is_numpy or not _fits(value, annotation)):
                 bound.arguments[name] = value = value.item()
-            check_type(f"'{name}'", value, annotation)
+            check_type(f"'{name}'", value, parameter)
         return function(*bound.args, **bound.kwargs)
 
     return cast(Function, call)
@@ -516,14 +516,15 @@ def check_settings(
         for value in options.get(key, ()) if setting.is_plain else ():
             # What is not plain is left to the class:
             if _plain(value) is not _OMITTED and not isinstance(value, Recorded | type):
-                check_type(f"'{key}'", value, setting.parameter.annotation)
+                check_type(f"'{key}'", value, setting.parameter)
 
 
-def check_type(name: str, value: Any, annotation: Any) -> None:
+def check_type(name: str, value: Any, parameter: inspect.Parameter) -> None:
     r"""Raises a :class:`ValueError` if the value of an argument does not fit its annotation, or its
-    name: numbers of things and sizes are positive, weights cannot be negative, and a dropout is in
-    :obj:`[0, 1)`.
+    name: numbers of things and sizes are positive, unless they are zero by default, weights cannot
+    be negative, and a dropout is in :obj:`[0, 1)`.
     """
+    annotation = parameter.annotation
     if not _fits(value, annotation):
         expected = re.sub(r"(\w+\.)+", "", inspect.formatannotation(annotation))
         raise ValueError(f"{name} needs to be of type {expected} (got {value!r:.80})")
@@ -531,7 +532,7 @@ def check_type(name: str, value: Any, annotation: Any) -> None:
     is_order = name.endswith("'p_norm'") and value == math.inf  # That of the maximum norm.
     if is_number and not (-(2**63) <= value < 2**63 or is_order):
         raise ValueError(f"{name} needs to be finite and below 2**63 (got {value!r:.80})")
-    if is_number and COUNT.search(name) and value < 1:
+    if is_number and COUNT.search(name) and value < 1 and value != parameter.default:
         raise ValueError(f"{name} needs to be positive (got {value!r})")
     if name.endswith("weight'") and is_number and value < 0:
         raise ValueError(f"{name} cannot be negative (got {value!r})")

@@ -132,7 +132,7 @@ class Predictor:
                 as the graph names them (:obj:`data.node_types`). (default: :obj:`None`)
         """
         if isinstance(head, Mapping) or isinstance(tail, Mapping):
-            return self._predict_new(head, relation, k, tail, known, keep, types)
+            return self._predict_new(head, relation, tail, k, known, keep, types)
         rest: Any = {"tail": tail, "known": known, "keep": keep, "types": types}
         found = self.predict_many(head, relation, k, **rest)
         if len(found) != 1:
@@ -156,7 +156,7 @@ class Predictor:
         query or one for all.
         """
         query = self._query(head, relation, tail)
-        return list(self._answers(*query, k, known, keep, types=types))
+        return list(self._answers(*query, None, k, known, keep, types))
 
     @checked
     def predict_file(
@@ -210,7 +210,7 @@ class Predictor:
             count = f"{len(errors):,} of {len(given):,} queries have no answers"
             warn(f"{count}, as the column 'error' of '{os.fspath(answers)}' says. {first}")
         head_index, rel_type = (torch.cat(x) for x in zip(*rows, strict=True))
-        found = self._answers(head_index, rel_type, k, known, None, types=types)
+        found = self._answers(head_index, rel_type, None, k, known, None, types)
 
         def cells() -> Iterator[list[object]]:
             views = self.model.views
@@ -370,24 +370,14 @@ class Predictor:
         return new, Predictor(new.model, new.data, self.calibration)
 
     @torch.no_grad()
-    @checked
-    def _predict_new(
-        self,
-        head: Name | Entity | None,
-        relation: Name | None,
-        k: int,
-        tail: Name | Entity | None,
-        known: str,
-        keep: Tensor | None,
-        types: str | Sequence[str] | None,
-    ) -> Answers:
+    def _predict_new(self, head: Any, relation: Name | None, tail: Any, *rest: Any) -> Answers:
         self._check_version()
         entity = next(x for x in (head, tail) if isinstance(x, Mapping))
         head, tail = (NEW if isinstance(x, Mapping) else x for x in (head, tail))
         new, predictor = self._spare
         query = predictor._query(head, relation, tail)
         scores = new.scores(predictor.scores, entity)
-        found = next(predictor._answers(*query, k, known, keep, scores, types))
+        found = next(predictor._answers(*query, scores, *rest))
         name = str(entity.get("name", NEW))
         found.fact = tuple(name if x == NEW else x for x in found.fact)
         return found
@@ -410,15 +400,16 @@ class Predictor:
         inverse = (rel + self.num_relations) % (2 * self.num_relations)
         return index, inverse if head is None else rel
 
+    @checked
     def _answers(
         self,
         head_index: Tensor,
         rel_type: Tensor,
+        scores: StreamedScores | None,
         k: int,
         known: str,
         keep: Tensor | None,
-        scores: StreamedScores | None = None,
-        types: str | Sequence[str] | None = None,
+        types: str | Sequence[str] | None,
     ) -> Iterator[Answers]:
         if known not in {"mark", "remove"}:
             raise ValueError(f"'known' needs to be 'mark' or 'remove' (got '{known}')")
