@@ -67,10 +67,9 @@ def ours(name: str, data, args) -> float:
     loader = make_loader(model, data, args.batch_size)
     optimizers = make_optimizers(model, optimizer="adagrad", lr=0.1)
     train(model, some(loader, 1), optimizers)
-    steps = args.steps * max(1, args.their_batch_size // args.batch_size)
     begin = now()
-    train(model, some(loader, steps), optimizers)
-    return steps * args.batch_size / float((now() - begin)[1])
+    train(model, some(loader, args.steps), optimizers)
+    return args.steps * args.batch_size / float((now() - begin)[1])
 
 
 def theirs(name: str, data, args) -> float:
@@ -88,12 +87,12 @@ def theirs(name: str, data, args) -> float:
         negative_sampler_kwargs={"num_negs_per_pos": 64},
         automatic_memory_optimization=False,
     )
-    clock, sizes = Clock(args.steps), {"num_epochs": 100, "batch_size": args.their_batch_size}
+    clock, sizes = Clock(args.their_steps), {"num_epochs": 100, "batch_size": args.their_batch_size}
     try:
         loop.train(factory, **sizes, sub_batch_size=None, callbacks=clock, use_tqdm=False)
     except Enough:
         pass
-    return args.steps * args.their_batch_size / float(clock.times[1])
+    return args.their_steps * args.their_batch_size / float(clock.times[1])
 
 
 if __name__ == "__main__":
@@ -102,7 +101,8 @@ if __name__ == "__main__":
     parser.add_argument("--num_facts", type=int, default=1_000_000)
     parser.add_argument("--batch_size", type=int, default=1024)
     parser.add_argument("--their_batch_size", type=int, default=8192)
-    parser.add_argument("--steps", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--their_steps", type=int, default=2)
     parser.add_argument("--models", nargs="+", default=list(MODELS), choices=MODELS)
     args = parser.parse_args()
     logging.disable(logging.WARNING)
