@@ -201,7 +201,12 @@ VOTES = {
 }
 #: Graph -> its title, the row that is our best, and the same without modalities.
 SUMMARY: dict[str, tuple[str, tuple[str, str], tuple[str, str]]] = {
-    name: (title, best, (f"recipe/{name}", "structure only"))
+    name: (
+        *(title, best),
+        (best[0], "ensemble of structure")
+        if best[1] == "ensemble"
+        else (f"recipe/{name}", "structure only"),
+    )
     for name, title, best in (
         ("countries", "Countries", ("recipe/countries", "IMF")),
         ("openmoji", "OpenMoji", ("views/openmoji", "+ features")),

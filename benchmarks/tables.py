@@ -96,7 +96,10 @@ def views(graph: str) -> dict[str, Settings]:
     """What views that need no training, and further models, add to one."""
     small = ("imf", "adamf", "kge") if graph == "countries" else ("adamf", "kge")
     names = ("adamf", "kge") if graph in COMPLEX else small
-    members = [best(name, graph) for name in names] + [TRANSE] * (graph in COMPLEX)
+    distance = [TRANSE] * (graph in COMPLEX)
+    members = [best(name, graph) for name in names] + distance
+    single = on(best("kge", graph), modalities=[])
+    structure = [single, {**single, "seed": 1000}, *distance]
     votes: dict[str, list[str] | None] = {
         **{"+ types": ["types"], "+ rules": ["types", "rules"]},
         "+ features": None,
@@ -105,6 +108,7 @@ def views(graph: str) -> dict[str, Settings]:
         "model": row(members[0]),
         **{label: row(members[0], vote=x) for label, x in votes.items()},
         "ensemble": row(*members, vote=None),
+        "ensemble of structure": row(*structure, vote=["types", "rules"]),
     }
 
 
