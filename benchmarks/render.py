@@ -180,7 +180,7 @@ def _notes(
 def claims(known: dict[str, list[Line]]) -> str:
     """What can be claimed for all modalities together: what is beyond every control."""
     own = known.get("with all", [])
-    names = [x for x in known if x.startswith("control: ") or x == "structure"]
+    names = [x for x in known if (x.startswith("control: ") and "," not in x) or x == "structure"]
     between = {name: interval(own, known[name]) for name in names}
     if not own or not all(between.values()) or len(names) < 4:
         return "\nOf ranks that are kept, there are not enough to claim anything."

@@ -176,6 +176,9 @@ def controls(graph: str) -> dict[str, Settings]:
         "control: noise": row(on(every, replace="noise"), **kept),
         "structure, types and rules": row(structure, vote=["types", "rules"], ranks=True),
         "with all, types, rules and features": row(every, vote=None, ranks=True),
+        "control: noise, types, rules and features": row(
+            on(every, replace="noise"), vote=None, ranks=True
+        ),
     }
     return out
 
