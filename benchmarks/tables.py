@@ -398,12 +398,15 @@ COMMANDS: dict[str, list[Settings]] = {
     "growth.py": [{"class": "kge", "scorer": "distmult", "loss": "bce"}],
     "growth.py --loss ce": [{**KGE, "scorer": "distmult"}],
     "memory.py": [],
-    "answers.py --questions 50 --slow 5": _COMPLEX,
+    "answers.py --questions 50 --slow 5 --epochs 3": _COMPLEX,
+    **{f"reliability.py --graph countries --seed {seed}": _COMPLEX for seed in range(4)},
     **{
-        f"reliability.py --graph countries --epochs 40 --seed {seed}": _COMPLEX for seed in range(4)
+        f"reliability.py --graph {graph} --epochs {epochs}": _COMPLEX
+        for graph, epochs in (
+            *(("fb15k237-4k", 15), ("openmoji", 20)),
+            *(("mkgy", 12), ("mkgw", 12), ("db15k", 10)),
+        )
     },
-    "reliability.py --graph fb15k237-4k --epochs 15": _COMPLEX,
-    "reliability.py --graph mkgy --epochs 12": _COMPLEX,
     "pykeen_ranks.py": [{**KGE, "scorer": "distmult"}],
     "pykeen_ranks.py --dataset fb15k237 --root data/FB15K-237 --epochs 5": [
         {**KGE, "scorer": "distmult"}
