@@ -178,7 +178,7 @@ def trained(
             f"{seconds / 60:.1f} min",
             flush=True,
         )
-        if seconds > budget:
+        if seconds > budget and osp.exists(path):  # To go on from, for this epoch.
             raise OutOfBudget
         if left() < 0:
             raise OutOfTime
@@ -301,7 +301,7 @@ def run(
         "found": [x["settings"] for x in notes],
         "curve": [x["curve"] for x in notes],
         "epoch": [x["epoch"] for x in notes],
-        "ended": ["budget" if "last_epoch" in x else "epochs" for x in notes],
+        "ended": [_end(x) for x in notes],
         "rising": any(rising),
         "seconds_per_epoch": [round(x["seconds"] / x["curve"][-1][0], 2) for x in notes],
         "num_parameters": size,
@@ -311,6 +311,15 @@ def run(
         **groups,
         **more,
     }
+
+
+def _end(notes: Notes) -> str:
+    # Why training ended.
+    if "last_epoch" in notes:
+        return "budget"
+    return (
+        "patience" if notes["curve"][-1][0] < notes["settings"][1].get("epochs", 100) else "epochs"
+    )
 
 
 def pack(rank: torch.Tensor) -> str:

@@ -5,5 +5,6 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python="${PYTHON:-python}"
-"$python" -W ignore benchmarks/run.py gpu "speed_imf.py --batch_size 8192 --steps 20" --minutes "${MINUTES:-9}" --threads "${THREADS:-4}" "$@"
+"$python" -W ignore benchmarks/run.py gpu "speed_imf.py --batch_size 8192 --steps 20" \
+  --minutes "${MINUTES:-9}" --threads "${THREADS:-4}" "$@"
 "$python" -W ignore benchmarks/run.py --list gpu

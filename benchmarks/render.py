@@ -137,7 +137,7 @@ def table(name: str, graph: str) -> str:
             out.append(number(published[label]) if label in published else "")
         cells.append(out)
     missing = [x for x in spec.rows if x not in known]
-    notes = [f"{budget[0].upper()}{budget[1:]}", *_notes(known, found, spec.seeds, rising)]
+    notes = [f"{budget[0].upper()}{budget[1:]}", *_notes(known, found, spec.seeds)]
     if missing:
         notes.append(f"*not run*: {', '.join(missing)} (`{command}`)")
     claim = claims(known) if name == "controls" else ""
@@ -149,35 +149,29 @@ def _of(metrics: list[dict[str, float]], name: str) -> str:
 
 
 def _notes(
-    known: dict[str, list[Line]],
-    found: dict[str, tuple[list[Line], str]],
-    seeds: int,
-    rising: Callable[[Line], bool],
+    known: dict[str, list[Line]], found: dict[str, tuple[list[Line], str]], seeds: int
 ) -> Iterator[str]:
     # What tells rows from their neighbours.
     def some(labels: list[str]) -> str:
         return "all rows" if len(labels) == len(known) else ", ".join(labels)
 
+    def by(kind: Callable[[str], str]) -> dict[str, list[str]]:
+        out: dict[str, list[str]] = {}
+        for label in known:
+            out.setdefault(kind(label), []).append(label)
+        return out
+
     if any(rising(x) for group in known.values() for x in group):
         yield "↑ the last epoch was the best"
-    whys: dict[str, list[str]] = {}
-    for label in known:
-        whys.setdefault(found[label][1], []).append(label)
-    for why, labels in whys.items():
-        if why:
-            yield f"† stale, {why}: {some(labels)}"
+    whys = by(lambda label: found[label][1])
+    yield from (f"† stale, {why}: {some(labels)}" for why, labels in whys.items() if why)
     for what, get in {
         "commit": lambda x: " ".join(x.get("code", [x["commit"]])),
         "device": lambda x: x["device"],
     }.items():
-        kinds: dict[str, list[str]] = {}
-        for label, group in known.items():
-            kind = " and ".join(sorted({get(x) for x in group}))
-            kinds.setdefault(kind, []).append(label)
-        yield f"{what} " + ", ".join(
-            kind + (f" ({some(labels)})" if len(kinds) > 1 else "")
-            for kind, labels in kinds.items()
-        )
+        kinds = by(lambda label, get=get: " and ".join(sorted({get(x) for x in known[label]})))
+        parts = (f"{x} ({some(y)})" if len(kinds) > 1 else x for x, y in kinds.items())
+        yield f"{what} {', '.join(parts)}"
     others = [label for label, group in known.items() if len(group) != seeds]
     if others:
         yield f"of other seeds: {some(others)}"
@@ -186,7 +180,7 @@ def _notes(
 def claims(known: dict[str, list[Line]]) -> str:
     """What can be claimed for all modalities together: what is beyond every control."""
     own = known.get("with all", [])
-    names = [x for x in known if x.startswith("control: ") or x == "structure"]
+    names = [x for x in known if (x.startswith("control: ") and "," not in x) or x == "structure"]
     between = {name: interval(own, known[name]) for name in names}
     if not own or not all(between.values()) or len(names) < 4:
         return "\nOf ranks that are kept, there are not enough to claim anything."
@@ -207,7 +201,12 @@ VOTES = {
 }
 #: Graph -> its title, the row that is our best, and the same without modalities.
 SUMMARY: dict[str, tuple[str, tuple[str, str], tuple[str, str]]] = {
-    name: (title, best, (f"recipe/{name}", "structure only"))
+    name: (
+        *(title, best),
+        (best[0], "ensemble of structure")
+        if best[1] == "ensemble"
+        else (f"recipe/{name}", "structure only"),
+    )
     for name, title, best in (
         ("countries", "Countries", ("recipe/countries", "IMF")),
         ("openmoji", "OpenMoji", ("views/openmoji", "+ features")),
@@ -299,36 +298,6 @@ def fusion(_: str) -> str:
             out[1] = f"*not run* (`make tables ONLY={key}`)"
         cells.append(out)
     return _with_stale(cells)
-
-
-def systems(graph: str) -> str:
-    """Systems, each beside its scorer on structure alone."""
-    cells = [["", "val MRR", "MRR", "H@10", "structure only", "parameters", "minutes"]]
-    key, missing, commits, stale = f"systems/{graph}", [], set(), False
-    for label in TABLES[key].rows:
-        if label.endswith(", structure only"):
-            continue
-        group, why = row_lines(key, label)
-        if not group:
-            missing.append(label)
-            continue
-        stale |= bool(why)
-        commits |= {x["commit"] for x in group}
-        marks = " ↑" * any(map(rising, group)) + " †" * bool(why)
-        alone = [x["metrics"] for x in row_lines(key, f"{label}, structure only")[0]]
-        out = [
-            label + marks,
-            *(_of([x["metrics"] for x in group], m) for m in ("val_mrr", "mrr", "hits@10")),
-        ]
-        out += [_of(alone, "mrr") if alone else "", f"{group[0]['num_parameters']:,}"]
-        cells.append([*out, f"{np.mean([x['seconds'] for x in group]) / 60:.1f}"])
-    rest = f"*not run*: {', '.join(missing)} (`make tables ONLY={key}`)."
-    spec = TABLES[key]
-    if len(cells) == 1:
-        return f"*Not run*: {len(spec.rows)} rows, {spec.seeds} seeds, by `make tables ONLY={key}`."
-    notes = ["↑ the last epoch was the best", *["† stale"] * stale]
-    notes.append(f"commit {' and '.join(sorted(commits))}; {rest}" if missing else "")
-    return f"{markdown(cells)}\n\n{'; '.join(notes)}"
 
 
 def speed(_: str) -> str:
@@ -457,6 +426,14 @@ COLUMNS: dict[str, dict[str, tuple[str, str]]] = {
         "facts per second": ("metrics.facts_per_cpu_second", "{:,}"),
         "GB at most": ("metrics.peak_gb", "{:.1f}"),
     },
+    "scale_graph": {
+        "entities": ("settings.num_nodes", "{:,}"),
+        "facts": ("settings.num_facts", "{:,}"),
+        "seconds of the CPU to read": ("metrics.read_cpu_s", "{}"),
+        "to train an epoch": ("metrics.train_cpu_s", "{}"),
+        "to rank": ("metrics.rank_cpu_s", "{}"),
+        "GB at most": ("metrics.rank_peak_gb", "{}"),
+    },
     "distributed": {
         "task": ("settings.task", "{}"),
         "shared": ("settings.how", "{}"),
@@ -513,7 +490,6 @@ OTHERS: dict[str, Callable[[str], str]] = {
     "summary": summary,
     "ingredients": ingredients,
     "fusion": fusion,
-    "systems": systems,
     "speed": speed,
 }
 

@@ -131,6 +131,10 @@ def test_what_makes_a_line_stale(bench, monkeypatch, capsys):
     assert state() == ("stale", "from before rows had fingerprints")
     text = bench.render.table("own", "countries")
     assert "IMF ↑ †" in text and "† stale, from before rows had fingerprints: all rows" in text
+    lines = [{**kept[0], "commit": "def5678", "code": ["def5678"]}, {**kept[1], "seed": 3}]
+    assert state() == ("done", "")
+    text = bench.render.table("own", "countries")
+    assert "commit def5678 (IMF), abc1234 (vote)" in text
     lines = kept
     assert state() == ("done", "") and "†" not in bench.render.table("own", "countries")
 
