@@ -631,7 +631,11 @@ class Layout:
             rest = pa.repeat("", len(found)) if i is None else found.column(str(i))
             x = coded(begin, rest)
             seen = pc.utf8_trim(pc.utf8_trim_whitespace(x.dictionary), UNSEEN)
-            seen = pc.utf8_normalize(pc.utf8_trim_whitespace(seen), "NFC")
+            seen = pc.utf8_trim_whitespace(seen)
+            # Not by `utf8_normalize`, which does not compose in every version of pyarrow:
+            others = pc.invert(pc.string_is_ascii(seen))
+            words = [unicodedata.normalize("NFC", name) for name in seen.filter(others).to_pylist()]
+            seen = pc.replace_with_mask(seen, others, pa.array(words, pa.string()))
             is_empty = column.required and not column.blank and pc.any(pc.equal(seen, "")).as_py()
             if is_empty or pc.any(pc.match_substring(seen, "\0")).as_py():
                 return None

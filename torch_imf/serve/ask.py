@@ -12,7 +12,8 @@ from torch_imf.visualize import plot_explanation
 
 TITLES = ["", "picture", "answer", "probability", "known", "part of each view in the score"]
 KINDS: Any = ["str", "html", "str", "str", "str", "str"]
-WIDTHS = ["40px", "76px", "max(16%, 110px)", "max(17%, 160px)", "70px", "max(48%, 300px)"]
+#: In shares alone, or cells do not wrap; what a picture and a bar need makes the least width.
+WIDTHS = ["4%", "8%", "14%", "22%", "8%", "44%"]
 TAILS, HEADS = "the head: which tails?", "the tail: which heads?"
 
 

@@ -9,7 +9,7 @@ from torch_imf.serve.told import told
 from torch_imf.serve.words import in_words
 
 TITLES = ["", "head", "relation", "tail", "probability", "decision"]
-WIDTHS = ["44px", *["max(22%, 100px)"] * 3, "max(18%, 160px)", "90px"]
+WIDTHS = ["5%", "20%", "20%", "20%", "23%", "12%"]
 #: What one can do with a fact, and the colours of its buttons.
 COLORS: Any = {"accept": "primary", "refuse": "stop", "unsure": "secondary", "back": "secondary"}
 
