@@ -1,5 +1,5 @@
 """Draws screenshots of the explorer by Playwright and Chromium: an entity, a question and its
-answers, why the first one is given, and a fact to review.
+answers, why the first one is given, a fact to review, and ranks by what is asked.
 
     torch-imf train countries --out runs/first
     python docs/make_screens.py runs/first --entity Argentina --relation borders
@@ -30,7 +30,7 @@ parser.add_argument("--content", help="as for 'torch-imf serve'")
 parser.add_argument("--root", help="as for 'torch-imf serve'")
 parser.add_argument("--entity", default="Argentina")
 parser.add_argument("--relation", default="borders")
-parser.add_argument("--pages", nargs="+", default=["look", "ask", "why", "review"])
+parser.add_argument("--pages", nargs="+", default=["look", "ask", "why", "review", "compare"])
 parser.add_argument("--out", default=osp.join(FOLDER, "_static", "figures"))
 parser.add_argument("--chromium", default="/usr/bin/chromium")
 args = parser.parse_args()
@@ -90,4 +90,9 @@ with tempfile.TemporaryDirectory() as folder:
         page.get_by_role("button", name="Find missing facts").click()
         page.get_by_label(re.compile(r"Is this true\?")).wait_for()
         shoot(page, "review", 940)
+
+        page.get_by_role("tab", name="Compare").click()
+        page.get_by_role("button", name=re.compile("Rank the test facts")).click()
+        page.get_by_text("Cold start").locator("visible=true").wait_for()
+        shoot(page, "compare", 1460)
     app.close(verbose=False)
