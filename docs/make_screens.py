@@ -6,7 +6,9 @@ answers, why the first one is given, a fact to review, and ranks by what is aske
 
     torch-imf train openmoji --root data/OpenMoji --out runs/emoji
     python docs/make_screens.py runs/emoji --content openmoji --root data/OpenMoji \
-        --entity "grinning face" --relation has_tag
+        --entity "grinning face" --pages look review compare --relation has_tag
+    python docs/make_screens.py runs/emoji --content openmoji --root data/OpenMoji \
+        --entity "head shaking horizontally" --pages ask why --relation has_part
 """
 
 import argparse
@@ -30,7 +32,7 @@ parser.add_argument("--content", help="as for 'torch-imf serve'")
 parser.add_argument("--root", help="as for 'torch-imf serve'")
 parser.add_argument("--entity", default="Argentina")
 parser.add_argument("--relation", default="borders")
-parser.add_argument("--pages", nargs="+", default=["look", "ask", "why", "review", "compare"])
+parser.add_argument("--pages", nargs="+", default=["look", "ask", "why", "review"])
 parser.add_argument("--out", default=osp.join(FOLDER, "_static", "figures"))
 parser.add_argument("--chromium", default="/usr/bin/chromium")
 args = parser.parse_args()
