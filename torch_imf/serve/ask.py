@@ -12,8 +12,8 @@ from torch_imf.visualize import plot_explanation
 
 TITLES = ["", "picture", "answer", "probability", "known", "part of each view in the score"]
 KINDS: Any = ["str", "html", "str", "str", "str", "str"]
-#: In shares alone, or cells do not wrap; what a picture and a bar need makes the least width.
-WIDTHS = ["4%", "8%", "14%", "22%", "8%", "44%"]
+#: In pixels, as shares are too small on a phone, and texts in the larger of both do not wrap.
+WIDTHS = ["40px", "76px", "150px", "200px", "70px", "420px"]
 TAILS, HEADS = "the head: which tails?", "the tail: which heads?"
 
 
