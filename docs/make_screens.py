@@ -1,12 +1,14 @@
 """Draws screenshots of the explorer by Playwright and Chromium: an entity, a question and its
-answers, why the first one is given, and a fact to review.
+answers, why the first one is given, a fact to review, and ranks by what is asked.
 
     torch-imf train countries --out runs/first
     python docs/make_screens.py runs/first --entity Argentina --relation borders
 
     torch-imf train openmoji --root data/OpenMoji --out runs/emoji
     python docs/make_screens.py runs/emoji --content openmoji --root data/OpenMoji \
-        --entity "grinning face" --relation has_tag
+        --entity "grinning face" --pages look review compare --relation has_tag
+    python docs/make_screens.py runs/emoji --content openmoji --root data/OpenMoji \
+        --entity "head shaking horizontally" --pages ask why --relation has_part
 """
 
 import argparse
@@ -90,4 +92,9 @@ with tempfile.TemporaryDirectory() as folder:
         page.get_by_role("button", name="Find missing facts").click()
         page.get_by_label(re.compile(r"Is this true\?")).wait_for()
         shoot(page, "review", 940)
+
+        page.get_by_role("tab", name="Compare").click()
+        page.get_by_role("button", name=re.compile("Rank the test facts")).click()
+        page.get_by_text("Cold start").locator("visible=true").wait_for()
+        shoot(page, "compare", 1460)
     app.close(verbose=False)

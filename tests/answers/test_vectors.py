@@ -97,6 +97,8 @@ def test_tensorboard(fake, model, tmp_path):
 def test_errors(fake, model, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="Invalid 'to' argument .got 'xml', choose of"):
         write_embeddings(model, fake, tmp_path, "xml")
+    with pytest.raises(ValueError, match="argument is for the format 'tensorboard' .got 'npy'"):
+        write_embeddings(model, fake, tmp_path, images="images")
     with pytest.raises(ValueError, match="no embeddings of 'rules', but of .'struct'"):
         write_embeddings(fit_view_weights(model, fake), fake, tmp_path, views=["rules"])
     monkeypatch.setattr("torch_imf.io.find_spec", lambda name: None)

@@ -21,6 +21,8 @@ def test_embeddings(saved, read, fails, tmp_path):
     assert "of embeddings, and 'neo4j' has none" in fails(
         "export", saved, tmp_path / "b", "--to", "neo4j", "--views", "struct"
     )
+    message = fails("export", saved, tmp_path / "b", "--images", tmp_path)
+    assert message == "The '--images' argument is for the format 'tensorboard' (got 'npy')"
 
 
 def test_facts(saved, call, tmp_path):

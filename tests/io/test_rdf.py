@@ -144,20 +144,3 @@ def test_types_and_images(tmp_path):
         found = content.image_files(str(tmp_path))
     pictures = [str(tmp_path / "pictures" / x) for x in ("a b.png", "c.png")]
     assert found == list(zip(IRIS, pictures, strict=False))
-
-
-def test_long_files_show_how_much_is_left(tmp_path, monkeypatch, capsys):
-    from functools import partial
-
-    from tqdm import tqdm
-
-    path = write(tmp_path, "a.nt", "".join(f"<a> <r> <b{i}> .\n" for i in range(50)))
-    list(read_rdf(path))
-    assert capsys.readouterr().err == ""  # In a pipe.
-
-    def shown(*args, **kwargs):
-        return tqdm(*args, **{**kwargs, "disable": False, "delay": 0})
-
-    monkeypatch.setattr("torch_imf.io.rdf.tqdm", partial(shown, mininterval=0, miniters=1))
-    list(read_rdf(path))
-    assert "Reading: 100%" in capsys.readouterr().err

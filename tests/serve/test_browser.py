@@ -111,6 +111,11 @@ def test_look(page, explorer):
     text = page.get_by_label("Text", exact=True)
     sync_api.expect(text).to_have_value(re.compile("A place, <img"))
     sync_api.expect(page.get_by_text("Picture", exact=True)).to_be_visible()
+    # Of a name that is pasted, too:
+    page.get_by_label("Search an entity").press("Control+A")
+    page.keyboard.insert_text("node:7")
+    sync_api.expect(page.get_by_label("Name (node:7)")).to_have_value(explorer.labels[7])
+    look_at(page, "<img", "node:0", explorer.labels[0])
     step = explorer.neighbors(0)[0]
     tab_to(page, page.get_by_role("radio", name=explorer.way(*step), exact=True))
     page.keyboard.press("Space")

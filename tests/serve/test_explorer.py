@@ -1,6 +1,9 @@
+import dataclasses
+
 import pytest
 import torch
 
+from torch_imf.answers.results import Answers
 from torch_imf.serve.ask import table
 from torch_imf.serve.explorer import bar, parts_in_words
 from torch_imf.serve.figures import plot_neighbors
@@ -75,3 +78,10 @@ def test_bars_and_parts(explorer):
     words = parts_in_words(answer)
     for view, part in answer.parts.items():
         assert f"{view} {part:+.2f}" in words
+    # As in a printed table, the smallest parts of many are one:
+    parts = {f"view {i}": (-1) ** i * float(i) for i in range(7)}
+    many = dataclasses.replace(answer, parts=parts, lacks=("view 5",))
+    words = "view 6 +6.00, view 4 +4.00, view 3 -3.00, others +1.00; without view 5"
+    assert parts_in_words(many) == words
+    titles = str(Answers([many])).splitlines()[1]
+    assert titles.endswith("of view 3  of view 4  of view 5  of view 6  of others")

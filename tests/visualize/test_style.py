@@ -13,13 +13,15 @@ def test_view_colors():
     colors = view_colors(names)
     assert list(colors) == names and len(set(colors.values())) == 4
     assert colors["text"] == VIEW_COLORS["text"] == view_colors(["text"])["text"]
-    assert len(view_colors(map(str, range(30)))) == 30  # More than there are colours.
+    colors = view_colors([*VIEW_COLORS, *"abcdefghijklmnop"])  # More than there are colours.
+    assert len(set(colors.values())) == len(VIEW_COLORS) + 16
     assert len(set(COLORS)) == len(COLORS)
     # Those of an ensemble, and the views of a second model:
     names = [*VIEW_COLORS, "struct 2", "struct 3"]
     colors = view_colors(names)
     assert list(colors) == names and len(set(colors.values())) == len(names)
-    assert style.paler("#000000", 2) == "#808080" and style.paler("#0072b2", 1) == "#0072b2"
+    assert style.mixed("#000000", 2, 255) == "#808080" and style.mixed("#0072b2", 2, 0) == "#003959"
+    assert style.mixed("#0072b2", 1, 255) == style.mixed("#0072b2", 1, 0) == "#0072b2"
 
 
 def test_shorten():

@@ -12,6 +12,7 @@ from torch_geometric.data import Data
 from torch_imf.data import TripletIndex
 from torch_imf.data.graph import prepare, split_facts
 from torch_imf.evaluation.ranking import StreamedScores, check_finite, check_whole, inference
+from torch_imf.io.progress import watched
 from torch_imf.registry import checked
 from torch_imf.training.weights import minimise
 
@@ -161,7 +162,8 @@ def _scores(
     # The positions of some queries at a time, and their scores.
     with inference(model) as model:
         scores = StreamedScores(model)
-        for i in torch.arange(head_index.numel(), device=head_index.device).split(BATCH_SIZE):
+        rows = torch.arange(head_index.numel(), device=head_index.device).split(BATCH_SIZE)
+        for i in watched(rows, "Calibrating"):
             yield i, *view_scores(scores, head_index[i], rel_type[i])
 
 

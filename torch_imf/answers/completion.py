@@ -3,11 +3,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from torch_imf.answers.calibration import Calibration
 from torch_imf.data import TripletIndex
 from torch_imf.evaluation.ranking import check_finite, inference
+from torch_imf.io.progress import watched
 
 if TYPE_CHECKING:
     from torch_imf.answers.gaps import Gaps
@@ -58,7 +58,7 @@ def best_facts(
     best = torch.empty(6, 0, dtype=torch.double, device=predictor.device)
     gap_of = gaps or (lambda node, rel_type: torch.zeros_like(node, dtype=torch.double))
     heads = tails = torch.arange(predictor.num_nodes, device=predictor.device)
-    for rel in tqdm(rels, "Completing", disable=None if progress else True, leave=False):
+    for rel in watched(rels, "Completing", progress):
         if not everyone:
             heads, tails = (predictor.domains[x] for x in (rel, rel + predictor.num_relations))
         if min(heads.numel(), tails.numel()) == 0:

@@ -14,7 +14,7 @@ from torch_imf.io.atomic import replacing
 from torch_imf.io.quantities import to_number
 from torch_imf.io.tables import BINARY, PARQUET, SEPARATORS, TABLES, suffix
 
-#: The most columns of views in a printed table.
+#: The most views of answers that are shown, the last of which may be all others.
 MOST_VIEWS = 5
 #: Characters that Excel files cannot hold.
 CONTROLS = r"[\x00-\x08\x0b-\x1f]"
@@ -65,12 +65,8 @@ class Answers(list[Completion]):
     def __str__(self) -> str:
         if len(self) == 0:
             return f"{self.query}\n  no answer is left"
-        views, rest = list(self[0].parts), []
-        if len(views) > MOST_VIEWS:  # Those that say most, in their order.
-            most = sorted(views, key=lambda view: -sum(abs(x.parts[view]) for x in self))
-            rest = most[MOST_VIEWS - 1 :]
-            views = [view for view in views if view not in rest]
-        others = ["of others"] * bool(rest)
+        most, rest = shown_views(self)
+        views, others = [x for x in self[0].parts if x in most], ["of others"] * bool(rest)
         rows = [["", "answer", "", "probability", "score", *(f"of {v}" for v in views), *others]]
         for i, x in enumerate(self, start=1):
             known = "known" if x.known else ""
@@ -78,6 +74,16 @@ class Answers(list[Completion]):
             parts += [f"{sum(x.parts[v] for v in rest):.3f}"] * bool(rest)
             rows.append([str(i), x.name, known, percent(x.probability), f"{x.score:.3f}", *parts])
         return f"{self.query}\n{format_table(rows, left=(1, 2))}"
+
+
+def shown_views(answers: Sequence[Completion]) -> tuple[list[str], list[str]]:
+    r"""Returns the views that say most of answers, the largest part first, and those that are left
+    to be shown as one.
+    """
+    parts = {view: sum(abs(x.parts[view]) for x in answers) for view in answers[0].parts}
+    views = sorted(parts, key=lambda view: -parts[view])
+    most = len(views) if len(views) <= MOST_VIEWS else MOST_VIEWS - 1
+    return views[:most], views[most:]
 
 
 @dataclass(frozen=True)

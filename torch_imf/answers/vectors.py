@@ -82,11 +82,14 @@ def write_embeddings(
             takes them. (default: :obj:`None`)
 
     Raises:
-        ValueError: If there is no such format or view, or the graph does not fit the model.
+        ValueError: If there is no such format or view, the format has no place for pictures, or
+            the graph does not fit the model.
         ImportError: If a format needs a package that is not installed.
     """
     if to not in FORMATS:
         raise ValueError(f"Invalid 'to' argument (got '{to}', choose of {list(FORMATS)})")
+    if images and to != "tensorboard":
+        raise ValueError(f"The 'images' argument is for the format 'tensorboard' (got '{to}')")
     if to in PACKAGES:
         require(*PACKAGES[to])
     prepare(model, data)

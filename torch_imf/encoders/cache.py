@@ -7,13 +7,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from torch_imf.encoders.base import Encoder, record_of
 from torch_imf.io import warn
 from torch_imf.io.atomic import cache_folder, is_own, make_private, replacing
 from torch_imf.io.hash import hash_content
 from torch_imf.io.mapped import zeros
+from torch_imf.io.progress import watched
 from torch_imf.io.sealed import seal, unseal
 
 
@@ -153,7 +153,7 @@ class BatchEncoder(Encoder):
         waiting: list[tuple[list[str], Tensor]] = []
         num_waiting = num_kept = 0
         model = self.load() if pending else None
-        for start in tqdm(range(0, len(pending), self.batch_size), "Encoding", disable=None):
+        for start in watched(range(0, len(pending), self.batch_size), "Encoding"):
             keys = pending[start : start + self.batch_size]
             batch = read({key: items[key] for key in keys})
             if len(batch) > 0 and model is not None:

@@ -1,5 +1,6 @@
 import os
 import os.path as osp
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib import import_module
@@ -105,6 +106,10 @@ class TextEncoder(BatchEncoder):
         return self.encode(len(texts), entries)
 
     def load(self) -> Callable[[list[str]], Tensor]:
+        from transformers.utils import logging
+
+        if not sys.stderr.isatty():  # Bars are for terminals.
+            logging.disable_progress_bar()
         make = self._load_sentence if self.pooling is None else self._load_plain
         try:
             try:

@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import Module
-from tqdm import tqdm
 
 from torch_imf.data import TripletIndex
 from torch_imf.data.distributed import Shard, shared, summed, world
 from torch_imf.data.index import check_triples
+from torch_imf.io.progress import watched
 
 #: The number of scores to compare at once on a CPU, so that they stay in its cache. Those that are
 #: no products take longer, and are computed in chunks of their own.
@@ -75,8 +75,7 @@ def rank_tails(
         limit = MAX_SCORES if is_small else batch_size * chunk_size
         rank, size = world()  # Processes share candidates, if each holds some, or else queries.
         own = batches if shard else batches[rank::size]
-        bar = tqdm(own, desc="Ranking", disable=None if progress else True, leave=False)
-        for query, facts, row in bar:
+        for query, facts, row in watched(own, "Ranking", progress):
             score_fn = partial(scorer.score, scorer.query(*query))
             answers = row - row[0], tail_index[facts], index(*query)
             sizes = num_nodes, chunk_size, limit
@@ -110,8 +109,7 @@ def rank_given(
         )
         rank, size = world()  # Processes share queries, unless each holds some candidates.
         own = batches if shard else batches[rank::size]
-        bar = tqdm(own, desc="Ranking", disable=None if progress else True, leave=False)
-        for row in bar:
+        for row in watched(own, "Ranking", progress):
             neg = neg_index[row]
             key_index = torch.cat([tail_index[row].unsqueeze(1), neg.clamp(min=0)], dim=1)
             score = scores.of(scores.query(head_index[row], rel_type[row]), key_index)

@@ -13,6 +13,7 @@ from urllib.request import url2pathname
 
 from torch_imf.io import warn
 from torch_imf.io.atomic import read_bytes, replacing, url_to_fs
+from torch_imf.io.progress import watched
 
 if TYPE_CHECKING:
     import requests
@@ -127,7 +128,6 @@ def _fetch(source: str, checksum: str | None) -> bytes:
 def _transfer(source: str, path: str, _: object) -> None:
     # Brings a file to a path on disk. Not by pooch, which waits for as long as anything is sent.
     import requests
-    from tqdm import tqdm
 
     begin, size = time.monotonic(), 0
     with requests.get(source, stream=True, timeout=TIMEOUT) as response, open(path, "wb") as file:
@@ -135,7 +135,7 @@ def _transfer(source: str, path: str, _: object) -> None:
         length = int(response.headers.get("Content-Length", 0))
         if length > LARGEST:
             raise ValueError(f"it announces {length:,} bytes, more than {LARGEST:,}")
-        with tqdm(total=length or None, unit="B", unit_scale=True, disable=None) as bar:
+        with watched(what="Fetching", total=length or None, unit="B", unit_scale=True) as bar:
             while content := _read(response):
                 size += file.write(content)
                 bar.update(len(content))

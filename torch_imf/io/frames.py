@@ -7,9 +7,9 @@ CHUNK = 1 << 14
 
 
 def read_frame(file: str, path: str) -> Iterator[list[list[str]] | list[str]]:
-    r"""Yields the rows of a file on disk in chunks. In Parquet, the names of the columns come
-    first, in Excel those of the sheet that is read and of others that hold something. Errors name
-    the path.
+    r"""Yields the rows of a file on disk in chunks, after how many there are and, of Excel, the
+    names of the sheet that is read and of others that hold something. In Parquet, the names of the
+    columns are the first row. Errors name the path.
     """
     import pandas as pd
 
@@ -18,12 +18,14 @@ def read_frame(file: str, path: str) -> Iterator[list[list[str]] | list[str]]:
         if excel:
             sheets = pd.read_excel(file, None, header=None, dtype=str, keep_default_na=False)
             name, frame = next(iter(sheets.items()))
-            yield [name, *(x for x, sheet in sheets.items() if x != name and len(sheet))]
+            others = (x for x, sheet in sheets.items() if x != name and len(sheet))
+            yield [str(len(frame)), name, *others]
         else:  # Arrow's own types, as a column of integers that lacks one is none of pandas'.
             import pyarrow as pa
 
             frame = pd.read_parquet(file, dtype_backend="pyarrow")
             frame = frame.reset_index() if any(frame.index.names) else frame
+            yield [str(len(frame) + 1)]
             yield [list(map(str, frame))]
             text = pd.ArrowDtype(pa.string())
             columns = [frame.iloc[:, i] for i in range(frame.shape[1])]

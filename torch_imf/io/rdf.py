@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
-from tqdm import tqdm
-
 from torch_imf.io import some, warn
-from torch_imf.io.atomic import open_file
+from torch_imf.io.progress import reading
 from torch_imf.io.quantities import datatype_unit, to_number
 from torch_imf.io.tables import LONGEST, is_utf16, normalized, readable, suffix
 
@@ -93,7 +91,7 @@ def _document(path: str, kind: str) -> "Iterator[ox.Quad]":
 
     format = ox.RdfFormat.from_extension(kind)
     try:
-        with readable(path), open_file(path, compression="infer") as file:
+        with readable(path), reading(path) as file:
             # Not strict, as IRIs without a base, and with what does not belong in one, are common:
             yield from ox.parse(file, format=format, lenient=True)
     except SyntaxError as e:
@@ -113,15 +111,8 @@ def _lines(path: str, kind: str) -> "Iterator[ox.Quad]":
         raise ValueError(f"'{path}' is UTF-16, save it as UTF-8")
     num_good = num_broken = 0
     problems: list[str] = []
-    size = osp.getsize(path) if osp.isfile(path) and not path.lower().endswith(".gz") else None
-    options = {"unit": "B", "unit_scale": True, "disable": None, "leave": False, "delay": 5}
-    with (
-        readable(path),
-        open_file(path, compression="infer") as file,
-        tqdm(desc="Reading", total=size, **options) as bar,
-    ):
+    with readable(path), reading(path) as file:
         for line, text in enumerate(iter(partial(file.readline, LONGEST + 1), b""), start=1):
-            bar.update(len(text))
             if len(text) > LONGEST:
                 raise ValueError(
                     f"'{path}', line {line}: this line has more than {LONGEST:,} bytes"

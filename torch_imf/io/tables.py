@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, cast
 from torch_imf.io import check_regular, warn
 from torch_imf.io.atomic import on_disk, open_file
 from torch_imf.io.confined import confined
+from torch_imf.io.progress import reading, watched
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -193,7 +194,7 @@ def read_lines(path: str, others: bool = False) -> Iterator[str]:
     encoding, is_ascii = "utf-8", True
     if is_wide := others and is_utf16(path):
         warn(f"'{path}': this is no UTF-8, and read as UTF-16")
-    with readable(path), open_file(path, compression="infer") as file:
+    with readable(path), reading(path) as file:
         source = io.TextIOWrapper(file, "utf-16", newline="\n") if is_wide else file
         for line in count(1):
             content: Any = b""
@@ -380,10 +381,11 @@ def _pandas_rows(path: str) -> Iterator[tuple[int, list[str]]]:
     read = "torch_imf.io.frames:read_frame"
     with readable(path), on_disk(path) as file:
         chunks = confined(read, file, path, told=f"'{path}'", instead="save it as TSV")
-        if suffix(path) == ".xlsx" and len(sheets := cast("list[str]", next(chunks))) > 1:
+        size, *sheets = cast("list[str]", next(chunks))
+        if sheets[1:]:
             warn(f"'{path}': the first sheet is read, and {sheets[1:]} are left out")
         rows = chain.from_iterable(cast("Iterator[list[list[str]]]", chunks))
-        numbered = enumerate(rows, start=int(suffix(path) == ".xlsx"))
+        numbered = enumerate(watched(rows, "Reading", total=int(size)), start=int(bool(sheets)))
         yield from ((i, row) for i, row in numbered if i == 0 or "".join(row).strip())
 
 
@@ -399,7 +401,7 @@ def _frame_rows(frame: "pd.DataFrame") -> Iterator[tuple[int, list[str]]]:
 def _graph_rows(path: str) -> Iterator[tuple[int, list[str]]]:
     import networkx as nx
 
-    with readable(path), open_file(path, compression="infer") as file:
+    with readable(path), reading(path) as file:
         try:
             graph = nx.read_graphml(file, force_multigraph=True)
         except OSError:
@@ -611,7 +613,7 @@ class Layout:
         types |= {
             str(i): pa.dictionary(pa.int32(), pa.string()) for i in self.index if i is not None
         }
-        with readable(table.path), open_file(table.path, compression="infer") as file:
+        with readable(table.path), reading(table.path) as file:
             for _ in range(table.line):
                 file.readline()
             try:
@@ -628,7 +630,11 @@ class Layout:
             rest = pa.repeat("", len(found)) if i is None else found.column(str(i))
             x = coded(begin, rest)
             seen = pc.utf8_trim(pc.utf8_trim_whitespace(x.dictionary), UNSEEN)
-            seen = pc.utf8_normalize(pc.utf8_trim_whitespace(seen), "NFC")
+            seen = pc.utf8_trim_whitespace(seen)
+            # Not by `utf8_normalize`, which does not compose in every version of pyarrow:
+            others = pc.invert(pc.string_is_ascii(seen))
+            words = [unicodedata.normalize("NFC", name) for name in seen.filter(others).to_pylist()]
+            seen = pc.replace_with_mask(seen, others, pa.array(words, pa.string()))
             is_empty = column.required and not column.blank and pc.any(pc.equal(seen, "")).as_py()
             if is_empty or pc.any(pc.match_substring(seen, "\0")).as_py():
                 return None

@@ -30,7 +30,7 @@ FONTS = ["system-ui", "sans-serif"]
 STYLE = """.gradio-container { width: 100%; max-width: 1200px !important; margin: 0 auto; }
 [role=gridcell] img { max-height: 2.5rem; max-width: 4rem; object-fit: contain; }
 .figure { overflow-x: auto !important; }
-.figure img { width: 100%; min-width: 30rem; max-width: 44rem; margin: 0 auto; }
+.figure img { width: 100%; min-width: 26rem; max-width: 44rem; margin: 0 auto; }
 .headline textarea { border: 0 !important; padding: 0 !important; box-shadow: none !important;
   background: none !important; font-size: 1.4rem; font-weight: 600; }"""
 

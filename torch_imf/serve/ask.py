@@ -12,7 +12,8 @@ from torch_imf.visualize import plot_explanation
 
 TITLES = ["", "picture", "answer", "probability", "known", "part of each view in the score"]
 KINDS: Any = ["str", "html", "str", "str", "str", "str"]
-WIDTHS = ["40px", "76px", "max(16%, 110px)", "max(17%, 160px)", "70px", "max(48%, 300px)"]
+#: In pixels, as shares are too small on a phone, and texts in the larger of both do not wrap.
+WIDTHS = ["40px", "76px", "150px", "200px", "70px", "420px"]
 TAILS, HEADS = "the head: which tails?", "the tail: which heads?"
 
 

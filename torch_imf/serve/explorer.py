@@ -7,7 +7,14 @@ from torch import Tensor
 
 import torch_imf
 from torch_imf.answers.predictor import NEW, Predictor
-from torch_imf.answers.results import Answers, Completion, Explanation, percent, shown
+from torch_imf.answers.results import (
+    Answers,
+    Completion,
+    Explanation,
+    percent,
+    shown,
+    shown_views,
+)
 from torch_imf.serve.content import Content
 from torch_imf.serve.search import Search
 
@@ -15,8 +22,6 @@ from torch_imf.serve.search import Search
 MOST_FACTS, MOST_NEIGHBORS = 200, 12
 #: How many entities there are to begin with.
 MOST_FIRST = 8
-#: How many views of an answer are named, those with the largest part.
-MOST_VIEWS = 4
 
 
 class Explorer:
@@ -181,11 +186,10 @@ class Explorer:
 
 def parts_in_words(answer: Completion) -> str:
     r"""Writes the parts that views have in the score of an answer, the largest ones first."""
-    said = {view: x for view, x in answer.parts.items() if view not in answer.lacks}
-    parts = sorted(said.items(), key=lambda x: -abs(x[1]))
-    text = ", ".join(f"{view} {x:+.2f}" for view, x in parts[:MOST_VIEWS])
-    rest = sum(x for _, x in parts[MOST_VIEWS:])
-    text += f", others {rest:+.2f}" if len(parts) > MOST_VIEWS else ""
+    most, rest = shown_views([answer])
+    said = {view: answer.parts[view] for view in most if view not in answer.lacks}
+    said |= {"others": sum(answer.parts[view] for view in rest)} if rest else {}
+    text = ", ".join(f"{view} {x:+.2f}" for view, x in said.items())
     return text + (f"; without {', '.join(answer.lacks)}" if answer.lacks else "")
 
 

@@ -32,7 +32,8 @@ def search_box(explorer: Explorer, label: str) -> tuple[Any, Any]:
         return [gr.update(**new), new["value"]]
 
     options: Any = {"show_progress": "hidden", "api_visibility": "private"}
-    box.input(find, box, [found, row], trigger_mode="always_last", **options)
+    # Not by `box.input`, which knows nothing of names that are pasted:
+    box.change(find, box, [found, row], trigger_mode="always_last", **options)
     found.input(lambda choice: choice, found, row, **options)
     return box, row
 

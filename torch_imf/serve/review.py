@@ -9,7 +9,7 @@ from torch_imf.serve.told import told
 from torch_imf.serve.words import in_words
 
 TITLES = ["", "head", "relation", "tail", "probability", "decision"]
-WIDTHS = ["44px", *["max(22%, 100px)"] * 3, "max(18%, 160px)", "90px"]
+WIDTHS = ["44px", "190px", "150px", "190px", "210px", "90px"]
 #: What one can do with a fact, and the colours of its buttons.
 COLORS: Any = {"accept": "primary", "refuse": "stop", "unsure": "secondary", "back": "secondary"}
 
@@ -50,7 +50,7 @@ def review_page(explorer: Explorer, decisions: Decisions) -> None:
     titles, *counts = decisions.agreement()
     look = {
         "wrap": True,
-        "column_widths": ["max(25%, 150px)", *["max(15%, 90px)"] * 5],
+        "column_widths": ["190px", *["140px"] * 5],
         "interactive": False,
     }
     judged = gr.Dataframe(counts, headers=titles, label=decisions.verdict(), **look)

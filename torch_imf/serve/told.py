@@ -17,7 +17,7 @@ def told(function: Handler) -> Handler:
 
         try:
             return function(*args, **kwargs)
-        except (ValueError, OSError, ImportError) as error:
+        except (ValueError, RuntimeError, OSError, ImportError) as error:
             raise gr.Error(html.escape(shown(str(error))), print_exception=False) from error
 
     return call  # type: ignore[return-value]

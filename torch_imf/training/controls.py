@@ -3,10 +3,10 @@ from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch_geometric.data import Data
-from tqdm import tqdm
 
 from torch_imf.data import modalities
 from torch_imf.evaluation.evaluate import evaluate
+from torch_imf.io.progress import watched
 from torch_imf.registry import checked
 from torch_imf.training.fit import fit
 from torch_imf.training.recipe import Recipe
@@ -62,7 +62,7 @@ def controls(
     out: dict[str, dict[str, list[float]]] = {}
     training = {**recipe.fit, "progress": False}
     todo = [(seed, *row) for seed in seeds for row in graphs(seed)]
-    for seed, row, members in tqdm(todo, "Controls", disable=None if progress else True):
+    for seed, row, members in watched(todo, "Controls", progress, leave=True, delay=0):
         models = []
         for i, graph in enumerate(members):
             torch.manual_seed(seed + 1000 * i)

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 from torch_geometric.data import Data
-from tqdm import tqdm
 
 from torch_imf.data.distributed import all_true, own_draws, shared
 from torch_imf.data.graph import (
@@ -21,6 +20,7 @@ from torch_imf.data.graph import (
 from torch_imf.evaluation.evaluate import evaluate
 from torch_imf.evaluation.ranking import NotFinite
 from torch_imf.io import require
+from torch_imf.io.progress import watched
 from torch_imf.registry import checked
 from torch_imf.training.checkpoint import History, TrainingState
 from torch_imf.training.distributed import agree, check_shared, reduce_gradients
@@ -119,8 +119,8 @@ def fit(
     agree(model, {**run[0], "names": names}, run[2], batch_size)
     state = TrainingState(model, optimizers, *run)
     state.load()
-    left, hidden = range(state.epoch + 1, epochs + 1), None if progress else True
-    bar = tqdm(left, "Training", initial=state.epoch, total=epochs, disable=hidden)
+    left, known = range(state.epoch + 1, epochs + 1), {"initial": state.epoch, "total": epochs}
+    bar = watched(left, "Training", progress, leave=True, delay=0, **known)
     try:
         for epoch in bar:
             if patience is not None and state.stale >= patience:
@@ -210,7 +210,7 @@ def train(
     with shared(shard) as sharing:
         if sharing is not None:
             check_shared(model)
-        for batch in tqdm(loader, desc="Epoch", disable=None if progress else True, leave=False):
+        for batch in watched(loader, "Epoch", progress):
             for i, (objective, optimizer) in enumerate(steps):
                 optimizer.zero_grad()
                 kind = device.type, torch.bfloat16, precision == "bf16"

@@ -5,10 +5,10 @@ from typing import Any, cast
 
 import torch
 from torch_geometric.data import Data
-from tqdm import tqdm
 
 from torch_imf import nn
 from torch_imf.data.graph import check_graph, without_test
+from torch_imf.io.progress import watched
 from torch_imf.nn import MultimodalKGE, StructuralEmbedding
 from torch_imf.registry import build_model, checked, lookup
 from torch_imf.training.fit import Diverged, fit, make_loader, make_optimizers, train, validate
@@ -167,7 +167,7 @@ def _search(settings: dict[str, Any], data: Data, seed: int, progress: bool) -> 
     # What does best of some short trainings of structure alone.
     data = few(without_test(data), seed)
     size = settings["hidden_channels"]
-    bar = tqdm(desc="Trying settings", total=7, disable=None if progress else True, leave=False)
+    bar = watched(None, "Trying settings", progress, total=7, delay=0)
 
     def run(trial: _Trial) -> _Trial:
         trial.run(EPOCHS)

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch_geometric.data import Data
-from tqdm import tqdm
 
 from torch_imf.data import modalities
 from torch_imf.data.graph import without_test
 from torch_imf.io import require
 from torch_imf.io.atomic import claim
 from torch_imf.io.hash import hash_content, hash_tensor
+from torch_imf.io.progress import watched
 from torch_imf.registry import (
     Setting,
     build_model,
@@ -163,7 +163,7 @@ def tune(
 
     with (
         _open_study(storage, settings, pruner) as study,
-        tqdm(desc="Tuning", total=trials, disable=None if progress else True) as bar,
+        watched(None, "Tuning", progress, total=trials, leave=True, delay=0) as bar,
     ):
         bar.update(_num_finished(study))
         try:

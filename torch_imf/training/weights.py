@@ -5,12 +5,12 @@ import torch
 from torch import Tensor
 from torch.nn import Module
 from torch_geometric.data import Data
-from tqdm import tqdm
 
 from torch_imf.data import TripletIndex, modalities
 from torch_imf.data.graph import prepare, remember, split_facts, without_test
 from torch_imf.evaluation.ranking import StreamedScores, check_model, inference
 from torch_imf.io import warn
+from torch_imf.io.progress import watched
 from torch_imf.nn.models.ensemble import Ensemble
 from torch_imf.nn.views import View
 from torch_imf.registry import checked, resolve
@@ -137,8 +137,7 @@ def _collect(model: Ensemble, data: Data, num_facts: int, seed: int) -> Votes:
     with inference(model) as model:
         scores = StreamedScores(model)
         batches = list(zip(*(x.split(size) for x in (head, rel, tail)), strict=True))
-        # Bars are shown in a terminal, after the seconds that nobody minds:
-        for h, r, t in tqdm(batches, "Comparing views", disable=None, leave=False, delay=5):
+        for h, r, t in watched(batches, "Comparing views"):
             query = scores.query(h, r)
             by_view = model.view_similarity(query, scores.key)
             score = torch.stack(list(by_view.values()))  # [V, B, N]
@@ -166,7 +165,7 @@ def _cross_validate(votes: Votes, num_types: int, by_relation: bool, seed: int) 
     generator, size = torch.Generator().manual_seed(seed), int(votes.fact.max()) + 1
     fold = torch.randperm(size, generator=generator).to(votes.fact.device)[votes.fact] % NUM_FOLDS
     out = torch.zeros_like(votes.gap[:, 0, 0])
-    for i in range(NUM_FOLDS):
+    for i in watched(range(NUM_FOLDS), "Fitting weights"):
         weight, ratio = _fit(votes.some(fold != i), num_types, by_relation)
         out[fold == i] = _reciprocal_rank(votes.some(fold == i), weight * ratio)
     return out

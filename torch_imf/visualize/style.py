@@ -3,7 +3,7 @@ r"""What all figures share: colours, sizes, fonts, and the parts they are drawn 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
-from itertools import cycle
+from itertools import count
 from typing import TYPE_CHECKING, Any, cast
 
 from torch_imf.io import require
@@ -30,21 +30,24 @@ FALLBACKS = (
 
 
 def view_colors(names: Iterable[str]) -> dict[str, str]:
-    r"""Returns a colour for each view, known to :obj:`VIEW_COLORS` or not. That of
-    :obj:`"struct 2"`, in an ensemble, is a paler one of :obj:`"struct"`.
+    r"""Returns a colour for each view, known to :obj:`VIEW_COLORS` or not, those of more views than
+    there are colours darker. That of :obj:`"struct 2"`, in an ensemble, is a paler one of
+    :obj:`"struct"`.
     """
     parts = {name: re.fullmatch(r"(.*?)(?: (\d+))?", name, re.DOTALL) for name in names}
     kinds = {name: (match[1], int(match[2] or 1)) for name, match in parts.items() if match}
-    known = {kind: VIEW_COLORS.get(kind) for kind, _ in kinds.values()}
-    others = cycle([x for x in COLORS if x not in known.values()] or COLORS)
-    colors = {kind: color or next(others) for kind, color in known.items()}
-    return {name: paler(colors[kind], number) for name, (kind, number) in kinds.items()}
+    colors = {kind: VIEW_COLORS[kind] for kind, _ in kinds.values() if kind in VIEW_COLORS}
+    others = (mixed(color, i, 0) for i in count(1) for color in COLORS)
+    for kind, _ in kinds.values():
+        if kind not in colors:
+            colors[kind] = next(color for color in others if color not in colors.values())
+    return {name: mixed(colors[kind], number, 255) for name, (kind, number) in kinds.items()}
 
 
-def paler(color: str, number: int) -> str:
-    r"""Returns a colour mixed with white, of which it is one of so many parts."""
+def mixed(color: str, number: int, other: int) -> str:
+    r"""Returns a colour as one of so many parts, whose others are white (255) or black (0)."""
     parts = (int(color[i : i + 2], 16) for i in (1, 3, 5))
-    return "#" + "".join(f"{255 - (255 - x) // number:02x}" for x in parts)
+    return "#" + "".join(f"{other + int((x - other) / number):02x}" for x in parts)
 
 
 def shorten(name: str, width: int = 26) -> str:

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from torch_imf.data.graph import modalities
+from torch_imf.io.progress import watched
 from torch_imf.nn.functional.gather import by_blocks
 from torch_imf.nn.fusion.base import Tensors
 from torch_imf.nn.views.base import View, told
@@ -109,7 +110,7 @@ class FeatureView(View):
         self.facts = torch.stack([head_index, rel_type, tail_index])[:, order]
         self.lin = self.x.new_zeros(len(x_dict), num_types, size, size)
         self.bias = self.x.new_zeros(len(x_dict), num_types, size)
-        for rel in rel_type.unique().tolist():
+        for rel in watched(rel_type.unique().tolist(), "Comparing features"):
             head, tail = self._facts(rel)
             for i, x in enumerate(self.x):
                 has_both = (x[head].any(dim=-1) & x[tail].any(dim=-1)).nonzero().view(-1)

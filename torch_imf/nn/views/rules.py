@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
-from tqdm import tqdm
 
 from torch_imf.data import TripletIndex
 from torch_imf.data.index import spread
+from torch_imf.io.progress import watched
 from torch_imf.nn.fusion.base import Tensors
 from torch_imf.nn.views.base import View, keep, kept, told
 
@@ -125,7 +125,7 @@ class RuleView(View):
         rels, count = rel_type.unique(return_counts=True)
         parts = (x[order].split(count.tolist()) for x in (head_index, tail_index))
         found = list(zip(rels.tolist(), *parts, strict=True))
-        for rel, head, tail in tqdm(found, "Mining rules", disable=None, leave=False, delay=5):
+        for rel, head, tail in watched(found, "Mining rules"):
             head, tail = head.numpy(), tail.numpy()
             paths.append(self._mine_paths(head, rel, tail, rng))
             constants.append(self._mine_constants(head, rel, rng))
