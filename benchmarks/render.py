@@ -434,6 +434,13 @@ COLUMNS: dict[str, dict[str, tuple[str, str]]] = {
         "to rank": ("metrics.rank_cpu_s", "{}"),
         "GB at most": ("metrics.rank_peak_gb", "{}"),
     },
+    "scale_peers": {
+        "model": ("settings.model", "{}"),
+        "entities": ("settings.num_nodes", "{:,}"),
+        "facts per second of the CPU": ("metrics.ours_facts_per_cpu_second", "{:,}"),
+        "PyKEEN's": ("metrics.pykeen_facts_per_cpu_second", "{:,}"),
+        "times as many": ("metrics.times_pykeen", "{:.0f}"),
+    },
     "distributed": {
         "task": ("settings.task", "{}"),
         "shared": ("settings.how", "{}"),
@@ -455,7 +462,21 @@ def flat(name: str, graph: str) -> str:
         values = [_at(line, path) for path, _ in columns.values()]
         kinds = [form for _, form in columns.values()]
         cells.append(["" if x is None else f.format(x) for x, f in zip(values, kinds, strict=True)])
+    if name == "reliability":
+        cells.append(pooled(found))
     return with_state([row for row in cells if len(set(row)) > 1], name)
+
+
+def pooled(found: list[Line]) -> list[str]:
+    """The row of all facts in one diagram: the error of the bins of all graphs and seeds."""
+    total: dict[int, list[float]] = {}
+    for count, mean, true in (x for line in found for x in line["metrics"]["chance"]["bins"]):
+        bin_ = total.setdefault(min(9, int(10 * mean)), [0.0, 0.0, 0.0])
+        bin_[:] = bin_[0] + count, bin_[1] + count * mean, bin_[2] + count * true
+    size, mean, true = map(sum, zip(*total.values(), strict=True))
+    error = sum(abs(mean - true) for _, mean, true in total.values())
+    rest = (f"{x / size:.3f}" for x in (mean, true, error))
+    return ["all in one diagram", "", *rest, "", "", ""]
 
 
 def _at(line: Any, path: str) -> Any:
