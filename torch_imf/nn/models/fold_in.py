@@ -10,9 +10,9 @@ from torch_imf.nn.fusion.base import Tensors
 from torch_imf.nn.models.base import MultimodalKGE, rows
 
 #: The entities to compare with, the queries of others not to answer in a step, and the steps.
-NUM_CANDIDATES, NUM_QUERIES, NUM_STEPS = 256, 2000, 10
+NUM_CANDIDATES, NUM_QUERIES, NUM_STEPS = 1024, 6000, 7
 #: The most new entities to fit at once.
-NUM_ROWS = 2048
+NUM_ROWS = 512
 #: The strength of the regression, for features of length one, and how much its outcome counts.
 RIDGE, PRIOR = 0.1, 0.15
 
