@@ -171,7 +171,7 @@ def trained(
 
     def after(entry: dict[str, float]) -> None:
         entries.append(entry)
-        seconds = before + clock() - start
+        seconds, kept = before + clock() - start, notes["seconds"]
         notes.save(seconds=seconds)
         print(
             f"  epoch {entry['epoch']:3.0f}, loss {entry['loss']:.4f}, val MRR {entry['mrr']:.4f}, "
@@ -180,7 +180,8 @@ def trained(
         )
         if seconds > budget and osp.exists(path):  # To go on from, for this epoch.
             raise OutOfBudget
-        if left() < 0:
+        if left() < 0:  # This epoch is not kept yet.
+            notes.save(seconds=kept)
             raise OutOfTime
 
     # Once its time is over, training is not gone on with:

@@ -11,7 +11,6 @@ commit, and `stale` otherwise: it is kept until there is another. `render.py` pr
 """
 
 import argparse
-import glob
 import json
 import os
 import os.path as osp
@@ -170,12 +169,17 @@ def run_row(task: Task, end: float) -> Line:
 
 
 def run_command(task: Task) -> None:
-    """Runs a script, which appends its lines."""
-    old = lines(task)
+    """Runs a script, which appends its lines; none of them counts if it does not end."""
+    old, before = lines(task), results.lines(task.table)
     about = json.dumps({"fingerprint": numbers(task)})
     words = [sys.executable, *shlex.split(task.command)[1:]]
     env = {**os.environ, results.FROM_RUN: about}
-    subprocess.run(words, cwd=results.ROOT, check=True, env=env)
+    try:
+        subprocess.run(words, cwd=results.ROOT, check=True, env=env)
+    except BaseException:
+        added = [x for x in results.lines(task.table) if x not in before]
+        replace(task.table, added, [])
+        raise
     replace(task.table, old, [])
 
 
@@ -191,8 +195,9 @@ def remove(paths: list[str]) -> None:
     """Removes checkpoints, and what is beside them."""
     for path in paths:
         folder, name = osp.split(path)
-        for other in glob.glob(f"*{name}*", root_dir=folder, include_hidden=True):
-            os.remove(osp.join(folder, other))
+        for other in os.listdir(folder) if osp.isdir(folder) else []:
+            if name in other:
+                os.remove(osp.join(folder, other))
 
 
 def show(chosen: list[Task], check_data: bool) -> None:
@@ -264,7 +269,7 @@ def run(chosen: list[Task], minutes: float | None, check_data: bool) -> None:
     """Runs what is not done, for so many minutes."""
     end = float("inf") if minutes is None else time.monotonic() + 60 * minutes
     todo = [task for task in chosen if state(task, check_data)[0] != "done"]
-    paths = [checkpoints(task) for task in todo]
+    paths, failed = [checkpoints(task) for task in todo], []
     for number, task in enumerate(todo):
         try:
             if time.monotonic() > end:
@@ -277,11 +282,17 @@ def run(chosen: list[Task], minutes: float | None, check_data: bool) -> None:
         except OutOfTime:
             print(f"{len(todo) - number} rows are left, for the same command to go on with")
             break
+        except (RuntimeError, subprocess.CalledProcessError) as error:  # Others may be right.
+            print(f"  has failed: {error}", flush=True)
+            failed.append(task.id)
+            continue
         later = {path for x in paths[number + 1 :] for path in x}
         remove([path for path in paths[number] if path not in later])
         each = ", ".join(f"{x:.1f} s" for x in line["seconds_per_epoch"])
         mrr, took = line["metrics"]["mrr"], line["seconds"] / 60
         print(f"  test MRR {mrr:.4f}, {took:.1f} min, an epoch {each}", flush=True)
+    if failed:
+        raise SystemExit(f"{len(failed)} rows have failed: {', '.join(dict.fromkeys(failed))}")
 
 
 if __name__ == "__main__":

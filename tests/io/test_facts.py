@@ -1,6 +1,7 @@
 import gzip
 import json
 import random
+import re
 import unicodedata
 import warnings
 
@@ -436,6 +437,13 @@ def test_graphml(tmp_path):
         found = read_fact_table(path)
     assert sorted(rows_of(found)) == sorted(FACTS)
     assert found.names == {x: x.title() for x in TOWNS}
+    text = (tmp_path / "a.graphml").read_text()
+    bare = re.sub(r"<graphml.*?>", "<graphml>", text, flags=re.DOTALL)
+    (tmp_path / "a.graphml").write_text(
+        bare
+    )  # Without a namespace, which is read anew.
+    with pytest.warns(UserWarning, match="left out"):
+        assert sorted(rows_of(read_fact_table(path))) == sorted(FACTS)
     (tmp_path / "a.graphml").write_text("<graphml")
     with pytest.raises(ValueError, match=r"a\.graphml' cannot be read as GraphML"):
         read_fact_table(path)

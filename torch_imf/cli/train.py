@@ -90,6 +90,9 @@ def train(
     from torch_imf.training.checkpoint import CheckpointError, best_entry
     from torch_imf.training.recipe import tries
 
+    if shard and (list(extra_views) not in (["auto"], ["none"]) or members or controls or restart):
+        others = "'--extra-views', '--members', '--controls' and '--restart'"
+        raise ValueError(f"'--shard' goes with none of {others}")
     if log_dir:
         require("tensorboard", "Curves", "tensorboard")
     device, writes = compute.prepare(), is_main()
@@ -111,9 +114,6 @@ def train(
     say(f"{'Going on from' if goes_on else 'Training in'} '{folder}'")
     named: dict[str, list[str] | None] = {"auto": None, "none": []}
     views = named.get(" ".join(extra_views), list(extra_views))
-    if shard and (views or members or controls):
-        others = "'--extra-views', '--members' nor '--controls'"
-        raise ValueError(f"'--shard' goes with neither {others}")
     for view in views or []:
         registry.lookup("view", view)
     for member in members:
@@ -145,7 +145,7 @@ def train(
                     kept = folder / f"recipe-{i}.json"
                     found = find_recipe(member, data, shared, seed + i, kept, goes_on)
                 found = Recipe(member, {"hidden_channels": 128, **found, **shared})
-                models.append(fit_one(found, data, seed + i, path, restart, shard)[0])
+                models.append(fit_one(found, data, seed + i, path, restart, False)[0])
             votes_on = views != [] or len(model.views) > 1
             if not shard and (members or recipe in ("best", "none") and votes_on):
                 say("Views learn to vote")

@@ -39,10 +39,20 @@ def reading(path: str) -> Iterator[IO[bytes]]:
 
 class _Source(io.RawIOBase):
     def __init__(self, file: IO[bytes], bar: "tqdm[Any]") -> None:
+        super().__init__()
         self.file, self.bar = file, bar
 
     def readable(self) -> bool:
         return True
+
+    def seekable(self) -> bool:
+        return self.file.seekable()
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self.file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self.file.tell()
 
     def readinto(self, buffer: Any) -> int:
         content = self.file.read(len(buffer))

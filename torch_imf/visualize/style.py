@@ -3,7 +3,6 @@ r"""What all figures share: colours, sizes, fonts, and the parts they are drawn 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
-from itertools import count
 from typing import TYPE_CHECKING, Any, cast
 
 from torch_imf.io import require
@@ -37,10 +36,11 @@ def view_colors(names: Iterable[str]) -> dict[str, str]:
     parts = {name: re.fullmatch(r"(.*?)(?: (\d+))?", name, re.DOTALL) for name in names}
     kinds = {name: (match[1], int(match[2] or 1)) for name, match in parts.items() if match}
     colors = {kind: VIEW_COLORS[kind] for kind, _ in kinds.values() if kind in VIEW_COLORS}
-    others = (mixed(color, i, 0) for i in count(1) for color in COLORS)
+    others = (mixed(color, i, 0) for i in range(1, 100) for color in COLORS)
     for kind, _ in kinds.values():
         if kind not in colors:
-            colors[kind] = next(color for color in others if color not in colors.values())
+            new = (color for color in others if color not in colors.values())
+            colors[kind] = next(new, DARK)
     return {name: mixed(colors[kind], number, 255) for name, (kind, number) in kinds.items()}
 
 

@@ -92,7 +92,11 @@ class MultimodalKGE(ViewModel, KGEModel):
         shared_relations: bool = True,
         tie_inverses: bool = False,
     ) -> None:
-        super().__init__(num_nodes, num_relations, hidden_channels)
+        sizes = num_nodes, num_relations, hidden_channels
+        if min(sizes) < 1:  # Of whatever signature.
+            text = "'num_nodes', 'num_relations' and 'hidden_channels' need to be positive"
+            raise ValueError(f"{text} (got {sizes})")
+        super().__init__(*sizes)
         if self.struct_parts > 1:
             self.node_emb = Embedding(num_nodes, self.struct_parts * hidden_channels)
         self.views = list(scorers)
