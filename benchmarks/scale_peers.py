@@ -13,6 +13,7 @@ Needs `pip install torch_imf[benchmark]`.
 import argparse
 import logging
 import resource
+from itertools import islice
 from typing import Any
 
 import torch
@@ -53,22 +54,14 @@ class Clock(TrainingCallback):
         self.count += 1
 
 
-def some(loader, size):
-    """The first batches of a loader, as it makes them."""
-    for i, batch in enumerate(loader):
-        if i == size:
-            return
-        yield batch
-
-
 def ours(name: str, data, args) -> float:
     loss = Sampled(64, sampler="shared")
     model = KGE(args.num_nodes, 100, 256, scorer=name, loss=loss)
     loader = make_loader(model, data, args.batch_size)
     optimizers = make_optimizers(model, optimizer="adagrad", lr=0.1)
-    train(model, some(loader, 1), optimizers)
+    train(model, islice(loader, 1), optimizers)
     begin = now()
-    train(model, some(loader, args.steps), optimizers)
+    train(model, islice(loader, args.steps), optimizers)
     return args.steps * args.batch_size / float((now() - begin)[1])
 
 

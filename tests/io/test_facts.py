@@ -439,9 +439,7 @@ def test_graphml(tmp_path):
     assert found.names == {x: x.title() for x in TOWNS}
     text = (tmp_path / "a.graphml").read_text()
     bare = re.sub(r"<graphml.*?>", "<graphml>", text, flags=re.DOTALL)
-    (tmp_path / "a.graphml").write_text(
-        bare
-    )  # Without a namespace, which is read anew.
+    (tmp_path / "a.graphml").write_text(bare)  # Without a namespace, which is read anew.
     with pytest.warns(UserWarning, match="left out"):
         assert sorted(rows_of(read_fact_table(path))) == sorted(FACTS)
     (tmp_path / "a.graphml").write_text("<graphml")

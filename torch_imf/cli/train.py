@@ -145,7 +145,7 @@ def train(
                     kept = folder / f"recipe-{i}.json"
                     found = find_recipe(member, data, shared, seed + i, kept, goes_on)
                 found = Recipe(member, {"hidden_channels": 128, **found, **shared})
-                models.append(fit_one(found, data, seed + i, path, restart, False)[0])
+                models.append(fit_one(found, data, seed + i, path, restart)[0])
             votes_on = views != [] or len(model.views) > 1
             if not shard and (members or recipe in ("best", "none") and votes_on):
                 say("Views learn to vote")
@@ -209,7 +209,7 @@ def fit_one(
     seed: int,
     checkpoint: Path,
     restart: bool,
-    shard: bool,
+    shard: bool = False,
     callback: Any = None,
 ) -> tuple[Any, list[dict[str, float]]]:
     r"""Trains a model by a recipe, or goes on, and returns it with its history."""
