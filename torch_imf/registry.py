@@ -9,6 +9,7 @@ import inspect
 import math
 import numbers
 import operator
+import os
 import pkgutil
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -355,6 +356,8 @@ def _plain(x: Any) -> Any:
         return x
     if isinstance(x, numbers.Real):  # Of NumPy.
         return int(x) if isinstance(x, numbers.Integral) else float(x)
+    if isinstance(x, os.PathLike):
+        return os.fspath(x)
     if isinstance(x, Recorded):
         return describe(x)
     if isinstance(x, type) and issubclass(x, Recorded):

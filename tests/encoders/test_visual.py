@@ -13,6 +13,7 @@ import torch
 from torch_imf.datasets.base import tag
 from torch_imf.encoders import PixelEncoder, VisualEncoder
 from torch_imf.encoders.base import record_of
+from torch_imf.registry import describe, make
 
 pytest.importorskip("timm")
 
@@ -92,6 +93,11 @@ def test_features_are_kept(weights, images, cache, monkeypatch):
     shutil.copy(images[1], images[0])
     again = VisualEncoder(MODEL, weights, batch_size=4)
     assert torch.equal(again(images[::-1])[0], x[[4, 3, 2, 1, 1]])
+
+
+def test_name_survives_a_file(weights):
+    encoder = VisualEncoder(MODEL, weights, data_config={"mean": (0.5, 0.5, 0.5)})
+    assert repr(make(json.loads(json.dumps(describe(encoder))))) == repr(encoder)
 
 
 def test_tag(weights, tmp_path):

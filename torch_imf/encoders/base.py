@@ -83,8 +83,15 @@ class Encoder(Recorded):
         return {name: getattr(self, name) for name in names}
 
     def __repr__(self) -> str:
-        given = {key: x for key, x in self.settings().items() if x is not None and x != {}}
+        given = {k: _saved(x) for k, x in self.settings().items() if x is not None and x != {}}
         return f"{self.__class__.__name__}({', '.join(f'{key}={x!r}' for key, x in given.items())})"
+
+
+def _saved(x: object) -> object:
+    # As JSON gives it back, which has no tuples.
+    if isinstance(x, Mapping):
+        return {key: _saved(value) for key, value in x.items()}
+    return [_saved(value) for value in x] if isinstance(x, list | tuple) else x
 
 
 def record_of(encoder: EncoderLike) -> str:
