@@ -126,7 +126,8 @@ for i, node in enumerate(new):
     }
     relation = next(name for name in relations if right[name] & {*there, *new})
     answers = predictor.predict(data.node_ids[node], relation, k=4)
-    found = [(x.name, data.node_ids.index(x.node_id) in right[relation]) for x in answers]
+    ids = [data.node_ids.index(x.node_id) for x in answers]
+    found = [(data.node_names[node_id], node_id in right[relation]) for node_id in ids]
     rows.append((node, relation, found))
     marks = [f"{name}{' *' * is_right}" for name, is_right in found]
     names = [data.node_names[i] for i in right[relation]]
