@@ -243,6 +243,17 @@ COMPLEX: dict[str, Settings] = {
     "fb15k": complex_n3(0.01, 8),
     "yago15k": complex_n3(0.05, 12),
 }
+#: The first model of an ensemble where an hour is worth it.
+FIRST: dict[str, Settings] = {
+    "fb15k237": {
+        **complex_n3(0.05, 40),
+        "class": "kge",
+        "hidden_channels": 1024,
+        "precision": "bf16",
+        **part("loss.auxiliary", weight=2.0),
+        "loss.auxiliary": "relation-prediction",
+    }
+}
 COMPLEX |= {f"{graph}-minilm": COMPLEX[graph] for graph in ("mkgy", "mkgw", "db15k")}
 
 # What training never saw. All have structure, hidden for half of the entities at a time, unless

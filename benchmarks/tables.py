@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 from configs import (
     COMPLEX,
+    FIRST,
     FULL,
     IMF,
     OF_FEATURES,
@@ -97,7 +98,8 @@ def views(graph: str) -> dict[str, Settings]:
     small = ("imf", "adamf", "kge") if graph == "countries" else ("adamf", "kge")
     names = ("adamf", "kge") if graph in COMPLEX else small
     distance = [TRANSE] * (graph in COMPLEX)
-    members = [best(name, graph) for name in names] + distance
+    first = [FIRST[graph]] if graph in FIRST else []
+    members = [*first, *(best(name, graph) for name in names), *distance]
     single = on(best("kge", graph), modalities=[])
     structure = [single, {**single, "seed": 1000}, *distance]
     votes: dict[str, list[str] | None] = {

@@ -36,7 +36,7 @@ from torch_imf.nn.views import View
 from torch_imf.registry import checked, describe, make
 
 #: The version of the layout of a folder.
-FORMAT = 3
+FORMAT = 4
 #: What new features are projected by.
 PROJECTION = ("weight", "bias", "center", "scale")
 MANIFEST, CARD = "config.json", "README.md"

@@ -4,7 +4,7 @@ import torch
 from torch_imf import evaluate, fit, fit_view_weights
 from torch_imf.data import modalities
 from torch_imf.io import TorchIMFWarning
-from torch_imf.nn import IMF, KGE, AdaMF, Ensemble, TypePrior
+from torch_imf.nn import IMF, KGE, AdaMF, Ensemble, RuleView, TypePrior
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def test_is_better_than_each_view(fake, trained):
     state = [{k: v.clone() for k, v in model.state_dict().items()} for model in models]
     out = fit_view_weights(models, fake, ["types", "rules"])
     assert isinstance(out, Ensemble) and list(out.members[:3]) == models
-    views = ["struct", "struct 2", "text", "fused", "types", "paths", "best path", "constants"]
+    views = ["struct", "struct 2", "text", "fused", "types", *RuleView.scores]
     assert out.views == views and out.fitted["num_facts"] == int(fake.val_mask.sum())
     mrr = evaluate(out, fake, "val")["mrr"]
     assert mrr > max(evaluate(out, fake, "val", view=view)["mrr"] for view in views)

@@ -20,12 +20,11 @@ def ensemble(fake, build):
 def test_names_of_views(fake, build, ensemble):
     imf = ["struct", "numeric", "text", "visual", "fused"]
     rest = ["struct 2", "fused 2", "fused 3", "types", "fused 4"]
-    assert ensemble.views == ["paths", "best path", "constants", *imf, *rest]
+    rules = ["paths", "best path", "constants", "candidates"]
+    assert ensemble.views == [*rules, *imf, *rest]
     assert repr(ensemble) == "Ensemble([RuleView, IMF, KGE, AdaMF, RSME, TypePrior, IKRL])"
-    assert Ensemble([ensemble.members[0], ensemble.members[0]]).views[3:] == [
-        "paths 2",
-        "best path 2",
-        "constants 2",
+    assert Ensemble([ensemble.members[0], ensemble.members[0]]).views[4:] == [
+        f"{x} 2" for x in rules
     ]
     # Modalities of what is only fused are those of the ensemble, too:
     assert set(Ensemble([build(AdaMF)]).features) == {"numeric", "text", "visual"}

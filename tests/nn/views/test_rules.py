@@ -110,6 +110,17 @@ def test_constants(data):
             assert torch.allclose(out, expected ** (1 / POWER), atol=1e-4)
 
 
+def test_candidates(data):
+    # The rules with constants of the inverse relation, read from the tail.
+    view = RuleView().fit(data)
+    every = torch.arange(12)
+    for rel in range(6):
+        inverse = torch.full((12,), (rel + 3) % 6)
+        expected = view(every, inverse)["constants"]  # [y, c]
+        out = view(every, torch.full((12,), rel))["candidates"]
+        assert torch.allclose(out, expected.t(), atol=1e-5) and out.max() > 0
+
+
 def test_reasons_are_facts(data):
     view, tails = RuleView().fit(data), tails_of(data)
     best = view.confidence[(view.rules[0] == 1).nonzero().view(-1)].max()
@@ -120,11 +131,13 @@ def test_reasons_are_facts(data):
         for rule in reasons:
             for a, b, c in zip(rule.path, rule.body, rule.path[1:], strict=False):
                 assert c in tails[a, b]
-            assert rule.path[0] == head and rule.confidence <= max(1, best)
-            told.add(len(rule.body) if rule.path[-1] == tail else "constant")
+            assert rule.path[0] == (head if rule.relation == 1 else tail)
+            assert rule.confidence <= max(1, best)
+            kind = "constant" if rule.relation == 1 else "candidate"
+            told.add(len(rule.body) if rule.path[-1] == tail and rule.relation == 1 else kind)
         out = view(torch.tensor([head]), torch.tensor([1]))
         assert bool(reasons) == any(float(x[0, tail]) > 0 for x in out.values())
-    assert told == {1, 2, "constant"}
+    assert told == {1, 2, "constant", "candidate"}
 
 
 def test_words():

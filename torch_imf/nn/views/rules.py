@@ -50,21 +50,26 @@ class RuleView(View):
     .. math::
         r(x, y) \leftarrow b(x, y), \qquad
         r(x, y) \leftarrow b_1(x, z) \wedge b_2(z, y), \qquad
-        r(x, c) \leftarrow b(x, d)
+        r(x, c) \leftarrow b(x, d), \qquad
+        r(c, y) \leftarrow b(y, d)
 
     The confidence of a rule is the share of its conclusions that are training facts, among heads
-    that have the relation at all, with a few more failures (:obj:`smoothing`). Rules that conclude
-    the same fact are joined in three ways, each a score with a weight of its own:
+    that have the relation at all, with a few more failures (:obj:`smoothing`). The last kind, by
+    what is known of a candidate, has that of the same rule read from its tail, :math:`r^{-1}(y, c)
+    \leftarrow b(y, d)`. Rules that conclude the same fact are joined in four ways, each a score
+    with a weight of its own:
 
     .. math::
         y_{paths} = - \sum_i \log(1 - c_i), \qquad
         y_{best} = \max_{i} c_i, \qquad
-        y_{constants} = \max_{j} c_j
+        y_{constants} = \max_{j} c_j, \qquad
+        y_{candidates} = \max_{k} c_k
 
-    over paths :math:`i`, as if they were independent (noisy-or) and by the best one, and over
-    constants :math:`j`; maxima are soft. Everything is counted by sparse products, and bounded: a
-    relation is mined from :obj:`num_facts` of its facts, and each path is measured on
-    :obj:`num_heads` of its heads, drawn at random if there are more.
+    over paths :math:`i`, as if they were independent (noisy-or) and by the best one, and over rules
+    with a constant, on what is known of the query (:math:`j`) and of the candidate (:math:`k`);
+    maxima are soft. Everything is counted by sparse products, and bounded: a relation is mined from
+    :obj:`num_facts` of its facts, and each path is measured on :obj:`num_heads` of its heads, drawn
+    at random if there are more.
 
     Rules apply to the facts of new entities (:meth:`torch_imf.add_entities`), but no path between
     two others leads by a new one, so that scores among these stay as they are (unless a path is
@@ -86,7 +91,7 @@ class RuleView(View):
     """
 
     aliases: ClassVar[dict] = {"rules": {}}
-    scores = ("paths", "best path", "constants")
+    scores = ("paths", "best path", "constants", "candidates")
     facts: Tensor  # [3, E]
     rules: Tensor  # [3, P], the relation and those of the body, of which the second may be -1.
     confidence: Tensor  # [P]
@@ -118,7 +123,7 @@ class RuleView(View):
         self, head_index: Tensor, rel_type: Tensor, tail_index: Tensor, data: Data
     ) -> None:
         self.facts = torch.stack([head_index, rel_type, tail_index])
-        self.__dict__.pop("index", None)
+        self._forget()
         rng = np.random.default_rng(self.seed)
         paths, constants = [], []
         order = rel_type.argsort(stable=True)
@@ -145,12 +150,11 @@ class RuleView(View):
         def join(weight: np.ndarray) -> np.ndarray:
             return (_sparse((weight, row, np.arange(len(row))), size) @ reached).toarray()
 
-        tail = kept(self, "tail", self.num_nodes)
-        tail.data = tail.data**POWER
         found = (
             join(-np.log1p(-confidence)),
             join(confidence**POWER) ** (1 / POWER),
-            (self._constants(head, rel) @ tail).toarray() ** (1 / POWER),
+            (self._constants(head, rel) @ self._powers[0]).toarray() ** (1 / POWER),
+            self._candidates(head, rel).toarray() ** (1 / POWER),
         )
         each = (torch.from_numpy(x).float().to(head_index.device) for x in found)
         return dict(zip(self.scores, each, strict=True))
@@ -159,7 +163,7 @@ class RuleView(View):
         self, num_nodes: int, x_dict: Tensors, mask_dict: Tensors, facts: Tensor
     ) -> None:
         self.facts = torch.cat([self.facts, facts], dim=1)
-        self.__dict__.pop("index", None)
+        self._forget()
         pair, constant = self.constant // self.num_nodes, self.constant % self.num_nodes
         self.constant = pair * num_nodes + constant  # In the same order.
 
@@ -171,22 +175,25 @@ class RuleView(View):
         holds = self._reach(query[0][row], *bodies)[:, [tail]].toarray()[:, 0] > 0
         confidence = self.confidence.cpu().numpy()[rule[holds]].tolist()
         found = zip(bodies.T[holds].tolist(), confidence, strict=True)
-        out = []
+        out, num_types = [], 2 * self.num_relations
         for (first, second), share in found:
             middle = () if second < 0 else (self._middle(head, first, second, tail),)
             body = (first, second)[: 1 + len(middle)]
             out.append(Rule(rel, body, (head, *middle, tail), share))
-        key = self._constants(*query).indices
-        value = kept(self, "tail", self.num_nodes)[key][:, [tail]].toarray()[:, 0]
-        for i in value.nonzero()[0].tolist():
-            pair = int(self.constant[key[i]]) % (2 * self.num_relations * self.num_nodes)
-            b, constant = divmod(pair, self.num_nodes)
-            out.append(Rule(rel, (b,), (head, constant), float(value[i])))
+        out += self._rules_of_constants(head, rel, tail)
+        out += self._rules_of_constants(tail, (rel + self.num_relations) % num_types, head)
         return sorted(out, key=lambda x: -x.confidence)[:k]
+
+    def _rules_of_constants(self, head: int, rel: int, tail: int) -> list[Rule]:
+        key = self._constants(np.array([head]), np.array([rel])).indices
+        value = kept(self, "tail", self.num_nodes)[key][:, [tail]].toarray()[:, 0]
+        found = value.nonzero()[0]
+        pairs = zip(*self._pairs(key[found]), value[found].tolist(), strict=True)
+        return [Rule(rel, (int(b),), (head, int(d)), share) for b, d, share in pairs]
 
     def set_extra_state(self, state: Tensor) -> None:
         super().set_extra_state(state)
-        self.__dict__.pop("index", None)  # Of other facts.
+        self._forget()
         kept(self, "tail", self.num_nodes).check_format()  # Its products write where columns say.
 
     # Mining ######################################################################################
@@ -274,6 +281,18 @@ class RuleView(View):
     def index(self) -> TripletIndex:
         return TripletIndex(*self.facts.cpu())
 
+    @cached_property
+    def _powers(self) -> tuple[Any, Any]:
+        # What constants conclude, and with what confidence, by constant [K, N] and by tail [N, K].
+        tail = kept(self, "tail", self.num_nodes)
+        tail.data = tail.data**POWER
+        return tail, tail.T.tocsr()
+
+    def _forget(self) -> None:
+        # What was made of other facts.
+        for name in ("index", "_powers"):
+            self.__dict__.pop(name, None)
+
     def _tails(self, head: np.ndarray, rel: np.ndarray) -> Any:
         # The tails of queries, as a matrix [B, N].
         row, col = self.index(torch.from_numpy(head), torch.from_numpy(rel)).numpy()
@@ -357,6 +376,23 @@ class RuleView(View):
         known = self.constant.cpu().numpy()
         found, col = _find(known, key)
         return _sparse((np.ones(found.sum()), row[found], col[found]), (len(head), len(known)))
+
+    def _candidates(self, head: np.ndarray, rel: np.ndarray) -> Any:
+        # What is concluded of candidates by their own facts, as a matrix [B, N].
+        num_types = 2 * self.num_relations
+        rules = self._powers[1][head].tocoo()
+        of_rule = self.constant.cpu().numpy()[rules.col] // (num_types * self.num_nodes)
+        found = of_rule == ((rel + self.num_relations) % num_types)[rules.row]
+        key, col = np.unique(rules.col[found], return_inverse=True)
+        b, constant = self._pairs(key)
+        having = self._tails(constant, (b + self.num_relations) % num_types)
+        parts = rules.data[found], rules.row[found], col
+        return _sparse(parts, (len(head), len(key))) @ having
+
+    def _pairs(self, key: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        # The fact of some constants: its relation, and the entity that it leads to.
+        pair = self.constant.cpu().numpy()[key] % (2 * self.num_relations * self.num_nodes)
+        return np.divmod(pair, self.num_nodes)
 
 
 def _sparse(parts: tuple[Any, Any, Any], shape: tuple[int, int]) -> Any:
