@@ -441,6 +441,14 @@ COLUMNS: dict[str, dict[str, tuple[str, str]]] = {
         "PyKEEN's": ("metrics.pykeen_facts_per_cpu_second", "{:,}"),
         "times as many": ("metrics.times_pykeen", "{:.0f}"),
     },
+    "time_to_quality": {
+        "graph": ("settings.graph", "{}"),
+        "validation MRR": ("metrics.mrr", "{:.3f}"),
+        "minutes of a core": ("metrics.minutes", "{:.1f}"),
+        "PyKEEN's": ("metrics.pykeen_minutes", "{:.1f}"),
+        "its MRR then": ("metrics.pykeen_mrr", "{:.3f}"),
+        "times faster, or more": ("metrics.times_faster", "{:.0f}"),
+    },
     "distributed": {
         "task": ("settings.task", "{}"),
         "shared": ("settings.how", "{}"),
