@@ -1,5 +1,6 @@
 import copy
 import json
+import math
 from collections.abc import Sequence
 from itertools import chain
 from numbers import Integral
@@ -303,6 +304,13 @@ def check_features(
         if name not in x_dict:
             raise ValueError(f"Mask of unknown modality '{name}' (known: {sorted(x_dict)})")
         check_tensor(f"The mask of modality '{name}'", mask, [num_nodes], torch.bool)
+
+
+def is_finite(x: Tensor) -> bool:
+    r"""Returns whether no value is NaN or infinite."""
+    # One that is makes the sum so, which takes no memory; that of large ones may overflow, too.
+    total = x.detach().sum(dtype=torch.promote_types(x.dtype, torch.float32))
+    return math.isfinite(total) or bool(x.isfinite().all())
 
 
 def finite_rows(x: Tensor) -> Tensor:

@@ -1,4 +1,3 @@
-import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property, partial
@@ -10,6 +9,7 @@ from torch.nn import Module
 
 from torch_imf.data import TripletIndex
 from torch_imf.data.distributed import Shard, shared, summed, world
+from torch_imf.data.graph import is_finite
 from torch_imf.data.index import check_triples
 from torch_imf.io.progress import watched
 
@@ -163,8 +163,7 @@ class NotFinite(ValueError):
 def check_finite(score: Tensor) -> Tensor:
     r"""Returns scores in :obj:`float32` at least, or raises :class:`NotFinite`."""
     dtype = torch.promote_types(score.dtype, torch.float32)
-    # One NaN or infinite score makes the sum so, which is much faster to see. It may also overflow:
-    if not math.isfinite(score.sum(dtype=dtype)) and not bool(score.isfinite().all()):
+    if not is_finite(score):
         raise NotFinite(
             f"The model yields {int((~score.isfinite()).sum())} NaN or infinite scores, which have "
             f"no rank. Training may have diverged: lower the learning rate"

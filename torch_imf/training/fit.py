@@ -11,6 +11,7 @@ from torch_geometric.data import Data
 from torch_imf.data.distributed import all_true, own_draws, shared
 from torch_imf.data.graph import (
     facts_by_split,
+    is_finite,
     prepare,
     remember,
     split_facts,
@@ -232,8 +233,7 @@ def train(
         problem = f"is {mean} from batch {count + 1} on"
         if count == num_batches:  # The last step may have left what the loss does not show yet.
             problem = "has left parameters NaN or infinite"
-        is_finite = all(bool(p.isfinite().all()) for p in objective.parameters)
-        if count < num_batches or not all_true(is_finite):
+        if count < num_batches or not all_true(all(map(is_finite, objective.parameters))):
             name = "" if objective.name == "model" else f"{objective.name} "
             raise Diverged(
                 f"The {name}loss {problem}: training has diverged in epoch {epoch}. Lower the "
