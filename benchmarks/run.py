@@ -31,6 +31,8 @@ import torch
 from experiment import OutOfTime
 from tables import COMMANDS, TABLES
 
+from torch_imf.cli.main import CACHES
+
 Line = dict[str, Any]
 
 
@@ -250,6 +252,8 @@ def parser() -> argparse.ArgumentParser:
 
 def main(words: list[str] | None = None) -> None:
     args = parser().parse_args(words)
+    for name in CACHES:
+        os.environ.setdefault(name, "64")
     torch.set_num_threads(args.threads)
     chosen = tasks(args.only)
     if args.seeds is not None:
