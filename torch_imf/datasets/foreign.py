@@ -56,8 +56,11 @@ def read_foreign(name: str) -> "tuple[pd.DataFrame, ...]":
     require("ogb", "Datasets of OGB", "ogb")
     from ogb.linkproppred import LinkPropPredDataset
 
+    def read(file: Any, **options: Any) -> Any:
+        return ArrayUnpickler(file, **options).load()
+
     # OGB prints what it does, and calls `torch.load` without arguments:
-    reader = SimpleNamespace(Unpickler=ArrayUnpickler, load=pickle.load, __name__="pickle")
+    reader = SimpleNamespace(Unpickler=ArrayUnpickler, load=read, __name__="pickle")
     load = partial(torch.load, weights_only=False, pickle_module=reader)
     with redirect_stdout(sys.stderr), patch("torch.load", load):
         split = LinkPropPredDataset(name, root="data").get_edge_split()
