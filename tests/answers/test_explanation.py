@@ -18,8 +18,13 @@ def fact(data, rel, split="test"):
 
 
 def evaluated(model, data, h, r, t, **kwargs):
-    # The ranks of a fact if it is the only one to be tested.
+    # The ranks of a fact if it is the only one to be tested, and loops are known, so no rivals.
     data = data.clone()
+    if not bool((data.edge_index[0] == data.edge_index[1])[data.edge_type == r].any()):
+        data.edge_index = torch.cat([data.edge_index, torch.tensor([[h, t], [h, t]])], dim=1)
+        data.edge_type = torch.cat([data.edge_type, torch.tensor([r, r])])
+        for name, value in (("train_mask", True), ("val_mask", False), ("test_mask", False)):
+            data[name] = torch.cat([data[name], torch.tensor([value, value])])
     data.test_mask = (data.edge_index[0] == h) & (data.edge_type == r) & (data.edge_index[1] == t)
     metrics = evaluate(model, data, **kwargs)
     return Rank(metrics["tail"]["mr"], metrics["head"]["mr"])

@@ -32,7 +32,9 @@ def test_bars_are_for_terminals_and_what_takes_long(monkeypatch):
     assert pipe.getvalue() == ""
 
 
-@pytest.mark.parametrize("name", ["a.ttl", "a.nt", "a.ttl.gz", "a.tsv", "a.csv.gz", "a.parquet"])
+@pytest.mark.parametrize(
+    "name", ["a.ttl", "a.nt", "a.ttl.gz", "a.tsv", "a.csv.gz", "a.parquet", "a.xlsx"]
+)
 def test_reading(name, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "stderr", terminal := Terminal())
     at_once = partial(watched, delay=0, mininterval=0, miniters=1)
@@ -40,8 +42,11 @@ def test_reading(name, tmp_path, monkeypatch):
         monkeypatch.setattr(f"torch_imf.io.{module}.watched", at_once)
     path, kind = str(tmp_path / name), name.split(".")[1]
     rows = [(f"a{i}", f"b{i}" + 1000 * "b") for i in range(4000)]
-    if kind == "parquet":
-        pd.DataFrame(rows, columns=["entity", "text"]).to_parquet(path)
+    if kind in ("parquet", "xlsx"):
+        frame = pd.DataFrame(rows, columns=["entity", "text"])
+        frame.to_parquet(path) if kind == "parquet" else frame.to_excel(
+            path, header=False, index=False
+        )
     else:
         form = {"tsv": "{}\t{}\n", "csv": "{},{}\n"}.get(kind, "<a:{}> <a:r> <a:{}> .\n")
         with (gzip.open if name.endswith(".gz") else open)(path, "wt") as file:

@@ -153,6 +153,18 @@ def test_ask(page, explorer):
     sync_api.expect(why).to_have_value(re.compile("The model gives it"))
 
 
+def test_ask_at_once(page, explorer):
+    # Before the relations have followed, which is no question of the entity before.
+    open_page(page, "Ask")
+    row = explorer.first[-1]
+    radio = page.get_by_role("radio", name=explorer.labels[row], exact=True)
+    radio.locator("visible=true").click()
+    page.get_by_role("button", name="Ask", exact=True).click()
+    best, *_ = found = explorer.ask(row, explorer.sensible(row)[0])
+    sync_api.expect(page.get_by_text(f"Answers to: {found.query}").first).to_be_visible()
+    sync_api.expect(answer(page, 1)).to_have_accessible_name(f"1. {explorer.labels[best.index]}")
+
+
 def test_ask_of_a_new_entity(page, tmp_path):
     open_page(page, "Ask")
     Image.new("RGB", (60, 40), "red").save(tmp_path / "red.png")

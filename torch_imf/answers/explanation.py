@@ -31,6 +31,8 @@ def explain(predictor: "Predictor", fact: Tensor, k: int, view: str | None) -> E
         own = score[row, tail].unsqueeze(1)
         other = score.index_put(tuple(predictor.known(head, rel)), score.new_tensor(-torch.inf))
         other[row, tail] = -torch.inf
+        if not predictor.has_loops[r]:  # No entity is an answer to itself, as in `predict`.
+            other[row, head] = -torch.inf
         greater, equal = (other > own).sum(dim=1), (other == own).sum(dim=1)
         return Rank(*(1 + greater + equal / 2).tolist())
 

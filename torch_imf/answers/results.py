@@ -121,7 +121,8 @@ class Facts(list[Fact]):
 @dataclass(frozen=True)
 class Rank:
     r"""The filtered rank of a fact, as of :meth:`~torch_imf.evaluate`: that of its tail, and that
-    of its head, among all entities.
+    of its head, among all entities. As in answers, no entity rivals as the tail of itself, unless
+    the relation has such facts.
     """
 
     tail: float

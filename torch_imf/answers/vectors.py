@@ -18,6 +18,7 @@ from torch_imf.evaluation.ranking import check_whole, inference
 from torch_imf.io import require, warn
 from torch_imf.io.atomic import replacing
 from torch_imf.io.images import find_images, read_images
+from torch_imf.io.progress import watched
 from torch_imf.nn.models import Ensemble, MultimodalKGE
 
 if TYPE_CHECKING:
@@ -154,7 +155,8 @@ def _npy(folder: str, groups: Sequence[Group], images: str | None) -> Iterator[s
 def _word2vec(folder: str, groups: Sequence[Group], images: str | None) -> Iterator[str]:
     def write(group: Group, view: str, file: "BinaryIO") -> None:
         file.write(f"{len(group.ids)} {group.x[view].size(1)}\n".encode())
-        for name, row in zip(group.ids, group.x[view].tolist(), strict=True):
+        rows = zip(group.ids, group.x[view].tolist(), strict=True)
+        for name, row in watched(rows, "Writing", total=len(group.ids)):
             words = ["_".join(name.split()), *(f"{value:.6g}" for value in row)]
             file.write(f"{' '.join(words)}\n".encode())
 
@@ -211,7 +213,8 @@ def sprites(group: Group, images: str) -> Tensor | None:
     out = torch.full((len(group.ids), 3, size, size), 0.8)
     found = find_images(images, NameIndex(group.ids, zip(group.ids, group.names, strict=True)))
     rows = [row for row, files in enumerate(found) if files]
-    for row, x in zip(rows, read_images([str((found[i] or [""])[0]) for i in rows]), strict=True):
+    pictures = read_images([str((found[i] or [""])[0]) for i in rows])
+    for row, x in zip(watched(rows, "Reading pictures"), pictures, strict=True):
         if isinstance(x, Tensor):
             out[row] = interpolate(x[None].float() / 255, (size, size), mode="area")[0]
     return out

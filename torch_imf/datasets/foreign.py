@@ -1,8 +1,14 @@
 r"""Graphs of other libraries, by name or as objects, as tables of facts."""
 
+import pickle
 import re
+import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
+from functools import partial
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import torch
 
@@ -15,6 +21,17 @@ if TYPE_CHECKING:
 #: `pykeen:codexsmall` and `ogbl-biokg`, say.
 FOREIGN = re.compile(r"(pykeen:\S+|ogbl-\w+)")
 COLUMNS = ["head", "relation", "tail"]
+#: What pickles of arrays and tensors name, by module.
+PICKLED = {
+    **dict.fromkeys(
+        ("numpy._core.multiarray", "numpy.core.multiarray"), ("_reconstruct", "scalar")
+    ),
+    "numpy": ("ndarray", "dtype"),
+    "_codecs": ("encode",),
+    "collections": ("OrderedDict",),
+    "torch._utils": ("_rebuild_tensor_v2",),
+    "torch": ("LongStorage", "IntStorage", "FloatStorage", "DoubleStorage", "BoolStorage"),
+}
 
 
 def read_foreign(name: str) -> "tuple[pd.DataFrame, ...]":
@@ -39,22 +56,28 @@ def read_foreign(name: str) -> "tuple[pd.DataFrame, ...]":
     require("ogb", "Datasets of OGB", "ogb")
     from ogb.linkproppred import LinkPropPredDataset
 
-    with torch.serialization.safe_globals(numpy_classes()):  # OGB saves arrays by pickle.
+    def read(file: Any, **options: Any) -> Any:
+        return ArrayUnpickler(file, **options).load()
+
+    # OGB prints what it does, and calls `torch.load` without arguments:
+    reader = SimpleNamespace(Unpickler=ArrayUnpickler, load=read, __name__="pickle")
+    load = partial(torch.load, weights_only=False, pickle_module=reader)
+    with redirect_stdout(sys.stderr), patch("torch.load", load):
         split = LinkPropPredDataset(name, root="data").get_edge_split()
     if not all("relation" in split[x] for x in ("train", "valid", "test")):
         raise ValueError(f"'{name}' is no graph of relations, 'ogbl-biokg' and 'ogbl-wikikg2' are")
     return tuple(ogb_frame(split[x]) for x in ("train", "valid", "test"))
 
 
-def numpy_classes() -> list[Any]:
-    r"""Returns what a pickle of NumPy's arrays names, under its old names, too."""
-    import numpy as np
+class ArrayUnpickler(pickle.Unpickler):
+    r"""Reads pickles of arrays of NumPy and tensors. Anything else, which may run code, is refused.
+    The one of :meth:`torch.load` does not read the protocol in which OGB saves them.
+    """
 
-    build: Any = np.zeros(1).__reduce__()[0]
-    scalar: Any = np.float64(1).__reduce__()[0]
-    names: list[Any] = [(x, f"numpy.core.multiarray.{x.__name__}") for x in (build, scalar)]
-    kinds = [type(np.dtype(x)) for x in ("int64", "int32", "float64", "float32", "bool")]
-    return [*names, build, scalar, np.ndarray, np.dtype, *kinds]
+    def find_class(self, module: str, name: str) -> Any:
+        if name not in PICKLED.get(module, ()):
+            raise ValueError(f"A file of OGB holds '{module}.{name}', which is refused")
+        return super().find_class(module, name)
 
 
 def factory_frame(factory: Any) -> "pd.DataFrame":

@@ -118,9 +118,10 @@ class MultimodalKG(KGDataset):
             tail, GraphML, or RDF (N-Triples, Turtle, N-Quads, TriG, RDF/XML or JSON-LD, whose
             literals are names, texts and numbers). Ready splits are a folder of :obj:`train`,
             :obj:`valid` and :obj:`test` files, three files (or tables) in this order, or a
-            dictionary of :obj:`"train"`, :obj:`"val"` and :obj:`"test"`, or a table in memory with
-            a column :obj:`split`. A graph of NetworkX and a factory of PyKEEN are tables as well,
-            and :obj:`"pykeen:codexsmall"` and :obj:`"ogbl-biokg"` are datasets of PyKEEN and OGB.
+            dictionary of :obj:`"train"`, :obj:`"val"` and :obj:`"test"`, or a table with a column
+            :obj:`split` that says so of each fact. A graph of NetworkX and a factory of PyKEEN are
+            tables as well, and :obj:`"pykeen:codexsmall"` and :obj:`"ogbl-biokg"` are datasets of
+            PyKEEN and OGB.
         texts (str, optional): A table of entity and text (and name, if its header says so), or JSON
             (:obj:`{"entity": "text"}`). (default: :obj:`None`)
         images (str, optional): A folder of :obj:`<entity>.png` or :obj:`<entity>/<any>.jpg`, an
@@ -290,6 +291,8 @@ class MultimodalKG(KGDataset):
         splits, node_ids, rel_ids, sources = facts[:4]
         if len(splits) == 1 and self.scheme == "inductive":
             splits = [splits[0], *torch.empty(2, 3, 0, dtype=torch.long)]
+        elif self.shares != SHARES and len(self.triples) < len(splits):
+            raise ValueError(f"'shares' divide facts, but '{self.triples[0]}' has a column 'split'")
         elif len(splits) == 1:
             try:
                 splits = draw_splits(splits[0], self.shares, len(node_ids), len(rel_ids), self.seed)
@@ -298,7 +301,7 @@ class MultimodalKG(KGDataset):
                 raise ValueError(f"{e}{how and f' (facts were read so: {how})'}") from e
         names = [facts.names.get(x) or to_label(x) for x in node_ids]
         rel_names = [facts.rel_names.get(x) or to_label(x) for x in rel_ids]
-        types = [sorted(set(facts.types.get(x, ()))) for x in node_ids]
+        types = [sorted({*facts.types[x]}) if x in facts.types else [] for x in node_ids]
         # Tables come before what RDF says:
         labels, texts = facts.content.names, facts.content.texts
         self._texts = [None] * len(node_ids)
@@ -525,7 +528,7 @@ def read_entities(
     facts = []
     if "triples" in found:
         read = read_facts([found["triples"]], header)
-        head, rel, tail = read.splits[0].tolist()
+        head, rel, tail = torch.cat(read.splits, dim=1).tolist()
         nodes, rels = read.node_ids, read.rel_ids
         facts = [(nodes[h], rels[r], nodes[t]) for h, r, t in zip(head, rel, tail, strict=True)]
     return list(out.values()), facts
@@ -690,17 +693,19 @@ def read_facts(
         how[path] = ", ".join(f"{number:,} {kind}" for kind, number in sorted(kinds.items()))
 
     rows: list[Sequence] = []
+    origin: list[str] = []
     places = None  # Of head, relation and tail in the file of training facts.
     for path, source in zip(paths, sources, strict=True):
         if isinstance(source, str) and suffix(path) not in FACT_FORMATS:
             raise ValueError(f"'{path}' holds no facts, expected one of {FACT_FORMATS} (or .gz)")
+        split = None
         if suffix(path) in FORMATS:
             table = tables.to_columns(triples(path))
         else:
             ids = cache(partial(read_id_files, osp.dirname(path)))
             found = read_fact_table(source, header, columns, ids, places)
             table, places = found.columns, places or found.order
-            how[path] = found.note
+            how[path], split = found.note, found.split
             names |= found.names
             rel_names |= found.rel_names
             types |= {node: [*types.get(node, ()), *x] for node, x in found.types.items()}
@@ -708,22 +713,37 @@ def read_facts(
                 table = name_numbers(table, ids(), path)
         if len(table[0]) == 0:
             raise ValueError(f"'{path}' holds no facts")
-        rows.append(table)
+        parts = [table] if split is None else _divided(table, split, path, len(paths) == 1)
+        rows += parts
+        origin += [path] * len(parts)
         counts[path]["rows"] += len(table[0])
 
     node_ids, nodes = _in_order([x for head, _, tail in rows for x in (head, tail)])
     rel_ids, rels = _in_order([rel for _, rel, _ in rows])
     facts = []
     for path, head_index, rel_type, tail_index in zip(
-        paths, nodes[::2], rels, nodes[1::2], strict=True
+        origin, nodes[::2], rels, nodes[1::2], strict=True
     ):
         facts.append(TripletIndex(head_index, rel_type, tail_index).facts())
-        counts[path]["repeated"] = head_index.numel() - facts[-1].size(1)
+        counts[path]["repeated"] += head_index.numel() - facts[-1].size(1)
     labels = content.names
     names, rel_names = labels | names, labels | rel_names
     for node, kinds in content.types.items():
         types[node] = [*types.get(node, ()), *(labels.get(x) or to_label(x) for x in kinds)]
     return Facts(facts, node_ids, rel_ids, counts, names, rel_names, content, how, types, images)
+
+
+def _divided(
+    table: "Sequence[pa.DictionaryArray]", split: "pa.Array", path: str, is_only: bool
+) -> "list[Sequence[pa.DictionaryArray]]":
+    # The facts of each split as a column tells them, if it does so of all facts of the only table.
+    import pyarrow.compute as pc
+
+    masks = [pc.fill_null(pc.equal(split, x), False) for x in SPLITS]
+    if is_only and split.null_count == 0 and all(pc.any(mask).as_py() for mask in masks):
+        return [[column.filter(mask) for column in table] for mask in masks]
+    warn(f"'{path}': its column 'split' is left out, as it does not tell all facts of {SPLITS}")
+    return [table]
 
 
 def read_id_files(folder: str) -> tuple[list[str], ...]:

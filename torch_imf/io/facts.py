@@ -21,6 +21,7 @@ COLUMNS = (
     *(Column(role) for role in ROLES),
     *(Column(f"name of the {role}", required=False, ids=False) for role in ROLES),
     *(Column(f"type of the {role}", required=False, ids=False) for role in ("head", "tail")),
+    Column("split", required=False, ids=False),
 )
 # What columns are called, the surest words first, in common languages and by common tools:
 WORDS = {
@@ -41,6 +42,8 @@ NUMBER = re.compile(r"[-+]?\d[\d.,:/ T+-]*(e[-+]?\d+)?Z?", re.IGNORECASE)  # Or 
 TWICE = {"entity", "node", "name", "id", "concept"}
 WEAK = 7  # Heads and tails of other words than these are weak: start, end, from, to, source, value.
 TYPES = ("type", "types", "labels", "class", "category", "kind")
+SPLITS = {"train": "train", "test": "test"}  # What a column 'split' says.
+SPLITS |= dict.fromkeys(("val", "valid", "validation", "dev"), "val")
 IDS, LABELS = ("index", "id", "iri", "uri", "curie", "qid"), ("name", "label", "title")
 OVERRULE = (
     "If that is wrong, pass 'columns=\"1,2,3\"' (the places of head, relation and tail, or their "
@@ -92,7 +95,8 @@ def meaning(name: str) -> Meaning | None:
 class FactTable:
     r"""The facts of a table: columns of head, relation and tail, the names of entities and of
     relations by identifier where columns give them, what was decided, in words, the places of head,
-    relation and tail, and the types of entities by identifier.
+    relation and tail, the types of entities by identifier, and, if a column tells it, the split of
+    each fact (:obj:`"train"`, :obj:`"val"`, :obj:`"test"`, or nothing).
     """
 
     columns: "list[pa.DictionaryArray]"
@@ -101,6 +105,7 @@ class FactTable:
     note: str = ""
     order: Sequence[int] = (0, 1, 2)
     types: dict[str, list[str]] = field(default_factory=dict)
+    split: "pa.Array | None" = None
 
     @property
     def are_numbers(self) -> bool:
@@ -158,7 +163,8 @@ def read_fact_table(
         for node, words in _distinct(found[i], found[j]) if layout.index[j] is not None else ():
             types[node] = list(dict.fromkeys([*types.get(node, ()), *split_types(words)]))
     places = [i or 0 for i in layout.index[:3]]
-    return FactTable(found[:3], tail | head, relation, note, places, types)
+    split = None if layout.index[8] is None else _splits(found[8])
+    return FactTable(found[:3], tail | head, relation, note, places, types, split)
 
 
 def find_facts(
@@ -173,7 +179,7 @@ def find_facts(
     table. Warns where this is in doubt.
     """
     if not table.block:
-        return Layout(COLUMNS, [0, 1, 2, *[None] * 5], 3), ""
+        return Layout(COLUMNS, [0, 1, 2, *[None] * 6], 3), ""
     (line, first), *others = table.block
     first, width, place = [x.strip() for x in first], len(first), where(table.path, line)
     body = [[x.strip() for x in row] for _, row in others if len(row) == width]
@@ -232,10 +238,11 @@ def find_facts(
     roles = [ROLES[known.index(i)] for i in sorted(known)]
     if not header:
         size = width if columns or (order and known == list(order)) else 3
-        layout = Layout(COLUMNS, [*known, *[None] * 5], size, f". {OVERRULE}" * (width > size))
+        layout = Layout(COLUMNS, [*known, *[None] * 6], size, f". {OVERRULE}" * (width > size))
         return layout, f"no header: {', '.join(roles)}"
     labels = [None if i in known else i for i in index[3:]]
-    named, types = ([first[i] for i in x if i is not None] for x in ((*known, *labels), labels[3:]))
+    groups = (*known, *labels), labels[:3], labels[3:5], labels[5:]
+    named, names, types, split = ([first[i] for i in x if i is not None] for x in groups)
     for name in named:
         if first.count(name) > named.count(name):
             raise ValueError(f"{place}: the header has '{name}' twice (got {short(first)})")
@@ -243,8 +250,8 @@ def find_facts(
         warn(f"'{table.path}': the columns {left} are left out")
     del table.block[0]
     note = ", ".join(f"{role} is '{first[i]}'" for role, i in zip(ROLES, known, strict=True))
-    names = named[3 : len(named) - len(types)]
-    note += f", names are {names}" * (len(names) > 0) + f", types are {types}" * (len(types) > 0)
+    told = {"names are": names, "types are": types, "splits are": split}
+    note += "".join(f", {words} {found}" for words, found in told.items() if found)
     return Layout(COLUMNS, [*known, *labels], width), note
 
 
@@ -301,9 +308,13 @@ def _by_meaning(
         doubts.append(
             f"'{first[odd[0]]}' and '{first[odd[1]]}' hold numbers or dates, not {unused}"
         )
-    plain = [TYPES_OF.get(simplify(name)) for name in first]
+    plain_names = list(map(simplify, first))
+    plain = [TYPES_OF.get(name) for name in plain_names]
     types = [plain.index(role) if role in plain else None for role in ("head", "tail")]
-    return [*index, *names, *types], doubts
+    split = plain_names.index("split") if "split" in plain_names else None
+    if split is not None and not all(x[split].lower() in SPLITS for x in body):
+        split = None
+    return [*index, *names, *types, split], doubts
 
 
 def _holds_numbers(body: Sequence[Sequence[str]], i: int) -> bool:
@@ -427,6 +438,13 @@ def _is_alone(first: Sequence[str], body: Sequence[Sequence[str]], trio: Sequenc
     rels = Counter(row[relation] for row in rows)
     alone = (nodes[x[head]] == nodes[x[tail]] == rels[x[relation]] == 1 for x in rows)
     return next(alone) and not any(alone)
+
+
+def _splits(column: "pa.DictionaryArray") -> "pa.Array":
+    import pyarrow as pa
+
+    words = [SPLITS.get(x.lower()) for x in column.dictionary.to_pylist()]
+    return pa.array(words, pa.string()).take(column.indices)
 
 
 def _pairs(ids: "pa.DictionaryArray", names: "pa.DictionaryArray") -> dict[str, str]:

@@ -93,8 +93,8 @@ def read_table(
 
 def read_columns(table: "Table", layout: "Layout") -> list["pa.DictionaryArray"]:
     r"""Returns the columns of a table, as :meth:`read_table` reads them, with each text once, as a
-    rule (:meth:`coded`). What comes after the first rows of plain TSV is read by :obj:`pyarrow`,
-    and row by row only to name the line of an error.
+    rule (:meth:`coded`). What comes after the first rows of TSV, or of CSV without quotes, is read
+    by :obj:`pyarrow`, and row by row only to name the line of an error.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -230,6 +230,17 @@ def is_utf16(path: str) -> bool:
     return begin in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
+def is_plain(path: str) -> bool:
+    r"""Returns whether each line of a CSV file is a row: it holds no quotes, and carriage returns
+    only where lines end.
+    """
+    with readable(path), open_file(path, compression="infer") as file:
+        while lines := file.read(1 << 20) + file.readline(LONGEST):
+            if re.search(rb'"|\r(?!\n)', lines):
+                return False
+    return True
+
+
 @contextmanager
 def readable(path: str) -> Iterator[None]:
     r"""Says which file cannot be read, as a :class:`ValueError`: there is none, or it is damaged.
@@ -282,7 +293,7 @@ class Table:
         self.path = source if isinstance(source, str) else FRAME
         self.delimiter = ""
         self.note = ""
-        self.is_utf16 = False
+        self.is_tsv = self.is_utf16 = False
         self.is_json = columns is not None and suffix(self.path) in JSON
         self.rest = self._read(source, width, columns)
         self.block: list[tuple[int, list[str]]] = []
@@ -329,7 +340,8 @@ class Table:
         if self.is_utf16:
             self.note += f"{self.note and ', '}in UTF-16"
         lines = chain(sample, lines)
-        if self.delimiter == "\t" and kind != ".csv":
+        self.is_tsv = self.delimiter == "\t" and kind != ".csv"
+        if self.is_tsv:
             return ((i, x.rstrip("\r\n").split("\t")) for i, x in enumerate(lines, 1) if x.strip())
         if self.delimiter == " ":
             return ((i, x.split()) for i, x in enumerate(lines, 1) if x.strip())
@@ -384,9 +396,16 @@ def _pandas_rows(path: str) -> Iterator[tuple[int, list[str]]]:
         size, *sheets = cast("list[str]", next(chunks))
         if sheets[1:]:
             warn(f"'{path}': the first sheet is read, and {sheets[1:]} are left out")
-        rows = chain.from_iterable(cast("Iterator[list[list[str]]]", chunks))
-        numbered = enumerate(watched(rows, "Reading", total=int(size)), start=int(bool(sheets)))
-        yield from ((i, row) for i, row in numbered if i == 0 or "".join(row).strip())
+        start = int(bool(sheets))
+        with watched(what="Reading", total=int(size) or None) as bar:
+            for chunk in cast("Iterator[list[list[str]] | int]", chunks):
+                if isinstance(chunk, int):
+                    bar.update(chunk)
+                    continue
+                bar.update(0 if sheets else len(chunk))
+                numbered = enumerate(chunk, start=start)
+                yield from ((i, row) for i, row in numbered if i == 0 or "".join(row).strip())
+                start += len(chunk)
 
 
 def _frame_rows(frame: "pd.DataFrame") -> Iterator[tuple[int, list[str]]]:
@@ -571,15 +590,15 @@ class Layout:
 
     def pick(self, table: Table, line: int, row: list[str]) -> list[str] | None:
         r"""Returns the fields of a row, :obj:`None` if a table of many columns has none of them."""
-        place = where(table.path, line)
         self.check(table, line, row)
         fields = ["" if i is None else normalized(row[i]) for i in self.index]
         if not any(fields) and self.width > len({*self.index} - {None}):
             return None
         for field, column in zip(fields, self.columns, strict=True):
             if field == "" and column.required and not column.blank:
-                raise ValueError(f"{place}: the {column.name} is empty")
+                raise ValueError(f"{where(table.path, line)}: the {column.name} is empty")
             if field[:1] == "\0":
+                place = where(table.path, line)
                 raise ValueError(f"{place}: the {column.name} is no text (got {field[1:]})")
         return fields
 
@@ -598,15 +617,17 @@ class Layout:
     def read_rest(
         self, table: Table, first: list["pa.ChunkedArray"]
     ) -> list["pa.DictionaryArray"] | None:
-        r"""Returns the columns of TSV, given those of its first rows, :obj:`None` if these are all,
-        or others need to be read row by row.
+        r"""Returns the columns of text without quotes, given those of its first rows, :obj:`None`
+        if these are all, or others need to be read row by row.
         """
         import pyarrow as pa
         import pyarrow.compute as pc
         from pyarrow import csv
 
-        is_plain = table.delimiter == "\t" and suffix(table.path) != ".csv"
-        if not is_plain or len(table.block) < BLOCK // 2 or table.is_utf16:
+        has_lines = table.delimiter and table.delimiter != " " and not table.is_utf16
+        if not has_lines or len(table.block) < BLOCK // 2:
+            return None
+        if not (table.is_tsv or is_plain(table.path)):
             return None
         names = list(map(str, range(self.width)))
         types = dict.fromkeys(names, pa.string())
@@ -620,7 +641,7 @@ class Layout:
                 found = csv.read_csv(
                     file,
                     csv.ReadOptions(column_names=names, block_size=1 << 24),
-                    csv.ParseOptions(delimiter="\t", quote_char=False),
+                    csv.ParseOptions(delimiter=table.delimiter, quote_char=False),
                     csv.ConvertOptions(column_types=types),
                 )
             except pa.ArrowInvalid:
@@ -646,7 +667,8 @@ def normalized(text: str) -> str:
     r"""Returns a text without white space and :obj:`UNSEEN` around it, in the one normal form of
     Unicode that names have here.
     """
-    return unicodedata.normalize("NFC", text.strip().strip(UNSEEN).strip())
+    text = text.strip()
+    return text if text.isascii() else unicodedata.normalize("NFC", text.strip(UNSEEN).strip())
 
 
 def required(columns: Sequence[Column]) -> str:

@@ -57,11 +57,15 @@ def ask_page(explorers: Mapping[str, Explorer]) -> None:
 
     options: Any = {"api_visibility": "private"}
 
-    def fit(row: int | None, side: str) -> Any:
-        choices = relation_choices(first, row, side == TAILS)
-        return gr.update(choices=choices, value=choices[0][1])
+    # What the relations on the page are of, as a question may come before they have followed:
+    followed = gr.Textbox("", label="Relations of", visible="hidden")
 
-    gr.on(fn=fit, inputs=[row, side], outputs=rel, show_progress="hidden", **options)
+    def fit(row: int | None, side: str) -> list[Any]:
+        choices = relation_choices(first, row, side == TAILS)
+        return [gr.update(choices=choices, value=choices[0][1]), f"{row} {side}"]
+
+    look = {"show_progress": "hidden", **options}
+    gr.on(fn=fit, inputs=[row, side], outputs=[rel, followed], **look)
 
     @told
     def ask(
@@ -73,11 +77,14 @@ def ask_page(explorers: Mapping[str, Explorer]) -> None:
         rel: int,
         k: int,
         known: bool,
+        followed: str,
     ) -> list[Any]:
         explorer = explorers[name]
         entity: Any = described(text, image) or row
         if entity is None:
             raise ValueError("Search an entity and choose it, or describe a new one")
+        if entity == row and followed != f"{row} {side}":
+            rel = first.sensible(row, side == TAILS)[0]  # As the page will say in a moment.
         query: Any = entity, rel, side == TAILS, int(k), "remove" if known else "mark"
         found = {x: explorers[x].ask(*query) for x in (explorers if several else [name])}
         out = found[name]
@@ -94,7 +101,7 @@ def ask_page(explorers: Mapping[str, Explorer]) -> None:
             gr.update(visible=False),
         ]
 
-    inputs = [model, side, row, text, image, rel, k, known]
+    inputs = [model, side, row, text, image, rel, k, known, followed]
     go.click(ask, inputs, [answers, beside, asked, rows, chosen, why, ranks], **options)
 
     @told

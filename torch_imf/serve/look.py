@@ -34,7 +34,8 @@ def search_box(explorer: Explorer, label: str) -> tuple[Any, Any]:
     options: Any = {"show_progress": "hidden", "api_visibility": "private"}
     # Not by `box.input`, which knows nothing of names that are pasted:
     box.change(find, box, [found, row], trigger_mode="always_last", **options)
-    found.input(lambda choice: choice, found, row, **options)
+    # In the browser itself, so that a button that is pressed next knows of it:
+    found.input(None, found, row, js="choice => choice", **options)
     return box, row
 
 
