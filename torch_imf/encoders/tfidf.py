@@ -10,6 +10,7 @@ from torch import Tensor
 
 from torch_imf.encoders.base import Encoder
 from torch_imf.io import warn
+from torch_imf.io.progress import watched
 
 if TYPE_CHECKING:
     from sklearn.feature_extraction.text import TfidfVectorizer
@@ -74,7 +75,7 @@ class TfidfEncoder(Encoder):
                 f"sentence encoder of many languages may serve better, such as "
                 f"TextEncoder('paraphrase-multilingual-MiniLM-L12-v2')"
             )
-        x = vectorizer.fit_transform(known)
+        x = vectorizer.fit_transform(watched(known, "Reading texts"))
         rank = min(self.channels, *x.shape)
         if rank < min(x.shape):
             with threadpool_limits(1):  # The same bits on any number of cores.
@@ -99,7 +100,7 @@ class TfidfEncoder(Encoder):
             return out, torch.zeros(len(texts), dtype=torch.bool)
         vectorizer = self._vectorizer(state["terms"].tolist())
         vectorizer.idf_ = state["idf"]
-        terms = vectorizer.transform(text or "" for text in texts)
+        terms = vectorizer.transform(text or "" for text in watched(texts, "Encoding"))
         with threadpool_limits(1):
             x = torch.from_numpy(terms @ state["components"].T)
         mask = torch.from_numpy(terms.getnnz(axis=1) > 0)
