@@ -292,7 +292,10 @@ class MultimodalKG(KGDataset):
         if len(splits) == 1 and self.scheme == "inductive":
             splits = [splits[0], *torch.empty(2, 3, 0, dtype=torch.long)]
         elif self.shares != SHARES and len(self.triples) < len(splits):
-            raise ValueError(f"'shares' divide facts, but '{self.triples[0]}' has a column 'split'")
+            raise ValueError(
+                f"'shares' divide facts, but '{self.triples[0]}' has a column 'split', which says "
+                f"so of each: leave one of them out"
+            )
         elif len(splits) == 1:
             try:
                 splits = draw_splits(splits[0], self.shares, len(node_ids), len(rel_ids), self.seed)
