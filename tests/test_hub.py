@@ -371,7 +371,7 @@ def test_damaged_folders(fake, tmp_path):
         change = partial((bad / MANIFEST).write_bytes, content)
         check("config.json' is damaged, or not what 'save_pretrained' of", change)
     for message, change in (
-        ("which is of format 3 .it is of format 9, by .'torch_imf'", write(format=9)),
+        ("which is of format 4 .it is of format 9, by .'torch_imf'", write(format=9)),
         ("it lacks a model", write(model=None)),
         ("it lacks a model", write(files={})),
         ("not its own.*passwd", entry(file="../../etc/passwd", sha256="")),
