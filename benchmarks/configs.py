@@ -246,8 +246,9 @@ COMPLEX: dict[str, Settings] = {
 #: The first model of an ensemble where an hour is worth it.
 FIRST: dict[str, Settings] = {
     "fb15k237": {
-        **complex_n3(0.05, 40),
+        **complex_n3(0.05, 30),
         "class": "kge",
+        "lr_decay": 0.94,
         "hidden_channels": 1024,
         "precision": "bf16",
         **part("loss.auxiliary", weight=2.0),
