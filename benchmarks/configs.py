@@ -251,8 +251,8 @@ FIRST: dict[str, Settings] = {
         "lr_decay": 0.94,
         "hidden_channels": 1024,
         "precision": "bf16",
-        **part("loss.auxiliary", weight=2.0),
         "loss.auxiliary": "relation-prediction",
+        "loss.auxiliary.weight": 2.0,
     }
 }
 COMPLEX |= {f"{graph}-minilm": COMPLEX[graph] for graph in ("mkgy", "mkgw", "db15k")}

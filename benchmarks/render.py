@@ -194,33 +194,25 @@ def claims(known: dict[str, list[Line]]) -> str:
 # Tables of other shapes #########################################################################
 
 
-VOTES = {
-    "IMF": "IMF, voting",
-    "+ features": "AdaMF, voting",
-    "ensemble": "AdaMF, ComplEx, TransE, voting",
-}
 #: Graph -> its title, the row that is our best, and the same without modalities.
-#: The same without modalities, where the first model has none.
-WITHOUT = {"ensemble": "ensemble of structure", "+ features": "+ rules"}
 SUMMARY: dict[str, tuple[str, tuple[str, str], tuple[str, str]]] = {
-    name: (
-        *(title, best),
-        (best[0], WITHOUT[best[1]])
-        if best[1] in WITHOUT and name != "openmoji"  # Whose first model has pictures and names.
-        else (f"recipe/{name}", "structure only"),
+    graph: (
+        title,
+        (table, label),
+        (table, without) if without else (f"recipe/{graph}", "structure only"),
     )
-    for name, title, best in (
-        ("countries", "Countries", ("recipe/countries", "IMF")),
-        ("openmoji", "OpenMoji", ("views/openmoji", "+ features")),
-        ("fb15k237", "FB15K-237", ("views/fb15k237", "+ features")),
-        ("fb15k", "FB15K", ("recipe/fb15k", "IMF")),
-        ("mkgy", "MKG-Y", ("views/mkgy-minilm", "ensemble")),
-        ("mkgw", "MKG-W", ("views/mkgw-minilm", "ensemble")),
-        ("db15k", "DB15K", ("views/db15k-minilm", "ensemble")),
-        ("yago15k", "YAGO15K (a part)", ("recipe/yago15k", "IMF")),
-        ("wn9img", "WN9-IMG", ("recipe/wn9img", "IMF")),
-        ("kinships", "Kinships (structure)", ("recipe/kinships", "IMF")),
-        ("codex-s", "CoDEx-S (structure)", ("recipe/codex-s", "IMF")),
+    for graph, title, table, label, without in (
+        ("countries", "Countries", "recipe/countries", "IMF", ""),
+        ("openmoji", "OpenMoji", "views/openmoji", "+ features", ""),
+        ("fb15k237", "FB15K-237", "views/fb15k237", "+ features", "+ rules"),
+        ("fb15k", "FB15K", "recipe/fb15k", "IMF", ""),
+        ("mkgy", "MKG-Y", "views/mkgy-minilm", "ensemble", "ensemble of structure"),
+        ("mkgw", "MKG-W", "views/mkgw-minilm", "ensemble", "ensemble of structure"),
+        ("db15k", "DB15K", "views/db15k-minilm", "ensemble", "ensemble of structure"),
+        ("yago15k", "YAGO15K (a part)", "recipe/yago15k", "IMF", ""),
+        ("wn9img", "WN9-IMG", "recipe/wn9img", "IMF", ""),
+        ("kinships", "Kinships (structure)", "recipe/kinships", "IMF", ""),
+        ("codex-s", "CoDEx-S (structure)", "recipe/codex-s", "IMF", ""),
     )
 }
 STALE = "† stale: made by other code or settings than those of today."
@@ -232,8 +224,7 @@ def summary(_: str) -> str:
     cells[0] += ["the paper's", "best published", "of structure only"]
     for graph, (title, best, without) in SUMMARY.items():
         group, why = row_lines(*best)
-        label = "ComplEx, voting" if best[0] == "views/fb15k237" else VOTES[best[1]]
-        out = [title, label, _cell(best)]
+        out = [title, _voters(*best), _cell(best)]
         out += [_of([x["metrics"] for x in group], x) if group else "" for x in METRICS if "@" in x]
         out.append(_cell(without))
         published = PUBLISHED["best"].get(graph, {})
@@ -242,6 +233,14 @@ def summary(_: str) -> str:
             out.append(", ".join(f"{number(x)} ({who})" for x, who in found))
         cells.append(out)
     return _with_stale(cells)
+
+
+def _voters(table: str, label: str) -> str:
+    # The models of a row, by their scorer if they are of structure alone.
+    names = {"imf": "IMF", "adamf": "AdaMF", "complex": "ComplEx", "transe": "TransE"}
+    members = TABLES[table].rows[label]["members"]
+    found = [x["scorer"] if x["class"] == "kge" else x["class"] for x in members]
+    return ", ".join([*(names[x] for x in found), "voting"])
 
 
 def _with_stale(cells: Cells) -> str:

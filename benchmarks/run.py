@@ -31,7 +31,7 @@ import torch
 from experiment import OutOfTime
 from tables import COMMANDS, TABLES
 
-from torch_imf.cli.main import CACHES
+from torch_imf.cli.main import limit_caches
 
 Line = dict[str, Any]
 
@@ -252,8 +252,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(words: list[str] | None = None) -> None:
     args = parser().parse_args(words)
-    for name in CACHES:
-        os.environ.setdefault(name, "64")
+    limit_caches()
     torch.set_num_threads(args.threads)
     chosen = tasks(args.only)
     if args.seeds is not None:

@@ -25,7 +25,7 @@ from pykeen.models import ComplEx
 from pykeen.regularizers import LpRegularizer
 from pykeen.training import LCWATrainingLoop
 from pykeen.training.callbacks import TrainingCallback
-from pykeen.triples import CoreTriplesFactory
+from pykeen_ranks import factory
 from results import append
 from torch import Tensor
 from torch_geometric.data import Data
@@ -37,10 +37,6 @@ from torch_imf.training.recipe import Recipe
 Curve = list[list[float]]
 
 
-class Enough(Exception):
-    """Ends training."""
-
-
 class Course:
     """Minutes and MRR after each epoch, until one reaches the target or the time is over."""
 
@@ -49,14 +45,14 @@ class Course:
         self.curve: Curve = []
         self.spent, self.begin = 0.0, now()[1]
 
-    def epoch(self, model: KGE) -> None:
+    def epoch(self, model: KGE) -> bool:
+        """Takes down an epoch, and returns whether it is the last one."""
         self.spent += float(now()[1] - self.begin) / 60
         mrr = evaluate(model, self.data, "val")["mrr"]
         self.curve.append([round(self.spent, 3), round(mrr, 4)])
         print(f"{self.name}: {self.spent:.2f} min, MRR {mrr:.4f}", flush=True)
         self.begin = now()[1]
-        if mrr >= self.target or self.spent > self.minutes:
-            raise Enough
+        return mrr >= self.target or self.spent > self.minutes
 
 
 def ours(data: Data, settings: Settings, course: Course, epochs: int) -> None:
@@ -66,12 +62,14 @@ def ours(data: Data, settings: Settings, course: Course, epochs: int) -> None:
     rates = {key: own[key] for key in ("optimizer", "lr", "dense_lr")}
     optimizers = make_optimizers(model, **rates)
     course.begin = now()[1]
-    try:
-        for epoch in range(1, epochs + 1):
-            train(model, loader, optimizers, own["precision"], epoch=epoch)
-            course.epoch(model)
-    except Enough:
-        pass
+    for epoch in range(1, epochs + 1):
+        train(model, loader, optimizers, own["precision"], epoch=epoch)
+        if course.epoch(model):
+            break
+
+
+class Enough(Exception):
+    """Ends the training of PyKEEN."""
 
 
 class Theirs(TrainingCallback):
@@ -82,7 +80,8 @@ class Theirs(TrainingCallback):
         self.course = course
 
     def post_epoch(self, *args: Any, **kwargs: Any) -> None:
-        self.course.epoch(twin(self.model, self.course.data))
+        if self.course.epoch(twin(self.model, self.course.data)):
+            raise Enough
 
 
 def twin(model: ComplEx, data: Data) -> KGE:
@@ -112,15 +111,12 @@ def same_scores(model: ComplEx, data: Data) -> None:
 
 
 def theirs(data: Data, settings: Settings, course: Course, args: argparse.Namespace) -> None:
-    triples = torch.stack([data.edge_index[0], data.edge_type, data.edge_index[1]], dim=1)
-    factory = CoreTriplesFactory(
-        triples[data.train_mask], data.num_nodes, data.num_relations, create_inverse_triples=True
-    )
+    facts = factory(data, data.train_mask, create_inverse_triples=True)
     regularizer = None
     if args.their_regularizer:
         regularizer = LpRegularizer(weight=args.their_regularizer, p=3.0, apply_only_once=False)
     model = ComplEx(
-        triples_factory=factory,
+        triples_factory=facts,
         embedding_dim=settings["hidden_channels"] // 2,
         entity_initializer=small,
         relation_initializer=small,
@@ -131,14 +127,14 @@ def theirs(data: Data, settings: Settings, course: Course, args: argparse.Namesp
         same_scores(model, data)
     loop = LCWATrainingLoop(
         model=model,
-        triples_factory=factory,
+        triples_factory=facts,
         optimizer=torch.optim.Adagrad(model.parameters(), lr=args.their_lr),
         automatic_memory_optimization=False,
     )
     sizes = {"num_epochs": 1000, "batch_size": settings["batch_size"]}
     course.begin = now()[1]
     try:
-        loop.train(factory, **sizes, callbacks=Theirs(course), use_tqdm=False)
+        loop.train(facts, **sizes, callbacks=Theirs(course), use_tqdm=False)
     except Enough:
         pass
 

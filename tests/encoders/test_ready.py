@@ -215,8 +215,8 @@ import re, sys
 from pathlib import Path
 from torch_imf.encoders import FeatureFile
 
-for path, size in zip(sys.argv[1:], (2, 500)):
-    assert FeatureFile(path)([str(i) for i in range(size)])[1].all()
+for path in sys.argv[1:]:
+    assert FeatureFile(path)([str(i) for i in range(500)])[1].all()
     print(1024 * int(re.search("VmHWM:\s*(\d+)", Path("/proc/self/status").read_text())[1]))
 """
 
@@ -225,16 +225,16 @@ for path, size in zip(sys.argv[1:], (2, 500)):
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="asks Linux")
 @pytest.mark.parametrize("suffix", ["npy", "npz", "h5", "pth", "safetensors"])
 def test_memory(tmp_path, suffix):
-    x = torch.rand(500, 30_000)
+    x = torch.rand(500, 120_000)  # So large that blocks of it are small.
     names = [str(i) for i in range(x.size(0))]
-    small = save(tmp_path / f"small.{suffix}", names[:2], x[:2].clone())
+    small = save(tmp_path / f"small.{suffix}", names, x[:, :60].clone())
     large = save(tmp_path / f"large.{suffix}", names, x)
-    assert large.stat().st_size > 59e6
+    assert large.stat().st_size > 239e6
     command = [sys.executable, "-c", PEAKS, str(small), str(large)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     first, second = map(int, done.stdout.split())
-    # And the file, if it is mapped to memory, with pages of code that the first has not needed:
-    assert 59e6 < second - first < 2.5 * 60e6
+    # And the file, if it is mapped to memory:
+    assert 239e6 < second - first < 2.2 * 240e6
 
 
 @pytest.mark.parametrize("content", ["matrix", "numbered"])

@@ -32,9 +32,6 @@ from torch_imf.cli.start import doctor, new
 from torch_imf.cli.train import settings_flags, train, tune
 from torch_imf.io import TorchIMFWarning
 
-#: Where PyTorch and oneDNN keep what they compile for each size of a product in bf16, a thousand by
-#: default: sizes differ from batch to batch, so that this came to gigabytes, and gained nothing.
-CACHES = ("LRU_CACHE_CAPACITY", "ONEDNN_PRIMITIVE_CACHE_CAPACITY")
 ASK = (evaluate, predict, explain, complete, add, export, figures, serve)
 FUNCTIONS = (audit, encode, *ASK, tune, describe, doctor)
 COMMANDS = {
@@ -76,6 +73,14 @@ def show_completion(ctx: click.Context, param: click.Parameter, shell: str | Non
 def group() -> None: ...
 
 
+def limit_caches() -> None:
+    r"""Lets PyTorch and oneDNN keep few of the products in bf16 that they compile for each size. As
+    sizes differ from batch to batch, the thousand that they keep by default come to gigabytes.
+    """
+    for name in ("LRU_CACHE_CAPACITY", "ONEDNN_PRIMITIVE_CACHE_CAPACITY"):
+        os.environ.setdefault(name, "64")
+
+
 def main(args: Sequence[str] | None = None) -> int:
     r"""Runs the command line, :obj:`torch-imf` or :obj:`python -m torch_imf`, with some arguments,
     by default those of the process.
@@ -85,8 +90,7 @@ def main(args: Sequence[str] | None = None) -> int:
         --check`); 2 if there is no such command or flag; or 130 if it was interrupted.
     """
     words = list(sys.argv[1:] if args is None else args)
-    for name in CACHES:
-        os.environ.setdefault(name, "64")
+    limit_caches()
     if os.getcwd() not in sys.path:  # Where a user has classes, as in `--scorer my_package:Twist`.
         sys.path.append(os.getcwd())
     name = " ".join(["torch-imf", *(word for word in words if word in COMMANDS)][:2])

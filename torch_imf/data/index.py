@@ -131,13 +131,10 @@ def distinct_facts(
     r"""Returns the distinct facts in ascending order, of shape :obj:`[3, F]`, and which of them
     each row holds, of shape :obj:`[E]`.
     """
-    index = edge_index[0].long() * num_relations + edge_type
-    is_composed = num_nodes * num_relations * num_nodes <= torch.iinfo(torch.long).max
-    if not is_composed:  # By two keys, as one of all three would overflow 64 bits.
-        query, index = index.unique(return_inverse=True)
+    # By two keys, as one of all three would overflow 64 bits on the largest graphs:
+    query, index = (edge_index[0].long() * num_relations + edge_type).unique(return_inverse=True)
     key, index = index.mul_(num_nodes).add_(edge_index[1]).unique(return_inverse=True)
-    row, tail_index = key // num_nodes, key % num_nodes
-    query = row if is_composed else query[row]
+    query, tail_index = query[key // num_nodes], key % num_nodes
     return torch.stack([query // num_relations, query % num_relations, tail_index]), index
 
 

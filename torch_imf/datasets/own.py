@@ -304,7 +304,7 @@ class MultimodalKG(KGDataset):
                 raise ValueError(f"{e}{how and f' (facts were read so: {how})'}") from e
         names = [facts.names.get(x) or to_label(x) for x in node_ids]
         rel_names = [facts.rel_names.get(x) or to_label(x) for x in rel_ids]
-        types = [sorted({*facts.types[x]}) if x in facts.types else [] for x in node_ids]
+        types = [sorted(set(facts.types.get(x, ()))) for x in node_ids]
         # Tables come before what RDF says:
         labels, texts = facts.content.names, facts.content.texts
         self._texts = [None] * len(node_ids)

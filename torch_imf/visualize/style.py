@@ -17,10 +17,8 @@ if TYPE_CHECKING:
 COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#7f7f7f", "#000000")
 #: A view has the same colour in every figure.
 NAMES = ("struct", "text", "visual", "numeric", "fused", "paths", "types", "constants")
-VIEW_COLORS = {
-    **dict(zip(NAMES, COLORS, strict=True)),
-    **{"best path": "#f0e442", "candidates": "#999933"},
-}
+VIEW_COLORS = dict(zip(NAMES, COLORS, strict=True))
+VIEW_COLORS |= {"best path": "#f0e442", "candidates": "#999933"}
 MARKERS = "osD^vPXp*"
 DARK, LIGHT = "#333333", "#d9d9d9"
 TITLE, TEXT, SMALL = 11, 10, 9

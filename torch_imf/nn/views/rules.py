@@ -175,13 +175,13 @@ class RuleView(View):
         holds = self._reach(query[0][row], *bodies)[:, [tail]].toarray()[:, 0] > 0
         confidence = self.confidence.cpu().numpy()[rule[holds]].tolist()
         found = zip(bodies.T[holds].tolist(), confidence, strict=True)
-        out, num_types = [], 2 * self.num_relations
+        out = []
         for (first, second), share in found:
             middle = () if second < 0 else (self._middle(head, first, second, tail),)
             body = (first, second)[: 1 + len(middle)]
             out.append(Rule(rel, body, (head, *middle, tail), share))
         out += self._rules_of_constants(head, rel, tail)
-        out += self._rules_of_constants(tail, (rel + self.num_relations) % num_types, head)
+        out += self._rules_of_constants(tail, self._inverse(rel), head)
         return sorted(out, key=lambda x: -x.confidence)[:k]
 
     def _rules_of_constants(self, head: int, rel: int, tail: int) -> list[Rule]:
@@ -249,8 +249,7 @@ class RuleView(View):
         order = np.argsort(-two.data, kind="stable")
         order = order[two.data[order] >= self.min_support][: 2 * self.max_rules]
         # The last one leads to the tail, and so is the inverse of one that begins there:
-        last = (two.col[order] + self.num_relations) % num_types
-        paths = np.stack([two.row[order], last])
+        paths = np.stack([two.row[order], self._inverse(two.col[order])])
         return np.concatenate([np.stack([one, np.full_like(one, -1)]), paths], axis=1)
 
     def _mine_constants(
@@ -292,6 +291,9 @@ class RuleView(View):
         # What was made of other facts.
         for name in ("index", "_powers"):
             self.__dict__.pop(name, None)
+
+    def _inverse(self, rel: Any) -> Any:
+        return (rel + self.num_relations) % (2 * self.num_relations)
 
     def _tails(self, head: np.ndarray, rel: np.ndarray) -> Any:
         # The tails of queries, as a matrix [B, N].
@@ -361,8 +363,7 @@ class RuleView(View):
 
     def _middle(self, head: int, first: int, second: int, tail: int) -> int:
         # The entity that a path leads by, that of fewest facts, as a hub says little.
-        inverse = (second + self.num_relations) % (2 * self.num_relations)
-        ends = (np.array([head, tail]), np.array([first, inverse]))
+        ends = (np.array([head, tail]), np.array([first, self._inverse(second)]))
         tails = self._tails(*ends)
         both = np.intersect1d(tails[[0]].indices, tails[[1]].indices)
         newer = self._is_newer(torch.from_numpy(both), torch.tensor(head), torch.tensor(tail))
@@ -379,13 +380,13 @@ class RuleView(View):
 
     def _candidates(self, head: np.ndarray, rel: np.ndarray) -> Any:
         # What is concluded of candidates by their own facts, as a matrix [B, N].
-        num_types = 2 * self.num_relations
         rules = self._powers[1][head].tocoo()
-        of_rule = self.constant.cpu().numpy()[rules.col] // (num_types * self.num_nodes)
-        found = of_rule == ((rel + self.num_relations) % num_types)[rules.row]
+        num_pairs = 2 * self.num_relations * self.num_nodes
+        of_rule = self.constant.cpu().numpy()[rules.col] // num_pairs
+        found = of_rule == self._inverse(rel)[rules.row]
         key, col = np.unique(rules.col[found], return_inverse=True)
         b, constant = self._pairs(key)
-        having = self._tails(constant, (b + self.num_relations) % num_types)
+        having = self._tails(constant, self._inverse(b))
         parts = rules.data[found], rules.row[found], col
         return _sparse(parts, (len(head), len(key))) @ having
 
