@@ -166,6 +166,16 @@ def test_ask_at_once(page, explorer):
     sync_api.expect(answer(page, 1)).to_have_accessible_name(f"1. {explorer.labels[best.index]}")
 
 
+def test_ask_of_a_name_at_once(page, explorer):
+    # Before it has been searched, which is no question of who was found before.
+    open_page(page, "Ask")
+    row = explorer.first[-1]
+    page.get_by_role("textbox", name="Entity", exact=True).fill(explorer.labels[row])
+    page.get_by_role("button", name="Ask", exact=True).click()
+    found = explorer.ask(row, explorer.sensible(row)[0])
+    sync_api.expect(page.get_by_text(f"Answers to: {found.query}").first).to_be_visible()
+
+
 def test_ask_of_a_new_entity(page, tmp_path):
     open_page(page, "Ask")
     Image.new("RGB", (60, 40), "red").save(tmp_path / "red.png")

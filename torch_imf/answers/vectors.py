@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 #: Pixels of a side of the picture of an entity, and of what TensorBoard shows at most.
 SPRITE, LARGEST = 32, 8192
+#: The rows that are written at once.
+ROWS = 65_536
 
 
 @torch.no_grad()
@@ -171,9 +173,10 @@ def _parquet(folder: str, groups: Sequence[Group], images: str | None) -> Iterat
         columns: dict[str, Any] = dict(group.columns)
         for view, x in group.x.items():
             columns[view] = pa.FixedSizeListArray.from_arrays(x.numpy().reshape(-1), x.size(1))
-        path = group.path(folder, ".parquet")
-        with replacing(path) as file:
-            parquet.write_table(pa.table(columns), file)
+        path, table = group.path(folder, ".parquet"), pa.table(columns)
+        with replacing(path) as file, parquet.ParquetWriter(file, table.schema) as writer:
+            for rows in watched(table.to_batches(ROWS), "Writing"):
+                writer.write_batch(rows)
         yield path
 
 
@@ -183,7 +186,8 @@ def _faiss(folder: str, groups: Sequence[Group], images: str | None) -> Iterator
     def write(group: Group, view: str, file: "BinaryIO") -> None:
         x = torch.nn.functional.normalize(group.x[view]).numpy()
         index = faiss.IndexFlatIP(x.shape[1])
-        index.add(x)
+        for begin in watched(range(0, len(x), ROWS), "Writing"):
+            index.add(x[begin : begin + ROWS])
         file.write(faiss.serialize_index(index).tobytes())
 
     yield from _each(folder, groups, ".faiss", write)

@@ -1,6 +1,7 @@
 r"""A graph as other libraries take it. Inverse triples are left out."""
 
 import os
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import torch
@@ -9,6 +10,7 @@ from torch_geometric.data import Data, HeteroData
 from torch_imf.data.graph import MASKS, TYPES, check_graph, modalities
 from torch_imf.data.names import Lookup
 from torch_imf.io.atomic import replacing
+from torch_imf.io.progress import watched
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 
 #: What splits are called in files.
 FILES = {"train": "train.txt", "val": "valid.txt", "test": "test.txt"}
+#: The rows that are written at once.
+ROWS = 65_536
 
 
 def to_frame(data: Data) -> "pd.DataFrame":
@@ -113,8 +117,8 @@ def write_triples(data: Data, folder: str | os.PathLike[str]) -> None:
         part = frame[frame["split"] == split][["head_id", "relation_id", "tail_id"]]
         if part.map(lambda x: "\t" in x or "\n" in x).any(axis=None):
             raise ValueError("An identifier holds a tab or a line break, which these files cannot")
-        lines = ("\t".join(row) for row in part.itertuples(index=False))
-        _write(folder, name, "".join(f"{line}\n" for line in lines))
+        rows = watched(part.itertuples(index=False), "Writing", total=len(part))
+        _write(folder, name, ("\t".join(row) + "\n" for row in rows))
 
 
 def write_neo4j(data: Data, folder: str | os.PathLike[str]) -> None:
@@ -127,12 +131,18 @@ def write_neo4j(data: Data, folder: str | os.PathLike[str]) -> None:
     nodes = Lookup.of_entities(data)
     labels = [";".join(x) for x in data.get(TYPES) or [()] * int(data.num_nodes)]
     about = {":ID": nodes.ids, "name": nodes.names, ":LABEL": labels}
-    _write(folder, "nodes.csv", pd.DataFrame(about).to_csv(index=False))
+    _write(folder, "nodes.csv", _csv(pd.DataFrame(about)))
     names = {"head_id": ":START_ID", "tail_id": ":END_ID", "relation_id": ":TYPE", "split": "split"}
     frame = to_frame(data)[list(names)].rename(columns=names)
-    _write(folder, "relationships.csv", frame.to_csv(index=False))
+    _write(folder, "relationships.csv", _csv(frame))
 
 
-def _write(folder: str | os.PathLike[str], name: str, text: str) -> None:
+def _csv(frame: "pd.DataFrame") -> Iterator[str]:
+    yield frame[:0].to_csv(index=False)
+    for begin in watched(range(0, len(frame), ROWS), "Writing"):
+        yield frame[begin : begin + ROWS].to_csv(index=False, header=False)
+
+
+def _write(folder: str | os.PathLike[str], name: str, parts: Iterable[str]) -> None:
     with replacing(os.path.join(folder, name)) as file:
-        file.write(text.encode())
+        file.writelines(part.encode() for part in parts)

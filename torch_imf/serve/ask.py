@@ -29,7 +29,7 @@ def ask_page(explorers: Mapping[str, Explorer]) -> None:
     with gr.Row():
         with gr.Column(min_width=280):
             side = gr.Radio([TAILS, HEADS], value=TAILS, label="The entity is")
-            _, row = search_box(first, "Entity")
+            typed, row = search_box(first, "Entity")
             with gr.Accordion("Or an entity that the graph lacks", open=False):
                 text = gr.Textbox(
                     "", label="Its text", lines=3, placeholder=example, max_length=20_000
@@ -71,6 +71,7 @@ def ask_page(explorers: Mapping[str, Explorer]) -> None:
     def ask(
         name: str,
         side: str,
+        typed: str,
         row: int | None,
         text: str,
         image: str | None,
@@ -80,20 +81,22 @@ def ask_page(explorers: Mapping[str, Explorer]) -> None:
         followed: str,
     ) -> list[Any]:
         explorer = explorers[name]
+        if typed.strip() and row not in (found := first.search(typed)):
+            row = found[0] if found else None  # As the page will say in a moment.
         entity: Any = described(text, image) or row
         if entity is None:
             raise ValueError("Search an entity and choose it, or describe a new one")
         if entity == row and followed != f"{row} {side}":
-            rel = first.sensible(row, side == TAILS)[0]  # As the page will say in a moment.
+            rel = first.sensible(row, side == TAILS)[0]  # Here, too.
         query: Any = entity, rel, side == TAILS, int(k), "remove" if known else "mark"
-        found = {x: explorers[x].ask(*query) for x in (explorers if several else [name])}
-        out = found[name]
+        answers_of = {x: explorers[x].ask(*query) for x in (explorers if several else [name])}
+        out = answers_of[name]
         choices = [
             (f"{i}. {explorer.labels[x.index]}", x.index) for i, x in enumerate(out, start=1)
         ]
         return [
             gr.update(value=table(explorer, out), label=question(out), visible=True),
-            gr.update(value=side_by_side(explorers, found), visible=several),
+            gr.update(value=side_by_side(explorers, answers_of), visible=several),
             (name, entity, rel, side == TAILS),
             [x.index for x in out],
             gr.update(choices=choices, value=None, visible=True),
@@ -101,7 +104,7 @@ def ask_page(explorers: Mapping[str, Explorer]) -> None:
             gr.update(visible=False),
         ]
 
-    inputs = [model, side, row, text, image, rel, k, known, followed]
+    inputs = [model, side, typed, row, text, image, rel, k, known, followed]
     go.click(ask, inputs, [answers, beside, asked, rows, chosen, why, ranks], **options)
 
     @told
