@@ -6,7 +6,9 @@ the synthetic graph of `scale.py`.
 
 Lines hold facts (queries, of ranking) per second by the clock on the wall, and per second that the
 busiest process was computing, which other work on the machine disturbs less; the memory of a
-process at its highest; and of several, how they compare with one of the same run.
+process at its highest, and what it has of its own at the end, without pages of files that all share
+(features are in one of 16 bits with --on_disk, on Linux); and of several, how they compare with one
+of the same run.
 """
 
 import argparse
@@ -15,15 +17,17 @@ import resource
 import socket
 import tempfile
 import time
+from pathlib import Path
 
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 from clock import now
 from results import append
-from scale import zipf_graph
+from scale import write_features, zipf_graph
 
 from torch_imf import KGE, AdaMF, shard
+from torch_imf.data import map_features
 from torch_imf.data.graph import split_facts
 from torch_imf.data.index import TripletIndex
 from torch_imf.evaluation.ranking import rank_tails
@@ -39,6 +43,7 @@ parser.add_argument("--batch_size", type=int, default=1024)
 parser.add_argument("--steps", type=int, default=5)
 parser.add_argument("--processes", type=int, default=2)
 parser.add_argument("--tasks", nargs="+", default=["1-N", "sampled", "ranking"])
+parser.add_argument("--on_disk", action="store_true")
 
 
 def measure(rank: int, size: int, task: str, how: str, port: int, out: str, args) -> None:
@@ -47,15 +52,16 @@ def measure(rank: int, size: int, task: str, how: str, port: int, out: str, args
         address = f"tcp://127.0.0.1:{port}"
         dist.init_process_group("gloo", init_method=address, rank=rank, world_size=size)
     torch.manual_seed(0)
-    num_features = args.num_features if task == "sampled" else 1
+    num_features = args.num_features if task == "sampled" and not args.on_disk else 0
     data = zipf_graph(args.num_nodes, args.num_facts, num_features)
     sizes = args.num_nodes, 100, args.channels
     if task == "sampled":
+        data.x_text = map_features(f"{out}/x.npy") if args.on_disk else data.x_text
         loss = Sampled(64, sampler="shared")
         model = AdaMF(*sizes, {"text": data.x_text}, loss=loss)
     else:
         model = KGE(*sizes, scorer="complex", loss=OneToN("ce"))
-    del data.x_text
+    data.x_text = None
     model = shard(model) if how == "shards" else model
     if task == "ranking":
         facts = [x[: args.steps * 512] for x in split_facts(data, "test")]
@@ -72,7 +78,9 @@ def measure(rank: int, size: int, task: str, how: str, port: int, out: str, args
     step()
     wall, busy = (now() - start).tolist()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    torch.save([wall, busy, peak, count], f"{out}/{rank}.pt")
+    status = Path("/proc/self/status").read_text()
+    own = int(status.partition("RssAnon:")[2].split()[0]) / 2**20
+    torch.save([wall, busy, peak, own, count], f"{out}/{rank}.pt")
 
 
 class _Some:
@@ -92,11 +100,13 @@ def run(size: int, task: str, how: str, args) -> dict[str, float]:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
         found.close()
+        if task == "sampled" and args.on_disk:
+            write_features(f"{out}/x.npy", args.num_nodes, args.num_features)
         mp.start_processes(measure, (size, task, how, port, out, args), size, start_method="fork")
         rows = torch.tensor([torch.load(f"{out}/{i}.pt") for i in range(size)])
-    wall, busy, peak, count = rows.max(dim=0).values.tolist()
+    wall, busy, peak, own, count = rows.max(dim=0).values.tolist()
     per_second = {"per_second": round(count / wall), "per_busy_second": round(count / busy)}
-    return {**per_second, "peak_gb": round(peak, 3)}
+    return {**per_second, "peak_gb": round(peak, 3), "own_gb": round(own, 3)}
 
 
 if __name__ == "__main__":

@@ -117,11 +117,19 @@ def _sampler(name: str, num_negatives: int, channels: int, data: Data) -> Any:
     )
 
 
+def seeded(member: Settings, seed: int) -> tuple[Settings, int]:
+    """The settings of a member without its seed, which counts from that of the row, and that seed,
+    so that the same model in two rows is trained once.
+    """
+    return {key: x for key, x in member.items() if key != "seed"}, seed + member.get("seed", 0)
+
+
 def checkpoint(
     member: Settings, graph: str, seed: int, few_facts: int | None, minutes: float
 ) -> str:
     """The file of a member, by all that it depends on but the code."""
-    text = json.dumps([member, graph, seed, few_facts, minutes], sort_keys=True)
+    own, seed = seeded(member, seed)
+    text = json.dumps([own, graph, seed, few_facts, minutes], sort_keys=True)
     digest = hashlib.sha256(text.encode()).hexdigest()[:16]
     return osp.join(CHECKPOINTS, f"{graph}-{member['class']}-{digest}.pt")
 
@@ -216,14 +224,14 @@ def trained_member(
     settings = Recipe(*notes["settings"])
     settings.setdefault("epochs", 100)
     notes.save(code=code)
-    torch.manual_seed(seed + member.get("seed", 0))
+    torch.manual_seed(seed)
     if "structure" in settings:
         settings["struct"] = _structure(
             settings.pop("structure"), settings, data, path, budget, left
         )
         if "curve" not in notes and notes["seconds"] < Notes(f"{path}.structure")["seconds"]:
             notes["seconds"] += Notes(f"{path}.structure")["seconds"]
-        torch.manual_seed(seed + member.get("seed", 0))  # As if the encoder had been there before.
+        torch.manual_seed(seed)  # As if the encoder had been there before.
     model = built(settings, data)
     history = trained(model, data, path, notes, budget, left, **settings.fit)
     best = max(history, key=lambda entry: entry["mrr"])
@@ -269,10 +277,11 @@ def run(
     paths = checkpoints(row, graph, seed, minutes)
     members, notes, seen = [], [], []
     for member, path in zip(row["members"], paths, strict=True):
-        data = prepare(whole, member, seed + member.get("seed", 0))
+        member, own_seed = seeded(member, seed)
+        data = prepare(whole, member, own_seed)
         seen.append(data)
         part = few(data, 0, row["few"]) if "few" in row else data
-        model, note = trained_member(member, part, path, seed, 60 * minutes, left)
+        model, note = trained_member(member, part, path, own_seed, 60 * minutes, left)
         members.append(model)
         notes.append(note)
     start = clock()

@@ -434,6 +434,7 @@ COLUMNS: dict[str, dict[str, tuple[str, str]]] = {
         "seconds of the CPU to read": ("metrics.read_cpu_s", "{}"),
         "to train an epoch": ("metrics.train_cpu_s", "{}"),
         "to rank": ("metrics.rank_cpu_s", "{}"),
+        "all in all by the clock": ("seconds", "{:,.0f}"),
         "GB at most": ("metrics.rank_peak_gb", "{}"),
     },
     "scale_peers": {
@@ -453,10 +454,13 @@ COLUMNS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "distributed": {
         "task": ("settings.task", "{}"),
+        "entities": ("settings.num_nodes", "{:,}"),
+        "batch": ("settings.batch_size", "{:,}"),
         "shared": ("settings.how", "{}"),
-        "times one process, by the clock": ("metrics.per_second_of_one", "{:.1f}"),
-        "per second of computing": ("metrics.per_busy_second_of_one", "{:.1f}"),
+        "times one process, by the clock": ("metrics.per_second_of_one", "{:.2f}"),
+        "per second of computing": ("metrics.per_busy_second_of_one", "{:.2f}"),
         "memory of one": ("metrics.peak_gb_of_one", "{:.2f}"),
+        "without files": ("metrics.own_gb_of_one", "{:.2f}"),
     },
 }
 

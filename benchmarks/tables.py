@@ -415,7 +415,12 @@ COMMANDS: dict[str, list[Settings]] = {
     ],
     "new_entities.py --graph fb15k237-4k --model kge --threads 1 --seeds 3": _COMPLEX,
     "new_entities.py --graph fb15k237 --model kge --threads 1 --seeds 3": _COMPLEX,
-    "distributed.py --num_nodes 200000 --batch_size 512 --steps 2": [*_ADAMF, *_COMPLEX],
+    "distributed.py --num_nodes 200000 --tasks 1-N ranking --steps 4": _COMPLEX,
+    "distributed.py --num_nodes 200000 --tasks sampled --batch_size 4096 --steps 20": _ADAMF,
+    "distributed.py --num_nodes 2000000 --tasks 1-N sampled --on_disk --batch_size 512 --steps 1": [
+        *_COMPLEX,
+        *_ADAMF,
+    ],
     "scale.py --num_nodes 10000 100000 1000000 --threads 1": _ADAMF,
     "scale.py --num_nodes 4600000 --channels 128 --on_disk --threads 1 --steps 5": _ADAMF,
     "scale_graph.py --num_nodes 4600000 --num_facts 21000000 --num_ranked 10000 --threads 2": [],

@@ -304,6 +304,14 @@ def test_features_on_the_disk(tmp_path, monkeypatch, dtype):
     args = head_index, rel_type
     assert torch.allclose(model.predict(*args), saved.predict(*args), atol=1e-5)
 
+    index = torch.arange(1, num_nodes, 3)
+    part = model.part(index).features["text"]
+    assert is_mapped(part.x) and part.num_rows == int(mask[index].sum())
+    assert torch.allclose(part(), model.features["text"]()[index], atol=1e-6)
+    lacking = (~mask).nonzero().view(-1)
+    part = model.part(lacking).features["text"]
+    assert torch.equal(part(lacking.argsort()), part.missing.expand(len(lacking), -1))
+
     module = model.features["text"]
     module.zero_grad()
     out = module()

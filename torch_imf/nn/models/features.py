@@ -282,13 +282,18 @@ class FrozenFeatures(Module):
         self._append(self.standardized(x[mask]), mask)
 
     def select(self, index: Tensor) -> None:
-        r"""Keeps the entities :obj:`index` alone."""
+        r"""Keeps the entities :obj:`index` alone. Features on the disk stay there."""
         mask = self.has(index)
-        self._take(self.read(self.row[index[mask]]))
-        if self.x.size(0) == 0 and mask.numel() > 0:  # To look up in place of what is missing.
-            self.x = self.x.new_zeros(1, self.x.size(1))
-        self.row = (mask.cumsum(0) - 1).where(mask, self.x.size(0))
-        self.full, self.blocks = bool(mask.all()), [self.x.size(0)]
+        rows = self.row[index[mask]]
+        if len(rows) == 0:  # One is looked up in place of what is missing.
+            rows = rows.new_zeros(1)
+        if self.is_mapped:
+            rows = rows.to(self.x.device)
+            self.source = rows if self.source is None else self.source[rows]
+        else:
+            self.x = self.x[rows]
+        self.row = (mask.cumsum(0) - 1).where(mask, self.num_rows)
+        self.full, self.blocks = bool(mask.all()), [self.num_rows]
 
     def _project(self, x: Tensor) -> Tensor:
         out = self.lin(x)
