@@ -5,6 +5,7 @@ from torch_imf import evaluate, fit, fit_view_weights
 from torch_imf.data import modalities
 from torch_imf.io import TorchIMFWarning
 from torch_imf.nn import IMF, KGE, AdaMF, Ensemble, RuleView, TypePrior
+from torch_imf.training import weights
 
 
 @pytest.fixture
@@ -46,6 +47,13 @@ def test_test_facts_have_no_part_in_it(fake, trained):
     for key, x in found[0].state_dict().items():
         assert torch.equal(x, found[1].state_dict()[key]), key
     assert not torch.equal(fit_view_weights(model, fake, seed=1, num_facts=40).weight, x)
+
+
+@pytest.mark.parametrize(("at_most", "num_facts"), [(1, 21), (25, 25), (10**6, 30)])
+def test_many_entities_take_fewer_facts(fake, trained, monkeypatch, at_most, num_facts):
+    monkeypatch.setattr(weights, "NUM_FACTS", (21, 30))
+    monkeypatch.setattr(weights, "NUM_SCORES", 2 * fake.num_nodes * at_most)
+    assert fit_view_weights(trained(), fake, []).fitted["num_facts"] == num_facts
 
 
 def test_noise_gets_next_to_nothing(fake, trained):

@@ -15,8 +15,10 @@ from torch_imf.nn.models.ensemble import Ensemble
 from torch_imf.nn.views import View
 from torch_imf.registry import checked, resolve
 
-#: The false candidates of a query that are compared with the true one.
-NUM_CANDIDATES = 256
+#: The least and the most validation facts by default, and how many scores they may take in between.
+NUM_FACTS, NUM_SCORES = (2048, 20_000), 2**29
+#: The least and the most false candidates that a query is compared with, and how many all may have.
+NUM_CANDIDATES, NUM_PAIRS = (64, 256), 2**20
 NUM_FOLDS = 5
 #: With fewer validation facts, weights stay equal.
 MIN_FACTS = 20
@@ -48,7 +50,7 @@ def fit_view_weights(
     model: Module | Sequence[Module],
     data: Data,
     extra: Sequence[str | type | View] | None = None,
-    num_facts: int = 2048,
+    num_facts: int | None = None,
     seed: int = 0,
     by: Literal["all", "relation"] | None = None,
 ) -> Ensemble:
@@ -69,9 +71,9 @@ def fit_view_weights(
     .. math::
         \frac{1}{M} \sum_i \frac{1}{1 + \sum_j \sigma (y_{ij} - y_i)}
 
-    over validation facts :math:`i` on both sides, and their 256 best false candidates :math:`j`.
-    The scale of a view may depend on the relation where five-fold cross-validation says that this
-    pays. Test facts have no part in it.
+    over validation facts :math:`i` on both sides, and their best false candidates :math:`j`, 64 to
+    256 by the number of facts. The scale of a view may depend on the relation where five-fold
+    cross-validation says that this pays. Test facts have no part in it.
 
     Args:
         model (torch.nn.Module or list): A trained model of this package, or several.
@@ -80,7 +82,8 @@ def fit_view_weights(
             of training facts here. If :obj:`None`, they are :obj:`"types"`, :obj:`"rules"` and, of
             a graph with features, :obj:`"features"`. (default: :obj:`None`)
         num_facts (int, optional): The number of validation facts to fit to, drawn at random if
-            there are more. (default: :obj:`2048`)
+            there are more. If :obj:`None`, it is between 2,048 and, where there are few entities to
+            compare, 20,000. (default: :obj:`None`)
         seed (int, optional): The seed of the draws. (default: :obj:`0`)
         by (str, optional): What scales depend on, :obj:`"all"` for nothing or :obj:`"relation"`. If
             :obj:`None`, cross-validation tells. (default: :obj:`None`)
@@ -98,6 +101,8 @@ def fit_view_weights(
         extra = ["types", "rules", *(["features"] if modalities(data)[0] else [])]
     views = [resolve("view", x).fit(data).to(data.edge_index.device) for x in extra]
     out = Ensemble([*models, *views])
+    if num_facts is None:
+        num_facts = _between(NUM_SCORES // (2 * out.num_nodes), *NUM_FACTS)
     votes = _collect(out, data, num_facts, seed)
     scale = votes.gap[votes.found].std(dim=0)
     is_idle = ~(scale > 0)
@@ -132,7 +137,8 @@ def _collect(model: Ensemble, data: Data, num_facts: int, seed: int) -> Votes:
     head, rel, tail = split_facts(data, "val", num_facts, seed)
     known = TripletIndex.from_data(data)
     size = max(1, 2**22 // model.num_nodes)
-    num_each = max(1, 2 * NUM_CANDIDATES // len(model.views))
+    num_candidates = _between(NUM_PAIRS // max(1, head.numel()), *NUM_CANDIDATES)
+    num_each = max(1, 2 * num_candidates // len(model.views))
     gaps, masks = [], []
     with inference(model) as model:
         scores = StreamedScores(model)
@@ -150,7 +156,7 @@ def _collect(model: Ensemble, data: Data, num_facts: int, seed: int) -> Votes:
                 place = torch.arange(col.size(1), 0, -1, device=col.device, dtype=votes.dtype)
                 votes.scatter_reduce_(1, col, place.expand_as(value), "amax")
             votes = votes.masked_fill(~taken, -1)
-            col = votes.topk(min(NUM_CANDIDATES, votes.size(1))).indices
+            col = votes.topk(min(num_candidates, votes.size(1))).indices
             own = score.gather(2, t.expand(len(score), -1).unsqueeze(-1))
             gap = score.gather(2, col.expand(len(score), -1, -1)) - own
             found = taken.gather(1, col)
@@ -158,6 +164,10 @@ def _collect(model: Ensemble, data: Data, num_facts: int, seed: int) -> Votes:
             masks.append(found)
     fact = torch.arange(head.numel(), device=head.device) % (head.numel() // 2)
     return Votes(torch.cat(gaps), torch.cat(masks), rel, fact)
+
+
+def _between(value: int, least: int, most: int) -> int:
+    return max(least, min(most, value))
 
 
 def _cross_validate(votes: Votes, num_types: int, by_relation: bool, seed: int) -> Tensor:
