@@ -4,7 +4,7 @@ from torch_geometric.data import Data, HeteroData, InMemoryDataset
 from torch_geometric.nn.kge import ComplEx, DistMult, RotatE, TransE
 
 from torch_imf import evaluate, fit
-from torch_imf.data import TripletIndex, modalities, to_graph
+from torch_imf.data import TripletIndex, modalities, to_graph, to_hetero
 from torch_imf.data.graph import MASKS, check_graph, facts_by_split
 from torch_imf.transforms import AddInverse
 
@@ -106,8 +106,15 @@ def test_hetero_data():
     data["film", "cites", "film"].edge_index = torch.tensor([[0, 1, 2, 3, 4], [1, 2, 3, 4, 0]])
     out = to_graph(data, shares=(0.6, 0.2, 0.2))
     assert out.node_ids[4:6] == ["film:4", "person:0"] and out.num_nodes == 9
-    assert out.rel_ids == ["film__by__person", "film__cites__film"]
+    assert out.rel_ids == ["by", "cites"]
     assert (4, 0, 5) in set.union(*facts(out).values()) and out.num_edges == 10
+    assert to_hetero(out).edge_types == [("film", "by", "person"), ("film", "cites", "film")]
+    data["film", "by", "film"].edge_index = torch.tensor([[0], [1]])  # Of that name, too.
+    names = ["film__by__person", "cites", "film__by__film"]
+    assert to_graph(data, shares=(0.6, 0.2, 0.2)).rel_ids == names
+    data["film", "by", "place"].edge_index = torch.tensor([[0], [1]])
+    with pytest.raises(ValueError, match=r"'place'\), but not all nodes: set their 'num_nodes'"):
+        to_graph(data)
     assert out.x_film.sum() == 15 and out.film_mask.tolist() == [True] * 5 + [False] * 4
 
 

@@ -15,6 +15,7 @@ from torch_imf.data import (
     write_triples,
 )
 from torch_imf.datasets import MultimodalKG
+from torch_imf.io import TorchIMFWarning
 from torch_imf.transforms import AddInverse
 
 
@@ -74,3 +75,14 @@ def test_files(typed, tmp_path):
     typed.node_ids = ["a\tb", *typed.node_ids[1:]]
     with pytest.raises(ValueError, match="holds a tab or a line break"):
         write_triples(typed, tmp_path / "c")
+
+
+def test_keys_of_edges_are_relations():
+    graph = nx.MultiDiGraph()
+    for i in range(9):
+        graph.add_edge(f"a{i}", f"a{(i + 1) % 9}", key="knows")
+        graph.add_edge(f"a{i}", f"a{(i + 2) % 9}", key="likes")
+    assert {*MultimodalKG.from_files(graph)[0].rel_names} == {"knows", "likes"}
+    nx.set_node_attributes(graph, 7, "age")
+    with pytest.warns(TorchIMFWarning, match=r"The attributes \['age'\] of nodes are left out"):
+        MultimodalKG.from_files(graph)

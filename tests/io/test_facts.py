@@ -257,6 +257,20 @@ def test_json_of_neo4j(tmp_path):
     found = read(str(tmp_path / "a.jsonl"))
     assert rows_of(found) == FACTS
     assert {*found.names.values()} == {"The town"} and found.types[TOWNS[0]] == ["Town", "Place"]
+    lines[0]["properties"] = {"name": "The town", "age": 3}
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    with pytest.warns(UserWarning, match=r"The attributes \['age'\] of nodes are left out"):
+        read_fact_table(str(tmp_path / "a.jsonl"))
+
+
+def test_identifiers_of_two_kinds(tmp_path):
+    path = tmp_path / "a.csv"
+    header = ":START_ID(Person),:TYPE,:END_ID(Film)"
+    path.write_text("\n".join([header, *(f"p{i},IN,f{i % 3}" for i in range(6))]))
+    assert len(rows_of(read_fact_table(str(path)))) == 6
+    path.write_text("\n".join([header, *(f"{i},IN,{i % 3}" for i in range(6))]))
+    with pytest.raises(ValueError, match="'2' are identifiers of Film and Person. Write"):
+        read_fact_table(str(path))
 
 
 def test_types(tmp_path):

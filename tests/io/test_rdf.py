@@ -74,6 +74,8 @@ def test_marks_at_the_beginning(tmp_path):
         (tmp_path / name).write_text("<a> <b> <c> .\n", "utf-16")
         with pytest.raises(ValueError, match="is UTF-16, save it as UTF-8"):
             list(read_rdf(path))
+    path = write(tmp_path, "a.ttl", "\ufeff@prefix : <a:> .\n:a :b :c .\n")
+    assert list(read_rdf(path)) == [("a:a", "a:b", "a:c")]
 
 
 def test_long_literals(tmp_path, monkeypatch):

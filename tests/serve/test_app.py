@@ -46,6 +46,14 @@ def test_api(address, explorer):
     kind, (text,) = call(address, "explain", "Parma", "near", "Town 1")
     assert "Parma  near  Town 1" in text
     assert call(address, "predict", "Parm", "near", True, 3)[0] == "event: error"
+    for name, values in (
+        ("search", [5]),
+        ("predict", [{"name": "X", "image": __file__}, "near", True, 3]),  # Which would be opened.
+        ("predict", ["Parma", "near", True, "y"]),
+        ("explain", ["Parma", ["near"], "Town 1"]),
+    ):
+        kind, told = call(address, name, *values)
+        assert kind == "event: error" and "needs to be a" in str(told), (name, told)
 
 
 def test_nothing_else_is_served(address, tmp_path):

@@ -1,3 +1,4 @@
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
@@ -36,9 +37,9 @@ def to_graph(
       (:class:`~torch_geometric.datasets.RelLinkPredDataset`), and masks over edges.
     * Of one graph without these, the splits are drawn, such that all entities and relations are in
       a training fact. Each fact counts once.
-    * The edge types of a :class:`~torch_geometric.data.HeteroData` are the relations, apart from
-      reverse ones (:obj:`"rev_..."`). Its nodes are in the order of their types, which are kept as
-      :obj:`node_types`.
+    * The edge types of a :class:`~torch_geometric.data.HeteroData` are the relations, by their
+      names where no two share one, apart from reverse ones (:obj:`"rev_..."`). Its nodes are in
+      the order of their types, which are kept as :obj:`node_types`.
 
     Inverse triples :math:`(t, r + |\mathcal{R}|, h)` are left out: whoever needs them adds them,
     and splits that are drawn would hold the one and the other. Names and modalities
@@ -192,7 +193,11 @@ def _homogeneous(data: HeteroData) -> Data:
     ]
     if not types:
         raise ValueError(f"The graph has no edges (got {data})")
-    ids, rels = ["__".join(kind) for kind in types], list(range(len(types)))
+    if unknown := [kind for kind in types if not {*kind[::2]} <= set(sizes)]:
+        raise ValueError(f"There are edges {unknown[0]}, but not all nodes: set their 'num_nodes'")
+    count = Counter(name for _, name, _ in types)
+    ids = [kind[1] if count[kind[1]] == 1 else "__".join(kind) for kind in types]
+    rels = list(range(len(types)))
     known = data.get("rel_ids")  # As `to_hetero` has them, one for several types of edges.
     if known and {kind[1] for kind in types} <= set(known):
         ids, rels = list(known), [known.index(kind[1]) for kind in types]

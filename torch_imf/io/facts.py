@@ -147,8 +147,10 @@ def read_fact_table(
             announced = int(cell)
             del table.block[0]
     is_kgtk = len(table.block) > 0 and {"node1", "label", "node2"} <= {*table.block[0][1]}
+    first = table.block[0][1] if table.block else []
     layout, note = find_facts(table, header, columns, announced is not None, ids, order)
     found = read_columns(table, layout)
+    _check_spaces(table.path, [first[i] for i in layout.index[:3:2] if i is not None], found)
     size = len(found[0])
     if announced not in (None, size):
         raise ValueError(f"'{table.path}' announces {announced:,} facts, but has {size:,}")
@@ -253,6 +255,17 @@ def find_facts(
     told = {"names are": names, "types are": types, "splits are": split}
     note += "".join(f", {words} {found}" for words, found in told.items() if found)
     return Layout(COLUMNS, [*known, *labels], width), note
+
+
+def _check_spaces(path: str, ends: Sequence[str], found: "list[pa.DictionaryArray]") -> None:
+    # Neo4j may number people and films apart, as ':START_ID(Person)' and ':END_ID(Film)' say.
+    spaces = {x[1] for x in (re.search(r"_ID\((.+)\)$", end.strip()) for end in ends) if x}
+    both = {*found[0].to_pylist()} & {*found[2].to_pylist()} if len(spaces) == 2 else ()
+    if both:
+        raise ValueError(
+            f"'{path}': {some(sorted(both), 3)} are identifiers of {' and '.join(sorted(spaces))}. "
+            f"Write what is unique (as 'Person-1'), here and in tables of entities"
+        )
 
 
 def _without_literals(found: "list[pa.DictionaryArray]", path: str) -> "list[pa.DictionaryArray]":

@@ -92,6 +92,8 @@ def _document(path: str, kind: str) -> "Iterator[ox.Quad]":
     format = ox.RdfFormat.from_extension(kind)
     try:
         with readable(path), reading(path) as file:
+            if file.read(len(codecs.BOM_UTF8)) != codecs.BOM_UTF8:
+                file.seek(0)
             # Not strict, as IRIs without a base, and with what does not belong in one, are common:
             yield from ox.parse(file, format=format, lenient=True)
     except SyntaxError as e:

@@ -37,6 +37,8 @@ JSON = (".json", ".jsonl", ".ndjson")
 NEO4J = ("string", "int", "long", "float", "double", "boolean", "date")
 FRAME = "DataFrame"  # Which has no path.
 GRAPHS = (".graphml",)
+#: The attributes of nodes that are their types and names.
+TYPES_OF_NODES, NAMES_OF_NODES = ("types", "labels", "type"), ("name", "label", "title")
 #: The formats of tables.
 TABLES = (*SEPARATORS, *JSON, *BINARY)
 
@@ -430,11 +432,14 @@ def _graph_rows(path: str) -> Iterator[tuple[int, list[str]]]:
     yield from graph_rows(graph)
 
 
-def graph_rows(graph: Any) -> Iterator[tuple[int, list[str]]]:
+def graph_rows(graph: Any, by_key: bool = False) -> Iterator[tuple[int, list[str]]]:
     r"""Yields the edges of a graph of NetworkX as rows of a table, each with its number, names of
-    the columns first.
+    the columns first. Where edges have no attributes, their keys may tell relations.
     """
     edges = list(graph.edges(data=True))
+    if by_key and graph.is_multigraph() and not any(values for *_, values in edges):
+        edges = [(*ends, {"relation": key}) for *ends, key in graph.edges(keys=True)]
+    _tell_left({key for _, values in graph.nodes(data=True) for key in values})
     keys = list(dict.fromkeys(key for *_, values in edges for key in values))
     about = {node: _about(values) for node, values in graph.nodes(data=True)}
     yield 0, [*(f"{end}_{x}" for x in ("id", "name", "types") for end in ("head", "tail")), *keys]
@@ -443,10 +448,17 @@ def graph_rows(graph: Any) -> Iterator[tuple[int, list[str]]]:
         yield i, list(map(_cell, [head, tail, *chain(*pairs), *(values.get(x) for x in keys)]))
 
 
+def _tell_left(attributes: Iterable[str]) -> None:
+    if left := sorted({*map(str, attributes)} - {*TYPES_OF_NODES, *NAMES_OF_NODES}):
+        warn(
+            f"The attributes {left} of nodes are left out: give them as tables of texts or numbers"
+        )
+
+
 def _about(values: Mapping[str, Any]) -> tuple[str, str]:
     # The name and the types of a node, as its attributes tell them.
-    types = next((values[x] for x in ("types", "labels", "type") if values.get(x)), "")
-    name = next((values[x] for x in ("name", "label", "title") if values.get(x)), "")
+    types = next((values[x] for x in TYPES_OF_NODES if values.get(x)), "")
+    name = next((values[x] for x in NAMES_OF_NODES if values.get(x)), "")
     return str(name), ";".join(types) if isinstance(types, list | tuple) else str(types)
 
 
@@ -479,6 +491,7 @@ def _json_rows(path: str, columns: Sequence[Column] | None) -> Iterator[tuple[in
 def _relationships(entries: Iterable[tuple[int, object]]) -> Iterator[tuple[int, object]]:
     # As APOC exports a graph of Neo4j, nodes first.
     about: dict[object, tuple[str, str]] = {}
+    attributes: set[str] = set()
     for line, entry in entries:
         if not isinstance(entry, dict):
             continue
@@ -489,12 +502,14 @@ def _relationships(entries: Iterable[tuple[int, object]]) -> Iterator[tuple[int,
         for end, node in ends.items():
             node = node if isinstance(node, dict) else {"id": node}
             labels = {"labels": node.get("labels")}
+            attributes |= {*(node.get("properties") or {})}
             found = _about({**(node.get("properties") or {}), **labels, "type": ""})
             name, types = map(max, found, about.get(node.get("id"), found))
             about[node.get("id")] = name, types
             row |= {f"{end}_id": node.get("id"), f"{end}_name": name, f"{end}_types": types}
         if "head" in ends:
             yield line, row
+    _tell_left(attributes)
 
 
 def _json_entries(path: str, columns: Sequence[Column] | None) -> Iterator[tuple[int, object]]:

@@ -79,18 +79,29 @@ def add_api(explorer: Explorer) -> None:
 
     predictor = explorer.predictor
 
+    def check_names(**names: object) -> None:
+        # Gradio passes on whatever it is sent, and a description of an entity may name files.
+        for what, name in names.items():
+            if not isinstance(name, str):
+                raise ValueError(f"'{what}' needs to be a text (got {name!r})")
+
     @told
     def search(text: str) -> list[str]:
+        check_names(text=text)
         return [explorer.labels[row] for row in explorer.search(text)]
 
     @told
     def predict(entity: str, relation: str, asks_tail: bool, k: int) -> list[dict]:
+        check_names(entity=entity, relation=relation)
+        if not isinstance(k, int):
+            raise ValueError(f"'k' needs to be a whole number (got {k!r})")
         side: Any = {"head" if asks_tail else "tail": entity}
         answers = predictor.predict(relation=relation, k=min(max(k, 1), 100), **side)
         return [{**vars(x), "lacks": list(x.lacks)} for x in answers]
 
     @told
     def explain(head: str, relation: str, tail: str) -> str:
+        check_names(head=head, relation=relation, tail=tail)
         return in_words(predictor.explain(head, relation, tail))
 
     for function in (search, predict, explain):

@@ -111,7 +111,7 @@ def review_page(explorer: Explorer, decisions: Decisions) -> None:
         def call(facts: list[Fact], place: int, reviewer: str) -> list[Any]:
             if decision == "back":
                 return show(facts, reviewer, max(place - 1, 0))
-            if place >= len(facts):
+            if not 0 <= place < len(facts):
                 raise ValueError("There is no fact to decide about. Find missing facts first")
             decisions.add(reviewer, decision, facts[place])
             return show(facts, reviewer)

@@ -285,7 +285,7 @@ class FrozenFeatures(Module):
         r"""Keeps the entities :obj:`index` alone. Features on the disk stay there."""
         mask = self.has(index)
         rows = self.row[index[mask]]
-        if len(rows) == 0:  # One is looked up in place of what is missing.
+        if len(rows) == 0 < len(mask):  # One is looked up in place of what is missing.
             rows = rows.new_zeros(1)
         if self.is_mapped:
             rows = rows.to(self.x.device)
