@@ -423,7 +423,7 @@ COMMANDS: dict[str, list[Settings]] = {
     ],
     "scale.py --num_nodes 10000 100000 1000000 --threads 1": _ADAMF,
     "scale.py --num_nodes 4600000 --channels 128 --on_disk --threads 1 --steps 5": _ADAMF,
-    "scale_graph.py --num_nodes 4600000 --num_facts 21000000 --num_ranked 10000 --threads 2": [],
+    "scale_graph.py --num_nodes 4600000 --num_facts 21000000 --num_ranked 10000 --threads 1": [],
     "scale_peers.py --num_nodes 1000000": _ADAMF,
     "time_to_quality.py --target 0.34 --factor 10": _COMPLEX,
 }
