@@ -150,7 +150,8 @@ def read_fact_table(
     first = table.block[0][1] if table.block else []
     layout, note = find_facts(table, header, columns, announced is not None, ids, order)
     found = read_columns(table, layout)
-    _check_spaces(table.path, [first[i] for i in layout.index[:3:2] if i is not None], found)
+    ends = [cell for i, cell in enumerate(first) if i in layout.index[:3:2]]
+    _check_spaces(table.path, ends, found)
     size = len(found[0])
     if announced not in (None, size):
         raise ValueError(f"'{table.path}' announces {announced:,} facts, but has {size:,}")
