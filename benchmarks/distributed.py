@@ -56,7 +56,8 @@ def measure(rank: int, size: int, task: str, how: str, port: int, out: str, args
     data = zipf_graph(args.num_nodes, args.num_facts, num_features)
     sizes = args.num_nodes, 100, args.channels
     if task == "sampled":
-        data.x_text = map_features(f"{out}/x.npy") if args.on_disk else data.x_text
+        if args.on_disk:
+            data.x_text = map_features(f"{out}/x.npy")
         loss = Sampled(64, sampler="shared")
         model = AdaMF(*sizes, {"text": data.x_text}, loss=loss)
     else:

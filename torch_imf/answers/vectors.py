@@ -18,7 +18,7 @@ from torch_imf.evaluation.ranking import check_whole, inference
 from torch_imf.io import require, warn
 from torch_imf.io.atomic import replacing
 from torch_imf.io.images import find_images, read_images
-from torch_imf.io.progress import watched
+from torch_imf.io.progress import ROWS, watched
 from torch_imf.nn.models import Ensemble, MultimodalKGE
 
 if TYPE_CHECKING:
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 #: Pixels of a side of the picture of an entity, and of what TensorBoard shows at most.
 SPRITE, LARGEST = 32, 8192
-#: The rows that are written at once.
-ROWS = 65_536
 
 
 @torch.no_grad()

@@ -10,7 +10,7 @@ from torch_geometric.data import Data, HeteroData
 from torch_imf.data.graph import MASKS, TYPES, check_graph, modalities
 from torch_imf.data.names import Lookup
 from torch_imf.io.atomic import replacing
-from torch_imf.io.progress import watched
+from torch_imf.io.progress import ROWS, watched
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 #: What splits are called in files.
 FILES = {"train": "train.txt", "val": "valid.txt", "test": "test.txt"}
-#: The rows that are written at once.
-ROWS = 65_536
 
 
 def to_frame(data: Data) -> "pd.DataFrame":

@@ -14,6 +14,8 @@ from torch_imf.io.atomic import url_to_fs
 T = TypeVar("T")
 #: The seconds that nobody minds, after which a bar is shown.
 DELAY = 5
+#: The rows that are written at once, from one step of a bar to the next.
+ROWS = 65_536
 
 
 def watched(

@@ -4,8 +4,9 @@ import os.path as osp
 import re
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import IO, TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
@@ -86,14 +87,21 @@ def read_rdf(path: str, scope: str = "") -> Iterator[tuple[str, str, str | Liter
         yield str(name(quad.subject)), str(name(quad.predicate)), name(quad.object)
 
 
+@contextmanager
+def _opened(path: str) -> Iterator[IO[bytes]]:
+    # After the mark that a file may begin with.
+    with readable(path), reading(path) as file:
+        if file.read(len(codecs.BOM_UTF8)) != codecs.BOM_UTF8:
+            file.seek(0)
+        yield file
+
+
 def _document(path: str, kind: str) -> "Iterator[ox.Quad]":
     import pyoxigraph as ox
 
     format = ox.RdfFormat.from_extension(kind)
     try:
-        with readable(path), reading(path) as file:
-            if file.read(len(codecs.BOM_UTF8)) != codecs.BOM_UTF8:
-                file.seek(0)
+        with _opened(path) as file:
             # Not strict, as IRIs without a base, and with what does not belong in one, are common:
             yield from ox.parse(file, format=format, lenient=True)
     except SyntaxError as e:
@@ -113,13 +121,12 @@ def _lines(path: str, kind: str) -> "Iterator[ox.Quad]":
         raise ValueError(f"'{path}' is UTF-16, save it as UTF-8")
     num_good = num_broken = 0
     problems: list[str] = []
-    with readable(path), reading(path) as file:
+    with _opened(path) as file:
         for line, text in enumerate(iter(partial(file.readline, LONGEST + 1), b""), start=1):
             if len(text) > LONGEST:
                 raise ValueError(
                     f"'{path}', line {line}: this line has more than {LONGEST:,} bytes"
                 )
-            text = text.removeprefix(codecs.BOM_UTF8) if line == 1 else text
             try:
                 quads = list(ox.parse(text, format=format, lenient=True))
             except (SyntaxError, MemoryError) as e:

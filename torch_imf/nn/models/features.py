@@ -299,15 +299,12 @@ class FrozenFeatures(Module):
         out = self.lin(x)
         return out if self.plan is None else out + F.linear(x, self.plan)
 
-    def _take(self, x: Tensor) -> None:
-        if self.is_mapped:  # Of which features in memory are a buffer, and go where the others go.
-            del self.x
-        self.register_buffer("x", x, persistent=False)
-        self.source, self.is_mapped = None, False
-
     def _append(self, x: Tensor, mask: Tensor) -> None:
         if self.is_mapped:  # What is added lies in memory, and so does the rest from now on.
-            self._take(self.read(torch.arange(self.num_rows)))
+            first = self.read(torch.arange(self.num_rows))
+            del self.x  # Of which features in memory are a buffer, and go where the others go.
+            self.register_buffer("x", first, persistent=False)
+            self.source, self.is_mapped = None, False
         size, mask = self.x.size(0), mask.to(self.row.device)
         row = torch.cat([self.row, (size + mask.cumsum(0) - 1).where(mask, size)])
         is_missing = torch.cat([~self.mask, ~mask])
