@@ -41,6 +41,7 @@ parser.add_argument("--num_features", type=int, default=384)
 parser.add_argument("--channels", type=int, default=128)
 parser.add_argument("--batch_size", type=int, default=1024)
 parser.add_argument("--steps", type=int, default=5)
+parser.add_argument("--num_negatives", type=int, default=64)
 parser.add_argument("--processes", type=int, default=2)
 parser.add_argument("--tasks", nargs="+", default=["1-N", "sampled", "ranking"])
 parser.add_argument("--on_disk", action="store_true")
@@ -58,7 +59,7 @@ def measure(rank: int, size: int, task: str, how: str, port: int, out: str, args
     if task == "sampled":
         if args.on_disk:
             data.x_text = map_features(f"{out}/x.npy")
-        loss = Sampled(64, sampler="shared")
+        loss = Sampled(args.num_negatives, sampler="shared")
         model = AdaMF(*sizes, {"text": data.x_text}, loss=loss)
     else:
         model = KGE(*sizes, scorer="complex", loss=OneToN("ce"))

@@ -99,15 +99,16 @@ class NegativeLoader(_Loader):
         num_nodes = getattr(self.sampler, "num_nodes", None)
         for pos in self._positions(head_index.device):
             fact = head_index[pos], rel_type[pos], tail_index[pos]
-            neg_index = self.sampler(*fact)
-            if neg_index.dim() != 2 or neg_index.size(0) != pos.numel():
+            part = share(pos, getattr(self.sampler, "chunk_size", 1))
+            # Drawn for the whole batch, so that it is the same for any number of processes:
+            draw = getattr(self.sampler, "part", None)
+            neg_index = draw(part, *fact) if draw else self.sampler(*fact)[part]
+            head, rel, tail = (x[part] for x in fact)
+            if neg_index.dim() != 2 or neg_index.size(0) != head.numel():
                 got = list(neg_index.size())
                 raise ValueError(f"The sampler needs to yield negatives [B, K] (got shape {got})")
             check_range("neg_index", neg_index + 1, None if num_nodes is None else num_nodes + 1)
-            # Drawn for the whole batch, so that it is the same for any number of processes:
-            part = share(pos, getattr(self.sampler, "chunk_size", 1))
-            head, rel, tail = (x[part] for x in fact)
-            yield head, rel, tail, neg_index[part]
+            yield head, rel, tail, neg_index
 
     def __repr__(self) -> str:
         name = self.__class__.__name__

@@ -63,6 +63,12 @@ class Sampler(Recorded, torch.nn.Module):
         r"""Draws negatives, of shape :obj:`[B, K]`."""
         raise NotImplementedError
 
+    def part(self, part: slice, head_index: Tensor, rel_type: Tensor, tail_index: Tensor) -> Tensor:
+        r"""Draws for a whole batch, and returns the negatives of a part of it, as processes do that
+        share batches.
+        """
+        return self(head_index, rel_type, tail_index)[part]
+
     def objective(self, score: Score) -> Objective | None:
         r"""What the sampler learns, if anything, called :obj:`"sampler"`, beside a model of which
         the :obj:`score` of heads, relations :obj:`[B]` and candidates :obj:`[B, K]` is given. Its

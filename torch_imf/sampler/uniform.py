@@ -111,10 +111,14 @@ class SharedSampler(Sampler):
         self.chunk_size = chunk_size
 
     def forward(self, head_index: Tensor, rel_type: Tensor, tail_index: Tensor) -> Tensor:
+        return self.part(slice(None), head_index, rel_type, tail_index)
+
+    def part(self, part: slice, head_index: Tensor, rel_type: Tensor, tail_index: Tensor) -> Tensor:
         check_batch(head_index, rel_type, tail_index)
+        chunk = torch.arange(tail_index.numel(), device=tail_index.device)[part] // self.chunk_size
         size = -(-tail_index.numel() // self.chunk_size), self.num_negatives
-        neg_index = torch.randint(self.num_nodes, size, device=tail_index.device)
-        neg_index = neg_index.repeat_interleave(self.chunk_size, dim=0)[: tail_index.numel()]
+        neg_index = torch.randint(self.num_nodes, size, device=tail_index.device)[chunk]
+        head_index, rel_type, tail_index = head_index[part], rel_type[part], tail_index[part]
         mask = neg_index == tail_index.unsqueeze(1)
         if self.index is not None:
             mask |= self.index.contains(head_index.unsqueeze(1), rel_type.unsqueeze(1), neg_index)

@@ -150,6 +150,9 @@ def reduce_gradients(parameters: Sequence[Parameter], own: Sequence[Parameter] =
 
 
 def _reduced_rows(grad: Tensor) -> Tensor:
+    index = grad._indices()[0]
+    if bool((index[1:] > index[:-1]).all()):  # As of distinct entities, which need no sorting.
+        grad._coalesced_(True)
     grad = grad.coalesce()
     index, value = gathered(grad.indices()[0]), gathered(grad.values())
     return torch.sparse_coo_tensor(index.unsqueeze(0), value, grad.size()).coalesce()

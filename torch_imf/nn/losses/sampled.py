@@ -160,9 +160,9 @@ def shared_negatives(neg_index: Tensor) -> tuple[Tensor, int] | None:
 
 def chunk_scores(scorer: Scorer, query: Tensor, key: Tensor, shared: Tensor, size: int) -> Tensor:
     r"""Scores queries against the keys :obj:`[ceil(B / C), K]` of their chunk: the backward pass
-    computes the scores again, rather than to store differences.
+    computes scores again, rather than to store what they were made of.
     """
     pairs = ((x, key[index]) for x, index in zip(query.split(size), shared, strict=True))
-    if scorer.dot_product:
+    if scorer.dot_product or not scorer.stores_pairs:
         return torch.cat([scorer.similarity(*pair) for pair in pairs])
     return torch.cat([checkpoint(scorer.similarity, *x, use_reentrant=False) for x in pairs])

@@ -1,5 +1,5 @@
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, ClassVar
 
@@ -105,6 +105,7 @@ class RotatE(DistanceScorer):
     """
 
     settings = SAMPLED
+    stores_pairs = False
 
     def __init__(self, channels: int, rel_channels: int | None = None, margin: float = 6.0) -> None:
         rel_channels = channels // 2 if rel_channels is None else rel_channels
@@ -124,33 +125,55 @@ class RotatE(DistanceScorer):
     def distance(self, query: Tensor, key: Tensor) -> Tensor:
         return _ComplexDistance.apply(query, key)
 
+    def similarity(self, query: Tensor, key: Tensor) -> Tensor:
+        key = key.unsqueeze(0) if key.dim() == 2 else key
+        return self.margin - self.distance(query.unsqueeze(1), key)
+
     def invert(self, rel: Tensor) -> Tensor:
         return -rel
 
 
 class _ComplexDistance(torch.autograd.Function):
-    # The sum of the moduli of `query - key`. Its backward pass visits memory less than autograd's.
+    # The sum of the moduli of `query - key`. Both passes visit a difference several times: they
+    # take as many as stay in the cache of a CPU, and keep none.
 
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor) -> Tensor:
-        diff = query - key
-        re, im = diff.chunk(2, dim=-1)
-        # The gradient of a plain norm is undefined where both parts are zero:
-        modulus = (re * re).addcmul_(im, im).clamp_(min=1e-18).sqrt_()
-        ctx.save_for_backward(diff, modulus)
-        ctx.sizes = query.size(), key.size()
-        return modulus.sum(dim=-1)
+        ctx.save_for_backward(query, key)
+        kind = torch.result_type(query, key)
+        out = query.new_empty(query.size(0), key.size(1), dtype=kind)
+        for rows, own, cols in _blocks(query, key):
+            re, im = (query[rows] - key[own, cols]).square_().chunk(2, dim=-1)
+            # The gradient of a plain norm is undefined where both parts are zero:
+            out[rows, cols] = re.add_(im).clamp_(min=1e-18).sqrt_().sum(dim=-1)
+        return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
-        diff, modulus = ctx.saved_tensors
-        query_size, key_size = ctx.sizes
-        scale = -grad.unsqueeze(-1) / modulus
-        out = torch.empty_like(diff)  # The gradient of keys, the larger part.
-        for x, y in zip(diff.chunk(2, dim=-1), out.chunk(2, dim=-1), strict=True):
-            torch.mul(x, scale, out=y)
-        return -out.sum_to_size(query_size), out.sum_to_size(key_size)
+        query, key = ctx.saved_tensors
+        query_grad, key_grad = torch.zeros_like(query), torch.zeros_like(key)
+        for rows, own, cols in _blocks(query, key):
+            diff = query[rows] - key[own, cols]
+            re, im = diff.chunk(2, dim=-1)
+            scale = (re * re).addcmul_(im, im).clamp_(min=1e-18).rsqrt_()
+            scale *= grad[rows, cols].unsqueeze(-1)
+            re *= scale
+            im *= scale
+            query_grad[rows] += diff.sum(dim=1, keepdim=True)
+            key_grad[own, cols] -= diff.sum_to_size(key[own, cols].size())
+        return query_grad, key_grad
+
+
+def _blocks(query: Tensor, key: Tensor) -> Iterator[tuple[slice, slice, slice]]:
+    # Rows of queries [B, 1, Q], and those and columns of their keys [B | 1, K, Q].
+    size = (MAX_CACHED_PAIRS if query.device.type == "cpu" else MAX_PAIRS) // max(1, key.size(2))
+    num_keys = max(1, min(key.size(1), max(64, size // max(1, query.size(0)))))
+    num_rows = max(1, size // num_keys)
+    for i in range(0, query.size(0), num_rows):
+        rows = slice(i, i + num_rows)
+        for j in range(0, key.size(1), num_keys):
+            yield rows, slice(None) if key.size(0) == 1 else rows, slice(j, j + num_keys)
 
 
 def in_chunks(
