@@ -417,6 +417,7 @@ COMMANDS: dict[str, list[Settings]] = {
     "new_entities.py --graph fb15k237 --model kge --threads 1 --seeds 3": _COMPLEX,
     "distributed.py --num_nodes 200000 --tasks 1-N ranking --steps 4": _COMPLEX,
     "distributed.py --num_nodes 200000 --tasks sampled --batch_size 4096 --steps 20": _ADAMF,
+    "distributed.py --num_nodes 200000 --tasks sampled --batch_size 16384 --steps 10": _ADAMF,
     "distributed.py --num_nodes 2000000 --tasks 1-N sampled --on_disk --batch_size 512 --steps 1": [
         *_COMPLEX,
         *_ADAMF,
