@@ -51,9 +51,14 @@ class Loss(Recorded, torch.nn.Module):
         """
         flat = torch.cat([x.flatten() for x in index])
         known = flat.clamp(min=0)
-        if not holds_some() and 2 * int(mark(known, num_nodes).sum()) > num_nodes:
-            return None, index
-        every, position = known.unique(return_inverse=True)
+        if num_nodes > 4 * known.numel():
+            every, position = known.unique(return_inverse=True)
+        else:  # To mark all entities costs less than to sort these.
+            mask = mark(known, num_nodes)
+            every = mask.nonzero().view(-1)
+            if not holds_some() and 2 * every.numel() > num_nodes:
+                return None, index
+            position = mask.cumsum(dim=0)[known] - 1
         parts = position.where(flat >= 0, flat).split([x.numel() for x in index])
         return every, tuple(part.view_as(x) for part, x in zip(parts, index, strict=True))
 

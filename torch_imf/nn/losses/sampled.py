@@ -162,7 +162,8 @@ def chunk_scores(scorer: Scorer, query: Tensor, key: Tensor, shared: Tensor, siz
     r"""Scores queries against the keys :obj:`[ceil(B / C), K]` of their chunk: the backward pass
     computes scores again, rather than to store what they were made of.
     """
-    pairs = ((x, key[index]) for x, index in zip(query.split(size), shared, strict=True))
+    # Keys are gathered at once, as each time has a gradient of the size of all:
+    pairs = zip(query.split(size), key[shared].unbind(), strict=True)
     if scorer.dot_product or not scorer.stores_pairs:
         return torch.cat([scorer.similarity(*pair) for pair in pairs])
     return torch.cat([checkpoint(scorer.similarity, *x, use_reentrant=False) for x in pairs])
