@@ -1,6 +1,7 @@
 """What two processes of one thread each are worth beside one of one thread: steps of 1-N training,
 steps against negatives, and ranking. Processes share batches (`batches`) or entities (`shards`) of
-the synthetic graph of `scale.py`.
+the synthetic graph of `scale.py`, or each does its part and knows of no other (`apart`), which is
+what the machine allows at the time.
 
     python benchmarks/distributed.py --num_nodes 200000
 
@@ -41,7 +42,7 @@ parser.add_argument("--num_features", type=int, default=384)
 parser.add_argument("--channels", type=int, default=128)
 parser.add_argument("--batch_size", type=int, default=1024)
 parser.add_argument("--steps", type=int, default=5)
-parser.add_argument("--num_negatives", type=int, default=64)
+parser.add_argument("--negatives", type=int, default=64)
 parser.add_argument("--processes", type=int, default=2)
 parser.add_argument("--tasks", nargs="+", default=["1-N", "sampled", "ranking"])
 parser.add_argument("--on_disk", action="store_true")
@@ -49,7 +50,8 @@ parser.add_argument("--on_disk", action="store_true")
 
 def measure(rank: int, size: int, task: str, how: str, port: int, out: str, args) -> None:
     torch.set_num_threads(1)
-    if size > 1:
+    parts = size if how == "apart" else 1
+    if size > parts:
         address = f"tcp://127.0.0.1:{port}"
         dist.init_process_group("gloo", init_method=address, rank=rank, world_size=size)
     torch.manual_seed(0)
@@ -59,19 +61,22 @@ def measure(rank: int, size: int, task: str, how: str, port: int, out: str, args
     if task == "sampled":
         if args.on_disk:
             data.x_text = map_features(f"{out}/x.npy")
-        loss = Sampled(args.num_negatives, sampler="shared")
+        loss = Sampled(args.negatives, sampler="shared")
         model = AdaMF(*sizes, {"text": data.x_text}, loss=loss)
     else:
         model = KGE(*sizes, scorer="complex", loss=OneToN("ce"))
     data.x_text = None
     model = shard(model) if how == "shards" else model
     if task == "ranking":
-        facts = [x[: args.steps * 512] for x in split_facts(data, "test")]
+        facts = [x[: args.steps * 512 // parts] for x in split_facts(data, "test")]
         index = TripletIndex.from_data(data)
-        step, count = (lambda: rank_tails(model, *facts, index)), facts[0].numel()
+        step, count = (lambda: rank_tails(model, *facts, index)), facts[0].numel() * parts
         step()
     else:
-        loader, optimizers = make_loader(model, data, args.batch_size), make_optimizers(model)
+        loader, optimizers = (
+            make_loader(model, data, args.batch_size // parts),
+            make_optimizers(model),
+        )
         batches = iter(_Some(loader, args.steps))
         train(model, _Some(loader, 1), optimizers)  # The first one allocates.
         step = lambda: train(model, batches, optimizers)  # noqa: E731
@@ -116,8 +121,8 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     for task in args.tasks:
         one: dict[str, float] = {}
-        for size, how in ((1, "alone"), (args.processes, "batches"), (args.processes, "shards")):
-            start = time.perf_counter()
+        for how in ("alone", "apart", "batches", "shards"):
+            size, start = 1 if how == "alone" else args.processes, time.perf_counter()
             metrics = run(size, task, how, args)
             one = one or metrics
             metrics |= {f"{x}_of_one": round(y / one[x], 3) for x, y in [*metrics.items()]}

@@ -456,6 +456,7 @@ COLUMNS: dict[str, dict[str, tuple[str, str]]] = {
         "task": ("settings.task", "{}"),
         "entities": ("settings.num_nodes", "{:,}"),
         "batch": ("settings.batch_size", "{:,}"),
+        "negatives": ("settings.negatives", "{}"),
         "shared": ("settings.how", "{}"),
         "times one process, by the clock": ("metrics.per_second_of_one", "{:.2f}"),
         "per second of computing": ("metrics.per_busy_second_of_one", "{:.2f}"),

@@ -418,6 +418,7 @@ COMMANDS: dict[str, list[Settings]] = {
     "distributed.py --num_nodes 200000 --tasks 1-N ranking --steps 4": _COMPLEX,
     "distributed.py --num_nodes 200000 --tasks sampled --batch_size 4096 --steps 20": _ADAMF,
     "distributed.py --num_nodes 200000 --tasks sampled --batch_size 16384 --steps 10": _ADAMF,
+    "distributed.py --num_nodes 200000 --tasks sampled --batch_size 16384 --negatives 256": _ADAMF,
     "distributed.py --num_nodes 2000000 --tasks 1-N sampled --on_disk --batch_size 512 --steps 1": [
         *_COMPLEX,
         *_ADAMF,
