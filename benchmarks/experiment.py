@@ -127,8 +127,9 @@ def seeded(member: Settings, seed: int) -> tuple[Settings, int]:
 def checkpoint(
     member: Settings, graph: str, seed: int, few_facts: int | None, minutes: float
 ) -> str:
-    """The file of a member, by all that it depends on but the code."""
+    """The file of a member, by all that it depends on but the code: of features, a KGE does not."""
     own, seed = seeded(member, seed)
+    own = {key: x for key, x in own.items() if key != "data" or member["class"] != "kge"}
     text = json.dumps([own, graph, seed, few_facts, minutes], sort_keys=True)
     digest = hashlib.sha256(text.encode()).hexdigest()[:16]
     return osp.join(CHECKPOINTS, f"{graph}-{member['class']}-{digest}.pt")

@@ -93,6 +93,10 @@ def recipe(graph: str) -> dict[str, Settings]:
     return out
 
 
+#: What may stand in the place of features.
+CONTROLS = ("shuffled", "noise")
+
+
 def views(graph: str) -> dict[str, Settings]:
     """What views that need no training, and further models, add to one."""
     small = ("imf", "adamf", "kge") if graph == "countries" else ("adamf", "kge")
@@ -106,9 +110,11 @@ def views(graph: str) -> dict[str, Settings]:
         **{"+ types": ["types"], "+ rules": ["types", "rules"]},
         "+ features": None,
     }
+    others = {f"control: {x}": row(on(members[0], replace=x), vote=None) for x in CONTROLS}
     return {
         "model": row(members[0]),
         **{label: row(members[0], vote=x) for label, x in votes.items()},
+        **(others if first else {}),  # Of others, `controls` has them.
         "ensemble": row(*members, vote=None),
         "ensemble of structure": row(*structure, vote=["types", "rules"]),
     }
