@@ -289,7 +289,8 @@ def run(chosen: list[Task], minutes: float | None, check_data: bool) -> None:
             print(f"  has failed: {error}", flush=True)
             failed.append(task.id)
             continue
-        later = {path for x in paths[number + 1 :] for path in x}
+        waiting = [x for x in tasks([task.table]) if state(x)[0] != "done"]  # In whatever call.
+        later = {path for x in [*paths[number + 1 :], *map(checkpoints, waiting)] for path in x}
         remove([path for path in paths[number] if path not in later])
         each = ", ".join(f"{x:.1f} s" for x in line["seconds_per_epoch"])
         mrr, took = line["metrics"]["mrr"], line["seconds"] / 60
