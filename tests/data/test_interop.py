@@ -24,6 +24,7 @@ def typed(fake):
     fake = copy.copy(fake)
     fake.node_types = [[], *(["Number", "Odd"] if i % 2 else ["Even"] for i in range(1, 150))]
     fake.node_names = [f"The {x}" for x in fake.node_ids]
+    fake.rel_names = [f"is {x}" for x in fake.rel_ids]
     return fake
 
 
@@ -58,9 +59,10 @@ def test_hetero(typed):
 def test_files(typed, tmp_path):
     write_triples(typed, tmp_path / "a")
     data = MultimodalKG.from_folder(tmp_path / "a")[0]
-    ids = ["head_id", "relation_id", "split", "tail_id"]
+    ids = ["head_id", "relation_id", "split", "tail_id", "relation_name"]
     facts = sorted(map(tuple, to_frame(typed)[ids].to_numpy()))
-    assert sorted(map(tuple, to_frame(data)[ids].to_numpy())) == facts
+    expected = sorted(map(tuple, to_frame(typed)[ids[:4]].to_numpy()))
+    assert sorted(map(tuple, to_frame(data)[ids[:4]].to_numpy())) == expected
     nx.write_graphml(to_networkx(typed), tmp_path / "graph.graphml")
     assert rows(MultimodalKG.from_files(tmp_path / "graph.graphml")[0]) == rows(typed)
     typed.node_names[3] = 'A "name", and;\nlines'
