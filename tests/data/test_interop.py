@@ -63,12 +63,12 @@ def test_files(typed, tmp_path):
     facts = sorted(map(tuple, to_frame(typed)[ids].to_numpy()))
     expected = sorted(map(tuple, to_frame(typed)[ids[:4]].to_numpy()))
     assert sorted(map(tuple, to_frame(data)[ids[:4]].to_numpy())) == expected
-    nx.write_graphml(to_networkx(typed), tmp_path / "graph.graphml")
-    assert rows(MultimodalKG.from_files(tmp_path / "graph.graphml")[0]) == rows(typed)
+    (tmp_path / "d").mkdir()
+    nx.write_graphml(to_networkx(typed), tmp_path / "d" / "graph.graphml")
+    assert rows(MultimodalKG.from_folder(tmp_path / "d")[0]) == rows(typed)
     typed.node_names[3] = 'A "name", and;\nlines'
     write_neo4j(typed, tmp_path / "b")
-    files = (tmp_path / "b" / x for x in ("relationships.csv", "nodes.csv"))
-    data = MultimodalKG.from_files(*files, encoders={"text": None})[0]
+    data = MultimodalKG.from_folder(tmp_path / "b", encoders={"text": None})[0]
     assert sorted(map(tuple, to_frame(data)[ids].to_numpy())) == facts
     about = zip(data.node_names, data.node_types, strict=True)
     found = dict(zip(data.node_ids, about, strict=True))
