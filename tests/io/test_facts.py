@@ -263,6 +263,27 @@ def test_json_of_neo4j(tmp_path):
         read_fact_table(str(tmp_path / "a.jsonl"))
 
 
+@pytest.mark.parametrize("ends", ["n.name m.name", "id(n) elementId(m)", "b.title a.name"])
+def test_what_cypher_returns(tmp_path, ends):
+    head, tail = ends.split()
+    assert rows_of(read(write(tmp_path, [(head, "type(r)", tail), *FACTS]))) == FACTS
+
+
+def test_splits(tmp_path):
+    words = ["train", "Dev", *["test"] * (len(FACTS) - 2)]
+    rows = [(*fact, word) for fact, word in zip(FACTS, words, strict=True)]
+    header = ("head", "relation", "tail", "split")
+    found = read_fact_table(write(tmp_path, [header, *rows]))
+    assert found.split.to_pylist()[:3] == ["train", "val", "test"]
+    rows[3] = (*FACTS[3], "dev2")
+    for source, place in (
+        (write(tmp_path, [header, *rows]), "line 5"),
+        (pd.DataFrame(rows, columns=header), "row 4"),
+    ):
+        with pytest.raises(ValueError, match=f"{place}: there is no split 'dev2', expected one of"):
+            read_fact_table(source)
+
+
 def test_identifiers_of_two_kinds(tmp_path):
     path = tmp_path / "a.csv"
     header = ":START_ID(Person),:TYPE,:END_ID(Film)"

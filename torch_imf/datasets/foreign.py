@@ -3,7 +3,6 @@ r"""Graphs of other libraries, by name or as objects, as tables of facts."""
 import pickle
 import re
 import sys
-from collections.abc import Sequence
 from contextlib import redirect_stdout
 from functools import partial
 from types import SimpleNamespace
@@ -124,15 +123,3 @@ def as_frame(facts: object) -> "pd.DataFrame | None":
         (_, columns), *rows = graph_rows(facts, by_key=True)
         return pd.DataFrame([row for _, row in rows], columns=columns)
     return facts if isinstance(facts, pd.DataFrame) else pd.DataFrame(facts)
-
-
-def split_frame(frame: "pd.DataFrame", kinds: dict[str, str]) -> "Sequence[pd.DataFrame]":
-    r"""Returns the facts of training, validation and test, if a column :obj:`split` tells these
-    apart, and otherwise the table as it is.
-    """
-    if "split" not in frame.columns:
-        return (frame,)
-    split = frame["split"].map(lambda x: kinds.get(str(x)))
-    rest = frame.drop(columns="split")
-    parts = [rest[split == x] for x in ("train", "val", "test")]
-    return parts if all(map(len, parts)) and sum(map(len, parts)) == len(frame) else (frame,)

@@ -21,7 +21,7 @@ from torch_imf.data.index import TripletIndex
 from torch_imf.data.names import UNKNOWN, NameIndex, normalize, read_ids, unbracketed
 from torch_imf.data.split import check_shares, draw_splits, inductive_split
 from torch_imf.datasets.base import Encoder, Given, KGDataset, Record
-from torch_imf.datasets.foreign import FOREIGN, as_frame, read_foreign, split_frame
+from torch_imf.datasets.foreign import FOREIGN, as_frame, read_foreign
 from torch_imf.datasets.numbers import ENTITY, find_layout
 from torch_imf.datasets.raw import Literals, codes, join
 from torch_imf.encoders import PixelEncoder, default_text_encoder
@@ -296,8 +296,8 @@ class MultimodalKG(KGDataset):
             splits = [splits[0], *torch.empty(2, 3, 0, dtype=torch.long)]
         elif self.shares != SHARES and len(self.triples) < len(splits):
             raise ValueError(
-                f"'shares' divide facts, but '{self.triples[0]}' has a column 'split', which says "
-                f"so of each: leave one of them out"
+                f"'shares' divide facts, but '{next(iter(sources))}' has a column 'split', which "
+                f"says so of each: leave one of them out"
             )
         elif len(splits) == 1:
             try:
@@ -387,7 +387,7 @@ class MultimodalKG(KGDataset):
 def to_sources(triples: Triples) -> "tuple[str | pd.DataFrame, ...]":
     r"""Returns the file or table of facts, or those of training, validation and test."""
     if (table := as_frame(triples)) is not None:
-        return tuple(split_frame(table, KINDS))
+        return (table,)
     if isinstance(triples, str) and FOREIGN.fullmatch(triples) and not osp.exists(triples):
         return read_foreign(triples)
     if isinstance(triples, str | os.PathLike):
