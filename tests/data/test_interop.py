@@ -75,7 +75,7 @@ def test_files(typed, tmp_path):
     expected = zip(typed.node_names, typed.node_types, strict=True)
     assert all(found[x] == y for x, y in zip(typed.node_ids, expected, strict=True) if x in found)
     typed.node_ids = ["a\tb", *typed.node_ids[1:]]
-    with pytest.raises(ValueError, match="holds a tab or a line break"):
+    with pytest.raises(ValueError, match=r"'a\\tb' holds a tab or a line break"):
         write_triples(typed, tmp_path / "c")
 
 

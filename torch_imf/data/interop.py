@@ -113,8 +113,8 @@ def write_triples(data: Data, folder: str | os.PathLike[str]) -> None:
     frame = to_frame(data)
     for split, name in FILES.items():
         part = frame[frame["split"] == split][["head_id", "relation_id", "tail_id"]]
-        if part.map(lambda x: "\t" in x or "\n" in x).any(axis=None):
-            raise ValueError("An identifier holds a tab or a line break, which these files cannot")
+        if torn := next((x for y in part for x in part[y] if "\t" in x or "\n" in x), None):
+            raise ValueError(f"{torn!r} holds a tab or a line break, which these files cannot")
         rows = watched(part.itertuples(index=False), "Writing", total=len(part))
         _write(folder, name, ("\t".join(row) + "\n" for row in rows))
 

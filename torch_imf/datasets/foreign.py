@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 import torch
+from torch_geometric.data import Dataset
+from torch_geometric.data.data import BaseData
 
 from torch_imf.io import require
 from torch_imf.io.tables import graph_rows
@@ -105,8 +107,14 @@ def ogb_frame(split: dict[str, Any]) -> "pd.DataFrame":
 
 def as_frame(facts: object) -> "pd.DataFrame | None":
     r"""Returns facts in memory as a DataFrame: a graph of NetworkX, a factory of PyKEEN, an array
-    or a list of facts; and :obj:`None` for anything else.
+    or a list of facts; and :obj:`None` for anything else. Raises a :class:`ValueError` for a graph
+    of PyTorch Geometric.
     """
+    if isinstance(facts, BaseData | Dataset):
+        raise ValueError(
+            f"A '{type(facts).__name__}' is a graph of PyTorch Geometric, which "
+            f"'torch_imf.data.to_graph(data)' takes, with its features"
+        )
     kinds = (list, tuple)
     is_list = isinstance(facts, kinds) and any(
         isinstance(x, kinds) and not isinstance(next(iter(x), ""), kinds) for x in facts

@@ -564,7 +564,10 @@ def _parse(text: str, path: str, line: int = 1) -> object:
         return json.loads(text, object_pairs_hook=unique, parse_int=str, parse_constant=refuse)
     except (json.JSONDecodeError, RecursionError) as e:  # Nested too deeply.
         line += getattr(e, "lineno", 1) - 1
-        raise ValueError(f"'{path}', line {line}: this is no JSON that can be read ({e})") from e
+        reason = f"column {e.colno}: {e.msg}" if isinstance(e, json.JSONDecodeError) else e
+        raise ValueError(
+            f"'{path}', line {line}: this is no JSON that can be read ({reason})"
+        ) from e
 
 
 def _from_object(entry: object, place: str, columns: Sequence[Column]) -> list[str]:
