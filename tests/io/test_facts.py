@@ -253,10 +253,18 @@ def test_json_of_neo4j(tmp_path):
     for i, (head, label, tail) in enumerate(FACTS):
         ends = {"start": {"id": head, "labels": []}, "end": {"id": tail}}
         lines.append({"id": str(i), "type": "relationship", "label": label, **ends})
-    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, lines)))
-    found = read(str(tmp_path / "a.jsonl"))
-    assert rows_of(found) == FACTS
-    assert {*found.names.values()} == {"The town"} and found.types[TOWNS[0]] == ["Town", "Place"]
+    text, size = "\n".join(map(json.dumps, lines)), len(TOWNS)
+    parts = {"nodes": lines[:size], "rels": lines[size:]}
+    for name, content in (
+        ("a.json", text),
+        ("a.json", json.dumps(lines)),
+        ("a.json", json.dumps(parts, indent=1)),
+        ("a.jsonl", text),
+    ):
+        (tmp_path / name).write_text(content)
+        found = read(str(tmp_path / name))
+        assert rows_of(found) == FACTS and {*found.names.values()} == {"The town"}
+        assert found.types[TOWNS[0]] == ["Town", "Place"]
     lines[0]["properties"] = {"name": "The town", "age": 3}
     (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, lines)))
     with pytest.warns(UserWarning, match=r"The attributes \['age'\] of nodes are left out"):
@@ -480,6 +488,20 @@ def test_graphml(tmp_path):
     (tmp_path / "a.graphml").write_text("<graphml")
     with pytest.raises(ValueError, match=r"a\.graphml' cannot be read as GraphML"):
         read_fact_table(path)
+
+
+@pytest.mark.parametrize("edges", ["links", "edges"])
+def test_json_of_networkx(tmp_path, edges):
+    number = {x: i for i, x in enumerate(TOWNS)}
+    nodes = [{"id": i, "name": x.title(), "type": "Town", "km": 3} for x, i in number.items()]
+    facts = [{"source": number[h], "target": number[t], "relation": r} for h, r, t in FACTS]
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps({"directed": True, "nodes": nodes, edges: facts}))
+    with pytest.warns(UserWarning, match=r"The attributes \['km'\] of nodes are left out") as told:
+        found = read_fact_table(str(path))
+    assert len(told) == 1 and found.names == {str(i): x.title() for x, i in number.items()}
+    assert rows_of(found) == [(str(number[h]), r, str(number[t])) for h, r, t in FACTS]
+    assert found.types == {str(i): ["Town"] for i in number.values()}
 
 
 def test_frames():

@@ -317,7 +317,8 @@ def _by_meaning(
         for x, y in zip(found, best, strict=True)
     ]
     index = [x and x[2] for x in best]
-    others = [i for i, name in enumerate(first) if meaning(name) is None and i not in twins]
+    used = {i for i, name in enumerate(first) if meaning(name) or simplify(name) in TYPES_OF}
+    others = [i for i in range(len(first)) if i not in {*used, *twins}]
     # Start and end, say, which are no identifiers:
     weak = [x[2] for x in (best[0], best[2]) if x is not None and x[0] >= WEAK and x[1] == 1]
     odd = [i for i in weak if _holds_numbers(body, i)]

@@ -51,7 +51,7 @@ SURROGATE = re.compile("[\ud800-\udfff]")
 #: How many rows, or characters of them, are at hand when it is decided what the columns are, and
 #: how many lines when it is decided what separates them.
 BLOCK, BLOCK_CHARS, SAMPLE = 4096, 1 << 22, 200
-FACT_LISTS = ("facts", "triples", "links", "edges", "relationships")
+FACT_LISTS = ("facts", "triples", "links", "edges", "relationships", "rels")
 WHOLE = re.compile(r"([+-]?[0-9]+(\.0*|(\.[0-9]*)?e\+[0-9]{1,2})?)?")
 
 
@@ -512,9 +512,28 @@ def _relationships(entries: Iterable[tuple[int, object]]) -> Iterator[tuple[int,
     _tell_left(attributes)
 
 
+def _with_nodes(facts: list[Any] | None, nodes: Sequence[Any]) -> list[Any] | None:
+    # With the names and types of the nodes that stand beside facts, as NetworkX and APOC have them.
+    if not facts or not all(isinstance(x, dict) and "id" in x for x in nodes):
+        return facts
+    if isinstance(facts[0], dict) and facts[0].get("type") == "relationship":
+        return [*nodes, *facts]
+    about = {str(x["id"]): _about(x) for x in nodes}
+    _tell_left({key for x in nodes for key in x} - {"id"})
+    for fact in facts:
+        for end in ("source", "target"):
+            if isinstance(fact, dict) and str(fact.get(end)) in about:
+                values = about[str(fact[end])]
+                fact |= dict(zip((f"{end}_name", f"{end}_types"), values, strict=True))
+    return facts
+
+
 def _json_entries(path: str, columns: Sequence[Column] | None) -> Iterator[tuple[int, object]]:
     lines = enumerate(read_lines(path, others=True), start=1)
-    if suffix(path) != ".json":
+    begin = list(islice(lines, 2))
+    lines = chain(begin, lines)
+    # APOC calls lines of objects '.json', too:
+    if suffix(path) != ".json" or re.match(r"\{.*\}\s*\n\{", "".join(x for _, x in begin)):
         for line, text in lines:
             if text.strip():
                 yield line, _parse(text, path, line)
@@ -535,7 +554,7 @@ def _json_entries(path: str, columns: Sequence[Column] | None) -> Iterator[tuple
         key = next((x for x in (*FACT_LISTS, *lists) if x in lists and x != "nodes"), "")
         if left := [x for x in lists if x not in (key, "nodes")]:
             warn(f"'{path}': the facts are those of '{key}', and {left} are left out")
-        content = lists.get(key)
+        content = _with_nodes(lists.get(key), lists.get("nodes", ()))
     elif isinstance(content, dict) and columns:
         key, value = columns[0].name, columns[1].name
         values = [x if isinstance(x, dict) else {value: x} for x in content.values()]
