@@ -588,6 +588,9 @@ def test_a_folder_of_neo4j(tmp_path):
     for dataset in parts:
         assert sorted(dataset.texts()) == sorted(dataset[0].node_names) == sorted(names)
     assert len(read_entities(tmp_path)[0]) == 12
+    files[0].write_text("\n".join([":ID,:LABEL", *(f"n{k},Even" for k in range(0, 12, 2))]))
+    data = MultimodalKG.from_folder(tmp_path)[0]
+    assert data.node_types[data.node_ids.index("n2")] == ["Even"]
     (tmp_path / "other.csv").write_text("\n".join(lines))
     with pytest.raises(ValueError, match="may both be the 'triples'. Please leave one, join them"):
         MultimodalKG.from_folder(tmp_path)

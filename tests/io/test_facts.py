@@ -271,7 +271,10 @@ def test_json_of_neo4j(tmp_path):
         read_fact_table(str(tmp_path / "a.jsonl"))
 
 
-@pytest.mark.parametrize("ends", ["n.name m.name", "id(n) elementId(m)", "b.title a.name"])
+@pytest.mark.parametrize(
+    "ends",
+    ["n.name m.name", "id(n) elementId(m)", "startNode(r).name endNode(r).name", "b.title a.name"],
+)
 def test_what_cypher_returns(tmp_path, ends):
     head, tail = ends.split()
     assert rows_of(read(write(tmp_path, [(head, "type(r)", tail), *FACTS]))) == FACTS
@@ -290,6 +293,19 @@ def test_splits(tmp_path):
     ):
         with pytest.raises(ValueError, match=f"{place}: there is no split 'dev2', expected one of"):
             read_fact_table(source)
+
+
+def test_csv_of_apoc(tmp_path, monkeypatch):
+    monkeypatch.setattr("torch_imf.io.tables.BLOCK", 4)
+    rows = [("_id", "_labels", "name", "since", "_start", "_end", "_type")]
+    rows += [(x, ":Town:Place", "The town", "", "", "", "") for x in TOWNS]
+    rows += [("", "", "", "3", head, tail, relation) for head, relation, tail in FACTS]
+    found = read(write(tmp_path, rows, "a.csv", ","))
+    assert rows_of(found) == FACTS and {*found.names.values()} == {"The town"}
+    assert found.types[TOWNS[0]] == ["Town", "Place"]
+    whole = [("n", "r", "m"), *((f"(:Town {{id: {h}}})", f"[:{r}]", t) for h, r, t in FACTS)]
+    with pytest.raises(ValueError, match=r"as in 'RETURN n.name, type\(r\), m.name'"):
+        read(write(tmp_path, whole))
 
 
 def test_identifiers_of_two_kinds(tmp_path):

@@ -51,12 +51,12 @@ HEADERS = ("triples", "texts", "numbers")
 FACT_FORMATS = (*TABLES, *GRAPHS, *FORMATS)
 # How files are called in a folder, and their formats. No suffix is that of a folder:
 NAMED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "triples": (("facts", "triples", "graph"), FACT_FORMATS),
+    "triples": (("facts", "triples", "graph", "edges"), FACT_FORMATS),
     "train": (("train", "train2id"), FACT_FORMATS),
     "val": (("valid", "val", "validation", "dev", "valid2id"), FACT_FORMATS),
     "test": (("test", "test2id"), FACT_FORMATS),
     "texts": (
-        ("texts", "text", "descriptions", "description", "entity2textlong", "entity2text"),
+        ("texts", "text", "descriptions", "description", "entity2textlong", "entity2text", "nodes"),
         TABLES,
     ),
     "images": (
@@ -80,8 +80,8 @@ WORDS = (
 )
 TEXTS = (
     Column("entity", (*ENTITY, "id", "node", "key", "uri", "iri", "entity_id", "node_id", *NAMES)),
-    # Of a table of names and types alone, names are the texts:
-    Column("text", (*WORDS.split(), *NAMES), True, True, False),
+    # Of a table of names and types alone, names are the texts, and of types alone, these:
+    Column("text", (*WORDS.split(), *NAMES, *TYPES), True, True, False),
     Column("name", NAMES, required=False, ids=False),
     Column("type", TYPES, required=False, ids=False),
 )
@@ -125,7 +125,8 @@ class MultimodalKG(KGDataset):
             tables as well, and :obj:`"pykeen:codexsmall"` and :obj:`"ogbl-biokg"` are datasets of
             PyKEEN and OGB.
         texts (str or list, optional): A table of entity and text (and name, if its header says so),
-            or JSON (:obj:`{"entity": "text"}`), or several of them. (default: :obj:`None`)
+            or JSON (:obj:`{"entity": "text"}`), or several of them, the last of
+            which counts for an entity. (default: :obj:`None`)
         images (str, optional): A folder of :obj:`<entity>.png` or :obj:`<entity>/<any>.jpg`, an
             index file or an archive, see :class:`KGDataset`. (default: :obj:`None`)
         numbers (str, optional): A table of entity, attribute and value (and unit), or of entities
@@ -181,7 +182,7 @@ class MultimodalKG(KGDataset):
         force_reload: bool = False,
     ) -> None:
         self.triples = to_sources(triples)
-        self.texts_paths = list(map(osp.expanduser, as_list(texts)))
+        self.texts_paths = as_list(texts)
         self.numbers_path, images_path = (
             None if path is None else osp.expanduser(os.fspath(path)) for path in (numbers, images)
         )
@@ -412,7 +413,7 @@ def to_sources(triples: Triples) -> "tuple[str | pd.DataFrame, ...]":
 def as_list(paths: Paths | None) -> list[str]:
     r"""Returns one or several paths, or none, as a list."""
     paths = [paths] if isinstance(paths, str | os.PathLike) else paths or ()
-    return list(map(os.fspath, paths))
+    return [osp.expanduser(os.fspath(path)) for path in paths]
 
 
 def find_content(
@@ -444,7 +445,7 @@ def find_content(
             warn(f"'{path}' cannot be read as '{kind}', expected one of {formats}")
         elif kind in found and "2id" in name:
             continue  # The same facts in numbers.
-        elif kind == "texts" and kind in found and stem not in KINDS:
+        elif kind in found and kind == _kind_of_neo4j(path) == "texts":
             found[kind] = [*as_list(found[kind]), path]
         elif kind in found:
             raise ValueError(
@@ -507,12 +508,12 @@ def read_entities(
     def index() -> NameIndex:  # As files further below may call them.
         return index_names(list(out), [str(x["name"]) for x in out.values()])
 
-    for path in as_list(found.get("texts")):
-        for line, (node, text, name, kinds) in tables.read_table(path, TEXTS, header):
+    for table in as_list(found.get("texts")):
+        for line, (node, text, name, kinds) in tables.read_table(table, TEXTS, header):
             text = unicodedata.normalize("NFC", join(name, "" if text == name else text))
             if out.get(node, {}).get("text", text) != text:
                 raise ValueError(
-                    f"{where(path, line)}: {short(node)} has another text already. Please join "
+                    f"{where(table, line)}: {short(node)} has another text already. Please join "
                     f"them into one"
                 )
             entity(node).update({"text": text, "name": name or to_label(node)})

@@ -7,6 +7,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from torch_imf.io import some, tables, warn
@@ -39,7 +40,7 @@ WORDS = {
     "꼬리 đối_tượng tân_ngữ t o",
 }
 NUMBER = re.compile(r"[-+]?\d[\d.,:/ T+-]*(e[-+]?\d+)?Z?", re.IGNORECASE)  # Or a date.
-PROPERTY = re.compile(r"\w+\.\w+|(element)?id\(\w+\)", re.IGNORECASE)  # In Cypher.
+PROPERTY = re.compile(r"[\w()]+\.\w+|(element)?id\(.+\)", re.IGNORECASE)  # In Cypher.
 TWICE = {"entity", "node", "name", "id", "concept"}
 WEAK = 7  # Heads and tails of other words than these are weak: start, end, from, to, source, value.
 TYPES = ("type", "types", "labels", "class", "category", "kind")
@@ -188,6 +189,9 @@ def find_facts(
     first, width, place = [x.strip() for x in first], len(first), where(table.path, line)
     body = [[x.strip() for x in row] for _, row in others if len(row) == width]
     tables.check_quotes(table)
+    if any(re.fullmatch(r"\[:.+\]", cell) for cell in chain(*body[:1])):
+        how = "return what names these, as in 'RETURN n.name, type(r), m.name'"
+        raise ValueError(f"{place}: nodes and relationships of Neo4j as a whole, {how}")
     is_asked, header = header is True, True if table.is_named else header
     index, doubts = _by_meaning(first if header is not False else [], body)
     known = [i for i in index[:3] if i is not None]

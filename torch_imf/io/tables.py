@@ -36,6 +36,7 @@ BINARY = (*PARQUET, ".xlsx")
 JSON = (".json", ".jsonl", ".ndjson")
 NEO4J = ("string", "int", "long", "float", "double", "boolean", "date")
 FRAME = "DataFrame"  # Which has no path.
+APOC = ("_id", "_labels", "_start", "_end", "_type")
 GRAPHS = (".graphml",)
 #: The attributes of nodes that are their types and names.
 TYPES_OF_NODES, NAMES_OF_NODES = ("types", "labels", "type"), ("name", "label", "title")
@@ -326,7 +327,7 @@ class Table:
                 f"'{source}' is no table, expected one of {list(TABLES)} (text also as .gz)"
             )
         if kind in JSON:
-            return _json_rows(source, columns)
+            return _json_rows(source, _json_entries(source, columns), columns)
         if kind in BINARY:
             return _pandas_rows(source)
         lines = read_lines(source, others=True)
@@ -347,7 +348,12 @@ class Table:
             return ((i, x.rstrip("\r\n").split("\t")) for i, x in enumerate(lines, 1) if x.strip())
         if self.delimiter == " ":
             return ((i, x.split()) for i, x in enumerate(lines, 1) if x.strip())
-        return _csv_rows(source, lines, self.delimiter)
+        rows = _csv_rows(source, lines, self.delimiter)
+        begin = list(islice(rows, 1))
+        if columns is None and begin and {*begin[0][1]} >= {*APOC}:
+            self.delimiter = ""  # As its lines are no rows any more.
+            return _json_rows(source, _apoc_entries(begin[0][1], rows), None)
+        return chain(begin, rows)
 
 
 def find_delimiter(sample: Sequence[str], default: str, width: int) -> str | None:
@@ -462,8 +468,22 @@ def _about(values: Mapping[str, Any]) -> tuple[str, str]:
     return str(name), ";".join(types) if isinstance(types, list | tuple) else str(types)
 
 
-def _json_rows(path: str, columns: Sequence[Column] | None) -> Iterator[tuple[int, list[str]]]:
-    entries = _json_entries(path, columns)
+def _apoc_entries(
+    header: list[str], rows: Iterable[tuple[int, list[str]]]
+) -> Iterator[tuple[int, object]]:
+    # A table of nodes and relationships by APOC, as it writes them in JSON.
+    for line, row in rows:
+        cells = dict(zip(header, row, strict=False))
+        node, labels, start, end, label = (cells.pop(name, "") for name in APOC)
+        properties = {name: x for name, x in cells.items() if x and node}
+        about = {"id": node, "labels": labels.split(":")[1:], "properties": properties}
+        ends = {"start": start, "end": end, "label": label}
+        yield line, {"type": "node", **about} if node else {"type": "relationship", **ends}
+
+
+def _json_rows(
+    path: str, entries: Iterator[tuple[int, object]], columns: Sequence[Column] | None
+) -> Iterator[tuple[int, list[str]]]:
     if columns is not None:
         for line, entry in entries:
             yield line, _from_object(entry, where(path, line), columns)
@@ -529,9 +549,9 @@ def _with_nodes(facts: list[Any] | None, nodes: Sequence[Any]) -> list[Any] | No
 
 
 def _json_entries(path: str, columns: Sequence[Column] | None) -> Iterator[tuple[int, object]]:
-    lines = enumerate(read_lines(path, others=True), start=1)
-    begin = list(islice(lines, 2))
-    lines = chain(begin, lines)
+    rest = enumerate(read_lines(path, others=True), start=1)
+    begin = list(islice(rest, 2))
+    lines = chain(begin, rest)
     # APOC calls lines of objects '.json', too:
     if suffix(path) != ".json" or re.match(r"\{.*\}\s*\n\{", "".join(x for _, x in begin)):
         for line, text in lines:
