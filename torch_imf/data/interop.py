@@ -61,8 +61,9 @@ def to_networkx(data: Data) -> "nx.MultiDiGraph":
     for node, name, kinds in zip(nodes.ids, nodes.names, types, strict=True):
         out.add_node(node, name=name, **({"types": ";".join(kinds)} if kinds else {}))
     frame = _facts(data, "relation", "relation_name")
+    names = list(frame.columns[2:])
     for head, tail, *values in frame.itertuples(index=False):
-        out.add_edge(head, tail, **dict(zip(frame.columns[2:], values, strict=True)))
+        out.add_edge(head, tail, **dict(zip(names, values, strict=True)))
     return out
 
 

@@ -125,8 +125,8 @@ class MultimodalKG(KGDataset):
             tables as well, and :obj:`"pykeen:codexsmall"` and :obj:`"ogbl-biokg"` are datasets of
             PyKEEN and OGB.
         texts (str or list, optional): A table of entity and text (and name, if its header says so),
-            or JSON (:obj:`{"entity": "text"}`), or several of them, the last of
-            which counts for an entity. (default: :obj:`None`)
+            or JSON (:obj:`{"entity": "text"}`), or several of them, of which the last one that has
+            an entity counts. (default: :obj:`None`)
         images (str, optional): A folder of :obj:`<entity>.png` or :obj:`<entity>/<any>.jpg`, an
             index file or an archive, see :class:`KGDataset`. (default: :obj:`None`)
         numbers (str, optional): A table of entity, attribute and value (and unit), or of entities
