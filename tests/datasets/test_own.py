@@ -369,6 +369,19 @@ def test_files_that_are_given_come_first(folder):
             ["train.tsv", "dev.tsv", "test.tsv", "entity2text.txt", "entity2textlong.txt"],
             [["train.tsv", "dev.tsv", "test.tsv"], "entity2textlong.txt", None, None],
         ),
+        (["edges.csv", "nodes.csv"], ["edges.csv", "nodes.csv", None, None]),
+        (
+            [
+                "train.tsv",
+                "val.tsv",
+                "test.tsv",
+                "edges.csv",
+                "graph.ttl",
+                "nodes.csv",
+                "texts.tsv",
+            ],
+            [["train.tsv", "val.tsv", "test.tsv"], "texts.tsv", None, None],
+        ),
     ],
 )
 def test_find_content(tmp_path, names, expected):

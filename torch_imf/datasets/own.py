@@ -66,7 +66,9 @@ NAMED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "numbers": (("numbers", "number", "numeric", "numerical", "numeric_literals"), TABLES),
 }
 OPENKE_NAMES = ("entity2id", "relation2id")
-LONGER = {"entity2text": "entity2textlong"}  # Of which KG-BERT has both.
+# What is not read where there is another: KG-BERT has both of the first.
+RIVALS = {"entity2text": {"entity2textlong"}, "nodes": {"texts", "text", "descriptions"}}
+RIVALS |= dict.fromkeys(("graph", "edges"), {"facts", "triples", "train"})
 KINDS = {name: kind for kind, (names, _) in NAMED.items() for name in names}
 
 # As for facts, in common languages:
@@ -248,14 +250,15 @@ class MultimodalKG(KGDataset):
         numbers: Path | None = None,
         **options: "Unpack[Options]",
     ) -> "MultimodalKG":
-        r"""Reads a graph from what a folder holds: facts (:obj:`facts.*` or :obj:`triples.*`, or
-        the ready splits :obj:`train.*`, :obj:`valid.*`, :obj:`val.*` or :obj:`dev.*`, and
-        :obj:`test.*`), and what there is of texts (:obj:`texts.*`, :obj:`descriptions.*` or
-        :obj:`entity2text.*`, as of KG-BERT), images (a folder, archive or index file :obj:`images`,
-        :obj:`pictures` or :obj:`photos`) and numbers (:obj:`numbers.*` or :obj:`numeric.*`), in the
-        singular or plural. Tables for neo4j-admin are facts and texts by their headers, under any
-        name. A file that is given takes the place of that in the folder, and what is not read is
-        told. All other arguments are those of the class.
+        r"""Reads a graph from what a folder holds: facts (:obj:`facts.*`, :obj:`triples.*`,
+        :obj:`edges.*` or :obj:`graph.*`, or the ready splits :obj:`train.*`, :obj:`valid.*`,
+        :obj:`val.*` or :obj:`dev.*`, and :obj:`test.*`), and what there is of texts
+        (:obj:`texts.*`, :obj:`descriptions.*`, :obj:`nodes.*` or :obj:`entity2text.*`), images (a
+        folder, archive or index file :obj:`images`, :obj:`pictures` or :obj:`photos`) and numbers
+        (:obj:`numbers.*` or :obj:`numeric.*`), in the singular or plural. Tables for neo4j-admin
+        are facts and texts by their headers, under any name. A file that is given takes the place
+        of that in the folder, and what is not read is told. All other arguments are those of the
+        class.
 
         Raises:
             ValueError: If there are no facts, or two files for one thing, and as the class.
@@ -438,7 +441,7 @@ def find_content(
         ending = "" if osp.isdir(path) else archive or suffix(name) or "none"
         if kind in given or osp.realpath(path) in paths or stem in ("", *OPENKE_NAMES):
             continue  # Hidden, or read with the facts.
-        if kind not in NAMED or LONGER.get(stem) in stems.values():
+        if kind not in NAMED or RIVALS.get(stem, set()) & {*stems.values()}:
             unread.append(name)
         elif ending not in NAMED[kind][1]:
             formats = [x or "a folder" for x in NAMED[kind][1]]
@@ -464,7 +467,7 @@ def find_content(
     target = osp.realpath(images)
     unread = [x for x in unread if x not in read and osp.realpath(osp.join(folder, x)) != target]
     if unread:
-        near = {name: _nearest(stems[name]) for name in unread}
+        near = {name: _nearest(stems[name]) for name in unread if stems[name] not in KINDS}
         known = {*found, *given, *(SPLITS if "triples" in found else ())}
         hints = [
             f"'{name}' to be '{NAMED[kind][0][0]}{name[len(stems[name]) :]}'"
