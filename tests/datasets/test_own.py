@@ -371,15 +371,7 @@ def test_files_that_are_given_come_first(folder):
         ),
         (["edges.csv", "nodes.csv"], ["edges.csv", "nodes.csv", None, None]),
         (
-            [
-                "train.tsv",
-                "val.tsv",
-                "test.tsv",
-                "edges.csv",
-                "graph.ttl",
-                "nodes.csv",
-                "texts.tsv",
-            ],
+            ["train.tsv", "val.tsv", "test.tsv", "graph.ttl", "nodes.csv", "texts.tsv"],
             [["train.tsv", "val.tsv", "test.tsv"], "texts.tsv", None, None],
         ),
     ],
