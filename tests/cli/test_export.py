@@ -25,7 +25,7 @@ def test_embeddings(saved, read, fails, tmp_path):
     assert message == "The '--images' argument is for the format 'tensorboard' (got 'npy')"
 
 
-def test_facts(saved, call, tmp_path):
+def test_facts(saved, call, fails, tmp_path, monkeypatch):
     expected = pretrained_graph(saved / "model")
     for to in ("pykeen", "graphml"):
         call("export", saved, tmp_path / to, "--to", to)
@@ -34,6 +34,10 @@ def test_facts(saved, call, tmp_path):
         assert sorted(data.node_ids) == sorted(expected.node_ids)
         assert data.num_edges == expected.num_edges and data.num_relations == 9
     assert "neo4j/nodes.csv\n" in call("export", saved, tmp_path / "neo4j", "--to", "neo4j")
+    expected.node_names[0] = "a\x01"
+    monkeypatch.setattr("torch_imf.pretrained_graph", lambda folder: expected)
+    message = fails("export", saved, tmp_path / "d", "--to", "graphml")
+    assert message == r"'a\x01' holds a control character, which GraphML cannot"
 
 
 def test_missing_facts_as_rdf(saved, call, tmp_path):

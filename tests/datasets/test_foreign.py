@@ -5,6 +5,7 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from torch_geometric.data import HeteroData
 
 from torch_imf.data import to_frame, write_triples
 from torch_imf.datasets import MultimodalKG
@@ -69,6 +70,12 @@ def test_factories_of_pykeen():
     parts = [SimpleNamespace(mapped_triples=x) for x in (edges[:14], edges[14:16], edges[16:])]
     data = MultimodalKG.from_files(parts)[0]
     assert int(data.train_mask.sum()) == 14 and data.node_ids == list("012345678")
+
+
+def test_graphs_of_pyg_go_elsewhere(fake):
+    for given in (fake, HeteroData(), [fake] * 3):
+        with pytest.raises(ValueError, match=r"PyTorch Geometric, which 'torch_imf.data.to_graph"):
+            MultimodalKG.from_files(given)
 
 
 def test_ogb_by_name(monkeypatch, tmp_path):

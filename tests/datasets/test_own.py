@@ -13,7 +13,7 @@ from torch_imf.data.names import order
 from torch_imf.datasets import Countries, KGDataset, MultimodalKG
 from torch_imf.datasets.base import validate
 from torch_imf.datasets.countries import FOLDER
-from torch_imf.datasets.own import draw_splits, find_content, read_facts, to_label
+from torch_imf.datasets.own import draw_splits, find_content, read_entities, read_facts, to_label
 from torch_imf.encoders import FeatureFile, PixelEncoder, TfidfEncoder, VisualEncoder
 
 FACTS = [f"n{i}\tnext to\tn{(i + step) % 12}" for i in range(12) for step in (1, 2, 3)]
@@ -369,6 +369,11 @@ def test_files_that_are_given_come_first(folder):
             ["train.tsv", "dev.tsv", "test.tsv", "entity2text.txt", "entity2textlong.txt"],
             [["train.tsv", "dev.tsv", "test.tsv"], "entity2textlong.txt", None, None],
         ),
+        (["edges.csv", "nodes.csv"], ["edges.csv", "nodes.csv", None, None]),
+        (
+            ["train.tsv", "val.tsv", "test.tsv", "graph.ttl", "nodes.csv", "texts.tsv"],
+            [["train.tsv", "val.tsv", "test.tsv"], "texts.tsv", None, None],
+        ),
     ],
 )
 def test_find_content(tmp_path, names, expected):
@@ -571,6 +576,29 @@ def test_a_table_of_neo4j_and_types(folder):
     types = dict(zip(dataset[0].node_ids, dataset[0].node_types, strict=True))
     assert types["n2"] == ["Even", "Small"] and types["n3"] == ["Odd", "Number"]
     assert types["n4"] == [] and sum(map(len, types.values())) == 14
+
+
+def test_a_folder_of_neo4j(tmp_path):
+    lines = [":START_ID,:END_ID,:TYPE", *(",".join(x.split("\t")[::2]) + ",NEAR" for x in FACTS)]
+    (tmp_path / "ties.csv").write_text("\n".join(lines))
+    files = [tmp_path / "even.csv", tmp_path / "odd.csv"]
+    for i, path in enumerate(files):
+        rows = [f"n{k},Node {k}" for k in range(i, 12, 2)]
+        path.write_text("\n".join(["id:ID(Node),title", *rows]))
+    names = [f"Node {i}" for i in range(12)]
+    parts = (
+        MultimodalKG.from_files(tmp_path / "ties.csv", files),
+        MultimodalKG.from_folder(tmp_path),
+    )
+    for dataset in parts:
+        assert sorted(dataset.texts()) == sorted(dataset[0].node_names) == sorted(names)
+    assert len(read_entities(tmp_path)[0]) == 12
+    files[0].write_text("\n".join([":ID,:LABEL", *(f"n{k},Even" for k in range(0, 12, 2))]))
+    data = MultimodalKG.from_folder(tmp_path)[0]
+    assert data.node_types[data.node_ids.index("n2")] == ["Even"]
+    (tmp_path / "other.csv").write_text("\n".join(lines))
+    with pytest.raises(ValueError, match="may both be the 'triples'. Please leave one, join them"):
+        MultimodalKG.from_folder(tmp_path)
 
 
 def test_texts_and_numbers_are_found_by_name(tmp_path):

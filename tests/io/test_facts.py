@@ -253,14 +253,59 @@ def test_json_of_neo4j(tmp_path):
     for i, (head, label, tail) in enumerate(FACTS):
         ends = {"start": {"id": head, "labels": []}, "end": {"id": tail}}
         lines.append({"id": str(i), "type": "relationship", "label": label, **ends})
-    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, lines)))
-    found = read(str(tmp_path / "a.jsonl"))
-    assert rows_of(found) == FACTS
-    assert {*found.names.values()} == {"The town"} and found.types[TOWNS[0]] == ["Town", "Place"]
+    text, size = "\n".join(map(json.dumps, lines)), len(TOWNS)
+    parts = {"nodes": lines[:size], "rels": lines[size:]}
+    for name, content in (
+        ("a.json", text),
+        ("a.json", json.dumps(lines)),
+        ("a.json", json.dumps(parts, indent=1)),
+        ("a.jsonl", text),
+    ):
+        (tmp_path / name).write_text(content)
+        found = read(str(tmp_path / name))
+        assert rows_of(found) == FACTS and {*found.names.values()} == {"The town"}
+        assert found.types[TOWNS[0]] == ["Town", "Place"]
     lines[0]["properties"] = {"name": "The town", "age": 3}
     (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, lines)))
     with pytest.warns(UserWarning, match=r"The attributes \['age'\] of nodes are left out"):
         read_fact_table(str(tmp_path / "a.jsonl"))
+
+
+@pytest.mark.parametrize(
+    "ends",
+    ["n.name m.name", "id(n) elementId(m)", "startNode(r).name endNode(r).name", "b.title a.name"],
+)
+def test_what_cypher_returns(tmp_path, ends):
+    head, tail = ends.split()
+    assert rows_of(read(write(tmp_path, [(head, "type(r)", tail), *FACTS]))) == FACTS
+
+
+def test_splits(tmp_path):
+    words = ["train", "Dev", *["test"] * (len(FACTS) - 2)]
+    rows = [(*fact, word) for fact, word in zip(FACTS, words, strict=True)]
+    header = ("head", "relation", "tail", "split")
+    found = read_fact_table(write(tmp_path, [header, *rows]))
+    assert found.split.to_pylist()[:3] == ["train", "val", "test"]
+    rows[3] = (*FACTS[3], "dev2")
+    for source, place in (
+        (write(tmp_path, [header, *rows]), "line 5"),
+        (pd.DataFrame(rows, columns=header), "row 4"),
+    ):
+        with pytest.raises(ValueError, match=f"{place}: there is no split 'dev2', expected one of"):
+            read_fact_table(source)
+
+
+def test_csv_of_apoc(tmp_path, monkeypatch):
+    monkeypatch.setattr("torch_imf.io.tables.BLOCK", 4)
+    rows = [("_id", "_labels", "name", "since", "_start", "_end", "_type")]
+    rows += [(x, ":Town:Place", "The town", "", "", "", "") for x in TOWNS]
+    rows += [("", "", "", "3", head, tail, relation) for head, relation, tail in FACTS]
+    found = read(write(tmp_path, rows, "a.csv", ","))
+    assert rows_of(found) == FACTS and {*found.names.values()} == {"The town"}
+    assert found.types[TOWNS[0]] == ["Town", "Place"]
+    whole = [("n", "r", "m"), *((f"(:Town {{id: {h}}})", f"[:{r}]", t) for h, r, t in FACTS)]
+    with pytest.raises(ValueError, match=r"as in 'RETURN n.name, type\(r\), m.name'"):
+        read(write(tmp_path, whole))
 
 
 def test_identifiers_of_two_kinds(tmp_path):
@@ -459,6 +504,20 @@ def test_graphml(tmp_path):
     (tmp_path / "a.graphml").write_text("<graphml")
     with pytest.raises(ValueError, match=r"a\.graphml' cannot be read as GraphML"):
         read_fact_table(path)
+
+
+@pytest.mark.parametrize("edges", ["links", "edges"])
+def test_json_of_networkx(tmp_path, edges):
+    number = {x: i for i, x in enumerate(TOWNS)}
+    nodes = [{"id": i, "name": x.title(), "type": "Town", "km": 3} for x, i in number.items()]
+    facts = [{"source": number[h], "target": number[t], "relation": r} for h, r, t in FACTS]
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps({"directed": True, "nodes": nodes, edges: facts}))
+    with pytest.warns(UserWarning, match=r"The attributes \['km'\] of nodes are left out") as told:
+        found = read_fact_table(str(path))
+    assert len(told) == 1 and found.names == {str(i): x.title() for x, i in number.items()}
+    assert rows_of(found) == [(str(number[h]), r, str(number[t])) for h, r, t in FACTS]
+    assert found.types == {str(i): ["Town"] for i in number.values()}
 
 
 def test_frames():

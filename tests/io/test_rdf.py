@@ -146,3 +146,22 @@ def test_types_and_images(tmp_path):
         found = content.image_files(str(tmp_path))
     pictures = [str(tmp_path / "pictures" / x) for x in ("a b.png", "c.png")]
     assert found == list(zip(IRIS, pictures, strict=False))
+
+
+@pytest.mark.parametrize(
+    "name, content, hint",
+    [
+        (
+            "a.owl",
+            "Prefix(:=<http://a.org/>)\nOntology(<http://a.org/>)",
+            "This is no RDF/XML: save",
+        ),
+        ("a.owl", '<Ontology ontologyIRI="http://a.org/"></Ontology>', "This is no RDF/XML: save"),
+        ("a.rdf", '<?xml version="1.0" encoding="ISO-8859-1"?><a>\xe9</a>', "Save it as UTF-8"),
+        ("a.ttl", "<http://a.org/\xe9> <http://a.org/r> <http://a.org/b> .", "Save it as UTF-8"),
+    ],
+)
+def test_what_to_do_about_other_formats(tmp_path, name, content, hint):
+    (tmp_path / name).write_bytes(content.encode("latin-1"))
+    with pytest.raises(ValueError, match=hint):
+        list(read_rdf(str(tmp_path / name)))

@@ -1,15 +1,18 @@
 r"""The command that hands a model and its graph to other tools."""
 
+import re
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import torch_imf
 from torch_imf.cli.command import Output
 from torch_imf.cli.inputs import Saved, empty_folder
+from torch_imf.data.names import Lookup
 from torch_imf.io.atomic import replacing
 
 Vectors = Literal["npy", "word2vec", "parquet", "faiss", "tensorboard"]
 Facts = Literal["pykeen", "neo4j", "graphml"]
+CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f]")  # In no XML.
 
 
 def export(
@@ -39,6 +42,10 @@ def export(
         if to == "graphml":
             import networkx as nx
 
+            lookups = Lookup.of_entities(data), Lookup.of_relations(data)
+            words = (word for x in lookups for word in (*x.ids, *x.names))
+            if odd := next(filter(CONTROL.search, words), None):
+                raise ValueError(f"{odd!r} holds a control character, which GraphML cannot")
             with replacing(folder / "graph.graphml") as file:
                 nx.write_graphml(torch_imf.data.to_networkx(data), file)
         else:

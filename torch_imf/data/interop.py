@@ -49,7 +49,8 @@ def to_frame(data: Data) -> "pd.DataFrame":
 
 def to_networkx(data: Data) -> "nx.MultiDiGraph":
     r"""Returns a graph as a :class:`networkx.MultiDiGraph`: entities by identifier, with their
-    :obj:`name` and :obj:`types`, and facts as edges with their :obj:`relation` and :obj:`split`.
+    :obj:`name` and :obj:`types`, and facts as edges with their :obj:`relation`, its name where that
+    is another (:obj:`relation_name`), and :obj:`split`.
 
     :class:`~torch_imf.datasets.MultimodalKG` takes it, with its types and splits.
     """
@@ -59,10 +60,10 @@ def to_networkx(data: Data) -> "nx.MultiDiGraph":
     types = data.get(TYPES) or [()] * int(data.num_nodes)
     for node, name, kinds in zip(nodes.ids, nodes.names, types, strict=True):
         out.add_node(node, name=name, **({"types": ";".join(kinds)} if kinds else {}))
-    frame = to_frame(data)
-    columns = (frame[x] for x in ("head_id", "relation_id", "tail_id", "split"))
-    for head, rel, tail, split in zip(*columns, strict=True):
-        out.add_edge(head, tail, relation=rel, split=split)
+    frame = _facts(data, "relation", "relation_name")
+    names = list(frame.columns[2:])
+    for head, tail, *values in frame.itertuples(index=False):
+        out.add_edge(head, tail, **dict(zip(names, values, strict=True)))
     return out
 
 
@@ -113,8 +114,8 @@ def write_triples(data: Data, folder: str | os.PathLike[str]) -> None:
     frame = to_frame(data)
     for split, name in FILES.items():
         part = frame[frame["split"] == split][["head_id", "relation_id", "tail_id"]]
-        if part.map(lambda x: "\t" in x or "\n" in x).any(axis=None):
-            raise ValueError("An identifier holds a tab or a line break, which these files cannot")
+        if torn := next((x for y in part for x in part[y] if "\t" in x or "\n" in x), None):
+            raise ValueError(f"{torn!r} holds a tab or a line break, which these files cannot")
         rows = watched(part.itertuples(index=False), "Writing", total=len(part))
         _write(folder, name, ("\t".join(row) + "\n" for row in rows))
 
@@ -122,7 +123,8 @@ def write_triples(data: Data, folder: str | os.PathLike[str]) -> None:
 def write_neo4j(data: Data, folder: str | os.PathLike[str]) -> None:
     r"""Writes :obj:`nodes.csv` and :obj:`relationships.csv` in a folder, as :obj:`neo4j-admin
     database import full --nodes nodes.csv --relationships relationships.csv` takes them: entities
-    with their names and, as labels, types, and facts with their split.
+    with their names and, as labels, types, and facts with their split, and the names of their types
+    where these are others (:obj:`type_name`).
     """
     import pandas as pd
 
@@ -130,9 +132,16 @@ def write_neo4j(data: Data, folder: str | os.PathLike[str]) -> None:
     labels = [";".join(x) for x in data.get(TYPES) or [()] * int(data.num_nodes)]
     about = {":ID": nodes.ids, "name": nodes.names, ":LABEL": labels}
     _write(folder, "nodes.csv", _csv(pd.DataFrame(about)))
-    names = {"head_id": ":START_ID", "tail_id": ":END_ID", "relation_id": ":TYPE", "split": "split"}
-    frame = to_frame(data)[list(names)].rename(columns=names)
+    frame = _facts(data, ":TYPE", "type_name")
+    frame = frame.rename(columns={"head_id": ":START_ID", "tail_id": ":END_ID"})
     _write(folder, "relationships.csv", _csv(frame))
+
+
+def _facts(data: Data, relation: str, name: str) -> "pd.DataFrame":
+    # By identifier, with the names of relations where these are others, and the split.
+    frame = to_frame(data).rename(columns={"relation_id": relation, "relation_name": name})
+    names = [] if frame[relation].equals(frame[name]) else [name]
+    return frame[["head_id", "tail_id", relation, *names, "split"]]
 
 
 def _csv(frame: "pd.DataFrame") -> Iterator[str]:

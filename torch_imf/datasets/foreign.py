@@ -3,7 +3,6 @@ r"""Graphs of other libraries, by name or as objects, as tables of facts."""
 import pickle
 import re
 import sys
-from collections.abc import Sequence
 from contextlib import redirect_stdout
 from functools import partial
 from types import SimpleNamespace
@@ -11,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 import torch
+from torch_geometric.data import Dataset
+from torch_geometric.data.data import BaseData
 
 from torch_imf.io import require
 from torch_imf.io.tables import graph_rows
@@ -106,8 +107,14 @@ def ogb_frame(split: dict[str, Any]) -> "pd.DataFrame":
 
 def as_frame(facts: object) -> "pd.DataFrame | None":
     r"""Returns facts in memory as a DataFrame: a graph of NetworkX, a factory of PyKEEN, an array
-    or a list of facts; and :obj:`None` for anything else.
+    or a list of facts; and :obj:`None` for anything else. Raises a :class:`ValueError` for a graph
+    of PyTorch Geometric.
     """
+    if isinstance(facts, BaseData | Dataset):
+        raise ValueError(
+            f"A '{type(facts).__name__}' is a graph of PyTorch Geometric, which "
+            f"'torch_imf.data.to_graph(data)' takes, with its features"
+        )
     kinds = (list, tuple)
     is_list = isinstance(facts, kinds) and any(
         isinstance(x, kinds) and not isinstance(next(iter(x), ""), kinds) for x in facts
@@ -124,15 +131,3 @@ def as_frame(facts: object) -> "pd.DataFrame | None":
         (_, columns), *rows = graph_rows(facts, by_key=True)
         return pd.DataFrame([row for _, row in rows], columns=columns)
     return facts if isinstance(facts, pd.DataFrame) else pd.DataFrame(facts)
-
-
-def split_frame(frame: "pd.DataFrame", kinds: dict[str, str]) -> "Sequence[pd.DataFrame]":
-    r"""Returns the facts of training, validation and test, if a column :obj:`split` tells these
-    apart, and otherwise the table as it is.
-    """
-    if "split" not in frame.columns:
-        return (frame,)
-    split = frame["split"].map(lambda x: kinds.get(str(x)))
-    rest = frame.drop(columns="split")
-    parts = [rest[split == x] for x in ("train", "val", "test")]
-    return parts if all(map(len, parts)) and sum(map(len, parts)) == len(frame) else (frame,)

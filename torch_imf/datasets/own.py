@@ -2,6 +2,7 @@ import difflib
 import math
 import os
 import os.path as osp
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,7 +21,7 @@ from torch_imf.data.index import TripletIndex
 from torch_imf.data.names import UNKNOWN, NameIndex, normalize, read_ids, unbracketed
 from torch_imf.data.split import check_shares, draw_splits, inductive_split
 from torch_imf.datasets.base import Encoder, Given, KGDataset, Record
-from torch_imf.datasets.foreign import FOREIGN, as_frame, read_foreign, split_frame
+from torch_imf.datasets.foreign import FOREIGN, as_frame, read_foreign
 from torch_imf.datasets.numbers import ENTITY, find_layout
 from torch_imf.datasets.raw import Literals, codes, join
 from torch_imf.encoders import PixelEncoder, default_text_encoder
@@ -30,7 +31,7 @@ from torch_imf.io.hash import hash_content
 from torch_imf.io.images import ARCHIVES, INDEX, find_images, image_names, read_index
 from torch_imf.io.quantities import MISSING, to_numbers
 from torch_imf.io.rdf import FORMATS, Content, read_rdf
-from torch_imf.io.tables import FRAME, GRAPHS, TABLES, Column, short, suffix, where
+from torch_imf.io.tables import FRAME, GRAPHS, SEPARATORS, TABLES, Column, short, suffix, where
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 Path = str | os.PathLike[str]
+Paths: TypeAlias = Path | Sequence[Path]
 Source: TypeAlias = "Path | pd.DataFrame | Sequence[Sequence[str]]"
 Triples: TypeAlias = "Source | Iterable[Source] | Mapping[str, Source]"
 Counts = dict[str, int]
@@ -49,12 +51,12 @@ HEADERS = ("triples", "texts", "numbers")
 FACT_FORMATS = (*TABLES, *GRAPHS, *FORMATS)
 # How files are called in a folder, and their formats. No suffix is that of a folder:
 NAMED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "triples": (("facts", "triples"), FACT_FORMATS),
+    "triples": (("facts", "triples", "graph", "edges"), FACT_FORMATS),
     "train": (("train", "train2id"), FACT_FORMATS),
     "val": (("valid", "val", "validation", "dev", "valid2id"), FACT_FORMATS),
     "test": (("test", "test2id"), FACT_FORMATS),
     "texts": (
-        ("texts", "text", "descriptions", "description", "entity2textlong", "entity2text"),
+        ("texts", "text", "descriptions", "description", "entity2textlong", "entity2text", "nodes"),
         TABLES,
     ),
     "images": (
@@ -64,7 +66,9 @@ NAMED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "numbers": (("numbers", "number", "numeric", "numerical", "numeric_literals"), TABLES),
 }
 OPENKE_NAMES = ("entity2id", "relation2id")
-LONGER = {"entity2text": "entity2textlong"}  # Of which KG-BERT has both.
+# What is not read where there is another: KG-BERT has both of the first.
+RIVALS = {"entity2text": {"entity2textlong"}, "nodes": {"texts", "text", "descriptions"}}
+RIVALS |= dict.fromkeys(("graph", "edges"), {"facts", "triples", "train"})
 KINDS = {name: kind for kind, (names, _) in NAMED.items() for name in names}
 
 # As for facts, in common languages:
@@ -78,8 +82,8 @@ WORDS = (
 )
 TEXTS = (
     Column("entity", (*ENTITY, "id", "node", "key", "uri", "iri", "entity_id", "node_id", *NAMES)),
-    # Of a table of names and types alone, names are the texts:
-    Column("text", (*WORDS.split(), *NAMES), True, True, False),
+    # Of a table of names and types alone, names are the texts, and of types alone, these:
+    Column("text", (*WORDS.split(), *NAMES, *TYPES), True, True, False),
     Column("name", NAMES, required=False, ids=False),
     Column("type", TYPES, required=False, ids=False),
 )
@@ -122,8 +126,9 @@ class MultimodalKG(KGDataset):
             :obj:`split` that says so of each fact. A graph of NetworkX and a factory of PyKEEN are
             tables as well, and :obj:`"pykeen:codexsmall"` and :obj:`"ogbl-biokg"` are datasets of
             PyKEEN and OGB.
-        texts (str, optional): A table of entity and text (and name, if its header says so), or JSON
-            (:obj:`{"entity": "text"}`). (default: :obj:`None`)
+        texts (str or list, optional): A table of entity and text (and name, if its header says so),
+            or JSON (:obj:`{"entity": "text"}`), or several of them, of which the last one that has
+            an entity counts. (default: :obj:`None`)
         images (str, optional): A folder of :obj:`<entity>.png` or :obj:`<entity>/<any>.jpg`, an
             index file or an archive, see :class:`KGDataset`. (default: :obj:`None`)
         numbers (str, optional): A table of entity, attribute and value (and unit), or of entities
@@ -163,7 +168,7 @@ class MultimodalKG(KGDataset):
     def __init__(
         self,
         triples: Triples,
-        texts: Path | None = None,
+        texts: Paths | None = None,
         images: Path | None = None,
         numbers: Path | None = None,
         shares: tuple[float, float, float] = SHARES,
@@ -179,9 +184,9 @@ class MultimodalKG(KGDataset):
         force_reload: bool = False,
     ) -> None:
         self.triples = to_sources(triples)
-        self.texts_path, self.numbers_path, images_path = (
-            None if path is None else osp.expanduser(os.fspath(path))
-            for path in (texts, numbers, images)
+        self.texts_paths = as_list(texts)
+        self.numbers_path, images_path = (
+            None if path is None else osp.expanduser(os.fspath(path)) for path in (numbers, images)
         )
         for path in self._tables():
             if not osp.isfile(path):
@@ -228,7 +233,7 @@ class MultimodalKG(KGDataset):
     def from_files(
         cls,
         triples: Triples,
-        texts: Path | None = None,
+        texts: Paths | None = None,
         images: Path | None = None,
         numbers: Path | None = None,
         **options: "Unpack[Options]",
@@ -240,18 +245,20 @@ class MultimodalKG(KGDataset):
     def from_folder(
         cls,
         folder: Path,
-        texts: Path | None = None,
+        texts: Paths | None = None,
         images: Path | None = None,
         numbers: Path | None = None,
         **options: "Unpack[Options]",
     ) -> "MultimodalKG":
-        r"""Reads a graph from what a folder holds: facts (:obj:`facts.*` or :obj:`triples.*`, or
-        the ready splits :obj:`train.*`, :obj:`valid.*`, :obj:`val.*` or :obj:`dev.*`, and
-        :obj:`test.*`), and what there is of texts (:obj:`texts.*`, :obj:`descriptions.*` or
-        :obj:`entity2text.*`, as of KG-BERT), images (a folder, archive or index file :obj:`images`,
-        :obj:`pictures` or :obj:`photos`) and numbers (:obj:`numbers.*` or :obj:`numeric.*`), in the
-        singular or plural. A file that is given takes the place of that in the folder, and what is
-        not read is told. All other arguments are those of the class.
+        r"""Reads a graph from what a folder holds: facts (:obj:`facts.*`, :obj:`triples.*`,
+        :obj:`edges.*` or :obj:`graph.*`, or the ready splits :obj:`train.*`, :obj:`valid.*`,
+        :obj:`val.*` or :obj:`dev.*`, and :obj:`test.*`), and what there is of texts
+        (:obj:`texts.*`, :obj:`descriptions.*`, :obj:`nodes.*` or :obj:`entity2text.*`), images (a
+        folder, archive or index file :obj:`images`, :obj:`pictures` or :obj:`photos`) and numbers
+        (:obj:`numbers.*` or :obj:`numeric.*`), in the singular or plural. Tables for neo4j-admin
+        are facts and texts by their headers, under any name. A file that is given takes the place
+        of that in the folder, and what is not read is told. All other arguments are those of the
+        class.
 
         Raises:
             ValueError: If there are no facts, or two files for one thing, and as the class.
@@ -293,8 +300,8 @@ class MultimodalKG(KGDataset):
             splits = [splits[0], *torch.empty(2, 3, 0, dtype=torch.long)]
         elif self.shares != SHARES and len(self.triples) < len(splits):
             raise ValueError(
-                f"'shares' divide facts, but '{self.triples[0]}' has a column 'split', which says "
-                f"so of each: leave one of them out"
+                f"'shares' divide facts, but '{next(iter(sources))}' has a column 'split', which "
+                f"says so of each: leave one of them out"
             )
         elif len(splits) == 1:
             try:
@@ -310,10 +317,10 @@ class MultimodalKG(KGDataset):
         self._texts = [None] * len(node_ids)
         if labels or texts:
             self._texts = [join(labels.get(x, ""), texts.get(x, "")) or None for x in node_ids]
-        if self.texts_path is not None:
+        for path in self.texts_paths:
             index = index_names(node_ids, names)
-            args = (self.texts_path, index, self.header.get("texts"), self.strict)
-            own_names, own_texts, own_types, sources[self.texts_path] = read_texts(*args)
+            args = (path, index, self.header.get("texts"), self.strict)
+            own_names, own_texts, own_types, sources[path] = read_texts(*args)
             types = [x or y for x, y in zip(own_types, types, strict=True)]
             names = [own or name for own, name in zip(own_names, names, strict=True)]
             self._texts = [own or x for own, x in zip(own_texts, self._texts, strict=True)]
@@ -377,14 +384,14 @@ class MultimodalKG(KGDataset):
         return out
 
     def _tables(self) -> list[str]:
-        paths = (*self.triples, self.texts_path, self.numbers_path)
+        paths = (*self.triples, *self.texts_paths, self.numbers_path)
         return [path for path in paths if isinstance(path, str)]
 
 
 def to_sources(triples: Triples) -> "tuple[str | pd.DataFrame, ...]":
     r"""Returns the file or table of facts, or those of training, validation and test."""
     if (table := as_frame(triples)) is not None:
-        return tuple(split_frame(table, KINDS))
+        return (table,)
     if isinstance(triples, str) and FOREIGN.fullmatch(triples) and not osp.exists(triples):
         return read_foreign(triples)
     if isinstance(triples, str | os.PathLike):
@@ -406,6 +413,12 @@ def to_sources(triples: Triples) -> "tuple[str | pd.DataFrame, ...]":
     return tuple(osp.expanduser(os.fspath(y)) if x is None else x for x, y in pairs)
 
 
+def as_list(paths: Paths | None) -> list[str]:
+    r"""Returns one or several paths, or none, as a list."""
+    paths = [paths] if isinstance(paths, str | os.PathLike) else paths or ()
+    return [osp.expanduser(os.fspath(path)) for path in paths]
+
+
 def find_content(
     folder: str, given: Mapping[str, object] | None = None, needs_facts: bool = True
 ) -> dict[str, str | list[str]]:
@@ -422,22 +435,25 @@ def find_content(
     unread = []
     paths = {osp.realpath(x) for x in given.values() if isinstance(x, str | os.PathLike)}
     for name, stem in stems.items():
-        kind, path = KINDS.get(stem, "none"), osp.join(folder, name)
+        path = osp.join(folder, name)
+        kind = KINDS.get(stem) or _kind_of_neo4j(path)
         archive = next((x for x in ARCHIVES if name.lower().endswith(x)), None)
         ending = "" if osp.isdir(path) else archive or suffix(name) or "none"
         if kind in given or osp.realpath(path) in paths or stem in ("", *OPENKE_NAMES):
             continue  # Hidden, or read with the facts.
-        if kind not in NAMED or LONGER.get(stem) in stems.values():
+        if kind not in NAMED or RIVALS.get(stem, set()) & {*stems.values()}:
             unread.append(name)
         elif ending not in NAMED[kind][1]:
             formats = [x or "a folder" for x in NAMED[kind][1]]
             warn(f"'{path}' cannot be read as '{kind}', expected one of {formats}")
         elif kind in found and "2id" in name:
             continue  # The same facts in numbers.
+        elif kind in found and kind == _kind_of_neo4j(path) == "texts":
+            found[kind] = [*as_list(found[kind]), path]
         elif kind in found:
             raise ValueError(
-                f"'{found[kind]}' and '{path}' may both be the '{kind}'. Please leave one, or pass "
-                f"it to 'from_files'"
+                f"'{found[kind]}' and '{path}' may both be the '{kind}'. Please leave one, join "
+                f"them, or pass one to 'from_files'"
             )
         else:
             found[kind] = path
@@ -451,7 +467,7 @@ def find_content(
     target = osp.realpath(images)
     unread = [x for x in unread if x not in read and osp.realpath(osp.join(folder, x)) != target]
     if unread:
-        near = {name: _nearest(stems[name]) for name in unread}
+        near = {name: _nearest(stems[name]) for name in unread if stems[name] not in KINDS}
         known = {*found, *given, *(SPLITS if "triples" in found else ())}
         hints = [
             f"'{name}' to be '{NAMED[kind][0][0]}{name[len(stems[name]) :]}'"
@@ -495,12 +511,12 @@ def read_entities(
     def index() -> NameIndex:  # As files further below may call them.
         return index_names(list(out), [str(x["name"]) for x in out.values()])
 
-    if path := found.get("texts"):
-        for line, (node, text, name, kinds) in tables.read_table(path, TEXTS, header):
+    for table in as_list(found.get("texts")):
+        for line, (node, text, name, kinds) in tables.read_table(table, TEXTS, header):
             text = unicodedata.normalize("NFC", join(name, "" if text == name else text))
             if out.get(node, {}).get("text", text) != text:
                 raise ValueError(
-                    f"{where(path, line)}: {short(node)} has another text already. Please join "
+                    f"{where(table, line)}: {short(node)} has another text already. Please join "
                     f"them into one"
                 )
             entity(node).update({"text": text, "name": name or to_label(node)})
@@ -535,6 +551,16 @@ def read_entities(
         nodes, rels = read.node_ids, read.rel_ids
         facts = [(nodes[h], rels[r], nodes[t]) for h, r, t in zip(head, rel, tail, strict=True)]
     return list(out.values()), facts
+
+
+def _kind_of_neo4j(path: str) -> str:
+    # What a table is that has a name of its own, as its header tells neo4j-admin.
+    first = ""
+    if suffix(path) in SEPARATORS and osp.isfile(path):
+        with suppress(ValueError):  # A file that nobody asks for may be damaged.
+            first = next(tables.read_lines(path), "")
+    is_node = re.search(r":ID\b", first) is not None
+    return "triples" if ":START_ID" in first else "texts" if is_node else "none"
 
 
 def _nearest(stem: str) -> str | None:

@@ -7,6 +7,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from torch_imf.io import some, tables, warn
@@ -39,6 +40,7 @@ WORDS = {
     "꼬리 đối_tượng tân_ngữ t o",
 }
 NUMBER = re.compile(r"[-+]?\d[\d.,:/ T+-]*(e[-+]?\d+)?Z?", re.IGNORECASE)  # Or a date.
+PROPERTY = re.compile(r"[\w()]+\.\w+|(element)?id\(.+\)", re.IGNORECASE)  # In Cypher.
 TWICE = {"entity", "node", "name", "id", "concept"}
 WEAK = 7  # Heads and tails of other words than these are weak: start, end, from, to, source, value.
 TYPES = ("type", "types", "labels", "class", "category", "kind")
@@ -166,7 +168,7 @@ def read_fact_table(
         for node, words in _distinct(found[i], found[j]) if layout.index[j] is not None else ():
             types[node] = list(dict.fromkeys([*types.get(node, ()), *split_types(words)]))
     places = [i or 0 for i in layout.index[:3]]
-    split = None if layout.index[8] is None else _splits(found[8])
+    split = None if layout.index[8] is None else _splits(source, found[8], layout.index[8])
     return FactTable(found[:3], tail | head, relation, note, places, types, split)
 
 
@@ -187,6 +189,9 @@ def find_facts(
     first, width, place = [x.strip() for x in first], len(first), where(table.path, line)
     body = [[x.strip() for x in row] for _, row in others if len(row) == width]
     tables.check_quotes(table)
+    if any(re.fullmatch(r"\[:.+\]", cell) for cell in chain(*body[:1])):
+        how = "return what names these, as in 'RETURN n.name, type(r), m.name'"
+        raise ValueError(f"{place}: nodes and relationships of Neo4j as a whole, {how}")
     is_asked, header = header is True, True if table.is_named else header
     index, doubts = _by_meaning(first if header is not False else [], body)
     known = [i for i in index[:3] if i is not None]
@@ -303,6 +308,10 @@ def _by_meaning(
     twins = [i for i, x in enumerate(first) if first.count(x) == 2 and simplify(x) in TWICE]
     if len(twins) == 2 and found[1] and not found[0] and not found[2]:
         found[0], found[2] = [(0, 1, twins[0])], [(0, 1, twins[1])]
+    # What Cypher returns, as in 'n.name, type(r), m.name':
+    ends = [i for i, name in enumerate(first) if PROPERTY.fullmatch(name)]
+    if len(ends) == 2 and any(re.fullmatch(r"type\(\w+\)", name) for name in first):
+        found[0], found[2] = [(0, 1, ends[0])], [(0, 1, ends[1])]
     best = [min(x, default=None) for x in found]
     # A name needs the same stem as its identifier (head_id and head, not predicate and relation):
     names = [
@@ -312,7 +321,8 @@ def _by_meaning(
         for x, y in zip(found, best, strict=True)
     ]
     index = [x and x[2] for x in best]
-    others = [i for i, name in enumerate(first) if meaning(name) is None and i not in twins]
+    used = {i for i, name in enumerate(first) if meaning(name) or simplify(name) in TYPES_OF}
+    others = [i for i in range(len(first)) if i not in {*used, *twins}]
     # Start and end, say, which are no identifiers:
     weak = [x[2] for x in (best[0], best[2]) if x is not None and x[0] >= WEAK and x[1] == 1]
     odd = [i for i in weak if _holds_numbers(body, i)]
@@ -326,7 +336,7 @@ def _by_meaning(
     plain = [TYPES_OF.get(name) for name in plain_names]
     types = [plain.index(role) if role in plain else None for role in ("head", "tail")]
     split = plain_names.index("split") if "split" in plain_names else None
-    if split is not None and not all(x[split].lower() in SPLITS for x in body):
+    if split is not None and not any(x[split].lower() in SPLITS for x in body):
         split = None
     return [*index, *names, *types, split], doubts
 
@@ -454,10 +464,17 @@ def _is_alone(first: Sequence[str], body: Sequence[Sequence[str]], trio: Sequenc
     return next(alone) and not any(alone)
 
 
-def _splits(column: "pa.DictionaryArray") -> "pa.Array":
+def _splits(source: "str | pd.DataFrame", column: "pa.DictionaryArray", place: int) -> "pa.Array":
     import pyarrow as pa
 
-    words = [SPLITS.get(x.lower()) for x in column.dictionary.to_pylist()]
+    found = column.dictionary.to_pylist()
+    if unknown := {x for x in found if x and x.lower() not in SPLITS}:
+        table = Table(source, 3)
+        line, word = next((i, x[place]) for i, x in table.rows if x[place].strip() in unknown)
+        raise ValueError(
+            f"{where(table.path, line)}: there is no split '{word}', expected one of {[*SPLITS]}"
+        )
+    words = [SPLITS.get(x.lower()) for x in found]
     return pa.array(words, pa.string()).take(column.indices)
 
 

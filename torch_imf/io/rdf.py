@@ -46,6 +46,14 @@ NO_TYPES = (
     "http://www.w3.org/2000/01/rdf-schema#Resource",
 )
 IMAGES = (f"{SCHEMA}image", "http://xmlns.com/foaf/0.1/depiction", "http://xmlns.com/foaf/0.1/img")
+#: What to do about some errors of the parser.
+OTHER = "This is no RDF/XML: save OWL as such (as Protégé does), and call Turtle '.ttl'"
+HINTS = {
+    "remote contexts": "Write it into the file",
+    "UTF-8": "Save it as UTF-8, and if it is XML, let its first line say so",
+    "Unexpected text event": OTHER,
+    "XML namespaces": OTHER,
+}
 NO_NUMBERS = re.compile(r".*#(string|langString|boolean|anyURI|hexBinary)")
 
 
@@ -106,7 +114,7 @@ def _document(path: str, kind: str) -> "Iterator[ox.Quad]":
             yield from ox.parse(file, format=format, lenient=True)
     except SyntaxError as e:
         place = "" if e.lineno is None else f", line {e.lineno}"
-        hint = ", write it into the file" if "remote contexts" in str(e.msg) else ""
+        hint = next((f". {x}" for words, x in HINTS.items() if words in str(e.msg)), "")
         raise ValueError(f"'{path}'{place}: {e.msg}{hint}") from e
     except MemoryError as e:
         raise ValueError(f"'{path}': a name or a literal is too long ({e})") from e

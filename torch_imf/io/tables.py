@@ -36,6 +36,7 @@ BINARY = (*PARQUET, ".xlsx")
 JSON = (".json", ".jsonl", ".ndjson")
 NEO4J = ("string", "int", "long", "float", "double", "boolean", "date")
 FRAME = "DataFrame"  # Which has no path.
+APOC = ("_id", "_labels", "_start", "_end", "_type")
 GRAPHS = (".graphml",)
 #: The attributes of nodes that are their types and names.
 TYPES_OF_NODES, NAMES_OF_NODES = ("types", "labels", "type"), ("name", "label", "title")
@@ -51,7 +52,7 @@ SURROGATE = re.compile("[\ud800-\udfff]")
 #: How many rows, or characters of them, are at hand when it is decided what the columns are, and
 #: how many lines when it is decided what separates them.
 BLOCK, BLOCK_CHARS, SAMPLE = 4096, 1 << 22, 200
-FACT_LISTS = ("facts", "triples", "links", "edges", "relationships")
+FACT_LISTS = ("facts", "triples", "links", "edges", "relationships", "rels")
 WHOLE = re.compile(r"([+-]?[0-9]+(\.0*|(\.[0-9]*)?e\+[0-9]{1,2})?)?")
 
 
@@ -326,7 +327,7 @@ class Table:
                 f"'{source}' is no table, expected one of {list(TABLES)} (text also as .gz)"
             )
         if kind in JSON:
-            return _json_rows(source, columns)
+            return _json_rows(source, _json_entries(source, columns), columns)
         if kind in BINARY:
             return _pandas_rows(source)
         lines = read_lines(source, others=True)
@@ -347,7 +348,12 @@ class Table:
             return ((i, x.rstrip("\r\n").split("\t")) for i, x in enumerate(lines, 1) if x.strip())
         if self.delimiter == " ":
             return ((i, x.split()) for i, x in enumerate(lines, 1) if x.strip())
-        return _csv_rows(source, lines, self.delimiter)
+        rows = _csv_rows(source, lines, self.delimiter)
+        begin = list(islice(rows, 1))
+        if columns is None and begin and {*begin[0][1]} >= {*APOC}:
+            self.delimiter = ""  # As its lines are no rows any more.
+            return _json_rows(source, _apoc_entries(begin[0][1], rows), None)
+        return chain(begin, rows)
 
 
 def find_delimiter(sample: Sequence[str], default: str, width: int) -> str | None:
@@ -462,8 +468,22 @@ def _about(values: Mapping[str, Any]) -> tuple[str, str]:
     return str(name), ";".join(types) if isinstance(types, list | tuple) else str(types)
 
 
-def _json_rows(path: str, columns: Sequence[Column] | None) -> Iterator[tuple[int, list[str]]]:
-    entries = _json_entries(path, columns)
+def _apoc_entries(
+    header: list[str], rows: Iterable[tuple[int, list[str]]]
+) -> Iterator[tuple[int, object]]:
+    # A table of nodes and relationships by APOC, as it writes them in JSON.
+    for line, row in rows:
+        cells = dict(zip(header, row, strict=False))
+        node, labels, start, end, label = (cells.pop(name, "") for name in APOC)
+        properties = {name: x for name, x in cells.items() if x and node}
+        about = {"id": node, "labels": labels.split(":")[1:], "properties": properties}
+        ends = {"start": start, "end": end, "label": label}
+        yield line, {"type": "node", **about} if node else {"type": "relationship", **ends}
+
+
+def _json_rows(
+    path: str, entries: Iterator[tuple[int, object]], columns: Sequence[Column] | None
+) -> Iterator[tuple[int, list[str]]]:
     if columns is not None:
         for line, entry in entries:
             yield line, _from_object(entry, where(path, line), columns)
@@ -512,9 +532,28 @@ def _relationships(entries: Iterable[tuple[int, object]]) -> Iterator[tuple[int,
     _tell_left(attributes)
 
 
+def _with_nodes(facts: list[Any] | None, nodes: Sequence[Any]) -> list[Any] | None:
+    # With the names and types of the nodes that stand beside facts, as NetworkX and APOC have them.
+    if not facts or not all(isinstance(x, dict) and "id" in x for x in nodes):
+        return facts
+    if isinstance(facts[0], dict) and facts[0].get("type") == "relationship":
+        return [*nodes, *facts]
+    about = {str(x["id"]): _about(x) for x in nodes}
+    _tell_left({key for x in nodes for key in x} - {"id"})
+    for fact in facts:
+        for end in ("source", "target"):
+            if isinstance(fact, dict) and str(fact.get(end)) in about:
+                values = about[str(fact[end])]
+                fact |= dict(zip((f"{end}_name", f"{end}_types"), values, strict=True))
+    return facts
+
+
 def _json_entries(path: str, columns: Sequence[Column] | None) -> Iterator[tuple[int, object]]:
-    lines = enumerate(read_lines(path, others=True), start=1)
-    if suffix(path) != ".json":
+    rest = enumerate(read_lines(path, others=True), start=1)
+    begin = list(islice(rest, 2))
+    lines = chain(begin, rest)
+    # APOC calls lines of objects '.json', too:
+    if suffix(path) != ".json" or re.match(r"\{.*\}\s*\n\{", "".join(x for _, x in begin)):
         for line, text in lines:
             if text.strip():
                 yield line, _parse(text, path, line)
@@ -535,7 +574,7 @@ def _json_entries(path: str, columns: Sequence[Column] | None) -> Iterator[tuple
         key = next((x for x in (*FACT_LISTS, *lists) if x in lists and x != "nodes"), "")
         if left := [x for x in lists if x not in (key, "nodes")]:
             warn(f"'{path}': the facts are those of '{key}', and {left} are left out")
-        content = lists.get(key)
+        content = _with_nodes(lists.get(key), lists.get("nodes", ()))
     elif isinstance(content, dict) and columns:
         key, value = columns[0].name, columns[1].name
         values = [x if isinstance(x, dict) else {value: x} for x in content.values()]
@@ -564,7 +603,10 @@ def _parse(text: str, path: str, line: int = 1) -> object:
         return json.loads(text, object_pairs_hook=unique, parse_int=str, parse_constant=refuse)
     except (json.JSONDecodeError, RecursionError) as e:  # Nested too deeply.
         line += getattr(e, "lineno", 1) - 1
-        raise ValueError(f"'{path}', line {line}: this is no JSON that can be read ({e})") from e
+        reason = f"column {e.colno}: {e.msg}" if isinstance(e, json.JSONDecodeError) else e
+        raise ValueError(
+            f"'{path}', line {line}: this is no JSON that can be read ({reason})"
+        ) from e
 
 
 def _from_object(entry: object, place: str, columns: Sequence[Column]) -> list[str]:
