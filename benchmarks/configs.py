@@ -255,6 +255,17 @@ FIRST: dict[str, Settings] = {
         "loss.auxiliary.weight": 2.0,
     }
 }
+# What an ensemble adds to it: texts alone, as further seeds are nearly the same, and RotatE adds
+# nothing.
+OTHERS: dict[str, list[Settings]] = {
+    "fb15k237": [
+        {
+            **{**complex_n3(0.01, 8), "loss.num_candidates": 2000, "batch_size": 512},
+            **{"class": "adamf", "struct": False, "data": {"modalities": ["text"]}},
+            **{"dense_lr": 0.06, "lr_decay": 0.85, "precision": "bf16"},
+        },
+    ]
+}
 COMPLEX |= {f"{graph}-minilm": COMPLEX[graph] for graph in ("mkgy", "mkgw", "db15k")}
 
 # What training never saw. All have structure, hidden for half of the entities at a time, unless

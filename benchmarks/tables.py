@@ -25,6 +25,7 @@ from configs import (
     IMF,
     OF_FEATURES,
     OF_STRUCTURE,
+    OTHERS,
     SCORERS,
     TRANSE,
     UNSEEN,
@@ -102,8 +103,9 @@ def views(graph: str) -> dict[str, Settings]:
     small = ("imf", "adamf", "kge") if graph == "countries" else ("adamf", "kge")
     names = ("adamf", "kge") if graph in COMPLEX else small
     distance = [TRANSE] * (graph in COMPLEX)
-    first = [FIRST[graph]] if graph in FIRST else []
-    members = [*first, *(best(name, graph) for name in names), *distance]
+    members = [*(best(name, graph) for name in names), *distance]
+    first = graph in FIRST
+    members = [FIRST[graph], *OTHERS[graph]] if first else members
     single = on(best("kge", graph), modalities=[])
     structure = [single, {**single, "seed": 1000}, *distance]
     votes: dict[str, list[str] | None] = {
