@@ -166,7 +166,7 @@ def _notes(
     whys = by(lambda label: found[label][1])
     yield from (f"† stale, {why}: {some(labels)}" for why, labels in whys.items() if why)
     for what, get in {
-        "commit": lambda x: " ".join(x.get("code", [x["commit"]])),
+        "commit": lambda x: " ".join(x.get("code") or [x["commit"]]),
         "device": lambda x: x["device"],
     }.items():
         kinds = by(lambda label, get=get: " and ".join(sorted({get(x) for x in known[label]})))
