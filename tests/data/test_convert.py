@@ -106,6 +106,8 @@ def test_hetero_data():
     data["film", "cites", "film"].edge_index = torch.tensor([[0, 1, 2, 3, 4], [1, 2, 3, 4, 0]])
     out = to_graph(data, shares=(0.6, 0.2, 0.2))
     assert out.node_ids[4:6] == ["film:4", "person:0"] and out.num_nodes == 9
+    data["person"].node_names = ["Ann", "Bob", "Cid", "Dan"]
+    assert to_graph(data).node_names[4:6] == ["film:4", "Ann"]
     assert out.rel_ids == ["by", "cites"]
     assert (4, 0, 5) in set.union(*facts(out).values()) and out.num_edges == 10
     assert to_hetero(out).edge_types == [("film", "by", "person"), ("film", "cites", "film")]
@@ -182,6 +184,13 @@ def test_splits_of_other_nodes(name):
 def test_masks_over_nodes_are_no_splits():
     out = to_graph(stock(num_nodes=14, **flags(14)))
     assert [int(out[mask].sum()) for mask in MASKS] == MASK_SIZES
+
+
+def test_an_edge_is_in_one_split():
+    data = stock()
+    masks = {name: torch.ones(data.num_edges, dtype=torch.bool) for name in MASKS}
+    with pytest.raises(ValueError, match=f"{data.num_edges} edges are in several of the masks"):
+        to_graph(stock(**masks))
 
 
 class OneGraph(InMemoryDataset):

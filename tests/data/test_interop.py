@@ -79,12 +79,22 @@ def test_files(typed, tmp_path):
         write_triples(typed, tmp_path / "c")
 
 
-def test_keys_of_edges_are_relations():
-    graph = nx.MultiDiGraph()
+def test_keys_of_edges_are_relations(tmp_path):
+    graph, plain = nx.MultiDiGraph(), nx.MultiDiGraph()
     for i in range(9):
         graph.add_edge(f"a{i}", f"a{(i + 1) % 9}", key="knows")
         graph.add_edge(f"a{i}", f"a{(i + 2) % 9}", key="likes")
-    assert {*MultimodalKG.from_files(graph)[0].rel_names} == {"knows", "likes"}
+        plain.add_edges_from([(f"a{i}", f"a{(i + 1) % 9}")] * 2)
+    path = tmp_path / "graph.graphml"
+    nx.write_graphml(graph, path)
+    for source in (graph, path):
+        assert {*MultimodalKG.from_files(source)[0].rel_names} == {"knows", "likes"}
+    nx.write_graphml(plain, path)  # Whose keys NetworkX makes up.
+    for source in (plain, path, nx.DiGraph()):
+        with pytest.raises(ValueError, match="no edges that tell their relation. Give them"):
+            MultimodalKG.from_files(source)
+    with pytest.warns(TorchIMFWarning, match="undirected: the end that an edge names first"):
+        MultimodalKG.from_files(graph.to_undirected())
     nx.set_node_attributes(graph, 7, "age")
     with pytest.warns(TorchIMFWarning, match=r"The attributes \['age'\] of nodes are left out"):
         MultimodalKG.from_files(graph)

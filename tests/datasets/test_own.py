@@ -689,6 +689,14 @@ def test_facts_in_memory(folder):
     assert facts_of(data, data.test_mask) == set(FACTS[33:])
     split = MultimodalKG([rows[:30], rows[30:33], rows[33:]])[0]  # Three lists of lists.
     assert facts_of(split, split.test_mask) == set(FACTS[33:])
+    for words, match in (
+        (["train"] * 35 + ["test"], r"names no fact of \['val'\]. Complete it, or leave"),
+        (["train", "val", "test"] * 11 + ["test", "test", None], "is empty for 1 facts"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            MultimodalKG(frame.assign(split=words))
+    with pytest.raises(ValueError, match="are given as files .got a 'DataFrame'"):
+        MultimodalKG(frame, frame)
     root = str(folder / "root")
     paths = {MultimodalKG(x, root=root).processed_paths[0] for x in (frame, frame, frame[:-1])}
     assert len(paths) == 2

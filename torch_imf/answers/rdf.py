@@ -60,6 +60,7 @@ def _triples(facts: Iterable[Fact]) -> "Iterator[ox.Triple]":
             yield ox.Triple(node, ox.NamedNode(f"{RDF}{part}"), iri)
             if iri not in named:
                 named.add(iri)
-                yield ox.Triple(iri, label, ox.Literal(name))
+                # Without what tells namesakes apart here:
+                yield ox.Triple(iri, label, ox.Literal(name.removesuffix(f" ({id_})")))
         for key, value in (("probability", x.probability), ("score", x.score)):
             yield ox.Triple(node, ox.NamedNode(f"{BASE}{key}"), ox.Literal(value))

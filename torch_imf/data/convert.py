@@ -154,6 +154,8 @@ def _masks(data: Data, size: int, num_nodes: int) -> list[Tensor]:
         raise ValueError(f"The graph has {list(found)}, but lacks others over edges of {MASKS}")
     for name, mask in found.items():
         check_tensor(f"'{name}'", mask, [size], torch.bool)
+    if found and (count := int((sum(mask.long() for mask in found.values()) > 1).sum())):
+        raise ValueError(f"{count:,} edges are in several of the masks {list(found)}")
     return list(found.values())
 
 
@@ -219,10 +221,15 @@ def _homogeneous(data: HeteroData) -> Data:
         rel_ids=ids,
         node_types=[x for kind, n in sizes.items() for x in data[kind].get(TYPES) or [[kind]] * n],
     )
-    for name in (*NAMES[:2], *(NAMES[3:] if ids == known else ())):
-        found = [data.get(name)] if name in NAMES[3:] else [data[x].get(name) for x in sizes]
-        if all(x is not None for x in found):
-            out[name] = [y for x in found for y in x]
+    for name in NAMES[:2]:  # Of types without any, these are as above.
+        if any(data[kind].get(name) is not None for kind in sizes):
+            found = [
+                data[kind].get(name) or [f"{kind}:{i}" for i in range(n)]
+                for kind, n in sizes.items()
+            ]
+            out[name] = [x for names in found for x in names]
+    if ids == known and data.get("rel_names") is not None:
+        out.rel_names = list(data.rel_names)
     for name in MASKS:
         found = [data[kind][name] for kind in types if name in data[kind]]
         if 0 < len(found) < len(types):

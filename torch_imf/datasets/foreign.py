@@ -128,6 +128,6 @@ def as_frame(facts: object) -> "pd.DataFrame | None":
     if is_factory:
         return factory_frame(facts)
     if is_graph:
-        (_, columns), *rows = graph_rows(facts, by_key=True)
+        (_, columns), *rows = graph_rows(facts)
         return pd.DataFrame([row for _, row in rows], columns=columns)
     return facts if isinstance(facts, pd.DataFrame) else pd.DataFrame(facts)

@@ -185,9 +185,7 @@ class MultimodalKG(KGDataset):
     ) -> None:
         self.triples = to_sources(triples)
         self.texts_paths = as_list(texts)
-        self.numbers_path, images_path = (
-            None if path is None else osp.expanduser(os.fspath(path)) for path in (numbers, images)
-        )
+        self.numbers_path, images_path = (next(iter(as_list(x)), None) for x in (numbers, images))
         for path in self._tables():
             if not osp.isfile(path):
                 raise ValueError(f"There is no file '{path}'")
@@ -415,7 +413,10 @@ def to_sources(triples: Triples) -> "tuple[str | pd.DataFrame, ...]":
 
 def as_list(paths: Paths | None) -> list[str]:
     r"""Returns one or several paths, or none, as a list."""
-    paths = [paths] if isinstance(paths, str | os.PathLike) else paths or ()
+    paths = paths if isinstance(paths, list | tuple) else [] if paths is None else [paths]
+    if odd := [x for x in paths if not isinstance(x, str | os.PathLike)]:
+        kind = type(odd[0]).__name__
+        raise ValueError(f"Texts, images and numbers are given as files (got a '{kind}')")
     return [osp.expanduser(os.fspath(path)) for path in paths]
 
 
@@ -771,6 +772,12 @@ def _divided(
     masks = [pc.fill_null(pc.equal(split, x), False) for x in SPLITS]
     if is_only and split.null_count == 0 and all(pc.any(mask).as_py() for mask in masks):
         return [[column.filter(mask) for column in table] for mask in masks]
+    if is_only and split.null_count < len(split):
+        lacks = [x for x, mask in zip(SPLITS, masks, strict=True) if not pc.any(mask).as_py()]
+        what = f"names no fact of {lacks}" if lacks else f"is empty for {split.null_count:,} facts"
+        raise ValueError(
+            f"'{path}': its column 'split' {what}. Complete it, or leave it out, to draw splits"
+        )
     warn(f"'{path}': its column 'split' is left out, as it does not tell all facts of {SPLITS}")
     return [table]
 

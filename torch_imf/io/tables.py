@@ -435,16 +435,29 @@ def _graph_rows(path: str) -> Iterator[tuple[int, list[str]]]:
             raise
         except Exception as e:  # A damaged file can make a reader raise anything.
             raise ValueError(f"'{path}' cannot be read as GraphML ({e})") from e
-    yield from graph_rows(graph)
+    yield from graph_rows(graph, path)
 
 
-def graph_rows(graph: Any, by_key: bool = False) -> Iterator[tuple[int, list[str]]]:
+def graph_rows(graph: Any, path: str = "") -> Iterator[tuple[int, list[str]]]:
     r"""Yields the edges of a graph of NetworkX as rows of a table, each with its number, names of
     the columns first. Where edges have no attributes, their keys may tell relations.
     """
-    edges = list(graph.edges(data=True))
-    if by_key and graph.is_multigraph() and not any(values for *_, values in edges):
-        edges = [(*ends, {"relation": key}) for *ends, key in graph.edges(keys=True)]
+    what, edges = f"'{path}'" if path else "The graph", list(graph.edges(data=True))
+    if not graph.is_directed():
+        warn(f"{what} is undirected: the end that an edge names first is taken for the head")
+    if not any(values for *_, values in edges):
+        edges = (
+            [(*ends, {"relation": x}) for *ends, x in graph.edges]
+            if path or graph.is_multigraph()
+            else []
+        )
+        found = [values["relation"] for *_, values in edges]
+        # Numbers are made up by NetworkX, and an id of each edge by others:
+        is_id = bool(path) and len({*found}) == len(found)
+        if is_id or not all(isinstance(x, str) for x in found) or not found:
+            raise ValueError(
+                f"{what} has no edges that tell their relation. Give them an attribute 'relation'"
+            )
     _tell_left({key for _, values in graph.nodes(data=True) for key in values})
     keys = list(dict.fromkeys(key for *_, values in edges for key in values))
     about = {node: _about(values) for node, values in graph.nodes(data=True)}
