@@ -223,11 +223,8 @@ def _homogeneous(data: HeteroData) -> Data:
     )
     for name in NAMES[:2]:  # Of types without any, these are as above.
         if any(data[kind].get(name) is not None for kind in sizes):
-            found = [
-                data[kind].get(name) or [f"{kind}:{i}" for i in range(n)]
-                for kind, n in sizes.items()
-            ]
-            out[name] = [x for names in found for x in names]
+            default = {kind: [f"{kind}:{i}" for i in range(n)] for kind, n in sizes.items()}
+            out[name] = [x for kind in sizes for x in data[kind].get(name) or default[kind]]
     if ids == known and data.get("rel_names") is not None:
         out.rel_names = list(data.rel_names)
     for name in MASKS:

@@ -413,11 +413,12 @@ def to_sources(triples: Triples) -> "tuple[str | pd.DataFrame, ...]":
 
 def as_list(paths: Paths | None) -> list[str]:
     r"""Returns one or several paths, or none, as a list."""
-    paths = paths if isinstance(paths, list | tuple) else [] if paths is None else [paths]
-    if odd := [x for x in paths if not isinstance(x, str | os.PathLike)]:
+    every: list[Any] = [*paths] if isinstance(paths, list | tuple) else [paths]
+    every = [] if paths is None else every
+    if odd := [x for x in every if not isinstance(x, str | os.PathLike)]:
         kind = type(odd[0]).__name__
         raise ValueError(f"Texts, images and numbers are given as files (got a '{kind}')")
-    return [osp.expanduser(os.fspath(path)) for path in paths]
+    return [osp.expanduser(os.fspath(path)) for path in every]
 
 
 def find_content(
