@@ -204,7 +204,7 @@ SUMMARY: dict[str, tuple[str, tuple[str, str], tuple[str, str]]] = {
     for graph, title, table, label, without in (
         ("countries", "Countries", "recipe/countries", "IMF", ""),
         ("openmoji", "OpenMoji", "views/openmoji", "+ features", ""),
-        ("fb15k237", "FB15K-237", "views/fb15k237", "+ features", "+ rules"),
+        ("fb15k237", "FB15K-237", "views/fb15k237", "ensemble", "+ rules"),
         ("fb15k", "FB15K", "recipe/fb15k", "IMF", ""),
         ("mkgy", "MKG-Y", "views/mkgy-minilm", "ensemble", "ensemble of structure"),
         ("mkgw", "MKG-W", "views/mkgw-minilm", "ensemble", "ensemble of structure"),
