@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 import torch_imf
 from torch_imf.cli.command import Output
 from torch_imf.cli.inputs import Saved, empty_folder
-from torch_imf.data.names import Lookup
 from torch_imf.io.atomic import replacing
 
 Vectors = Literal["npy", "word2vec", "parquet", "faiss", "tensorboard"]
@@ -41,6 +40,8 @@ def export(
         data = torch_imf.pretrained_graph(saved.folder)
         if to == "graphml":
             import networkx as nx
+
+            from torch_imf.data.names import Lookup
 
             lookups = Lookup.of_entities(data), Lookup.of_relations(data)
             words = (word for x in lookups for word in (*x.ids, *x.names))
