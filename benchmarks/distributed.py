@@ -73,10 +73,8 @@ def measure(rank: int, size: int, task: str, how: str, port: int, out: str, args
         step, count = (lambda: rank_tails(model, *facts, index)), facts[0].numel() * parts
         step()
     else:
-        loader, optimizers = (
-            make_loader(model, data, args.batch_size // parts),
-            make_optimizers(model),
-        )
+        loader = make_loader(model, data, args.batch_size // parts)
+        optimizers = make_optimizers(model)
         batches = iter(_Some(loader, args.steps))
         train(model, _Some(loader, 1), optimizers)  # The first one allocates.
         step = lambda: train(model, batches, optimizers)  # noqa: E731

@@ -20,12 +20,11 @@ from typing import Any, NamedTuple
 
 from configs import (
     COMPLEX,
-    FIRST,
     FULL,
     IMF,
+    MEMBERS,
     OF_FEATURES,
     OF_STRUCTURE,
-    OTHERS,
     SCORERS,
     TRANSE,
     UNSEEN,
@@ -94,29 +93,24 @@ def recipe(graph: str) -> dict[str, Settings]:
     return out
 
 
-#: What may stand in the place of features.
-CONTROLS = ("shuffled", "noise")
-
-
 def views(graph: str) -> dict[str, Settings]:
     """What views that need no training, and further models, add to one."""
     small = ("imf", "adamf", "kge") if graph == "countries" else ("adamf", "kge")
     names = ("adamf", "kge") if graph in COMPLEX else small
     distance = [TRANSE] * (graph in COMPLEX)
-    members = [*(best(name, graph) for name in names), *distance]
-    first = graph in FIRST
-    members = [FIRST[graph], *OTHERS[graph]] if first else members
+    members = MEMBERS.get(graph, [*(best(name, graph) for name in names), *distance])
     single = on(best("kge", graph), modalities=[])
     structure = [single, {**single, "seed": 1000}, *distance]
     votes: dict[str, list[str] | None] = {
         **{"+ types": ["types"], "+ rules": ["types", "rules"]},
         "+ features": None,
     }
-    others = {f"control: {x}": row(on(members[0], replace=x), vote=None) for x in CONTROLS}
+    # Of other graphs, `controls` has them.
+    others = ("shuffled", "noise") if graph in MEMBERS else ()
     return {
         "model": row(members[0]),
         **{label: row(members[0], vote=x) for label, x in votes.items()},
-        **(others if first else {}),  # Of others, `controls` has them.
+        **{f"control: {x}": row(on(members[0], replace=x), vote=None) for x in others},
         "ensemble": row(*members, vote=None),
         "ensemble of structure": row(*structure, vote=["types", "rules"]),
     }

@@ -695,8 +695,9 @@ def test_facts_in_memory(folder):
     ):
         with pytest.raises(ValueError, match=match):
             MultimodalKG(frame.assign(split=words))
-    with pytest.raises(ValueError, match="are given as files .got a 'DataFrame'"):
-        MultimodalKG(frame, frame)
+    for given, kind in (({"texts": frame}, "DataFrame"), ({"numbers": ["a", "b"]}, "list")):
+        with pytest.raises(ValueError, match=f"are given as files .got a '{kind}'"):
+            MultimodalKG(frame, **given)
     root = str(folder / "root")
     paths = {MultimodalKG(x, root=root).processed_paths[0] for x in (frame, frame, frame[:-1])}
     assert len(paths) == 2

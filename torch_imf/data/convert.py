@@ -212,19 +212,19 @@ def _homogeneous(data: HeteroData) -> Data:
         index = index + torch.tensor([[start[kind[0]]], [start[kind[2]]]])
         fact.append(torch.stack([index[0], torch.full_like(index[0], rel), index[1]]))
     head_index, edge_type, tail_index = torch.cat(fact, dim=1)
+    numbered = {kind: [f"{kind}:{i}" for i in range(size)] for kind, size in sizes.items()}
     out = Data(
         edge_index=torch.stack([head_index, tail_index]),
         edge_type=edge_type,
         num_nodes=sum(sizes.values()),
         num_relations=len(ids),
-        node_ids=[f"{kind}:{i}" for kind, size in sizes.items() for i in range(size)],
+        node_ids=[x for names in numbered.values() for x in names],
         rel_ids=ids,
         node_types=[x for kind, n in sizes.items() for x in data[kind].get(TYPES) or [[kind]] * n],
     )
-    for name in NAMES[:2]:  # Of types without any, these are as above.
+    for name in NAMES[:2]:
         if any(data[kind].get(name) is not None for kind in sizes):
-            default = {kind: [f"{kind}:{i}" for i in range(n)] for kind, n in sizes.items()}
-            out[name] = [x for kind in sizes for x in data[kind].get(name) or default[kind]]
+            out[name] = [x for kind in sizes for x in data[kind].get(name) or numbered[kind]]
     if ids == known and data.get("rel_names") is not None:
         out.rel_names = list(data.rel_names)
     for name in MASKS:

@@ -185,7 +185,9 @@ class MultimodalKG(KGDataset):
     ) -> None:
         self.triples = to_sources(triples)
         self.texts_paths = as_list(texts)
-        self.numbers_path, images_path = (next(iter(as_list(x)), None) for x in (numbers, images))
+        self.numbers_path, images_path = (
+            None if path is None else as_path(path) for path in (numbers, images)
+        )
         for path in self._tables():
             if not osp.isfile(path):
                 raise ValueError(f"There is no file '{path}'")
@@ -411,14 +413,19 @@ def to_sources(triples: Triples) -> "tuple[str | pd.DataFrame, ...]":
     return tuple(osp.expanduser(os.fspath(y)) if x is None else x for x, y in pairs)
 
 
+def as_path(path: Any) -> str:
+    r"""Returns the path of texts, images or numbers, or raises if it is something else."""
+    if not isinstance(path, str | os.PathLike):
+        kind = type(path).__name__
+        raise ValueError(f"Texts, images and numbers are given as files (got a '{kind}')")
+    return osp.expanduser(os.fspath(path))
+
+
 def as_list(paths: Paths | None) -> list[str]:
     r"""Returns one or several paths, or none, as a list."""
-    every: list[Any] = [*paths] if isinstance(paths, list | tuple) else [paths]
-    every = [] if paths is None else every
-    if odd := [x for x in every if not isinstance(x, str | os.PathLike)]:
-        kind = type(odd[0]).__name__
-        raise ValueError(f"Texts, images and numbers are given as files (got a '{kind}')")
-    return [osp.expanduser(os.fspath(path)) for path in every]
+    if paths is None:
+        return []
+    return [as_path(x) for x in (paths if isinstance(paths, list | tuple) else [paths])]
 
 
 def find_content(

@@ -446,15 +446,12 @@ def graph_rows(graph: Any, path: str = "") -> Iterator[tuple[int, list[str]]]:
     if not graph.is_directed():
         warn(f"{what} is undirected: the end that an edge names first is taken for the head")
     if not any(values for *_, values in edges):
-        edges = (
-            [(*ends, {"relation": x}) for *ends, x in graph.edges]
-            if path or graph.is_multigraph()
-            else []
-        )
-        found = [values["relation"] for *_, values in edges]
+        keyed = list(graph.edges) if graph.is_multigraph() else []
+        edges = [(head, tail, {"relation": key}) for head, tail, key in keyed]
         # Numbers are made up by NetworkX, and an id of each edge by others:
-        is_id = bool(path) and len({*found}) == len(found)
-        if is_id or not all(isinstance(x, str) for x in found) or not found:
+        found = {key for *_, key in keyed}
+        is_id = bool(path) and len(found) == len(keyed)
+        if is_id or not found or not all(isinstance(key, str) for key in found):
             raise ValueError(
                 f"{what} has no edges that tell their relation. Give them an attribute 'relation'"
             )

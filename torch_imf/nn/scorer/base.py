@@ -27,7 +27,8 @@ class Scorer(Recorded, torch.nn.Module):
     #: Whether :meth:`similarity` is the plain product of query and key (plus :obj:`logit_bias`),
     #: which the 1-N losses of :obj:`torch_imf.nn.functional` compute without storing the scores.
     dot_product: bool = True
-    #: Whether the backward pass of :meth:`similarity` keeps more of a pair than its score.
+    #: Whether the backward pass of :meth:`similarity`, where it is no plain product, keeps more of
+    #: a pair than its score.
     stores_pairs: bool = True
     #: Whether relation embeddings need to be of the size of entity embeddings.
     same_channels: ClassVar[bool] = False
